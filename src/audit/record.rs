@@ -1,0 +1,104 @@
+//! The audit record: one JSON object a line, with the names that reports rely on.
+
+use std::sync::Arc;
+
+use super::journal::Execution;
+use crate::statement::Action;
+
+/// Who acts, fixed for a session after login. Text is cut and escaped before it gets here.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub session: u64,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    pub application: Arc<str>,
+    /// Address of the client, without the port.
+    pub client: Arc<str>,
+    pub region: Arc<str>,
+    /// `relay` or `scram`.
+    pub auth: &'static str,
+}
+
+/// One classified field in a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldUse {
+    /// `schema.table.column`
+    pub field: Arc<str>,
+    pub class: Arc<str>,
+    /// `random`, `equality` or `none`.
+    pub mode: &'static str,
+}
+
+/// Made durable before the first classified value of an execution is released, and
+/// before a write goes upstream.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    pub who: Arc<Who>,
+    pub execution: Execution,
+    pub action: Action,
+    pub fields: Arc<[FieldUse]>,
+    pub fingerprint: Arc<str>,
+    /// Literal-free.
+    pub statement: Arc<str>,
+    /// The policy rule that said yes.
+    pub rule: &'static str,
+}
+
+/// What came of an execution.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub who: Arc<Who>,
+    pub execution: Execution,
+    pub action: Action,
+    pub fields: Arc<[FieldUse]>,
+    pub fingerprint: Arc<str>,
+    pub rows: u64,
+    /// Classified values released.
+    pub cells: u64,
+    /// Bytes of released classified values.
+    pub bytes: u64,
+    /// The server's or our own error, if it ended in one.
+    pub sqlstate: Option<[u8; 5]>,
+}
+
+/// A statement, startup or value that was refused.
+#[derive(Clone, Debug)]
+pub struct RefusalRecord {
+    pub who: Arc<Who>,
+    pub statement_id: u64,
+    pub sqlstate: &'static str,
+    /// The rule or reason; no value, no literal.
+    pub rule: Arc<str>,
+    pub fingerprint: Option<Arc<str>>,
+}
+
+/// A session began or ended.
+#[derive(Clone, Debug)]
+pub struct SessionRecord {
+    pub who: Arc<Who>,
+    /// `begin`, `end`.
+    pub event: &'static str,
+}
+
+/// Something worth waking up for.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    pub who: Arc<Who>,
+    pub detector: &'static str,
+    /// `warning`, `critical`.
+    pub severity: &'static str,
+    /// What was done: `alert`, `cut`.
+    pub verdict: &'static str,
+    /// No values.
+    pub rule: Arc<str>,
+}
+
+/// One line of the journal, before it has a sequence number and a time.
+#[derive(Clone, Debug)]
+pub enum Record {
+    Intent(Intent),
+    Outcome(Outcome),
+    Refusal(RefusalRecord),
+    Session(SessionRecord),
+    Alert(Alert),
+}

@@ -1,0 +1,125 @@
+//! The vocabulary of classification: which column is personal, how it is sealed, and
+//! what the application believes its type to be.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Index of a [`Field`] in the classification it belongs to (`Snapshot::field`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct FieldId(pub u16);
+
+/// How the values of a field are sealed. The numbers are those of the envelope's mode byte.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mode {
+    /// XAES-256-GCM with a random nonce (C2SP): store and fetch.
+    Random,
+    /// AES-256-SIV, deterministic (RFC 5297): also `=`, `<>`, IN, JOIN, UNIQUE.
+    Equality,
+}
+
+impl Mode {
+    /// The mode byte of the envelope.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
+        match self {
+            Mode::Random => 1,
+            Mode::Equality => 2,
+        }
+    }
+
+    /// The name used in configuration, records and the key derivation's info string.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Random => "random",
+            Mode::Equality => "equality",
+        }
+    }
+}
+
+/// The type that applications see. A sealed column is always `text` upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Logical {
+    Text,
+}
+
+impl Logical {
+    /// Type byte at the head of every sealed plaintext; one per type family.
+    #[must_use]
+    pub const fn family_byte(self) -> u8 {
+        match self {
+            Logical::Text => 1,
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Logical::Text => "text",
+        }
+    }
+}
+
+/// Name of a key domain: fields of one domain share key, tag, mode and type.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct DomainName(pub Arc<str>);
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is fixed when a key domain is made, and kept in the keyring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Domain {
+    pub name: DomainName,
+    pub mode: Mode,
+    pub logical: Logical,
+}
+
+/// A schema-qualified relation name, in the server's own spelling (already case-folded,
+/// without quotes).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct QualifiedName {
+    pub schema: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for QualifiedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// `sealed`: every stored value is an envelope. `sealing` is for a later version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FieldState {
+    Sealed,
+}
+
+/// One classified column.
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub id: FieldId,
+    /// None: every database that is reached through this gate.
+    pub database: Option<Arc<str>>,
+    pub table: QualifiedName,
+    pub column: Arc<str>,
+    /// Free text of the policy, e.g. `contact`; `special` marks Article 9 data.
+    pub class: Arc<str>,
+    pub logical: Logical,
+    /// None: classified and recorded, not sealed (`seal = "none"`).
+    pub domain: Option<Domain>,
+    pub state: FieldState,
+    /// The column that says whose data this is.
+    pub subject: Option<Arc<str>>,
+}
+
+impl Field {
+    /// `schema.table.column`, as it stands in records, metrics and messages.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.table, self.column)
+    }
+}

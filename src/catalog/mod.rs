@@ -1,0 +1,11 @@
+//! What exists upstream and what of it is personal, as an immutable [`Snapshot`].
+//!
+//! This room is pure data: `store::catalog` loads it from a server, `statement` reads it.
+//! A snapshot carries an epoch; whoever keeps something derived from one (a plan, a
+//! shape) keeps the epoch beside it and judges again when it differs.
+
+mod field;
+mod snapshot;
+
+pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
+pub use snapshot::{Column, Named, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -1,0 +1,9 @@
+//! One file a verb.
+
+use std::process::ExitCode;
+
+/// Parses the command line and runs the verb.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

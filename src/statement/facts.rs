@@ -1,0 +1,104 @@
+//! What the street needs to know about a statement, and nothing of how it was found.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::catalog::FieldId;
+
+/// What a statement does with classified fields, in the words of the audit record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Action {
+    /// A classified column stands in a comparison, none in the output.
+    Search,
+    /// A classified column stands in the output.
+    Read,
+    /// A classified column is assigned (INSERT, UPDATE) or its rows are deleted.
+    Write,
+}
+
+/// One literal of the source text that means a classified value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiteralUse {
+    /// Byte range in the original text, quotes included.
+    pub span: Range<usize>,
+    pub field: FieldId,
+}
+
+/// One `$n` that means a classified value, everywhere it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParameterUse {
+    /// From 1, as in the text.
+    pub number: u16,
+    pub field: FieldId,
+    /// The parameter is an array of such values (`= ANY($1)`).
+    pub array: bool,
+}
+
+/// What a statement changes beside rows.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Effect {
+    /// DDL or anything else after which the catalog must be read again.
+    pub catalog: bool,
+    /// SQL-level `EXECUTE name`: the pipeline refuses it where that name is a judged
+    /// protocol-level statement.
+    pub executes: Option<Arc<str>>,
+    /// SQL-level `FETCH`/`MOVE` from this portal name.
+    pub fetches: Option<Arc<str>>,
+}
+
+/// Facts of one statement of a text.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct StatementFacts {
+    /// Sorted, without duplicates. Fields that may stand in the result, as the column
+    /// itself (RowDescription's origin then says where).
+    pub reads: Vec<FieldId>,
+    pub searches: Vec<FieldId>,
+    pub writes: Vec<FieldId>,
+    pub literals: Vec<LiteralUse>,
+    pub parameters: Vec<ParameterUse>,
+    pub effect: Effect,
+    /// The statement with every literal replaced, cut to a bounded length: safe to record.
+    pub shape: Arc<str>,
+    /// 16 hexadecimal digits, equal for statements that differ in literals alone.
+    pub fingerprint: Arc<str>,
+}
+
+impl StatementFacts {
+    /// Does this statement touch any classified field?
+    #[must_use]
+    pub fn touches(&self) -> bool {
+        !(self.reads.is_empty() && self.searches.is_empty() && self.writes.is_empty())
+    }
+
+    /// The strongest word for it.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        if !self.writes.is_empty() {
+            Some(Action::Write)
+        } else if !self.reads.is_empty() {
+            Some(Action::Read)
+        } else if !self.searches.is_empty() {
+            Some(Action::Search)
+        } else {
+            None
+        }
+    }
+}
+
+/// Facts of a whole text (a simple Query may hold several statements).
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct TextFacts {
+    pub statements: Vec<StatementFacts>,
+}
+
+/// Why a text could not be proven handled. Holds no value and no literal of the text
+/// (names of relations and columns are allowed), so it may be shown and recorded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unproven {
+    /// Short stable word for the metric `sealgate_refusals_total{reason}`.
+    pub reason: &'static str,
+    /// What stands where it cannot: becomes DETAIL.
+    pub detail: String,
+    /// How to write it: becomes HINT.
+    pub hint: String,
+}
