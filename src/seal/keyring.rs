@@ -12,7 +12,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{TAG_LENGTH, domain_tag};
-use crate::catalog::{Domain, DomainName, Mode};
+use crate::catalog::{Domain, DomainName, Field, Mode};
 
 /// Most domains that one keyring holds (P6).
 pub const DOMAINS_MAX: usize = 1024;
@@ -215,6 +215,18 @@ impl Keyring {
         Ok(())
     }
 
+    /// Compares the domain of every sealed field of a policy; empty where all agree.
+    #[must_use]
+    pub fn disagreements(&self, fields: &[Field]) -> Vec<FieldDisagreement> {
+        fields
+            .iter()
+            .filter_map(|field| {
+                let disagreement = self.agrees(field.domain.as_ref()?).err()?;
+                Some(FieldDisagreement { field: field.path(), disagreement })
+            })
+            .collect()
+    }
+
     #[must_use]
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.get(name).map(|keyed| &keyed.domain)
@@ -302,6 +314,22 @@ impl fmt::Display for Disagreement {
 }
 
 impl std::error::Error for Disagreement {}
+
+/// The field of a policy whose domain disagrees with the keyring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldDisagreement {
+    /// `schema.table.column`
+    pub field: String,
+    pub disagreement: Disagreement,
+}
+
+impl fmt::Display for FieldDisagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field {}: {}", self.field, self.disagreement)
+    }
+}
+
+impl std::error::Error for FieldDisagreement {}
 
 /// Why a keyring is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
