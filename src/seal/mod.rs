@@ -14,6 +14,8 @@ mod keyring_file;
 mod plaintext;
 mod sealer;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 mod xaes;
 

@@ -243,6 +243,12 @@ impl Sealer {
         Ok(())
     }
 
+    /// Domain keys and readers' epochs that are kept now.
+    #[cfg(test)]
+    pub(super) fn kept_keys(&self) -> (usize, usize) {
+        (self.domains.values().map(|derived| derived.keys.len()).sum(), self.readers.len())
+    }
+
     /// None: the keyring does not hold this domain as it was given.
     fn keep_domain(&mut self, domain: &Domain) -> Option<&Derived> {
         if !self.domains.contains_key(&domain.name) {
