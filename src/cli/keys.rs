@@ -291,3 +291,144 @@ fn utc(unix_s: u64) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::catalog::{DomainName, FieldId, FieldState, Logical, Mode, QualifiedName};
+
+    struct Thread;
+
+    impl Random for Thread {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            rand::Rng::fill_bytes(&mut rand::rng(), bytes);
+        }
+    }
+
+    /// A path that nothing is at, before and after the test.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            Place(std::env::temp_dir().join(format!("sealgate-keys-{}-{name}", std::process::id())))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn field(column: &str, domain: Option<(&str, Mode)>) -> Field {
+        Field {
+            id: FieldId(0),
+            database: None,
+            table: QualifiedName { schema: "public".into(), name: "customers".into() },
+            column: column.into(),
+            class: "contact".into(),
+            logical: Logical::Text,
+            domain: domain.map(|(name, mode)| Domain {
+                name: DomainName(name.into()),
+                mode,
+                logical: Logical::Text,
+            }),
+            state: FieldState::Sealed,
+            subject: None,
+        }
+    }
+
+    fn master() -> MasterKey {
+        MasterKey::new([4; 32])
+    }
+
+    const NOW: u64 = 1_735_689_600;
+
+    #[test]
+    fn makes_a_keyring_then_adds_only_what_is_missing() {
+        let place = Place::new("init");
+        let email = field("email", Some(("email", Mode::Equality)));
+        let login = field("login", Some(("email", Mode::Equality)));
+        let fields = [field("id", None), email, login];
+        let first = init(&place.0, &master(), &fields, NOW, &mut Thread).unwrap();
+        assert!(first.created);
+        assert_eq!(first.added, ["email"]);
+        assert!(first.text().contains("made the keyring") && first.text().contains("added the domain email"));
+
+        let again = init(&place.0, &master(), &fields, NOW + 1, &mut Thread).unwrap();
+        assert!(!again.created && again.added.is_empty());
+        assert!(again.text().contains("unchanged") && again.text().contains("no domain was missing"));
+
+        let note = field("note", Some(("note", Mode::Random)));
+        let more = init(&place.0, &master(), &[&fields[..], &[note]].concat(), NOW + 1, &mut Thread).unwrap();
+        assert_eq!(more.added, ["note"]);
+        assert_eq!(more.keyring.domains[0].created, "2025-01-01T00:00:00Z");
+
+        let listed = list(&place.0, &master()).unwrap();
+        let text = listed.text();
+        assert!(text.contains("root key 1  2025-01-01T00:00:00Z  current"), "{text}");
+        assert!(
+            text.contains("email   equality  text         1  SEALfyeCwSny  2025-01-01T00:00:00Z"),
+            "{text}"
+        );
+        let json: serde_json::Value = serde_json::from_str(&listed.json()).unwrap();
+        assert_eq!(json["keyring"]["domains"][1]["guard"], "SEALPVMe4sZu");
+    }
+
+    #[test]
+    fn a_policy_that_disagrees_names_field_found_and_expected() {
+        let place = Place::new("disagree");
+        let fields = [field("email", Some(("email", Mode::Equality)))];
+        init(&place.0, &master(), &fields, NOW, &mut Thread).unwrap();
+        let before = std::fs::read(&place.0).unwrap();
+        let other =
+            [field("note", Some(("note", Mode::Random))), field("email", Some(("email", Mode::Random)))];
+        let refused = init(&place.0, &master(), &other, NOW, &mut Thread).unwrap_err().to_string();
+        let expected =
+            "field public.customers.email: domain \"email\": seal is \"random\", expected \"equality\"";
+        assert!(refused.starts_with(expected), "{refused}");
+        assert_eq!(std::fs::read(&place.0).unwrap(), before, "nothing was added");
+        let keyring = keyfile::read(&place.0, &master()).ok().unwrap();
+        let found: Vec<String> = keyring.disagreements(&other).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].starts_with("field public.customers.note") && found[0].contains("keys init"));
+        assert!(found[1].starts_with(expected));
+    }
+
+    #[test]
+    fn says_how_to_make_a_master_key() {
+        let source = MasterKeySource::Env("SEALGATE_MASTER_KEY".into());
+        let missing = master_key(None, &source).err().map(|fault| fault.to_string()).unwrap_or_default();
+        assert!(missing.contains("export SEALGATE_MASTER_KEY=\"$(openssl rand -base64 32)\""), "{missing}");
+        let short = master_key(Some("c2hvcnQ="), &source).err().map(|fault| fault.to_string());
+        let short = short.unwrap_or_default();
+        assert!(short.contains("SEALGATE_MASTER_KEY") && short.contains("has 5 bytes"), "{short}");
+    }
+
+    #[test]
+    fn another_master_key_opens_nothing() {
+        let place = Place::new("master");
+        init(&place.0, &master(), &[], NOW, &mut Thread).unwrap();
+        let other = MasterKey::new([3; 32]);
+        for refused in [list(&place.0, &other).err(), init(&place.0, &other, &[], NOW, &mut Thread).err()] {
+            let refused = refused.map(|fault| fault.to_string()).unwrap_or_default();
+            assert!(refused.contains("another master key"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn writes_times_in_utc() {
+        for (unix_s, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(unix_s), text);
+        }
+    }
+}

@@ -15,6 +15,7 @@ use super::*;
 use crate::catalog::{Domain, DomainName, Mode};
 
 const KEYRING: &str = include_str!("../../tests/format/keyring.json");
+const SPECIFICATION: &str = include_str!("../../docs/FORMAT.md");
 const VECTORS: &str = include_str!("../../tests/format/vectors.json");
 
 /// Gives `first`, `first` + 1, ... without end.
@@ -136,5 +137,20 @@ fn opens_the_vectors_with_the_keyring_file() {
         let mut value = Plaintext::default();
         sealer.open(&domain, vector.sealed.as_bytes(), &mut value).unwrap();
         assert_eq!(value.expose(), vector.value.as_bytes());
+    }
+}
+
+#[test]
+fn the_specification_shows_the_vectors() {
+    let vectors = vectors();
+    let shown = vectors.values.iter().filter(|vector| vector.value == "ada@example.org");
+    for vector in shown {
+        for number in [&vector.sealed, &vector.domain_key_hex, &vector.envelope_hex[..24].to_owned()] {
+            assert!(SPECIFICATION.contains(number), "{number}");
+        }
+    }
+    for key in ["master", "integrity"] {
+        let file: serde_json::Value = serde_json::from_str(KEYRING).unwrap();
+        assert!(SPECIFICATION.contains(file[key].as_str().unwrap()), "{key}");
     }
 }

@@ -170,3 +170,164 @@ impl fmt::Display for KeyfileFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::catalog::{Domain, DomainName, Logical, Mode};
+    use crate::seal::{KeyringParts, Root, RootKey};
+
+    /// A folder that is gone after the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("sealgate-keyfile-{}-{number}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    struct Thread;
+
+    impl Random for Thread {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            rand::Rng::fill_bytes(&mut rand::rng(), bytes);
+        }
+    }
+
+    fn master() -> MasterKey {
+        MasterKey::new([5; 32])
+    }
+
+    fn domain(name: &str) -> Domain {
+        Domain { name: DomainName(name.into()), mode: Mode::Equality, logical: Logical::Text }
+    }
+
+    fn make(path: &Path) -> Result<(), KeyfileError> {
+        let root = Root { version: 1, created_unix_s: 1, key: RootKey::new([1; 32]) };
+        let parts = KeyringParts { created_unix_s: 1, roots: vec![root], current: 1, domains: Vec::new() };
+        create(path, &Keyring::from_parts(parts).unwrap(), &master(), &mut Thread)
+    }
+
+    fn fault<T>(outcome: Result<T, KeyfileError>) -> String {
+        outcome.err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn writes_for_the_owner_alone_and_reads_back() {
+        let folder = Folder::new();
+        let path = folder.0.join("keys").join("keyring.json");
+        make(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&folder.0.join("keys")), 0o700);
+        let keyring = read(&path, &master());
+        assert_eq!(keyring.map(|keyring| keyring.current_version()).ok(), Some(1));
+        let beside: Vec<_> = fs::read_dir(folder.0.join("keys")).unwrap().collect();
+        assert_eq!(beside.len(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn never_replaces_an_existing_keyring_by_a_new_one() {
+        let folder = Folder::new();
+        let path = folder.0.join("keyring.json");
+        make(&path).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert!(fault(make(&path)).contains("not replaced"));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn refuses_files_that_others_may_read_or_change() {
+        let folder = Folder::new();
+        let path = folder.0.join("keyring.json");
+        make(&path).unwrap();
+        for (mode, refused) in
+            [(0o600, false), (0o400, false), (0o440, false), (0o660, true), (0o644, true), (0o602, true)]
+        {
+            set_mode(&path, mode);
+            assert_eq!(fault(read(&path, &master())).contains("chmod 600"), refused, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn names_the_path_and_what_is_wrong_with_it() {
+        let folder = Folder::new();
+        let path = folder.0.join("keyring.json");
+        let missing = fault(read(&path, &master()));
+        assert!(missing.contains("keyring.json: there is no such file"), "{missing}");
+        set_mode(&folder.0, 0o700);
+        assert!(fault(read(&folder.0, &master())).contains("not an ordinary file"));
+        for (content, expected) in [
+            (vec![b' '; FILE_LENGTH_MAX as usize + 1], "longer than"),
+            (vec![0xFF], "UTF-8"),
+            (b"{}".to_vec(), "not the JSON of a keyring"),
+        ] {
+            fs::write(&path, content).unwrap();
+            set_mode(&path, 0o600);
+            let refused = fault(read(&path, &master()));
+            assert!(refused.contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_refused_or_adds_nothing_leaves_the_file() {
+        let folder = Folder::new();
+        let path = folder.0.join("keyring.json");
+        make(&path).unwrap();
+        let before = fs::read(&path).unwrap();
+        let nothing = extend(&path, &master(), &mut Thread, |keyring| keyring.add_domains(&[], 2));
+        assert_eq!(fault(nothing), "");
+        let refused =
+            extend(&path, &master(), &mut Thread, |keyring| keyring.add_domains(&[domain("a b")], 2));
+        assert!(fault(refused).contains("domain name"));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn follows_a_link_and_clears_what_a_crash_left() {
+        let folder = Folder::new();
+        let (path, link) = (folder.0.join("keyring.json"), folder.0.join("link"));
+        make(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        fs::write(folder.0.join(".keyring.json.new"), "half of a").unwrap();
+        let added = extend(&link, &master(), &mut Thread, |keyring| keyring.add_domains(&[domain("a")], 2));
+        assert_eq!(fault(added), "");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&path, &master()).map(|keyring| keyring.domains().len()).ok(), Some(1));
+    }
+
+    #[test]
+    fn writers_take_turns_and_lose_nothing() {
+        let folder = Folder::new();
+        let path = folder.0.join("keyring.json");
+        make(&path).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let wanted = [domain(&format!("d{number}"))];
+                    let added =
+                        extend(path, &master(), &mut Thread, |keyring| keyring.add_domains(&wanted, 2));
+                    assert_eq!(fault(added), "");
+                });
+            }
+        });
+        assert_eq!(read(&path, &master()).map(|keyring| keyring.domains().len()).ok(), Some(8));
+    }
+}
