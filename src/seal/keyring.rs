@@ -296,19 +296,14 @@ pub struct Disagreement {
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Disagreement { domain, key, found, expected } = self;
+        if *key == "domain" {
+            return write!(f, "domain \"{domain}\" is not in the keyring; `sealgate keys init` adds it");
+        }
         write!(
             f,
-            "domain \"{}\": {} is \"{}\", expected {}{}{}",
-            self.domain,
-            self.key,
-            self.found,
-            if self.key == "domain" { "" } else { "\"" },
-            self.expected,
-            if self.key == "domain" {
-                " (`sealgate keys init` adds it)"
-            } else {
-                "\" as fixed in the keyring when the domain was made; a new domain name makes a new domain"
-            }
+            "domain \"{domain}\": {key} is \"{found}\", expected \"{expected}\", which is fixed since the \
+             domain was made; another domain name makes another domain"
         )
     }
 }

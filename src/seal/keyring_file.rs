@@ -392,6 +392,18 @@ mod tests {
     }
 
     #[test]
+    fn refuses_values_that_run_into_the_next_line_of_the_message() {
+        // One domain whose name swallows another: the covered message, and so the tag, is
+        // the same, but no name has white space.
+        let text = written();
+        let start = text.find("\"email\"").unwrap();
+        let end = text.find("\"note\"").unwrap() + "\"note\"".len();
+        let swallowed = "\"email equality text 1 1 1700000100\\ndomain note\"";
+        let merged = format!("{}{swallowed}{}", &text[..start], &text[end..]);
+        assert!(matches!(fault(&merged), Some(KeyringFileFault::Content(KeyringFault::DomainName(_)))));
+    }
+
+    #[test]
     fn names_what_it_cannot_read() {
         let text = written();
         let master = MasterKey::new([8; 32]);

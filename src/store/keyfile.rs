@@ -27,11 +27,12 @@ const FORBIDDEN_MODE: u32 = 0o027;
 /// See [`KeyfileFault`].
 pub fn read(path: &Path, master: &MasterKey) -> Result<Keyring, KeyfileError> {
     let refuse = |fault| KeyfileError { path: path.to_owned(), fault };
-    let file = File::open(path).map_err(|error| refuse(error.into()))?;
-    let metadata = file.metadata().map_err(|error| refuse(error.into()))?;
-    if !metadata.is_file() {
+    // Asked before opening, which waits for a writer where the path is a pipe.
+    if !fs::metadata(path).map_err(|error| refuse(error.into()))?.is_file() {
         return Err(refuse(KeyfileFault::NotFile));
     }
+    let file = File::open(path).map_err(|error| refuse(error.into()))?;
+    let metadata = file.metadata().map_err(|error| refuse(error.into()))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & FORBIDDEN_MODE != 0 {
         return Err(refuse(KeyfileFault::Mode(mode)));

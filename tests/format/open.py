@@ -68,6 +68,10 @@ class Keyring:
             raise Refused("not a keyring of version 1")
         if file["master"] != hkdf(master, "sealgate/v1/keyring/id", 8).hex():
             raise Refused("wrapped under another master key")
+        for part in (file, *file["roots"], *file["domains"]):
+            texts = [value for key, value in part.items() if key != "format" and isinstance(value, str)]
+            if any(text != "".join(text.split()) for text in texts):
+                raise Refused("white space in a value")
         message = "sealgate keyring 1\nmaster {master}\ncreated {created}\ncurrent {current}\n".format(**file)
         for root in file["roots"]:
             message += "root {version} {created} {wrapped}\n".format(**root)
