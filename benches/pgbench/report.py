@@ -13,7 +13,7 @@ COLUMNS = (
     ("mean ms", "latency_ms", 3),
     ("p99 ms", "latency_p99_ms", 2),
     ("proxy us/tx", "proxy_cpu_us", 1),
-    ("of PgBouncer", "proxy_cpu_us_to_pgbouncer", 2),
+    ("of PgBouncer's", "proxy_cpu_us_to_pgbouncer", 2),
     ("server us/tx", "server_cpu_us", 1),
 )
 PROXY_TARGETS = ("sealgate", "sealgate+policy")
@@ -21,6 +21,10 @@ PROXY_TARGETS = ("sealgate", "sealgate+policy")
 
 def _show(value, decimals):
     return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _clients(count):
+    return "1 client" if count == 1 else f"{count} clients"
 
 
 def _find(results, **wanted):
@@ -76,7 +80,7 @@ def table(whole):
     lines.append("")
     for aim in whole["aims"]:
         word = "held" if aim["held"] else "MISSED"
-        lines.append(f"{word}: {aim['aim']} ({aim['target']}, {aim['clients']} clients): "
+        lines.append(f"{word}: {aim['aim']} ({aim['target']}, {_clients(aim['clients'])}): "
                      f"{aim['figure']:.2f} against {aim['limit']:.2f}")
     for entry in whole["criterion"]:
         lines.append(f"stage {entry['name']}: {_time(entry['mean_ns'])}")
@@ -131,6 +135,7 @@ th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left }
 .bar { align-items: center; display: grid; gap: .5rem; grid-template-columns: 8.5rem 1fr 4rem; margin: 2px 0 }
 .bar i { border-radius: 2px; display: block; height: .9rem; min-width: 1px }
 .bar b { font-variant-numeric: tabular-nums; font-weight: normal }
+.charts { margin-bottom: 1.2rem } .clients { margin: .6rem 0 0 }
 .held { color: #2f7d5d } .missed { color: #c0392b; font-weight: 600 }
 dl { display: grid; gap: 0 1rem; grid-template-columns: max-content 1fr } dd { margin: 0 }
 """
@@ -159,7 +164,7 @@ def page(whole, criterion_link):
         for aim in whole["aims"]:
             word = "held" if aim["held"] else "missed"
             parts.append(f"<li><span class={word}>{word}</span>: {escape(aim['aim'])} ({escape(aim['target'])}, "
-                         f"{aim['clients']} clients): {aim['figure']:.2f} against {aim['limit']:.2f}")
+                         f"{_clients(aim['clients'])}): {aim['figure']:.2f} against {aim['limit']:.2f}")
         parts.append("</ul>")
     if whole["criterion"]:
         parts.append("<h2>Single stages</h2><div class=wide><table><tr><th>stage<th><th>mean<th>low<th>high")
@@ -185,7 +190,7 @@ def _charts(entries):
         for clients in dict.fromkeys(entry["clients"] for entry in entries):
             group = [entry for entry in entries if entry["clients"] == clients and entry[key] is not None]
             largest = max((entry[key] for entry in group), default=0) or 1
-            parts.append(f"<p style='margin:.6rem 0 0'>{clients} clients</p>")
+            parts.append(f"<p class=clients>{_clients(clients)}</p>")
             for entry in group:
                 colour = COLOURS[entry["target"]]
                 parts.append(
