@@ -25,7 +25,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --home-dir /var/lib/sealgate --shell /usr/sbin/nologin sealgate \
+    && useradd --uid 10001 --no-create-home --home-dir /var/lib/sealgate --shell /usr/sbin/nologin sealgate \
     && install -d -m 0750 -o sealgate -g sealgate /var/lib/sealgate \
     && install -d -m 0755 /etc/sealgate
 COPY --from=build /out/sealgate /usr/local/bin/sealgate
