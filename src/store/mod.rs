@@ -1,1 +1,3 @@
-//! (to be written)
+//! Files, threads and loaders: what keeps state beyond one session.
+
+pub mod postgres;
