@@ -1,3 +1,4 @@
 //! Files, threads and loaders: what keeps state beyond one session.
 
+pub mod catalog;
 pub mod postgres;

@@ -1,1 +1,3 @@
-//! (to be written)
+//! Dialling and logging in to the server.
+
+pub mod service;
