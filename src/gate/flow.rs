@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::SharedGate;
 use super::lane::{Lane, Stop};
@@ -13,12 +12,10 @@ use super::listener::Worker;
 use crate::audit::{Receipt, Record};
 use crate::pipeline::{Event, Need, Session};
 use crate::policy::Refusal;
-use crate::store::journal::Refused;
+use crate::store::journal::Pending;
 
 /// How long a client may take to read its last message.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-type Fate = oneshot::Receiver<Result<Receipt, Refused>>;
 
 /// How a session ended.
 pub enum End {
@@ -42,7 +39,7 @@ pub struct Flow<'a> {
     /// Server to client.
     pub response: Lane,
     /// Intents handed to the journal, in order.
-    pub intents: VecDeque<(u64, Fate)>,
+    pub intents: VecDeque<(u64, Pending)>,
 }
 
 impl Flow<'_> {
@@ -123,7 +120,10 @@ impl Flow<'_> {
         for record in records {
             if let Record::Intent(intent) = record {
                 let number = intent.execution.number;
-                self.intents.push_back((number, journal.intent_wait(intent).await));
+                match journal.intent_wait(intent).await {
+                    Ok(pending) => self.intents.push_back((number, pending)),
+                    Err(_) => return false,
+                }
             } else if journal.submit_wait(record).await.is_err() {
                 return false;
             }
@@ -145,7 +145,8 @@ impl Flow<'_> {
     fn renew(&mut self) {
         let Some(epoch) = self.session.epoch() else { return };
         let Some(catalogs) = &self.gate.catalogs else { return };
-        if let Some(snapshot) = catalogs.newer(&self.session.who().database, epoch) {
+        let held = catalogs.held(&self.session.who().database);
+        if let Some(snapshot) = held.filter(|snapshot| snapshot.epoch() != epoch) {
             self.session.renew(self.worker.view(snapshot));
         }
     }
@@ -181,15 +182,12 @@ impl Flow<'_> {
 }
 
 /// The fate of the oldest intent; it is taken off the queue only when it is known.
-async fn next(intents: &mut VecDeque<(u64, Fate)>) -> Result<Receipt, u64> {
+async fn next(intents: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, u64> {
     let Some((number, fate)) = intents.front_mut() else { return std::future::pending().await };
     let number = *number;
     let fate = fate.await;
     intents.pop_front();
-    match fate {
-        Ok(Ok(receipt)) => Ok(receipt),
-        Ok(Err(_)) | Err(_) => Err(number),
-    }
+    fate.map_err(|_| number)
 }
 
 fn note(event: Event) {

@@ -96,11 +96,12 @@ impl Acceptor {
     async fn hand(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load.load(Ordering::Relaxed)) else { return };
         thread.load.fetch_add(1, Ordering::Relaxed);
-        match stream.into_std() {
-            Ok(stream) if thread.hand.send((stream, peer)).await.is_ok() => {}
-            Ok(_) | Err(_) => {
-                thread.load.fetch_sub(1, Ordering::Relaxed);
-            }
+        let handed = match stream.into_std() {
+            Ok(stream) => thread.hand.send((stream, peer)).await.is_ok(),
+            Err(_) => false,
+        };
+        if !handed {
+            thread.load.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
