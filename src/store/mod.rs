@@ -1,1 +1,3 @@
-//! (to be written)
+//! Files, threads and loaders: what the pure rooms need from the outside.
+
+pub mod journal;
