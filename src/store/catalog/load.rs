@@ -37,8 +37,6 @@ pub enum LoadError {
     },
     /// A catalog row that is not as PostgreSQL documents it.
     Unreadable(String),
-    /// The last load that held is too long ago, and none has succeeded since.
-    Stale(Box<LoadError>),
     /// More databases, or more waiting sessions, than the registry serves.
     TooMany {
         what: &'static str,
@@ -56,7 +54,6 @@ impl fmt::Display for LoadError {
                 write!(f, "the catalog is too large to be read: more than {max} {what}")
             }
             LoadError::Unreadable(what) => write!(f, "the catalog cannot be understood: {what}"),
-            LoadError::Stale(last) => write!(f, "the known catalog is out of date; {last}"),
             LoadError::TooMany { what, max } => write!(f, "more than {max} {what}"),
             LoadError::Stopped => f.write_str("the catalog loader has ended"),
         }

@@ -5,8 +5,11 @@ mod classified;
 mod closure;
 mod dependents;
 mod load;
+mod registry;
+mod watermark;
 
 pub use load::{LoadError, Loaded, load};
+pub use registry::{CatalogKeeper, CatalogSource, Catalogs, DATABASES_MAX, POLL_INTERVAL, STALE_MAX, Timing};
 
 #[cfg(test)]
 mod tests;

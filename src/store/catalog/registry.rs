@@ -1,0 +1,397 @@
+//! The current snapshot of every database in use: [`Catalogs`] for whoever needs one, on
+//! any thread and runtime, and [`CatalogKeeper`], the one task that loads them.
+//!
+//! A snapshot is confirmed when a load, or the catalog's watermark, says that it still
+//! holds. One that could not be confirmed for [`STALE_MAX`] is no longer given out: no
+//! snapshot, no session (P3).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::load::{LoadError, Loaded, load};
+use super::watermark;
+use crate::catalog::{Field, Snapshot};
+use crate::upstream::service::{ServiceAccount, ServiceConnection, ServiceError};
+
+/// Age of the last confirmation beyond which a snapshot is not used.
+pub const STALE_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at a catalog, at least. A look that takes long is repeated seldom:
+/// after [`POLL_RATIO`] times as long as it took.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const POLL_RATIO: u32 = 20;
+/// Databases of which a snapshot, and one service connection each, is kept.
+pub const DATABASES_MAX: usize = 128;
+/// Databases that are looked at, at the same time.
+const LOADS_MAX: usize = 4;
+/// Requests in the queue to the keeper, and sessions that wait for one database.
+const REQUESTS_MAX: usize = 1_024;
+const WAITING_MAX: usize = 10_000;
+
+/// What the keeper loads with. Both swaps may be changed while it runs; a new policy shows
+/// at the next look or [`Catalogs::reload`].
+#[derive(Clone)]
+pub struct CatalogSource {
+    pub account: ServiceAccount,
+    /// Judged addresses of the server, tried in this order.
+    pub addresses: Arc<ArcSwap<Vec<SocketAddr>>>,
+    pub policy: Arc<ArcSwap<Vec<Field>>>,
+    pub timing: Timing,
+}
+
+/// How often to look, and how long to trust. The default is the documented constants.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub poll_interval: Duration,
+    pub stale_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing { poll_interval: POLL_INTERVAL, stale_max: STALE_MAX }
+    }
+}
+
+/// A snapshot and what is known of its worth.
+#[derive(Clone)]
+struct Held {
+    snapshot: Arc<Snapshot>,
+    notes: Arc<[String]>,
+    /// [`Loaded::content`] of the load that this snapshot came from.
+    content: [u8; 32],
+    /// A look that began then has found it true.
+    confirmed: Instant,
+}
+
+type Answer = Result<Arc<Snapshot>, LoadError>;
+type Shelf = ArcSwap<HashMap<Arc<str>, Held>>;
+
+/// Asks the keeper to look at a database's catalog from now on.
+struct Request {
+    database: Arc<str>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The handle: cheap to clone, usable from any runtime.
+#[derive(Clone)]
+pub struct Catalogs {
+    held: Arc<Shelf>,
+    requests: mpsc::Sender<Request>,
+    stale_max: Duration,
+}
+
+impl Catalogs {
+    /// The handle and the task behind it; nothing is loaded before the keeper runs.
+    #[must_use]
+    pub fn new(source: CatalogSource) -> (Catalogs, CatalogKeeper) {
+        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        let held = Arc::new(ArcSwap::from_pointee(HashMap::new()));
+        let stale_max = source.timing.stale_max;
+        let keeper = CatalogKeeper {
+            source,
+            held: held.clone(),
+            requests: receiver,
+            databases: HashMap::new(),
+            jobs: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(LOADS_MAX)),
+            epoch: 0,
+        };
+        (Catalogs { held, requests: sender, stale_max }, keeper)
+    }
+
+    /// The snapshot in use, if one is loaded and not stale. Never waits.
+    #[must_use]
+    pub fn held(&self, database: &str) -> Option<Arc<Snapshot>> {
+        let all = self.held.load();
+        let held = all.get(database)?;
+        (held.confirmed.elapsed() <= self.stale_max).then(|| held.snapshot.clone())
+    }
+
+    /// The snapshot in use; loads it at the first use of a database.
+    ///
+    /// # Errors
+    /// No snapshot can be had: refuse the session.
+    pub async fn current(&self, database: &str) -> Answer {
+        match self.held(database) {
+            Some(snapshot) => Ok(snapshot),
+            None => self.reload(database).await,
+        }
+    }
+
+    /// A snapshot that was read, or confirmed, after this call began: it knows of every
+    /// change that was committed before. Concurrent calls share a load.
+    ///
+    /// # Errors
+    /// The look failed. [`Catalogs::held`] may still give the last snapshot for a while;
+    /// whoever knows of a change must not use that.
+    pub async fn reload(&self, database: &str) -> Answer {
+        let (answer, receiver) = oneshot::channel();
+        let request = Request { database: database.into(), answer };
+        self.requests.send(request).await.map_err(|_| LoadError::Stopped)?;
+        receiver.await.map_err(|_| LoadError::Stopped)?
+    }
+
+    /// The databases of which a snapshot is kept.
+    #[must_use]
+    pub fn databases(&self) -> Vec<Arc<str>> {
+        self.held.load().keys().cloned().collect()
+    }
+
+    /// What the last load of a database could not follow, for the operator.
+    #[must_use]
+    pub fn notes(&self, database: &str) -> Arc<[String]> {
+        self.held.load().get(database).map_or_else(|| Arc::from([]), |held| held.notes.clone())
+    }
+}
+
+/// The state of one database. `busy`: a job for it runs.
+struct Database {
+    waiting: Vec<oneshot::Sender<Answer>>,
+    /// Came while a job was running, which may have looked too early for them.
+    next: Vec<oneshot::Sender<Answer>>,
+    busy: bool,
+    known: Known,
+    due: Instant,
+}
+
+/// What a job hands to the next one for the same database.
+#[derive(Default)]
+struct Known {
+    service: Option<ServiceConnection>,
+    /// The watermark and the policy of the last successful load.
+    loaded: Option<(String, Arc<Vec<Field>>)>,
+}
+
+struct Job {
+    database: Arc<str>,
+    known: Known,
+    /// None: the catalog is as it was.
+    result: Result<Option<Loaded>, LoadError>,
+    took: Duration,
+    began: Instant,
+}
+
+/// Loads snapshots and keeps them current: run it as a task of one runtime.
+pub struct CatalogKeeper {
+    source: CatalogSource,
+    held: Arc<Shelf>,
+    requests: mpsc::Receiver<Request>,
+    databases: HashMap<Arc<str>, Database>,
+    jobs: JoinSet<Job>,
+    permits: Arc<Semaphore>,
+    epoch: u64,
+}
+
+impl CatalogKeeper {
+    /// Serves until every [`Catalogs`] is dropped.
+    pub async fn run(mut self) {
+        loop {
+            let due = self.databases.values().filter(|one| !one.busy).map(|one| one.due).min();
+            let wake = due.unwrap_or_else(|| Instant::now() + self.source.timing.poll_interval);
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) => self.accept(request),
+                    None => return,
+                },
+                Some(job) = self.jobs.join_next() => match job {
+                    Ok(job) => self.conclude(job),
+                    Err(error) => {
+                        tracing::error!(%error, "a catalog load ended abnormally");
+                        self.start_over();
+                    }
+                },
+                () = tokio::time::sleep_until(wake.into()) => self.look(),
+            }
+        }
+    }
+
+    fn accept(&mut self, request: Request) {
+        let full = self.databases.len() >= DATABASES_MAX && !self.databases.contains_key(&request.database);
+        if full {
+            let error = LoadError::TooMany { what: "databases in use", max: DATABASES_MAX };
+            // Whoever asked may have left.
+            let _ = request.answer.send(Err(error));
+            return;
+        }
+        let one = self.databases.entry(request.database.clone()).or_insert_with(|| Database {
+            waiting: Vec::new(),
+            next: Vec::new(),
+            busy: false,
+            known: Known::default(),
+            due: Instant::now(),
+        });
+        let queue = if one.busy { &mut one.next } else { &mut one.waiting };
+        queue.retain(|answer| !answer.is_closed());
+        if queue.len() >= WAITING_MAX {
+            let error = LoadError::TooMany { what: "sessions that wait for the catalog", max: WAITING_MAX };
+            let _ = request.answer.send(Err(error));
+            return;
+        }
+        queue.push(request.answer);
+        self.begin(&request.database);
+    }
+
+    /// Looks at every database whose time has come.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let due = self.databases.iter().filter(|(_, one)| !one.busy && one.due <= now);
+        let due: Vec<Arc<str>> = due.map(|(name, _)| name.clone()).collect();
+        for database in due {
+            self.begin(&database);
+        }
+    }
+
+    fn begin(&mut self, database: &Arc<str>) {
+        let Some(one) = self.databases.get_mut(database) else { return };
+        if one.busy {
+            return;
+        }
+        one.busy = true;
+        let known = std::mem::take(&mut one.known);
+        let (source, permits, database) = (self.source.clone(), self.permits.clone(), database.clone());
+        self.jobs.spawn(async move {
+            // The semaphore is never closed; were it, the look would only be unlimited.
+            let _permit = permits.acquire().await;
+            let began = Instant::now();
+            let mut known = known;
+            let result = refresh(&source, &database, &mut known).await;
+            if result.is_err() {
+                known.service = None;
+            }
+            Job { database, known, result, took: began.elapsed(), began }
+        });
+    }
+
+    fn conclude(&mut self, job: Job) {
+        let Job { database, known, result, took, began } = job;
+        let answer = match result {
+            Ok(loaded) => self.hold(&database, loaded, began),
+            Err(error) => {
+                tracing::warn!(%database, %error, "the catalog could not be read");
+                Err(error)
+            }
+        };
+        let Some(one) = self.databases.get_mut(&database) else { return };
+        one.busy = false;
+        one.known = known;
+        one.due = Instant::now() + self.source.timing.poll_interval.max(took * POLL_RATIO);
+        for waiting in std::mem::take(&mut one.waiting) {
+            let _ = waiting.send(answer.clone());
+        }
+        one.waiting = std::mem::take(&mut one.next);
+        if !one.waiting.is_empty() {
+            self.begin(&database);
+        } else if answer.is_err() {
+            self.forget_if_stale(&database);
+        }
+    }
+
+    /// Puts a loaded snapshot in use, or confirms the one that is.
+    fn hold(&mut self, database: &Arc<str>, loaded: Option<Loaded>, began: Instant) -> Answer {
+        let before = self.held.load().get(database).cloned();
+        let held = match (loaded, before) {
+            (None, Some(before)) => Held { confirmed: began, ..before },
+            (None, None) => return Err(LoadError::Unreadable("a watermark without a snapshot".to_owned())),
+            (Some(Loaded { content, notes, .. }), Some(before)) if content == before.content => {
+                Held { notes: notes.into(), confirmed: began, ..before }
+            }
+            (Some(Loaded { mut parts, notes, content }), _) => {
+                self.epoch += 1;
+                parts.epoch = self.epoch;
+                tracing::info!(%database, epoch = self.epoch, "catalog loaded");
+                Held {
+                    snapshot: Arc::new(Snapshot::new(parts)),
+                    notes: notes.into(),
+                    content,
+                    confirmed: began,
+                }
+            }
+        };
+        let snapshot = held.snapshot.clone();
+        self.publish(|all| {
+            all.insert(database.clone(), held);
+        });
+        Ok(snapshot)
+    }
+
+    /// A database that cannot be read any more is not looked at for ever.
+    fn forget_if_stale(&mut self, database: &Arc<str>) {
+        let held = self.held.load();
+        if held.get(database).is_some_and(|held| held.confirmed.elapsed() <= self.source.timing.stale_max) {
+            return;
+        }
+        self.databases.remove(database);
+        self.publish(|all| {
+            all.remove(database);
+        });
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut HashMap<Arc<str>, Held>)) {
+        let mut all = HashMap::clone(&self.held.load());
+        change(&mut all);
+        self.held.store(Arc::new(all));
+    }
+
+    /// Which job it was that broke is not known: every waiting session is refused, and
+    /// every database is loaded again when next asked for, or stale.
+    fn start_over(&mut self) {
+        self.databases.clear();
+        self.jobs = JoinSet::new();
+    }
+}
+
+/// One look at a database: connects if need be, and loads if the watermark or the policy
+/// differs from the last time.
+async fn refresh(
+    source: &CatalogSource,
+    database: &str,
+    known: &mut Known,
+) -> Result<Option<Loaded>, LoadError> {
+    let policy = source.policy.load_full();
+    let kept = known.service.take().filter(|service| !service.is_closed());
+    let marked = match kept {
+        // The server may have cut a kept connection: then a new one tells what is.
+        Some(service) => watermark::read(&service).await.ok().map(|mark| (service, mark)),
+        None => None,
+    };
+    let (service, mark) = match marked {
+        Some(marked) => marked,
+        None => {
+            let service = dial(source, database).await?;
+            let mark = watermark::read(&service).await?;
+            (service, mark)
+        }
+    };
+    if let Some((last, with)) = &known.loaded
+        && *last == mark
+        && Arc::ptr_eq(with, &policy)
+    {
+        known.service = Some(service);
+        return Ok(None);
+    }
+    let loaded = load(&service, database, &policy).await?;
+    known.service = Some(service);
+    known.loaded = Some((mark, policy));
+    Ok(Some(loaded))
+}
+
+/// The first address that lets us in.
+async fn dial(source: &CatalogSource, database: &str) -> Result<ServiceConnection, LoadError> {
+    let mut last = ServiceError::Unreachable("no address of the server is allowed".to_owned());
+    for address in source.addresses.load_full().iter() {
+        match ServiceConnection::connect(*address, &source.account, database).await {
+            Ok(service) => return Ok(service),
+            Err(error) => last = error,
+        }
+    }
+    Err(last.into())
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+//! Claims about the registry, on real servers.
+
+use super::super::tests::{VERSIONS, account, policy, start};
+use super::*;
+use crate::store::postgres::Throwaway;
+
+const TABLE: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text, ssn text)";
+/// So long that no poll comes between two steps of a test.
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
+    CatalogSource {
+        account: account(),
+        addresses: Arc::new(ArcSwap::from_pointee(vec![server.address()])),
+        policy: Arc::new(ArcSwap::from_pointee(policy())),
+        timing: Timing { poll_interval, ..Timing::default() },
+    }
+}
+
+/// The keeper on a thread and runtime of its own, as in the program.
+fn keep(source: CatalogSource) -> Catalogs {
+    let (catalogs, keeper) = Catalogs::new(source);
+    std::thread::spawn(move || super::super::tests::block_on(keeper.run()));
+    catalogs
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    super::super::tests::block_on(async {
+        tokio::time::timeout(Duration::from_secs(30), future).await.unwrap()
+    })
+}
+
+fn service_sessions(server: &Throwaway) -> String {
+    let rows = server
+        .query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sealgate'")
+        .unwrap();
+    rows[0][0].clone().unwrap()
+}
+
+#[test]
+fn loads_at_first_use_and_grows_the_epoch_only_with_the_content() {
+    for major in VERSIONS {
+        let server = start(major);
+        server.execute("postgres", TABLE).unwrap();
+        let catalogs = keep(source(&server, NEVER));
+        assert!(catalogs.held("postgres").is_none());
+        let first = block_on(catalogs.current("postgres")).unwrap();
+        assert!(Arc::ptr_eq(&first, &catalogs.held("postgres").unwrap()));
+        for sql in ["SELECT 1", "CREATE TABLE unrelated (id int)", "CREATE TEMP TABLE t (id int)"] {
+            server.execute("postgres", sql).unwrap();
+            let same = block_on(catalogs.reload("postgres")).unwrap();
+            assert!(Arc::ptr_eq(&first, &same), "{sql}");
+        }
+        let mut epoch = first.epoch();
+        for sql in [
+            "CREATE VIEW v AS SELECT email FROM customers",
+            "ALTER TABLE customers RENAME ssn TO number",
+            "ALTER TABLE customers RENAME number TO ssn",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE FUNCTION f() \
+             RETURNS int LANGUAGE sql AS 'SELECT id FROM customers'",
+            "CREATE SCHEMA s; ALTER VIEW v SET SCHEMA s",
+            "ALTER SCHEMA s RENAME TO r",
+            "DROP VIEW r.v",
+        ] {
+            server.execute("postgres", sql).unwrap();
+            let changed = block_on(catalogs.reload("postgres")).unwrap();
+            assert!(changed.epoch() > epoch, "{sql}");
+            epoch = changed.epoch();
+        }
+        assert_eq!(service_sessions(&server), "1", "one connection is kept");
+    }
+}
+
+#[test]
+fn sees_a_change_that_did_not_pass_through_here() {
+    let server = start(18);
+    server.execute("postgres", TABLE).unwrap();
+    let catalogs = keep(source(&server, Duration::from_millis(20)));
+    let first = block_on(catalogs.current("postgres")).unwrap();
+    server.execute("postgres", "CREATE VIEW v AS SELECT email FROM customers").unwrap();
+    block_on(async {
+        while catalogs.held("postgres").unwrap().epoch() == first.epoch() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
+fn many_sessions_share_a_load() {
+    let all = vec!["log_statement = 'all'".to_owned()];
+    let options =
+        crate::store::postgres::Options { configuration: all, major: Some(15), ..Default::default() };
+    let logged = Throwaway::start(&options).unwrap();
+    logged.execute("postgres", TABLE).unwrap();
+    let catalogs = keep(source(&logged, NEVER));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let catalogs = catalogs.clone();
+            std::thread::spawn(move || {
+                block_on(async {
+                    let mut waiting = JoinSet::new();
+                    for _ in 0..25 {
+                        let catalogs = catalogs.clone();
+                        waiting.spawn(async move { catalogs.reload("postgres").await.unwrap().epoch() });
+                    }
+                    waiting.join_all().await
+                })
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert!(thread.join().unwrap().iter().all(|epoch| *epoch == 1));
+    }
+    let log = std::fs::read_to_string(logged.log_file()).unwrap();
+    assert_eq!(log.matches("REPEATABLE READ").count(), 1, "nothing changed: one load for 200 requests");
+}
+
+#[test]
+fn refuses_without_a_catalog_and_recovers() {
+    let server = start(15);
+    let catalogs = keep(source(&server, NEVER));
+    let error = block_on(catalogs.current("shop")).unwrap_err();
+    assert!(matches!(&error, LoadError::Service(service) if service.sqlstate() == Some("3D000")), "{error}");
+    server.create_database("shop").unwrap();
+    server.execute("shop", TABLE).unwrap();
+    assert_eq!(block_on(catalogs.current("shop")).unwrap().epoch(), 1);
+}
+
+#[test]
+fn keeps_the_last_snapshot_for_a_while_when_the_server_is_gone() {
+    let server = start(15);
+    server.execute("postgres", TABLE).unwrap();
+    let catalogs = keep(source(&server, NEVER));
+    block_on(catalogs.current("postgres")).unwrap();
+    drop(server);
+    assert!(
+        block_on(catalogs.reload("postgres")).is_err(),
+        "whoever knows of a change must not get the old one"
+    );
+    assert!(catalogs.held("postgres").is_some());
+    assert!(block_on(catalogs.current("postgres")).is_ok());
+}
+
+#[test]
+fn replaces_a_connection_that_the_server_has_cut() {
+    let server = start(15);
+    server.execute("postgres", TABLE).unwrap();
+    let catalogs = keep(source(&server, NEVER));
+    block_on(catalogs.current("postgres")).unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sealgate'";
+    server.execute("postgres", cut).unwrap();
+    block_on(catalogs.reload("postgres")).unwrap();
+}
+
+#[test]
+fn loads_with_a_new_policy() {
+    let server = start(15);
+    server.execute("postgres", TABLE).unwrap();
+    let source = source(&server, NEVER);
+    let shared = source.policy.clone();
+    let catalogs = keep(source);
+    assert_eq!(block_on(catalogs.current("postgres")).unwrap().fields().len(), 2);
+    shared.store(Arc::new(Vec::new()));
+    assert_eq!(block_on(catalogs.reload("postgres")).unwrap().fields().len(), 0);
+}
+
+#[test]
+fn ends_with_its_last_handle() {
+    let server = start(15);
+    let (catalogs, keeper) = Catalogs::new(source(&server, NEVER));
+    let thread = std::thread::spawn(move || block_on(keeper.run()));
+    drop(catalogs);
+    thread.join().unwrap();
+}
+
+#[test]
+fn gives_out_no_snapshot_that_is_stale() {
+    let server = start(15);
+    server.execute("postgres", TABLE).unwrap();
+    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO };
+    let catalogs = keep(CatalogSource { timing, ..source(&server, NEVER) });
+    block_on(catalogs.reload("postgres")).unwrap();
+    assert!(catalogs.held("postgres").is_none());
+    assert!(block_on(catalogs.current("postgres")).is_ok(), "a stale one is confirmed first");
+    drop(server);
+    assert!(block_on(catalogs.current("postgres")).is_err());
+    assert!(catalogs.databases().is_empty(), "and is not looked at for ever");
+}

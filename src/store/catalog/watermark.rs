@@ -1,0 +1,39 @@
+//! A short text that changes with the catalog: asking for it is cheaper than loading, so
+//! the catalog can be watched for changes that did not pass through here.
+
+use super::load::{LoadError, value};
+use crate::upstream::service::ServiceConnection;
+
+/// For every catalog that a load reads: the number of rows, and the sum of hashes over
+/// which row versions they are. Temporary relations stay out where they are many.
+const WATERMARK: &str = "SELECT concat_ws(' ', \
+    (SELECT count(*) || ':' || coalesce(sum(hashint8extended(c.oid::int8, c.xmin::text::int8)), 0) \
+       FROM pg_catalog.pg_class c WHERE c.relpersistence <> 't'), \
+    (SELECT count(*) || ':' || coalesce(sum(hashint8extended(a.attrelid::int8 * 65536 + a.attnum, \
+            a.xmin::text::int8)), 0) \
+       FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+      WHERE a.attrelid >= 16384 AND a.attnum > 0 AND c.relpersistence <> 't'), \
+    (SELECT count(*) || ':' || coalesce(sum(hashint8extended(t.oid::int8, t.xmin::text::int8)), 0) \
+       FROM pg_catalog.pg_type t WHERE t.typtype = 'd'), \
+    (SELECT string_agg(x.row_versions, ' ' ORDER BY x.number) FROM ( \
+       SELECT x.number, count(*) || ':' || sum(hashint8extended(x.key::int8, x.version::text::int8)) AS row_versions FROM ( \
+         SELECT 1 AS number, oid AS key, xmin AS version FROM pg_catalog.pg_proc \
+         UNION ALL SELECT 2, oid, xmin FROM pg_catalog.pg_rewrite \
+         UNION ALL SELECT 3, oid, xmin FROM pg_catalog.pg_trigger \
+         UNION ALL SELECT 4, inhrelid, xmin FROM pg_catalog.pg_inherits \
+         UNION ALL SELECT 5, oid, xmin FROM pg_catalog.pg_attrdef \
+         UNION ALL SELECT 6, oid, xmin FROM pg_catalog.pg_constraint \
+         UNION ALL SELECT 7, oid, xmin FROM pg_catalog.pg_policy \
+         UNION ALL SELECT 8, oid, xmin FROM pg_catalog.pg_operator \
+         UNION ALL SELECT 9, oid, xmin FROM pg_catalog.pg_cast \
+         UNION ALL SELECT 10, oid, xmin FROM pg_catalog.pg_namespace \
+       ) x GROUP BY x.number) x))";
+
+/// The watermark of the catalog as it stands now.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn read(service: &ServiceConnection) -> Result<String, LoadError> {
+    let rows = service.rows(WATERMARK, &[]).await?;
+    rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
+}

@@ -1,0 +1,354 @@
+//! The house stands as drawn: rooms import only leftwards, pure rooms touch nothing of the
+//! outside, plaintext is exposed where it is sealed and opened and nowhere else, and files
+//! stay small enough to hold in the head. Scans the sources; a unit test shows for every
+//! rule that it can fail.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where it cannot go on")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms in import order: a room knows those of smaller rank; rooms of one rank are
+/// strangers.
+const ORDER: &[&[&str]] = &[
+    &["wire"],
+    &["catalog"],
+    &["seal", "statement", "residency"],
+    &["login"],
+    &["audit"],
+    &["watch"],
+    &["policy"],
+    &["pipeline"],
+    &["config"],
+    &["upstream"],
+    &["gate", "store", "ops"],
+    &["cli"],
+];
+/// The last room that knows neither clock nor chance nor file.
+const LAST_PURE: &str = "config";
+const FORBIDDEN_IN_PURE: &[&[&str]] = &[
+    &["tokio"],
+    &["tokio_postgres"],
+    &["rustls"],
+    &["rand"],
+    &["getrandom"],
+    &["std", "fs"],
+    &["std", "env"],
+    &["std", "process"],
+    &["Instant", "now"],
+    &["SystemTime", "now"],
+];
+const MAY_EXPOSE: &[&str] = &["seal", "pipeline"];
+const LINES_MAX: usize = 700;
+const VAGUE_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "prelude", "misc"];
+
+fn rank(room: &str) -> Option<usize> {
+    ORDER.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Every fault of one file. `path` is relative to `src/`.
+fn faults(path: &Path, source: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let parts: Vec<String> =
+        path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    for part in &parts {
+        if VAGUE_NAMES.contains(&part.as_str()) {
+            faults.push(format!("`{part}` says nothing about what is in it"));
+        }
+    }
+    let lines = source.lines().count();
+    if lines > LINES_MAX {
+        faults.push(format!("{lines} lines, more than {LINES_MAX}"));
+    }
+    let room = parts.first().map_or("", String::as_str);
+    if parts.len() == 1 && matches!(room, "main" | "lib") {
+        return faults;
+    }
+    let Some(own) = rank(room) else {
+        faults.push(format!("`{room}` is no room of this house"));
+        return faults;
+    };
+    let code = blank(source);
+    let tokens = tokens(&code);
+    let test_start = test_start(path, &tokens);
+    let pure = rank(LAST_PURE).is_some_and(|last| own <= last);
+    let module_depth =
+        if parts.last().is_some_and(|last| last == "mod") { parts.len() - 1 } else { parts.len() };
+
+    for (at, path) in paths(&tokens) {
+        if let Some(other) = room_named(&path, module_depth + usize::from(at >= test_start))
+            && let Some(their) = rank(other)
+            && other != room
+            && their >= own
+        {
+            faults.push(format!("`{room}` may not know `{other}`: `{}`", path.join("::")));
+        }
+        if pure && at < test_start {
+            for forbidden in FORBIDDEN_IN_PURE {
+                let head = path.iter().zip(*forbidden).all(|(a, b)| a == b) && path.len() >= forbidden.len();
+                let tail = forbidden.len() == 2 && path.windows(2).any(|pair| pair == *forbidden);
+                if head || tail {
+                    faults.push(format!("`{room}` is pure: `{}`", path.join("::")));
+                }
+            }
+        }
+    }
+    for (at, window) in tokens.windows(3).enumerate() {
+        if at >= test_start {
+            break;
+        }
+        if window == [".", "expose", "("] && !MAY_EXPOSE.contains(&room) {
+            faults.push("plaintext is exposed outside of seal and pipeline".to_owned());
+        }
+        if window == [".", "elapsed", "("] && pure {
+            faults.push(format!("`{room}` is pure: `.elapsed()` reads the clock"));
+        }
+    }
+    faults
+}
+
+/// The room that a path leads to: through `crate::`, or through enough `super::`.
+fn room_named<'a>(path: &[&'a str], module_depth: usize) -> Option<&'a str> {
+    let supers = path.iter().take_while(|part| **part == "super").count();
+    if path.first() == Some(&"crate") {
+        path.get(1).copied()
+    } else if supers > 0 && supers >= module_depth {
+        path.get(supers).copied()
+    } else {
+        None
+    }
+}
+
+/// Index of the first token of test code: tests stand at the end of a file, or are one.
+fn test_start(path: &Path, tokens: &[&str]) -> usize {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    if name == "tests" || name.ends_with("_tests") || path.iter().any(|part| part == "tests") {
+        return 0;
+    }
+    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
+    tokens.windows(attribute.len()).position(|window| window == attribute).unwrap_or(tokens.len())
+}
+
+/// Every path of the code with the index of its first token; groups of a `use` are spelled
+/// out, so that `use std::{fs, io}` is `std::fs` and `std::io`.
+fn paths<'a>(tokens: &[&'a str]) -> Vec<(usize, Vec<&'a str>)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        if is_word(tokens[at]) {
+            let end = expand(tokens, at, &mut Vec::new(), &mut found);
+            at = end.max(at + 1);
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Reads the path at `at`, after `before`; returns the index behind it.
+fn expand<'a>(
+    tokens: &[&'a str],
+    mut at: usize,
+    before: &mut Vec<&'a str>,
+    found: &mut Vec<(usize, Vec<&'a str>)>,
+) -> usize {
+    let (start, length) = (at, before.len());
+    loop {
+        match tokens.get(at) {
+            Some(&word) if is_word(word) => {
+                before.push(word);
+                at += 1;
+            }
+            Some(&"{") if at > 0 && tokens[at - 1] == "::" => {
+                at += 1;
+                while at < tokens.len() && tokens[at] != "}" {
+                    at = if is_word(tokens[at]) { expand(tokens, at, before, found) } else { at + 1 };
+                }
+                before.truncate(length);
+                return at + 1;
+            }
+            _ => break,
+        }
+        if tokens.get(at) != Some(&"::") {
+            break;
+        }
+        at += 1;
+    }
+    found.push((start, before.clone()));
+    before.truncate(length);
+    at
+}
+
+fn is_word(token: &str) -> bool {
+    token.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
+}
+
+/// Words, `::`, and every other character by itself.
+fn tokens(code: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = code;
+    while let Some(first) = rest.chars().next() {
+        let length = if first.is_alphanumeric() || first == '_' {
+            rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len())
+        } else if rest.starts_with("::") {
+            2
+        } else {
+            first.len_utf8()
+        };
+        let (token, after) = rest.split_at(length);
+        if !token.trim().is_empty() {
+            tokens.push(token);
+        }
+        rest = after;
+    }
+    tokens
+}
+
+/// The source without its comments, strings and character literals.
+fn blank(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if first == '"' {
+            quoted(rest, 1)
+        } else if let Some(hashes) = raw_string(rest) {
+            let close = format!("\"{}", "#".repeat(hashes));
+            let body = hashes + 2;
+            rest[body..].find(&close).map_or(rest.len(), |end| body + end + close.len())
+        } else if first == '\'' {
+            character(rest)
+        } else {
+            0
+        };
+        if skipped > 0 {
+            code.push(' ');
+            rest = &rest[skipped..];
+        } else {
+            // A word is taken whole, so that the r of `for` starts no raw string.
+            let word = first.is_alphanumeric() || first == '_';
+            let end = |letter: char| !letter.is_alphanumeric() && letter != '_';
+            let length = if word { rest.find(end).unwrap_or(rest.len()) } else { first.len_utf8() };
+            code.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    code
+}
+
+/// Bytes of the quoted text at the head of `rest`, whose content begins at `start`.
+fn quoted(rest: &str, start: usize) -> usize {
+    let mut escaped = false;
+    for (at, letter) in rest[start..].char_indices() {
+        match letter {
+            '\\' if !escaped => escaped = true,
+            '"' if !escaped => return start + at + 1,
+            _ => escaped = false,
+        }
+    }
+    rest.len()
+}
+
+/// Number of `#` of the raw string at the head of `rest`.
+fn raw_string(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix('r')?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    after[hashes..].starts_with('"').then_some(hashes)
+}
+
+/// Bytes of the character literal at the head of `rest`; 0 for a lifetime.
+fn character(rest: &str) -> usize {
+    let mut letters = rest.char_indices().skip(1);
+    match (letters.next(), letters.next()) {
+        (Some((_, '\\')), Some((at, _))) => rest[at + 1..].find('\'').map_or(0, |end| at + end + 2),
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_house_stands_as_drawn() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 20, "the sources are not where they are looked for");
+    let mut all = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap();
+        for fault in faults(path, &fs::read_to_string(&file).unwrap()) {
+            all.push(format!("src/{}: {fault}", path.display()));
+        }
+    }
+    assert!(all.is_empty(), "{} faults:\n{}", all.len(), all.join("\n"));
+}
+
+#[test]
+fn every_rule_can_fail() {
+    for (path, source, expected) in [
+        ("wire/frame.rs", "use crate::catalog::Field;", "may not know `catalog`"),
+        ("seal/mode.rs", "use crate::{catalog::Field, statement::Action};", "may not know `statement`"),
+        ("seal/mode.rs", "fn f() { crate::residency::judge() }", "may not know `residency`"),
+        ("gate/session.rs", "use crate::store;", "may not know `store`"),
+        ("wire/mod.rs", "use super::gate::Gate;", "may not know `gate`"),
+        ("wire/frame.rs", "use super::super::gate::Gate;", "may not know `gate`"),
+        (
+            "wire/frame.rs",
+            "#[cfg(test)] mod tests { use super::super::super::gate::Gate; }",
+            "may not know `gate`",
+        ),
+        ("policy/decide.rs", "#[cfg(test)] mod tests { use crate::cli::main; }", "may not know `cli`"),
+        ("policy/decide.rs", "use tokio::time;", "`policy` is pure"),
+        ("config/read.rs", "use std::{fmt, fs::File};", "`config` is pure: `std::fs::File`"),
+        ("config/read.rs", "fn f() -> Option<String> { std::env::var(\"HOME\").ok() }", "`config` is pure"),
+        ("watch/limit.rs", "let now = std::time::Instant::now();", "`watch` is pure"),
+        ("watch/limit.rs", "let now = SystemTime::now();", "`watch` is pure"),
+        ("watch/limit.rs", "let past = then.elapsed();", "reads the clock"),
+        ("seal/nonce.rs", "use rand::Rng;", "`seal` is pure"),
+        ("audit/record.rs", "let text = value.expose();", "plaintext is exposed"),
+        ("audit/record.rs", "let text = value\n    .expose();", "plaintext is exposed"),
+        ("wire/utils.rs", "", "says nothing"),
+        ("common/mod.rs", "", "says nothing"),
+        ("attic/mod.rs", "", "no room of this house"),
+        ("wire/frame.rs", &"\n".repeat(LINES_MAX + 1), "more than 700"),
+        ("wire/frame.rs", "let quote = '\"'; use tokio::net; let quote = '\"';", "`wire` is pure"),
+        ("wire/frame.rs", "let c = '\\''; use tokio::net;", "`wire` is pure"),
+        ("wire/frame.rs", "let r = r#\"\"\"#; fn f<'a>(x: &'a str) {} use tokio::net;", "`wire` is pure"),
+    ] {
+        let found = faults(Path::new(path), source);
+        assert!(found.iter().any(|fault| fault.contains(expected)), "{path}: {source}: {found:?}");
+    }
+}
+
+#[test]
+fn allowed_things_pass() {
+    for (path, source) in [
+        ("pipeline/open.rs", "use crate::{audit::Receipt, seal::Plaintext}; fn f() { value.expose(); }"),
+        ("store/files.rs", "use std::fs; use tokio::time::Instant; fn f() { Instant::now(); }"),
+        ("seal/mode.rs", "use super::key::Key; use crate::seal::Plaintext;"),
+        (
+            "wire/frame.rs",
+            "//! [`crate::gate`] uses tokio.\n/* crate::cli */ const TEXT: &str = \"crate::gate\";",
+        ),
+        ("wire/frame.rs", "const TEXT: &str = r#\"a \" crate::gate std::fs\"#;"),
+        ("wire/frame.rs", "#[cfg(test)]\nmod tests { use std::fs; use super::Frame; }"),
+        ("wire/frame/head_tests.rs", "use std::fs; use super::*;"),
+        ("watch/limit.rs", "use std::time::Instant; fn f(now: Instant) {} fn operand() {}"),
+        ("lib.rs", "pub mod cli;"),
+    ] {
+        assert_eq!(faults(Path::new(path), source), Vec::<String>::new(), "{path}: {source}");
+    }
+}
