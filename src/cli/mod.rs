@@ -1,5 +1,7 @@
 //! One file a verb.
 
+pub mod keys;
+
 use std::process::ExitCode;
 
 /// Parses the command line and runs the verb.

@@ -5,7 +5,10 @@
 //! serve is refused by name.
 
 mod fault;
+mod fields;
+mod places;
 mod reader;
+mod scalar;
 mod sections;
 mod settings;
 
@@ -29,3 +32,6 @@ pub const WATCH_LIMITS_MAX: usize = 64;
 pub fn load(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
     sections::read(text, origin)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,25 @@ use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
 /// Frames whose classified values are sealed. Made in this file alone.
-pub struct Cleared(Vec<u8>);
+pub struct Cleared {
+    bytes: Vec<u8>,
+    /// One entry a sealed value.
+    sealed: Vec<FieldId>,
+}
 
 impl Cleared {
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// How many values of which field were sealed.
+    pub fn sealed(&self) -> impl Iterator<Item = (FieldId, u64)> {
+        self.sealed.chunk_by(|a, b| a == b).filter_map(|run| Some((*run.first()?, run.len() as u64)))
+    }
+
+    fn new(bytes: Vec<u8>, mut sealed: Vec<FieldId>) -> Cleared {
+        sealed.sort_unstable();
+        Cleared { bytes, sealed }
     }
 }
 
@@ -39,15 +53,24 @@ impl Workshop {
         sealer.seal(domain, plain, out).map_err(|error| match error {
             SealError::NotText => Refusal::value(&field.path(), "not valid UTF-8 text"),
             SealError::TooLong => Refusal::value(&field.path(), "longer than a sealed value can be"),
-            SealError::UnknownDomain | SealError::Crypto => {
-                Refusal::unhandled("no-keys", "The keyring does not hold this field's domain.", "Run sealgate keys init.")
-            }
+            SealError::UnknownDomain => Refusal::unhandled(
+                "no-keys",
+                "The keyring does not hold this field's domain.",
+                "Run sealgate keys init.",
+            ),
         })
     }
 
     /// The text with every classified literal sealed; unchanged where there is none.
-    fn clear_text(&mut self, view: &View, plan: &Plan, text: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let lost = || Refusal::unhandled("splice", "A literal could not be replaced in place.", "Use a parameter.");
+    fn clear_text(
+        &mut self,
+        view: &View,
+        plan: &Plan,
+        text: &[u8],
+        fields: &mut Vec<FieldId>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let lost =
+            || Refusal::unhandled("splice", "A literal could not be replaced in place.", "Use a parameter.");
         let mut replacements = Vec::new();
         for literal in plan.facts.statements.iter().flat_map(|facts| &facts.literals) {
             let field = field_of(view, literal.field)?;
@@ -58,6 +81,7 @@ impl Workshop {
             let plain = literal_value(source).ok_or_else(lost)?;
             let mut sealed = Vec::new();
             self.seal_value(field, &plain, &mut sealed)?;
+            fields.push(literal.field);
             replacements.push((literal.span.clone(), quote_sealed(&sealed)));
         }
         replacements.sort_by_key(|(span, _)| span.start);
@@ -66,14 +90,19 @@ impl Workshop {
 
     /// A Query message with its literals sealed.
     pub(super) fn clear_query(&mut self, view: &View, plan: &Plan, text: &[u8]) -> Result<Cleared, Refusal> {
-        let mut out = Vec::new();
-        frontend::put_query(&mut out, &self.clear_text(view, plan, text)?);
-        Ok(Cleared(out))
+        let (mut out, mut sealed) = (Vec::new(), Vec::new());
+        frontend::put_query(&mut out, &self.clear_text(view, plan, text, &mut sealed)?);
+        Ok(Cleared::new(out, sealed))
     }
 
     /// A Parse message with its literals sealed and the types of sealed parameters set to
     /// what the server stores.
-    pub(super) fn clear_parse(&mut self, view: &View, plan: &Plan, parse: &Parse<'_>) -> Result<Cleared, Refusal> {
+    pub(super) fn clear_parse(
+        &mut self,
+        view: &View,
+        plan: &Plan,
+        parse: &Parse<'_>,
+    ) -> Result<Cleared, Refusal> {
         let mut types: Vec<u32> = parse.types().collect();
         for parameter in plan.facts.statements.iter().flat_map(|facts| &facts.parameters) {
             let field = field_of(view, parameter.field)?;
@@ -93,14 +122,20 @@ impl Workshop {
             }
             *oid = stored;
         }
-        let mut out = Vec::new();
-        frontend::put_parse(&mut out, parse.name, &self.clear_text(view, plan, parse.text)?, &types);
-        Ok(Cleared(out))
+        let (mut out, mut sealed) = (Vec::new(), Vec::new());
+        let text = self.clear_text(view, plan, parse.text, &mut sealed)?;
+        frontend::put_parse(&mut out, parse.name, &text, &types);
+        Ok(Cleared::new(out, sealed))
     }
 
     /// A Bind message with its classified parameters sealed.
-    pub(super) fn clear_bind(&mut self, view: &View, prepared: &Prepared, bind: &Bind<'_>) -> Result<Cleared, Refusal> {
-        let mut replaced = Vec::new();
+    pub(super) fn clear_bind(
+        &mut self,
+        view: &View,
+        prepared: &Prepared,
+        bind: &Bind<'_>,
+    ) -> Result<Cleared, Refusal> {
+        let (mut replaced, mut sealed) = (Vec::new(), Vec::new());
         let statements = prepared.plan.iter().flat_map(|plan| &plan.facts.statements);
         for parameter in statements.flat_map(|facts| &facts.parameters) {
             let field = field_of(view, parameter.field)?;
@@ -112,17 +147,22 @@ impl Workshop {
             let mut out = Vec::with_capacity(plain.len() * 2 + 64);
             match (parameter.array, bind.format(at)) {
                 (false, 0 | 1) => self.seal_value(field, plain, &mut out)?,
-                (true, 0) => value::map_text_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
-                    .map_err(|error| error.refusal(field))?,
-                (true, 1) => value::map_binary_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
-                    .map_err(|error| error.refusal(field))?,
+                (true, 0) => {
+                    value::map_text_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
+                        .map_err(|error| error.refusal(field))?
+                }
+                (true, 1) => {
+                    value::map_binary_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
+                        .map_err(|error| error.refusal(field))?
+                }
                 (_, _) => return Err(Refusal::value(&field.path(), "unknown parameter format code")),
             }
+            sealed.push(field.id);
             replaced.push((at, out));
         }
         let mut out = Vec::new();
         bind.put(&mut out, &replaced);
-        Ok(Cleared(out))
+        Ok(Cleared::new(out, sealed))
     }
 
     fn seal_element(&mut self, field: &Field, item: &[u8], out: &mut Vec<u8>) -> Result<(), ElementError> {
@@ -138,7 +178,7 @@ pub(super) fn clear_execute(prepared: &Prepared, describe: bool, portal: &[u8], 
         frontend::put_describe_portal(&mut out, portal);
     }
     frontend::put_execute(&mut out, portal, limit);
-    Cleared(out)
+    Cleared::new(out, Vec::new())
 }
 
 enum ElementError {
@@ -163,6 +203,10 @@ impl ElementError {
 
 fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
     view.snapshot().field(id).ok_or_else(|| {
-        Refusal::unhandled("catalog-changed", "A classified field is not in the catalog any more.", "Try again.")
+        Refusal::unhandled(
+            "catalog-changed",
+            "A classified field is not in the catalog any more.",
+            "Try again.",
+        )
     })
 }

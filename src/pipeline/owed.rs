@@ -57,10 +57,14 @@ pub struct Running {
     pub plan: Rc<Plan>,
     /// Which statement of the plan.
     pub index: usize,
+    /// Simple protocol: the shape that RowDescription told.
     pub shape: Option<Rc<Shape>>,
+    /// Extended protocol: the statement that knows the shape.
+    pub prepared: Option<Rc<Prepared>>,
     pub receipt: Option<Receipt>,
     pub rows: u64,
-    pub cells: u64,
+    /// Classified values released, by field: aligned with `reads` of the facts.
+    pub cells: Vec<u64>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
 }
@@ -141,7 +145,10 @@ impl Queue {
     /// Describes of the open batch that will tell this statement's shape.
     pub fn describes(&self, prepared: &Rc<Prepared>) -> bool {
         self.open_batch().any(|owed| {
-            owed.mark.as_ref().and_then(|mark| mark.describes.as_ref()).is_some_and(|it| Rc::ptr_eq(it, prepared))
+            owed.mark
+                .as_ref()
+                .and_then(|mark| mark.describes.as_ref())
+                .is_some_and(|it| Rc::ptr_eq(it, prepared))
         })
     }
 
@@ -184,11 +191,10 @@ impl Queue {
         Some(owed)
     }
 
-    /// After an error in the extended protocol the server skips to the Sync.
-    pub fn skip_to_sync(&mut self) {
-        while self.front().is_some_and(|owed| owed.kind != Kind::Sync) {
-            self.pop();
-        }
+    /// After an error in the extended protocol the server skips to the Sync: takes the next
+    /// request that is skipped.
+    pub fn skip(&mut self) -> Option<Owed> {
+        if self.front().is_some_and(|owed| owed.kind != Kind::Sync) { self.pop() } else { None }
     }
 
     /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
@@ -257,9 +263,11 @@ impl Queue {
     pub fn may_be_judged(&self, name: &[u8]) -> bool {
         let judged = |prepared: &Rc<Prepared>| prepared.plan.as_ref().is_some_and(|plan| plan.touches());
         self.statements.get(name).is_some_and(judged)
-            || self.entries.iter().filter_map(|owed| owed.mark.as_ref()?.change.as_ref()).any(|change| match change {
-                Change::Statement(at, Some(prepared)) => **at == *name && judged(prepared),
-                Change::Statement(_, None) | Change::Portal(..) => false,
+            || self.entries.iter().filter_map(|owed| owed.mark.as_ref()?.change.as_ref()).any(|change| {
+                match change {
+                    Change::Statement(at, Some(prepared)) => **at == *name && judged(prepared),
+                    Change::Statement(_, None) | Change::Portal(..) => false,
+                }
             })
     }
 
@@ -305,7 +313,9 @@ mod tests {
         assert!(matches!(queue.statement(b"t"), Meaning::Plain));
         queue.plain(Kind::Sync);
         assert!(matches!(queue.statement(b"s"), Meaning::Unsettled));
-        let Some(Change::Statement(name, what)) = queue.pop().and_then(|owed| owed.mark?.change) else { panic!("parse") };
+        let Some(Change::Statement(name, what)) = queue.pop().and_then(|owed| owed.mark?.change) else {
+            panic!("parse")
+        };
         queue.apply(Change::Statement(name, what));
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
@@ -318,7 +328,7 @@ mod tests {
         queue.marked(Kind::Parse, naming(b"s", None));
         queue.plain(Kind::Bind);
         queue.plain(Kind::Sync);
-        queue.skip_to_sync();
+        while queue.skip().is_some() {}
         assert!(matches!(queue.front().map(|owed| owed.kind), Some(Kind::Sync)));
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));

@@ -94,8 +94,12 @@ impl Workshop {
         reading: Reading,
         principal: &Principal,
     ) -> (Result<Rc<Plan>, Refusal>, bool) {
-        let key =
-            PlanKey { text: text.into(), database: view.snapshot().database().clone(), epoch: view.epoch(), reading };
+        let key = PlanKey {
+            text: text.into(),
+            database: view.snapshot().database().clone(),
+            epoch: view.epoch(),
+            reading,
+        };
         if let Some(plan) = self.plans.plans.get(&key) {
             return (Ok(Rc::clone(plan)), true);
         }
@@ -118,7 +122,8 @@ impl Workshop {
 }
 
 fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
-    let mut ids: Vec<_> = [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
+    let mut ids: Vec<_> =
+        [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter().filter_map(|id| view.field_use(id).cloned()).collect()

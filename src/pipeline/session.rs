@@ -198,7 +198,8 @@ impl Session {
 
     /// Records a refusal and counts it.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
-        let fingerprint = plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
+        let fingerprint =
+            plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
         let statement_id = self.next_execution;
         self.next_execution += 1;
         self.records.push(Record::Refusal(RefusalRecord {
@@ -237,9 +238,10 @@ impl Session {
                 plan: Rc::clone(plan),
                 index,
                 shape: None,
+                prepared: None,
                 receipt: None,
                 rows: 0,
-                cells: 0,
+                cells: vec![0; facts.reads.len()],
                 bytes: 0,
                 sqlstate: None,
             }));
@@ -249,9 +251,17 @@ impl Session {
 
     /// Closes an execution with its outcome.
     pub(super) fn finish(&mut self, run: &Running) {
+        self.progress(run);
+        self.receipts.retain(|receipt| receipt.execution() != run.execution);
+        self.unrecorded.retain(|number| *number != run.execution.number);
+    }
+
+    /// What came of an execution so far.
+    pub(super) fn progress(&mut self, run: &Running) {
         let facts = run.plan.facts.statements.get(run.index);
-        let Some(((facts, action), fields)) =
-            facts.and_then(|facts| facts.action().map(|action| (facts, action))).zip(run.plan.uses.get(run.index))
+        let Some(((facts, action), fields)) = facts
+            .and_then(|facts| facts.action().map(|action| (facts, action)))
+            .zip(run.plan.uses.get(run.index))
         else {
             return;
         };
@@ -262,12 +272,10 @@ impl Session {
             fields: fields.clone(),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
-            cells: run.cells,
+            cells: run.cells.iter().sum(),
             bytes: run.bytes,
             sqlstate: run.sqlstate,
         }));
-        self.receipts.retain(|receipt| receipt.execution() != run.execution);
-        self.unrecorded.retain(|number| *number != run.execution.number);
     }
 
     pub(super) fn alert(&mut self, detector: &'static str, verdict: &'static str, rule: &str) {
@@ -338,7 +346,7 @@ impl Session {
         // What was under way has an outcome too.
         while let Some(owed) = self.queue.pop() {
             for mut run in owed.mark.into_iter().flat_map(|mark| mark.runs).flatten() {
-                if run.cells > 0 || run.rows > 0 {
+                if run.rows > 0 {
                     run.sqlstate = refusal.sqlstate.as_bytes().first_chunk::<5>().copied();
                     self.finish(&run);
                 }

@@ -13,3 +13,6 @@ pub use date::Date;
 pub use judge::{Form, Residency, Rules, Verdict};
 pub use place::{HostPattern, Place, Places, Region, Site};
 pub use replication::{Replication, replication_kind};
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{TAG_LENGTH, domain_tag};
-use crate::catalog::{Domain, DomainName, Mode};
+use crate::catalog::{Domain, DomainName, Field, Mode};
 
 /// Most domains that one keyring holds (P6).
 pub const DOMAINS_MAX: usize = 1024;
@@ -215,6 +215,18 @@ impl Keyring {
         Ok(())
     }
 
+    /// Compares the domain of every sealed field of a policy; empty where all agree.
+    #[must_use]
+    pub fn disagreements(&self, fields: &[Field]) -> Vec<FieldDisagreement> {
+        fields
+            .iter()
+            .filter_map(|field| {
+                let disagreement = self.agrees(field.domain.as_ref()?).err()?;
+                Some(FieldDisagreement { field: field.path(), disagreement })
+            })
+            .collect()
+    }
+
     #[must_use]
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
         self.domains.get(name).map(|keyed| &keyed.domain)
@@ -284,24 +296,35 @@ pub struct Disagreement {
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Disagreement { domain, key, found, expected } = self;
+        if *key == "domain" {
+            return write!(f, "domain \"{domain}\" is not in the keyring; `sealgate keys init` adds it");
+        }
         write!(
             f,
-            "domain \"{}\": {} is \"{}\", expected {}{}{}",
-            self.domain,
-            self.key,
-            self.found,
-            if self.key == "domain" { "" } else { "\"" },
-            self.expected,
-            if self.key == "domain" {
-                " (`sealgate keys init` adds it)"
-            } else {
-                "\" as fixed in the keyring when the domain was made; a new domain name makes a new domain"
-            }
+            "domain \"{domain}\": {key} is \"{found}\", expected \"{expected}\", which is fixed since the \
+             domain was made; another domain name makes another domain"
         )
     }
 }
 
 impl std::error::Error for Disagreement {}
+
+/// The field of a policy whose domain disagrees with the keyring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldDisagreement {
+    /// `schema.table.column`
+    pub field: String,
+    pub disagreement: Disagreement,
+}
+
+impl fmt::Display for FieldDisagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field {}: {}", self.field, self.disagreement)
+    }
+}
+
+impl std::error::Error for FieldDisagreement {}
 
 /// Why a keyring is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -349,3 +372,91 @@ impl fmt::Display for KeyringFault {
 }
 
 impl std::error::Error for KeyringFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{domain, parts};
+    use super::*;
+
+    fn fault(parts: KeyringParts) -> String {
+        Keyring::from_parts(parts).err().map_or_else(String::new, |fault| fault.to_string())
+    }
+
+    #[test]
+    fn refuses_domains_whose_tags_collide() {
+        // Found by trying: SHA-256("sealgate domain/" name) begins 628852140c13 for both.
+        let (one, other) = (domain("d9480906", Mode::Random), domain("d23583921", Mode::Equality));
+        assert_eq!(domain_tag(&one.name), domain_tag(&other.name));
+        let refused = fault(parts(&[1], &[one.clone(), other.clone()]));
+        assert!(refused.contains("same tag"), "{refused}");
+        let mut keyring = Keyring::from_parts(parts(&[1], &[one])).unwrap();
+        assert!(matches!(keyring.add_domains(&[other], 0), Err(KeyringFault::TagCollision(_, _))));
+    }
+
+    #[test]
+    fn refuses_parts_that_break_a_promise() {
+        let email = domain("email", Mode::Equality);
+        let note = domain("note", Mode::Random);
+        let of = |change: &dyn Fn(&mut KeyringParts)| {
+            let mut parts = parts(&[1, 2], &[email.clone(), note.clone()]);
+            change(&mut parts);
+            fault(parts)
+        };
+        let keyed = |name: &str| KeyedDomain {
+            domain: domain(name, Mode::Random),
+            generation: None,
+            created_unix_s: 0,
+        };
+        let long = "x".repeat(64);
+        assert_eq!(of(&|_| ()), "", "the parts themselves are sound");
+        for (expected, refused) in [
+            ("unique", of(&|parts| parts.roots[0].version = 2)),
+            ("from 1", of(&|parts| parts.roots[0].version = 0)),
+            ("no root key of version 3", of(&|parts| parts.current = 3)),
+            ("no root key of version 9", of(&|parts| parts.domains[0].generation = Some(9))),
+            ("exactly one key generation", of(&|parts| parts.domains[0].generation = None)),
+            ("exactly one key generation", of(&|parts| parts.domains[1].generation = Some(1))),
+            ("twice", of(&|parts| parts.domains.push(keyed("note")))),
+            ("domain name \"\"", of(&|parts| parts.domains.push(keyed("")))),
+            ("domain name \"a b\"", of(&|parts| parts.domains.push(keyed("a b")))),
+            ("domain name \"a/b\"", of(&|parts| parts.domains.push(keyed("a/b")))),
+            ("domain name", of(&|parts| parts.domains.push(keyed(&long)))),
+            (
+                "at most 1024 domains",
+                of(&|parts| {
+                    parts.domains.extend((0..1023).map(|n| keyed(&format!("d{n}"))));
+                }),
+            ),
+        ] {
+            assert!(refused.contains(expected), "{expected}: {refused}");
+        }
+    }
+
+    #[test]
+    fn adds_what_is_missing_and_changes_nothing() {
+        let (email, note) = (domain("email", Mode::Equality), domain("note", Mode::Random));
+        let phone = domain("phone", Mode::Equality);
+        let mut keyring = Keyring::from_parts(parts(&[1, 2], &[email.clone(), note.clone()])).unwrap();
+        let before: Vec<_> = keyring.domains().cloned().collect();
+        let added = keyring.add_domains(&[note, phone.clone(), email, phone.clone()], 77);
+        assert_eq!(added, Ok(vec![phone.name.clone()]));
+        assert_eq!(keyring.sealing_version(&phone.name), Some(2), "a new domain begins at the current root");
+        let kept: Vec<_> = keyring.domains().filter(|keyed| keyed.domain != phone).cloned().collect();
+        assert_eq!(kept, before);
+    }
+
+    #[test]
+    fn adds_nothing_where_one_domain_disagrees() {
+        let email = domain("email", Mode::Equality);
+        let mut keyring = Keyring::from_parts(parts(&[1], &[email])).unwrap();
+        let wanted = [domain("new", Mode::Random), domain("email", Mode::Random)];
+        let refused = keyring.add_domains(&wanted, 0).err().map(|fault| fault.to_string());
+        let refused = refused.unwrap_or_default();
+        assert!(
+            refused.starts_with("domain \"email\": seal is \"random\", expected \"equality\""),
+            "{refused}"
+        );
+        assert_eq!(keyring.domains().len(), 1);
+        assert!(keyring.domain_by_tag(&domain_tag(&wanted[0].name)).is_none());
+    }
+}

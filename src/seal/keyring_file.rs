@@ -323,3 +323,116 @@ impl fmt::Display for KeyringFileFault {
 }
 
 impl std::error::Error for KeyringFileFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Counting, domain, parts};
+    use super::*;
+
+    fn written() -> String {
+        let domains = [domain("email", Mode::Equality), domain("note", Mode::Random)];
+        let keyring = Keyring::from_parts(parts(&[1, 2], &domains)).unwrap();
+        encode_keyring(&keyring, &MasterKey::new([9; 32]), &mut Counting(0))
+    }
+
+    fn fault(text: &str) -> Option<KeyringFileFault> {
+        decode_keyring(text, &MasterKey::new([9; 32])).err()
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let read = decode_keyring(&written(), &MasterKey::new([9; 32])).unwrap();
+        let domains = [domain("email", Mode::Equality), domain("note", Mode::Random)];
+        let Ok(expected) = Keyring::from_parts(parts(&[1, 2], &domains)) else { panic!() };
+        assert!(read.domains().eq(expected.domains()));
+        assert_eq!(read.current_version(), 2);
+        assert_eq!(read.created_unix_s(), expected.created_unix_s());
+        for (read, expected) in read.roots().zip(expected.roots()) {
+            assert_eq!(read.version, expected.version);
+            assert_eq!(read.created_unix_s, expected.created_unix_s);
+            assert_eq!(read.key.bytes(), expected.key.bytes());
+        }
+    }
+
+    #[test]
+    fn never_writes_one_wrapping_twice() {
+        let read = decode_keyring(&written(), &MasterKey::new([9; 32])).unwrap();
+        let again = encode_keyring(&read, &MasterKey::new([9; 32]), &mut Counting(1000));
+        let [one, other] = [written(), again].map(|text| serde_json::from_str::<FileText>(&text).unwrap());
+        for (one, other) in one.roots.iter().zip(&other.roots) {
+            assert_ne!(one.wrapped, other.wrapped);
+        }
+    }
+
+    #[test]
+    fn refuses_a_file_in_which_any_value_was_edited() {
+        let text = written();
+        for (from, to) in [
+            ("\"equality\"", "\"random\""),
+            ("\"current\": 2", "\"current\": 1"),
+            ("\"generation\": 1", "\"generation\": 2"),
+            ("\"name\": \"note\"", "\"name\": \"notes\""),
+            ("1700000000", "1700000001"),
+            ("\"created\": 1700000002", "\"created\": 1700000003"),
+            ("\"created\": 1700000100", "\"created\": 1700000101"),
+            ("\"type_byte\": 1", "\"type_byte\": 2"),
+            ("\"type\": \"text\"", "\"type\": \"int4\""),
+            ("\"version\": 2,\n", "\"version\": 3,\n"),
+            ("\"wrapped\": \"AAAA", "\"wrapped\": \"AAAB"),
+            ("\"integrity\": \"", "\"integrity\": \"AAAA"),
+        ] {
+            let edited = text.replacen(from, to, 1);
+            assert_ne!(edited, text, "{from}");
+            assert_eq!(fault(&edited), Some(KeyringFileFault::Altered), "{from}");
+        }
+        let start = text.find("    {\n      \"name\": \"email\"").unwrap();
+        let end = text.find("    {\n      \"name\": \"note\"").unwrap();
+        let without = format!("{}{}", &text[..start], &text[end..]);
+        assert_eq!(fault(&without), Some(KeyringFileFault::Altered), "a domain left out");
+    }
+
+    #[test]
+    fn refuses_values_that_run_into_the_next_line_of_the_message() {
+        // One domain whose name swallows another: the covered message, and so the tag, is
+        // the same, but no name has white space.
+        let text = written();
+        let start = text.find("\"email\"").unwrap();
+        let end = text.find("\"note\"").unwrap() + "\"note\"".len();
+        let swallowed = "\"email equality text 1 1 1700000100\\ndomain note\"";
+        let merged = format!("{}{swallowed}{}", &text[..start], &text[end..]);
+        assert!(matches!(fault(&merged), Some(KeyringFileFault::Content(KeyringFault::DomainName(_)))));
+    }
+
+    #[test]
+    fn names_what_it_cannot_read() {
+        let text = written();
+        let master = MasterKey::new([8; 32]);
+        assert_eq!(decode_keyring(&text, &master).err(), Some(KeyringFileFault::OtherMaster));
+        assert_eq!(fault(&text.replace("sealgate keyring", "other")), Some(KeyringFileFault::Format));
+        let later = text.replacen("\"version\": 1", "\"version\": 2", 1);
+        assert_eq!(fault(&later), Some(KeyringFileFault::Version(2)));
+        let unknown = text.replacen("\"current\"", "\"comment\": \"\",\n  \"current\"", 1);
+        for broken in ["", "{", "[]", "null", &unknown, &text[..text.len() / 2]] {
+            assert!(matches!(fault(broken), Some(KeyringFileFault::Syntax { .. })), "{broken}");
+        }
+    }
+
+    #[test]
+    fn reads_master_keys_as_openssl_writes_them() {
+        let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        let key = MasterKey::from_base64(text).unwrap();
+        assert_eq!(key.0[31], 31);
+        for (text, expected) in [
+            ("", MasterKeyFault::Empty),
+            (" \n", MasterKeyFault::Empty),
+            ("not base64!", MasterKeyFault::NotBase64),
+            ("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", MasterKeyFault::NotBase64),
+            ("AAECAwQFBgcICQoLDA0ODw==", MasterKeyFault::Length(16)),
+        ] {
+            let fault = MasterKey::from_base64(text).err();
+            assert_eq!(fault, Some(expected), "{text}");
+            let shown = expected.to_string();
+            assert!(text.trim().is_empty() || !shown.contains(text), "{shown}");
+        }
+    }
+}

@@ -14,6 +14,8 @@ mod keyring_file;
 mod plaintext;
 mod sealer;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 mod xaes;
 
@@ -22,8 +24,8 @@ pub use envelope::{
 };
 pub use fuzz::fuzz_open;
 pub use keyring::{
-    DOMAIN_NAME_LENGTH_MAX, DOMAINS_MAX, Disagreement, KeyedDomain, Keyring, KeyringFault, KeyringParts,
-    ROOTS_MAX, Root, RootKey,
+    DOMAIN_NAME_LENGTH_MAX, DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault,
+    KeyringParts, ROOTS_MAX, Root, RootKey,
 };
 pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyring, encode_keyring};
 pub use plaintext::Plaintext;

@@ -59,8 +59,11 @@ pub struct Plaintext {
 impl Plaintext {
     /// Takes the bytes over, without a copy.
     #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Plaintext {
+    pub fn new(mut bytes: Vec<u8>) -> Plaintext {
         let end = bytes.len();
+        // What a longer value may have left behind the end.
+        bytes.resize(bytes.capacity(), 0);
+        optimization_barrier(bytes.as_slice());
         Plaintext { bytes, start: 0, end }
     }
 
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn wipes_the_value_before_it_lends_the_buffer() {
-        let mut value = Plaintext::new(b"a secret".to_vec());
+        let mut value = Plaintext::new(Vec::from(*b"a secret"));
         assert_eq!(value.lend(4), [0; 4]);
         assert_eq!(value.expose(), b"", "nothing is revealed before it is declared");
         assert_eq!(value.bytes, [0; 8], "beyond what was lent too");

@@ -137,7 +137,10 @@ struct Derived {
 pub struct Sealer {
     keyring: Arc<Keyring>,
     random: Box<dyn Random>,
-    domains: FxHashMap<DomainName, Derived>,
+    /// Index of a domain's name in `derived`.
+    domains: FxHashMap<DomainName, usize>,
+    /// As many as domains were asked for, at most those of the keyring.
+    derived: Vec<Derived>,
     /// 0 <= domain_keys <= DOMAIN_KEYS_MAX
     domain_keys: u32,
     readers: FxHashMap<(u32, [u8; HALF_NONCE_LENGTH]), Box<EpochKey>>,
@@ -152,6 +155,7 @@ impl Sealer {
             keyring,
             random,
             domains: FxHashMap::default(),
+            derived: Vec::new(),
             domain_keys: 0,
             readers: FxHashMap::default(),
             buffer: Vec::new(),
@@ -173,10 +177,11 @@ impl Sealer {
             return Err(SealError::TooLong);
         }
         check_canonical(domain.logical, value)?;
-        let version = self.keep_domain(domain).ok_or(SealError::UnknownDomain)?.sealing_version;
-        self.keep_key(domain, version).ok_or(SealError::UnknownDomain)?;
-        let Sealer { random, domains, buffer, .. } = self;
-        let key = domains.get_mut(&domain.name).and_then(|derived| derived.key_mut(version));
+        let at = self.keep_domain(domain).ok_or(SealError::UnknownDomain)?;
+        let version = self.derived.get(at).map(|derived| derived.sealing_version);
+        let place = version.and_then(|version| self.keep_key(at, version));
+        let Sealer { random, derived, buffer, .. } = self;
+        let key = place.and_then(|place| derived.get_mut(at)?.keys.get_mut(place));
         let key = key.ok_or(SealError::UnknownDomain)?;
 
         buffer.clear();
@@ -217,18 +222,17 @@ impl Sealer {
         let length = TEXT.decode_slice(sealed, room).map_err(|_| OpenError::NotEnvelope)?;
         let bytes = room.get_mut(..length).unwrap_or_default();
         let header = Header::from_bytes(bytes).ok_or(OpenError::NotEnvelope)?;
-        let derived = self.keep_domain(domain).ok_or(OpenError::UnknownDomain)?;
-        if header.tag != derived.tag {
+        let at = self.keep_domain(domain).ok_or(OpenError::UnknownDomain)?;
+        if self.derived.get(at).is_none_or(|derived| derived.tag != header.tag) {
             return Err(OpenError::OtherDomain);
         }
         if header.mode_byte != domain.mode.byte() {
             return Err(OpenError::Altered);
         }
-        let version = header.version;
-        self.keep_key(domain, version).ok_or(OpenError::UnknownKeyVersion(version))?;
-        let Sealer { domains, readers, .. } = self;
-        let key = domains.get_mut(&domain.name).and_then(|derived| derived.key_mut(version));
-        let key = key.ok_or(OpenError::UnknownKeyVersion(version))?;
+        let place = self.keep_key(at, header.version);
+        let Sealer { derived, readers, .. } = self;
+        let key = place.and_then(|place| derived.get_mut(at)?.keys.get_mut(place));
+        let key = key.ok_or(OpenError::UnknownKeyVersion(header.version))?;
         let (start, end) = match &mut key.cipher {
             Cipher::Random { xaes, .. } => open_random(xaes, key.number, readers, &key.associated, bytes),
             Cipher::Equality(siv) => open_equality(siv, &key.associated, bytes),
@@ -243,36 +247,47 @@ impl Sealer {
         Ok(())
     }
 
-    /// None: the keyring does not hold this domain as it was given.
-    fn keep_domain(&mut self, domain: &Domain) -> Option<&Derived> {
-        if !self.domains.contains_key(&domain.name) {
-            self.keyring.agrees(domain).ok()?;
-            let derived = Derived {
-                domain: domain.clone(),
-                tag: domain_tag(&domain.name),
-                sealing_version: self.keyring.sealing_version(&domain.name)?,
-                keys: Vec::new(),
-            };
-            self.domains.insert(domain.name.clone(), derived);
-        }
-        self.domains.get(&domain.name).filter(|derived| derived.domain == *domain)
+    /// How many domain keys and readers' epochs are kept now.
+    #[cfg(test)]
+    pub(super) fn kept_keys(&self) -> (usize, usize) {
+        (self.derived.iter().map(|derived| derived.keys.len()).sum(), self.readers.len())
     }
 
-    /// Derives the key of a domain, which [`Sealer::keep_domain`] keeps, under a version,
-    /// if it is not there. None: the keyring has no such root.
-    fn keep_key(&mut self, domain: &Domain, version: u16) -> Option<()> {
-        let known = self.domains.get_mut(&domain.name)?.key_mut(version).is_some();
-        if known {
-            return Some(());
+    /// Index of a domain in `derived`. None: the keyring does not hold it as it was given.
+    fn keep_domain(&mut self, domain: &Domain) -> Option<usize> {
+        if let Some(&at) = self.domains.get(&domain.name) {
+            let known = &self.derived.get(at)?.domain;
+            return (known.mode == domain.mode && known.logical == domain.logical).then_some(at);
+        }
+        self.keyring.agrees(domain).ok()?;
+        let at = self.derived.len();
+        self.derived.push(Derived {
+            domain: domain.clone(),
+            tag: domain_tag(&domain.name),
+            sealing_version: self.keyring.sealing_version(&domain.name)?,
+            keys: Vec::new(),
+        });
+        self.domains.insert(domain.name.clone(), at);
+        Some(at)
+    }
+
+    /// Index of a version's key in those of the domain at `at`, derived now if it is not
+    /// there. None: the keyring has no such root.
+    fn keep_key(&mut self, at: usize, version: u16) -> Option<usize> {
+        if let Some(place) = self.derived.get(at)?.keys.iter().position(|key| key.version == version) {
+            return Some(place);
         }
         let root = self.keyring.root(version)?;
         if self.domain_keys as usize >= DOMAIN_KEYS_MAX {
             self.domain_keys = 0;
             self.readers.clear();
-            for derived in self.domains.values_mut() {
+            for derived in &mut self.derived {
                 derived.keys.clear();
             }
         }
+        let number = self.domain_keys;
+        self.domain_keys += 1;
+        let Derived { domain, tag, keys, .. } = self.derived.get_mut(at)?;
         let cipher = match domain.mode {
             Mode::Random => Cipher::Random { xaes: Box::new(Xaes::new(&root.derive(domain))), writer: None },
             Mode::Equality => {
@@ -280,18 +295,10 @@ impl Sealer {
                 Cipher::Equality(Box::new(Aes256Siv::new((&*key).into())))
             }
         };
-        let derived = self.domains.get_mut(&domain.name)?;
-        let header = Header { tag: derived.tag, mode_byte: domain.mode.byte(), version }.to_bytes();
+        let header = Header { tag: *tag, mode_byte: domain.mode.byte(), version }.to_bytes();
         let associated = [&header, domain.name.0.as_bytes()].concat();
-        derived.keys.push(DomainKey { version, number: self.domain_keys, header, associated, cipher });
-        self.domain_keys += 1;
-        Some(())
-    }
-}
-
-impl Derived {
-    fn key_mut(&mut self, version: u16) -> Option<&mut DomainKey> {
-        self.keys.iter_mut().find(|key| key.version == version)
+        keys.push(DomainKey { version, number, header, associated, cipher });
+        Some(keys.len() - 1)
     }
 }
 

@@ -1,1 +1,6 @@
-//! (to be written)
+//! Files, threads and loaders: what keeps state beyond one session.
+
+pub mod catalog;
+pub mod journal;
+pub mod keyfile;
+pub mod postgres;

@@ -1,1 +1,4 @@
-//! (to be written)
+//! The way to the server: judge, dial, and ask the catalog.
+
+pub mod dial;
+pub mod service;

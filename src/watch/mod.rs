@@ -6,3 +6,6 @@ mod limit;
 mod window;
 
 pub use limit::{Judgement, Limit, LimitAction, UserWatch, Watch};
+
+#[cfg(test)]
+mod tests;

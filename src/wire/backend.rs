@@ -19,19 +19,27 @@ pub struct Origin {
 /// # Errors
 /// The body is not a RowDescription.
 pub fn read_row_description(body: &[u8]) -> Result<Vec<Origin>, Malformed> {
+    let mut origins = Vec::new();
+    visit_row_description(body, |origin| origins.push(origin))?;
+    Ok(origins)
+}
+
+/// Shows each origin in a RowDescription body, in column order, without keeping them.
+///
+/// # Errors
+/// The body is not a RowDescription.
+pub fn visit_row_description(body: &[u8], mut visit: impl FnMut(Origin)) -> Result<(), Malformed> {
     let mut reader = Reader::new(body, "invalid RowDescription message");
-    let count = usize::from(reader.u16()?);
-    let mut origins = Vec::with_capacity(count);
+    let count = reader.u16()?;
     for _ in 0..count {
         reader.cstr()?;
         let table_oid = reader.u32()?;
         let attribute = reader.i16()?;
         let type_oid = reader.u32()?;
         reader.bytes(6)?;
-        origins.push(Origin { table_oid, attribute, type_oid, format: reader.u16()? });
+        visit(Origin { table_oid, attribute, type_oid, format: reader.u16()? });
     }
-    reader.end()?;
-    Ok(origins)
+    reader.end()
 }
 
 /// The values of a DataRow body.

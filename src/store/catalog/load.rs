@@ -1,0 +1,191 @@
+//! One load: everything read in a single REPEATABLE READ transaction, so that tables,
+//! functions and what leads from one to the other are of one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+use super::classified::{self, Classified};
+use super::closure::{self, Reached};
+use crate::catalog::{Field, FieldId, Relation, SnapshotParts};
+use crate::upstream::service::{ServiceConnection, ServiceError};
+
+/// Relations that one question may return: those of one name, or those newly reached.
+pub(super) const RELATIONS_MAX: usize = 20_000;
+/// Columns of all classified tables together.
+pub(super) const COLUMNS_MAX: usize = 50_000;
+/// Functions with a source text, and the bytes of all their sources.
+pub(super) const FUNCTIONS_MAX: usize = 50_000;
+pub(super) const SOURCE_BYTES_MAX: i64 = 64 << 20;
+/// Objects that depend on those reached in one round.
+pub(super) const DEPENDENTS_MAX: usize = 100_000;
+/// Things worth telling the operator, kept per load.
+const NOTES_MAX: usize = 200;
+
+/// Why a catalog could not be loaded. Without one, sessions are refused (P3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LoadError {
+    Service(ServiceError),
+    /// The catalog holds more than this program is willing to read.
+    TooLarge {
+        what: &'static str,
+        max: usize,
+    },
+    /// A catalog row that is not as PostgreSQL documents it.
+    Unreadable(String),
+    /// The last load that held is too long ago, and none has succeeded since.
+    Stale(Box<LoadError>),
+    /// More databases, or more waiting sessions, than the registry serves.
+    TooMany {
+        what: &'static str,
+        max: usize,
+    },
+    /// The registry has ended.
+    Stopped,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Service(error) => write!(f, "the catalog cannot be read: {error}"),
+            LoadError::TooLarge { what, max } => {
+                write!(f, "the catalog is too large to be read: more than {max} {what}")
+            }
+            LoadError::Unreadable(what) => write!(f, "the catalog cannot be understood: {what}"),
+            LoadError::Stale(last) => write!(f, "the known catalog is out of date; {last}"),
+            LoadError::TooMany { what, max } => write!(f, "more than {max} {what}"),
+            LoadError::Stopped => f.write_str("the catalog loader has ended"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<ServiceError> for LoadError {
+    fn from(error: ServiceError) -> LoadError {
+        LoadError::Service(error)
+    }
+}
+
+/// What one load found. Its `parts` have no epoch yet.
+#[derive(Debug)]
+pub struct Loaded {
+    pub parts: SnapshotParts,
+    /// What the closure could not follow, for the operator: function names and reasons.
+    pub notes: Vec<String>,
+    /// Equal for equal content.
+    pub content: [u8; 32],
+}
+
+/// Reads the catalog of the database that `service` is connected to.
+///
+/// # Errors
+/// [`LoadError`]; the connection is then in an unknown state and must be dropped.
+pub async fn load(
+    service: &ServiceConnection,
+    database: &str,
+    policy: &[Field],
+) -> Result<Loaded, LoadError> {
+    let fields = fields_of(database, policy);
+    let mut parts = SnapshotParts { database: database.into(), epoch: 0, fields, ..SnapshotParts::default() };
+    let mut notes = Vec::new();
+    if !parts.fields.is_empty() {
+        service.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let reader = Reader { service };
+        let mut tables = classified::read(&reader, &parts.fields).await?;
+        let reached = closure::read(&reader, &parts.fields, &mut tables).await?;
+        parts.relations = relations(&reader, &parts.fields, &tables, &reached).await?;
+        parts.functions = reached.names.into_iter().map(|(name, why)| (name.into(), why.into())).collect();
+        notes = reached.notes;
+        service.batch("COMMIT").await?;
+    }
+    notes.truncate(NOTES_MAX);
+    let content = content(&parts);
+    Ok(Loaded { parts, notes, content })
+}
+
+/// The policy's fields that apply to `database`, numbered anew.
+fn fields_of(database: &str, policy: &[Field]) -> Vec<Field> {
+    let mut fields: Vec<Field> = policy
+        .iter()
+        .filter(|field| field.database.as_deref().is_none_or(|only| only == database))
+        .cloned()
+        .collect();
+    for (number, field) in (0..=u16::MAX).zip(&mut fields) {
+        field.id = FieldId(number);
+    }
+    fields
+}
+
+/// Every relation that has the bare name of one that matters.
+async fn relations(
+    reader: &Reader<'_>,
+    fields: &[Field],
+    tables: &BTreeMap<u32, Classified>,
+    reached: &Reached,
+) -> Result<Vec<Relation>, LoadError> {
+    let names: BTreeSet<&str> = fields
+        .iter()
+        .map(|field| &*field.table.name)
+        .chain(reached.relations.values().map(|relation| &*relation.name.name))
+        .collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let found = classified::named(reader, &names).await?;
+    let mut relations = Vec::with_capacity(found.len());
+    for named in found {
+        let reaches = reached.relations.get(&named.oid).map(|relation| Arc::from(&*relation.why));
+        let table = tables.get(&named.oid);
+        // Another session's temporary table must not make a name ambiguous for everyone:
+        // in its own session it can only receive what is sealed already.
+        if named.temporary && reaches.is_none() && table.is_none() {
+            continue;
+        }
+        relations.push(Relation {
+            name: named.name,
+            oid: named.oid,
+            kind: named.kind,
+            columns: table.map(|table| table.columns.clone()).unwrap_or_default(),
+            reaches,
+            fault: table.and_then(Classified::fault),
+        });
+    }
+    Ok(relations)
+}
+
+fn content(parts: &SnapshotParts) -> [u8; 32] {
+    let functions: BTreeMap<_, _> = parts.functions.iter().collect();
+    let mut digest = Sha256::new();
+    digest.update(format!("{:?} {:?} {functions:?}", parts.fields, parts.relations));
+    digest.finalize().into()
+}
+
+/// Asks bounded questions inside the load's transaction.
+pub(super) struct Reader<'a> {
+    service: &'a ServiceConnection,
+}
+
+impl Reader<'_> {
+    /// Runs a SELECT without LIMIT and fails when more than `max` rows answer it.
+    pub(super) async fn rows(
+        &self,
+        what: &'static str,
+        max: usize,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, LoadError> {
+        let rows = self.service.rows(&format!("{sql} LIMIT {}", max + 1), parameters).await?;
+        if rows.len() > max {
+            return Err(LoadError::TooLarge { what, max });
+        }
+        Ok(rows)
+    }
+}
+
+/// A value of a row, with an error instead of a panic.
+pub(super) fn value<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, LoadError> {
+    row.try_get(index).map_err(|error| LoadError::Unreadable(error.to_string()))
+}

@@ -1,0 +1,164 @@
+//! The service connection: Sealgate's own session on the server, by which it reads the
+//! catalog, the password verifiers and the replication views. Nothing of a client's ever
+//! goes through it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row};
+use zeroize::Zeroizing;
+
+/// From the first packet to the end of the login.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// One statement, here; the server's own `statement_timeout` is a little shorter, so that
+/// its error is the one that is seen.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Settings of every service session. Names of relations are always written with their
+/// schema; the path is set all the same, and `pg_temp` stands last in it.
+const SESSION: &str = "SET default_transaction_read_only = on; \
+    SET statement_timeout = '29s'; SET lock_timeout = '5s'; \
+    SET idle_in_transaction_session_timeout = '60s'; \
+    SET search_path = pg_catalog, pg_temp; \
+    SET standard_conforming_strings = on";
+
+/// Who the service connection logs in as. It holds a password: no `Debug`.
+#[derive(Clone)]
+pub struct ServiceAccount {
+    pub user: String,
+    pub password: Option<Zeroizing<String>>,
+}
+
+/// Why the service connection could not be made or used. Its texts are for the operator:
+/// they come from the server and never hold a client's value, since none is sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ServiceError {
+    /// No connection, or it broke.
+    Unreachable(String),
+    /// The server's own error, at login or later.
+    Server { sqlstate: String, message: String },
+    /// [`CONNECT_TIMEOUT`] or [`STATEMENT_TIMEOUT`] passed.
+    TimedOut(&'static str),
+}
+
+impl ServiceError {
+    /// The server's SQLSTATE, where the error is the server's.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            ServiceError::Server { sqlstate, .. } => Some(sqlstate),
+            ServiceError::Unreachable(_) | ServiceError::TimedOut(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServiceError::Unreachable(reason) => write!(f, "the server cannot be reached: {reason}"),
+            ServiceError::Server { sqlstate, message } => {
+                write!(f, "the server answered {sqlstate}: {message}")
+            }
+            ServiceError::TimedOut(what) => write!(f, "the server took too long: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl From<tokio_postgres::Error> for ServiceError {
+    fn from(error: tokio_postgres::Error) -> ServiceError {
+        match error.as_db_error() {
+            Some(server) => ServiceError::Server {
+                sqlstate: server.code().code().to_owned(),
+                message: server.message().to_owned(),
+            },
+            None => ServiceError::Unreachable(with_source(&error)),
+        }
+    }
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// One logged-in, read-only session. Its driver runs as a task of the runtime on which it
+/// was made and ends with it.
+pub struct ServiceConnection {
+    client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl ServiceConnection {
+    /// Dials an address that residency has already judged: no name is resolved here.
+    ///
+    /// # Errors
+    /// Every kind of [`ServiceError`]; a refused login keeps the server's SQLSTATE.
+    pub async fn connect(
+        address: SocketAddr,
+        account: &ServiceAccount,
+        database: &str,
+    ) -> Result<ServiceConnection, ServiceError> {
+        let login = async {
+            let stream = TcpStream::connect(address).await.map_err(|error| unreachable(address, &error))?;
+            stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
+            let mut config = Config::new();
+            config.user(&account.user).dbname(database).application_name("sealgate");
+            if let Some(password) = &account.password {
+                config.password(password.as_bytes());
+            }
+            let (client, connection) = config.connect_raw(stream, NoTls).await?;
+            let driver = tokio::spawn(async move {
+                // Whoever waits for an answer gets the same error.
+                let _ = connection.await;
+            });
+            let service = ServiceConnection { client, driver };
+            service.client.batch_execute(SESSION).await?;
+            Ok(service)
+        };
+        timeout(CONNECT_TIMEOUT, login).await.map_err(|_| ServiceError::TimedOut("login"))?
+    }
+
+    /// Runs one statement. The statement itself limits how many rows come back.
+    ///
+    /// # Errors
+    /// The server's; a statement that times out leaves the connection in an unknown state:
+    /// drop it.
+    pub async fn rows(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, ServiceError> {
+        let answer = timeout(STATEMENT_TIMEOUT, self.client.query_typed(sql, parameters)).await;
+        Ok(answer.map_err(|_| ServiceError::TimedOut("statement"))??)
+    }
+
+    /// Runs statements that return nothing.
+    ///
+    /// # Errors
+    /// As [`ServiceConnection::rows`].
+    pub async fn batch(&self, sql: &str) -> Result<(), ServiceError> {
+        let answer = timeout(STATEMENT_TIMEOUT, self.client.batch_execute(sql)).await;
+        Ok(answer.map_err(|_| ServiceError::TimedOut("statement"))??)
+    }
+
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+impl Drop for ServiceConnection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+fn unreachable(address: SocketAddr, error: &std::io::Error) -> ServiceError {
+    ServiceError::Unreachable(format!("{address}: {error}"))
+}
