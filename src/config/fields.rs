@@ -75,7 +75,7 @@ impl Reader<'_> {
                 self.missing(entry, key, example);
             }
         }
-        let database = self.checked(entry, "database", scalar::database).map(Arc::from);
+        let database = self.checked(entry, "database", scalar::server_name).map(Arc::from);
         let table = self.checked(entry, "table", scalar::qualified_name);
         let column: Option<Arc<str>> = self.checked(entry, "column", scalar::identifier).map(Arc::from);
         let class: Option<Arc<str>> = self.checked(entry, "class", scalar::name).map(Arc::from);

@@ -130,10 +130,10 @@ pub(super) fn name(text: &str) -> Result<String, Refused> {
     Ok(text.to_owned())
 }
 
-/// A database, as the server spells it; no folding takes place in a connection string either.
-pub(super) fn database(text: &str) -> Result<String, Refused> {
+/// A database or role, as the server spells it; a connection string does not fold it either.
+pub(super) fn server_name(text: &str) -> Result<String, Refused> {
     if text.is_empty() || text.len() > IDENTIFIER_BYTES_MAX || text.contains('\0') {
-        return refused("is not the name of a database", "from 1 to 63 bytes, as the server spells it");
+        return refused("is not a name on the server", "from 1 to 63 bytes, as the server spells it");
     }
     Ok(text.to_owned())
 }

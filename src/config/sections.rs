@@ -148,9 +148,9 @@ impl Reader<'_> {
         let hosts = hosts.map(|texts| {
             texts.into_iter().filter_map(|text| self.host_port("[upstream] hosts", text, 1)).collect()
         });
-        let user = self.checked(&section, "service_user", scalar::database);
+        let user = self.checked(&section, "service_user", scalar::server_name);
         let password = self.secret(&section, "service_password");
-        let database = self.checked(&section, "service_database", scalar::database);
+        let database = self.checked(&section, "service_database", scalar::server_name);
         if section.value("service_user").is_none() {
             for key in ["service_password", "service_database"] {
                 if let Some(value) = section.value(key) {

@@ -296,3 +296,51 @@ fn refuses_a_file_without_bounds_and_a_broken_one() {
     let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(!faults(&deep).is_empty());
 }
+
+#[test]
+fn survives_every_way_of_breaking_the_example() {
+    let example = include_str!("../../config/sealgate.toml");
+    let mut state: u64 = 7;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % end
+    };
+    let pieces = [
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        "\n",
+        ".",
+        "0",
+        "-",
+        "#",
+        "\u{e9}",
+        "\\",
+        "[[field]]\n",
+        "true",
+        "''",
+    ];
+    let mut refused = 0;
+    for _ in 0..1_500 {
+        let mut characters: Vec<char> = example.chars().collect();
+        for _ in 0..=below(3) {
+            let at = below(characters.len());
+            match below(3) {
+                0 => drop(characters.remove(at)),
+                1 => characters.truncate(at + 1),
+                _ => drop(characters.splice(at..at, pieces[below(pieces.len())].chars())),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        if let Err(faults) = load(&text, "t") {
+            assert!(!faults.is_empty());
+            let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+            assert!(faults.iter().all(|fault| (1..=lines).contains(&fault.line)), "{faults:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}

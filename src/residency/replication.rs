@@ -18,7 +18,8 @@ pub enum Replication {
 }
 
 /// Reads one value, without its terminating zero. A startup packet can hold the parameter
-/// more than once and the server then keeps parts of each: judge every occurrence.
+/// more than once; PostgreSQL 15 goes by the last. Judge every occurrence, so that nothing
+/// hangs on that.
 #[must_use]
 pub fn replication_kind(value: &[u8]) -> Replication {
     if value == b"database" {

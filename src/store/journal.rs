@@ -184,7 +184,8 @@ pub struct Unwritten {
     pub records: u64,
 }
 
-/// The thread. Whoever started it closes it.
+/// The thread. Whoever started it closes it; dropped, it takes nothing new, and nobody waits
+/// for what is queued.
 pub struct JournalThread {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<u64>,

@@ -68,6 +68,18 @@ fn the_window_slides() {
 }
 
 #[test]
+fn the_whole_window_counts_wherever_in_a_slot_it_began() {
+    for window_ms in [1_000, 1_050, 59_999, 60_000, 86_400_000] {
+        for offset in [0, 1, 99, 999, 1_439_999] {
+            check(
+                vec![limit(100, window_ms, LimitAction::Cut)],
+                &[(NOON + offset, 100, '.'), (NOON + offset + window_ms - 1, 1, 'c')],
+            );
+        }
+    }
+}
+
+#[test]
 fn alerts_once_in_a_window_and_shows_the_cells() {
     check(
         vec![limit(100, 60_000, LimitAction::Alert)],

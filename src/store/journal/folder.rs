@@ -78,11 +78,7 @@ impl Folder {
     pub(super) fn open(path: &Path, segment_bytes_max: u64) -> Result<Opened, FolderError> {
         let fail = |reason: String| FolderError { path: path.to_owned(), reason };
         let failed = |what: &str, error: io::Error| fail(format!("{what}: {error}"));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|error| failed("it cannot be made", error))?;
+        make(path).map_err(|error| failed("it cannot be made", error))?;
         let metadata = fs::metadata(path).map_err(|error| failed("it cannot be read", error))?;
         if metadata.permissions().mode() & 0o007 != 0 {
             tracing::warn!(folder = %path.display(), "the audit folder is open to every account of this host");
@@ -184,6 +180,25 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Makes what is missing of the path, durably and for this account alone.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for folder in missing {
+        match folder.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new("."))?,
+            Some(parent) => sync_folder(parent)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The empty path stands for the working directory.
+fn is_there(folder: &Path) -> bool {
+    folder.as_os_str().is_empty() || folder.exists()
 }
 
 /// A name is durable only when its folder is.

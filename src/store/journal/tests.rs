@@ -496,6 +496,7 @@ async fn a_full_disk_refuses_until_there_is_room_and_leaves_no_torn_line() {
     }
     let found = records(&folder);
     assert_eq!(seqs(&found), (1..=acknowledged).collect::<Vec<_>>(), "each acknowledged record, no other");
+    assert_eq!(files(&folder, ".jsonl").len(), 1, "no empty segment for each attempt");
 
     fs::remove_file(&ballast).unwrap();
     assert_eq!(written(&handle, 9_000).await.unwrap().execution().number, 9_000);
@@ -504,4 +505,50 @@ async fn a_full_disk_refuses_until_there_is_room_and_leaves_no_torn_line() {
     assert_eq!(seqs(&found), (1..=acknowledged + 2).collect::<Vec<_>>());
     let ends: Vec<_> = found.iter().rev().take(2).map(|record| record["kind"].as_str().unwrap()).collect();
     assert_eq!(ends, ["intent", "outcome"]);
+}
+
+/// Writes until it is killed, and says of each record when it is acknowledged.
+async fn write_until_killed(folder: PathBuf) -> ! {
+    let (handle, _thread) = open(folder);
+    for number in 1.. {
+        for _ in 0..3 {
+            handle.submit_wait(outcome(number)).await.unwrap();
+        }
+        written(&handle, number).await.unwrap();
+        std::io::stdout().write_all(format!("\nacknowledged {number}\n").as_bytes()).unwrap();
+    }
+    unreachable!("numbers do not end")
+}
+
+/// The writer is this test itself, started anew with a variable that names the folder.
+#[tokio::test]
+async fn what_was_acknowledged_outlives_a_kill() {
+    const FOLDER: &str = "SEALGATE_TEST_KILLED_WRITER";
+    if let Ok(folder) = std::env::var(FOLDER) {
+        write_until_killed(folder.into()).await;
+    }
+    let scratch = Scratch::new("kill");
+    let mut acknowledged = 0;
+    for round in 1..=3_u64 {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "store::journal::tests::what_was_acknowledged_outlives_a_kill"])
+            .env(FOLDER, scratch.audit())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = std::io::BufReader::new(writer.stdout.take().unwrap());
+        let heard = std::io::BufRead::lines(said).map_while(Result::ok);
+        let told = heard.filter(|line| line.starts_with("acknowledged ")).take(40 * round as usize).count();
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        assert_eq!(told, 40 * round as usize);
+        acknowledged += told;
+
+        let (_handle, thread) = open(scratch.audit());
+        thread.close().await.unwrap();
+        let found = records(&scratch.audit());
+        assert_eq!(seqs(&found), (1..=found.len() as u64).collect::<Vec<_>>());
+        let intents = found.iter().filter(|record| record["kind"] == "intent").count();
+        assert!(intents >= acknowledged, "{intents} of {acknowledged}");
+    }
 }
