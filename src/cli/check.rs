@@ -57,7 +57,8 @@ async fn look(settings: Settings) -> Vec<Finding> {
     }
     match house::keyring(&settings) {
         Ok(Some(keyring)) => {
-            let detail = format!("{} domains, key version {}", keyring.domains().len(), keyring.current_version());
+            let detail =
+                format!("{} domains, key version {}", keyring.domains().len(), keyring.current_version());
             findings.push(finding("keys", true, detail));
         }
         Ok(None) => findings.push(finding("keys", true, "no field is sealed")),
@@ -125,7 +126,8 @@ async fn one(catalogs: &Catalogs, database: &str) -> Vec<Finding> {
     match catalogs.current(database).await {
         Err(error) => vec![finding(what, false, error.to_string())],
         Ok(snapshot) => {
-            let mut findings = vec![finding(&*what, true, format!("{} fields apply", snapshot.fields().len()))];
+            let mut findings =
+                vec![finding(&*what, true, format!("{} fields apply", snapshot.fields().len()))];
             findings.extend(misfits(&what, &snapshot));
             let notes = catalogs.notes(database);
             findings.extend(notes.iter().map(|note| finding(&*what, true, format!("note: {note}"))));
@@ -138,7 +140,9 @@ async fn one(catalogs: &Catalogs, database: &str) -> Vec<Finding> {
 fn misfits(what: &str, snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings: Vec<Finding> = snapshot
         .relations()
-        .filter_map(|relation| Some(finding(what, false, format!("{}: {}", relation.name, relation.fault.as_ref()?))))
+        .filter_map(|relation| {
+            Some(finding(what, false, format!("{}: {}", relation.name, relation.fault.as_ref()?)))
+        })
         .collect();
     for field in snapshot.fields() {
         if !snapshot.relations().any(|relation| relation.name == field.table) {

@@ -132,7 +132,10 @@ pub fn service_account(settings: &Settings) -> Result<Option<ServiceAccount>, Fa
                 Secret::Env(name) => name.clone(),
                 Secret::File(path) => path.display().to_string(),
             };
-            Fault::Configuration(vec![format!("{}: upstream.service_password: {named} is not set", settings.origin)])
+            Fault::Configuration(vec![format!(
+                "{}: upstream.service_password: {named} is not set",
+                settings.origin
+            )])
         })?),
     };
     Ok(Some(ServiceAccount { user: service.user.clone(), password }))
@@ -142,11 +145,15 @@ pub fn service_account(settings: &Settings) -> Result<Option<ServiceAccount>, Fa
 ///
 /// # Errors
 /// No server's name can be resolved, or its region is not allowed.
-pub async fn catalogs(settings: &Settings, account: ServiceAccount) -> Result<(Catalogs, CatalogKeeper), Fault> {
+pub async fn catalogs(
+    settings: &Settings,
+    account: ServiceAccount,
+) -> Result<(Catalogs, CatalogKeeper), Fault> {
     let residency = settings.residency();
     let mut addresses = Vec::new();
     for host in &settings.upstream.hosts {
-        let judged = dial::judge(host, &residency, today()).await.map_err(|error| Fault::Start(error.to_string()))?;
+        let judged =
+            dial::judge(host, &residency, today()).await.map_err(|error| Fault::Start(error.to_string()))?;
         addresses.extend(judged.addresses);
     }
     Ok(Catalogs::new(CatalogSource {
@@ -181,7 +188,8 @@ impl House {
         let keyring = keyring(&settings)?;
         let residency = settings.residency();
         for host in &settings.upstream.hosts {
-            if let Err(error @ dial::DialError::Refused { .. }) = dial::judge(host, &residency, today()).await {
+            if let Err(error @ dial::DialError::Refused { .. }) = dial::judge(host, &residency, today()).await
+            {
                 return Err(Fault::Start(error.to_string()));
             }
         }
@@ -277,11 +285,13 @@ fn host_name() -> String {
 }
 
 /// One workshop for each core: each is made on its own thread.
-fn workshops(settings: &Settings, keyring: Option<&Arc<Keyring>>) -> Vec<Box<dyn FnOnce() -> Workshop + Send>> {
+fn workshops(
+    settings: &Settings,
+    keyring: Option<&Arc<Keyring>>,
+) -> Vec<Box<dyn FnOnce() -> Workshop + Send>> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let plan_bytes = usize::try_from(settings.limits.plan_cache_bytes_max).unwrap_or(usize::MAX) / cores;
-    let limits =
-        Limits { text_bytes_max: settings.limits.statement_bytes_max as usize, ..Limits::default() };
+    let limits = Limits { text_bytes_max: settings.limits.statement_bytes_max as usize, ..Limits::default() };
     (0..cores)
         .map(|_| {
             let keyring = keyring.map(Arc::clone);

@@ -96,7 +96,9 @@ mod tests {
         let target = Target { server: "127.0.0.1:1".parse().unwrap(), process: 7, secret: [9; 4] };
         cancels.register(1, [1, 2, 3, 4], target);
         assert!(cancels.find(7, &[1, 2, 3, 4]).is_some());
-        for (process, secret) in [(7, &[9; 4][..]), (8, &[1, 2, 3, 4]), (7, &[1, 2, 3]), (7, &[1, 2, 3, 4, 0])] {
+        for (process, secret) in
+            [(7, &[9; 4][..]), (8, &[1, 2, 3, 4]), (7, &[1, 2, 3]), (7, &[1, 2, 3, 4, 0])]
+        {
             assert!(cancels.find(process, secret).is_none());
         }
         cancels.forget(1, 7);

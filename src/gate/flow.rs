@@ -162,7 +162,11 @@ impl Flow<'_> {
             }
             Err(error) => {
                 tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
-                Err(Refusal::unhandled("no-catalog", "The catalog cannot be read.", "See the log of the gate."))
+                Err(Refusal::unhandled(
+                    "no-catalog",
+                    "The catalog cannot be read.",
+                    "See the log of the gate.",
+                ))
             }
         }
     }
@@ -200,14 +204,16 @@ fn note(event: Event) {
             metrics::counter!("sealgate_plan_cache_total", "result" => result).increment(1);
         }
         Event::Cells { field, operation, count } => {
-            metrics::counter!("sealgate_cells_total", "field" => field, "operation" => operation).increment(count);
+            metrics::counter!("sealgate_cells_total", "field" => field, "operation" => operation)
+                .increment(count);
         }
         Event::Refused { reason } => {
             metrics::counter!("sealgate_refusals_total", "reason" => reason).increment(1);
         }
         Event::Alerted { detector, severity } => {
             tracing::warn!(detector, severity, "alert");
-            metrics::counter!("sealgate_alerts_total", "detector" => detector, "severity" => severity).increment(1);
+            metrics::counter!("sealgate_alerts_total", "detector" => detector, "severity" => severity)
+                .increment(1);
         }
     }
 }

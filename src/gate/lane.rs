@@ -125,7 +125,8 @@ impl Lane {
         if count < scratch.len() {
             // A short read has emptied the socket: forget its readiness, which spares the
             // system call that would only say so (epoll reports edges).
-            let _ = source.try_io(Interest::READABLE, || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock)));
+            let _ =
+                source.try_io(Interest::READABLE, || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock)));
         }
         let fresh = scratch.get_mut(..count).unwrap_or(&mut []);
         if self.used < self.inlet.len() {

@@ -78,7 +78,10 @@ impl Acceptor {
     ///
     /// # Errors
     /// A thread or its runtime cannot be made.
-    pub fn start(gate: &SharedGate, workshops: Vec<Box<dyn FnOnce() -> Workshop + Send>>) -> std::io::Result<Acceptor> {
+    pub fn start(
+        gate: &SharedGate,
+        workshops: Vec<Box<dyn FnOnce() -> Workshop + Send>>,
+    ) -> std::io::Result<Acceptor> {
         let mut threads = Vec::new();
         for (index, workshop) in workshops.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -94,7 +97,10 @@ impl Acceptor {
     }
 
     async fn hand(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load.load(Ordering::Relaxed)) else { return };
+        let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load.load(Ordering::Relaxed))
+        else {
+            return;
+        };
         thread.load.fetch_add(1, Ordering::Relaxed);
         let handed = match stream.into_std() {
             Ok(stream) => thread.hand.send((stream, peer)).await.is_ok(),

@@ -95,7 +95,8 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
     match flow.run().await {
         End::Closed => {}
         End::Refused(refusal) => {
-            flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint)).await;
+            flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint))
+                .await;
             if let Some(target) = &target {
                 cancel::send(target).await;
             }

@@ -119,7 +119,9 @@ async fn negotiate(gate: &SharedGate, client: &mut TcpStream) -> Result<(Vec<u8>
             if incoming.bytes.first() == Some(&0x16) {
                 return Err(fatal("08P01", "sealgate: direct TLS is not served by this version"));
             }
-            match startup::length(&incoming.bytes).map_err(|error| fatal("08P01", format!("sealgate: {}", error.0)))? {
+            match startup::length(&incoming.bytes)
+                .map_err(|error| fatal("08P01", format!("sealgate: {}", error.0)))?
+            {
                 Some(length) if incoming.bytes.len() >= length => break length,
                 Some(_) | None => incoming.more(client).await?,
             }
@@ -129,11 +131,16 @@ async fn negotiate(gate: &SharedGate, client: &mut TcpStream) -> Result<(Vec<u8>
         match startup::read(&packet).map_err(|error| fatal("08P01", format!("sealgate: {}", error.0)))? {
             Request::Ssl | Request::GssEnc if !incoming.bytes.is_empty() => {
                 // Whatever follows a request before its answer was put there by somebody else.
-                return Err(fatal("08P01", "sealgate: received unencrypted data after an encryption request"));
+                return Err(fatal(
+                    "08P01",
+                    "sealgate: received unencrypted data after an encryption request",
+                ));
             }
             Request::Ssl if !ssl => ssl = true,
             Request::GssEnc if !gss => gss = true,
-            Request::Ssl | Request::GssEnc => return Err(fatal("08P01", "sealgate: repeated encryption request")),
+            Request::Ssl | Request::GssEnc => {
+                return Err(fatal("08P01", "sealgate: repeated encryption request"));
+            }
             Request::Cancel { process, secret } => {
                 if let Some(target) = gate.cancels.find(process, secret) {
                     cancel::send(&target).await;
@@ -141,7 +148,9 @@ async fn negotiate(gate: &SharedGate, client: &mut TcpStream) -> Result<(Vec<u8>
                 return Err(Over::Done);
             }
             Request::Unsupported { major, minor } => {
-                let text = format!("sealgate: unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0");
+                let text = format!(
+                    "sealgate: unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0"
+                );
                 return Err(fatal("0A000", text));
             }
             Request::Start(_) => return Ok((packet, incoming)),
@@ -209,9 +218,11 @@ pub async fn start(
     }
     check_database(gate, &start)?;
     let today = today();
-    let (mut server, judged) =
-        dial::first(&gate.settings.upstream.hosts, &gate.residency, today).await.map_err(|error| dial_failed(&error))?;
-    metrics::gauge!("sealgate_upstream_up", "host" => judged.host.to_string(), "region" => judged.region).set(1.0);
+    let (mut server, judged) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
+        .await
+        .map_err(|error| dial_failed(&error))?;
+    metrics::gauge!("sealgate_upstream_up", "host" => judged.host.to_string(), "region" => judged.region)
+        .set(1.0);
     let server_address = server.peer_addr()?;
     server.write_all(&startup::compose(&start)).await?;
     let extensions: Vec<&[u8]> = start.extensions().collect();
@@ -221,7 +232,8 @@ pub async fn start(
         client.write_all(&out).await?;
     }
     let mut from_server = Incoming::new(LOGIN_FRAME_BYTES_MAX);
-    let principal = authenticate(Relay::new(claim), client, &mut incoming, &mut server, &mut from_server).await?;
+    let principal =
+        authenticate(Relay::new(claim), client, &mut incoming, &mut server, &mut from_server).await?;
     let watch = gate.watch.user(principal.user());
     let bounds = Bounds { frame_bytes_max: gate.settings.limits.frame_bytes_max as usize };
     let mut session = Session::new(principal, None, Some(watch), bounds, rand::random());
@@ -325,8 +337,9 @@ impl Prelude {
             match frame.tag() {
                 b'K' => {
                     let (process, secret) = backend::read_backend_key(frame.body()).map_err(broken)?;
-                    let secret = <[u8; 4]>::try_from(secret)
-                        .map_err(|_| fatal("08P01", "sealgate: the server's cancel key is not of protocol 3.0"))?;
+                    let secret = <[u8; 4]>::try_from(secret).map_err(|_| {
+                        fatal("08P01", "sealgate: the server's cancel key is not of protocol 3.0")
+                    })?;
                     self.key = Some((process, secret));
                 }
                 b'Z' => self.ready = Some(frame.bytes().to_vec()),

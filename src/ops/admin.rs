@@ -42,7 +42,11 @@ pub async fn serve(listener: TcpListener, metrics: PrometheusHandle, health: Arc
     }
 }
 
-async fn answer(mut stream: TcpStream, metrics: &PrometheusHandle, health: &impl Health) -> std::io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    metrics: &PrometheusHandle,
+    health: &impl Health,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() >= HEAD_BYTES_MAX || stream.read_buf(&mut head).await? == 0 {

@@ -32,6 +32,9 @@ fn describe() {
     metrics::describe_gauge!("sealgate_residency_targets", "Places judged, by kind, region and verdict.");
     metrics::describe_counter!("sealgate_plan_cache_total", "Lookups of plans by result.");
     metrics::describe_gauge!("sealgate_upstream_up", "Is the server reachable, by host and region.");
-    metrics::describe_gauge!("sealgate_key_version", "Version of the root key that new values are sealed under.");
+    metrics::describe_gauge!(
+        "sealgate_key_version",
+        "Version of the root key that new values are sealed under."
+    );
     metrics::describe_gauge!("sealgate_build_info", "Version of this build.");
 }

@@ -31,10 +31,19 @@ pub struct Judged {
 #[derive(Debug)]
 pub enum DialError {
     /// The name has no address.
-    Unresolved { host: String, cause: std::io::Error },
+    Unresolved {
+        host: String,
+        cause: std::io::Error,
+    },
     /// Its region is not allowed (SG003).
-    Refused { host: String, why: String },
-    Unreachable { host: String, cause: std::io::Error },
+    Refused {
+        host: String,
+        why: String,
+    },
+    Unreachable {
+        host: String,
+        cause: std::io::Error,
+    },
 }
 
 impl fmt::Display for DialError {
@@ -90,7 +99,11 @@ pub async fn dial(judged: &Judged) -> Result<TcpStream, DialError> {
 ///
 /// # Errors
 /// The last host's.
-pub async fn first(hosts: &[HostPort], residency: &Residency, today: Date) -> Result<(TcpStream, Judged), DialError> {
+pub async fn first(
+    hosts: &[HostPort],
+    residency: &Residency,
+    today: Date,
+) -> Result<(TcpStream, Judged), DialError> {
     let mut last = None;
     for host in hosts {
         let reached = match judge(host, residency, today).await {
