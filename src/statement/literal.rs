@@ -94,7 +94,7 @@ mod tests {
             (r"'a\'", Some(r"a\")),
             ("'a' ", None),
             ("'a", None),
-            ("'a'''", None),
+            ("'a'''", Some("a'")),
             ("'", None),
             ("", None),
             ("'a''", None),

@@ -30,3 +30,8 @@ pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use tree::{Encoding, Reading};
+
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod shop;

@@ -23,7 +23,6 @@ pub(super) fn names_relation_that_matters(walk: &Walk<'_>, found: &Census) -> bo
 
 impl<'a> Walk<'a> {
     /// Any query, at the top, in WITH or as a subquery.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list: every other kind is refused")]
     pub(super) fn query(&mut self, node: &'a Node) -> Proven<Outputs> {
         match kind(node) {
             Some(Kind::SelectStmt(select)) => self.select(select),
@@ -396,18 +395,19 @@ impl<'a> Walk<'a> {
         mut sources: Vec<Source<'a>>,
     ) -> Proven<Vec<Source<'a>>> {
         for item in items {
-            let more = self.from_item(item, &sources)?;
+            let more = self.source_item(item, &sources)?;
             sources.extend(more);
         }
         Ok(sources)
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list: every other kind is refused")]
-    fn from_item(&mut self, node: &'a Node, before: &[Source<'a>]) -> Proven<Vec<Source<'a>>> {
+    fn source_item(&mut self, node: &'a Node, before: &[Source<'a>]) -> Proven<Vec<Source<'a>>> {
         match kind(node) {
             Some(Kind::RangeVar(range)) => Ok(vec![self.relation(range)?]),
             Some(Kind::RangeSubselect(subselect)) => self.derived(subselect, before).map(|one| vec![one]),
-            Some(Kind::RangeFunction(function)) => self.from_function(function, before).map(|one| vec![one]),
+            Some(Kind::RangeFunction(function)) => {
+                self.source_function(function, before).map(|one| vec![one])
+            }
             Some(Kind::JoinExpr(join)) => self.join(join, before),
             _ => Err(unsupported("a part of FROM of this kind")),
         }
@@ -499,7 +499,7 @@ impl<'a> Walk<'a> {
         Ok(Source { alias, schema: None, columns })
     }
 
-    fn from_function(
+    fn source_function(
         &mut self,
         function: &'a protobuf::RangeFunction,
         before: &[Source<'a>],
@@ -527,10 +527,10 @@ impl<'a> Walk<'a> {
         let (Some(left), Some(right)) = (join.larg.as_deref(), join.rarg.as_deref()) else {
             return Err(unsupported("this join"));
         };
-        let left = self.from_item(left, before)?;
+        let left = self.source_item(left, before)?;
         let mut visible = before.to_vec();
         visible.extend(left.iter().cloned());
-        let right = self.from_item(right, &visible)?;
+        let right = self.source_item(right, &visible)?;
         let mut both = left;
         both.extend(right);
         self.scope.push(both);

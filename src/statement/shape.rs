@@ -52,12 +52,12 @@ pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
 
 /// Names, parameters, and marks that hold no letter, digit or quote.
 fn is_kept(token: &Token, source: &str) -> bool {
-    match token {
-        Token::Word(_) => true,
-        Token::Placeholder(_) => {
-            source.strip_prefix('$').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-        }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "marks are told by their bytes")]
-        _ => source.bytes().all(|byte| byte.is_ascii_punctuation() && !matches!(byte, b'\'' | b'"' | b'`')),
+    if matches!(token, Token::Word(_)) {
+        return true;
     }
+    if matches!(token, Token::Placeholder(_)) {
+        let number = source.strip_prefix('$');
+        return number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    }
+    source.bytes().all(|byte| byte.is_ascii_punctuation() && !matches!(byte, b'\'' | b'"' | b'`'))
 }
