@@ -253,6 +253,16 @@ impl Sealer {
         (self.derived.iter().map(|derived| derived.keys.len()).sum(), self.readers.len())
     }
 
+    /// Makes the values that are left in every writer's epoch `left`.
+    #[cfg(test)]
+    pub(super) fn shorten_epochs(&mut self, left: u32) {
+        for key in self.derived.iter_mut().flat_map(|derived| &mut derived.keys) {
+            if let Cipher::Random { writer: Some(epoch), .. } = &mut key.cipher {
+                epoch.left = left;
+            }
+        }
+    }
+
     /// Index of a domain in `derived`. None: the keyring does not hold it as it was given.
     fn keep_domain(&mut self, domain: &Domain) -> Option<usize> {
         if let Some(&at) = self.domains.get(&domain.name) {

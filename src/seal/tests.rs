@@ -103,6 +103,34 @@ fn a_writer_keeps_half_of_the_nonce_and_draws_the_rest() {
 }
 
 #[test]
+fn a_writer_draws_a_new_epoch_when_one_is_spent() {
+    let mut sealer = sealer_of(&[1], &both());
+    let [note, _] = both();
+    let half = |sealer: &mut Sealer| TEXT.decode(seal(sealer, &note, "x")).unwrap()[12..24].to_vec();
+    let first = half(&mut sealer);
+    sealer.shorten_epochs(1);
+    assert_eq!(half(&mut sealer), first, "the last of the epoch");
+    let second = half(&mut sealer);
+    assert_ne!(second, first);
+    assert_eq!(half(&mut sealer), second);
+}
+
+#[test]
+fn a_reader_keeps_one_key_an_epoch() {
+    let [note, _] = both();
+    let mut writer = sealer_of(&[1], &both());
+    let mut reader = sealer_of(&[1], &both());
+    for kept in [1, 2] {
+        for _ in 0..3 {
+            let sealed = seal(&mut writer, &note, "x");
+            assert_eq!(open(&mut reader, &note, &sealed).as_deref(), Ok("x"));
+            assert_eq!(reader.kept_keys(), (1, kept));
+        }
+        writer.shorten_epochs(0);
+    }
+}
+
+#[test]
 fn altering_any_character_or_length_refuses() {
     let mut sealer = sealer_of(&[1], &both());
     for domain in both() {
