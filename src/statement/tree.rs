@@ -10,14 +10,14 @@ use pg_query::protobuf::{self, Node};
 use super::refusal::{Proven, refuse};
 
 /// How the server reads a text; both follow ParameterStatus.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Reading {
     pub standard_conforming_strings: bool,
     pub encoding: Encoding,
 }
 
 /// The client encoding, as far as it decides what bytes mean.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Encoding {
     Utf8,
     /// Bytes above 0x7F mean themselves.
