@@ -66,7 +66,7 @@ impl Form {
         let sql = fill(self.sql, sentinel, number);
         if way == Way::Simple {
             raw.send(b'Q', &[sql.as_bytes(), &[0]].concat());
-            return answer(raw, sentinel, number);
+            return answer(raw, false, sentinel, number);
         }
         let values: Vec<Vec<u8>> =
             self.bound.iter().map(|bound| bound.bytes(way, sentinel, number)).collect();
@@ -78,7 +78,7 @@ impl Form {
         raw.describe(b'P', "");
         raw.execute("", 0);
         raw.send(b'S', &[]);
-        answer(raw, sentinel, number)
+        answer(raw, true, sentinel, number)
     }
 }
 
@@ -124,7 +124,7 @@ pub fn binary_array(items: &[String]) -> Vec<u8> {
 
 /// The answer up to ReadyForQuery or the end; a CopyInResponse is answered with a row that
 /// holds the sentinel.
-pub fn answer(raw: &mut Raw, sentinel: &str, number: u32) -> Vec<Frame> {
+fn answer(raw: &mut Raw, extended: bool, sentinel: &str, number: u32) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let Some(frame) = raw.read() {
         let tag = frame.tag;
@@ -133,6 +133,10 @@ pub fn answer(raw: &mut Raw, sentinel: &str, number: u32) -> Vec<Frame> {
             b'G' => {
                 raw.send(b'd', format!("{number}\t{sentinel}\n").as_bytes());
                 raw.send(b'c', &[]);
+                // The server reads no Sync before the end of the data.
+                if extended {
+                    raw.send(b'S', &[]);
+                }
             }
             b'Z' => break,
             _ => {}

@@ -1,6 +1,7 @@
 //! One client going through all tables, and what it must be answered.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::batches::{BATCHES, Batch, Outcome};
 use super::form::{Form, Way};
@@ -68,10 +69,20 @@ impl Visit {
         self.wrong.push(format!("{name}, {whose}: {}", what.as_ref()));
     }
 
+    /// Runs one exchange; one that hangs or breaks is a fault of its own.
+    fn exchange(&mut self, name: &str, run: impl FnOnce(&mut Raw) -> Vec<Frame>) -> Vec<Frame> {
+        let raw = &mut self.raw;
+        catch_unwind(AssertUnwindSafe(|| run(raw))).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<String>().map_or("it panicked", String::as_str).to_owned();
+            self.fault(name, format!("no answer: {what}"));
+            Vec::new()
+        })
+    }
+
     /// Begins anew where a form has ended the session or left a transaction.
     fn go_on(&mut self, name: &str, frames: &[Frame]) {
         if frames.last().is_none_or(|frame| frame.tag != b'Z') {
-            if self.whose == Whose::Gate {
+            if !frames.is_empty() && self.whose == Whose::Gate {
                 self.fault(name, format!("the session ended: {}", told(frames)));
             }
             self.raw = login(self.address, self.whose);
@@ -99,7 +110,7 @@ impl Visit {
         self.raw.query(&format!(
             "INSERT INTO customers (id, email) VALUES (1, 'seed{number}') ON CONFLICT DO NOTHING"
         ));
-        let frames = form.send(&mut self.raw, way, &sentinel, number);
+        let frames = self.exchange(&name, |raw| form.send(raw, way, &sentinel, number));
         self.go_on(&name, &frames);
         if frames.iter().any(|frame| frame.tag == b'E') {
             return self.fault(&name, told(&frames));
@@ -110,7 +121,7 @@ impl Visit {
     fn finds(&mut self, form: &Form, way: Way) {
         let (sentinel, name, number) = self.next(form.claim, way.name(), true);
         self.raw.query(&format!("INSERT INTO customers (id, email) VALUES ({number}, '{sentinel}')"));
-        let frames = form.send(&mut self.raw, way, &sentinel, number);
+        let frames = self.exchange(&name, |raw| form.send(raw, way, &sentinel, number));
         self.go_on(&name, &frames);
         let copied: Vec<&[u8]> =
             frames.iter().filter(|frame| frame.tag == b'd').map(|frame| frame.body.trim_ascii()).collect();
@@ -128,7 +139,7 @@ impl Visit {
         if within {
             self.raw.query("BEGIN");
         }
-        let frames = form.send(&mut self.raw, way, &sentinel, number);
+        let frames = self.exchange(&name, |raw| form.send(raw, way, &sentinel, number));
         self.go_on(&name, &frames);
         if self.whose == Whose::Gate {
             self.must_refuse(&name, &frames, if within { b'E' } else { b'I' });
@@ -161,7 +172,7 @@ impl Visit {
     fn contained(&mut self, form: &Form, way: Way) {
         let (sentinel, name, number) = self.next(form.claim, way.name(), false);
         self.raw.query("BEGIN");
-        let frames = form.send(&mut self.raw, way, &sentinel, number);
+        let frames = self.exchange(&name, |raw| form.send(raw, way, &sentinel, number));
         self.go_on(&name, &frames);
         self.raw.query("ROLLBACK");
         self.works(&name);
@@ -170,7 +181,7 @@ impl Visit {
     fn batch(&mut self, batch: &Batch) {
         let written = batch.outcome == Outcome::Written;
         let (sentinel, name, number) = self.next(batch.claim, "batch", written);
-        let frames = (batch.run)(&mut self.raw, &sentinel, number);
+        let frames = self.exchange(&name, |raw| (batch.run)(raw, &sentinel, number));
         if batch.outcome == Outcome::Contained || self.whose == Whose::Server {
             // The session may have ended: that is an answer.
             self.raw = login(self.address, self.whose);
