@@ -13,3 +13,4 @@ mod shop;
 
 mod foundation;
 mod record;
+mod refusal;
