@@ -37,6 +37,7 @@ enum Part {
     /// It passes as it comes.
     Stream,
     Refuse(Target, Refusal),
+    Discard,
     Broken(&'static str),
 }
 
@@ -73,9 +74,16 @@ impl Session {
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
+                    Part::Discard => {
+                        self.request_dropping = len - head.len();
+                        return Step::Took(head.len());
+                    }
                     Part::Broken(detail) => return self.protocol_error(detail),
                 },
                 Ok(Peek::Whole(frame)) => {
+                    if self.discards(frame.tag()) {
+                        return if run > 0 { Step::Pass(run) } else { Step::Took(frame.len()) };
+                    }
                     if self.concerns(frame) {
                         return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
                     }
@@ -87,7 +95,16 @@ impl Session {
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
     }
 
+    /// What the server would discard after an error is not sent: names that would have
+    /// been made are not known, and values under them could not be sealed.
+    fn discards(&self, tag: u8) -> bool {
+        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+    }
+
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
+        if self.discards(tag) {
+            return Part::Discard;
+        }
         let fits = len <= self.bounds.frame_bytes_max;
         if self.view.is_none() {
             return Part::Stream;
@@ -106,7 +123,7 @@ impl Session {
                 None => Part::Broken("statement name too long"),
             },
             b'B' => match frontend::bind_names(body) {
-                Ok((portal, statement)) => match (self.is_concerned(portal, statement), fits) {
+                Ok((portal, statement)) => match (self.is_concerned(statement), fits) {
                     (false, _) => Part::Stream,
                     (true, true) => Part::Wait,
                     (true, false) => Part::Refuse(Target::Bind(portal.into()), too_large()),
@@ -133,9 +150,9 @@ impl Session {
         }
     }
 
-    fn is_concerned(&self, portal: &[u8], statement: &[u8]) -> bool {
-        !matches!(self.queue.portal(portal), Meaning::Plain)
-            || !matches!(self.queue.statement(statement), Meaning::Plain)
+    /// Must a Bind of this statement be read? What its portal was before does not matter.
+    fn is_concerned(&self, statement: &[u8]) -> bool {
+        !matches!(self.queue.statement(statement), Meaning::Plain)
     }
 
     /// Queues what the server owes for a frame that passes.
@@ -498,6 +515,11 @@ impl Session {
     /// A held write goes on once each of its intents has its receipt.
     fn resume(&mut self, out: &mut Vec<u8>) -> Step {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
+        if self.discards(0) {
+            // An earlier request of the batch failed: the server would discard it.
+            self.drop_runs(held.mark.runs, None);
+            return Step::Took(held.consumed);
+        }
         for run in held.mark.runs.iter_mut().flatten() {
             match self.claim_receipt(run) {
                 Ok(true) => {}
