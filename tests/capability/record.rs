@@ -56,24 +56,34 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
         let records = records_with(&gate, "outcome", 7);
         let find = |kind: &str, session: &serde_json::Value, statement: &serde_json::Value| {
             records.iter().position(|record| {
-                record["kind"] == kind && record["session"] == *session && record["statement_id"] == *statement
+                record["kind"] == kind
+                    && record["session"] == *session
+                    && record["statement_id"] == *statement
             })
         };
         for (at, record) in records.iter().enumerate() {
             assert_eq!(record["seq"].as_u64().unwrap(), at as u64 + 1, "no gap, no repeat");
             if record["kind"] == "outcome" {
                 let intent = find("intent", &record["session"], &record["statement_id"]);
-                assert!(intent.is_some_and(|intent| intent < at), "an outcome without its intent before: {record}");
+                assert!(
+                    intent.is_some_and(|intent| intent < at),
+                    "an outcome without its intent before: {record}"
+                );
             }
             if record["kind"] == "intent" {
                 let outcome = find("outcome", &record["session"], &record["statement_id"]);
-                assert!(outcome.is_some_and(|outcome| outcome > at), "an intent without its outcome: {record}");
+                assert!(
+                    outcome.is_some_and(|outcome| outcome > at),
+                    "an intent without its outcome: {record}"
+                );
             }
         }
         let outcomes: Vec<_> = records.iter().filter(|record| record["kind"] == "outcome").collect();
         let told: Vec<_> = outcomes
             .iter()
-            .map(|record| format!("{} {} {}", record["action"], record["rows"], record["cells"]).replace('"', ""))
+            .map(|record| {
+                format!("{} {} {}", record["action"], record["rows"], record["cells"]).replace('"', "")
+            })
             .collect();
         assert_eq!(
             told,
@@ -88,7 +98,12 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
         assert_eq!((&intent["user"], &intent["client"]), (&"postgres".into(), &"127.0.0.1".into()));
 
         let secrets = [
-            EMAIL, PHONE, CITY, "+49 30 901820 sentinel", "refused sentinel literal", "bound sentinel parameter",
+            EMAIL,
+            PHONE,
+            CITY,
+            "+49 30 901820 sentinel",
+            "refused sentinel literal",
+            "bound sentinel parameter",
             "duplicate-key@sentinel.example",
         ];
         for secret in secrets {
@@ -212,7 +227,11 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         settings,
     });
     let workshop = Box::new(move || {
-        Workshop::new(Some(Sealer::new(keyring, Box::new(Chance))), PlanCache::new(1 << 20), Default::default())
+        Workshop::new(
+            Some(Sealer::new(keyring, Box::new(Chance))),
+            PlanCache::new(1 << 20),
+            Default::default(),
+        )
     });
     let acceptor = Arc::new(Acceptor::start(&gate, vec![workshop]).unwrap());
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -334,8 +353,10 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     let tap = Tap::before(server.address());
     let gate = recording_in(&mounted.folder, tap.address());
     fill(gate.address());
-    let (mut raw, mut writer) =
-        (Raw::login(gate.address(), "postgres", "postgres"), Raw::login(gate.address(), "postgres", "postgres"));
+    let (mut raw, mut writer) = (
+        Raw::login(gate.address(), "postgres", "postgres"),
+        Raw::login(gate.address(), "postgres", "postgres"),
+    );
     let filler = mounted.folder.join("filler");
     let mut file = File::create(&filler).unwrap();
     while file.write_all(&[0; 512]).is_ok() {}
@@ -375,14 +396,20 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     });
     assert_eq!(tags(&writer.query("UPDATE customers SET phone = 'y' WHERE id = 1")), "CZI");
     let found = shop::records_in(&mounted.folder.join("audit"));
-    assert!(found.iter().any(|record| record["sqlstate"] == "SG006"), "what was refused is told of afterwards");
+    assert!(
+        found.iter().any(|record| record["sqlstate"] == "SG006"),
+        "what was refused is told of afterwards"
+    );
 }
 
 #[test]
 fn a_kill_leaves_whole_records_and_the_numbers_go_on() {
     let server = shop::server(18);
     server
-        .execute("postgres", "INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 60000) n")
+        .execute(
+            "postgres",
+            "INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 60000) n",
+        )
         .unwrap();
     let (mut gate, _tap) = shop::open(&server);
     for round in 0..3 {

@@ -68,7 +68,9 @@ const SIMPLE: &[Script] = &[
     Script {
         name: "in a transaction",
         run: |raw, bad, seen| {
-            for sql in ["BEGIN", "INSERT INTO orders VALUES (1)", bad, "SELECT 1", bad, "ROLLBACK", "SELECT 1"] {
+            for sql in
+                ["BEGIN", "INSERT INTO orders VALUES (1)", bad, "SELECT 1", bad, "ROLLBACK", "SELECT 1"]
+            {
                 ask(raw, seen, sql);
             }
             count(raw, seen);
@@ -86,7 +88,15 @@ const SIMPLE: &[Script] = &[
         name: "after a savepoint",
         run: |raw, bad, seen| {
             let last = "INSERT INTO orders VALUES (2)";
-            for sql in ["BEGIN", "SAVEPOINT a", "INSERT INTO orders VALUES (1)", bad, "ROLLBACK TO a", last, "COMMIT"] {
+            for sql in [
+                "BEGIN",
+                "SAVEPOINT a",
+                "INSERT INTO orders VALUES (1)",
+                bad,
+                "ROLLBACK TO a",
+                last,
+                "COMMIT",
+            ] {
                 ask(raw, seen, sql);
             }
             count(raw, seen);
@@ -272,7 +282,13 @@ const EXTENDED: &[Script] = &[
     },
 ];
 
-fn run(script: &Script, address: SocketAddr, parameters: &[(&str, &str)], corked: bool, bad: &str) -> Vec<String> {
+fn run(
+    script: &Script,
+    address: SocketAddr,
+    parameters: &[(&str, &str)],
+    corked: bool,
+    bad: &str,
+) -> Vec<String> {
     let mut raw = Raw::login_with(address, parameters);
     let mut seen = Seen::default();
     raw.query("DELETE FROM orders");
@@ -305,7 +321,12 @@ fn a_refusal_looks_like_an_error_of_the_server() {
         }
         assert!(!holds(&tap.to_server(), b"1234509876"), "nothing of a refused text goes upstream");
         let refusals = records_with(&gate, "refusal", 2 * (SIMPLE.len() + EXTENDED.len()));
-        assert!(refusals.iter().filter(|record| record["kind"] == "refusal").all(|record| record["sqlstate"] == "SG001"));
+        assert!(
+            refusals
+                .iter()
+                .filter(|record| record["kind"] == "refusal")
+                .all(|record| record["sqlstate"] == "SG001")
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -320,7 +341,10 @@ fn a_refusal_says_whose_it_is_and_what_to_do() {
         raw.sync()
     }] {
         let error = answer.iter().find(|frame| frame.tag == b'E').unwrap();
-        assert_eq!((error.field(b'C').as_deref(), error.field(b'S').as_deref()), (Some("SG001"), Some("ERROR")));
+        assert_eq!(
+            (error.field(b'C').as_deref(), error.field(b'S').as_deref()),
+            (Some("SG001"), Some("ERROR"))
+        );
         assert!(error.field(b'M').unwrap().starts_with("sealgate:"));
         assert!(!error.field(b'D').unwrap().is_empty() && !error.field(b'H').unwrap().is_empty());
         assert!(error.field(b'P').is_none(), "no position in a text that the client did not send");

@@ -19,10 +19,11 @@ pub fn server(major: u32) -> Throwaway {
 
 /// Classifies the shop: `email` for equality, `phone` at random, `city` recorded alone.
 pub fn classified(setup: Setup) -> Setup {
-    setup
-        .field("public.customers", "email", "equality")
-        .field("public.customers", "phone", "random")
-        .field("public.customers", "city", "none")
+    setup.field("public.customers", "email", "equality").field("public.customers", "phone", "random").field(
+        "public.customers",
+        "city",
+        "none",
+    )
 }
 
 /// The program before a tap before the shop.
@@ -37,11 +38,14 @@ pub fn records(gate: &Gate) -> Vec<Value> {
 }
 
 pub fn records_in(folder: &std::path::Path) -> Vec<Value> {
-    let mut segments: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut segments: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
     segments.sort();
     let texts = segments.iter().map(|path| std::fs::read_to_string(path).unwrap());
-    texts.flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()).collect()
+    texts
+        .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// The record, once it holds as many of a kind as are expected.
@@ -80,7 +84,8 @@ pub fn states(frames: &[Frame]) -> Vec<String> {
 /// The first column of every row of an answer, as text.
 pub fn firsts(frames: &[Frame]) -> Vec<String> {
     let rows = frames.iter().filter(|frame| frame.tag == b'D');
-    rows.map(|frame| String::from_utf8_lossy(&frame.values().remove(0).unwrap_or_default()).into_owned()).collect()
+    rows.map(|frame| String::from_utf8_lossy(&frame.values().remove(0).unwrap_or_default()).into_owned())
+        .collect()
 }
 
 pub fn holds(bytes: &[u8], piece: &[u8]) -> bool {

@@ -150,7 +150,8 @@ impl Raw {
         let deadline = Instant::now() + time;
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
-        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
             self.stream.set_read_timeout(Some(left)).unwrap();
             match self.stream.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
