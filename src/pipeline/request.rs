@@ -8,6 +8,7 @@ use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
+use crate::statement::Effect;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -38,6 +39,8 @@ enum Part {
     Stream,
     Refuse(Target, Refusal),
     Discard,
+    /// It depends on an answer that has not come.
+    Settle,
     Broken(&'static str),
 }
 
@@ -74,6 +77,7 @@ impl Session {
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
+                    Part::Settle => return Step::Need(Need::Settle),
                     Part::Discard => {
                         self.request_dropping = len - head.len();
                         return Step::Took(head.len());
@@ -110,10 +114,6 @@ impl Session {
             return Part::Stream;
         }
         let body = head.get(5..).unwrap_or(&[]);
-        let too_large = || {
-            let detail = format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
-            Refusal::unhandled("too-large", &detail, "Send smaller messages or raise the limit.")
-        };
         match tag {
             b'Q' | b'P' | b'D' | b'C' | b'E' | b'F' if fits => Part::Wait,
             b'Q' => Part::Refuse(Target::Query, too_large()),
@@ -123,11 +123,7 @@ impl Session {
                 None => Part::Broken("statement name too long"),
             },
             b'B' => match frontend::bind_names(body) {
-                Ok((portal, statement)) => match (self.is_concerned(statement), fits) {
-                    (false, _) => Part::Stream,
-                    (true, true) => Part::Wait,
-                    (true, false) => Part::Refuse(Target::Bind(portal.into()), too_large()),
-                },
+                Ok((portal, statement)) => self.bind_part(portal, statement, fits),
                 Err(_) if body.len() < NAMES_BYTES_MAX => Part::Wait,
                 Err(_) => Part::Broken("portal or statement name too long"),
             },
@@ -150,9 +146,23 @@ impl Session {
         }
     }
 
-    /// Must a Bind of this statement be read? What its portal was before does not matter.
-    fn is_concerned(&self, statement: &[u8]) -> bool {
-        !matches!(self.queue.statement(statement), Meaning::Plain)
+    /// What becomes of a Bind that is under way, by its statement; what its portal was
+    /// before does not matter.
+    fn bind_part(&self, portal: &[u8], statement: &[u8], fits: bool) -> Part {
+        let prepared = match self.queue.statement(statement) {
+            Meaning::Plain => return Part::Stream,
+            _ if fits => return Part::Wait,
+            Meaning::Unsettled => return Part::Settle,
+            Meaning::Judged(prepared) => prepared,
+        };
+        let plain = |plan: &Rc<Plan>| {
+            plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
+        };
+        if self.epoch() == Some(prepared.epoch) && prepared.plan.as_ref().is_none_or(plain) {
+            Part::Stream
+        } else {
+            Part::Refuse(Target::Bind(portal.into()), too_large())
+        }
     }
 
     /// Queues what the server owes for a frame that passes.
@@ -574,6 +584,11 @@ impl Session {
     fn no_view(&mut self) -> Result<Step, Malformed> {
         Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
     }
+}
+
+fn too_large() -> Refusal {
+    let detail = "A message is larger than limits.frame_bytes_max.";
+    Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
 }
 
 fn changing(change: Change) -> Mark {
