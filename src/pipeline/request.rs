@@ -475,7 +475,6 @@ impl Session {
     }
 
     /// Sends a cleared message; a write first waits for its intents to be durable.
-    #[expect(clippy::too_many_arguments, reason = "one message, with all that is known of it")]
     fn send(
         &mut self,
         consumed: usize,
