@@ -6,13 +6,17 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
-use crate::catalog::{Named, Snapshot};
+use crate::catalog::{
+    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, QualifiedName, Relation,
+    RelationKind, Snapshot, SnapshotParts,
+};
 
 use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
 use super::facts::{StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
+use super::literal::splice;
 use super::query::names_relation_that_matters;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
@@ -53,6 +57,52 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     }
     Ok(facts)
+}
+
+/// Any bytes, judged in every reading against a catalog of one field: the fuzz entry.
+/// It must not panic, and what it proves must be splice-able.
+pub fn fuzz_analyse(data: &[u8]) {
+    let snapshot = fuzz_snapshot();
+    for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
+        for standard_conforming_strings in [true, false] {
+            let reading = Reading { standard_conforming_strings, encoding };
+            let Ok(facts) = analyse(data, reading, &snapshot, &Limits::default()) else { continue };
+            let literals = facts.statements.iter().flat_map(|statement| &statement.literals);
+            let spans: Vec<_> = literals.map(|literal| (literal.span.clone(), Vec::new())).collect();
+            assert!(splice(data, &spans).is_some(), "literals are sorted and inside of the text");
+        }
+    }
+}
+
+fn fuzz_snapshot() -> Snapshot {
+    let table = QualifiedName { schema: Arc::from("public"), name: Arc::from("customers") };
+    let domain =
+        Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, logical: Logical::Text };
+    let field = Field {
+        id: FieldId(0),
+        database: None,
+        table: table.clone(),
+        column: Arc::from("email"),
+        class: Arc::from("contact"),
+        logical: Logical::Text,
+        domain: Some(domain),
+        state: FieldState::Sealed,
+        subject: None,
+    };
+    let column = |name: &str, number, field| Column { name: Arc::from(name), number, type_oid: 25, field };
+    let relation = Relation {
+        name: table,
+        oid: 1,
+        kind: RelationKind::Table,
+        columns: vec![column("id", 1, None), column("email", 2, Some(FieldId(0))), column("note", 3, None)],
+        reaches: None,
+        fault: None,
+    };
+    Snapshot::new(SnapshotParts {
+        fields: vec![field],
+        relations: vec![relation],
+        ..SnapshotParts::default()
+    })
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.

@@ -24,14 +24,16 @@ mod shape;
 mod table;
 mod tree;
 
-pub use bounds::Limits;
+pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
-pub use judge::analyse;
+pub use judge::{analyse, fuzz_analyse};
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod shop;
