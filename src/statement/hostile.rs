@@ -63,13 +63,8 @@ fn survives_texts_that_nest_or_repeat() {
             ),
         ] {
             let started = Instant::now();
-            let result = judged(&text);
+            let _ = judged(&text);
             let took = started.elapsed();
-            println!(
-                "{what}: {} bytes, {took:?}, {:?}",
-                text.len(),
-                result.as_ref().err().map(|one| one.reason)
-            );
             assert!(took < Duration::from_secs(10), "{what} took {took:?}");
         }
     });
@@ -400,7 +395,6 @@ fn no_mutation_lets_a_value_through_beside_a_sealed_column() {
         }
         assert!(!sentinel_beside_a_sealed_column(&spliced), "{sql}\n{spliced}");
     }
-    println!("{proven} proven, {sealed} literals sealed");
     assert!(proven > 1_000 && sealed > 300, "{proven} proven, {sealed} sealed");
 }
 

@@ -6,17 +6,13 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
-use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, QualifiedName, Relation,
-    RelationKind, Snapshot, SnapshotParts,
-};
+use crate::catalog::{Named, Snapshot};
 
 use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
 use super::facts::{StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
-use super::literal::splice;
 use super::query::names_relation_that_matters;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
@@ -50,59 +46,22 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", ""));
         };
-        facts.statements.push(statement(bench, node, &found)?);
+        let judged = statement(bench, node, &found)?;
+        let defined = facts.statements.iter().any(|before| before.effect.catalog);
+        if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
+            return Err(refuse(
+                "definition",
+                "a definition stands before a statement on a classified table in one text",
+                "Send the definition on its own.",
+            ));
+        }
+        facts.statements.push(judged);
         censuses.push(found);
     }
     if facts.statements.iter().any(StatementFacts::touches) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     }
     Ok(facts)
-}
-
-/// Any bytes, judged in every reading against a catalog of one field: the fuzz entry.
-/// It must not panic, and what it proves must be splice-able.
-pub fn fuzz_analyse(data: &[u8]) {
-    let snapshot = fuzz_snapshot();
-    for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
-        for standard_conforming_strings in [true, false] {
-            let reading = Reading { standard_conforming_strings, encoding };
-            let Ok(facts) = analyse(data, reading, &snapshot, &Limits::default()) else { continue };
-            let literals = facts.statements.iter().flat_map(|statement| &statement.literals);
-            let spans: Vec<_> = literals.map(|literal| (literal.span.clone(), Vec::new())).collect();
-            assert!(splice(data, &spans).is_some(), "literals are sorted and inside of the text");
-        }
-    }
-}
-
-fn fuzz_snapshot() -> Snapshot {
-    let table = QualifiedName { schema: Arc::from("public"), name: Arc::from("customers") };
-    let domain =
-        Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, logical: Logical::Text };
-    let field = Field {
-        id: FieldId(0),
-        database: None,
-        table: table.clone(),
-        column: Arc::from("email"),
-        class: Arc::from("contact"),
-        logical: Logical::Text,
-        domain: Some(domain),
-        state: FieldState::Sealed,
-        subject: None,
-    };
-    let column = |name: &str, number, field| Column { name: Arc::from(name), number, type_oid: 25, field };
-    let relation = Relation {
-        name: table,
-        oid: 1,
-        kind: RelationKind::Table,
-        columns: vec![column("id", 1, None), column("email", 2, Some(FieldId(0))), column("note", 3, None)],
-        reaches: None,
-        fault: None,
-    };
-    Snapshot::new(SnapshotParts {
-        fields: vec![field],
-        relations: vec![relation],
-        ..SnapshotParts::default()
-    })
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.
@@ -135,6 +94,22 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     Ok(facts)
 }
 
+/// Statements whose meaning rests on the columns that the catalog has now.
+fn reads_or_writes(node: &Node) -> bool {
+    let stored = matches!(
+        kind(node),
+        Some(
+            Kind::CopyStmt(_)
+                | Kind::ExplainStmt(_)
+                | Kind::PrepareStmt(_)
+                | Kind::DeclareCursorStmt(_)
+                | Kind::CreateTableAsStmt(_)
+                | Kind::ViewStmt(_)
+        )
+    );
+    stored || is_query(node)
+}
+
 fn is_query(node: &Node) -> bool {
     matches!(
         kind(node),
@@ -149,10 +124,10 @@ fn is_query(node: &Node) -> bool {
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
-    if !names_relation_that_matters(&walk, found) {
+    if !names_relation_that_matters(bench.snapshot, found) {
         return Ok(StatementFacts::default());
     }
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
     let outputs = walk.query(node)?;
     walk.emit(&outputs);
     account(&walk, found)?;

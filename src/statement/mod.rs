@@ -13,6 +13,7 @@ mod census;
 mod definition;
 mod facts;
 mod flow;
+mod fuzz;
 mod judge;
 mod literal;
 mod prefilter;
@@ -26,13 +27,16 @@ mod tree;
 
 pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
-pub use judge::{analyse, fuzz_analyse};
+pub use fuzz::fuzz_analyse;
+pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod evidence;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

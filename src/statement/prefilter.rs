@@ -124,13 +124,13 @@ fn automaton(patterns: &[String]) -> Option<AhoCorasick> {
         .ok()
 }
 
-pub(super) struct Names {
-    pub(super) patterns: Vec<String>,
+struct Names {
+    patterns: Vec<String>,
     any_encoding: bool,
 }
 
 impl Names {
-    pub(super) fn new(snapshot: &Snapshot) -> Names {
+    fn new(snapshot: &Snapshot) -> Names {
         let mut patterns = Vec::new();
         let mut any_encoding = false;
         for name in snapshot.watched_names().filter(|name| !name.is_empty()) {

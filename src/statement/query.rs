@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, OnConflictAction, SetOperation};
 
-use crate::catalog::{FieldId, Named, Relation, RelationKind};
+use crate::catalog::{FieldId, Named, Relation, RelationKind, Snapshot};
 
 use super::census::{Census, census};
 use super::flow::{Flow, Seen, Walk};
@@ -14,10 +14,10 @@ use super::scope::{Carried, Columns, Output, Outputs, Source};
 use super::tree::{self, kind};
 
 /// Does any relation of this census matter?
-pub(super) fn names_relation_that_matters(walk: &Walk<'_>, found: &Census) -> bool {
+pub(super) fn names_relation_that_matters(snapshot: &Snapshot, found: &Census) -> bool {
     found.ranges.iter().any(|range| {
         let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
-        !matches!(walk.snapshot.named(schema, &range.name), Named::Harmless)
+        !matches!(snapshot.named(schema, &range.name), Named::Harmless)
     })
 }
 
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
             }
             let Some(query) = cte.ctequery.as_deref() else { return Err(unsupported("this WITH")) };
             let found = census(query);
-            if found.incomplete || names_relation_that_matters(self, &found) {
+            if found.incomplete || names_relation_that_matters(self.snapshot, &found) {
                 return Err(refuse(
                     "cte",
                     "a part of WITH names a classified table",
