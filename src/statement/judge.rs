@@ -41,13 +41,13 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
     let depends_on_reading = !text.is_ascii() || text.contains(&b'\\');
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), depends_on_reading };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
+    let mut defined = false;
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", ""));
         };
         let judged = statement(bench, node, &found)?;
-        let defined = facts.statements.iter().any(|before| before.effect.catalog);
         if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
             return Err(refuse(
                 "definition",
@@ -55,6 +55,7 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
                 "Send the definition on its own.",
             ));
         }
+        defined |= judged.effect.catalog;
         facts.statements.push(judged);
         censuses.push(found);
     }

@@ -2,17 +2,22 @@
 //!
 //! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then
 //! `bounds`, `tree` (PostgreSQL's own grammar), `census` (what is in the tree, found
-//! without knowing it), `scope`, `flow`, `query` and `definition` (an allow-list of what
-//! may be done with classified columns), `reader` (a second, independent lexer that must
-//! agree) and `shape`. `literal` puts sealed text in the place of a literal.
+//! without knowing it), then an allow-list of what may be done with classified columns
+//! (`scope` and `flow`; `compare` and `call` in expressions; `query`, `from` and `change`
+//! for clauses; `definition` and `table` for the rest), `reader` (a second, independent
+//! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod bounds;
+mod call;
 mod census;
+mod change;
+mod compare;
 mod definition;
 mod facts;
 mod flow;
+mod from;
 mod fuzz;
 mod judge;
 mod literal;
