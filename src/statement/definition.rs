@@ -14,7 +14,7 @@ use super::census::{Census, census};
 use super::facts::{Effect, StatementFacts};
 use super::flow::Walk;
 use super::judge::{Bench, account, facts_of, statement};
-use super::prefilter::{PARTS, Prefilter};
+use super::prefilter::{Prefilter, READERS};
 use super::query::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unsupported};
 use super::table;
@@ -39,7 +39,7 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
     let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
     let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
     for name in called.clone() {
-        if PARTS.iter().any(|part| *part != "set_config" && name.to_ascii_lowercase().contains(part)) {
+        if READERS.iter().any(|reader| name.starts_with(reader)) {
             return Err(refuse(
                 "function",
                 format!("the function \"{name}\" reads tables or runs statements that are given as values"),

@@ -71,6 +71,28 @@ fn survives_texts_that_nest_or_repeat() {
 }
 
 #[test]
+fn threads_judge_side_by_side() {
+    let cases = supported();
+    let expected: Vec<_> = cases.iter().map(|(sql, _)| judged(sql).ok()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (cases, expected) = (&cases, &expected);
+            let work = move || {
+                for round in 0..20 {
+                    for at in 0..cases.len() {
+                        let at = (at * 7 + thread + round) % cases.len();
+                        assert!(judged(cases[at].0).ok() == expected[at], "{}", cases[at].0);
+                        // An error in one thread unwinds inside the grammar's C code.
+                        assert!(judged("SELECT customers FROM FROM").is_err());
+                    }
+                }
+            };
+            std::thread::Builder::new().stack_size(STACK_BYTES_MIN).spawn_scoped(scope, work).unwrap();
+        }
+    });
+}
+
+#[test]
 fn refuses_bytes_that_the_server_could_read_otherwise() {
     let reason = |text: &[u8], encoding| {
         let reading = Reading { standard_conforming_strings: true, encoding };
