@@ -1,5 +1,6 @@
 //! The journal writes and syncs records, then mints [`Receipt`]s. Nothing else can.
 
+use super::line;
 use super::record::Record;
 
 /// Names one execution of a statement: unique within a node's run.
@@ -23,22 +24,40 @@ impl Receipt {
     }
 }
 
-/// Where lines go. `sync` returns only when everything appended is durable.
+/// Where lines go.
 pub trait Sink {
+    /// Takes one line, newline included, that carries this sequence number.
+    ///
     /// # Errors
-    /// The line could not be written; nothing of the batch is acknowledged.
-    fn append(&mut self, line: &[u8]) -> Result<(), SinkError>;
+    /// The line could not be taken; nothing of the batch is acknowledged.
+    fn append(&mut self, seq: u64, line: &[u8]) -> Result<(), SinkError>;
+
+    /// Returns only when everything appended is durable.
+    ///
     /// # Errors
     /// Durability is not known; nothing of the batch is acknowledged.
     fn sync(&mut self) -> Result<(), SinkError>;
+
+    /// Takes back whatever was appended since the last successful `sync`, durably, so that no
+    /// part of it is ever read as a record.
+    ///
+    /// # Errors
+    /// It may still be there; called again before anything else is appended.
+    fn undo(&mut self) -> Result<(), SinkError>;
 }
 
 /// Why a sink refused. The text is for the operator; it holds no value.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SinkError(pub String);
 
+impl std::fmt::Display for SinkError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A record and the time at which it was handed in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub record: Record,
     /// Microseconds since the Unix epoch.
@@ -50,25 +69,40 @@ pub struct Entry {
 pub struct Journal {
     node: String,
     next: u64,
+    /// An earlier batch failed and what it left in the sink is still to be taken back.
+    undo_is_due: bool,
 }
 
 impl Journal {
     /// `next`: sequence number of the first record (one more than the last on file).
     #[must_use]
     pub fn new(node: String, next: u64) -> Journal {
-        Journal { node, next }
+        Journal { node, next, undo_is_due: false }
     }
 
-    /// Writes and syncs the batch, then mints one receipt for each intent in it.
+    /// The number that the next durable record will carry.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next
+    }
+
+    /// Writes and syncs the batch, then mints one receipt for each intent in it, in order.
     ///
     /// # Errors
-    /// The sink's; then no receipt exists for any record of the batch.
+    /// The sink's; then no receipt exists for any record of the batch, no number is used up,
+    /// and the sink has been told to take back what it had.
     pub fn commit(&mut self, sink: &mut dyn Sink, batch: &[Entry]) -> Result<Vec<Receipt>, SinkError> {
-        for entry in batch {
-            sink.append(format!("{:?} {} {}", entry.record, self.node, self.next).as_bytes())?;
-            self.next += 1;
+        if self.undo_is_due {
+            sink.undo()?;
+            self.undo_is_due = false;
         }
-        sink.sync()?;
+        match self.write(sink, batch) {
+            Ok(next) => self.next = next,
+            Err(error) => {
+                self.undo_is_due = sink.undo().is_err();
+                return Err(error);
+            }
+        }
         Ok(batch
             .iter()
             .filter_map(|entry| match &entry.record {
@@ -76,5 +110,19 @@ impl Journal {
                 Record::Outcome(_) | Record::Refusal(_) | Record::Session(_) | Record::Alert(_) => None,
             })
             .collect())
+    }
+
+    /// The number after the last one written.
+    fn write(&self, sink: &mut dyn Sink, batch: &[Entry]) -> Result<u64, SinkError> {
+        let mut line = Vec::with_capacity(1024);
+        let mut seq = self.next;
+        for entry in batch {
+            line.clear();
+            line::write(&mut line, &self.node, seq, entry);
+            sink.append(seq, &line)?;
+            seq = seq.checked_add(1).ok_or_else(|| SinkError("sequence numbers are used up".to_owned()))?;
+        }
+        sink.sync()?;
+        Ok(seq)
     }
 }

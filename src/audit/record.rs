@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::journal::Execution;
 use crate::statement::Action;
 
-/// Who acts, fixed for a session after login. Text is cut and escaped before it gets here.
+/// Who acts, fixed for a session after login. Text is cut and escaped when it is written.
 #[derive(Clone, Debug)]
 pub struct Who {
     pub session: u64,
@@ -101,4 +101,18 @@ pub enum Record {
     Refusal(RefusalRecord),
     Session(SessionRecord),
     Alert(Alert),
+}
+
+impl Record {
+    /// The record's `kind`, in the words of the audit record.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Record::Intent(_) => "intent",
+            Record::Outcome(_) => "outcome",
+            Record::Refusal(_) => "refusal",
+            Record::Session(_) => "session",
+            Record::Alert(_) => "alert",
+        }
+    }
 }

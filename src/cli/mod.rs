@@ -1,9 +1,87 @@
-//! One file a verb.
+//! The command line: one file a verb. Only here is anything printed.
 
+mod check;
+mod house;
+pub mod keys;
+mod keys_verb;
+mod run;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of a configuration that does not load.
+const CONFIGURATION: u8 = 2;
+
+/// A PostgreSQL proxy that seals personal data, records every access to it, watches for
+/// unusual ones and keeps it in its regions.
+#[derive(Parser)]
+#[command(name = "sealgate", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Args)]
+struct Configured {
+    /// The configuration file.
+    #[arg(long, default_value = "config/sealgate.toml")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the proxy: SIGTERM drains.
+    #[command(after_help = "Example:\n  sealgate run --config config/sealgate.toml")]
+    Run(Configured),
+    /// Validate configuration, keys, audit folder, upstreams, catalog and regions.
+    #[command(after_help = "Example:\n  sealgate check --config config/sealgate.toml")]
+    Check {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make and list keys.
+    #[command(subcommand)]
+    Keys(KeysVerb),
+}
+
+#[derive(Subcommand)]
+enum KeysVerb {
+    /// Make the keyring, or add the domains that it lacks.
+    #[command(
+        after_help = "Example:\n  export SEALGATE_MASTER_KEY=$(openssl rand -base64 32)\n  sealgate keys init --config config/sealgate.toml"
+    )]
+    Init {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List root key versions and domains; never a key.
+    #[command(after_help = "Example:\n  sealgate keys list --json")]
+    List {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let code = match arguments.verb {
+        Verb::Run(Configured { config }) => run::run(&config),
+        Verb::Check { configured, json } => check::check(&configured.config, json),
+        Verb::Keys(KeysVerb::Init { configured, json }) => keys_verb::init(&configured.config, json),
+        Verb::Keys(KeysVerb::List { configured, json }) => keys_verb::list(&configured.config, json),
+    };
+    ExitCode::from(code)
 }

@@ -1,1 +1,37 @@
-//! (to be written)
+//! From the text of `sealgate.toml` to [`Settings`], or to every fault in it.
+//!
+//! Pure: whoever calls has read the file. Nothing is ignored: a key that is not known is
+//! refused with the ones that are, a key that the contract names and this version does not
+//! serve is refused by name.
+
+mod fault;
+mod fields;
+mod places;
+mod reader;
+mod scalar;
+mod sections;
+mod settings;
+
+pub use fault::Fault;
+pub use settings::{
+    Admin, Audit, Auth, HostPort, Keys, Limits, Listen, Login, ResidencySettings, Secret, Service, Settings,
+    Upstream,
+};
+
+/// A longer text is refused unread.
+pub const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Most `[[field]]` entries.
+pub const FIELDS_MAX: usize = 4096;
+/// Most `[[watch.limit]]` entries.
+pub const WATCH_LIMITS_MAX: usize = 64;
+
+/// Reads a configuration. `origin` is the name of its file, for faults.
+///
+/// # Errors
+/// Every fault found, in the order of lines; at least one.
+pub fn load(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
+    sections::read(text, origin)
+}
+
+#[cfg(test)]
+mod tests;

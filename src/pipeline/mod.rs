@@ -1,1 +1,47 @@
-//! (to be written)
+//! The two streets as one synchronous state machine a session: bytes in, bytes and needs out.
+//!
+//! [`Session::request`] walks the client's frames towards the server,
+//! [`Session::response`] the server's towards the client; [`owed`] ties each answer to the
+//! request it belongs to. Frames that touch nothing classified pass as runs of bytes; only
+//! the others are read. What the machine cannot know it asks for as a [`Need`]; it has no
+//! clock, no socket and no thread.
+
+mod clear;
+mod owed;
+mod plan;
+mod release;
+mod request;
+mod response;
+mod session;
+mod view;
+
+pub use plan::{PlanCache, Workshop};
+pub use session::{Bounds, Event, Session};
+pub use view::View;
+
+use crate::policy::Refusal;
+
+/// What one call did with the head of its input.
+pub enum Step {
+    /// The first `n` bytes go on as they are, after what is already in `out`.
+    Pass(usize),
+    /// The first `n` bytes are used up; what takes their place is in `out`.
+    Took(usize),
+    /// Nothing moves until this is met.
+    Need(Need),
+    /// The session ends; the client is told why as a FATAL error.
+    End(Box<Refusal>),
+}
+
+/// What the machine waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// More bytes of the same direction.
+    Input,
+    /// The server must answer what it already has.
+    Settle,
+    /// A record must become durable ([`Session::acknowledge`]).
+    Durable,
+    /// The catalog must be read again ([`Session::renew`]).
+    Catalog,
+}

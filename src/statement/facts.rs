@@ -44,6 +44,9 @@ pub struct Effect {
     pub executes: Option<Arc<str>>,
     /// SQL-level `FETCH`/`MOVE` from this portal name.
     pub fetches: Option<Arc<str>>,
+    /// It may change how the server reads the texts after it (string mode, encoding):
+    /// until the server says so, a text that depends on the reading is not certain.
+    pub reading: bool,
 }
 
 /// Facts of one statement of a text.
@@ -52,6 +55,10 @@ pub struct StatementFacts {
     /// Sorted, without duplicates. Fields that may stand in the result, as the column
     /// itself (RowDescription's origin then says where).
     pub reads: Vec<FieldId>,
+    /// Those of `reads` that stand inside an expression of the result, for which
+    /// RowDescription names no origin. Fields that are classified but not sealed only: a
+    /// sealed one never stands in an expression.
+    pub derived_reads: Vec<FieldId>,
     pub searches: Vec<FieldId>,
     pub writes: Vec<FieldId>,
     pub literals: Vec<LiteralUse>,
@@ -89,6 +96,9 @@ impl StatementFacts {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct TextFacts {
     pub statements: Vec<StatementFacts>,
+    /// The text holds a backslash or a byte above 0x7F, so that another
+    /// `standard_conforming_strings` or `client_encoding` could read it otherwise.
+    pub depends_on_reading: bool,
 }
 
 /// Why a text could not be proven handled. Holds no value and no literal of the text

@@ -1,7 +1,37 @@
 //! SQL to [`StatementFacts`]: pure data about what a text does with classified columns.
 //!
-//! The syntax tree never leaves this folder.
+//! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then
+//! `bounds`, `tree` (PostgreSQL's own grammar), `census` (what is in the tree, found
+//! without knowing it), `scope`, `flow`, `query` and `definition` (an allow-list of what
+//! may be done with classified columns), `reader` (a second, independent lexer that must
+//! agree) and `shape`. `literal` puts sealed text in the place of a literal.
+//!
+//! The syntax tree never leaves this folder. What is not on a list is refused.
 
+mod bounds;
+mod census;
+mod definition;
 mod facts;
+mod flow;
+mod judge;
+mod literal;
+mod prefilter;
+mod query;
+mod reader;
+mod refusal;
+mod scope;
+mod shape;
+mod table;
+mod tree;
 
+pub use bounds::Limits;
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
+pub use judge::analyse;
+pub use literal::{literal_value, quote_sealed, splice};
+pub use prefilter::Prefilter;
+pub use tree::{Encoding, Reading};
+
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod shop;

@@ -1,3 +1,4 @@
-//! Dialling and logging in to the server.
+//! The way to the server: judge, dial, and ask the catalog.
 
+pub mod dial;
 pub mod service;

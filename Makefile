@@ -1,0 +1,50 @@
+# The commands a person or a machine starts from. Each installs what it needs first (.ci/setup).
+# demo, test and lint share the dev profile, in which dependencies are optimised, so that a fresh
+# clone builds them once; only `bench` and `build` pay for the release profile.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint build
+
+# What the machine has comes before what .ci/setup put under target/.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/target/venv/bin
+
+PROFILE := $(if $(CI),ci,default)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+# The recipe's job control hands the terminal to the demo, so that Ctrl-C ends the demo and not
+# make; a demo that fails has ended the recipe before its last word (-e).
+demo: ## a throwaway shop behind Sealgate, and a tour of it [ONCE=1] [PORT=N]
+	@.ci/setup demo
+	@cargo build --locked
+	@set -m; target/debug/sealgate demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(PORT),--port $(PORT)); exit 0
+
+# The claims in the documentation come first, so that the output ends with the summary of all others.
+test: ## every test, against real servers that the tests start
+	@.ci/setup test
+	@cargo test --locked --quiet --doc
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --locked --profile $(PROFILE); \
+	else \
+	    cargo test --locked --lib --bins --tests; \
+	fi
+
+bench: ## against a direct connection and PgBouncer in one run [ARGS="--help"]
+	@.ci/setup bench
+	@cargo build --locked --release
+	@benches/pgbench/run $(ARGS)
+
+# The advisory database is not reachable everywhere; the rest of the policy needs no network.
+lint: ## format, clippy, licences and advisories
+	@.ci/setup lint
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo deny --locked --log-level error check licenses bans sources
+	@.ci/advisories
+
+build: ## the release binary, target/release/sealgate
+	@.ci/setup build
+	@cargo build --locked --release

@@ -1,0 +1,263 @@
+//! What a line holds, and when a receipt exists.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, rfc3339};
+use super::*;
+use crate::statement::Action;
+
+fn who() -> Arc<Who> {
+    Arc::new(Who {
+        session: 7,
+        user: "support".into(),
+        database: "shop".into(),
+        application: "psql".into(),
+        client: "10.0.0.9".into(),
+        region: "local".into(),
+        auth: "relay",
+    })
+}
+
+fn email() -> FieldUse {
+    FieldUse { field: "public.customers.email".into(), class: "contact".into(), mode: "equality" }
+}
+
+fn intent(number: u64) -> Record {
+    Record::Intent(Intent {
+        who: who(),
+        execution: Execution { session: 7, number },
+        action: Action::Read,
+        fields: [email()].into(),
+        fingerprint: "0123456789abcdef".into(),
+        statement: "SELECT email FROM customers WHERE id = ?".into(),
+        rule: "default",
+    })
+}
+
+fn outcome(number: u64) -> Record {
+    Record::Outcome(Outcome {
+        who: who(),
+        execution: Execution { session: 7, number },
+        action: Action::Read,
+        fields: [email()].into(),
+        fingerprint: "0123456789abcdef".into(),
+        rows: 2,
+        cells: 3,
+        bytes: u64::MAX,
+        sqlstate: Some(*b"57014"),
+    })
+}
+
+fn entry(record: Record) -> Entry {
+    Entry { record, time_us: 1_795_300_368_000_001 }
+}
+
+/// Keeps what is synced; fails at the calls it is told to.
+#[derive(Default)]
+struct Memory {
+    durable: Vec<u8>,
+    pending: Vec<u8>,
+    calls: u32,
+    fail_append_at: Option<u32>,
+    fail_sync: bool,
+    fail_undo: bool,
+}
+
+impl Sink for Memory {
+    fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
+        self.calls += 1;
+        if self.fail_append_at == Some(self.calls) {
+            self.pending.extend_from_slice(&line[..line.len() / 2]);
+            return Err(SinkError("append".into()));
+        }
+        self.pending.extend_from_slice(line);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        if self.fail_sync {
+            return Err(SinkError("sync".into()));
+        }
+        self.durable.append(&mut self.pending);
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), SinkError> {
+        if self.fail_undo {
+            return Err(SinkError("undo".into()));
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let text = std::str::from_utf8(&self.durable).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn line_of(record: Record) -> serde_json::Value {
+    let mut memory = Memory::default();
+    Journal::new("gate-1".into(), 42).commit(&mut memory, &[entry(record)]).unwrap();
+    memory.lines().remove(0)
+}
+
+#[test]
+fn writes_the_members_that_reports_rely_on() {
+    let who = ["session", "user", "application", "client", "region", "auth", "database"];
+    let head = ["seq", "time", "node", "kind"];
+    let refusal = RefusalRecord {
+        who: self::who(),
+        statement_id: 5,
+        sqlstate: "SG001",
+        rule: "unparsed".into(),
+        fingerprint: Some("ff".into()),
+    };
+    let alert = Alert {
+        who: self::who(),
+        detector: "limit",
+        severity: "critical",
+        verdict: "cut",
+        rule: "1000 cells in 60 s".into(),
+    };
+    for (record, kind, members) in [
+        (
+            intent(3),
+            "intent",
+            &["statement_id", "action", "fields", "fingerprint", "statement", "verdict", "rule"][..],
+        ),
+        (
+            outcome(3),
+            "outcome",
+            &["statement_id", "action", "fields", "fingerprint", "rows", "cells", "bytes", "sqlstate"],
+        ),
+        (
+            Record::Refusal(refusal),
+            "refusal",
+            &["statement_id", "fingerprint", "verdict", "rule", "sqlstate"],
+        ),
+        (Record::Session(SessionRecord { who: self::who(), event: "begin" }), "session", &["action"]),
+        (Record::Alert(alert), "alert", &["verdict", "rule"]),
+    ] {
+        let line = line_of(record);
+        let expected: BTreeSet<_> = head.iter().chain(&who).chain(members).copied().collect();
+        let found: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(found, expected, "{kind}");
+        assert_eq!(line["kind"], kind);
+        assert_eq!((&line["seq"], &line["node"]), (&42.into(), &"gate-1".into()));
+        assert_eq!(line["time"], "2026-11-21T22:32:48.000001Z");
+        assert_eq!((&line["session"], &line["user"]), (&7.into(), &"support".into()));
+    }
+}
+
+#[test]
+fn writes_values_as_they_are() {
+    let line = line_of(intent(3));
+    assert_eq!((&line["statement_id"], &line["action"]), (&3.into(), &"read".into()));
+    let field =
+        serde_json::json!([{"field": "public.customers.email", "class": "contact", "mode": "equality"}]);
+    assert_eq!(line["fields"], field);
+    assert_eq!((&line["verdict"], &line["rule"]), (&"allow".into(), &"default".into()));
+    let line = line_of(outcome(3));
+    assert_eq!(line["bytes"], u64::MAX);
+    assert_eq!((&line["rows"], &line["cells"], &line["sqlstate"]), (&2.into(), &3.into(), &"57014".into()));
+}
+
+#[test]
+fn no_text_breaks_out_of_its_string_or_its_line() {
+    let hostile = "a\"},{\\\n\r\t\0\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\u{feff}\u{e9}\u{1f600}";
+    let session = SessionRecord {
+        who: Arc::new(Who { application: hostile.into(), ..(*who()).clone() }),
+        event: "end",
+    };
+    let mut memory = Memory::default();
+    let batch = [entry(Record::Session(session))];
+    Journal::new(hostile.into(), 1).commit(&mut memory, &batch).unwrap();
+    let text = std::str::from_utf8(&memory.durable).unwrap();
+    assert_eq!(text.matches('\n').count(), 1);
+    let bare = |c: char| c.is_control() || ['\u{2028}', '\u{202e}', '\u{feff}'].contains(&c);
+    assert!(!text.trim_end_matches('\n').contains(bare), "{text:?}");
+    assert_eq!(memory.lines()[0]["application"], hostile);
+    assert_eq!(memory.lines()[0]["node"], hostile);
+}
+
+#[test]
+fn cuts_every_string_and_list_to_its_maximum() {
+    let long: Arc<str> = "\u{202e}".repeat(100_000).into();
+    let field = FieldUse { field: long.clone(), class: long.clone(), mode: "none" };
+    let Record::Intent(mut intent) = intent(1) else { unreachable!() };
+    let person =
+        Who { user: long.clone(), application: long.clone(), database: long.clone(), ..(*who()).clone() };
+    intent.who = Arc::new(person);
+    intent.fields = vec![field; FIELDS_MAX + 1].into();
+    intent.statement = long.clone();
+    intent.fingerprint = long;
+    let mut memory = Memory::default();
+    Journal::new("n".into(), 1).commit(&mut memory, &[entry(Record::Intent(intent))]).unwrap();
+    assert!(memory.durable.len() <= LINE_BYTES_MAX, "{}", memory.durable.len());
+    let line = memory.lines().remove(0);
+    let chars = |value: &serde_json::Value| value.as_str().unwrap().chars().count();
+    assert_eq!(chars(&line["user"]), NAME_CHARS_MAX);
+    assert_eq!(chars(&line["statement"]), STATEMENT_CHARS_MAX);
+    assert_eq!(line["fields"].as_array().unwrap().len(), FIELDS_MAX);
+}
+
+#[test]
+fn writes_times_as_rfc_3339_does() {
+    for (time_us, expected) in [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (951_827_696_789_012, "2000-02-29T12:34:56.789012Z"),
+        (1_795_305_599_999_999, "2026-11-21T23:59:59.999999Z"),
+    ] {
+        assert_eq!(rfc3339(time_us), expected);
+    }
+}
+
+#[test]
+fn mints_one_receipt_for_each_intent_and_for_nothing_else() {
+    let mut memory = Memory::default();
+    let mut journal = Journal::new("n".into(), 1);
+    let batch = [entry(intent(1)), entry(outcome(1)), entry(intent(2))];
+    let receipts = journal.commit(&mut memory, &batch).unwrap();
+    let bound: Vec<_> = receipts.iter().map(Receipt::execution).collect();
+    assert_eq!(bound, [Execution { session: 7, number: 1 }, Execution { session: 7, number: 2 }]);
+    let seqs: Vec<_> = memory.lines().iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+    assert_eq!(journal.next_seq(), 4);
+}
+
+#[test]
+fn a_sink_that_fails_mints_nothing_uses_no_number_and_keeps_no_piece() {
+    let good = [entry(intent(1))];
+    let bad = [entry(intent(2)), entry(intent(3))];
+    for fail in ["first append", "second append", "sync", "sync and undo"] {
+        let mut memory = Memory::default();
+        let mut journal = Journal::new("n".into(), 1);
+        journal.commit(&mut memory, &good).unwrap();
+        match fail {
+            "first append" => memory.fail_append_at = Some(2),
+            "second append" => memory.fail_append_at = Some(3),
+            "sync" => memory.fail_sync = true,
+            _ => (memory.fail_sync, memory.fail_undo) = (true, true),
+        }
+        assert!(journal.commit(&mut memory, &bad).is_err(), "{fail}");
+        assert_eq!(journal.next_seq(), 2, "{fail}");
+        memory.fail_append_at = None;
+        memory.fail_sync = false;
+        if memory.fail_undo {
+            assert!(journal.commit(&mut memory, &bad).is_err(), "what is left must go first");
+            memory.fail_undo = false;
+        }
+        let receipts = journal.commit(&mut memory, &[entry(intent(4))]).unwrap();
+        assert_eq!(receipts[0].execution().number, 4, "{fail}");
+        let written: Vec<_> = memory
+            .lines()
+            .iter()
+            .map(|line| (line["seq"].as_u64().unwrap(), line["statement_id"].as_u64().unwrap()))
+            .collect();
+        assert_eq!(written, [(1, 1), (2, 4)], "{fail}");
+    }
+}

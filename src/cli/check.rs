@@ -1,0 +1,153 @@
+//! `sealgate check`: everything that `run` will need, tried without serving.
+#![expect(clippy::print_stdout, reason = "a verb prints")]
+
+use std::path::Path;
+
+use super::CONFIGURATION;
+use super::house::{self, Fault};
+use crate::catalog::Snapshot;
+use crate::config::Settings;
+use crate::gate::today;
+use crate::store::catalog::Catalogs;
+use crate::upstream::dial;
+
+/// One thing that was tried.
+#[derive(serde::Serialize)]
+struct Finding {
+    what: String,
+    sound: bool,
+    detail: String,
+}
+
+/// Runs the verb: 0 sound, 2 not.
+pub fn check(config: &Path, json: bool) -> u8 {
+    let findings = match house::settings(config) {
+        Ok(settings) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(look(settings)),
+            Err(error) => vec![finding("runtime", false, error.to_string())],
+        },
+        Err(fault) => faults("configuration", fault),
+    };
+    let sound = findings.iter().all(|finding| finding.sound);
+    if json {
+        println!("{}", serde_json::json!({ "sound": sound, "findings": findings }));
+    } else {
+        for Finding { what, sound, detail } in &findings {
+            println!("{}  {what}: {detail}", if *sound { "ok   " } else { "FAULT" });
+        }
+    }
+    if sound { 0 } else { CONFIGURATION }
+}
+
+fn finding(what: impl Into<String>, sound: bool, detail: impl Into<String>) -> Finding {
+    Finding { what: what.into(), sound, detail: detail.into() }
+}
+
+fn faults(what: &str, fault: Fault) -> Vec<Finding> {
+    match fault {
+        Fault::Configuration(lines) => lines.into_iter().map(|line| finding(what, false, line)).collect(),
+        Fault::Start(line) => vec![finding(what, false, line)],
+    }
+}
+
+async fn look(settings: Settings) -> Vec<Finding> {
+    let mut findings = vec![finding("configuration", true, format!("{} fields", settings.fields.len()))];
+    for warning in settings.warnings(today()) {
+        findings.push(finding("configuration", true, format!("warning: {warning}")));
+    }
+    match house::keyring(&settings) {
+        Ok(Some(keyring)) => {
+            let detail =
+                format!("{} domains, key version {}", keyring.domains().len(), keyring.current_version());
+            findings.push(finding("keys", true, detail));
+        }
+        Ok(None) => findings.push(finding("keys", true, "no field is sealed")),
+        Err(fault) => findings.extend(faults("keys", fault)),
+    }
+    if let Some(audit) = &settings.audit {
+        findings.push(match writable(&audit.path) {
+            Ok(()) => finding("audit", true, format!("{} can be written", audit.path.display())),
+            Err(error) => finding("audit", false, format!("{}: {error}", audit.path.display())),
+        });
+    }
+    let residency = settings.residency();
+    for host in &settings.upstream.hosts {
+        findings.push(match dial::judge(host, &residency, today()).await {
+            Err(error) => finding("upstream", false, error.to_string()),
+            Ok(judged) => match dial::dial(&judged).await {
+                Ok(_) if judged.region.is_empty() => finding("upstream", true, format!("{host} answers")),
+                Ok(_) => finding("upstream", true, format!("{host} answers, region {}", judged.region)),
+                Err(error) => finding("upstream", false, error.to_string()),
+            },
+        });
+    }
+    findings.extend(catalogs(&settings).await);
+    findings
+}
+
+/// Creates and removes a file, as the journal will.
+fn writable(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".check-{}", std::process::id()));
+    std::fs::write(&probe, b"check")?;
+    std::fs::remove_file(&probe)
+}
+
+/// Every database that a field names, and the service's own for fields that name none.
+async fn catalogs(settings: &Settings) -> Vec<Finding> {
+    let account = match house::service_account(settings) {
+        Ok(Some(account)) if !settings.fields.is_empty() => account,
+        Ok(_) => return Vec::new(),
+        Err(fault) => return faults("service account", fault),
+    };
+    let mut databases: Vec<String> =
+        settings.fields.iter().filter_map(|field| field.database.as_deref().map(str::to_owned)).collect();
+    databases.sort();
+    databases.dedup();
+    if settings.fields.iter().any(|field| field.database.is_none()) {
+        // Which databases are reached is known only when clients come: the service's is tried.
+        databases.extend(settings.upstream.service.as_ref().map(|service| service.database.clone()));
+    }
+    let (catalogs, keeper) = match house::catalogs(settings, account).await {
+        Ok(made) => made,
+        Err(fault) => return faults("catalog", fault),
+    };
+    let keeping = tokio::spawn(keeper.run());
+    let mut findings = Vec::new();
+    for database in databases {
+        findings.extend(one(&catalogs, &database).await);
+    }
+    keeping.abort();
+    findings
+}
+
+async fn one(catalogs: &Catalogs, database: &str) -> Vec<Finding> {
+    let what = format!("catalog of {database}");
+    match catalogs.current(database).await {
+        Err(error) => vec![finding(what, false, error.to_string())],
+        Ok(snapshot) => {
+            let mut findings =
+                vec![finding(&*what, true, format!("{} fields apply", snapshot.fields().len()))];
+            findings.extend(misfits(&what, &snapshot));
+            let notes = catalogs.notes(database);
+            findings.extend(notes.iter().map(|note| finding(&*what, true, format!("note: {note}"))));
+            findings
+        }
+    }
+}
+
+/// Policy entries that the catalog does not bear out.
+fn misfits(what: &str, snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = snapshot
+        .relations()
+        .filter_map(|relation| {
+            Some(finding(what, false, format!("{}: {}", relation.name, relation.fault.as_ref()?)))
+        })
+        .collect();
+    for field in snapshot.fields() {
+        if !snapshot.relations().any(|relation| relation.name == field.table) {
+            findings.push(finding(what, false, format!("{}: there is no such table", field.path())));
+        }
+    }
+    findings
+}

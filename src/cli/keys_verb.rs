@@ -1,0 +1,60 @@
+//! `sealgate keys init` and `list`: what [`super::keys`] reports, printed.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a verb prints")]
+
+use std::path::Path;
+
+use super::CONFIGURATION;
+use super::house::{Fault, ThreadRandom, master, settings};
+use super::keys;
+use crate::config::Settings;
+use crate::seal::MasterKey;
+
+fn prepare(config: &Path) -> Result<(Settings, std::path::PathBuf, MasterKey), Fault> {
+    let settings = settings(config)?;
+    let keys = settings.keys.clone().ok_or_else(|| {
+        Fault::Configuration(vec![format!("{}: there is no [keys] section", config.display())])
+    })?;
+    let master = master(&keys.master_key)?;
+    Ok((settings, keys.path, master))
+}
+
+fn tell(fault: Fault) -> u8 {
+    let (faults, code) = match fault {
+        Fault::Configuration(faults) => (faults, CONFIGURATION),
+        Fault::Start(fault) => (vec![fault], 1),
+    };
+    for fault in faults {
+        eprintln!("sealgate: {fault}");
+    }
+    code
+}
+
+/// Makes the keyring or adds domains.
+pub fn init(config: &Path, json: bool) -> u8 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let made = prepare(config).and_then(|(settings, path, master)| {
+        keys::init(&path, &master, &settings.fields, now.as_secs(), &mut ThreadRandom)
+            .map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
+    });
+    match made {
+        Ok(report) => {
+            println!("{}", if json { report.json() } else { report.text() });
+            0
+        }
+        Err(fault) => tell(fault),
+    }
+}
+
+/// Lists versions and domains.
+pub fn list(config: &Path, json: bool) -> u8 {
+    let listed = prepare(config).and_then(|(_, path, master)| {
+        keys::list(&path, &master).map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
+    });
+    match listed {
+        Ok(report) => {
+            println!("{}", if json { report.json() } else { report.text() });
+            0
+        }
+        Err(fault) => tell(fault),
+    }
+}

@@ -1,0 +1,97 @@
+//! `sealgate run`: the proxy, until SIGTERM or Ctrl-C.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CONFIGURATION;
+use super::house::{Fault, House, settings};
+use crate::ops;
+
+/// Runs the verb and returns its exit code: 0 drained, 2 configuration, 1 otherwise.
+pub fn run(config: &Path) -> u8 {
+    begin_log();
+    forbid_core_dumps();
+    let settings = match settings(config) {
+        Ok(settings) => settings,
+        Err(fault) => return tell(&fault),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tell(&Fault::Start(format!("the runtime cannot be started: {error}"))),
+    };
+    runtime.block_on(async {
+        let metrics = match ops::install() {
+            Ok(metrics) => metrics,
+            Err(error) => return tell(&Fault::Start(format!("metrics cannot be recorded: {error}"))),
+        };
+        let house = match House::open(settings, metrics).await {
+            Ok(house) => house,
+            Err(fault) => return tell(&fault),
+        };
+        for address in &house.addresses {
+            tracing::info!(%address, "listening");
+        }
+        if let Some(address) = house.admin {
+            tracing::info!(%address, "metrics and health");
+        }
+        wait_for_end().await;
+        tracing::info!("draining");
+        u8::from(!house.drain().await)
+    })
+}
+
+async fn wait_for_end() {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => tracing::warn!("reload by SIGHUP is not served by this version yet"),
+        }
+    }
+}
+
+/// Log lines go to standard error; `RUST_LOG` chooses which.
+pub fn begin_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let begun = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+    if begun.is_err() {
+        tracing::debug!("a log is written already");
+    }
+}
+
+/// Keys and values in memory must not end in a core file (P5).
+pub fn forbid_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if limited.is_err() || dumpable.is_err() {
+        tracing::warn!("core dumps could not be switched off");
+    }
+}
+
+/// Logs a fault and returns its exit code.
+pub fn tell(fault: &Fault) -> u8 {
+    match fault {
+        Fault::Configuration(faults) => {
+            for fault in faults {
+                tracing::error!("{fault}");
+            }
+            CONFIGURATION
+        }
+        Fault::Start(fault) => {
+            tracing::error!("{fault}");
+            1
+        }
+    }
+}

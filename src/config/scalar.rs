@@ -1,0 +1,249 @@
+//! The small languages inside strings: `host:port`, `schema.table`, `1m`, plain names.
+
+use std::net::IpAddr;
+
+use super::settings::HostPort;
+use crate::catalog::QualifiedName;
+use crate::residency::HostPattern;
+
+/// The server cuts longer identifiers (NAMEDATALEN - 1).
+const IDENTIFIER_BYTES_MAX: usize = 63;
+/// Longest class, region, area, domain, node or user.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Why a string is refused, in words that continue `found`, and what to write.
+pub(super) struct Refused {
+    pub(super) reason: &'static str,
+    pub(super) remedy: String,
+}
+
+fn refused<T>(reason: &'static str, remedy: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused { reason, remedy: remedy.into() })
+}
+
+/// `127.0.0.1:5432`, `[::1]:5432`, `db.example:5432`.
+pub(super) fn host_port(text: &str) -> Result<HostPort, Refused> {
+    const EXAMPLE: &str = "write \"127.0.0.1:5432\", \"[::1]:5432\" or \"db.example:5432\"";
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return refused("names no port", EXAMPLE);
+    };
+    let Ok(port) = port.parse::<u16>() else {
+        return refused("names no port", EXAMPLE);
+    };
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let sound = match bracketed {
+        Some(six) => six.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let four = host.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4());
+            four || (!host.starts_with('*') && HostPattern::parse(host).is_some())
+        }
+    };
+    if !sound {
+        return refused("is not a host and a port", EXAMPLE);
+    }
+    Ok(HostPort { host: bracketed.unwrap_or(host).to_owned(), port })
+}
+
+/// `schema.table`, each as SQL would write it: bare in lower case, or in double quotes.
+pub(super) fn qualified_name(text: &str) -> Result<QualifiedName, Refused> {
+    let parts = identifiers(text)?;
+    match parts.as_slice() {
+        [schema, name] => Ok(QualifiedName { schema: schema.as_str().into(), name: name.as_str().into() }),
+        [name] => refused("names no schema", format!("write \"public.{name}\" or the schema it is in")),
+        _ => refused("has more than a schema and a table", "the database goes into database = \"...\""),
+    }
+}
+
+/// One identifier, as SQL would write it.
+pub(super) fn identifier(text: &str) -> Result<String, Refused> {
+    let mut parts = identifiers(text)?;
+    match (parts.pop(), parts.is_empty()) {
+        (Some(only), true) => Ok(only),
+        _ => refused("is more than one name", "write one column name"),
+    }
+}
+
+fn identifiers(text: &str) -> Result<Vec<String>, Refused> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (name, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_identifier(quoted)?,
+            None => bare_identifier(rest)?,
+        };
+        if name.len() > IDENTIFIER_BYTES_MAX {
+            return refused("has a name of more than 63 bytes", "write it as the server cut it");
+        }
+        parts.push(name);
+        match (after.strip_prefix('.'), after.is_empty()) {
+            (Some(next), _) => rest = next,
+            (None, true) => return Ok(parts),
+            (None, false) => return refused("is not a name", "a dot stands between names, nothing else"),
+        }
+    }
+}
+
+/// After the opening quote: the name, and what follows the closing one.
+fn quoted_identifier(quoted: &str) -> Result<(String, &str), Refused> {
+    let mut name = String::new();
+    let mut rest = quoted;
+    while let Some((front, after)) = rest.split_once('"') {
+        name.push_str(front);
+        match after.strip_prefix('"') {
+            Some(doubled) => {
+                name.push('"');
+                rest = doubled;
+            }
+            None if name.is_empty() || name.contains('\0') => break,
+            None => return Ok((name, after)),
+        }
+    }
+    refused("is not a name", "close the double quotes around a name that is not empty")
+}
+
+fn bare_identifier(text: &str) -> Result<(String, &str), Refused> {
+    let (name, after) = text.split_at(text.find('.').unwrap_or(text.len()));
+    if name.chars().any(char::is_uppercase) {
+        let remedy =
+            "the server folds it to lower case: write it so, or '\"...\"' with the double quotes of SQL";
+        return refused("has capital letters outside double quotes", remedy);
+    }
+    let first_is_letter = |c: char| c.is_ascii_lowercase() || c == '_' || !c.is_ascii();
+    let sound = name.chars().next().is_some_and(first_is_letter)
+        && name.chars().all(|c| first_is_letter(c) || c.is_ascii_digit() || c == '$')
+        && !name.chars().any(|c| c.is_control() || c.is_whitespace());
+    if sound {
+        Ok((name.to_owned(), after))
+    } else {
+        refused("is not a name", "write it as in SQL; with double quotes where SQL needs them")
+    }
+}
+
+/// A word for people: class, region, area, node, user.
+pub(super) fn name(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text.len() > NAME_BYTES_MAX {
+        return refused("is empty or too long", format!("from 1 to {NAME_BYTES_MAX} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return refused("holds a control character", "take it out");
+    }
+    Ok(text.to_owned())
+}
+
+/// A database or role, as the server spells it; a connection string does not fold it either.
+pub(super) fn server_name(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text.len() > IDENTIFIER_BYTES_MAX || text.contains('\0') {
+        return refused("is not a name on the server", "from 1 to 63 bytes, as the server spells it");
+    }
+    Ok(text.to_owned())
+}
+
+/// A key domain: it goes into key derivation and never changes, so it is kept to plain letters.
+pub(super) fn domain(text: &str) -> Result<String, Refused> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(plain) {
+        return refused("is not a domain's name", "from 1 to 64 of A-Z a-z 0-9 _ - .");
+    }
+    Ok(text.to_owned())
+}
+
+/// `30s`, `1m`, `2h`, `1d`, in milliseconds.
+pub(super) fn duration_ms(text: &str) -> Option<u64> {
+    let unit_ms = match text.chars().last()? {
+        's' => 1_000,
+        'm' => 60_000,
+        'h' => 3_600_000,
+        'd' => 86_400_000,
+        _ => return None,
+    };
+    let digits = text.get(..text.len() - 1)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{domain, duration_ms, host_port, identifier, qualified_name};
+
+    #[test]
+    fn reads_hosts_and_ports() {
+        for (text, expected) in [
+            ("127.0.0.1:5432", Some("127.0.0.1:5432")),
+            ("[::1]:5432", Some("[::1]:5432")),
+            ("db.example:1", Some("db.example:1")),
+            ("localhost:0", Some("localhost:0")),
+            ("::1:5432", None),
+            ("127.0.0.1", None),
+            ("127.0.0.1:", None),
+            ("127.0.0.1:65536", None),
+            (":5432", None),
+            ("[127.0.0.1]:5432", None),
+            ("[fe80::1%eth0]:5432", None),
+            ("1.2.3:5432", None),
+            ("a b:5432", None),
+            ("*.example:5432", None),
+            ("", None),
+        ] {
+            let read = host_port(text).ok().map(|address| address.to_string());
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_names_as_sql_does() {
+        for (text, expected) in [
+            ("public.customers", Some(("public", "customers"))),
+            ("public.\"My Table\"", Some(("public", "My Table"))),
+            ("\"a.b\".\"c\"\"d\"", Some(("a.b", "c\"d"))),
+            ("public.caf\u{e9}", Some(("public", "caf\u{e9}"))),
+            ("customers", None),
+            ("shop.public.customers", None),
+            ("Public.customers", None),
+            ("public.", None),
+            (".customers", None),
+            ("public.\"\"", None),
+            ("public.\"open", None),
+            ("public.\"a\"b", None),
+            ("public.1a", None),
+            ("public.a b", None),
+            ("public.a;b", None),
+            ("", None),
+        ] {
+            let read = qualified_name(text).ok();
+            let read = read.as_ref().map(|name| (&*name.schema, &*name.name));
+            assert_eq!(read, expected, "{text}");
+        }
+        assert!(qualified_name(&format!("public.{}", "a".repeat(63))).is_ok());
+        assert!(qualified_name(&format!("public.{}", "a".repeat(64))).is_err());
+        assert_eq!(identifier("\"firstName\"").ok().as_deref(), Some("firstName"));
+        assert!(identifier("firstName").is_err());
+        assert!(identifier("a.b").is_err());
+    }
+
+    #[test]
+    fn reads_durations_and_domains() {
+        for (text, expected) in [
+            ("30s", Some(30_000)),
+            ("1m", Some(60_000)),
+            ("2h", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("m", None),
+            ("1", None),
+            ("1 m", None),
+            ("-1m", None),
+            ("+1m", None),
+            ("1ms", None),
+            ("1\u{e9}", None),
+            ("", None),
+            ("99999999999999999999d", None),
+        ] {
+            assert_eq!(duration_ms(text), expected, "{text}");
+        }
+        assert!(domain("email_2-x.y").is_ok());
+        for text in ["", "a/b", "a b", "\u{e9}"] {
+            assert!(domain(text).is_err(), "{text}");
+        }
+    }
+}

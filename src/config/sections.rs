@@ -1,0 +1,354 @@
+//! Each section of the file, but for the long ones: `[[field]]` and `[residency]`.
+
+use std::path::PathBuf;
+
+use toml::de::DeTable;
+
+use super::reader::{NOT_SERVED, Reader, Section, Text, Words, shown};
+use super::scalar::{self, Refused};
+use super::settings::{
+    Admin, Audit, Auth, HostPort, Keys, Limits, Listen, Login, Secret, Service, Settings, Upstream,
+};
+use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
+use crate::watch::{Limit, LimitAction};
+
+/// Addresses to listen on, hosts upstream, users of a limit.
+const ADDRESSES_MAX: usize = 16;
+const USERS_MAX: usize = 256;
+
+const ROOT: Words = Words {
+    served: &[
+        "listen",
+        "upstream",
+        "login",
+        "keys",
+        "field",
+        "audit",
+        "residency",
+        "watch",
+        "admin",
+        "limits",
+    ],
+    later: &["grant", "alert"],
+};
+const LISTEN: Words = Words { served: &["address"], later: &["tls"] };
+const UPSTREAM: Words =
+    Words { served: &["hosts", "service_user", "service_password", "service_database"], later: &["tls"] };
+const LOGIN: Words = Words { served: &["auth"], later: &["certificate", "auth_query"] };
+const AUTH: Words = Words { served: &["relay"], later: &["scram"] };
+const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
+const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
+const SECRET: Words = Words { served: &["env", "file"], later: &[] };
+const AUDIT: Words =
+    Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
+const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
+const WATCH: Words = Words { served: &["limit"], later: &[] };
+const LIMIT: Words = Words { served: &["cells", "window", "action", "users"], later: &["rows", "subjects"] };
+const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
+const ADMIN: Words = Words { served: &["address"], later: &[] };
+const LIMITS: Words = Words {
+    served: &["sessions_max", "frame_bytes_max", "statement_bytes_max", "plan_cache_bytes_max"],
+    later: &[],
+};
+
+/// See [`super::load`].
+pub(super) fn read(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
+    let mut reader = Reader::new(text, origin);
+    if text.len() > TEXT_BYTES_MAX {
+        reader.fault(0, format!("{} bytes", text.len()), format!("at most {TEXT_BYTES_MAX}"));
+        return Err(reader.into_faults());
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let at = error.span().map_or(0, |span| span.start);
+        reader.fault(at, error.message().replace('\n', ", "), "");
+    }
+    if !errors.is_empty() {
+        return Err(reader.into_faults());
+    }
+    let root = reader.section("the file", 0, document.get_ref(), ROOT);
+    let settings = reader.settings(&root);
+    match settings {
+        Some(settings) if reader.is_sound() => Ok(settings),
+        Some(_) | None => Err(reader.into_faults()),
+    }
+}
+
+impl Reader<'_> {
+    /// None only beside a fault.
+    fn settings(&mut self, root: &Section<'_>) -> Option<Settings> {
+        let fields = self.fields(root);
+        let listen = self.listen(root);
+        let upstream = self.upstream(root);
+        let login = self.login(root);
+        let keys = self.keys(root);
+        let audit = self.audit(root);
+        let residency = self.residency(root);
+        let watch = self.watch(root);
+        let admin = self.admin(root);
+        let limits = self.limits(root);
+        self.required_by_fields(root, &fields);
+        Some(Settings {
+            origin: self.origin(),
+            listen: listen?,
+            upstream: upstream?,
+            login,
+            keys,
+            fields: fields.into_iter().map(|(_, field)| field).collect(),
+            audit,
+            residency,
+            watch,
+            admin,
+            limits,
+        })
+    }
+
+    /// What must be there as soon as something is classified, or sealed.
+    fn required_by_fields(&mut self, root: &Section<'_>, fields: &[fields::Placed]) {
+        let Some((first, _)) = fields.first() else { return };
+        if root.value("audit").is_none() {
+            self.fault(*first, "a [[field]] without [audit]", "add [audit] with path = \"audit\"");
+        }
+        let upstream = root.value("upstream").and_then(|value| value.get_ref().as_table());
+        if upstream.is_some_and(|upstream| !upstream.contains_key("service_user")) {
+            self.fault(
+                *first,
+                "a [[field]] without [upstream] service_user",
+                "add the account that reads the catalog: service_user = \"sealgate\"",
+            );
+        }
+        if let Some((at, _)) = fields.iter().find(|(_, field)| field.domain.is_some())
+            && root.value("keys").is_none()
+        {
+            self.fault(
+                *at,
+                "a sealed [[field]] without [keys]",
+                "add [keys] with provider = \"file\", path and master_key",
+            );
+        }
+    }
+
+    fn listen(&mut self, root: &Section<'_>) -> Option<Listen> {
+        let section = self.section_required(root, "listen", "[listen]", LISTEN)?;
+        if section.value("address").is_none() {
+            self.missing(&section, "address", "\"127.0.0.1:6432\"");
+        }
+        let texts = self.strings(&section, "address", ADDRESSES_MAX)?;
+        let addresses = texts.into_iter().filter_map(|text| self.host_port("[listen] address", text, 0));
+        let addresses: Vec<HostPort> = addresses.collect();
+        Some(Listen { addresses })
+    }
+
+    fn upstream(&mut self, root: &Section<'_>) -> Option<Upstream> {
+        let section = self.section_required(root, "upstream", "[upstream]", UPSTREAM)?;
+        if section.value("hosts").is_none() {
+            self.missing(&section, "hosts", "[\"127.0.0.1:5432\"]");
+        }
+        let hosts = self.strings(&section, "hosts", ADDRESSES_MAX);
+        let hosts = hosts.map(|texts| {
+            texts.into_iter().filter_map(|text| self.host_port("[upstream] hosts", text, 1)).collect()
+        });
+        let user = self.checked(&section, "service_user", scalar::server_name);
+        let password = self.secret(&section, "service_password");
+        let database = self.checked(&section, "service_database", scalar::server_name);
+        if section.value("service_user").is_none() {
+            for key in ["service_password", "service_database"] {
+                if let Some(value) = section.value(key) {
+                    let found = format!("[upstream] {key} without service_user");
+                    self.fault(value.span().start, found, "add service_user = \"sealgate\"");
+                }
+            }
+        }
+        let database = database.unwrap_or_else(|| "postgres".to_owned());
+        Some(Upstream { hosts: hosts?, service: user.map(|user| Service { user, password, database }) })
+    }
+
+    fn login(&mut self, root: &Section<'_>) -> Login {
+        if let Some(section) = self.table(root, "login", "[login]", LOGIN) {
+            self.choice(&section, "auth", AUTH);
+        }
+        Login { auth: Auth::Relay }
+    }
+
+    fn keys(&mut self, root: &Section<'_>) -> Option<Keys> {
+        let section = self.table(root, "keys", "[keys]", KEYS)?;
+        if section.value("provider").is_none() {
+            self.missing(&section, "provider", "\"file\"");
+        }
+        self.choice(&section, "provider", PROVIDER);
+        let path = self.path(&section, "path", "\"keys/keyring.json\"");
+        if section.value("master_key").is_none() {
+            self.missing(&section, "master_key", "{ env = \"SEALGATE_MASTER_KEY\" }");
+        }
+        let master_key = self.secret(&section, "master_key");
+        Some(Keys { path: path?, master_key: master_key? })
+    }
+
+    fn audit(&mut self, root: &Section<'_>) -> Option<Audit> {
+        let section = self.table(root, "audit", "[audit]", AUDIT)?;
+        let path = self.path(&section, "path", "\"audit\"");
+        self.choice(&section, "durability", DURABILITY);
+        let node = self.checked(&section, "node", scalar::name);
+        Some(Audit { path: path?, node })
+    }
+
+    fn watch(&mut self, root: &Section<'_>) -> Vec<Limit> {
+        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return Vec::new() };
+        let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
+        entries.iter().filter_map(|entry| self.limit(entry)).collect()
+    }
+
+    fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
+        if entry.value("cells").is_none() {
+            self.missing(entry, "cells", "1000");
+        }
+        let cells = self.integer(entry, "cells", 0..=Limit::CELLS_MAX);
+        let window = self.string_required(entry, "window", "\"1m\"");
+        let window_ms = window.and_then(|window| self.window_ms(window));
+        if entry.value("action").is_none() {
+            self.missing(entry, "action", "\"alert\"");
+        }
+        let action = self.choice(entry, "action", ACTION).map(|word| match word.text {
+            "cut" => LimitAction::Cut,
+            _ => LimitAction::Alert,
+        });
+        let users = self.strings(entry, "users", USERS_MAX);
+        let users = users.map(|users| users.iter().map(|user| user.text.to_owned()).collect());
+        Some(Limit { users, cells: cells?, window_ms: window_ms?, action: action? })
+    }
+
+    fn window_ms(&mut self, window: Text<'_>) -> Option<u64> {
+        let fitting = scalar::duration_ms(window.text)
+            .filter(|ms| (Limit::WINDOW_MS_MIN..=Limit::WINDOW_MS_MAX).contains(ms));
+        if fitting.is_none() {
+            let found = format!("[[watch.limit]] window = {}", shown(window.text));
+            self.fault(window.at, found, "from \"1s\" to \"1d\": a number and s, m, h or d");
+        }
+        fitting
+    }
+
+    fn admin(&mut self, root: &Section<'_>) -> Option<Admin> {
+        let section = self.table(root, "admin", "[admin]", ADMIN)?;
+        let text = self.string_required(&section, "address", "\"127.0.0.1:9187\"")?;
+        let address = self.host_port("[admin] address", text, 0)?;
+        Some(Admin { address })
+    }
+
+    fn limits(&mut self, root: &Section<'_>) -> Limits {
+        let mut limits = Limits::default();
+        let Some(section) = self.table(root, "limits", "[limits]", LIMITS) else { return limits };
+        let mut narrow = |key: &str, least: u64, most: u32, into: &mut u32| {
+            let read = self.integer(&section, key, least..=u64::from(most));
+            if let Some(read) = read.and_then(|read| u32::try_from(read).ok()) {
+                *into = read;
+            }
+        };
+        narrow("sessions_max", 1, 100_000, &mut limits.sessions_max);
+        narrow("frame_bytes_max", 1 << 13, 1 << 30, &mut limits.frame_bytes_max);
+        narrow("statement_bytes_max", 1 << 10, 1 << 24, &mut limits.statement_bytes_max);
+        if let Some(bytes) = self.integer(&section, "plan_cache_bytes_max", 0..=1 << 36) {
+            limits.plan_cache_bytes_max = bytes;
+        }
+        limits
+    }
+
+    /// A table that every file has.
+    fn section_required<'d>(
+        &mut self,
+        root: &Section<'d>,
+        key: &str,
+        title: &'static str,
+        keys: Words,
+    ) -> Option<Section<'d>> {
+        if root.value(key).is_none() {
+            self.fault(0, format!("{title} is missing"), "every configuration has [listen] and [upstream]");
+        }
+        self.table(root, key, title, keys)
+    }
+
+    /// A string that one of the small languages reads. None where it is absent or faulty.
+    pub(super) fn checked<T>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        read: impl FnOnce(&str) -> Result<T, Refused>,
+    ) -> Option<T> {
+        let text = self.string(section, key)?;
+        self.read_text(&format!("{} {key}", section.title), text, read)
+    }
+
+    /// The same for a text at hand.
+    pub(super) fn read_text<T>(
+        &mut self,
+        what: &str,
+        text: Text<'_>,
+        read: impl FnOnce(&str) -> Result<T, Refused>,
+    ) -> Option<T> {
+        match read(text.text) {
+            Ok(value) => Some(value),
+            Err(refused) => {
+                let found = format!("{what} = {} {}", shown(text.text), refused.reason);
+                self.fault(text.at, found, refused.remedy);
+                None
+            }
+        }
+    }
+
+    fn host_port(&mut self, what: &str, text: Text<'_>, port_min: u16) -> Option<HostPort> {
+        if text.text.starts_with("unix:") || text.text.starts_with('/') {
+            let found = format!("{what} = {}: a Unix socket {NOT_SERVED}", shown(text.text));
+            self.fault(text.at, found, "write \"127.0.0.1:6432\"");
+            return None;
+        }
+        let address = self.read_text(what, text, scalar::host_port)?;
+        if address.port < port_min {
+            self.fault(text.at, format!("{what} = {}", shown(text.text)), "a port from 1 to 65535");
+            return None;
+        }
+        Some(address)
+    }
+
+    /// A path that must be there. Relative ones are relative to the working directory.
+    fn path(&mut self, section: &Section<'_>, key: &str, example: &str) -> Option<PathBuf> {
+        let text = self.string_required(section, key, example)?;
+        if text.text.is_empty() || text.text.contains('\0') {
+            self.fault(text.at, format!("{} {key} is not a path", section.title), format!("write {example}"));
+            return None;
+        }
+        Some(PathBuf::from(text.text))
+    }
+
+    /// `{ env = "NAME" }` or `{ file = "PATH" }`. What else may stand there is not shown.
+    fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
+        const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
+        let value = section.value(key)?;
+        let title = if key == "master_key" { "[keys] master_key" } else { "[upstream] service_password" };
+        let at = value.span().start;
+        let Some(table) = value.get_ref().as_table() else {
+            self.fault(at, format!("{title} stands in the file itself"), REMEDY);
+            return None;
+        };
+        let reference = self.section(title, at, table, SECRET);
+        let (env, file) = (self.secret_part(&reference, "env"), self.secret_part(&reference, "file"));
+        match (env, file) {
+            (Some(name), None) => Some(Secret::Env(name)),
+            (None, Some(path)) => Some(Secret::File(PathBuf::from(path))),
+            (Some(_), Some(_)) | (None, None) => {
+                self.fault(at, format!("{title} needs one of env and file"), REMEDY);
+                None
+            }
+        }
+    }
+
+    fn secret_part(&mut self, reference: &Section<'_>, key: &str) -> Option<String> {
+        let text = self.string(reference, key)?;
+        let sound =
+            !text.text.is_empty() && !text.text.contains('\0') && (key == "file" || !text.text.contains('='));
+        if !sound {
+            let found = format!("{} {key} is not the name of a place", reference.title);
+            self.fault(text.at, found, "name a variable or a file");
+            return None;
+        }
+        Some(text.text.to_owned())
+    }
+}

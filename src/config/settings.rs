@@ -1,0 +1,205 @@
+//! What a configuration means, once it is sound. Secrets are references: whoever needs one
+//! reads it where it is needed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use crate::catalog::{Field, FieldId};
+use crate::residency::{Date, Place, Places, Residency, Rules};
+use crate::watch::Limit;
+
+/// Everything that one file says. Made by [`super::load`] alone.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the file, as it stands in faults.
+    pub origin: Arc<str>,
+    pub listen: Listen,
+    pub upstream: Upstream,
+    pub login: Login,
+    /// Always there if a field is sealed.
+    pub keys: Option<Keys>,
+    /// In the file's order; `Field::id` is the index here. For a snapshot use
+    /// [`Settings::fields_of`].
+    pub fields: Vec<Field>,
+    /// Always there if there is a field.
+    pub audit: Option<Audit>,
+    pub residency: Option<ResidencySettings>,
+    /// At most [`super::WATCH_LIMITS_MAX`].
+    pub watch: Vec<Limit>,
+    pub admin: Option<Admin>,
+    pub limits: Limits,
+}
+
+/// A host name or address, and a port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostPort {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Where a secret stands. The secret itself is never part of the settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Secret {
+    /// Name of an environment variable.
+    Env(String),
+    /// A file; relative to the working directory.
+    File(PathBuf),
+}
+
+/// `[listen]`
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// At least one. Port 0 lets the system choose.
+    pub addresses: Vec<HostPort>,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// At least one, tried in order.
+    pub hosts: Vec<HostPort>,
+    /// Always there if there is a field.
+    pub service: Option<Service>,
+}
+
+/// The account that reads the catalog.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub user: String,
+    pub password: Option<Secret>,
+    /// Where it connects for what no client session names a database for. Default `postgres`.
+    pub database: String,
+}
+
+/// `[login]`
+#[derive(Clone, Copy, Debug)]
+pub struct Login {
+    pub auth: Auth,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Auth {
+    /// The server's own exchange, passed through.
+    Relay,
+}
+
+impl Auth {
+    /// The name used in configuration and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Auth::Relay => "relay",
+        }
+    }
+}
+
+/// `[keys]`, provider `file`.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub path: PathBuf,
+    /// 32 bytes, base64.
+    pub master_key: Secret,
+}
+
+/// `[audit]`, durability `intent`.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    pub path: PathBuf,
+    /// The node's name in records. None: the host's own name.
+    pub node: Option<String>,
+}
+
+/// `[residency]`
+#[derive(Clone, Debug)]
+pub struct ResidencySettings {
+    /// Each with the line on which it stands.
+    pub places: Vec<(u32, Place)>,
+    pub rules: Rules,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub address: HostPort,
+}
+
+/// `[limits]`: what is held at most. Beyond it: refused or streamed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Client sessions at one time.
+    pub sessions_max: u32,
+    /// Bytes of one message that has to be held whole because it is changed.
+    pub frame_bytes_max: u32,
+    /// Bytes of one statement text that has to be parsed.
+    pub statement_bytes_max: u32,
+    /// Bytes of all cached plans.
+    pub plan_cache_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            sessions_max: 1_000,
+            frame_bytes_max: 16 << 20,
+            statement_bytes_max: 1 << 20,
+            plan_cache_bytes_max: 64 << 20,
+        }
+    }
+}
+
+impl Settings {
+    /// The fields that apply to one database, numbered from 0 as a snapshot needs them.
+    #[must_use]
+    pub fn fields_of(&self, database: &str) -> Vec<Field> {
+        let applying =
+            self.fields.iter().filter(|field| field.database.as_deref().is_none_or(|name| name == database));
+        (0..=u16::MAX).zip(applying).map(|(id, field)| Field { id: FieldId(id), ..field.clone() }).collect()
+    }
+
+    /// Is any field sealed, so that a keyring is needed?
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        self.fields.iter().any(|field| field.domain.is_some())
+    }
+
+    /// The map and the rules, ready to judge.
+    #[must_use]
+    pub fn residency(&self) -> Residency {
+        match &self.residency {
+            Some(settings) => {
+                let places = settings.places.iter().map(|(_, place)| place.clone()).collect();
+                Residency::new(Places::new(places), settings.rules.clone())
+            }
+            None => Residency::unjudged(),
+        }
+    }
+
+    /// What is sound but does not do what it seems to: places that have expired.
+    #[must_use]
+    pub fn warnings(&self, today: Date) -> Vec<Fault> {
+        let places = self.residency.iter().flat_map(|settings| &settings.places);
+        places
+            .filter(|(_, place)| place.is_expired(today))
+            .map(|(line, place)| Fault {
+                origin: self.origin.clone(),
+                line: *line,
+                column: 1,
+                found: format!("the place of region {} has expired", place.region),
+                remedy: "its addresses are unknown until `expires` is moved".to_owned(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,346 @@
+//! What a file may say, and what is said of one that may not.
+
+use super::{Fault, HostPort, Limits, Secret, Settings, load};
+use crate::catalog::{FieldId, Mode};
+use crate::residency::{Date, Form};
+use crate::watch::LimitAction;
+
+const LEAST: &str = "[listen]\naddress = \"127.0.0.1:6432\"\n[upstream]\nhosts = [\"127.0.0.1:5432\"]\n";
+const CLASSIFIED: &str = r#"
+[listen]
+address = "127.0.0.1:6432"
+[upstream]
+hosts = ["127.0.0.1:5432"]
+service_user = "sealgate"
+[keys]
+provider = "file"
+path = "k"
+master_key = { env = "K" }
+[audit]
+path = "audit"
+"#;
+
+fn faults(text: &str) -> Vec<String> {
+    match load(text, "t.toml") {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(Fault::to_string).collect(),
+    }
+}
+
+#[track_caller]
+fn sound(text: &str) -> Settings {
+    match load(text, "t.toml") {
+        Ok(settings) => settings,
+        Err(faults) => panic!("{:?}", faults.iter().map(Fault::to_string).collect::<Vec<_>>()),
+    }
+}
+
+/// The one fault of a text begins and goes on like this.
+#[track_caller]
+fn refuses(text: &str, parts: &[&str]) {
+    let all = faults(text);
+    assert_eq!(all.len(), 1, "{text}\n{all:?}");
+    for part in parts {
+        assert!(all[0].contains(part), "{part:?} is not in {:?}", all[0]);
+    }
+}
+
+#[test]
+fn loads_the_example() {
+    let settings = sound(include_str!("../../config/sealgate.toml"));
+    assert_eq!(settings.listen.addresses, [HostPort { host: "127.0.0.1".into(), port: 6432 }]);
+    let service = settings.upstream.service.as_ref().unwrap();
+    assert_eq!(service.password, Some(Secret::Env("SEALGATE_SERVICE_PASSWORD".into())));
+    assert_eq!(service.database, "postgres");
+    assert_eq!(settings.fields.len(), 3);
+    assert_eq!(settings.fields[0].path(), "public.customers.email");
+    assert_eq!(settings.fields[0].domain.as_ref().unwrap().mode, Mode::Equality);
+    assert_eq!(settings.fields[0].subject.as_deref(), Some("id"));
+    assert!(settings.fields[2].domain.is_none());
+    assert!(settings.seals());
+    assert_eq!(settings.limits, Limits::default());
+    let limits: Vec<_> = settings.watch.iter().map(|l| (l.cells, l.window_ms, l.action)).collect();
+    assert_eq!(limits, [(10_000, 60_000, LimitAction::Alert), (1_000, 3_600_000, LimitAction::Cut)]);
+    let residency = settings.residency.as_ref().unwrap();
+    assert_eq!(residency.rules.replication_outside, Form::Deny);
+    assert_eq!(residency.rules.replication_inside, Form::Allow);
+    let day = |year| Date::new(year, 6, 1).unwrap();
+    assert!(settings.warnings(day(2027)).is_empty());
+    let warnings = settings.warnings(day(2028));
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].to_string().contains("local has expired"), "{}", warnings[0]);
+}
+
+#[test]
+fn needs_only_where_to_listen_and_where_to_connect() {
+    let settings = sound(LEAST);
+    assert!(settings.audit.is_none() && settings.keys.is_none() && settings.residency.is_none());
+    assert_eq!(faults("").len(), 2);
+}
+
+#[test]
+fn names_file_line_and_remedy() {
+    assert_eq!(
+        faults("[listen]\naddress = \"127.0.0.1:6432\"\nadress = 1\n[upstream]\nhosts = \"h:1\"\n"),
+        ["t.toml:3: [listen] has no key \"adress\"; did you mean address? keys of [listen]: address"],
+    );
+    let found = load("[listen]\n  port = 1\n", "config/sealgate.toml").unwrap_err();
+    let port = found.iter().find(|fault| fault.found.contains("port")).unwrap();
+    assert_eq!((port.line, port.column), (2, 3));
+    assert!(port.to_string().starts_with("config/sealgate.toml:2: "));
+}
+
+#[test]
+fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
+    let not_served = "is not served by this version yet";
+    for (section, line) in [
+        ("[listen]\naddress = \"127.0.0.1:1\"", "tls = { certificate = \"c\" }"),
+        ("[upstream]\nhosts = \"h:1\"", "tls = { mode = \"verify-full\" }"),
+        ("[login]", "auth = \"scram\""),
+        ("[login]", "certificate = \"none\""),
+        ("[login]", "auth_query = \"SELECT 1\""),
+        ("[audit]\npath = \"a\"", "durability = \"full\""),
+        ("[audit]\npath = \"a\"", "signing_key = { file = \"k\" }"),
+        ("[audit]\npath = \"a\"", "checkpoint_every = \"1s\""),
+        ("[audit]\npath = \"a\"", "retain = \"365d\""),
+        ("[keys]\npath = \"k\"\nmaster_key = { env = \"K\" }", "provider = \"vault\""),
+        ("[residency]\nallowed = \"E\"\n[residency.rules]", "clients = { outside = \"deny\" }"),
+        (
+            "[residency]\nallowed = \"E\"\n[residency.rules]",
+            "replication = { outside = \"ciphertext_only\" }",
+        ),
+        (
+            "[residency]\nallowed = \"E\"\n[[residency.place]]\ncidr = \"::/0\"\nregion = \"r\"",
+            "certificate = \"CN=x\"",
+        ),
+        ("[[watch.limit]]\ncells = 1\nwindow = \"1m\"", "action = \"throttle\""),
+        ("[[grant]]", ""),
+        ("[[alert]]", "webhook = \"http://h\""),
+    ] {
+        let key = section.lines().next().unwrap();
+        let rest = if key == "[listen]" {
+            "[upstream]\nhosts = \"h:1\"\n"
+        } else if key == "[upstream]" {
+            "[listen]\naddress = \"127.0.0.1:1\"\n"
+        } else {
+            LEAST
+        };
+        let text = format!("{rest}{section}\n{line}\n");
+        refuses(&text, &[not_served]);
+    }
+    for line in [
+        "type = \"integer\"",
+        "type = \"varchar(40)\"",
+        "state = \"sealing\"",
+        "pad = 16",
+        "normalize = \"x\"",
+    ] {
+        let field =
+            "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"random\"\ndomain = \"d\"";
+        refuses(&format!("{CLASSIFIED}{field}\n{line}\n"), &[not_served]);
+    }
+    refuses(&LEAST.replace("\"127.0.0.1:6432\"", "\"unix:/run/sealgate\""), &[not_served]);
+}
+
+#[test]
+fn refuses_what_is_no_value_of_a_key() {
+    for (text, parts) in [
+        (LEAST.replace("6432", "x"), &["t.toml:2: ", "names no port"][..]),
+        (LEAST.replace("\"127.0.0.1:6432\"", "6432"), &["is of type integer", "a string or a list"]),
+        (LEAST.replace("5432", "0"), &["t.toml:4: ", "a port from 1"]),
+        (LEAST.replace("[\"127.0.0.1:5432\"]", "[]"), &["0 entries"]),
+        (format!("{LEAST}listen_port = 1"), &["[upstream] has no key"]),
+        (format!("{LEAST}[lissen]"), &["the file has no key \"lissen\"", "did you mean listen?"]),
+        (format!("{LEAST}[login]\nauth = \"rely\""), &["\"rely\"", "did you mean \"relay\"?"]),
+        (format!("{LEAST}[keys]\nprovider = \"file\"\nmaster_key = {{ env = \"K\" }}"), &["path is missing"]),
+        (format!("{LEAST}[audit]\npath = \"${{HOME}}/a\""), &["variables are not expanded"]),
+        (format!("{LEAST}[limits]\nsessions_max = 0"), &["sessions_max = 0", "from 1 to 100000"]),
+        (format!("{LEAST}[limits]\nsessions_max = -1"), &["sessions_max = -1"]),
+        (format!("{LEAST}[limits]\nsessions_max = 1.5"), &["is of type float"]),
+        (
+            format!("{LEAST}[[watch.limit]]\ncells = 1\naction = \"cut\"\nwindow = \"1w\""),
+            &["\"1w\"", "s, m, h or d"],
+        ),
+        (format!("{LEAST}[[watch.limit]]\ncells = 1\naction = \"cut\"\nwindow = \"2d\""), &["to \"1d\""]),
+        (format!("{LEAST}[watch]\nlimit = 1"), &["is of type integer"]),
+        (format!("{LEAST}service_password = {{ env = \"P\" }}"), &["service_password without service_user"]),
+        (format!("{LEAST}[residency]"), &["allowed is missing"]),
+    ] {
+        refuses(&text, parts);
+    }
+}
+
+#[test]
+fn refuses_places_that_say_nothing_certain() {
+    for (place, part) in [
+        ("cidr = \"10.0.0.0/8\"\nhost = \"a.b\"\nregion = \"r\"", "needs one of"),
+        ("region = \"r\"", "needs one of"),
+        ("cidr = \"10.0.0.1/8\"\nregion = \"r\"", "write \"10.0.0.0/8\""),
+        ("cidr = \"10.0.0.0/33\"\nregion = \"r\"", "cidr = \"10.0.0.0/33\""),
+        ("host = \"*\"\nregion = \"r\"", "host = \"*\""),
+        ("host = \"10.0.0.1\"\nregion = \"r\"", "goes into cidr"),
+        ("cidr = \"10.0.0.0/8\"", "region is missing"),
+        ("cidr = \"10.0.0.0/8\"\nregion = \"unknown\"", "the word is taken"),
+        ("cidr = \"10.0.0.0/8\"\nregion = \"r\"\nexpires = \"2027-12-31\"", "without quotes"),
+        ("cidr = \"10.0.0.0/8\"\nregion = \"r\"\nexpires = 2027-12-31T00:00:00Z", "not a date"),
+    ] {
+        refuses(&format!("{LEAST}[residency]\nallowed = [\"E\"]\n[[residency.place]]\n{place}\n"), &[part]);
+    }
+    let twice = "[[residency.place]]\ncidr = \"10.0.0.0/8\"\nregion = \"r\"\n".repeat(2);
+    refuses(&format!("{LEAST}[residency]\nallowed = [\"E\"]\n{twice}"), &["t.toml:10: ", "line 7"]);
+}
+
+const EMAIL: &str = "[[field]]\ntable = \"public.customers\"\ncolumn = \"email\"\nclass = \"contact\"\n";
+
+#[test]
+fn refuses_fields_that_cannot_be_meant() {
+    let sealed = format!("{CLASSIFIED}{EMAIL}seal = \"random\"\n");
+    for (text, part) in [
+        (sealed.clone(), "domain is missing"),
+        (format!("{sealed}domain = \"a/b\""), "is not a domain's name"),
+        (format!("{CLASSIFIED}{EMAIL}seal = \"none\"\ndomain = \"d\""), "has a domain and seal = \"none\""),
+        (format!("{CLASSIFIED}{EMAIL}"), "seal is missing"),
+        (format!("{CLASSIFIED}{EMAIL}seal = \"rand\"\ndomain = \"d\""), "did you mean \"random\"?"),
+        (
+            format!("{sealed}domain = \"d\"").replace("public.", ""),
+            "names no schema; write \"public.customers\"",
+        ),
+        (format!("{sealed}domain = \"d\"").replace("\"email\"", "\"Email\""), "capital letters"),
+        (format!("{sealed}domain = \"d\"\ntype = \"txt\""), "did you mean \"text\"?"),
+        (format!("{sealed}domain = \"d\"\n{EMAIL}seal = \"none\""), "stands twice; the first is in line 13"),
+        (
+            format!("{sealed}domain = \"d\"\n{EMAIL}seal = \"equality\"\ndomain = \"d\"").replace(
+                "\"email\"\nclass = \"contact\"\nseal = \"e",
+                "\"phone\"\nclass = \"contact\"\nseal = \"e",
+            ),
+            "line 13 uses it with seal = \"random\"",
+        ),
+    ] {
+        refuses(&text, &[part]);
+    }
+}
+
+#[test]
+fn refuses_fields_without_what_they_need() {
+    let field = format!("{EMAIL}seal = \"random\"\ndomain = \"d\"\n");
+    let found = faults(&format!("{LEAST}{field}"));
+    assert_eq!(found.len(), 3, "{found:?}");
+    for part in ["without [audit]", "without [upstream] service_user", "without [keys]"] {
+        assert!(
+            found.iter().any(|fault| fault.contains(part) && fault.starts_with("t.toml:5: ")),
+            "{part} {found:?}"
+        );
+    }
+    let recorded = format!("{LEAST}service_user = \"s\"\n[audit]\npath = \"a\"\n{EMAIL}seal = \"none\"\n");
+    assert!(!sound(&recorded).seals(), "a field that is not sealed needs no keys");
+}
+
+#[test]
+fn allows_one_column_in_two_databases_and_numbers_the_fields_of_each() {
+    let field = |database: &str, column: &str| {
+        let database =
+            if database.is_empty() { String::new() } else { format!("database = \"{database}\"\n") };
+        format!("{EMAIL}{database}seal = \"random\"\ndomain = \"d\"\n")
+            .replace("\"email\"", &format!("\"{column}\""))
+    };
+    let text =
+        format!("{CLASSIFIED}{}{}{}", field("crm", "email"), field("shop", "email"), field("", "phone"));
+    let settings = sound(&text);
+    let named = |database| -> Vec<_> {
+        settings.fields_of(database).into_iter().map(|field| (field.id, field.column.to_string())).collect()
+    };
+    let email = |id| (FieldId(id), "email".to_owned());
+    let phone = |id| (FieldId(id), "phone".to_owned());
+    assert_eq!(named("shop"), [email(0), phone(1)]);
+    assert_eq!(named("crm"), [email(0), phone(1)]);
+    assert_eq!(named("other"), [phone(0)]);
+    let ids: Vec<_> = settings.fields.iter().map(|field| field.id.0).collect();
+    assert_eq!(ids, [0, 1, 2]);
+}
+
+#[test]
+fn never_shows_what_stands_where_a_secret_is_expected() {
+    for line in [
+        "service_password = \"hunter2\"",
+        "service_password = { value = \"hunter2\" }",
+        "service_password = { env = \"x=hunter2\" }",
+        "service_password = [\"hunter2\"]",
+        "service_password = hunter2",
+        "service_password = \"hunter2",
+        "service_password = { env = [\"hunter2\"] }",
+        "service_password = { env = \"${hunter2}\" }",
+    ] {
+        let text = format!("{LEAST}service_user = \"s\"\n{line}\n");
+        let found = faults(&text);
+        assert!(!found.is_empty(), "{line}");
+        assert!(found.iter().all(|fault| !fault.contains("hunter2")), "{line}: {found:?}");
+        assert!(found.iter().any(|fault| fault.starts_with("t.toml:6: ")), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn collects_every_fault_in_the_order_of_lines() {
+    let found =
+        faults("[upstream]\nhost = 1\n[audit]\npath = 1\n[login]\nauth = 2\n[listen]\naddress = \"x\"\n");
+    let lines: Vec<_> = found.iter().map(|fault| fault.split(':').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(lines, ["1", "2", "4", "6", "8"], "{found:?}");
+}
+
+#[test]
+fn refuses_a_file_without_bounds_and_a_broken_one() {
+    assert!(faults(&"#".repeat(super::TEXT_BYTES_MAX + 1))[0].contains("at most"));
+    let found = faults("[listen]\naddress = \n");
+    assert!(found[0].starts_with("t.toml:2: "), "{found:?}");
+    let entries = "[[field]]\n".repeat(super::FIELDS_MAX + 1);
+    assert!(faults(&format!("{LEAST}{entries}"))[0].contains("at most 4096"));
+    let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(!faults(&deep).is_empty());
+}
+
+#[test]
+fn survives_every_way_of_breaking_the_example() {
+    let example = include_str!("../../config/sealgate.toml");
+    let mut state: u64 = 7;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % end
+    };
+    let pieces = [
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        "\n",
+        ".",
+        "0",
+        "-",
+        "#",
+        "\u{e9}",
+        "\\",
+        "[[field]]\n",
+        "true",
+        "''",
+    ];
+    let mut refused = 0;
+    for _ in 0..1_500 {
+        let mut characters: Vec<char> = example.chars().collect();
+        for _ in 0..=below(3) {
+            let at = below(characters.len());
+            match below(3) {
+                0 => drop(characters.remove(at)),
+                1 => characters.truncate(at + 1),
+                _ => drop(characters.splice(at..at, pieces[below(pieces.len())].chars())),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        if let Err(faults) = load(&text, "t") {
+            assert!(!faults.is_empty());
+            let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+            assert!(faults.iter().all(|fault| (1..=lines).contains(&fault.line)), "{faults:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}

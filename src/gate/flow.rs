@@ -1,0 +1,230 @@
+//! The session after login: both lanes are pumped as long as anything moves, then the
+//! task sleeps until something can.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::SharedGate;
+use super::lane::{Lane, Stop};
+use super::listener::Worker;
+use crate::audit::{Receipt, Record};
+use crate::pipeline::{Event, Need, Session};
+use crate::policy::Refusal;
+use crate::store::journal::Pending;
+
+/// How long a client may take to read its last message.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How a session ended.
+pub enum End {
+    /// A peer closed.
+    Closed,
+    /// The machine, or the gate, ended it: the client is told.
+    Refused(Box<Refusal>),
+    /// The gate drains.
+    Drained,
+}
+
+/// One session under way.
+pub struct Flow<'a> {
+    pub worker: &'a Worker,
+    pub gate: &'a SharedGate,
+    pub client: &'a TcpStream,
+    pub server: &'a TcpStream,
+    pub session: &'a mut Session,
+    /// Client to server.
+    pub request: Lane,
+    /// Server to client.
+    pub response: Lane,
+    /// Intents handed to the journal, in order.
+    pub intents: VecDeque<(u64, Pending)>,
+}
+
+impl Flow<'_> {
+    pub async fn run(&mut self) -> End {
+        loop {
+            let moved = match self.pump() {
+                Ok(moved) => moved,
+                Err(Stop::Closed) => return End::Closed,
+                Err(Stop::Refused(refusal)) => return End::Refused(refusal),
+            };
+            self.count();
+            if self.session.has_records() && !self.hand_over().await {
+                return End::Refused(Box::new(Refusal::unrecorded()));
+            }
+            if moved {
+                continue;
+            }
+            if self.request.is_over() || self.response.is_over() {
+                return End::Closed;
+            }
+            if self.request.need == Need::Catalog && self.session.is_settled() {
+                if let Err(refusal) = self.reload().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                continue;
+            }
+            if self.session.is_settled() {
+                if let Err(refusal) = self.renew().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                if self.session.is_idle() && self.intents.is_empty() {
+                    self.request.rest();
+                    self.response.rest();
+                    if self.worker.draining.get() {
+                        return End::Drained;
+                    }
+                }
+            }
+            self.sleep().await;
+        }
+    }
+
+    fn pump(&mut self) -> Result<bool, Stop> {
+        let mut shop = self.worker.shop.borrow_mut();
+        let mut scratch = self.worker.scratch.borrow_mut();
+        let (session, now_ms) = (&mut *self.session, self.gate.now_ms());
+        let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
+            session.request(&mut shop, input, out)
+        })?;
+        moved |= self.response.pump(self.server, self.client, &mut scratch, |input, out| {
+            session.response(&mut shop, input, out, now_ms)
+        })?;
+        if moved && self.request.need != Need::Input {
+            // What the server answered may be what the client's next frame waits for.
+            moved |= self.request.pump(self.client, self.server, &mut scratch, |input, out| {
+                session.request(&mut shop, input, out)
+            })?;
+        }
+        Ok(moved)
+    }
+
+    /// Waits until a socket, a record or the gate can move the session on.
+    async fn sleep(&mut self) {
+        let idle = self.session.is_idle();
+        tokio::select! {
+            biased;
+            _ = self.client.readable(), if self.request.wants_input() => {}
+            _ = self.server.readable(), if self.response.wants_input() => {}
+            _ = self.server.writable(), if self.request.is_waiting_to_write() => {}
+            _ = self.client.writable(), if self.response.is_waiting_to_write() => {}
+            fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
+            () = self.worker.drain.notified(), if idle => {}
+        }
+    }
+
+    /// Hands records to the journal. False where it does not take them.
+    async fn hand_over(&mut self) -> bool {
+        let records = self.session.take_records();
+        let Some(journal) = &self.gate.journal else {
+            // Nothing is classified, so nothing was released: only refusals come here.
+            return true;
+        };
+        for record in records {
+            if let Record::Intent(intent) = record {
+                let number = intent.execution.number;
+                match journal.intent_wait(intent).await {
+                    Ok(pending) => self.intents.push_back((number, pending)),
+                    Err(_) => return false,
+                }
+            } else if journal.submit_wait(record).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn count(&mut self) {
+        let untouched = self.session.take_untouched();
+        if untouched > 0 {
+            self.worker.untouched.increment(untouched);
+        }
+        for event in self.session.take_events() {
+            note(event);
+        }
+    }
+
+    /// Takes a newer catalog where one is there; one that could not be confirmed for too
+    /// long must be read again.
+    async fn renew(&mut self) -> Result<(), Refusal> {
+        let Some((epoch, catalogs)) = self.session.epoch().zip(self.gate.catalogs.as_ref()) else {
+            return Ok(());
+        };
+        match catalogs.held(&self.session.who().database) {
+            Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
+            Some(snapshot) => {
+                self.session.renew(self.worker.view(snapshot));
+                Ok(())
+            }
+            None => self.reload().await,
+        }
+    }
+
+    /// Reads the catalog again, after this session changed it.
+    async fn reload(&mut self) -> Result<(), Refusal> {
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(()) };
+        let database = self.session.who().database.clone();
+        match catalogs.reload(&database).await {
+            Ok(snapshot) => {
+                self.session.renew(self.worker.view(snapshot));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
+                Err(Refusal::unhandled(
+                    "no-catalog",
+                    "The catalog cannot be read.",
+                    "See the log of the gate.",
+                ))
+            }
+        }
+    }
+
+    /// Sends what waits and a last message.
+    pub async fn farewell(&mut self, last: &[u8]) {
+        self.response.outlet().extend_from_slice(last);
+        let _ = tokio::time::timeout(FAREWELL, async {
+            while self.response.is_waiting_to_write() {
+                if self.client.writable().await.is_err() || self.response.flush(self.client).is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// The fate of the oldest intent; it is taken off the queue only when it is known.
+async fn next(intents: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, u64> {
+    let Some((number, fate)) = intents.front_mut() else { return std::future::pending().await };
+    let number = *number;
+    let fate = fate.await;
+    intents.pop_front();
+    fate.map_err(|_| number)
+}
+
+fn note(event: Event) {
+    match event {
+        Event::Statement { kind, verdict } => {
+            metrics::counter!("sealgate_statements_total", "kind" => kind, "verdict" => verdict).increment(1);
+        }
+        Event::Plan { kept } => {
+            let result = if kept { "hit" } else { "miss" };
+            metrics::counter!("sealgate_plan_cache_total", "result" => result).increment(1);
+        }
+        Event::Cells { field, operation, count } => {
+            metrics::counter!("sealgate_cells_total", "field" => field, "operation" => operation)
+                .increment(count);
+        }
+        Event::Refused { reason } => {
+            metrics::counter!("sealgate_refusals_total", "reason" => reason).increment(1);
+        }
+        Event::Alerted { detector, severity } => {
+            tracing::warn!(detector, severity, "alert");
+            metrics::counter!("sealgate_alerts_total", "detector" => detector, "severity" => severity)
+                .increment(1);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! One connection from accept to close.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::flow::{End, Flow};
+use super::lane::Lane;
+use super::listener::Worker;
+use super::startup::{self, Over, Ready};
+use super::{SharedGate, cancel};
+use crate::audit::{Record, RefusalRecord, SessionRecord, Who};
+use crate::login::Claim;
+use crate::policy::Refusal;
+use crate::upstream::dial::tune;
+use crate::wire::compose::{ErrorText, put_error};
+
+/// From accept to ReadyForQuery.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Counts a session for as long as it lives.
+struct Counted<'a>(&'a SharedGate);
+
+impl<'a> Counted<'a> {
+    /// None where there are too many.
+    fn new(gate: &'a SharedGate) -> Option<Counted<'a>> {
+        let before = gate.sessions.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(gate);
+        metrics::gauge!("sealgate_sessions", "state" => "open").increment(1.0);
+        (before < gate.settings.limits.sessions_max as usize).then_some(counted)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("sealgate_sessions", "state" => "open").decrement(1.0);
+    }
+}
+
+fn too_many() -> Over {
+    Over::Fatal {
+        sqlstate: "53300",
+        message: "sealgate: too many sessions".to_owned(),
+        detail: String::new(),
+        hint: "Raise limits.sessions_max.".to_owned(),
+    }
+}
+
+/// Serves one connection until it ends.
+pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: TcpStream, peer: SocketAddr) {
+    tune(&client);
+    let Ok(unproven) = worker.unproven.try_acquire() else { return };
+    let counted = Counted::new(gate);
+    let started = match timeout(LOGIN_DEADLINE, startup::start(gate, worker, &mut client, peer)).await {
+        Ok(started) if counted.is_some() || matches!(started, Err(Over::Done)) => started,
+        Ok(_) => Err(too_many()),
+        Err(_) => Err(Over::Done),
+    };
+    drop(unproven);
+    match started {
+        Ok(ready) => {
+            let who = ready.session.who().clone();
+            let (session, process) = (who.session, ready.process);
+            run(gate, worker, &mut client, ready, who).await;
+            if let Some(process) = process {
+                gate.cancels.forget(session, process);
+            }
+        }
+        Err(over) => startup::tell(&mut client, over).await,
+    }
+}
+
+async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: Ready, who: Arc<Who>) {
+    let Ready { server, mut session, target, early, server_early, .. } = ready;
+    let recorded = session.epoch().is_some();
+    if recorded {
+        record(gate, Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
+    }
+    let mut flow = Flow {
+        worker,
+        gate,
+        client,
+        server: &server,
+        session: &mut session,
+        request: Lane::new(early),
+        response: Lane::new(server_early),
+        intents: VecDeque::new(),
+    };
+    match flow.run().await {
+        End::Closed => {}
+        End::Refused(refusal) => {
+            flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint))
+                .await;
+            if let Some(target) = &target {
+                cancel::send(target).await;
+            }
+        }
+        End::Drained => {
+            let message = "terminating connection due to administrator command";
+            flow.farewell(&last_words("57P01", message, "", "")).await;
+        }
+    }
+    for left in session.take_records() {
+        record(gate, left).await;
+    }
+    if recorded {
+        record(gate, Record::Session(SessionRecord { who, event: "end" })).await;
+    }
+}
+
+fn last_words(sqlstate: &str, message: &str, detail: &str, hint: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let optional = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    put_error(
+        &mut out,
+        ErrorText { severity: "FATAL", sqlstate, message, detail: optional(detail), hint: optional(hint) },
+    );
+    out
+}
+
+async fn record(gate: &SharedGate, record: Record) {
+    let Some(journal) = &gate.journal else { return };
+    if journal.submit_wait(record).await.is_err() {
+        tracing::error!("a record was not taken by the journal");
+    }
+}
+
+/// A startup that was refused by residency stands in the record too.
+pub async fn record_refused_startup(gate: &SharedGate, claim: &Claim, refusal: &Refusal) {
+    let who = Arc::new(Who {
+        session: claim.session,
+        user: claim.user.clone(),
+        database: claim.database.clone(),
+        application: claim.application.clone(),
+        client: claim.client.clone(),
+        region: claim.region.clone(),
+        auth: "none",
+    });
+    tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
+    let refused = RefusalRecord {
+        who,
+        statement_id: 0,
+        sqlstate: refusal.sqlstate,
+        rule: "replication".into(),
+        fingerprint: None,
+    };
+    record(gate, Record::Refusal(refused)).await;
+}

@@ -1,0 +1,364 @@
+//! The queue of what the server owes: one entry a request, in order.
+//!
+//! Names of statements and portals change only when the server says so; until then a
+//! change rides on the entry of the request that asked for it. Within a batch a request
+//! may rely on it (if the change fails, the server skips the request too); across a Sync
+//! it may not.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::plan::Plan;
+use super::release::Shape;
+use crate::audit::{Execution, Receipt};
+use crate::policy::Refusal;
+
+/// What was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Parse,
+    Bind,
+    Describe,
+    Execute,
+    Close,
+    Sync,
+    Query,
+    Function,
+    /// CopyDone or CopyFail: owes nothing itself, ends the reach of CopyInResponse.
+    CopyEnd,
+}
+
+impl Kind {
+    /// Does ReadyForQuery answer it?
+    pub fn is_boundary(self) -> bool {
+        matches!(self, Kind::Sync | Kind::Query | Kind::Function)
+    }
+}
+
+/// A prepared statement as the gate knows it.
+pub struct Prepared {
+    /// The text as the client sent it; none where too many are kept.
+    pub text: Option<Box<[u8]>>,
+    pub epoch: u64,
+    /// None: nothing classified in it.
+    pub plan: Option<Rc<Plan>>,
+    pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
+}
+
+/// A name that means something else once the server agrees.
+pub enum Change {
+    Statement(Box<[u8]>, Option<Rc<Prepared>>),
+    Portal(Box<[u8]>, Option<Rc<Prepared>>),
+}
+
+/// One execution of a statement that touches classified fields.
+pub struct Running {
+    pub execution: Execution,
+    pub plan: Rc<Plan>,
+    /// Which statement of the plan.
+    pub index: usize,
+    /// Simple protocol: the shape that RowDescription told.
+    pub shape: Option<Rc<Shape>>,
+    /// Extended protocol: the statement that knows the shape.
+    pub prepared: Option<Rc<Prepared>>,
+    pub receipt: Option<Receipt>,
+    pub rows: u64,
+    /// Classified values released, by field: aligned with `reads` of the facts.
+    pub cells: Vec<u64>,
+    pub bytes: u64,
+    pub sqlstate: Option<[u8; 5]>,
+}
+
+/// What is remembered beside the kind, for the few requests that need it.
+#[derive(Default)]
+pub struct Mark {
+    pub refusal: Option<Refusal>,
+    pub change: Option<Change>,
+    /// Describe: the statement whose shape the answer tells.
+    pub describes: Option<Rc<Prepared>>,
+    /// A Describe of ours: the client does not see its answer.
+    pub swallow: bool,
+    /// One for each statement of a Query, one for an Execute; none where it touches nothing.
+    pub runs: Vec<Option<Running>>,
+    /// How many statements of a Query have completed.
+    pub completed: usize,
+    /// The catalog must be read again once this has run.
+    pub catalog: bool,
+}
+
+impl Mark {
+    /// The execution whose rows come next.
+    pub fn running(&mut self) -> Option<&mut Running> {
+        self.runs.get_mut(self.completed).and_then(Option::as_mut)
+    }
+}
+
+/// One request that the server has not answered.
+pub struct Owed {
+    pub kind: Kind,
+    pub mark: Option<Box<Mark>>,
+}
+
+/// What a name means for a request that uses it now.
+pub enum Meaning {
+    /// Nothing classified.
+    Plain,
+    Judged(Rc<Prepared>),
+    /// It depends on an answer that has not come.
+    Unsettled,
+}
+
+/// Most names kept for one session; beyond it a name that cannot be kept is refused.
+pub const NAMES_MAX: usize = 10_000;
+
+#[derive(Default)]
+pub struct Queue {
+    entries: VecDeque<Owed>,
+    boundaries: usize,
+    catalog: usize,
+    /// CopyInResponse came and its CopyDone or CopyFail was not yet sent.
+    copying: bool,
+    statements: HashMap<Box<[u8]>, Rc<Prepared>>,
+    portals: HashMap<Box<[u8]>, Rc<Prepared>>,
+}
+
+impl Queue {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Requests that ReadyForQuery will answer.
+    pub fn boundaries(&self) -> usize {
+        self.boundaries
+    }
+
+    /// A request that changes the catalog is under way.
+    pub fn changes_catalog(&self) -> bool {
+        self.catalog > 0
+    }
+
+    /// An Execute of the batch that is still open has been sent.
+    pub fn batch_executes(&self) -> bool {
+        self.open_batch().any(|owed| owed.kind == Kind::Execute)
+    }
+
+    /// Describes of the open batch that will tell this statement's shape.
+    pub fn describes(&self, prepared: &Rc<Prepared>) -> bool {
+        self.open_batch().any(|owed| {
+            owed.mark
+                .as_ref()
+                .and_then(|mark| mark.describes.as_ref())
+                .is_some_and(|it| Rc::ptr_eq(it, prepared))
+        })
+    }
+
+    fn open_batch(&self) -> impl Iterator<Item = &Owed> {
+        self.entries.iter().rev().take_while(|owed| !owed.kind.is_boundary())
+    }
+
+    pub fn plain(&mut self, kind: Kind) {
+        self.push(kind, None);
+    }
+
+    pub fn marked(&mut self, kind: Kind, mark: Mark) {
+        self.push(kind, Some(Box::new(mark)));
+    }
+
+    fn push(&mut self, kind: Kind, mark: Option<Box<Mark>>) {
+        match kind {
+            // The server reads no Sync between CopyInResponse and the end of the data.
+            Kind::Sync if self.copying => return,
+            Kind::CopyEnd => self.copying = false,
+            Kind::Sync | Kind::Query | Kind::Function => self.boundaries += 1,
+            Kind::Parse | Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close => {}
+        }
+        self.catalog += usize::from(mark.as_ref().is_some_and(|mark| mark.catalog));
+        self.entries.push_back(Owed { kind, mark });
+    }
+
+    pub fn front(&mut self) -> Option<&mut Owed> {
+        while self.entries.front().is_some_and(|owed| owed.kind == Kind::CopyEnd) {
+            self.entries.pop_front();
+        }
+        self.entries.front_mut()
+    }
+
+    pub fn pop(&mut self) -> Option<Owed> {
+        self.front()?;
+        let owed = self.entries.pop_front()?;
+        self.boundaries -= usize::from(owed.kind.is_boundary());
+        self.catalog -= usize::from(owed.mark.as_ref().is_some_and(|mark| mark.catalog));
+        Some(owed)
+    }
+
+    /// After an error in the extended protocol the server skips to the Sync: takes the next
+    /// request that is skipped.
+    pub fn skip(&mut self) -> Option<Owed> {
+        if self.front().is_some_and(|owed| owed.kind != Kind::Sync) { self.pop() } else { None }
+    }
+
+    /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
+    pub fn copy_in(&mut self) {
+        let end = self.entries.iter().position(|owed| owed.kind == Kind::CopyEnd);
+        self.copying = end.is_none();
+        let reach = end.unwrap_or(self.entries.len());
+        let mut at = 0;
+        let mut dropped = 0;
+        self.entries.retain(|owed| {
+            let drop = at > 0 && at < reach && owed.kind == Kind::Sync;
+            at += 1;
+            dropped += usize::from(drop);
+            !drop
+        });
+        self.boundaries -= dropped;
+    }
+
+    /// The server has read as far as this: later Syncs count again.
+    pub fn copy_over(&mut self) {
+        self.copying = false;
+    }
+
+    /// The server agreed to a change.
+    pub fn apply(&mut self, change: Change) {
+        let (names, name, prepared) = match change {
+            Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
+            Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
+        };
+        match prepared {
+            Some(prepared) => {
+                names.insert(name, prepared);
+            }
+            None => {
+                names.remove(&name);
+            }
+        }
+    }
+
+    /// Portals end with the transaction.
+    pub fn end_transaction(&mut self) {
+        if !self.portals.is_empty() {
+            self.portals.clear();
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.statements.len() + self.portals.len() >= NAMES_MAX
+    }
+
+    pub fn statement(&self, name: &[u8]) -> Meaning {
+        self.meaning(name, &self.statements, |change| match change {
+            Change::Statement(name, prepared) => Some((name, prepared)),
+            Change::Portal(..) => None,
+        })
+    }
+
+    pub fn portal(&self, name: &[u8]) -> Meaning {
+        self.meaning(name, &self.portals, |change| match change {
+            Change::Portal(name, prepared) => Some((name, prepared)),
+            Change::Statement(..) => None,
+        })
+    }
+
+    /// Is any statement of this name, settled or asked for, judged?
+    pub fn may_be_judged(&self, name: &[u8]) -> bool {
+        let judged = |prepared: &Rc<Prepared>| prepared.plan.as_ref().is_some_and(|plan| plan.touches());
+        self.statements.get(name).is_some_and(judged)
+            || self.entries.iter().filter_map(|owed| owed.mark.as_ref()?.change.as_ref()).any(|change| {
+                match change {
+                    Change::Statement(at, Some(prepared)) => **at == *name && judged(prepared),
+                    Change::Statement(_, None) | Change::Portal(..) => false,
+                }
+            })
+    }
+
+    fn meaning<'a>(
+        &'a self,
+        name: &[u8],
+        settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
+        changed: impl Fn(&'a Change) -> Option<(&'a Box<[u8]>, &'a Option<Rc<Prepared>>)>,
+    ) -> Meaning {
+        let mut open = true;
+        for owed in self.entries.iter().rev() {
+            open &= !owed.kind.is_boundary();
+            let change = owed.mark.as_ref().and_then(|mark| mark.change.as_ref()).and_then(&changed);
+            if let Some((_, prepared)) = change.filter(|(at, _)| ***at == *name) {
+                return match prepared {
+                    _ if !open => Meaning::Unsettled,
+                    Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
+                    None => Meaning::Plain,
+                };
+            }
+        }
+        settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared() -> Rc<Prepared> {
+        Rc::new(Prepared { text: None, epoch: 1, plan: None, shape: std::cell::RefCell::new(None) })
+    }
+
+    fn naming(name: &[u8], prepared: Option<Rc<Prepared>>) -> Mark {
+        Mark { change: Some(Change::Statement(name.into(), prepared)), ..Mark::default() }
+    }
+
+    #[test]
+    fn a_name_is_certain_within_its_batch_and_open_across_a_sync() {
+        let mut queue = Queue::default();
+        queue.marked(Kind::Parse, naming(b"s", Some(prepared())));
+        assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
+        assert!(matches!(queue.statement(b"t"), Meaning::Plain));
+        queue.plain(Kind::Sync);
+        assert!(matches!(queue.statement(b"s"), Meaning::Unsettled));
+        let Some(Change::Statement(name, what)) = queue.pop().and_then(|owed| owed.mark?.change) else {
+            panic!("parse")
+        };
+        queue.apply(Change::Statement(name, what));
+        queue.pop();
+        assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
+    }
+
+    #[test]
+    fn a_failed_parse_leaves_the_old_meaning() {
+        let mut queue = Queue::default();
+        queue.apply(Change::Statement((*b"s").into(), Some(prepared())));
+        queue.marked(Kind::Parse, naming(b"s", None));
+        queue.plain(Kind::Bind);
+        queue.plain(Kind::Sync);
+        while queue.skip().is_some() {}
+        assert!(matches!(queue.front().map(|owed| owed.kind), Some(Kind::Sync)));
+        queue.pop();
+        assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
+    }
+
+    #[test]
+    fn syncs_within_copy_data_are_not_owed() {
+        let mut queue = Queue::default();
+        queue.plain(Kind::Execute);
+        queue.plain(Kind::Sync);
+        queue.copy_in();
+        queue.plain(Kind::Sync);
+        assert_eq!(queue.boundaries(), 0);
+        queue.plain(Kind::CopyEnd);
+        queue.plain(Kind::Sync);
+        assert_eq!(queue.boundaries(), 1);
+        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Execute));
+        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Sync));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn copy_data_that_was_sent_early_reaches_to_its_own_end() {
+        let mut queue = Queue::default();
+        for kind in [Kind::Execute, Kind::Sync, Kind::CopyEnd, Kind::Sync] {
+            queue.plain(kind);
+        }
+        queue.copy_in();
+        assert_eq!(queue.boundaries(), 1);
+        queue.plain(Kind::Sync);
+        assert_eq!(queue.boundaries(), 2);
+    }
+}

@@ -1,0 +1,567 @@
+//! The street in: the client's frames towards the server.
+
+use std::rc::Rc;
+
+use super::clear::{Cleared, clear_execute};
+use super::owed::{Change, Kind, Mark, Meaning, Prepared};
+use super::plan::{Plan, Workshop};
+use super::session::{Event, Held, Session};
+use super::{Need, Step};
+use crate::policy::Refusal;
+use crate::wire::frontend::{self, Bind, Parse};
+use crate::wire::{Frame, Malformed, Peek, peek};
+
+/// Longest portal and statement name looked for at the head of a Bind, in bytes.
+const NAMES_BYTES_MAX: usize = 4_096;
+
+/// Prepared texts longer than this are not kept for a second judgement.
+const KEPT_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Large-object functions that FunctionCall may reach (`pg_proc.oid`, fixed by the server's
+/// own catalog data). Not `lo_import` and `lo_export`, which reach the server's files.
+const LARGE_OBJECT_FUNCTIONS: [u32; 17] =
+    [715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460];
+
+/// What a refusal is sent in place of.
+#[derive(Clone)]
+pub enum Target {
+    Query,
+    Parse(Box<[u8]>),
+    Bind(Box<[u8]>),
+    Execute,
+}
+
+/// What to do with a frame that has not wholly arrived.
+enum Part {
+    Wait,
+    /// It passes as it comes.
+    Stream,
+    Refuse(Target, Refusal),
+    Broken(&'static str),
+}
+
+impl Session {
+    /// Walks the frames at the head of `input`; what is not passed as it came is appended
+    /// to `out`.
+    pub fn request(&mut self, shop: &mut Workshop, input: &[u8], out: &mut Vec<u8>) -> Step {
+        if self.held.is_some() {
+            return self.resume(out);
+        }
+        if self.request_passing > 0 {
+            return pass_on(&mut self.request_passing, input).map_or(Step::Need(Need::Input), Step::Pass);
+        }
+        if self.request_dropping > 0 {
+            return pass_on(&mut self.request_dropping, input).map_or(Step::Need(Need::Input), Step::Took);
+        }
+        let mut run = 0;
+        loop {
+            let rest = input.get(run..).unwrap_or(&[]);
+            match peek(rest) {
+                Err(Malformed(_)) if run > 0 => return Step::Pass(run),
+                Err(Malformed(detail)) => return self.protocol_error(detail),
+                Ok(Peek::Nothing) => break,
+                Ok(Peek::Partial { tag, len, head }) => match self.part(tag, len, head) {
+                    Part::Wait => break,
+                    Part::Stream => {
+                        self.note(tag, head);
+                        self.request_passing = len - head.len();
+                        run += head.len();
+                        break;
+                    }
+                    _ if run > 0 => return Step::Pass(run),
+                    Part::Refuse(target, refusal) => {
+                        self.request_dropping = len - head.len();
+                        return self.refuse(head.len(), &target, refusal, None, out);
+                    }
+                    Part::Broken(detail) => return self.protocol_error(detail),
+                },
+                Ok(Peek::Whole(frame)) => {
+                    if self.concerns(frame) {
+                        return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
+                    }
+                    self.note(frame.tag(), frame.bytes());
+                    run += frame.len();
+                }
+            }
+        }
+        if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
+    }
+
+    fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
+        let fits = len <= self.bounds.frame_bytes_max;
+        if self.view.is_none() {
+            return Part::Stream;
+        }
+        let body = head.get(5..).unwrap_or(&[]);
+        let too_large = || {
+            let detail = format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
+            Refusal::unhandled("too-large", &detail, "Send smaller messages or raise the limit.")
+        };
+        match tag {
+            b'Q' | b'P' | b'D' | b'C' | b'E' | b'F' if fits => Part::Wait,
+            b'Q' => Part::Refuse(Target::Query, too_large()),
+            b'P' => match body.iter().position(|byte| *byte == 0) {
+                Some(end) => Part::Refuse(Target::Parse(body.get(..end).unwrap_or(&[]).into()), too_large()),
+                None if body.len() < NAMES_BYTES_MAX => Part::Wait,
+                None => Part::Broken("statement name too long"),
+            },
+            b'B' => match frontend::bind_names(body) {
+                Ok((portal, statement)) => match (self.is_concerned(portal, statement), fits) {
+                    (false, _) => Part::Stream,
+                    (true, true) => Part::Wait,
+                    (true, false) => Part::Refuse(Target::Bind(portal.into()), too_large()),
+                },
+                Err(_) if body.len() < NAMES_BYTES_MAX => Part::Wait,
+                Err(_) => Part::Broken("portal or statement name too long"),
+            },
+            b'D' | b'C' | b'E' | b'F' => Part::Broken("message too long"),
+            _ => Part::Stream,
+        }
+    }
+
+    /// Must this frame be read and judged, or may it pass in a run?
+    fn concerns(&self, frame: Frame<'_>) -> bool {
+        let Some(view) = &self.view else { return false };
+        let body = frame.body();
+        match frame.tag() {
+            b'Q' => view.prefilter_hits(body),
+            // A named statement is remembered even where it touches nothing.
+            b'P' => self.judging || body.first() != Some(&0) || view.prefilter_hits(body),
+            b'B' | b'E' | b'D' | b'C' => self.judging || frame.tag() == b'C',
+            b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
+            _ => false,
+        }
+    }
+
+    fn is_concerned(&self, portal: &[u8], statement: &[u8]) -> bool {
+        !matches!(self.queue.portal(portal), Meaning::Plain)
+            || !matches!(self.queue.statement(statement), Meaning::Plain)
+    }
+
+    /// Queues what the server owes for a frame that passes.
+    fn note(&mut self, tag: u8, head: &[u8]) {
+        let kind = match tag {
+            b'P' => Kind::Parse,
+            b'B' => Kind::Bind,
+            b'D' => Kind::Describe,
+            b'E' => Kind::Execute,
+            b'C' => Kind::Close,
+            b'S' => Kind::Sync,
+            b'Q' => Kind::Query,
+            b'F' => Kind::Function,
+            b'c' | b'f' => Kind::CopyEnd,
+            _ => return,
+        };
+        if kind == Kind::Query || kind == Kind::Execute {
+            self.untouched_statements += 1;
+        }
+        // A streamed Bind still takes its portal's name from whatever held it before.
+        if kind == Kind::Bind
+            && self.judging
+            && let Ok((portal, _)) = frontend::bind_names(head.get(5..).unwrap_or(&[]))
+        {
+            return self.queue.marked(kind, changing(Change::Portal(portal.into(), None)));
+        }
+        self.queue.plain(kind);
+    }
+
+    fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        let taken = match frame.tag() {
+            b'Q' => self.take_query(shop, frame, out),
+            b'P' => self.take_parse(shop, frame, out),
+            b'B' => self.take_bind(shop, frame, out),
+            b'E' => self.take_execute(shop, frame, out),
+            b'D' => self.take_describe(shop, frame, out),
+            b'C' => self.take_close(frame, out),
+            _ => {
+                self.events.push(Event::Refused { reason: "function-call" });
+                frontend::put_no_function(out);
+                self.queue.plain(Kind::Function);
+                Ok(Step::Took(frame.len()))
+            }
+        };
+        taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
+    }
+
+    /// Where the reading of a text is not certain until the server has answered: waits, or
+    /// refuses within an open batch. A text of plain ASCII without a backslash reads the
+    /// same in every string mode and encoding.
+    fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
+        if self.queue.changes_catalog() && self.queue.boundaries() > 0 {
+            return Some(Ok(Step::Need(Need::Settle)));
+        }
+        if self.queue.changes_catalog() {
+            let hint = "Send it in a batch of its own, after Sync.";
+            let detail = "The catalog is changed earlier in the same batch.";
+            return Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)));
+        }
+        if let Some(step) = self.wants_catalog().filter(|_| self.queue.is_empty()) {
+            return Some(Ok(step));
+        }
+        let plain = text.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
+        if plain {
+            None
+        } else if self.queue.boundaries() > 0 {
+            Some(Ok(Step::Need(Need::Settle)))
+        } else if self.queue.batch_executes() {
+            let detail = "String mode and encoding are not certain after an Execute of the same batch.";
+            let hint = "Send it after Sync, or without backslashes and other characters than ASCII.";
+            Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
+        } else {
+            None
+        }
+    }
+
+    /// The plan of a text, with what the session itself must refuse.
+    fn plan_of(&mut self, shop: &mut Workshop, text: &[u8]) -> Result<Rc<Plan>, Refusal> {
+        let Some(view) = self.view.clone() else {
+            return Err(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Try again."));
+        };
+        let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
+        self.events.push(Event::Plan { kept });
+        let plan = plan?;
+        for facts in &plan.facts.statements {
+            let executed =
+                facts.effect.executes.as_ref().filter(|name| self.queue.may_be_judged(name.as_bytes()));
+            if executed.is_some() {
+                let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
+                return Err(Refusal::unhandled(
+                    "sql-execute",
+                    detail,
+                    "Bind and execute it through the protocol.",
+                ));
+            }
+        }
+        Ok(plan)
+    }
+
+    fn take_query(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Malformed> {
+        let text = frontend::read_query(frame.body())?;
+        let refused = |this: &mut Self, refusal, out: &mut Vec<u8>| {
+            Ok(this.refuse(frame.len(), &Target::Query, refusal, None, out))
+        };
+        match self.uncertain(text) {
+            Some(Ok(step)) => return Ok(step),
+            Some(Err(refusal)) => return refused(self, refusal, out),
+            None => {}
+        }
+        let plan = match self.plan_of(shop, text) {
+            Ok(plan) => plan,
+            Err(refusal) => return refused(self, refusal, out),
+        };
+        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
+        if !plan.touches() {
+            out.extend_from_slice(frame.bytes());
+            self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
+            self.queue.marked(Kind::Query, Mark { catalog, ..Mark::default() });
+            return Ok(Step::Took(frame.len()));
+        }
+        let cleared = match self.view.clone() {
+            Some(view) => shop.clear_query(&view, &plan, text),
+            None => return self.no_view(),
+        };
+        let cleared = match cleared {
+            Ok(cleared) => cleared,
+            Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Query, refusal, Some(&plan), out)),
+        };
+        self.judging = true;
+        self.count_sealed(&cleared);
+        let runs = self.begin(&plan);
+        let mark = Mark { runs, catalog, ..Mark::default() };
+        Ok(self.send(frame.len(), Kind::Query, Target::Query, cleared, mark, plan.writes(), out))
+    }
+
+    fn take_parse(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Malformed> {
+        let parse = Parse::read(frame.body())?;
+        let Some(view) = self.view.clone() else { return self.no_view() };
+        let target = Target::Parse(parse.name.into());
+        if !parse.name.is_empty() && self.queue.is_full() {
+            let refusal = Refusal::unhandled(
+                "too-many-names",
+                "Too many prepared statements in one session.",
+                "Close some.",
+            );
+            return Ok(self.refuse(frame.len(), &target, refusal, None, out));
+        }
+        let kept =
+            || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
+        if !view.prefilter_hits(parse.text) {
+            let prepared =
+                Prepared { text: kept(), epoch: view.epoch(), plan: None, shape: Default::default() };
+            let change =
+                Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
+            out.extend_from_slice(frame.bytes());
+            self.queue.marked(Kind::Parse, changing(change));
+            return Ok(Step::Took(frame.len()));
+        }
+        match self.uncertain(parse.text) {
+            Some(Ok(step)) => return Ok(step),
+            Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+            None => {}
+        }
+        let plan = match self.plan_of(shop, parse.text) {
+            Ok(plan) => plan,
+            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+        };
+        let cleared = if plan.touches() {
+            match shop.clear_parse(&view, &plan, &parse) {
+                Ok(cleared) => Some(cleared),
+                Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
+            }
+        } else {
+            None
+        };
+        if let Some(cleared) = &cleared {
+            self.count_sealed(cleared);
+        }
+        out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
+        self.judging = true;
+        // The unnamed statement's text is kept too where it is judged: it may hold literals,
+        // so only without any.
+        let text = if plan.has_literals() { None } else { Some(parse.text.into()) };
+        let prepared = Prepared { text, epoch: view.epoch(), plan: Some(plan), shape: Default::default() };
+        self.queue
+            .marked(Kind::Parse, changing(Change::Statement(parse.name.into(), Some(Rc::new(prepared)))));
+        Ok(Step::Took(frame.len()))
+    }
+
+    fn take_bind(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Malformed> {
+        let (portal, statement) = frontend::bind_names(frame.body())?;
+        let target = Target::Bind(portal.into());
+        let prepared = match self.statement(shop, statement) {
+            Ok(Meaning::Unsettled) => return Ok(Step::Need(Need::Settle)),
+            Ok(Meaning::Judged(prepared)) => Some(prepared),
+            Ok(Meaning::Plain) => None,
+            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+        };
+        let judged = prepared.filter(|prepared| prepared.plan.is_some());
+        if let Some(prepared) =
+            judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
+        {
+            let Some(view) = self.view.clone() else { return self.no_view() };
+            let bind = Bind::read(frame.body())?;
+            match shop.clear_bind(&view, prepared, &bind) {
+                Ok(cleared) => {
+                    self.count_sealed(&cleared);
+                    out.extend_from_slice(cleared.bytes());
+                }
+                Err(refusal) => {
+                    let plan = prepared.plan.clone();
+                    return Ok(self.refuse(frame.len(), &target, refusal, plan.as_deref(), out));
+                }
+            }
+        } else {
+            out.extend_from_slice(frame.bytes());
+        }
+        self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), judged)));
+        Ok(Step::Took(frame.len()))
+    }
+
+    fn take_execute(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Malformed> {
+        let _ = shop;
+        let (portal, limit) = frontend::read_execute(frame.body())?;
+        let prepared = match self.queue.portal(portal) {
+            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
+            Meaning::Judged(prepared) => prepared,
+            Meaning::Plain => {
+                out.extend_from_slice(frame.bytes());
+                self.note(b'E', frame.bytes());
+                return Ok(Step::Took(frame.len()));
+            }
+        };
+        let Some(plan) = prepared.plan.clone() else {
+            out.extend_from_slice(frame.bytes());
+            self.note(b'E', frame.bytes());
+            return Ok(Step::Took(frame.len()));
+        };
+        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
+        if !plan.touches() {
+            for facts in &plan.facts.statements {
+                if facts
+                    .effect
+                    .executes
+                    .as_ref()
+                    .is_some_and(|name| self.queue.may_be_judged(name.as_bytes()))
+                {
+                    let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
+                    let refusal = Refusal::unhandled(
+                        "sql-execute",
+                        detail,
+                        "Bind and execute it through the protocol.",
+                    );
+                    return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
+                }
+            }
+            out.extend_from_slice(frame.bytes());
+            self.queue.marked(Kind::Execute, Mark { catalog, ..Mark::default() });
+            return Ok(Step::Took(frame.len()));
+        }
+        let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
+        let describe = reads && prepared.shape.borrow().is_none() && !self.queue.describes(&prepared);
+        let mut runs = self.begin(&plan);
+        for run in runs.iter_mut().flatten() {
+            run.prepared = Some(Rc::clone(&prepared));
+        }
+        let cleared = clear_execute(&prepared, describe, portal, limit);
+        if describe {
+            let mark = Mark { describes: Some(Rc::clone(&prepared)), swallow: true, ..Mark::default() };
+            self.queue.marked(Kind::Describe, mark);
+        }
+        let mark = Mark { runs, catalog, ..Mark::default() };
+        Ok(self.send(frame.len(), Kind::Execute, Target::Execute, cleared, mark, plan.writes(), out))
+    }
+
+    fn take_describe(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Malformed> {
+        let (kind, name) = frontend::read_target(frame.body())?;
+        let meaning = match kind {
+            frontend::Kind::Statement => self.statement(shop, name).unwrap_or(Meaning::Plain),
+            frontend::Kind::Portal => self.queue.portal(name),
+        };
+        let describes = match meaning {
+            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
+            Meaning::Judged(prepared) => {
+                Some(prepared).filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
+            }
+            Meaning::Plain => None,
+        };
+        out.extend_from_slice(frame.bytes());
+        self.queue.marked(Kind::Describe, Mark { describes, ..Mark::default() });
+        Ok(Step::Took(frame.len()))
+    }
+
+    fn take_close(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
+        let (kind, name) = frontend::read_target(frame.body())?;
+        let change = match kind {
+            frontend::Kind::Statement => Change::Statement(name.into(), None),
+            frontend::Kind::Portal => Change::Portal(name.into(), None),
+        };
+        out.extend_from_slice(frame.bytes());
+        self.queue.marked(Kind::Close, changing(change));
+        Ok(Step::Took(frame.len()))
+    }
+
+    fn count_sealed(&mut self, cleared: &Cleared) {
+        let Some(view) = &self.view else { return };
+        for (id, count) in cleared.sealed() {
+            if let Some(field) = view.field_use(id) {
+                self.events.push(Event::Cells { field: field.field.clone(), operation: "seal", count });
+            }
+        }
+    }
+
+    /// Sends a cleared message; a write first waits for its intents to be durable.
+    fn send(
+        &mut self,
+        consumed: usize,
+        kind: Kind,
+        target: Target,
+        cleared: Cleared,
+        mark: Mark,
+        writes: bool,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        if writes {
+            self.held = Some(Held { consumed, cleared, kind, mark, target });
+            return Step::Need(Need::Durable);
+        }
+        out.extend_from_slice(cleared.bytes());
+        self.queue.marked(kind, mark);
+        Step::Took(consumed)
+    }
+
+    /// A held write goes on once each of its intents has its receipt.
+    fn resume(&mut self, out: &mut Vec<u8>) -> Step {
+        let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
+        for run in held.mark.runs.iter_mut().flatten() {
+            match self.claim_receipt(run) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.held = Some(held);
+                    return Step::Need(Need::Durable);
+                }
+                Err(refusal) => {
+                    let plan = Rc::clone(&run.plan);
+                    return self.refuse(held.consumed, &held.target, refusal, Some(&plan), out);
+                }
+            }
+        }
+        out.extend_from_slice(held.cleared.bytes());
+        self.queue.marked(held.kind, held.mark);
+        Step::Took(held.consumed)
+    }
+
+    /// Sends, in place of what is refused, a message that the server itself must refuse; its
+    /// error is dressed on the way back.
+    fn refuse(
+        &mut self,
+        consumed: usize,
+        target: &Target,
+        refusal: Refusal,
+        plan: Option<&Plan>,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.note_refusal(&refusal, plan);
+        let mut poison = b"sealgate refused ".to_vec();
+        poison.extend_from_slice(&self.mark);
+        let kind = match target {
+            Target::Query => {
+                frontend::put_query(out, &poison);
+                Kind::Query
+            }
+            Target::Parse(name) => {
+                frontend::put_parse(out, name, &poison, &[]);
+                Kind::Parse
+            }
+            Target::Bind(portal) => {
+                frontend::put_empty_bind(out, portal, &poison);
+                Kind::Bind
+            }
+            Target::Execute => {
+                frontend::put_execute(out, &poison, 0);
+                Kind::Execute
+            }
+        };
+        self.queue.marked(kind, Mark { refusal: Some(refusal), ..Mark::default() });
+        Step::Took(consumed)
+    }
+
+    fn no_view(&mut self) -> Result<Step, Malformed> {
+        Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
+    }
+}
+
+fn changing(change: Change) -> Mark {
+    Mark { change: Some(change), ..Mark::default() }
+}
+
+/// How many bytes of a frame that is under way stand in `input`; none: more must come.
+fn pass_on(left: &mut usize, input: &[u8]) -> Option<usize> {
+    let count = (*left).min(input.len());
+    *left -= count;
+    (count > 0).then_some(count)
+}

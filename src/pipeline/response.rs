@@ -1,0 +1,397 @@
+//! The street out: the server's frames towards the client.
+
+use std::rc::Rc;
+
+use super::owed::{Kind, Owed, Running};
+use super::plan::Workshop;
+use super::release::{Shape, unforeseen, untouched};
+use super::session::{Event, Session};
+use super::{Need, Step};
+use crate::policy::Refusal;
+use crate::watch::Judgement;
+use crate::wire::backend::{self, ErrorFacts};
+use crate::wire::compose::{ErrorText, put_error};
+use crate::wire::{Frame, Malformed, Peek, peek};
+
+/// A long result has an outcome record every so many rows.
+const OUTCOME_EVERY_ROWS: u64 = 10_000;
+
+/// What becomes of one frame.
+enum Fate {
+    Pass,
+    /// Used up: what takes its place (if anything) is in `out`.
+    Took,
+    Need(Need),
+    End(Refusal),
+}
+
+impl Session {
+    /// Walks the frames at the head of `input`; what is not passed as it came is appended
+    /// to `out`. `now_ms`: any clock that does not go back, in milliseconds.
+    pub fn response(&mut self, shop: &mut Workshop, input: &[u8], out: &mut Vec<u8>, now_ms: u64) -> Step {
+        if self.response_passing > 0 {
+            let count = self.response_passing.min(input.len());
+            self.response_passing -= count;
+            return if count > 0 { self.pass(input, count) } else { Step::Need(Need::Input) };
+        }
+        let mut run = 0;
+        loop {
+            let rest = input.get(run..).unwrap_or(&[]);
+            match peek(rest) {
+                Err(Malformed(_)) if run > 0 => break,
+                Err(Malformed(detail)) => return self.protocol_error(detail),
+                Ok(Peek::Nothing) => break,
+                Ok(Peek::Partial { tag, len, head }) => {
+                    if self.streams(tag) {
+                        self.response_passing = len - head.len();
+                        run += head.len();
+                    } else if len > self.bounds.frame_bytes_max && run == 0 {
+                        let detail =
+                            format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
+                        let hint = "Read fewer columns or raise the limit.";
+                        return self.end(Refusal::unhandled("too-large", &detail, hint));
+                    }
+                    break;
+                }
+                Ok(Peek::Whole(frame)) => {
+                    if self.plain_row(frame.tag()) {
+                        run += frame.len();
+                        continue;
+                    }
+                    if run > 0 && self.replaces(frame.tag()) {
+                        break;
+                    }
+                    match self.answer(shop, frame, out, now_ms) {
+                        Ok(Fate::Pass) => run += frame.len(),
+                        Ok(Fate::Took) => return Step::Took(frame.len()),
+                        Ok(Fate::Need(need)) => return Step::Need(need),
+                        Ok(Fate::End(refusal)) => return self.end(refusal),
+                        Err(Malformed(detail)) => return self.protocol_error(detail),
+                    }
+                }
+            }
+        }
+        if run > 0 { self.pass(input, run) } else { Step::Need(Need::Input) }
+    }
+
+    fn pass(&self, input: &[u8], count: usize) -> Step {
+        let released = untouched(self.untouched, input.get(..count).unwrap_or(&[]));
+        Step::Pass(released.bytes().len())
+    }
+
+    /// A row, or copy data, of what touches nothing classified.
+    fn plain_row(&mut self, tag: u8) -> bool {
+        match tag {
+            b'd' => true,
+            b'D' => self.queue.front().is_none_or(|owed| owed.mark.is_none()),
+            _ => false,
+        }
+    }
+
+    /// May a frame pass before it has wholly arrived?
+    fn streams(&mut self, tag: u8) -> bool {
+        self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A' | b'V'))
+    }
+
+    /// Could this frame be answered by something else than itself? Then the run before it
+    /// goes first.
+    fn replaces(&mut self, tag: u8) -> bool {
+        matches!(tag, b'D' | b'E' | b'T' | b'n') && self.queue.front().is_some_and(|owed| owed.mark.is_some())
+            || (tag == b'T' && self.view.is_some())
+    }
+
+    fn answer(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+        now_ms: u64,
+    ) -> Result<Fate, Malformed> {
+        match frame.tag() {
+            b'D' => Ok(self.row(shop, frame, out, now_ms)),
+            b'T' | b'n' => self.description(frame),
+            b'C' | b'I' | b's' => Ok(self.complete(frame.tag())),
+            b'1' => self.agreed(Kind::Parse),
+            b'2' => self.agreed(Kind::Bind),
+            b'3' => self.agreed(Kind::Close),
+            b'Z' => self.ready(frame),
+            b'E' => self.error(frame, out),
+            b'G' => {
+                self.queue.copy_in();
+                Ok(Fate::Pass)
+            }
+            b'S' => {
+                let (name, value) = backend::read_parameter_status(frame.body())?;
+                self.parameter(name, value);
+                Ok(Fate::Pass)
+            }
+            // t, H, W, c, d, N, A, V and whatever a later server says.
+            _ => Ok(Fate::Pass),
+        }
+    }
+
+    /// ParseComplete, BindComplete, CloseComplete: names change now. An answer to another
+    /// question would move names and must not be believed.
+    fn agreed(&mut self, kind: Kind) -> Result<Fate, Malformed> {
+        if self.queue.front().is_none_or(|owed| owed.kind != kind) {
+            return Err(Malformed("an answer that was not asked for"));
+        }
+        if let Some(change) = self.queue.pop().and_then(|owed| owed.mark).and_then(|mark| mark.change) {
+            self.queue.apply(change);
+        }
+        Ok(Fate::Pass)
+    }
+
+    /// A DataRow of something that carries a mark.
+    fn row(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Fate {
+        let run = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| {
+            let completed = mark.completed;
+            mark.runs.get_mut(completed).and_then(Option::take)
+        });
+        let Some(mut run) = run else { return Fate::Pass };
+        let fate = self.open(shop, &mut run, frame, out, now_ms);
+        if run.rows > 0 && run.rows % OUTCOME_EVERY_ROWS == 0 {
+            self.note_progress(&run);
+        }
+        // Put back, so that the end of the session finds it too.
+        if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
+            let completed = mark.completed;
+            if let Some(place) = mark.runs.get_mut(completed) {
+                *place = Some(run);
+            }
+        }
+        fate
+    }
+
+    fn open(
+        &mut self,
+        shop: &mut Workshop,
+        run: &mut Running,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+        now_ms: u64,
+    ) -> Fate {
+        match self.claim_receipt(run) {
+            Ok(true) => {}
+            Ok(false) => return Fate::Need(Need::Durable),
+            Err(refusal) => return Fate::End(refusal),
+        }
+        let plan = Rc::clone(&run.plan);
+        let (Some(view), Some(facts)) = (self.view.clone(), plan.facts.statements.get(run.index)) else {
+            return Fate::End(unforeseen());
+        };
+        if run.shape.is_none() {
+            run.shape = run.prepared.as_ref().and_then(|prepared| prepared.shape.borrow().clone());
+        }
+        let shape = match &run.shape {
+            Some(shape) => Rc::clone(shape),
+            None if facts.reads.is_empty() => Rc::new(Shape::empty()),
+            None => return Fate::End(unforeseen()),
+        };
+        let opened = match shop.open_row(&view, facts, &shape, run, frame) {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                self.alert("does-not-open", "cut", refusal.reason);
+                return Fate::End(refusal);
+            }
+        };
+        if let Some(refusal) = self.watched(opened.cells.iter().sum(), now_ms) {
+            return Fate::End(refusal);
+        }
+        let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
+            return Fate::End(Refusal::unrecorded());
+        };
+        out.extend_from_slice(released.bytes());
+        run.rows += 1;
+        for (sum, count) in run.cells.iter_mut().zip(&opened.cells) {
+            *sum += count;
+        }
+        run.bytes += opened.bytes;
+        Fate::Took
+    }
+
+    /// Counts cells before they are released; says what the watch refuses.
+    fn watched(&mut self, cells: u64, now_ms: u64) -> Option<Refusal> {
+        if cells == 0 {
+            return None;
+        }
+        match self.watch.as_ref()?.open(cells, now_ms) {
+            Judgement::Go => None,
+            Judgement::Alert(rule) => {
+                self.alert("limit", "alert", &rule);
+                None
+            }
+            Judgement::Cut(rule) => {
+                self.alert("limit", "cut", &rule);
+                Some(Refusal::cut(&rule))
+            }
+        }
+    }
+
+    /// RowDescription or NoData.
+    fn description(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+        let Some(view) = self.view.clone() else {
+            if self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe) {
+                self.queue.pop();
+            }
+            return Ok(Fate::Pass);
+        };
+        let of_describe = self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe);
+        if of_describe {
+            let mark = self.queue.pop().and_then(|owed| owed.mark);
+            let described = mark.as_ref().and_then(|mark| mark.describes.as_ref());
+            match described
+                .and_then(|prepared| Some((prepared, prepared.plan.as_ref()?.facts.statements.first()?)))
+            {
+                Some((prepared, facts)) => {
+                    let shape = if frame.tag() == b'T' {
+                        match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
+                            Ok(shape) => shape,
+                            Err(refusal) => return Ok(Fate::End(refusal)),
+                        }
+                    } else {
+                        Shape::empty()
+                    };
+                    prepared.shape.replace(Some(Rc::new(shape)));
+                }
+                None => {
+                    if frame.tag() == b'T' && names_classified(frame, &view)? {
+                        return Ok(Fate::End(unforeseen()));
+                    }
+                }
+            }
+            return Ok(if mark.is_some_and(|mark| mark.swallow) { Fate::Took } else { Fate::Pass });
+        }
+        if frame.tag() != b'T' {
+            return Ok(Fate::Pass);
+        }
+        let running = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| mark.running());
+        let Some(run) = running else {
+            return Ok(if names_classified(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
+        };
+        let Some(facts) = run.plan.facts.statements.get(run.index) else {
+            return Ok(Fate::End(unforeseen()));
+        };
+        match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
+            Ok(shape) => run.shape = Some(Rc::new(shape)),
+            Err(refusal) => return Ok(Fate::End(refusal)),
+        }
+        Ok(Fate::Pass)
+    }
+
+    /// CommandComplete, EmptyQueryResponse, PortalSuspended.
+    fn complete(&mut self, tag: u8) -> Fate {
+        self.queue.copy_over();
+        let run = match self.queue.front() {
+            Some(Owed { kind: Kind::Query, mark: Some(mark) }) => {
+                let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
+                if tag == b'C' {
+                    mark.completed += 1;
+                }
+                run
+            }
+            Some(Owed { kind: Kind::Execute, .. }) => {
+                let mark = self.queue.pop().and_then(|owed| owed.mark);
+                self.catalog_dirty |= mark.as_ref().is_some_and(|mark| mark.catalog);
+                mark.and_then(|mark| mark.runs.into_iter().flatten().next())
+            }
+            _ => None,
+        };
+        if let Some(run) = run {
+            self.count(&run);
+            self.finish(&run);
+        }
+        Fate::Pass
+    }
+
+    fn ready(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+        if !self.queue.front().is_some_and(|owed| owed.kind.is_boundary()) {
+            return Err(Malformed("ReadyForQuery that was not asked for"));
+        }
+        if let Some(mark) = self.queue.pop().and_then(|owed| owed.mark) {
+            self.catalog_dirty |= mark.catalog;
+            self.drop_runs(mark.runs, None);
+        }
+        self.in_transaction = frame.body().first() != Some(&b'I');
+        if !self.in_transaction {
+            self.queue.end_transaction();
+        }
+        Ok(Fate::Pass)
+    }
+
+    fn error(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
+        let facts = backend::read_error(frame.body())?;
+        self.queue.copy_over();
+        let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
+        if boundary {
+            let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {
+                return Ok(Fate::Pass);
+            };
+            let refusal = mark.refusal.take();
+            let runs = std::mem::take(&mut mark.runs);
+            self.drop_runs(runs, Some(facts.sqlstate));
+            return Ok(dress(refusal, facts, out));
+        }
+        let mark = self.queue.pop().and_then(|owed| owed.mark);
+        let refusal = mark.and_then(|mark| {
+            self.drop_runs(mark.runs, Some(facts.sqlstate));
+            mark.refusal
+        });
+        while let Some(owed) = self.queue.skip() {
+            self.drop_runs(owed.mark.into_iter().flat_map(|mark| mark.runs).collect(), Some(facts.sqlstate));
+        }
+        Ok(dress(refusal, facts, out))
+    }
+
+    /// Outcomes of executions that ended otherwise than by completing.
+    fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+        for mut run in runs.into_iter().flatten() {
+            run.sqlstate = sqlstate;
+            self.count(&run);
+            self.finish(&run);
+        }
+    }
+
+    fn note_progress(&mut self, run: &Running) {
+        let receipts = run.receipt.as_ref().map(crate::audit::Receipt::execution);
+        debug_assert_eq!(receipts, Some(run.execution), "rows are released by receipt alone");
+        self.progress(run);
+    }
+
+    fn count(&mut self, run: &Running) {
+        let (Some(view), Some(facts)) = (&self.view, run.plan.facts.statements.get(run.index)) else {
+            return;
+        };
+        for (id, count) in facts.reads.iter().zip(&run.cells).filter(|(_, count)| **count > 0) {
+            if let Some(field) = view.field_use(*id) {
+                let field = field.field.clone();
+                self.events.push(Event::Cells { field, operation: "open", count: *count });
+            }
+        }
+    }
+}
+
+fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
+    let mut found = false;
+    backend::visit_row_description(frame.body(), |origin| {
+        found |= view.snapshot().field_by_origin(origin.table_oid, origin.attribute).is_some();
+    })?;
+    Ok(found)
+}
+
+/// The server's error with our words, where it answers a refusal of ours. What ends the
+/// session is the server's own.
+fn dress(refusal: Option<Refusal>, facts: ErrorFacts, out: &mut Vec<u8>) -> Fate {
+    let Some(refusal) = refusal.filter(|_| !facts.fatal) else { return Fate::Pass };
+    put_error(
+        out,
+        ErrorText {
+            severity: "ERROR",
+            sqlstate: refusal.sqlstate,
+            message: refusal.message,
+            detail: Some(&*refusal.detail).filter(|text| !text.is_empty()),
+            hint: Some(&*refusal.hint).filter(|text| !text.is_empty()),
+        },
+    );
+    Fate::Took
+}

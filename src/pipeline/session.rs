@@ -1,0 +1,396 @@
+//! The state of one session that both streets share.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::owed::{Mark, Meaning, Prepared, Queue, Running};
+use super::plan::Plan;
+use super::view::View;
+use super::{Need, Step};
+use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
+use crate::login::Principal;
+use crate::policy::{self, Permit, Refusal};
+use crate::statement::{Action, Encoding, Reading};
+use crate::watch::UserWatch;
+
+/// Limits of one session (P6).
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Largest frame that is held as a whole, in bytes.
+    pub frame_bytes_max: usize,
+}
+
+/// Something that counted, for the metrics. No values.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Statement { kind: &'static str, verdict: &'static str },
+    Plan { kept: bool },
+    Cells { field: Arc<str>, operation: &'static str, count: u64 },
+    Refused { reason: &'static str },
+    Alerted { detector: &'static str, severity: &'static str },
+}
+
+/// A write, or a whole refused text, that waits for its intents to be durable.
+pub(super) struct Held {
+    pub consumed: usize,
+    pub cleared: super::clear::Cleared,
+    pub kind: super::owed::Kind,
+    pub mark: Mark,
+    /// Where a refusal (SG006) would have to be sent instead.
+    pub target: super::request::Target,
+}
+
+/// One session, from ReadyForQuery of the login on.
+pub struct Session {
+    pub(super) principal: Principal,
+    pub(super) who: Arc<Who>,
+    pub(super) view: Option<Arc<View>>,
+    pub(super) bounds: Bounds,
+    pub(super) queue: Queue,
+    pub(super) watch: Option<Arc<UserWatch>>,
+    /// Leave for what touches nothing classified.
+    pub(super) untouched: Permit,
+    /// Bytes of a large frame that still pass, towards the server and towards the client.
+    pub(super) request_passing: usize,
+    pub(super) request_dropping: usize,
+    pub(super) response_passing: usize,
+    pub(super) held: Option<Held>,
+    /// Some statement of this session was judged: names matter from now on.
+    pub(super) judging: bool,
+    pub(super) catalog_dirty: bool,
+    pub(super) in_transaction: bool,
+    pub(super) reading: Reading,
+    receipts: Vec<Receipt>,
+    unrecorded: Vec<u64>,
+    next_execution: u64,
+    /// 128 random bits that mark our refusals in the server's log.
+    pub(super) mark: [u8; 32],
+    pub(super) records: Vec<Record>,
+    pub(super) events: Vec<Event>,
+    /// Statements that touched nothing since the last [`Session::take_untouched`].
+    pub(super) untouched_statements: u64,
+}
+
+impl Session {
+    /// `view`: none where nothing is classified in this database. `mark`: 16 random bytes.
+    #[must_use]
+    pub fn new(
+        principal: Principal,
+        view: Option<Arc<View>>,
+        watch: Option<Arc<UserWatch>>,
+        bounds: Bounds,
+        mark: [u8; 16],
+    ) -> Session {
+        let who = Arc::new(Who {
+            session: principal.session(),
+            user: principal.user().clone(),
+            database: principal.database().clone(),
+            application: principal.application().clone(),
+            client: principal.client().clone(),
+            region: principal.region().clone(),
+            auth: principal.method(),
+        });
+        let untouched = policy::untouched(&principal);
+        Session {
+            principal,
+            who,
+            view,
+            bounds,
+            queue: Queue::default(),
+            watch,
+            untouched,
+            request_passing: 0,
+            request_dropping: 0,
+            response_passing: 0,
+            held: None,
+            judging: false,
+            catalog_dirty: false,
+            in_transaction: false,
+            reading: Reading { standard_conforming_strings: true, encoding: Encoding::Other },
+            receipts: Vec::new(),
+            unrecorded: Vec::new(),
+            next_execution: 0,
+            mark: hex(mark),
+            records: Vec::new(),
+            events: Vec::new(),
+            untouched_statements: 0,
+        }
+    }
+
+    /// Who acts, as records name it.
+    #[must_use]
+    pub fn who(&self) -> &Arc<Who> {
+        &self.who
+    }
+
+    /// A parameter that the server reported (ParameterStatus), during login or later.
+    pub fn parameter(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"standard_conforming_strings" => self.reading.standard_conforming_strings = value == b"on",
+            b"client_encoding" => {
+                self.reading.encoding = match value {
+                    b"UTF8" => Encoding::Utf8,
+                    b"SQL_ASCII" => Encoding::SqlAscii,
+                    _ => Encoding::Other,
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The fate of one intent: its receipt, or the number of the execution that has none.
+    pub fn acknowledge(&mut self, fate: Result<Receipt, u64>) {
+        match fate {
+            Ok(receipt) => self.receipts.push(receipt),
+            Err(number) => self.unrecorded.push(number),
+        }
+    }
+
+    /// Nothing is under way: the view may be exchanged.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() && self.held.is_none() && self.request_passing == 0
+    }
+
+    /// No transaction is open.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_settled() && !self.in_transaction
+    }
+
+    /// The epoch that this session judges by.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.view.as_ref().map(|view| view.epoch())
+    }
+
+    /// Takes the catalog as it is now; every prepared text is judged again when it is used.
+    pub fn renew(&mut self, view: Arc<View>) {
+        if self.epoch() != Some(view.epoch()) {
+            // The unnamed statement's text is not kept: it must be parsed anew.
+            let unnamed = Prepared { text: None, epoch: 0, plan: None, shape: std::cell::RefCell::new(None) };
+            self.queue.apply(super::owed::Change::Statement(Box::default(), Some(Rc::new(unnamed))));
+            self.judging = true;
+            self.view = Some(view);
+        }
+        self.catalog_dirty = false;
+    }
+
+    /// Records to hand to the journal, in order.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// What to count.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    #[must_use]
+    pub fn take_untouched(&mut self) -> u64 {
+        std::mem::take(&mut self.untouched_statements)
+    }
+
+    /// Records a refusal and counts it.
+    pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
+        let fingerprint =
+            plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
+        let statement_id = self.next_execution;
+        self.next_execution += 1;
+        self.records.push(Record::Refusal(RefusalRecord {
+            who: self.who.clone(),
+            statement_id,
+            sqlstate: refusal.sqlstate,
+            rule: refusal.reason.into(),
+            fingerprint,
+        }));
+        self.events.push(Event::Refused { reason: refusal.reason });
+        self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
+    }
+
+    /// Opens one execution and its intent for each statement of a plan that touches.
+    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
+        let mut runs = Vec::with_capacity(plan.facts.statements.len());
+        for (index, facts) in plan.facts.statements.iter().enumerate() {
+            let Some((action, fields)) = facts.action().zip(plan.uses.get(index)) else {
+                runs.push(None);
+                continue;
+            };
+            let execution = Execution { session: self.principal.session(), number: self.next_execution };
+            self.next_execution += 1;
+            self.records.push(Record::Intent(Intent {
+                who: self.who.clone(),
+                execution,
+                action,
+                fields: fields.clone(),
+                fingerprint: facts.fingerprint.clone(),
+                statement: facts.shape.clone(),
+                rule: plan.permit.rule(),
+            }));
+            self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
+            runs.push(Some(Running {
+                execution,
+                plan: Rc::clone(plan),
+                index,
+                shape: None,
+                prepared: None,
+                receipt: None,
+                rows: 0,
+                cells: vec![0; facts.reads.len()],
+                bytes: 0,
+                sqlstate: None,
+            }));
+        }
+        runs
+    }
+
+    /// Closes an execution with its outcome.
+    pub(super) fn finish(&mut self, run: &Running) {
+        self.progress(run);
+        self.receipts.retain(|receipt| receipt.execution() != run.execution);
+        self.unrecorded.retain(|number| *number != run.execution.number);
+    }
+
+    /// What came of an execution so far.
+    pub(super) fn progress(&mut self, run: &Running) {
+        let facts = run.plan.facts.statements.get(run.index);
+        let Some(((facts, action), fields)) = facts
+            .and_then(|facts| facts.action().map(|action| (facts, action)))
+            .zip(run.plan.uses.get(run.index))
+        else {
+            return;
+        };
+        self.records.push(Record::Outcome(Outcome {
+            who: self.who.clone(),
+            execution: run.execution,
+            action,
+            fields: fields.clone(),
+            fingerprint: facts.fingerprint.clone(),
+            rows: run.rows,
+            cells: run.cells.iter().sum(),
+            bytes: run.bytes,
+            sqlstate: run.sqlstate,
+        }));
+    }
+
+    pub(super) fn alert(&mut self, detector: &'static str, verdict: &'static str, rule: &str) {
+        let severity = if verdict == "cut" { "critical" } else { "warning" };
+        self.records.push(Record::Alert(Alert {
+            who: self.who.clone(),
+            detector,
+            severity,
+            verdict,
+            rule: rule.into(),
+        }));
+        self.events.push(Event::Alerted { detector, severity });
+    }
+
+    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
+    pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
+        if run.receipt.is_none() {
+            if self.unrecorded.contains(&run.execution.number) {
+                return Err(Refusal::unrecorded());
+            }
+            let at = self.receipts.iter().position(|receipt| receipt.execution() == run.execution);
+            run.receipt = at.map(|at| self.receipts.swap_remove(at));
+        }
+        Ok(run.receipt.is_some())
+    }
+
+    /// What a statement name means now, judged again if the catalog changed meanwhile.
+    pub(super) fn statement(&mut self, shop: &mut super::Workshop, name: &[u8]) -> Result<Meaning, Refusal> {
+        let meaning = self.queue.statement(name);
+        let (Meaning::Judged(prepared), Some(view)) = (&meaning, &self.view) else { return Ok(meaning) };
+        if prepared.epoch == view.epoch() {
+            return Ok(meaning);
+        }
+        let again = || {
+            Refusal::unhandled(
+                "catalog-changed",
+                "The catalog or the policy changed since this statement was prepared, and with it what the statement means.",
+                "Prepare the statement again.",
+            )
+        };
+        let text = prepared.text.as_ref().ok_or_else(again)?;
+        let hits = view.prefilter_hits(text);
+        let plan = if hits { Some(shop.plan(view, text, self.reading, &self.principal).0?) } else { None };
+        let same = match (&prepared.plan, &plan) {
+            (Some(old), Some(new)) => same_meaning(old, new),
+            (Some(old), None) => !old.touches(),
+            (None, Some(new)) => !new.touches(),
+            (None, None) => true,
+        };
+        if !same {
+            return Err(again());
+        }
+        let renewed = Rc::new(Prepared {
+            text: Some(text.clone()),
+            epoch: view.epoch(),
+            plan,
+            shape: std::cell::RefCell::new(None),
+        });
+        self.queue.apply(super::owed::Change::Statement(name.into(), Some(Rc::clone(&renewed))));
+        Ok(Meaning::Judged(renewed))
+    }
+
+    /// Ends the session: the refusal is recorded, the client gets it as FATAL.
+    pub(super) fn end(&mut self, refusal: Refusal) -> Step {
+        if refusal.sqlstate.starts_with("SG") {
+            self.note_refusal(&refusal, None);
+        }
+        // What was under way has an outcome too.
+        while let Some(owed) = self.queue.pop() {
+            for mut run in owed.mark.into_iter().flat_map(|mark| mark.runs).flatten() {
+                if run.rows > 0 {
+                    run.sqlstate = refusal.sqlstate.as_bytes().first_chunk::<5>().copied();
+                    self.finish(&run);
+                }
+            }
+        }
+        Step::End(Box::new(refusal))
+    }
+
+    pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
+        self.end(Refusal::protocol(detail))
+    }
+
+    /// The catalog is behind what this session did, and may be read again.
+    pub(super) fn wants_catalog(&self) -> Option<Step> {
+        (self.catalog_dirty && !self.in_transaction).then_some(Step::Need(Need::Catalog))
+    }
+}
+
+/// Same fields in the same literals and parameters: what was sealed at Parse stays right.
+fn same_meaning(old: &Plan, new: &Plan) -> bool {
+    old.facts.statements.len() == new.facts.statements.len()
+        && old.facts.statements.iter().zip(&new.facts.statements).all(|(old, new)| {
+            old.literals == new.literals
+                && old.parameters == new.parameters
+                && old.reads == new.reads
+                && old.writes == new.writes
+                && old.searches == new.searches
+        })
+}
+
+fn kind_of(action: Action) -> &'static str {
+    match action {
+        Action::Search => "search",
+        Action::Read => "read",
+        Action::Write => "write",
+    }
+}
+
+fn hex(bytes: [u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = [b'0'; 32];
+    for (pair, byte) in out.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        *pair = [digit(byte >> 4), digit(byte & 15)];
+    }
+    out
+}

@@ -1,0 +1,99 @@
+//! What a client is told when the answer is no: SQLSTATE, message, detail, hint.
+//!
+//! Every refusal of the gate is made here, so that no text of it can hold a value.
+
+use crate::statement::Unproven;
+
+/// See the module's text. `message` begins with `sealgate:`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub sqlstate: &'static str,
+    /// Label of `sealgate_refusals_total{reason}` and rule of the record.
+    pub reason: &'static str,
+    pub message: &'static str,
+    pub detail: String,
+    pub hint: String,
+}
+
+impl Refusal {
+    fn new(
+        sqlstate: &'static str,
+        reason: &'static str,
+        message: &'static str,
+        detail: &str,
+        hint: &str,
+    ) -> Refusal {
+        Refusal { sqlstate, reason, message, detail: detail.to_owned(), hint: hint.to_owned() }
+    }
+
+    /// SG001: the statement cannot be proven handled.
+    #[must_use]
+    pub fn unproven(unproven: &Unproven) -> Refusal {
+        Refusal {
+            sqlstate: "SG001",
+            reason: unproven.reason,
+            message: "sealgate: statement refused: it may touch classified data and cannot be handled",
+            detail: unproven.detail.clone(),
+            hint: unproven.hint.clone(),
+        }
+    }
+
+    /// SG001: something other than the text of a statement.
+    #[must_use]
+    pub fn unhandled(reason: &'static str, detail: &str, hint: &str) -> Refusal {
+        let message = "sealgate: statement refused: it may touch classified data and cannot be handled";
+        Refusal::new("SG001", reason, message, detail, hint)
+    }
+
+    /// SG003: a walsender from, or an upstream in, a region that is not allowed.
+    #[must_use]
+    pub fn residency(detail: &str) -> Refusal {
+        let message = "sealgate: refused by residency: this peer may not receive the data of this server";
+        let hint = "Name the peer's address under [[residency.place]] if its region is known and allowed.";
+        Refusal::new("SG003", "residency", message, detail, hint)
+    }
+
+    /// SG004: a value that is not valid for the declared type of the field.
+    #[must_use]
+    pub fn value(field: &str, detail: &str) -> Refusal {
+        let message = "sealgate: a value is not valid for the declared type of a classified field";
+        let hint = "Send the value as the declared type, in UTF-8.";
+        Refusal::new("SG004", "value", message, &format!("field {field}: {detail}"), hint)
+    }
+
+    /// SG005: a stored value that does not open.
+    #[must_use]
+    pub fn does_not_open(field: &str, detail: &str) -> Refusal {
+        let message = "sealgate: a sealed value does not open";
+        let hint =
+            "It was written past Sealgate, moved, altered, or sealed with a key that this keyring lacks.";
+        Refusal::new("SG005", "does-not-open", message, &format!("field {field}: {detail}"), hint)
+    }
+
+    /// SG006: the record cannot be written, so access is refused.
+    #[must_use]
+    pub fn unrecorded() -> Refusal {
+        let message = "sealgate: the record of this access could not be written; access is refused";
+        let detail = "The audit folder does not accept records.";
+        Refusal::new("SG006", "unrecorded", message, detail, "See the log and the audit folder of the gate.")
+    }
+
+    /// SG007: cut by a limit of the watch.
+    #[must_use]
+    pub fn cut(rule: &str) -> Refusal {
+        let message = "sealgate: session cut by the watch";
+        Refusal::new(
+            "SG007",
+            "watch-cut",
+            message,
+            &format!("limit exceeded: {rule}"),
+            "Ask your security team.",
+        )
+    }
+
+    /// 08P01: a peer that does not speak the protocol.
+    #[must_use]
+    pub fn protocol(detail: &str) -> Refusal {
+        Refusal::new("08P01", "protocol", "sealgate: protocol violation", detail, "")
+    }
+}

@@ -1,0 +1,462 @@
+//! The opened keyring: root keys by version, and the domains as they were fixed when made.
+//!
+//! A domain's mode, type and key generation are decided once. Whoever hands in a domain
+//! from a policy has it compared with [`Keyring::agrees`]; nothing here changes one.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::envelope::{TAG_LENGTH, domain_tag};
+use crate::catalog::{Domain, DomainName, Field, Mode};
+
+/// Most domains that one keyring holds (P6).
+pub const DOMAINS_MAX: usize = 1024;
+
+/// Most versions of the root key that one keyring holds (P6).
+pub const ROOTS_MAX: usize = 256;
+
+/// Longest name of a domain, in bytes.
+pub const DOMAIN_NAME_LENGTH_MAX: usize = 63;
+
+/// 32 random bytes from which the keys of all domains are derived. Wiped when dropped.
+pub struct RootKey(Zeroizing<[u8; 32]>);
+
+impl RootKey {
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> RootKey {
+        RootKey(Zeroizing::new(bytes))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// HKDF-SHA256 without salt, info `sealgate/v1/<mode>/<domain>`, to the length of `key`.
+    pub(super) fn derive<const N: usize>(&self, domain: &Domain) -> Zeroizing<[u8; N]> {
+        let info = format!("sealgate/v1/{}/{}", domain.mode.name(), domain.name);
+        expand(self.bytes(), &info)
+    }
+}
+
+/// HKDF-SHA256 (RFC 5869) without salt. `N` is at most 64 here, far below HKDF's limit.
+pub(super) fn expand<const N: usize>(key: &[u8; 32], info: &str) -> Zeroizing<[u8; N]> {
+    const { assert!(N <= 255 * 32) };
+    let mut output = Zeroizing::new([0; N]);
+    let filled = Hkdf::<Sha256>::new(None, key).expand(info.as_bytes(), output.as_mut_slice());
+    debug_assert!(filled.is_ok(), "N is within HKDF's limit");
+    output
+}
+
+/// One version of the root key.
+pub struct Root {
+    /// From 1.
+    pub version: u16,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub created_unix_s: u64,
+    pub key: RootKey,
+}
+
+/// A domain as it stands in the keyring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyedDomain {
+    pub domain: Domain,
+    /// The one root version under which an equality domain is sealed; None for `random`,
+    /// which is sealed under the current version.
+    pub generation: Option<u16>,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub created_unix_s: u64,
+}
+
+/// Raw material of a [`Keyring`].
+pub struct KeyringParts {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub created_unix_s: u64,
+    pub roots: Vec<Root>,
+    /// Version under which `random` domains are sealed.
+    pub current: u16,
+    pub domains: Vec<KeyedDomain>,
+}
+
+/// See the module's text. It holds keys: neither printed nor cloned; share it in an `Arc`.
+pub struct Keyring {
+    created_unix_s: u64,
+    roots: BTreeMap<u16, Root>,
+    current: u16,
+    domains: BTreeMap<DomainName, KeyedDomain>,
+    by_tag: HashMap<[u8; TAG_LENGTH], DomainName>,
+}
+
+impl Keyring {
+    /// Checks everything that the format promises of a keyring.
+    ///
+    /// # Errors
+    /// The first promise that does not hold; see [`KeyringFault`].
+    pub fn from_parts(parts: KeyringParts) -> Result<Keyring, KeyringFault> {
+        if parts.roots.len() > ROOTS_MAX {
+            return Err(KeyringFault::TooManyRoots);
+        }
+        let mut roots = BTreeMap::new();
+        for root in parts.roots {
+            let version = root.version;
+            if version == 0 || roots.insert(version, root).is_some() {
+                return Err(KeyringFault::RootVersion(version));
+            }
+        }
+        if !roots.contains_key(&parts.current) {
+            return Err(KeyringFault::NoRoot(parts.current));
+        }
+        let mut keyring = Keyring {
+            created_unix_s: parts.created_unix_s,
+            roots,
+            current: parts.current,
+            domains: BTreeMap::new(),
+            by_tag: HashMap::new(),
+        };
+        for keyed in parts.domains {
+            keyring.insert(keyed)?;
+        }
+        Ok(keyring)
+    }
+
+    fn insert(&mut self, keyed: KeyedDomain) -> Result<(), KeyringFault> {
+        let name = keyed.domain.name.clone();
+        if !is_domain_name(&name.0) {
+            return Err(KeyringFault::DomainName(name));
+        }
+        if self.domains.len() >= DOMAINS_MAX {
+            return Err(KeyringFault::TooManyDomains);
+        }
+        match (keyed.domain.mode, keyed.generation) {
+            (Mode::Random, None) => {}
+            (Mode::Equality, Some(generation)) if self.roots.contains_key(&generation) => {}
+            (Mode::Equality, Some(generation)) => return Err(KeyringFault::NoRoot(generation)),
+            (Mode::Random, Some(_)) | (Mode::Equality, None) => return Err(KeyringFault::Generation(name)),
+        }
+        let tag = domain_tag(&name);
+        if let Some(other) = self.by_tag.get(&tag) {
+            return Err(if *other == name {
+                KeyringFault::Twice(name)
+            } else {
+                KeyringFault::TagCollision(other.clone(), name)
+            });
+        }
+        self.by_tag.insert(tag, name.clone());
+        self.domains.insert(name, keyed);
+        Ok(())
+    }
+
+    /// Adds the domains that are not there yet, at the current root version, and returns
+    /// their names. Those that are there must agree and stay as they are.
+    ///
+    /// # Errors
+    /// On a disagreement, or a name that cannot be added, nothing is added at all.
+    pub fn add_domains(
+        &mut self,
+        wanted: &[Domain],
+        created_unix_s: u64,
+    ) -> Result<Vec<DomainName>, KeyringFault> {
+        let mut added = Vec::new();
+        for domain in wanted {
+            let outcome = match self.domains.get(&domain.name) {
+                Some(_) => self.agrees(domain).map_err(KeyringFault::Disagreement),
+                None => self
+                    .insert(KeyedDomain {
+                        domain: domain.clone(),
+                        generation: self.generation_of_new(domain.mode),
+                        created_unix_s,
+                    })
+                    .map(|()| added.push(domain.name.clone())),
+            };
+            if let Err(fault) = outcome {
+                for name in added {
+                    self.by_tag.remove(&domain_tag(&name));
+                    self.domains.remove(&name);
+                }
+                return Err(fault);
+            }
+        }
+        Ok(added)
+    }
+
+    fn generation_of_new(&self, mode: Mode) -> Option<u16> {
+        match mode {
+            Mode::Random => None,
+            Mode::Equality => Some(self.current),
+        }
+    }
+
+    /// Does a domain, as a policy has it, stand in this keyring with the same mode and type?
+    ///
+    /// # Errors
+    /// What differs, as found in the policy and as the keyring has it.
+    pub fn agrees(&self, domain: &Domain) -> Result<(), Disagreement> {
+        let disagreement = |key, found: &str, expected: &str| {
+            Err(Disagreement {
+                domain: domain.name.clone(),
+                key,
+                found: found.to_owned(),
+                expected: expected.to_owned(),
+            })
+        };
+        let Some(known) = self.domain(&domain.name) else {
+            return disagreement("domain", &domain.name.0, "a domain of the keyring");
+        };
+        if known.mode != domain.mode {
+            return disagreement("seal", domain.mode.name(), known.mode.name());
+        }
+        if known.logical != domain.logical {
+            return disagreement("type", domain.logical.name(), known.logical.name());
+        }
+        Ok(())
+    }
+
+    /// Compares the domain of every sealed field of a policy; empty where all agree.
+    #[must_use]
+    pub fn disagreements(&self, fields: &[Field]) -> Vec<FieldDisagreement> {
+        fields
+            .iter()
+            .filter_map(|field| {
+                let disagreement = self.agrees(field.domain.as_ref()?).err()?;
+                Some(FieldDisagreement { field: field.path(), disagreement })
+            })
+            .collect()
+    }
+
+    #[must_use]
+    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
+        self.domains.get(name).map(|keyed| &keyed.domain)
+    }
+
+    /// The domain that an envelope's header names.
+    #[must_use]
+    pub fn domain_by_tag(&self, tag: &[u8; TAG_LENGTH]) -> Option<&Domain> {
+        self.domain(self.by_tag.get(tag)?)
+    }
+
+    /// All domains in the order of their names.
+    pub fn domains(&self) -> impl ExactSizeIterator<Item = &KeyedDomain> {
+        self.domains.values()
+    }
+
+    /// All versions of the root key, ascending.
+    pub fn versions(&self) -> impl ExactSizeIterator<Item = u16> {
+        self.roots.keys().copied()
+    }
+
+    /// All roots, ascending by version.
+    pub fn roots(&self) -> impl ExactSizeIterator<Item = &Root> {
+        self.roots.values()
+    }
+
+    /// The version under which `random` domains are sealed.
+    #[must_use]
+    pub fn current_version(&self) -> u16 {
+        self.current
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn created_unix_s(&self) -> u64 {
+        self.created_unix_s
+    }
+
+    /// The version under which new values of this domain are sealed.
+    #[must_use]
+    pub fn sealing_version(&self, name: &DomainName) -> Option<u16> {
+        self.domains.get(name).map(|keyed| keyed.generation.unwrap_or(self.current))
+    }
+
+    pub(super) fn root(&self, version: u16) -> Option<&RootKey> {
+        self.roots.get(&version).map(|root| &root.key)
+    }
+}
+
+/// ASCII letters, digits, `_`, `-` and `.`, at most [`DOMAIN_NAME_LENGTH_MAX`] of them.
+fn is_domain_name(name: &str) -> bool {
+    (1..=DOMAIN_NAME_LENGTH_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// A policy and the keyring say different things of one domain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disagreement {
+    pub domain: DomainName,
+    /// The key of the policy's entry: `domain`, `seal` or `type`.
+    pub key: &'static str,
+    /// What the policy says.
+    pub found: String,
+    /// What the keyring fixed when the domain was made.
+    pub expected: String,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Disagreement { domain, key, found, expected } = self;
+        if *key == "domain" {
+            return write!(f, "domain \"{domain}\" is not in the keyring; `sealgate keys init` adds it");
+        }
+        write!(
+            f,
+            "domain \"{domain}\": {key} is \"{found}\", expected \"{expected}\", which is fixed since the \
+             domain was made; another domain name makes another domain"
+        )
+    }
+}
+
+impl std::error::Error for Disagreement {}
+
+/// The field of a policy whose domain disagrees with the keyring.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FieldDisagreement {
+    /// `schema.table.column`
+    pub field: String,
+    pub disagreement: Disagreement,
+}
+
+impl fmt::Display for FieldDisagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field {}: {}", self.field, self.disagreement)
+    }
+}
+
+impl std::error::Error for FieldDisagreement {}
+
+/// Why a keyring is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyringFault {
+    TooManyRoots,
+    TooManyDomains,
+    /// A root version is 0 or stands there twice.
+    RootVersion(u16),
+    /// A version that is named has no root key.
+    NoRoot(u16),
+    DomainName(DomainName),
+    Twice(DomainName),
+    /// `random` with a generation or `equality` without.
+    Generation(DomainName),
+    /// Two names with one domain tag: their values could not be told apart.
+    TagCollision(DomainName, DomainName),
+    Disagreement(Disagreement),
+}
+
+impl fmt::Display for KeyringFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyringFault::TooManyRoots => write!(f, "a keyring holds at most {ROOTS_MAX} root keys"),
+            KeyringFault::TooManyDomains => write!(f, "a keyring holds at most {DOMAINS_MAX} domains"),
+            KeyringFault::RootVersion(version) => {
+                write!(f, "root key version {version}: versions are from 1 to 65535 and unique")
+            }
+            KeyringFault::NoRoot(version) => write!(f, "the keyring has no root key of version {version}"),
+            KeyringFault::DomainName(name) => write!(
+                f,
+                "domain name \"{}\": expected 1 to {DOMAIN_NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - .",
+                name.0.escape_default()
+            ),
+            KeyringFault::Twice(name) => write!(f, "domain \"{name}\" stands there twice"),
+            KeyringFault::Generation(name) => write!(
+                f,
+                "domain \"{name}\": an equality domain has exactly one key generation, a random one none"
+            ),
+            KeyringFault::TagCollision(one, other) => {
+                write!(f, "domains \"{one}\" and \"{other}\" have the same tag: rename the new one")
+            }
+            KeyringFault::Disagreement(disagreement) => disagreement.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for KeyringFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{domain, parts};
+    use super::*;
+
+    fn fault(parts: KeyringParts) -> String {
+        Keyring::from_parts(parts).err().map_or_else(String::new, |fault| fault.to_string())
+    }
+
+    #[test]
+    fn refuses_domains_whose_tags_collide() {
+        // Found by trying: SHA-256("sealgate domain/" name) begins 628852140c13 for both.
+        let (one, other) = (domain("d9480906", Mode::Random), domain("d23583921", Mode::Equality));
+        assert_eq!(domain_tag(&one.name), domain_tag(&other.name));
+        let refused = fault(parts(&[1], &[one.clone(), other.clone()]));
+        assert!(refused.contains("same tag"), "{refused}");
+        let mut keyring = Keyring::from_parts(parts(&[1], &[one])).unwrap();
+        assert!(matches!(keyring.add_domains(&[other], 0), Err(KeyringFault::TagCollision(_, _))));
+    }
+
+    #[test]
+    fn refuses_parts_that_break_a_promise() {
+        let email = domain("email", Mode::Equality);
+        let note = domain("note", Mode::Random);
+        let of = |change: &dyn Fn(&mut KeyringParts)| {
+            let mut parts = parts(&[1, 2], &[email.clone(), note.clone()]);
+            change(&mut parts);
+            fault(parts)
+        };
+        let keyed = |name: &str| KeyedDomain {
+            domain: domain(name, Mode::Random),
+            generation: None,
+            created_unix_s: 0,
+        };
+        let long = "x".repeat(64);
+        assert_eq!(of(&|_| ()), "", "the parts themselves are sound");
+        for (expected, refused) in [
+            ("unique", of(&|parts| parts.roots[0].version = 2)),
+            ("from 1", of(&|parts| parts.roots[0].version = 0)),
+            ("no root key of version 3", of(&|parts| parts.current = 3)),
+            ("no root key of version 9", of(&|parts| parts.domains[0].generation = Some(9))),
+            ("exactly one key generation", of(&|parts| parts.domains[0].generation = None)),
+            ("exactly one key generation", of(&|parts| parts.domains[1].generation = Some(1))),
+            ("twice", of(&|parts| parts.domains.push(keyed("note")))),
+            ("domain name \"\"", of(&|parts| parts.domains.push(keyed("")))),
+            ("domain name \"a b\"", of(&|parts| parts.domains.push(keyed("a b")))),
+            ("domain name \"a/b\"", of(&|parts| parts.domains.push(keyed("a/b")))),
+            ("domain name", of(&|parts| parts.domains.push(keyed(&long)))),
+            (
+                "at most 1024 domains",
+                of(&|parts| {
+                    parts.domains.extend((0..1023).map(|n| keyed(&format!("d{n}"))));
+                }),
+            ),
+        ] {
+            assert!(refused.contains(expected), "{expected}: {refused}");
+        }
+    }
+
+    #[test]
+    fn adds_what_is_missing_and_changes_nothing() {
+        let (email, note) = (domain("email", Mode::Equality), domain("note", Mode::Random));
+        let phone = domain("phone", Mode::Equality);
+        let mut keyring = Keyring::from_parts(parts(&[1, 2], &[email.clone(), note.clone()])).unwrap();
+        let before: Vec<_> = keyring.domains().cloned().collect();
+        let added = keyring.add_domains(&[note, phone.clone(), email, phone.clone()], 77);
+        assert_eq!(added, Ok(vec![phone.name.clone()]));
+        assert_eq!(keyring.sealing_version(&phone.name), Some(2), "a new domain begins at the current root");
+        let kept: Vec<_> = keyring.domains().filter(|keyed| keyed.domain != phone).cloned().collect();
+        assert_eq!(kept, before);
+    }
+
+    #[test]
+    fn adds_nothing_where_one_domain_disagrees() {
+        let email = domain("email", Mode::Equality);
+        let mut keyring = Keyring::from_parts(parts(&[1], &[email])).unwrap();
+        let wanted = [domain("new", Mode::Random), domain("email", Mode::Random)];
+        let refused = keyring.add_domains(&wanted, 0).err().map(|fault| fault.to_string());
+        let refused = refused.unwrap_or_default();
+        assert!(
+            refused.starts_with("domain \"email\": seal is \"random\", expected \"equality\""),
+            "{refused}"
+        );
+        assert_eq!(keyring.domains().len(), 1);
+        assert!(keyring.domain_by_tag(&domain_tag(&wanted[0].name)).is_none());
+    }
+}

@@ -1,0 +1,346 @@
+//! Every name, parameter and constant of a syntax tree, found without knowing the tree.
+//!
+//! The tree serialises itself, so this walk cannot forget a clause: whatever the grammar
+//! puts anywhere is seen here. The walker of `flow` must account for all of it.
+
+use serde::Serialize;
+use serde::ser::{self, Impossible};
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct RangeName {
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) location: i32,
+}
+
+pub(super) struct NamePath {
+    pub(super) parts: Vec<String>,
+    pub(super) location: i32,
+}
+
+/// Holds client text, so it has no `Debug`.
+#[derive(Default)]
+pub(super) struct Census {
+    pub(super) ranges: Vec<RangeName>,
+    pub(super) columns: Vec<NamePath>,
+    pub(super) calls: Vec<NamePath>,
+    /// Number and location.
+    pub(super) parameters: Vec<(i32, i32)>,
+    /// Locations of string and bit-string constants.
+    pub(super) strings: Vec<i32>,
+    /// Every string of the tree that is not a constant: names, bodies, options.
+    pub(super) words: Vec<String>,
+    /// The values of string constants.
+    pub(super) constants: Vec<String>,
+    /// Names of field selections `(expression).name`.
+    pub(super) selections: Vec<String>,
+    /// Names given to EXECUTE, wherever it stands.
+    pub(super) executes: Vec<String>,
+    /// The tree could not be walked to its end; nothing may be concluded.
+    pub(super) incomplete: bool,
+}
+
+/// Counts what is in `tree` (a node or a whole statement).
+pub(super) fn census(tree: &impl Serialize) -> Census {
+    let mut counter = Counter::default();
+    if tree.serialize(&mut counter).is_err() {
+        counter.census.incomplete = true;
+    }
+    counter.census
+}
+
+/// One struct of the tree that is being walked.
+struct Frame {
+    name: &'static str,
+    field: &'static str,
+    location: i32,
+    number: i32,
+    schema: String,
+    relation: String,
+    parts: Vec<String>,
+    is_string: bool,
+}
+
+#[derive(Default)]
+struct Counter {
+    census: Census,
+    frames: Vec<Frame>,
+}
+
+impl Counter {
+    fn open(&mut self, name: &'static str) {
+        self.frames.push(Frame {
+            name,
+            field: "",
+            location: -1,
+            number: 0,
+            schema: String::new(),
+            relation: String::new(),
+            parts: Vec::new(),
+            is_string: false,
+        });
+    }
+
+    fn close(&mut self) {
+        let Some(frame) = self.frames.pop() else {
+            self.census.incomplete = true;
+            return;
+        };
+        match frame.name {
+            "RangeVar" => self.census.ranges.push(RangeName {
+                schema: frame.schema,
+                name: frame.relation,
+                location: frame.location,
+            }),
+            "ColumnRef" => {
+                self.census.columns.push(NamePath { parts: frame.parts, location: frame.location });
+            }
+            "FuncCall" => {
+                self.census.calls.push(NamePath { parts: frame.parts, location: frame.location });
+            }
+            "ParamRef" => self.census.parameters.push((frame.number, frame.location)),
+            "AConst" if frame.is_string => self.census.strings.push(frame.location),
+            _ => {}
+        }
+    }
+
+    fn field(&mut self, name: &'static str) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.field = name;
+        }
+    }
+
+    fn number(&mut self, value: i32) {
+        if let Some(frame) = self.frames.last_mut() {
+            match frame.field {
+                "location" => frame.location = value,
+                "number" => frame.number = value,
+                _ => {}
+            }
+        }
+    }
+
+    /// The struct that owns the string now being walked: the one around `String`, with
+    /// the transparent `Node` around that left out.
+    fn owner(&mut self) -> Option<&mut Frame> {
+        let transparent = ["String", "Node", "BitString"];
+        self.frames.iter_mut().rev().find(|frame| !transparent.contains(&frame.name))
+    }
+
+    fn string(&mut self, value: &str) {
+        let key = self.frames.last().map_or("", |frame| frame.field);
+        if value.is_empty() || key == "relpersistence" {
+            return;
+        }
+        let Some(owner) = self.owner() else {
+            self.census.words.push(value.to_owned());
+            return;
+        };
+        let owned_name = match (owner.name, owner.field) {
+            ("AConst", _) => {
+                owner.is_string = key == "sval" || key == "bsval";
+                self.census.constants.push(value.to_owned());
+                return;
+            }
+            ("RangeVar", "schemaname") => {
+                owner.schema = value.to_owned();
+                None
+            }
+            ("RangeVar", "relname") => {
+                owner.relation = value.to_owned();
+                None
+            }
+            ("ColumnRef", "fields") | ("FuncCall", "funcname") => {
+                owner.parts.push(value.to_owned());
+                None
+            }
+            ("AIndirection", "indirection") => Some(true),
+            ("ExecuteStmt", "name") => Some(false),
+            _ => None,
+        };
+        match owned_name {
+            Some(true) => self.census.selections.push(value.to_owned()),
+            Some(false) => self.census.executes.push(value.to_owned()),
+            None => {}
+        }
+        self.census.words.push(value.to_owned());
+    }
+}
+
+/// The tree holds nothing that this walk cannot take; if it ever does, the walk says so.
+pub(super) struct Unwalkable;
+
+impl std::fmt::Debug for Unwalkable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unwalkable")
+    }
+}
+
+impl std::fmt::Display for Unwalkable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the syntax tree cannot be walked")
+    }
+}
+
+impl std::error::Error for Unwalkable {}
+
+impl ser::Error for Unwalkable {
+    fn custom<T: std::fmt::Display>(_: T) -> Unwalkable {
+        Unwalkable
+    }
+}
+
+macro_rules! nothing_of {
+    ($($method:ident: $kind:ty),* $(,)?) => {
+        $(fn $method(self, _: $kind) -> Result<(), Unwalkable> { Ok(()) })*
+    };
+}
+
+impl ser::Serializer for &mut Counter {
+    type Ok = ();
+    type Error = Unwalkable;
+    type SerializeSeq = Self;
+    type SerializeTuple = Impossible<(), Unwalkable>;
+    type SerializeTupleStruct = Impossible<(), Unwalkable>;
+    type SerializeTupleVariant = Impossible<(), Unwalkable>;
+    type SerializeMap = Impossible<(), Unwalkable>;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Impossible<(), Unwalkable>;
+
+    nothing_of! {
+        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i64: i64,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
+        serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_unit_struct: &'static str,
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), Unwalkable> {
+        self.number(value);
+        Ok(())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Unwalkable> {
+        self.string(value);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, _: &[u8]) -> Result<(), Unwalkable> {
+        Err(Unwalkable)
+    }
+
+    fn serialize_none(self) -> Result<(), Unwalkable> {
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unwalkable> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Unwalkable> {
+        Ok(())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<(), Unwalkable> {
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Unwalkable> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Unwalkable> {
+        // An empty string constant leaves no string behind: its kind is known here.
+        if matches!(variant, "Sval" | "Bsval")
+            && let Some(frame) = self.frames.last_mut()
+        {
+            frame.is_string = true;
+        }
+        value.serialize(self)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Unwalkable> {
+        Ok(self)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Unwalkable> {
+        Err(Unwalkable)
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleStruct, Unwalkable> {
+        Err(Unwalkable)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Unwalkable> {
+        Err(Unwalkable)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Unwalkable> {
+        Err(Unwalkable)
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self, Unwalkable> {
+        self.open(name);
+        Ok(self)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, Unwalkable> {
+        Err(Unwalkable)
+    }
+}
+
+impl ser::SerializeSeq for &mut Counter {
+    type Ok = ();
+    type Error = Unwalkable;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unwalkable> {
+        value.serialize(&mut **self)
+    }
+
+    fn end(self) -> Result<(), Unwalkable> {
+        Ok(())
+    }
+}
+
+impl ser::SerializeStruct for &mut Counter {
+    type Ok = ();
+    type Error = Unwalkable;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Unwalkable> {
+        self.field(name);
+        value.serialize(&mut **self)
+    }
+
+    fn end(self) -> Result<(), Unwalkable> {
+        self.close();
+        Ok(())
+    }
+}

@@ -1,0 +1,538 @@
+//! What is supported and what is refused, as tables of statements.
+
+use super::shop::{CITY, EMAIL, LEAD, NICK, PHONE, judged, shop};
+use super::{Prefilter, StatementFacts};
+use crate::catalog::FieldId;
+
+/// `r:` reads, `d:` derived reads, `s:` searches, `w:` writes, `l:` literals as
+/// `source@field`, `p:` parameters as `$n@field`, with `[]` for arrays.
+fn told(sql: &str, facts: &StatementFacts) -> String {
+    let letter = |id: &FieldId| match *id {
+        EMAIL => "e",
+        PHONE => "p",
+        NICK => "n",
+        LEAD => "L",
+        CITY => "c",
+        _ => "?",
+    };
+    let mut parts = Vec::new();
+    for (name, ids) in
+        [("r", &facts.reads), ("d", &facts.derived_reads), ("s", &facts.searches), ("w", &facts.writes)]
+    {
+        if !ids.is_empty() {
+            parts.push(format!("{name}:{}", ids.iter().map(letter).collect::<String>()));
+        }
+    }
+    for literal in &facts.literals {
+        parts.push(format!("{}@{}", &sql[literal.span.clone()], letter(&literal.field)));
+    }
+    for parameter in &facts.parameters {
+        let array = if parameter.array { "[]" } else { "" };
+        parts.push(format!("${}{array}@{}", parameter.number, letter(&parameter.field)));
+    }
+    parts.join(" ")
+}
+
+fn check_supported(cases: &[(&str, &str)]) {
+    let prefilter = Prefilter::new(&shop());
+    let mut wrong = Vec::new();
+    for (sql, expected) in cases {
+        assert!(prefilter.hits(sql.as_bytes()), "no hit: {sql}");
+        let found = match judged(sql) {
+            Ok(facts) => facts.statements.iter().map(|one| told(sql, one)).collect::<Vec<_>>().join(" ; "),
+            Err(unproven) => format!("REFUSED {}: {}", unproven.reason, unproven.detail),
+        };
+        if found != *expected {
+            wrong.push(format!("{sql}\n   expected {expected}\n   found    {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn check_refused(cases: &[(&str, &str)]) {
+    let prefilter = Prefilter::new(&shop());
+    let mut wrong = Vec::new();
+    for (sql, reason) in cases {
+        assert!(prefilter.hits(sql.as_bytes()), "no hit: {sql}");
+        match judged(sql) {
+            Ok(facts) => wrong.push(format!("ALLOWED {sql}: {}", told(sql, &facts.statements[0]))),
+            Err(unproven) if unproven.reason != *reason => {
+                wrong.push(format!("{sql}: {} ({})", unproven.reason, unproven.detail));
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn seals_what_insert_assigns() {
+    check_supported(&[
+        ("INSERT INTO customers (id, email) VALUES (1, 'a@b')", "w:e 'a@b'@e"),
+        (
+            "INSERT INTO customers (email, phone) VALUES ('a','1'),('b',NULL),(DEFAULT,'3')",
+            "w:ep 'a'@e '1'@p 'b'@e '3'@p",
+        ),
+        ("INSERT INTO customers VALUES (1, 'a', '2', 'n', 'c', 'x')", "w:epnc 'a'@e '2'@p 'c'@c"),
+        ("INSERT INTO customers VALUES (1, $1, $2, $3, $4, $5)", "w:epnc $1@e $2@p $4@c"),
+        ("INSERT INTO public.customers AS c (email) VALUES ($1::text) RETURNING c.email, id", "r:e w:e $1@e"),
+        ("INSERT INTO customers (email) VALUES ('it''s'::varchar) RETURNING *", "r:epnc w:e 'it''s'@e"),
+        (
+            "INSERT INTO customers (email, note) VALUES ('a', lower('X') || now()::text) RETURNING id AS x",
+            "w:e 'a'@e",
+        ),
+        ("INSERT INTO customers (email) VALUES ('a') ON CONFLICT DO NOTHING", "w:e 'a'@e"),
+        (
+            "INSERT INTO customers (email) VALUES ('a') ON CONFLICT (email) DO NOTHING RETURNING email AS mail",
+            "r:e s:e w:e 'a'@e",
+        ),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET note = 'x'",
+            "w:e 'a'@e",
+        ),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, 'a') ON CONFLICT (id) DO UPDATE SET email = excluded.email, note = excluded.note WHERE customers.email <> 'z'",
+            "s:e w:e 'a'@e 'z'@e",
+        ),
+        ("INSERT INTO customers (note) VALUES ('x')", ""),
+        ("INSERT INTO customers DEFAULT VALUES", ""),
+        ("INSERT INTO orders (who) SELECT id FROM customers WHERE email = 'x'", "s:e 'x'@e"),
+    ]);
+}
+
+#[test]
+fn seals_what_update_and_delete_say() {
+    check_supported(&[
+        ("UPDATE customers SET email = 'a' WHERE id = 1", "w:e 'a'@e"),
+        (
+            "UPDATE customers AS x SET email = $1, phone = NULL, note = $2 WHERE x.email = $3 RETURNING x.phone",
+            "r:p s:e w:ep $1@e $3@e",
+        ),
+        (
+            "UPDATE customers SET (email, phone) = ('a', 'b') WHERE email IN ('c')",
+            "s:e w:ep 'a'@e 'b'@p 'c'@e",
+        ),
+        ("UPDATE customers SET nick = upper(nick) WHERE id = 1", "w:n"),
+        (
+            "UPDATE customers c SET note = o.note FROM orders o WHERE o.who = c.id AND c.email = $1",
+            "s:e $1@e",
+        ),
+        ("UPDATE customers c SET email = l.email FROM leads l WHERE l.id = c.id", "s:L w:e"),
+        ("UPDATE orders SET x = 1 WHERE who IN (SELECT id FROM customers WHERE email = $1)", "s:e $1@e"),
+        ("DELETE FROM customers WHERE email = 'a'", "s:e w:epnc 'a'@e"),
+        (
+            "DELETE FROM customers c USING orders o WHERE o.who = c.id AND c.city = $1 RETURNING c.email",
+            "r:e s:c w:epnc $1@c",
+        ),
+        ("TRUNCATE customers", "w:epnc"),
+    ]);
+}
+
+#[test]
+fn seals_what_select_compares() {
+    check_supported(&[
+        ("SELECT email FROM customers", "r:e"),
+        ("select C.\"email\" as mail, phone from Customers C", "r:ep"),
+        ("SELECT public.customers.email FROM public.customers", "r:e"),
+        ("SELECT * FROM customers", "r:epnc"),
+        ("SELECT c.* FROM customers c, orders o WHERE o.who = c.id", "r:epnc"),
+        ("SELECT id, count(*) FROM customers GROUP BY id ORDER BY id LIMIT 5 OFFSET $1", ""),
+        ("SELECT id FROM customers WHERE email = 'a'", "s:e 'a'@e"),
+        (
+            "SELECT id FROM customers WHERE 'a' = email AND $1 <> email OR NOT email != 'b'",
+            "s:e 'a'@e 'b'@e $1@e",
+        ),
+        ("SELECT id FROM customers WHERE email IN ('a', $1, 'b')", "s:e 'a'@e 'b'@e $1@e"),
+        ("SELECT id FROM customers WHERE email NOT IN ('a')", "s:e 'a'@e"),
+        ("SELECT id FROM customers WHERE email = ANY($1)", "s:e $1[]@e"),
+        (
+            "SELECT id FROM customers WHERE email = ANY($1::text[]) AND city <> ALL(ARRAY['a','b'])",
+            "s:ec 'a'@c 'b'@c $1[]@e",
+        ),
+        ("SELECT id FROM customers WHERE (email, city) = ('a', 'b')", "s:ec 'a'@e 'b'@c"),
+        ("SELECT id FROM customers WHERE (email, id) IN (('a', 1), ('b', 2))", "s:e 'a'@e 'b'@e"),
+        ("SELECT id FROM customers WHERE email IS NOT DISTINCT FROM 'a' AND phone IS NOT NULL", "s:ep 'a'@e"),
+        ("SELECT id FROM customers WHERE $1 IS NULL OR email = $1", "s:e $1@e"),
+        ("SELECT c.email FROM customers c JOIN leads l ON l.email = c.email", "r:e s:eL"),
+        (
+            "SELECT c.email, l.source FROM customers c LEFT JOIN leads l ON c.email = l.email AND l.email = 'x' WHERE l.id IS NULL",
+            "r:e s:eL 'x'@L",
+        ),
+        (
+            "SELECT s.email FROM (SELECT email, id FROM customers WHERE email = 'a') s WHERE s.email <> 'b'",
+            "r:e s:e 'a'@e 'b'@e",
+        ),
+        ("SELECT * FROM (SELECT * FROM customers) s", "r:epnc"),
+        ("SELECT s.mail FROM (SELECT email AS mail FROM customers) AS s WHERE mail = $1", "r:e s:e $1@e"),
+        ("SELECT id FROM leads WHERE email IN (SELECT email FROM customers WHERE id = 1)", "s:eL"),
+        ("SELECT 1 FROM orders WHERE EXISTS (SELECT * FROM customers c WHERE c.email = $1)", "s:epnc $1@e"),
+        ("SELECT (SELECT count(*) FROM customers WHERE email = 'a')", "s:e 'a'@e"),
+        ("SELECT DISTINCT email FROM customers", "r:e"),
+        ("SELECT email, count(*) FROM customers GROUP BY email HAVING email <> 'a'", "r:e s:e 'a'@e"),
+        ("SELECT email, count(*) FROM customers GROUP BY 1", "r:e s:e"),
+        ("SELECT count(email), count(DISTINCT email), count(phone) FROM customers", "s:ep"),
+        ("SELECT email FROM customers ORDER BY id FOR UPDATE OF customers", "r:e"),
+        ("SELECT email, row_number() OVER (PARTITION BY id ORDER BY note) FROM customers", "r:e"),
+        (
+            "SELECT email FROM customers c CROSS JOIN LATERAL (SELECT o.id FROM orders o WHERE o.who = c.id) x",
+            "r:e",
+        ),
+        ("SELECT c.email FROM customers c, generate_series(1, 3) g WHERE g = c.id", "r:e"),
+        ("EXPLAIN SELECT email FROM customers WHERE city = 'a'", "s:ec 'a'@c"),
+        ("COPY (SELECT id FROM customers WHERE email = 'a') TO STDOUT", "s:e 'a'@e"),
+        ("SELECT 1; SELECT email FROM customers WHERE email = 'ä'; SELECT 2", " ; r:e s:e 'ä'@e ; "),
+        ("SELECT /* email = 'x' */ id FROM customers -- email = 'y'\n WHERE email = 'z'", "s:e 'z'@e"),
+        ("SELECT 'customers', id FROM customers WHERE email = text 'a'", "s:e 'a'@e"),
+        ("WITH o AS (SELECT who FROM orders) SELECT c.email FROM customers c JOIN o ON o.who = c.id", "r:e"),
+        ("SELECT id FROM customers UNION SELECT id FROM leads WHERE email = 'a'", "s:L 'a'@L"),
+        ("SELECT email, id AS n FROM customers ORDER BY n", "r:e"),
+    ]);
+}
+
+#[test]
+fn records_classified_columns_that_are_not_sealed() {
+    check_supported(&[
+        ("SELECT nick FROM customers", "r:n"),
+        ("SELECT upper(nick) || 'x' FROM customers", "r:n d:n"),
+        ("SELECT id FROM customers WHERE nick LIKE 'a%' ORDER BY nick", "s:n"),
+        ("SELECT s.u FROM (SELECT upper(nick) AS u FROM customers) s", "r:n d:n"),
+        ("SELECT (SELECT max(nick) FROM customers)", "r:n d:n"),
+        ("UPDATE customers SET nick = 'x' || $1 WHERE nick = $1", "s:n w:n"),
+        ("INSERT INTO customers (nick) VALUES (upper($1))", "w:n"),
+        ("SELECT string_agg(nick, ',') FROM customers HAVING max(nick) > 'a'", "r:n d:n s:n"),
+    ]);
+}
+
+#[test]
+fn passes_definitions_that_do_not_reach() {
+    for sql in [
+        "CREATE INDEX ON customers (email)",
+        "CREATE UNIQUE INDEX i ON public.customers USING btree (email, id) INCLUDE (note)",
+        "CREATE INDEX ON customers (lower(note)) WHERE id > 3",
+        "ALTER TABLE customers ADD COLUMN age int DEFAULT 3 CHECK (age > 0)",
+        "ALTER TABLE customers ALTER COLUMN note TYPE text USING note::text, DROP COLUMN id",
+        "ALTER TABLE customers ADD CONSTRAINT u UNIQUE (email)",
+        "ALTER TABLE orders ADD FOREIGN KEY (who) REFERENCES customers (id)",
+        "ALTER TABLE customers RENAME COLUMN note TO remark",
+        "DROP TABLE customers",
+        "GRANT SELECT ON customers TO bob",
+        "COMMENT ON TABLE customers IS 'x'",
+        "VACUUM customers",
+        "ANALYZE customers (email)",
+        "LOCK TABLE customers",
+        "REINDEX TABLE customers",
+        "CREATE TABLE planned (id int PRIMARY KEY, email text UNIQUE NOT NULL)",
+        "CREATE TABLE orders (id int, who int REFERENCES customers)",
+        "CREATE VIEW v AS SELECT id, note FROM customers",
+        "CREATE TABLE x AS SELECT count(*) FROM customers",
+        "CREATE SEQUENCE customers_id_seq OWNED BY customers.id",
+        "DO $$ BEGIN PERFORM 1; END $$",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA s",
+        "ALTER SCHEMA s RENAME TO t",
+    ] {
+        match judged(sql) {
+            Ok(facts) => {
+                assert!(!facts.statements[0].touches(), "{sql}");
+                assert!(facts.statements[0].effect.catalog, "{sql}");
+            }
+            Err(unproven) => panic!("{sql}: {} {}", unproven.reason, unproven.detail),
+        }
+    }
+    for sql in [
+        "COPY customers (id, note) TO STDOUT",
+        "COPY customers (id) FROM STDIN",
+        "PREPARE x AS SELECT id FROM customers",
+        "DECLARE c CURSOR FOR SELECT id FROM customers",
+        "SELECT 'customers'",
+        "BEGIN; SELECT 'customers'; COMMIT",
+        "SELECT * FROM other.twins",
+        "SELECT query_to FROM my_schema",
+    ] {
+        let facts =
+            judged(sql).unwrap_or_else(|unproven| panic!("{sql}: {} {}", unproven.reason, unproven.detail));
+        assert!(facts.statements.iter().all(|one| !one.touches() && !one.effect.catalog), "{sql}");
+    }
+}
+
+#[test]
+fn tells_effects_beside_rows() {
+    let effect = |sql: &str| judged(sql).unwrap().statements[0].effect.clone();
+    assert_eq!(effect("EXECUTE plan(1)").executes.as_deref(), Some("plan"));
+    assert_eq!(effect("EXPLAIN EXECUTE \"Plan\"").executes.as_deref(), Some("Plan"));
+    assert_eq!(effect("CREATE TABLE x AS EXECUTE plan").executes.as_deref(), Some("plan"));
+    assert_eq!(effect("FETCH 3 FROM cur").fetches.as_deref(), Some("cur"));
+    assert_eq!(effect("MOVE cur").fetches.as_deref(), Some("cur"));
+    assert!(effect("SET standard_conforming_strings = off").reading);
+    assert!(effect("SET NAMES 'latin1'").reading);
+    assert!(effect("SELECT set_config('a' || 'b', '', false)").reading);
+    assert!(!effect("SELECT id FROM customers").reading);
+    assert!(judged("SELECT id FROM customers WHERE note = '\\'").unwrap().depends_on_reading);
+    assert!(!judged("SELECT id FROM customers WHERE note = 'a'").unwrap().depends_on_reading);
+}
+
+#[test]
+fn refuses_sealed_columns_where_sealed_text_has_no_meaning() {
+    check_refused(&[
+        ("SELECT lower(email) FROM customers", "unsupported-position"),
+        ("SELECT email || 'x' FROM customers", "unsupported-position"),
+        ("SELECT email::varchar(3) FROM customers", "unsupported-position"),
+        ("SELECT max(email) FROM customers", "unsupported-position"),
+        ("SELECT count(email || '') FROM customers", "unsupported-position"),
+        ("SELECT string_agg(note, ',' ORDER BY email) FROM customers", "unsupported-position"),
+        ("SELECT count(*) FILTER (WHERE email LIKE 'a%') FROM customers", "unsupported-position"),
+        ("SELECT count(*) OVER (PARTITION BY email) FROM customers", "unsupported-position"),
+        ("SELECT count(*) OVER w FROM customers WINDOW w AS (ORDER BY email)", "unsupported-position"),
+        ("SELECT coalesce(email, 'none') FROM customers", "unsupported-position"),
+        ("SELECT CASE WHEN id = 1 THEN email END FROM customers", "unsupported-position"),
+        ("SELECT CASE email WHEN 'a' THEN 1 END FROM customers", "unsupported-position"),
+        ("SELECT nullif(email, 'a') FROM customers", "unsupported-position"),
+        ("SELECT greatest(email, 'a') FROM customers", "unsupported-position"),
+        ("SELECT ARRAY[email] FROM customers", "unsupported-position"),
+        ("SELECT ROW(email) FROM customers", "unsupported-position"),
+        ("SELECT email[1] FROM customers", "unsupported-position"),
+        ("SELECT (email COLLATE \"C\") FROM customers", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email LIKE 'a%'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email ILIKE $1", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email ~ 'a'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email > 'a'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email BETWEEN 'a' AND 'b'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE lower(email) = 'a'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email::text = 'a'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = lower('A')", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = 'a' || 'b'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = 'a' OPERATOR(pg_catalog.||) 'b'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email OPERATOR(pg_catalog.=) 'a'", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = (SELECT 'a')", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email IN (VALUES ('a'))", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = ANY('{a,b}')", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = ANY(string_to_array($1, ','))", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = note", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = nick", "domain-differs"),
+        ("SELECT id FROM customers WHERE email = city", "domain-differs"),
+        ("SELECT id FROM customers WHERE email = 1", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = true", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = 'a'::varchar(3)", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = 'a'::citext", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = $1::name", "unsupported-position"),
+        ("SELECT id FROM customers WHERE email = 'a' COLLATE \"C\"", "unsupported-position"),
+        ("SELECT id FROM customers WHERE phone = 'a'", "random-compared"),
+        ("SELECT id FROM customers WHERE phone IN ($1)", "random-compared"),
+        ("SELECT id FROM customers WHERE phone = ANY($1)", "random-compared"),
+        ("SELECT DISTINCT phone FROM customers", "random-compared"),
+        ("SELECT phone, count(*) FROM customers GROUP BY phone", "random-compared"),
+        ("SELECT count(DISTINCT phone) FROM customers", "random-compared"),
+        ("SELECT email FROM customers ORDER BY email", "order-by"),
+        ("SELECT email FROM customers ORDER BY 1", "order-by"),
+        ("SELECT email AS x FROM customers ORDER BY x DESC", "order-by"),
+        ("SELECT id AS email FROM customers ORDER BY email", "order-by"),
+        ("SELECT id FROM customers ORDER BY lower(email)", "unsupported-position"),
+        (
+            "SELECT v.x FROM (VALUES ('secret')) v(x) JOIN customers c ON c.email = v.x",
+            "unsupported-position",
+        ),
+        ("UPDATE customers SET email = lower('A')", "unsupported-position"),
+        ("UPDATE customers SET email = email || 'x'", "unsupported-position"),
+        ("UPDATE customers SET email = note", "unsupported-position"),
+        ("UPDATE customers SET email = phone", "domain-differs"),
+        ("UPDATE customers SET email = CASE WHEN id = 1 THEN 'a' ELSE 'b' END", "unsupported-position"),
+        ("UPDATE customers SET email = (SELECT 'a')", "unsupported-position"),
+        ("UPDATE customers SET (email, note) = (SELECT 'a', 'b')", "unsupported-position"),
+        ("UPDATE customers SET note = email", "unsupported-position"),
+        ("UPDATE orders SET note = c.nick FROM customers c", "unsupported-position"),
+        ("UPDATE customers SET email[1] = 'a'", "unsupported-form"),
+        ("INSERT INTO customers (email) VALUES (lower('a'))", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (1)", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (('a', 'b'))", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (ARRAY['a'])", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES ('a' || $1)", "unsupported-position"),
+    ]);
+}
+
+#[test]
+fn refuses_literals_in_any_other_form() {
+    check_refused(&[
+        ("INSERT INTO customers (email) VALUES (E'a')", "literal-form"),
+        ("INSERT INTO customers (email) VALUES (U&'a')", "literal-form"),
+        ("INSERT INTO customers (email) VALUES ($$a$$)", "literal-form"),
+        ("INSERT INTO customers (email) VALUES (N'a')", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (B'1')", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (X'1F')", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES ('a'\n'b')", "literal-form"),
+        ("INSERT INTO customers (email) VALUES ('a'\n'')", "readers-disagree"),
+        ("INSERT INTO customers (email) VALUES ('a' -- x\n 'b')", "literal-form"),
+        ("INSERT INTO customers (email) VALUES (1.5)", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (date '2020-01-01')", "unsupported-position"),
+        ("INSERT INTO customers (email) VALUES (current_user)", "unsupported-position"),
+    ]);
+}
+
+#[test]
+fn refuses_rows_of_classified_tables_as_values() {
+    check_refused(&[
+        ("SELECT c FROM customers c", "whole-row"),
+        ("SELECT customers FROM customers", "whole-row"),
+        ("SELECT row_to_json(c) FROM customers c", "whole-row"),
+        ("SELECT row_to_json(c.*) FROM customers c", "whole-row"),
+        ("SELECT count(c) FROM customers c", "whole-row"),
+        ("SELECT email(customers) FROM customers", "whole-row"),
+        ("SELECT (c).email FROM customers c", "whole-row"),
+        ("SELECT (c).* FROM customers c", "whole-row"),
+        ("SELECT c.row_to_json FROM customers c", "column-unknown"),
+        ("SELECT ROW(c.*) FROM customers c", "whole-row"),
+        ("SELECT ROW(*) FROM customers c", "unparsed"),
+        ("SELECT (SELECT c) FROM customers c", "whole-row"),
+        ("SELECT s FROM (SELECT email FROM customers) s", "whole-row"),
+        ("SELECT s.row_to_json FROM (SELECT nick, o.* FROM customers, orders o) s", "column-unknown"),
+        ("SELECT id FROM customers c WHERE c IS NOT NULL", "whole-row"),
+        ("SELECT id FROM customers c WHERE c = ROW(1, 'a')", "whole-row"),
+        ("SELECT to_jsonb(c) FROM customers AS c ORDER BY c", "whole-row"),
+        ("SELECT array_agg(c) FROM customers c", "whole-row"),
+    ]);
+}
+
+#[test]
+fn refuses_forms_whose_names_could_mean_another_column() {
+    check_refused(&[
+        ("SELECT a FROM customers AS c(a, b)", "unsupported-form"),
+        ("SELECT s.a FROM (SELECT email FROM customers) AS s(a)", "unsupported-form"),
+        ("SELECT id FROM customers JOIN leads USING (email)", "unsupported-form"),
+        ("SELECT 1 FROM customers NATURAL JOIN leads", "unsupported-form"),
+        ("SELECT j.email FROM (customers c JOIN orders o ON true) AS j", "unsupported-form"),
+        ("SELECT email FROM customers c, leads l", "column-ambiguous"),
+        ("SELECT (SELECT email FROM orders LIMIT 1) FROM customers", "column-ambiguous"),
+        (
+            "SELECT 1 FROM customers c WHERE EXISTS (SELECT 1 FROM orders WHERE email = 'x')",
+            "column-ambiguous",
+        ),
+        ("SELECT wrong FROM customers", "column-unknown"),
+        ("SELECT x.email FROM customers c", "column-unknown"),
+        ("INSERT INTO customers (wrong) VALUES ('a')", "column-unknown"),
+        ("UPDATE customers SET wrong = 'a'", "column-unknown"),
+        ("SELECT email FROM twins", "relation-ambiguous"),
+        ("SELECT email FROM planned", "relation-missing"),
+        ("SELECT id FROM broken", "relation-fault"),
+        ("SELECT * FROM customer_list", "relation-reaches"),
+        ("SELECT email FROM ONLY customers", "unsupported-form"),
+        ("UPDATE ONLY customers SET email = 'a'", "unsupported-form"),
+        ("DELETE FROM ONLY customers", "unsupported-form"),
+        ("SELECT email FROM customers TABLESAMPLE system (1)", "unsupported-form"),
+        ("WITH customers AS (SELECT 1) SELECT * FROM customers", "cte"),
+        ("WITH x AS (SELECT email FROM customers) SELECT * FROM x", "cte"),
+        ("SELECT (WITH w AS (SELECT c.email) SELECT email FROM w) FROM customers c", "cte"),
+        ("SELECT email FROM customers UNION SELECT 'a'", "set-operation"),
+        ("SELECT id FROM leads EXCEPT SELECT nick FROM customers", "set-operation"),
+        ("INSERT INTO customers (email) SELECT 'a'", "unsupported-form"),
+        ("INSERT INTO orders (x) SELECT email FROM customers", "unsupported-form"),
+        ("INSERT INTO orders (x) SELECT upper(nick) FROM customers", "unsupported-form"),
+        ("INSERT INTO customers (email) VALUES ('a') ON CONFLICT (phone) DO NOTHING", "random-compared"),
+        (
+            "INSERT INTO customers (email) VALUES ('a') ON CONFLICT (lower(email)) DO NOTHING",
+            "unsupported-position",
+        ),
+        (
+            "INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET note = excluded.email",
+            "unsupported-position",
+        ),
+        ("INSERT INTO customers (id, email) VALUES (1)", "unsupported-form"),
+        ("MERGE INTO customers USING orders ON true WHEN MATCHED THEN DELETE", "unsupported-form"),
+        ("MERGE INTO orders USING customers ON true WHEN MATCHED THEN DELETE", "unsupported-form"),
+        ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "unsupported-form"),
+        ("SELECT email INTO x FROM customers", "unsupported-form"),
+        ("SELECT $1 FROM customers WHERE email = $1", "parameter-conflict"),
+        ("SELECT 1 FROM customers WHERE email = $1 AND city = $1", "parameter-conflict"),
+        ("SELECT 1 FROM customers WHERE email = $1 AND email = ANY($1)", "parameter-conflict"),
+        ("SELECT 1 FROM customers WHERE email = $1 LIMIT $1", "parameter-conflict"),
+        ("TABLE customers", "census"),
+        ("SELECT email FROM customers RETURNING", "unparsed"),
+        ("SELECT xmlelement(name a, email) FROM customers", "unsupported-form"),
+        ("SELECT json_object('a': email) FROM customers", "unsupported-form"),
+        ("SELECT x FROM customers, JSON_TABLE(email, '$' COLUMNS (x text)) j", "unsupported-form"),
+    ]);
+}
+
+#[test]
+fn refuses_definitions_that_lead_to_classified_columns() {
+    check_refused(&[
+        ("CREATE VIEW v AS SELECT email FROM customers", "definition"),
+        ("CREATE VIEW v AS SELECT id FROM customers WHERE email = 'a'", "definition"),
+        ("CREATE VIEW customers AS SELECT 1", "definition"),
+        ("CREATE MATERIALIZED VIEW v AS SELECT email FROM customers", "definition"),
+        ("REFRESH MATERIALIZED VIEW customer_list", "definition"),
+        ("CREATE TABLE x AS SELECT * FROM customers", "definition"),
+        ("CREATE TABLE x AS TABLE customers", "census"),
+        ("CREATE TABLE x (LIKE customers)", "definition"),
+        ("CREATE TABLE x () INHERITS (customers)", "definition"),
+        ("CREATE TABLE x PARTITION OF customers DEFAULT", "definition"),
+        ("ALTER TABLE customers ATTACH PARTITION x DEFAULT", "definition"),
+        ("ALTER TABLE x ATTACH PARTITION customers DEFAULT", "definition"),
+        ("ALTER TABLE x INHERIT customers", "definition"),
+        ("ALTER TABLE customers INHERIT x", "definition"),
+        ("CREATE RULE r AS ON INSERT TO customers DO ALSO INSERT INTO log VALUES (new.email)", "definition"),
+        ("CREATE TRIGGER t AFTER INSERT ON customers EXECUTE FUNCTION f()", "definition"),
+        ("CREATE TRIGGER t AFTER INSERT ON orders EXECUTE FUNCTION reach_all()", "definition"),
+        ("CREATE POLICY p ON customers USING (true)", "definition"),
+        ("CREATE PUBLICATION p FOR TABLE customers", "definition"),
+        ("CREATE STATISTICS s ON email, city FROM customers", "definition"),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT email FROM customers'", "definition"),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS E'SELECT email FROM \\x63ustomers'", "definition"),
+        ("CREATE FUNCTION f() RETURNS SETOF customers LANGUAGE sql AS 'SELECT 1'", "definition"),
+        (
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql RETURN (SELECT email FROM customers)",
+            "unsupported-form",
+        ),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'x'; END $$", "definition"),
+        ("CREATE FUNCTION f() RETURNS text LANGUAGE plpython3u AS 'x'", "definition"),
+        ("CREATE FUNCTION f(text) RETURNS xml LANGUAGE internal AS 'query_to_xml'", "definition"),
+        ("CREATE PROCEDURE p() LANGUAGE sql AS 'DELETE FROM customers'", "definition"),
+        ("DO $$ BEGIN DELETE FROM customers; END $$", "definition"),
+        ("DO $$ BEGIN EXECUTE 'DELETE FROM cust' || 'omers'; END $$", "definition"),
+        ("DO LANGUAGE plperl 'x'", "definition"),
+        ("ALTER TABLE customers RENAME TO x", "definition"),
+        ("ALTER TABLE x RENAME TO customers", "definition"),
+        ("ALTER TABLE customers RENAME COLUMN email TO x", "definition"),
+        ("ALTER TABLE customers RENAME COLUMN note TO email", "definition"),
+        ("ALTER TABLE customers SET SCHEMA other", "definition"),
+        ("ALTER SCHEMA public RENAME TO other", "definition"),
+        ("ALTER TABLE customers ALTER COLUMN email TYPE varchar", "definition"),
+        ("ALTER TABLE customers ALTER COLUMN note TYPE text USING email", "definition"),
+        ("ALTER TABLE customers ALTER COLUMN email SET DEFAULT 'a'", "definition"),
+        ("ALTER TABLE customers DROP COLUMN email", "definition"),
+        ("ALTER TABLE customers ADD CHECK (email LIKE 'a%')", "definition"),
+        ("ALTER TABLE customers ADD COLUMN x text GENERATED ALWAYS AS (lower(email)) STORED", "definition"),
+        ("ALTER TABLE customers ADD UNIQUE (phone)", "random-compared"),
+        ("ALTER TABLE orders ADD FOREIGN KEY (mail) REFERENCES customers (email)", "definition"),
+        ("ALTER TABLE customers DISABLE TRIGGER ALL", "definition"),
+        ("CREATE INDEX ON customers (phone)", "random-compared"),
+        ("CREATE INDEX ON customers (lower(email))", "definition"),
+        ("CREATE INDEX ON customers (id) WHERE email = 'a'", "definition"),
+        ("CREATE INDEX ON customers ((customers.*::text))", "definition"),
+        ("CREATE TABLE planned (email text CHECK (email <> ''))", "definition"),
+        ("CREATE TABLE planned (email text DEFAULT 'a')", "definition"),
+        ("CREATE TABLE planned (email text) PARTITION BY LIST (email)", "definition"),
+        ("CREATE FOREIGN TABLE customers (id int) SERVER s", "definition"),
+        ("COPY customers TO STDOUT", "copy"),
+        ("COPY customers FROM STDIN", "copy"),
+        ("COPY customers (id, email) FROM STDIN", "copy"),
+        ("COPY customers (id, nick) TO STDOUT", "copy"),
+        ("COPY customers (id) TO '/tmp/x'", "copy"),
+        ("COPY customers (id) TO PROGRAM 'cat'", "copy"),
+        ("COPY (SELECT email FROM customers) TO STDOUT", "copy"),
+        ("COPY (SELECT upper(nick) FROM customers) TO STDOUT", "copy"),
+        ("PREPARE x AS SELECT email FROM customers", "cursor"),
+        ("PREPARE x(text) AS SELECT id FROM customers WHERE email = $1", "cursor"),
+        ("DECLARE c CURSOR FOR SELECT email FROM customers", "cursor"),
+        ("SELECT reach_all()", "function"),
+        ("CALL reach_all()", "function"),
+        ("SELECT o.reach_all FROM orders o", "function"),
+        ("SELECT (o).reach_all FROM orders o", "function"),
+        ("SELECT query_to_xml('SELECT 1', true, true, '')", "function"),
+        ("SELECT pg_catalog.table_to_xml(1, true, true, '')", "function"),
+        ("SELECT * FROM ts_stat('select 1')", "function"),
+        ("SELECT * FROM dblink('', '') AS t(a text)", "function"),
+        ("SELECT lo_export(1, '/tmp/x')", "function"),
+        ("SELECT pg_read_file('x')", "function"),
+        ("SELECT most_common_vals FROM pg_stats", "relation-reaches"),
+        ("SELECT * FROM pg_toast.pg_toast_1", "relation-reaches"),
+    ]);
+}

@@ -1,0 +1,369 @@
+//! Everything that is not a query: definitions, COPY, cursors, code in strings.
+//!
+//! The kinds listed here are judged one by one. Any other may pass only if no name in it
+//! is one that matters.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{self, Node};
+
+use crate::catalog::{Field, Named, Snapshot};
+
+use super::census::{Census, census};
+use super::facts::{Effect, StatementFacts};
+use super::flow::Walk;
+use super::judge::{Bench, account, facts_of, statement};
+use super::prefilter::{Names, PARTS};
+use super::query::names_relation_that_matters;
+use super::refusal::{Proven, refuse, unsupported};
+use super::table;
+use super::tree::{self, kind};
+
+const ADMINISTER: &str =
+    "Run it over an administrative connection to the server; Sealgate follows the catalog within moments.";
+
+pub(super) fn refuse_definition(what: &str) -> super::facts::Unproven {
+    refuse("definition", format!("{what} would lead to a classified column or change one"), ADMINISTER)
+}
+
+/// A statement that changes the catalog, and nothing classified.
+pub(super) fn catalog_changes() -> StatementFacts {
+    StatementFacts { effect: Effect { catalog: true, ..Effect::default() }, ..StatementFacts::default() }
+}
+
+/// Functions that run SQL or read tables given as values, and those that reach.
+pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> Proven<()> {
+    let called = found.calls.iter().filter_map(|call| call.parts.last());
+    // `row.name` may be a call of `name(row)`.
+    let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
+    let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
+    for name in called.clone() {
+        if PARTS.iter().any(|part| *part != "set_config" && name.to_ascii_lowercase().contains(part)) {
+            return Err(refuse(
+                "function",
+                format!("the function \"{name}\" reads tables or runs statements that are given as values"),
+                "Write the query itself.",
+            ));
+        }
+    }
+    for name in called.chain(selected) {
+        if let Some(reason) = snapshot.function_reaches(name) {
+            return Err(refuse(
+                "function",
+                format!("the function \"{name}\" leads to classified columns: {reason}"),
+                "Write the query itself.",
+            ));
+        }
+    }
+    refuse_statistics(snapshot, found)
+}
+
+/// Statistics and TOAST hold values of columns: harmless while all of them are sealed.
+fn refuse_statistics(snapshot: &Snapshot, found: &Census) -> Proven<()> {
+    if snapshot.fields().iter().all(|field| field.domain.is_some()) {
+        return Ok(());
+    }
+    let holds_values = |name: &str| name.starts_with("pg_stats") || name.starts_with("pg_statistic");
+    match found.ranges.iter().find(|range| holds_values(&range.name) || range.schema == "pg_toast") {
+        Some(range) => Err(refuse(
+            "relation-reaches",
+            format!("\"{}\" holds values of classified columns that are not sealed", range.name),
+            ADMINISTER,
+        )),
+        None => Ok(()),
+    }
+}
+
+/// SET and its like of what decides how texts are read.
+pub(super) fn changes_reading(node: &Node, found: &Census) -> bool {
+    let set = match kind(node) {
+        Some(Kind::VariableSetStmt(set)) => {
+            matches!(set.name.as_str(), "" | "standard_conforming_strings" | "client_encoding")
+        }
+        Some(Kind::DiscardStmt(_)) => true,
+        Some(_) | None => false,
+    };
+    set || found.calls.iter().any(|call| call.parts.last().is_some_and(|name| name == "set_config"))
+}
+
+/// Does this string, taken apart into names, hold one that matters?
+pub(super) fn names_what_matters(snapshot: &Snapshot, string: &str) -> bool {
+    snapshot.watched_names().filter(|name| !name.is_empty()).any(|name| {
+        let plain = name.bytes().all(is_name_byte);
+        if !plain {
+            return string.to_ascii_lowercase().contains(&name.to_ascii_lowercase());
+        }
+        string
+            .split(|c: char| c.is_ascii() && !u8::try_from(c).is_ok_and(is_name_byte))
+            .any(|part| part.eq_ignore_ascii_case(name))
+    })
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+/// Refuses if anything in the tree is a name that matters.
+fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
+    let strings = found.words.iter().chain(&found.constants);
+    for string in strings {
+        if names_what_matters(bench.snapshot, string) {
+            return Err(refuse_definition("a statement of this kind"));
+        }
+    }
+    Ok(())
+}
+
+/// Judges a statement that is not a query.
+pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    match kind(node) {
+        Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
+        Some(Kind::PrepareStmt(prepare)) => {
+            untouching(bench, prepare.query.as_deref(), "PREPARE", "Prepare it with the protocol's Parse.")
+        }
+        Some(Kind::DeclareCursorStmt(declare)) => {
+            untouching(bench, declare.query.as_deref(), "DECLARE", "Use a portal of the protocol.")
+        }
+        Some(Kind::CopyStmt(copy)) => copied(bench, copy, found),
+        Some(Kind::CreateTableAsStmt(create)) => {
+            let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
+            stored_query(bench, create.query.as_deref(), into, found)
+        }
+        Some(Kind::ViewStmt(view)) => stored_query(bench, view.query.as_deref(), view.view.as_ref(), found),
+        Some(Kind::FetchStmt(fetch)) => Ok(StatementFacts {
+            effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
+            ..StatementFacts::default()
+        }),
+        Some(Kind::ExecuteStmt(_)) => Ok(StatementFacts::default()),
+        Some(Kind::DoStmt(code)) => done(bench, code, found),
+        Some(Kind::CreateFunctionStmt(function)) => created_function(bench, function, found),
+        Some(Kind::CallStmt(_)) => {
+            refuse_relations(bench, found)?;
+            Ok(StatementFacts::default())
+        }
+        Some(
+            Kind::TransactionStmt(_)
+            | Kind::VariableSetStmt(_)
+            | Kind::VariableShowStmt(_)
+            | Kind::DeallocateStmt(_)
+            | Kind::ClosePortalStmt(_)
+            | Kind::DiscardStmt(_)
+            | Kind::ConstraintsSetStmt(_)
+            | Kind::ListenStmt(_)
+            | Kind::UnlistenStmt(_)
+            | Kind::NotifyStmt(_)
+            | Kind::CheckPointStmt(_),
+        ) => Ok(StatementFacts::default()),
+        Some(
+            Kind::DropStmt(_)
+            | Kind::GrantStmt(_)
+            | Kind::CommentStmt(_)
+            | Kind::VacuumStmt(_)
+            | Kind::LockStmt(_)
+            | Kind::ReindexStmt(_)
+            | Kind::ClusterStmt(_)
+            | Kind::CreateSeqStmt(_)
+            | Kind::AlterSeqStmt(_),
+        ) => Ok(catalog_changes()),
+        Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
+        Some(Kind::IndexStmt(index)) => table::indexed(bench, index, found),
+        Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
+        Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
+        Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
+        Some(_) | None => {
+            refuse_any_name(bench, found)?;
+            Ok(catalog_changes())
+        }
+    }
+}
+
+fn refuse_relations(bench: Bench<'_>, found: &Census) -> Proven<()> {
+    let walk = Walk::new(bench.snapshot, bench.text, true);
+    if names_relation_that_matters(&walk, found) {
+        return Err(unsupported("a statement of this kind"));
+    }
+    Ok(())
+}
+
+fn explained(bench: Bench<'_>, query: Option<&Node>) -> Proven<StatementFacts> {
+    let Some(query) = query else { return Err(unsupported("this EXPLAIN")) };
+    let mut facts = statement(bench, query, &census(query))?;
+    // The output is the plan's text: columns of the result are looked at, not shown.
+    let reads = std::mem::take(&mut facts.reads);
+    facts.derived_reads.clear();
+    facts.searches.extend(reads);
+    facts.searches.sort_unstable();
+    facts.searches.dedup();
+    Ok(facts)
+}
+
+fn untouching(bench: Bench<'_>, query: Option<&Node>, what: &str, hint: &str) -> Proven<StatementFacts> {
+    let Some(query) = query else { return Err(unsupported("this statement")) };
+    let facts = statement(bench, query, &census(query))?;
+    if facts.touches() {
+        return Err(refuse(
+            "cursor",
+            format!("{what} of a statement that touches a classified column"),
+            hint,
+        ));
+    }
+    Ok(facts)
+}
+
+/// CREATE TABLE AS and CREATE VIEW.
+fn stored_query(
+    bench: Bench<'_>,
+    query: Option<&Node>,
+    target: Option<&protobuf::RangeVar>,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    if let Some(target) = target {
+        let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
+        if !matches!(bench.snapshot.named(schema, &target.relname), Named::Harmless) {
+            return Err(refuse_definition("a relation of this name"));
+        }
+    }
+    let Some(query) = query else { return Err(unsupported("this statement")) };
+    let inner = statement(bench, query, &census(query))?;
+    if inner.touches() {
+        return Err(refuse_definition("a query that is stored, or whose rows are,"));
+    }
+    let mut facts = catalog_changes();
+    facts.effect.executes = inner.effect.executes;
+    facts.effect.executes =
+        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
+    Ok(facts)
+}
+
+fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
+    let outside = copy.is_program || !copy.filename.is_empty();
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
+    if !names_relation_that_matters(&walk, found) {
+        return Ok(StatementFacts::default());
+    }
+    if outside {
+        return Err(refuse(
+            "copy",
+            "COPY of a classified table to or from the server's files",
+            "Use STDIN or STDOUT.",
+        ));
+    }
+    if let Some(query) = copy.query.as_deref() {
+        let outputs = walk.query(query)?;
+        if outputs.carries() {
+            return Err(refuse(
+                "copy",
+                "COPY of a query whose result has a classified column",
+                "Run the query itself, or leave the column out.",
+            ));
+        }
+        account(&walk, found)?;
+        return facts_of(walk);
+    }
+    let Some(range) = &copy.relation else { return Err(unsupported("this COPY")) };
+    let source = walk.relation(range)?;
+    let columns: Vec<&str> = copy.attlist.iter().filter_map(tree::name).collect();
+    let unclassified = |name: &&str| {
+        walk.classified(range)
+            .ok()
+            .flatten()
+            .and_then(|relation| relation.column(name))
+            .is_some_and(|column| column.field.is_none())
+    };
+    if columns.is_empty() || columns.len() != copy.attlist.len() || !columns.iter().all(unclassified) {
+        return Err(refuse(
+            "copy",
+            "COPY of a classified table without a list of unclassified columns",
+            "List the columns, without the classified ones; use INSERT and SELECT for those.",
+        ));
+    }
+    walk.scope.push(vec![source]);
+    walk.predicate(copy.where_clause.as_deref())?;
+    account(&walk, found)?;
+    facts_of(walk)
+}
+
+fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<StatementFacts> {
+    let walk = Walk::new(bench.snapshot, bench.text, true);
+    let mut writes = Vec::new();
+    for relation in &truncate.relations {
+        let Some(Kind::RangeVar(range)) = kind(relation) else { return Err(unsupported("this TRUNCATE")) };
+        if let Some(relation) = walk.classified(range)? {
+            writes.extend(relation.columns.iter().filter_map(|column| column.field));
+        }
+    }
+    writes.sort_unstable();
+    writes.dedup();
+    Ok(StatementFacts { writes, ..StatementFacts::default() })
+}
+
+/// A body given as a string: no name that matters, nothing that could build one.
+fn refuse_loaded_body(snapshot: &Snapshot, body: &str) -> Proven<()> {
+    const LOADED: [&str; 4] = ["execute", "function", "procedure", "e'"];
+    let lower = body.to_ascii_lowercase();
+    let names = Names::new(snapshot);
+    let named = names.patterns.iter().any(|name| lower.contains(&name.to_ascii_lowercase()));
+    let loaded = PARTS.iter().chain(&LOADED).any(|word| lower.contains(word));
+    if named || loaded {
+        return Err(refuse_definition("code that names a classified relation or runs statements it builds"));
+    }
+    Ok(())
+}
+
+/// Refuses a body in a language that is not SQL or PL/pgSQL.
+fn refuse_foreign_language(language: &str) -> Proven<()> {
+    if matches!(language.to_ascii_lowercase().as_str(), "sql" | "plpgsql") {
+        return Ok(());
+    }
+    Err(refuse("definition", format!("code in the language \"{language}\" is not followed"), ADMINISTER))
+}
+
+fn done(bench: Bench<'_>, code: &protobuf::DoStmt, found: &Census) -> Proven<StatementFacts> {
+    code_options(bench, &code.args)?;
+    refuse_any_name(bench, found)?;
+    Ok(catalog_changes())
+}
+
+fn code_options(bench: Bench<'_>, options: &[Node]) -> Proven<()> {
+    for option in options {
+        let Some(Kind::DefElem(option)) = kind(option) else { return Err(unsupported("this code")) };
+        let arg = option.arg.as_deref();
+        match option.defname.as_str() {
+            "language" => refuse_foreign_language(arg.and_then(tree::name).unwrap_or_default())?,
+            "as" => {
+                let found = arg.map(census).unwrap_or_default();
+                for body in found.words.iter().chain(&found.constants) {
+                    refuse_loaded_body(bench.snapshot, body)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn created_function(
+    bench: Bench<'_>,
+    function: &protobuf::CreateFunctionStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    code_options(bench, &function.options)?;
+    refuse_relations(bench, found)?;
+    refuse_any_name(bench, found)?;
+    Ok(catalog_changes())
+}
+
+/// The field that the policy has for a column of a table of this name, whatever the
+/// catalog knows of it.
+pub(super) fn policy_field<'a>(
+    snapshot: &'a Snapshot,
+    range: &protobuf::RangeVar,
+    column: &str,
+) -> Option<&'a Field> {
+    snapshot.fields().iter().find(|field| {
+        *field.table.name == *range.relname
+            && (range.schemaname.is_empty() || *field.table.schema == *range.schemaname)
+            && *field.column == *column
+    })
+}

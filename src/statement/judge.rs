@@ -1,0 +1,199 @@
+//! From a text to its facts: caps, grammar, census, walk, second reader, shape.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{Node, ParseResult, RawStmt};
+
+use crate::catalog::{Named, Snapshot};
+
+use super::bounds::{self, Limits};
+use super::census::{Census, census};
+use super::definition;
+use super::facts::{StatementFacts, TextFacts};
+use super::flow::{Seen, Walk};
+use super::query::names_relation_that_matters;
+use super::reader::{self, Claims, Read};
+use super::refusal::{Proven, disagreement, refuse};
+use super::shape::shape;
+use super::tree::{self, Encoding, Reading, kind};
+
+/// What every part of the judgement may look at.
+#[derive(Clone, Copy)]
+pub(super) struct Bench<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) text: &'a [u8],
+    pub(super) reading: Reading,
+}
+
+/// Judges a text that hit the prefilter: the facts of each of its statements, or why they
+/// could not be proven. For simple Query texts (several statements) and for Parse texts.
+///
+/// # Errors
+///
+/// [`Unproven`](super::Unproven): the text must not go upstream.
+pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limits) -> Proven<TextFacts> {
+    bounds::check(text, limits)?;
+    let characters = readable(text, reading)?;
+    let parsed = tree::parse(characters, reading)?;
+    let bench = Bench { snapshot, text, reading };
+    let depends_on_reading = !text.is_ascii() || text.contains(&b'\\');
+    let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), depends_on_reading };
+    let mut censuses = Vec::with_capacity(parsed.stmts.len());
+    for raw in &parsed.stmts {
+        let found = census(raw);
+        let Some(node) = raw.stmt.as_deref() else {
+            return Err(refuse("unparsed", "a statement of the text is empty", ""));
+        };
+        facts.statements.push(statement(bench, node, &found)?);
+        censuses.push(found);
+    }
+    if facts.statements.iter().any(StatementFacts::touches) {
+        confirm(bench, characters, &parsed, &censuses, &mut facts)?;
+    }
+    Ok(facts)
+}
+
+/// The text as characters, if both parsers and the server read its bytes alike.
+fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
+    if text.contains(&0) {
+        return Err(refuse("not-utf8", "the statement holds a zero byte", "Send text."));
+    }
+    if reading.encoding == Encoding::Other && !text.is_ascii() {
+        return Err(refuse(
+            "encoding",
+            "the statement has characters beyond ASCII in a client encoding that is not followed",
+            "Set client_encoding to UTF8.",
+        ));
+    }
+    std::str::from_utf8(text)
+        .map_err(|_| refuse("not-utf8", "the statement is not valid UTF-8", "Set client_encoding to UTF8."))
+}
+
+/// Facts of one statement, without shape and fingerprint.
+pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    if found.incomplete {
+        return Err(refuse("census", "the statement could not be taken apart", ""));
+    }
+    definition::refuse_reaching_functions(bench.snapshot, found)?;
+    let mut facts =
+        if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
+    facts.effect.executes =
+        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
+    facts.effect.reading |= definition::changes_reading(node, found);
+    Ok(facts)
+}
+
+fn is_query(node: &Node) -> bool {
+    matches!(
+        kind(node),
+        Some(
+            Kind::SelectStmt(_)
+                | Kind::InsertStmt(_)
+                | Kind::UpdateStmt(_)
+                | Kind::DeleteStmt(_)
+                | Kind::MergeStmt(_)
+        )
+    )
+}
+
+fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
+    if !names_relation_that_matters(&walk, found) {
+        return Ok(StatementFacts::default());
+    }
+    let outputs = walk.query(node)?;
+    walk.emit(&outputs);
+    account(&walk, found)?;
+    facts_of(walk)
+}
+
+pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
+    walk.finish();
+    Ok(StatementFacts {
+        parameters: walk.parameter_uses()?,
+        literals: walk.literal_uses(),
+        reads: walk.reads.iter().copied().collect(),
+        derived_reads: walk.derived_reads.iter().copied().collect(),
+        searches: walk.searches.iter().copied().collect(),
+        writes: walk.writes.iter().copied().collect(),
+        ..StatementFacts::default()
+    })
+}
+
+/// Completeness: whatever the census counted, the walk has visited.
+pub(super) fn account(walk: &Walk<'_>, found: &Census) -> Proven<()> {
+    let columns = found.columns.iter().map(|column| (Seen::Column, column.location));
+    let ranges = found.ranges.iter().map(|range| (Seen::Range, range.location));
+    let calls = found.calls.iter().map(|call| (Seen::Call, call.location));
+    let parameters = found.parameters.iter().map(|(_, location)| (Seen::Parameter, *location));
+    for (what, location) in columns.chain(ranges).chain(calls).chain(parameters) {
+        if location < 0 && what != Seen::Call || !walk.seen.contains(&(what, location)) {
+            return Err(refuse(
+                "census",
+                "a part of the statement was not followed",
+                "Write the statement in a plainer form.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Asks the second reader, then writes shapes and fingerprints of what touches.
+fn confirm(
+    bench: Bench<'_>,
+    characters: &str,
+    parsed: &ParseResult,
+    censuses: &[Census],
+    facts: &mut TextFacts,
+) -> Proven<()> {
+    let tokens = reader::read(characters)?;
+    let mut names: HashSet<&str> = bench.snapshot.fields().iter().map(|field| &*field.column).collect();
+    names.extend(
+        censuses
+            .iter()
+            .flat_map(|census| &census.ranges)
+            .filter(|range| !matches!(bench.snapshot.named(None, &range.name), Named::Harmless))
+            .map(|range| range.name.as_str()),
+    );
+    let literals: Vec<_> =
+        facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned()).collect();
+    reader::confirm(
+        &tokens,
+        &Claims {
+            text: bench.text,
+            statements: parsed.stmts.len(),
+            censuses,
+            literals: &literals,
+            names: &names,
+        },
+    )?;
+    for (statement, raw) in facts.statements.iter_mut().zip(&parsed.stmts) {
+        if statement.touches() {
+            describe(bench, characters, raw, &tokens, statement)?;
+        }
+    }
+    Ok(())
+}
+
+fn describe(
+    bench: Bench<'_>,
+    characters: &str,
+    raw: &RawStmt,
+    tokens: &[Read],
+    statement: &mut StatementFacts,
+) -> Proven<()> {
+    let unfit = || disagreement("where a statement begins");
+    let start = usize::try_from(raw.stmt_location).map_err(|_| unfit())?;
+    let length = usize::try_from(raw.stmt_len).map_err(|_| unfit())?;
+    let end = if length == 0 { characters.len() } else { start.saturating_add(length) };
+    let source = characters.get(start..end).ok_or_else(unfit)?;
+    let from = tokens.partition_point(|read| read.span.start < start);
+    let to = tokens.partition_point(|read| read.span.start < end);
+    let own = tokens.get(from..to).ok_or_else(unfit)?;
+    statement.shape = Arc::from(shape(characters, own));
+    statement.fingerprint =
+        Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
+    Ok(())
+}

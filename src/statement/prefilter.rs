@@ -1,0 +1,147 @@
+//! One pass over raw bytes that decides whether a text must be judged at all.
+//!
+//! It over-approximates: names of everything that matters, and the words by which a text
+//! can hide a name, run SQL given as a value, or change how the next text is read. It
+//! needs no lexer; what it lets pass cannot name a classified relation.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use crate::catalog::Snapshot;
+
+/// Parts of words: whatever contains one of these must be judged.
+///
+/// `u&` hides names in Unicode escapes. The functions run SQL or read tables that are
+/// given as values, or read what the server stores beside its tables.
+pub(super) const PARTS: [&str; 21] = [
+    "u&",
+    "_to_xml",
+    "ts_stat",
+    "ts_rewrite",
+    "dblink",
+    "crosstab",
+    "connectby",
+    "xpath_table",
+    "lo_import",
+    "lo_export",
+    "pg_read_",
+    "pg_ls_dir",
+    "pg_logical_slot_",
+    "get_raw_page",
+    "page_item",
+    "pg_stats",
+    "pg_statistic",
+    "pg_toast",
+    "standard_conforming_strings",
+    "client_encoding",
+    "set_config",
+];
+
+/// Whole words. EXECUTE and FETCH reach prepared statements and portals by name; DO and
+/// function definitions hold SQL in a string, which can hide a name; a schema's name
+/// decides what a policy's table name means; NAMES changes the encoding.
+const WORDS: [&str; 10] =
+    ["execute", "fetch", "move", "do", "function", "procedure", "schema", "names", "foreign", "publication"];
+
+/// Built once per snapshot.
+pub struct Prefilter {
+    judge: Judge,
+    /// Patterns below this index are names or parts: no word boundary is asked for.
+    parts: usize,
+    /// A name that matters has bytes above 0x7F, whose spelling depends on the encoding.
+    any_encoding: bool,
+}
+
+enum Judge {
+    /// Nothing is classified.
+    Nothing,
+    Matches(AhoCorasick),
+    /// The names do not fit a matcher: every text is judged.
+    Everything,
+}
+
+impl Prefilter {
+    #[must_use]
+    pub fn new(snapshot: &Snapshot) -> Prefilter {
+        if snapshot.fields().is_empty() {
+            return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
+        }
+        let names = Names::new(snapshot);
+        let mut patterns = names.patterns;
+        patterns.extend(PARTS.map(str::to_owned));
+        let parts = patterns.len();
+        patterns.extend(WORDS.map(str::to_owned));
+        let judge = match automaton(&patterns) {
+            Some(automaton) => Judge::Matches(automaton),
+            None => Judge::Everything,
+        };
+        Prefilter { judge, parts, any_encoding: names.any_encoding }
+    }
+
+    /// True: the text must be judged.
+    #[must_use]
+    pub fn hits(&self, text: &[u8]) -> bool {
+        let automaton = match &self.judge {
+            Judge::Nothing => return false,
+            Judge::Everything => return true,
+            Judge::Matches(automaton) => automaton,
+        };
+        if self.any_encoding && !text.is_ascii() {
+            return true;
+        }
+        automaton.find_overlapping_iter(text).any(|found| {
+            found.pattern().as_usize() < self.parts || is_loaded_word(text, found.start(), found.end())
+        })
+    }
+}
+
+/// Is this the whole word, and not `DO NOTHING` or `DO UPDATE`, which hold no code?
+fn is_loaded_word(text: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|at| text.get(at));
+    let after = text.get(end..).unwrap_or_default();
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'$' || *byte >= 0x80;
+    if before.is_some_and(word) || after.first().is_some_and(word) {
+        return false;
+    }
+    if end - start != 2 {
+        return true;
+    }
+    let next = after.trim_ascii_start();
+    !["nothing", "update"].iter().any(|harmless| {
+        next.get(..harmless.len()).is_some_and(|head| head.eq_ignore_ascii_case(harmless.as_bytes()))
+            && !next.get(harmless.len()).is_some_and(word)
+    })
+}
+
+/// A DFA where it stays small; otherwise whatever kind can be built.
+fn automaton(patterns: &[String]) -> Option<AhoCorasick> {
+    const DFA_PATTERNS_MAX: usize = 500;
+    let small = patterns.len() <= DFA_PATTERNS_MAX;
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .kind(small.then_some(AhoCorasickKind::DFA))
+        .build(patterns)
+        .ok()
+}
+
+pub(super) struct Names {
+    pub(super) patterns: Vec<String>,
+    any_encoding: bool,
+}
+
+impl Names {
+    pub(super) fn new(snapshot: &Snapshot) -> Names {
+        let mut patterns = Vec::new();
+        let mut any_encoding = false;
+        for name in snapshot.watched_names().filter(|name| !name.is_empty()) {
+            any_encoding |= !name.is_ascii();
+            patterns.push(name.to_owned());
+            if name.contains('"') {
+                patterns.push(name.replace('"', "\"\""));
+            }
+        }
+        patterns.sort_unstable();
+        patterns.dedup();
+        Names { patterns, any_encoding }
+    }
+}

@@ -1,0 +1,209 @@
+//! The second, independent reader: sqlparser's tokenizer over the same text.
+//!
+//! The facts come from PostgreSQL's grammar alone. Here another lexer, written by other
+//! people, must find the same statements, the same string literals and the same names at
+//! the same bytes. It decides nothing; a disagreement refuses.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+use super::census::Census;
+use super::facts::LiteralUse;
+use super::literal::literal_value;
+use super::refusal::{Proven, disagreement};
+
+/// One token other than white space, with its bytes in the text.
+pub(super) struct Read {
+    pub(super) token: Token,
+    pub(super) span: Range<usize>,
+}
+
+/// All tokens of a text. sqlparser counts lines and characters; the text is walked along.
+pub(super) fn read(text: &str) -> Proven<Vec<Read>> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        .with_unescape(true)
+        .tokenize_with_location()
+        .map_err(|_| disagreement("one of them cannot read its literals"))?;
+    let mut place = Place { line: 1, column: 1, byte: 0 };
+    let mut read = Vec::with_capacity(tokens.len());
+    for spanned in tokens {
+        let start = place.advance(text, spanned.span.start.line, spanned.span.start.column);
+        let end = place.advance(text, spanned.span.end.line, spanned.span.end.column);
+        let (Some(start), Some(end)) = (start, end) else {
+            return Err(disagreement("their places do not fit the text"));
+        };
+        if !matches!(spanned.token, Token::Whitespace(_)) {
+            read.push(Read { token: spanned.token, span: start..end });
+        }
+    }
+    Ok(read)
+}
+
+struct Place {
+    line: u64,
+    column: u64,
+    byte: usize,
+}
+
+impl Place {
+    /// Moves forward to a line and column, and tells the byte there.
+    fn advance(&mut self, text: &str, line: u64, column: u64) -> Option<usize> {
+        let mut rest = text.get(self.byte..)?.chars();
+        while (self.line, self.column) < (line, column) {
+            let next = rest.next()?;
+            self.byte += next.len_utf8();
+            if next == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        ((self.line, self.column) == (line, column)).then_some(self.byte)
+    }
+}
+
+/// Is this token a string literal of any kind?
+pub(super) fn is_string(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::TripleSingleQuotedString(_)
+            | Token::TripleDoubleQuotedString(_)
+            | Token::DollarQuotedString(_)
+            | Token::SingleQuotedByteStringLiteral(_)
+            | Token::DoubleQuotedByteStringLiteral(_)
+            | Token::TripleSingleQuotedByteStringLiteral(_)
+            | Token::TripleDoubleQuotedByteStringLiteral(_)
+            | Token::SingleQuotedRawStringLiteral(_)
+            | Token::DoubleQuotedRawStringLiteral(_)
+            | Token::TripleSingleQuotedRawStringLiteral(_)
+            | Token::TripleDoubleQuotedRawStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::QuoteDelimitedStringLiteral(_)
+            | Token::NationalQuoteDelimitedStringLiteral(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::HexStringLiteral(_)
+    )
+}
+
+/// A name as PostgreSQL would take it: folded unless it is quoted.
+fn spelled(token: &Token) -> Option<String> {
+    let Token::Word(word) = token else { return None };
+    match word.quote_style {
+        None => Some(word.value.to_ascii_lowercase()),
+        Some('"') => Some(word.value.clone()),
+        Some(_) => None,
+    }
+}
+
+/// What the grammar claims of a text, for the second reader to confirm.
+pub(super) struct Claims<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) statements: usize,
+    pub(super) censuses: &'a [Census],
+    pub(super) literals: &'a [LiteralUse],
+    /// Names of classified columns and of relations that matter.
+    pub(super) names: &'a HashSet<&'a str>,
+}
+
+/// Confirms the claims, or refuses.
+pub(super) fn confirm(tokens: &[Read], claims: &Claims<'_>) -> Proven<()> {
+    if statements(tokens) != claims.statements {
+        return Err(disagreement("the number of statements"));
+    }
+    let starts: HashMap<usize, &Read> = tokens.iter().map(|read| (read.span.start, read)).collect();
+    confirm_strings(tokens, &starts, claims)?;
+    confirm_literals(&starts, claims)?;
+    confirm_names(tokens, &starts, claims)
+}
+
+fn statements(tokens: &[Read]) -> usize {
+    tokens
+        .split(|read| matches!(read.token, Token::SemiColon))
+        .filter(|part| part.iter().any(|read| !matches!(read.token, Token::EOF)))
+        .count()
+}
+
+/// Both must see the same string literals: none may be a name or a comment to the other.
+fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
+    let mut known = HashSet::new();
+    for location in claims.censuses.iter().flat_map(|census| &census.strings) {
+        let Ok(location) = usize::try_from(*location) else { continue };
+        known.insert(location);
+        let Some(read) = starts.get(&location) else {
+            return Err(disagreement("where a string begins"));
+        };
+        if claims.text.get(location) == Some(&b'\'') && !is_string(&read.token) {
+            return Err(disagreement("what a string is"));
+        }
+    }
+    match tokens.iter().find(|read| is_string(&read.token) && !known.contains(&read.span.start)) {
+        Some(_) => Err(disagreement("the number of strings")),
+        None => Ok(()),
+    }
+}
+
+fn confirm_literals(starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
+    for literal in claims.literals {
+        let read = starts.get(&literal.span.start);
+        let same = read.is_some_and(|read| {
+            let source = claims.text.get(literal.span.clone()).unwrap_or_default();
+            let value = literal_value(source);
+            match (&read.token, value) {
+                (Token::SingleQuotedString(text), Some(value)) => {
+                    read.span == literal.span && text.as_bytes() == value.as_slice()
+                }
+                (_, _) => false,
+            }
+        });
+        if !same {
+            return Err(disagreement("the value of a literal"));
+        }
+    }
+    Ok(())
+}
+
+/// Every name that matters stands in the text as often as in the tree, and every column
+/// and relation of the tree begins with its own name in the text.
+fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
+    let mut count: HashMap<&str, i64> = HashMap::new();
+    for word in claims.censuses.iter().flat_map(|census| &census.words) {
+        if let Some(name) = claims.names.get(word.as_str()) {
+            *count.entry(name).or_default() += 1;
+        }
+    }
+    for read in tokens {
+        if let Some(name) = spelled(&read.token).and_then(|name| claims.names.get(name.as_str()).copied()) {
+            *count.entry(name).or_default() -= 1;
+        }
+    }
+    if count.values().any(|difference| *difference != 0) {
+        return Err(disagreement("how often a name stands in it"));
+    }
+    let begins = |location: i32, name: &str| {
+        let read = usize::try_from(location).ok().and_then(|location| starts.get(&location));
+        read.and_then(|read| spelled(&read.token)).is_some_and(|spelled| spelled == name)
+    };
+    for census in claims.censuses {
+        for range in &census.ranges {
+            let first = if range.schema.is_empty() { &range.name } else { &range.schema };
+            if !begins(range.location, first) {
+                return Err(disagreement("where a table is named"));
+            }
+        }
+        for column in &census.columns {
+            if let Some(first) = column.parts.first()
+                && !begins(column.location, first)
+            {
+                return Err(disagreement("where a column is named"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! What a name can mean at a place of a statement: levels of sources, inner to outer.
+//!
+//! Columns of unclassified relations are not known, so a source may be *open*: it may have
+//! any column. An unqualified name that an open inner source could catch is never taken
+//! for a classified column of an outer one: it is refused.
+
+use std::rc::Rc;
+
+use crate::catalog::{FieldId, Relation};
+
+use super::refusal::{Proven, refuse};
+
+/// What a column brings with it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// Nothing classified.
+    Plain,
+    /// The classified column itself.
+    Field(FieldId),
+    /// An expression over classified columns that are not sealed.
+    Derived(Vec<FieldId>),
+}
+
+impl Carried {
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Carried::Plain)
+    }
+}
+
+/// One column of a query's result. The name is None where the server makes one up.
+#[derive(Clone)]
+pub(super) struct Output {
+    pub(super) name: Option<String>,
+    pub(super) carried: Carried,
+}
+
+/// The result of a query: its columns, and whether there may be more, all plain.
+#[derive(Clone, Default)]
+pub(super) struct Outputs {
+    pub(super) columns: Vec<Output>,
+    pub(super) open: bool,
+}
+
+impl Outputs {
+    pub(super) fn carries(&self) -> bool {
+        self.columns.iter().any(|column| !column.carried.is_plain())
+    }
+}
+
+#[derive(Clone)]
+pub(super) enum Columns<'a> {
+    /// An unclassified relation or function: any column, none of them classified.
+    Unknown,
+    Table(&'a Relation),
+    Derived(Rc<Outputs>),
+}
+
+/// One entry of a FROM list.
+#[derive(Clone)]
+pub(super) struct Source<'a> {
+    pub(super) alias: String,
+    /// The schema by which `schema.table.column` may name it; None with an alias.
+    pub(super) schema: Option<String>,
+    pub(super) columns: Columns<'a>,
+}
+
+enum Found {
+    None,
+    One(Carried),
+    Several,
+}
+
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
+
+impl Source<'_> {
+    /// Has it any classified column?
+    pub(super) fn carries(&self) -> bool {
+        match &self.columns {
+            Columns::Unknown => false,
+            Columns::Table(relation) => relation.is_classified(),
+            Columns::Derived(outputs) => outputs.carries(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        match &self.columns {
+            Columns::Unknown => true,
+            Columns::Table(_) => false,
+            Columns::Derived(outputs) => {
+                outputs.open || outputs.columns.iter().any(|column| column.name.is_none())
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Found {
+        match &self.columns {
+            Columns::Unknown => Found::None,
+            Columns::Table(relation) => match relation.column(name) {
+                Some(column) => Found::One(column.field.map_or(Carried::Plain, Carried::Field)),
+                None if SYSTEM_COLUMNS.contains(&name) => Found::One(Carried::Plain),
+                None => Found::None,
+            },
+            Columns::Derived(outputs) => {
+                let mut all = outputs.columns.iter().filter(|column| column.name.as_deref() == Some(name));
+                match (all.next(), all.next()) {
+                    (None, _) => Found::None,
+                    (Some(only), None) => Found::One(only.carried.clone()),
+                    (Some(_), Some(_)) => Found::Several,
+                }
+            }
+        }
+    }
+
+    /// All of its columns, as `*` shows them.
+    pub(super) fn star(&self) -> Outputs {
+        match &self.columns {
+            Columns::Unknown => Outputs { columns: Vec::new(), open: true },
+            Columns::Table(relation) => Outputs {
+                columns: relation
+                    .columns
+                    .iter()
+                    .map(|column| Output {
+                        name: Some(column.name.to_string()),
+                        carried: column.field.map_or(Carried::Plain, Carried::Field),
+                    })
+                    .collect(),
+                open: false,
+            },
+            Columns::Derived(outputs) => Outputs::clone(outputs),
+        }
+    }
+}
+
+/// The sources that are visible at a place, outermost level first.
+#[derive(Default)]
+pub(super) struct Scope<'a> {
+    levels: Vec<Vec<Source<'a>>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn push(&mut self, sources: Vec<Source<'a>>) {
+        self.levels.push(sources);
+    }
+
+    pub(super) fn pop(&mut self) -> Vec<Source<'a>> {
+        self.levels.pop().unwrap_or_default()
+    }
+
+    pub(super) fn innermost(&self) -> &[Source<'a>] {
+        self.levels.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// A name of one part.
+    pub(super) fn unqualified(&self, name: &str) -> Proven<Carried> {
+        let mut may_be_caught = false;
+        for level in self.levels.iter().rev() {
+            let mut hits = Vec::new();
+            let mut open = false;
+            for source in level {
+                match source.find(name) {
+                    Found::One(carried) => hits.push(carried),
+                    Found::Several if source.carries() => return Err(ambiguous(name)),
+                    Found::Several => hits.push(Carried::Plain),
+                    Found::None if source.alias == name && source.carries() => return Err(whole_row(name)),
+                    Found::None => open |= source.is_open(),
+                }
+            }
+            match hits.as_slice() {
+                [] => may_be_caught |= open,
+                [only] if only.is_plain() => return Ok(Carried::Plain),
+                [only] if !may_be_caught => return Ok(only.clone()),
+                all if all.iter().all(Carried::is_plain) => return Ok(Carried::Plain),
+                _ => return Err(ambiguous(name)),
+            }
+        }
+        if may_be_caught { Ok(Carried::Plain) } else { Err(unknown_column(name)) }
+    }
+
+    /// `alias.column`, and `schema.table.column`.
+    pub(super) fn qualified(&self, schema: Option<&str>, alias: &str, name: &str) -> Proven<Carried> {
+        let source = self.source(schema, alias)?;
+        match source.find(name) {
+            Found::One(carried) => Ok(carried),
+            Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
+            Found::Several => Err(ambiguous(name)),
+            // PostgreSQL would take it for a function of the whole row.
+            Found::None => Err(unknown_column(name)),
+        }
+    }
+
+    /// The source that a qualifier names, innermost first.
+    pub(super) fn source(&self, schema: Option<&str>, alias: &str) -> Proven<&Source<'a>> {
+        for level in self.levels.iter().rev() {
+            let mut fitting = level.iter().filter(|source| {
+                source.alias == alias && schema.is_none_or(|schema| source.schema.as_deref() == Some(schema))
+            });
+            match (fitting.next(), fitting.next()) {
+                (None, _) => {}
+                (Some(only), None) => return Ok(only),
+                (Some(_), Some(_)) => return Err(ambiguous(alias)),
+            }
+        }
+        Err(refuse(
+            "column-unknown",
+            format!("no table or alias \"{alias}\" is known at this place of the statement"),
+            "Qualify columns with the alias of a table in FROM.",
+        ))
+    }
+}
+
+fn ambiguous(name: &str) -> super::facts::Unproven {
+    refuse(
+        "column-ambiguous",
+        format!("\"{name}\" could mean a classified column or another one"),
+        "Qualify the column with the alias of its table.",
+    )
+}
+
+fn unknown_column(name: &str) -> super::facts::Unproven {
+    refuse(
+        "column-unknown",
+        format!("no column \"{name}\" is known at this place of the statement"),
+        "Check the name; after a change of the table Sealgate follows within moments.",
+    )
+}
+
+pub(super) fn whole_row(name: &str) -> super::facts::Unproven {
+    refuse(
+        "whole-row",
+        format!("\"{name}\" stands for whole rows of a classified table"),
+        "Name the columns that are needed.",
+    )
+}

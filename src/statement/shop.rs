@@ -1,0 +1,109 @@
+//! The sample catalog of this folder's tests: a shop with personal data.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::catalog::{
+    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    RelationKind, Snapshot, SnapshotParts,
+};
+
+use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
+
+pub(super) const EMAIL: FieldId = FieldId(0);
+pub(super) const PHONE: FieldId = FieldId(1);
+pub(super) const NICK: FieldId = FieldId(2);
+pub(super) const LEAD: FieldId = FieldId(3);
+pub(super) const CITY: FieldId = FieldId(4);
+
+pub(super) const READING: Reading = Reading { standard_conforming_strings: true, encoding: Encoding::Utf8 };
+
+fn name(schema: &str, name: &str) -> QualifiedName {
+    QualifiedName { schema: Arc::from(schema), name: Arc::from(name) }
+}
+
+fn field(id: FieldId, table: &str, column: &str, domain: Option<(&str, Mode)>) -> Field {
+    Field {
+        id,
+        database: None,
+        table: name("public", table),
+        column: Arc::from(column),
+        class: Arc::from("contact"),
+        logical: Logical::Text,
+        domain: domain.map(|(name, mode)| Domain {
+            name: DomainName(Arc::from(name)),
+            mode,
+            logical: Logical::Text,
+        }),
+        state: FieldState::Sealed,
+        subject: None,
+    }
+}
+
+fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldId>)]) -> Relation {
+    Relation {
+        name: name(schema, table),
+        oid,
+        kind: RelationKind::Table,
+        columns: columns
+            .iter()
+            .enumerate()
+            .map(|(position, (column, field))| Column {
+                name: Arc::from(*column),
+                number: i16::try_from(position + 1).unwrap(),
+                type_oid: 25,
+                field: *field,
+            })
+            .collect(),
+        reaches: None,
+        fault: None,
+    }
+}
+
+/// `customers(id, email =, phone random, nick none, city =, note)`, `leads(id, email =)`
+/// of the same domain, a view, an ambiguous and a missing table, a reaching function.
+pub(super) fn shop() -> Snapshot {
+    let email = Some(("email", Mode::Equality));
+    let mut view = relation("public", "customer_list", 3, &[]);
+    view.reaches = Some(Arc::from("view over public.customers"));
+    view.kind = RelationKind::Other;
+    let mut faulty = relation("public", "broken", 6, &[]);
+    faulty.fault = Some(Arc::from("no such column"));
+    Snapshot::new(SnapshotParts {
+        database: Arc::from("shop"),
+        epoch: 1,
+        fields: vec![
+            field(EMAIL, "customers", "email", email),
+            field(PHONE, "customers", "phone", Some(("phone", Mode::Random))),
+            field(NICK, "customers", "nick", None),
+            field(LEAD, "leads", "email", email),
+            field(CITY, "customers", "city", Some(("city", Mode::Equality))),
+            field(FieldId(5), "planned", "email", email),
+        ],
+        relations: vec![
+            relation(
+                "public",
+                "customers",
+                1,
+                &[
+                    ("id", None),
+                    ("email", Some(EMAIL)),
+                    ("phone", Some(PHONE)),
+                    ("nick", Some(NICK)),
+                    ("city", Some(CITY)),
+                    ("note", None),
+                ],
+            ),
+            relation("public", "leads", 2, &[("id", None), ("email", Some(LEAD)), ("source", None)]),
+            view,
+            relation("public", "twins", 4, &[("id", None), ("email", Some(EMAIL))]),
+            relation("other", "twins", 5, &[("id", None)]),
+            faulty,
+        ],
+        functions: HashMap::from([(Arc::from("reach_all"), Arc::from("reads public.customers"))]),
+    })
+}
+
+pub(super) fn judged(sql: &str) -> Result<TextFacts, Unproven> {
+    analyse(sql.as_bytes(), READING, &shop(), &Limits::default())
+}

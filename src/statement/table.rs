@@ -1,0 +1,333 @@
+//! Definitions of tables and indexes: what may be done to a classified table, and what may
+//! refer to one.
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, RangeVar};
+
+use crate::catalog::{Field, Mode, Named};
+
+use super::census::{Census, census};
+use super::definition::{catalog_changes, names_what_matters, policy_field, refuse_definition};
+use super::facts::{StatementFacts, Unproven};
+use super::flow::Walk;
+use super::judge::Bench;
+use super::refusal::{Proven, refuse, unsupported};
+use super::tree::{self, kind};
+
+const POLICY_FIRST: &str = "Change the policy first, then the table.";
+
+fn refuse_change(what: &str) -> Unproven {
+    refuse("definition", format!("{what} of a classified table or column"), POLICY_FIRST)
+}
+
+fn matters(bench: Bench<'_>, range: &RangeVar) -> bool {
+    let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+    !matches!(bench.snapshot.named(schema, &range.relname), Named::Harmless)
+}
+
+fn refuse_random(field: &Field, what: &str) -> Proven<()> {
+    match field.domain.as_ref().map(|domain| domain.mode) {
+        Some(Mode::Random) => Err(refuse(
+            "random-compared",
+            format!("{} is sealed with seal = \"random\" and cannot be in {what}", field.path()),
+            "seal = \"equality\" allows UNIQUE, keys and indexes.",
+        )),
+        Some(Mode::Equality) | None => Ok(()),
+    }
+}
+
+/// Does an expression somewhere below name a classified column of this table?
+fn refuse_expressions(bench: Bench<'_>, range: &RangeVar, node: &Node) -> Proven<()> {
+    let found = census(node);
+    if found.incomplete {
+        return Err(refuse_definition("this definition"));
+    }
+    let whole_row = |name: &str| *name == range.relname;
+    for column in &found.columns {
+        let Some(last) = column.parts.last() else {
+            return Err(refuse_change("an expression over all columns"));
+        };
+        if whole_row(last) || policy_field(bench.snapshot, range, last).is_some() {
+            return Err(refuse_change("an expression over a column"));
+        }
+    }
+    Ok(())
+}
+
+/// CREATE INDEX: plain columns of equality fields, and expressions over others.
+pub(super) fn indexed(
+    bench: Bench<'_>,
+    index: &protobuf::IndexStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let Some(range) = &index.relation else { return Err(unsupported("this index")) };
+    if !matters(bench, range) {
+        if names_what_matters(bench.snapshot, &index.idxname) {
+            return Err(refuse_definition("an index of this name"));
+        }
+        return Ok(catalog_changes());
+    }
+    let walk = Walk::new(bench.snapshot, bench.text, true);
+    if found.ranges.len() != 1 || walk.classified(range)?.is_none() {
+        return Err(unsupported("this index"));
+    }
+    for element in &index.index_params {
+        let Some(Kind::IndexElem(element)) = kind(element) else { return Err(unsupported("this index")) };
+        if let Some(expression) = element.expr.as_deref() {
+            refuse_expressions(bench, range, expression)?;
+        }
+        if let Some(field) = policy_field(bench.snapshot, range, &element.name) {
+            refuse_random(field, "an index")?;
+        }
+    }
+    if let Some(predicate) = index.where_clause.as_deref() {
+        refuse_expressions(bench, range, predicate)?;
+    }
+    if !index.exclude_op_names.is_empty() {
+        return Err(unsupported("an exclusion constraint"));
+    }
+    Ok(catalog_changes())
+}
+
+/// CREATE TABLE: of a table that the policy names, or that refers to one.
+pub(super) fn created(
+    bench: Bench<'_>,
+    create: &protobuf::CreateStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let Some(range) = &create.relation else { return Err(unsupported("this CREATE TABLE")) };
+    for parent in &create.inh_relations {
+        if let Some(Kind::RangeVar(parent)) = kind(parent)
+            && matters(bench, parent)
+        {
+            return Err(refuse_definition("a table that inherits from a classified one"));
+        }
+    }
+    for element in create.table_elts.iter().chain(&create.constraints) {
+        match kind(element) {
+            Some(Kind::ColumnDef(column)) => column_defined(bench, range, column)?,
+            Some(Kind::Constraint(constraint)) => constrained(bench, range, None, constraint)?,
+            Some(Kind::TableLikeClause(like)) => {
+                if like.relation.as_ref().is_none_or(|like| matters(bench, like)) {
+                    return Err(refuse_definition("a table like a classified one"));
+                }
+            }
+            Some(_) | None => return Err(unsupported("this CREATE TABLE")),
+        }
+        refuse_expressions(bench, range, element)?;
+    }
+    if let Some(partition) = &create.partspec {
+        for element in &partition.part_params {
+            let Some(Kind::PartitionElem(by)) = kind(element) else {
+                return Err(unsupported("this partition"));
+            };
+            refuse_expressions(bench, range, element)?;
+            if policy_field(bench.snapshot, range, &by.name).is_some() {
+                return Err(refuse_change("a partition key"));
+            }
+        }
+    }
+    let of_type = create.of_typename.as_ref();
+    if of_type.is_some_and(|of| {
+        of.names.iter().filter_map(tree::name).any(|name| names_what_matters(bench.snapshot, name))
+    }) {
+        return Err(refuse_definition("a table of a classified table's type"));
+    }
+    if found.incomplete {
+        return Err(unsupported("this CREATE TABLE"));
+    }
+    Ok(catalog_changes())
+}
+
+/// A column in CREATE TABLE or ADD COLUMN.
+fn column_defined(bench: Bench<'_>, range: &RangeVar, column: &protobuf::ColumnDef) -> Proven<()> {
+    let field = policy_field(bench.snapshot, range, &column.colname);
+    for constraint in &column.constraints {
+        let Some(Kind::Constraint(constraint)) = kind(constraint) else {
+            return Err(unsupported("this column"));
+        };
+        constrained(bench, range, Some(&column.colname), constraint)?;
+        let of = ConstrType::try_from(constraint.contype).unwrap_or(ConstrType::Undefined);
+        let computes = matches!(
+            of,
+            ConstrType::ConstrDefault
+                | ConstrType::ConstrCheck
+                | ConstrType::ConstrGenerated
+                | ConstrType::ConstrIdentity
+                | ConstrType::Undefined
+        );
+        if field.is_some() && computes {
+            return Err(refuse_change("a default, check or generated value"));
+        }
+    }
+    if field.is_some() && column.raw_default.is_some() {
+        return Err(refuse_change("a default"));
+    }
+    Ok(())
+}
+
+/// A constraint: of a table, or of the one column that it stands beside.
+fn constrained(
+    bench: Bench<'_>,
+    range: &RangeVar,
+    column: Option<&str>,
+    constraint: &protobuf::Constraint,
+) -> Proven<()> {
+    if !constraint.exclusions.is_empty() && matters(bench, range) {
+        return Err(unsupported("an exclusion constraint"));
+    }
+    let of = ConstrType::try_from(constraint.contype).unwrap_or(ConstrType::Undefined);
+    let unique = matches!(of, ConstrType::ConstrUnique | ConstrType::ConstrPrimary);
+    let keys = constraint.keys.iter().filter_map(tree::name).chain(column.filter(|_| unique));
+    for key in keys {
+        if let Some(field) = policy_field(bench.snapshot, range, key) {
+            refuse_random(field, "a key")?;
+        }
+    }
+    let Some(referred) = &constraint.pktable else { return Ok(()) };
+    let own: Vec<&str> = match column {
+        Some(column) => vec![column],
+        None => constraint.fk_attrs.iter().filter_map(tree::name).collect(),
+    };
+    let others: Vec<&str> = constraint.pk_attrs.iter().filter_map(tree::name).collect();
+    for (position, own) in own.iter().enumerate() {
+        let mine = policy_field(bench.snapshot, range, own);
+        let other = others.get(position).and_then(|other| policy_field(bench.snapshot, referred, other));
+        let fits = match (mine, other) {
+            (None, None) => true,
+            (Some(mine), Some(other)) => {
+                mine.domain == other.domain
+                    && mine.domain.as_ref().is_none_or(|domain| domain.mode == Mode::Equality)
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !fits {
+            return Err(refuse_definition("a foreign key between a sealed column and another"));
+        }
+    }
+    Ok(())
+}
+
+/// ALTER TABLE by an allow-list of its subcommands.
+pub(super) fn altered(
+    bench: Bench<'_>,
+    alter: &protobuf::AlterTableStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let Some(range) = &alter.relation else { return Err(unsupported("this ALTER TABLE")) };
+    if matters(bench, range) {
+        let walk = Walk::new(bench.snapshot, bench.text, true);
+        walk.classified(range)?;
+    }
+    for command in &alter.cmds {
+        let Some(Kind::AlterTableCmd(command)) = kind(command) else {
+            return Err(unsupported("this ALTER TABLE"));
+        };
+        subcommand(bench, range, command)?;
+    }
+    if found.incomplete {
+        return Err(unsupported("this ALTER TABLE"));
+    }
+    Ok(catalog_changes())
+}
+
+fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTableCmd) -> Proven<()> {
+    use AlterTableType as At;
+    let definition = command.def.as_deref();
+    let classified = matters(bench, range);
+    let of = At::try_from(command.subtype).unwrap_or(At::Undefined);
+    match definition.and_then(kind) {
+        Some(Kind::ColumnDef(column)) => column_defined(bench, range, column)?,
+        Some(Kind::Constraint(constraint)) => constrained(bench, range, None, constraint)?,
+        Some(_) | None => {
+            let found = definition.map(census).unwrap_or_default();
+            if found.ranges.iter().any(|other| {
+                let schema = Some(other.schema.as_str()).filter(|schema| !schema.is_empty());
+                !matches!(bench.snapshot.named(schema, &other.name), Named::Harmless)
+            }) {
+                return Err(refuse_definition("a table that takes part in a classified one"));
+            }
+        }
+    }
+    if !classified {
+        return Ok(());
+    }
+    if let Some(definition) = definition {
+        refuse_expressions(bench, range, definition)?;
+    }
+    let allowed_anywhere = matches!(
+        of,
+        At::AtAddColumn
+            | At::AtDropNotNull
+            | At::AtSetNotNull
+            | At::AtSetStatistics
+            | At::AtSetStorage
+            | At::AtSetCompression
+            | At::AtAddConstraint
+            | At::AtValidateConstraint
+            | At::AtDropConstraint
+            | At::AtAddIndexConstraint
+            | At::AtChangeOwner
+            | At::AtClusterOn
+            | At::AtDropCluster
+            | At::AtSetLogged
+            | At::AtSetUnLogged
+            | At::AtSetTableSpace
+            | At::AtSetRelOptions
+            | At::AtResetRelOptions
+            | At::AtEnableRowSecurity
+            | At::AtDisableRowSecurity
+            | At::AtForceRowSecurity
+            | At::AtNoForceRowSecurity
+    );
+    let allowed_elsewhere = matches!(
+        of,
+        At::AtColumnDefault
+            | At::AtDropColumn
+            | At::AtAlterColumnType
+            | At::AtAddIdentity
+            | At::AtSetIdentity
+            | At::AtDropIdentity
+    );
+    let of_field = policy_field(bench.snapshot, range, &command.name).is_some();
+    if allowed_anywhere || allowed_elsewhere && !of_field {
+        return Ok(());
+    }
+    Err(refuse_change("this change"))
+}
+
+/// RENAME and its like, of tables, columns, schemas and the rest.
+pub(super) fn renamed(
+    bench: Bench<'_>,
+    rename: &protobuf::RenameStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let of = ObjectType::try_from(rename.rename_type).unwrap_or(ObjectType::Undefined);
+    if of == ObjectType::ObjectSchema {
+        let holds = |schema: &str| {
+            bench
+                .snapshot
+                .relations()
+                .any(|relation| !relation.is_harmless() && &*relation.name.schema == schema)
+                || bench.snapshot.fields().iter().any(|field| &*field.table.schema == schema)
+        };
+        if holds(&rename.subname) || holds(&rename.newname) {
+            return Err(refuse_change("a new name for the schema"));
+        }
+        return Ok(catalog_changes());
+    }
+    if let Some(range) = rename.relation.as_ref().filter(|range| matters(bench, range)) {
+        let column = of == ObjectType::ObjectColumn
+            && [&rename.subname, &rename.newname]
+                .iter()
+                .all(|name| policy_field(bench.snapshot, range, name).is_none());
+        if column || of == ObjectType::ObjectTabconstraint {
+            return Ok(catalog_changes());
+        }
+        return Err(refuse_change("a new name"));
+    }
+    if found.words.iter().any(|word| names_what_matters(bench.snapshot, word)) {
+        return Err(refuse_change("a new name"));
+    }
+    Ok(catalog_changes())
+}

@@ -1,0 +1,396 @@
+//! The journal's own thread: everything that is queued becomes durable with one write and
+//! one sync, and only then are the intents among it answered with their receipts.
+//!
+//! While the sink fails, every intent is refused. What is not an intent (an outcome, a
+//! refusal, an alert, a session's end) speaks of something that has happened already: it is
+//! held, up to a maximum, and written first when the sink recovers; whatever was beyond the
+//! maximum is counted and told of in an alert record.
+
+mod folder;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+pub use folder::FolderError;
+
+use crate::audit::{Alert, Entry, Intent, Journal, Receipt, Record, Sink, Who};
+
+/// Records that wait for the thread. Beyond it sessions wait.
+pub const QUEUE_MAX: usize = 4096;
+/// Most records of one write and sync.
+pub const BATCH_MAX: usize = 1024;
+/// Records that wait for a failing sink. Beyond it they are counted as lost.
+pub const HELD_MAX: usize = 4096;
+/// A segment that has reached this size is followed by a new one.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// How often a failing sink is tried when nothing else asks for it.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The record could not be made durable: access is refused (`SG006`). The text is for the
+/// operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused(pub Arc<str>);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What came back because it could not be queued at once.
+#[derive(Debug)]
+pub enum Unqueued<T> {
+    /// The queue is full: the session waits, by the `_wait` variant.
+    Full(T),
+    /// The journal has been closed.
+    Closed,
+}
+
+/// A receipt to come. A thread that died answers like one that failed.
+pub struct Pending(oneshot::Receiver<Result<Receipt, Refused>>);
+
+impl Future for Pending {
+    type Output = Result<Receipt, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
+    }
+}
+
+fn closed() -> Refused {
+    Refused(Arc::from("the journal is closed"))
+}
+
+struct Submission {
+    entry: Entry,
+    reply: Option<oneshot::Sender<Result<Receipt, Refused>>>,
+}
+
+/// Where sessions hand in their records.
+#[derive(Clone)]
+pub struct JournalHandle {
+    queue: mpsc::Sender<Submission>,
+    writable: Arc<AtomicBool>,
+}
+
+impl JournalHandle {
+    /// Queues a record that nobody waits for.
+    ///
+    /// # Errors
+    /// The record comes back where the queue is full.
+    pub fn submit(&self, record: Record) -> Result<(), Unqueued<Box<Record>>> {
+        let submission = Submission { entry: entry(record), reply: None };
+        self.queue.try_send(submission).map_err(|error| match error {
+            TrySendError::Full(submission) => Unqueued::Full(Box::new(submission.entry.record)),
+            TrySendError::Closed(_) => Unqueued::Closed,
+        })
+    }
+
+    /// The same, waiting for room.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn submit_wait(&self, record: Record) -> Result<(), Refused> {
+        let submission = Submission { entry: entry(record), reply: None };
+        self.queue.send(submission).await.map_err(|_| closed())
+    }
+
+    /// Queues an intent. Its receipt comes when it is durable.
+    ///
+    /// # Errors
+    /// The intent comes back where the queue is full.
+    pub fn intent(&self, intent: Intent) -> Result<Pending, Unqueued<Box<Intent>>> {
+        // Reserved first, so that nothing has to be taken apart again.
+        let room = match self.queue.try_reserve() {
+            Ok(room) => room,
+            Err(TrySendError::Full(())) => return Err(Unqueued::Full(Box::new(intent))),
+            Err(TrySendError::Closed(())) => return Err(Unqueued::Closed),
+        };
+        let (reply, receipt) = oneshot::channel();
+        room.send(Submission { entry: entry(Record::Intent(intent)), reply: Some(reply) });
+        Ok(Pending(receipt))
+    }
+
+    /// The same, waiting for room.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn intent_wait(&self, intent: Intent) -> Result<Pending, Refused> {
+        let (reply, receipt) = oneshot::channel();
+        let submission = Submission { entry: entry(Record::Intent(intent)), reply: Some(reply) };
+        self.queue.send(submission).await.map_err(|_| closed())?;
+        Ok(Pending(receipt))
+    }
+
+    /// Was the last batch made durable? For readiness, never for a decision.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed)
+    }
+}
+
+fn entry(record: Record) -> Entry {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Entry { record, time_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+}
+
+/// Where and how the files are written.
+#[derive(Clone, Debug)]
+pub struct Location {
+    pub path: PathBuf,
+    /// The node's name in records.
+    pub node: String,
+    /// Default [`SEGMENT_BYTES_MAX`].
+    pub segment_bytes_max: u64,
+}
+
+impl Location {
+    #[must_use]
+    pub fn new(path: PathBuf, node: String) -> Location {
+        Location { path, node, segment_bytes_max: SEGMENT_BYTES_MAX }
+    }
+}
+
+/// Why the journal did not start; for the operator.
+#[derive(Debug)]
+pub enum StartError {
+    Folder(FolderError),
+    Thread(std::io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Folder(error) => error.fmt(f),
+            StartError::Thread(error) => write!(f, "the journal's thread cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Records that could not be written before the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unwritten {
+    pub records: u64,
+}
+
+/// The thread. Whoever started it closes it; dropped, it takes nothing new, and nobody waits
+/// for what is queued.
+pub struct JournalThread {
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<u64>,
+    thread: JoinHandle<()>,
+}
+
+impl JournalThread {
+    /// Takes nothing new, writes what is queued, and ends the thread.
+    ///
+    /// # Errors
+    /// The number of records that could not be written.
+    pub async fn close(self) -> Result<(), Unwritten> {
+        // An error means that the thread has ended already; `ended` tells how.
+        let _ = self.stop.send(());
+        let unwritten = self.ended.await.unwrap_or(u64::MAX);
+        let panicked = self.thread.join().is_err();
+        if unwritten == 0 && !panicked { Ok(()) } else { Err(Unwritten { records: unwritten }) }
+    }
+}
+
+/// Opens the folder and starts the thread.
+///
+/// # Errors
+/// The folder cannot be used or is another process's, or there is no thread to be had.
+pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), StartError> {
+    let opened =
+        folder::Folder::open(&location.path, location.segment_bytes_max).map_err(StartError::Folder)?;
+    let journal = Journal::new(location.node.clone(), opened.next_seq);
+    start_with(Box::new(opened.folder), journal)
+}
+
+/// Starts the thread over any sink.
+///
+/// # Errors
+/// There is no thread to be had.
+pub fn start_with(
+    sink: Box<dyn Sink + Send>,
+    journal: Journal,
+) -> Result<(JournalHandle, JournalThread), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(StartError::Thread)?;
+    let (queue, submissions) = mpsc::channel(QUEUE_MAX);
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let writable = Arc::new(AtomicBool::new(true));
+    let writer = Writer { sink, journal, held: Vec::new(), lost: 0, writable: writable.clone() };
+    let thread = std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || {
+            let unwritten = runtime.block_on(writer.run(submissions, stopped));
+            // Nobody listens where the thread was dropped unclosed.
+            let _ = end.send(unwritten);
+        })
+        .map_err(StartError::Thread)?;
+    Ok((JournalHandle { queue, writable }, JournalThread { stop, ended, thread }))
+}
+
+/// What the thread owns.
+struct Writer {
+    sink: Box<dyn Sink + Send>,
+    journal: Journal,
+    /// Not intents; at most [`HELD_MAX`] and one alert.
+    held: Vec<Entry>,
+    /// Records that found `held` full.
+    lost: u64,
+    writable: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// The number of records that remain unwritten.
+    async fn run(
+        mut self,
+        mut submissions: mpsc::Receiver<Submission>,
+        mut stopped: oneshot::Receiver<()>,
+    ) -> u64 {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped, if open => {
+                    submissions.close();
+                    open = false;
+                }
+                count = submissions.recv_many(&mut batch, BATCH_MAX) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.write(&mut batch);
+                }
+                () = tokio::time::sleep(RETRY_EVERY), if self.owes() => {
+                    self.write_held();
+                }
+            }
+        }
+        self.write_held();
+        self.lost.saturating_add(u64::try_from(self.held.len()).unwrap_or(u64::MAX))
+    }
+
+    fn owes(&self) -> bool {
+        !self.held.is_empty() || self.lost > 0
+    }
+
+    /// Writes the batch after all that is held; answers every intent in it. Leaves it empty.
+    fn write(&mut self, batch: &mut Vec<Submission>) {
+        let (entries, replies): (Vec<Entry>, Vec<_>) =
+            batch.drain(..).map(|submission| (submission.entry, submission.reply)).unzip();
+        let outcome = self.write_held_or_say_why().and_then(|()| self.commit(&entries));
+        let replies = replies.into_iter().flatten();
+        match outcome {
+            Ok(receipts) => {
+                for (reply, receipt) in replies.zip(receipts) {
+                    // The session may be gone.
+                    let _ = reply.send(Ok(receipt));
+                }
+            }
+            Err(refused) => {
+                for reply in replies {
+                    let _ = reply.send(Err(refused.clone()));
+                }
+                self.hold(entries);
+            }
+        }
+    }
+
+    fn write_held(&mut self) {
+        // The reason has been logged; what is held stays.
+        let _ = self.write_held_or_say_why();
+    }
+
+    fn write_held_or_say_why(&mut self) -> Result<(), Refused> {
+        if !self.owes() {
+            return Ok(());
+        }
+        let mut owed = std::mem::take(&mut self.held);
+        let held = owed.len();
+        if self.lost > 0 {
+            owed.push(entry(Record::Alert(loss(self.lost))));
+        }
+        let outcome = self.commit(&owed);
+        if outcome.is_ok() {
+            self.lost = 0;
+        } else {
+            owed.truncate(held);
+            self.held = owed;
+        }
+        outcome.map(|_| ())
+    }
+
+    fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Receipt>, Refused> {
+        let began = Instant::now();
+        let outcome = self.journal.commit(&mut *self.sink, entries);
+        let was_writable = self.writable.swap(outcome.is_ok(), Ordering::Relaxed);
+        match outcome {
+            Ok(receipts) => {
+                let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+                metrics::counter!("sealgate_audit_records_total").increment(count);
+                metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+                if !was_writable {
+                    tracing::info!("the journal is written again");
+                }
+                Ok(receipts)
+            }
+            Err(error) => {
+                if was_writable {
+                    tracing::error!(%error, "the journal cannot be written: access to classified fields is refused");
+                }
+                Err(Refused(Arc::from(error.0)))
+            }
+        }
+    }
+
+    /// Keeps what has happened, whatever became of the sink. A refused intent has not.
+    fn hold(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            if matches!(entry.record, Record::Intent(_)) {
+                continue;
+            }
+            if self.held.len() < HELD_MAX {
+                self.held.push(entry);
+            } else {
+                self.lost = self.lost.saturating_add(1);
+            }
+        }
+    }
+}
+
+fn loss(records: u64) -> Alert {
+    let nobody: Arc<str> = Arc::from("");
+    Alert {
+        who: Arc::new(Who {
+            session: 0,
+            user: nobody.clone(),
+            database: nobody.clone(),
+            application: Arc::from("sealgate"),
+            client: nobody.clone(),
+            region: nobody,
+            auth: "none",
+        }),
+        detector: "journal",
+        severity: "critical",
+        verdict: "alert",
+        rule: Arc::from(format!("{records} records were lost while the journal could not be written")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! `[[watch.limit]]`: how many classified cells a user may be shown in a window.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::window::Window;
+
+/// What happens to what would go over a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LimitAction {
+    /// It is shown, and an alert is raised once per window.
+    Alert,
+    /// It is not shown; the session ends (`SG007`).
+    Cut,
+}
+
+impl LimitAction {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            LimitAction::Alert => "alert",
+            LimitAction::Cut => "cut",
+        }
+    }
+}
+
+/// One `[[watch.limit]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Login users it holds for. None: every user, each by itself.
+    pub users: Option<Vec<String>>,
+    /// Classified values, at most [`Limit::CELLS_MAX`].
+    pub cells: u64,
+    /// From [`Limit::WINDOW_MS_MIN`] to [`Limit::WINDOW_MS_MAX`].
+    pub window_ms: u64,
+    pub action: LimitAction,
+}
+
+impl Limit {
+    /// Counts are kept in 32 bits; the rest is room to be over.
+    pub const CELLS_MAX: u64 = 1_000_000_000;
+    pub const WINDOW_MS_MIN: u64 = 1_000;
+    pub const WINDOW_MS_MAX: u64 = 86_400_000;
+
+    fn holds_for(&self, user: &str) -> bool {
+        self.users.as_ref().is_none_or(|users| users.iter().any(|name| name == user))
+    }
+
+    /// The rule's name in alerts and records.
+    fn rule(&self) -> Arc<str> {
+        let seconds = self.window_ms.div_ceil(1_000);
+        Arc::from(format!("watch.limit: {} cells in {seconds} s", self.cells))
+    }
+}
+
+/// What is said about cells that are about to be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Judgement {
+    Go,
+    /// Show them, and raise an alert that names this rule.
+    Alert(Arc<str>),
+    /// Show none of them, and end the session; the rule that was broken.
+    Cut(Arc<str>),
+}
+
+/// All limits, and the count of every user that is or was here. Users are looked up once, at
+/// login; what is opened afterwards is counted without a lock.
+pub struct Watch {
+    limits: Vec<Limit>,
+    /// The longest window of all limits.
+    memory_ms: u64,
+    /// The latest time that was handed in.
+    latest_ms: Arc<AtomicU64>,
+    users: Mutex<HashMap<String, Arc<UserWatch>>>,
+    /// Counts together whoever finds the table full.
+    crowd: Arc<UserWatch>,
+}
+
+/// Counts of one user, over all of that user's sessions.
+pub struct UserWatch {
+    counters: Vec<Counter>,
+    latest_ms: Arc<AtomicU64>,
+    /// When this user last opened something.
+    last_ms: AtomicU64,
+}
+
+struct Counter {
+    limit: Limit,
+    rule: Arc<str>,
+    window: Window,
+    /// One more than the time of the last alert; 0: none yet.
+    alerted_ms: AtomicU64,
+}
+
+impl Watch {
+    /// Users that are counted apart at one time.
+    pub const USERS_MAX: usize = 4096;
+
+    #[must_use]
+    pub fn new(limits: Vec<Limit>) -> Watch {
+        let latest_ms = Arc::new(AtomicU64::new(0));
+        let crowd = Arc::new(UserWatch::new(limits.iter(), &latest_ms));
+        let memory_ms = limits.iter().map(|limit| limit.window_ms).max().unwrap_or(0);
+        Watch { limits, memory_ms, latest_ms, users: Mutex::new(HashMap::new()), crowd }
+    }
+
+    /// The counts of a login user. Where [`Watch::USERS_MAX`] users have something to be
+    /// remembered, further ones are counted together, under every limit.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Arc<UserWatch> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = users.get(name) {
+            return known.clone();
+        }
+        if users.len() >= Self::USERS_MAX {
+            let latest = self.latest_ms.load(Ordering::SeqCst);
+            users.retain(|_, user| Arc::strong_count(user) > 1 || !user.is_stale(latest, self.memory_ms));
+        }
+        if users.len() >= Self::USERS_MAX {
+            return self.crowd.clone();
+        }
+        let limits = self.limits.iter().filter(|limit| limit.holds_for(name));
+        let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
+        users.insert(name.to_owned(), fresh.clone());
+        fresh
+    }
+}
+
+impl UserWatch {
+    fn new<'a>(limits: impl Iterator<Item = &'a Limit>, latest_ms: &Arc<AtomicU64>) -> UserWatch {
+        let counter = |limit: &Limit| Counter {
+            limit: limit.clone(),
+            rule: limit.rule(),
+            window: Window::new(limit.window_ms),
+            alerted_ms: AtomicU64::new(0),
+        };
+        UserWatch {
+            counters: limits.map(counter).collect(),
+            latest_ms: latest_ms.clone(),
+            last_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Nothing it holds can still count. Twice the memory, since a window may reach a slot further.
+    fn is_stale(&self, latest_ms: u64, memory_ms: u64) -> bool {
+        self.last_ms.load(Ordering::SeqCst).saturating_add(memory_ms.saturating_mul(2)) < latest_ms
+    }
+
+    /// Must some count be kept for this user at all?
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        !self.counters.is_empty()
+    }
+
+    /// Counts cells before they are shown. After [`Judgement::Cut`] none of them may be shown,
+    /// and they are not counted: what a cutting limit lets through in any window is never more
+    /// than the limit. `now_ms`: milliseconds on any one clock, the same for all sessions.
+    #[must_use]
+    pub fn open(&self, cells: u64, now_ms: u64) -> Judgement {
+        if self.counters.is_empty() || cells == 0 {
+            return Judgement::Go;
+        }
+        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
+        open_under(&self.counters, cells, now_ms)
+    }
+}
+
+/// Claims the cells under each counter in turn; a cut under a later one takes back what was
+/// claimed under those before. At most as deep as there are limits.
+fn open_under(counters: &[Counter], cells: u64, now_ms: u64) -> Judgement {
+    let Some((counter, others)) = counters.split_first() else { return Judgement::Go };
+    let claim = counter.window.claim(cells, now_ms);
+    let over = claim.total > counter.limit.cells;
+    if over && counter.limit.action == LimitAction::Cut {
+        counter.window.take_back(&claim);
+        return Judgement::Cut(counter.rule.clone());
+    }
+    match open_under(others, cells, now_ms) {
+        Judgement::Go if over && counter.alerts(now_ms) => Judgement::Alert(counter.rule.clone()),
+        cut @ Judgement::Cut(_) => {
+            counter.window.take_back(&claim);
+            cut
+        }
+        rest @ (Judgement::Go | Judgement::Alert(_)) => rest,
+    }
+}
+
+impl Counter {
+    /// Once per window.
+    fn alerts(&self, now_ms: u64) -> bool {
+        let last = self.alerted_ms.load(Ordering::SeqCst);
+        let due = last == 0 || now_ms.saturating_add(1).saturating_sub(last) >= self.limit.window_ms;
+        let mark = now_ms.saturating_add(1);
+        due && self.alerted_ms.compare_exchange(last, mark, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}

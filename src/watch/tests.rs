@@ -1,0 +1,200 @@
+//! Steps of (time, cells) and what is said at each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+fn limit(cells: u64, window_ms: u64, action: LimitAction) -> Limit {
+    Limit { users: None, cells, window_ms, action }
+}
+
+/// `.` go, `a` alert, `c` cut.
+#[track_caller]
+fn check(limits: Vec<Limit>, steps: &[(u64, u64, char)]) {
+    let watch = Watch::new(limits);
+    let user = watch.user("u");
+    for (index, (now_ms, cells, expected)) in steps.iter().enumerate() {
+        let said = match user.open(*cells, *now_ms) {
+            Judgement::Go => '.',
+            Judgement::Alert(_) => 'a',
+            Judgement::Cut(_) => 'c',
+        };
+        assert_eq!(said, *expected, "step {index}: {cells} cells at {now_ms}");
+    }
+}
+
+const NOON: u64 = 1_795_305_600_000;
+
+#[test]
+fn cuts_before_the_limit_is_passed_and_goes_on_when_the_window_has() {
+    check(
+        vec![limit(100, 60_000, LimitAction::Cut)],
+        &[
+            (NOON, 60, '.'),
+            (NOON + 1, 40, '.'),
+            (NOON + 2, 1, 'c'),
+            (NOON + 30_000, 1, 'c'),
+            (NOON + 59_999, 1, 'c'),
+            (NOON + 62_000, 100, '.'),
+            (NOON + 62_001, 1, 'c'),
+            (NOON + 600_000, 101, 'c'),
+            (NOON + 600_000, 100, '.'),
+        ],
+    );
+}
+
+#[test]
+fn what_was_cut_does_not_count() {
+    check(
+        vec![limit(100, 60_000, LimitAction::Cut)],
+        &[(NOON, 99, '.'), (NOON, 2, 'c'), (NOON, 1, '.'), (NOON, 1, 'c'), (NOON, 0, '.')],
+    );
+}
+
+#[test]
+fn the_window_slides() {
+    check(
+        vec![limit(100, 60_000, LimitAction::Cut)],
+        &[
+            (NOON, 50, '.'),
+            (NOON + 40_000, 50, '.'),
+            (NOON + 55_000, 1, 'c'),
+            (NOON + 62_000, 50, '.'),
+            (NOON + 90_000, 1, 'c'),
+            (NOON + 102_000, 50, '.'),
+        ],
+    );
+}
+
+#[test]
+fn the_whole_window_counts_wherever_in_a_slot_it_began() {
+    for window_ms in [1_000, 1_050, 59_999, 60_000, 86_400_000] {
+        for offset in [0, 1, 99, 999, 1_439_999] {
+            check(
+                vec![limit(100, window_ms, LimitAction::Cut)],
+                &[(NOON + offset, 100, '.'), (NOON + offset + window_ms - 1, 1, 'c')],
+            );
+        }
+    }
+}
+
+#[test]
+fn alerts_once_in_a_window_and_shows_the_cells() {
+    check(
+        vec![limit(100, 60_000, LimitAction::Alert)],
+        &[
+            (NOON, 100, '.'),
+            (NOON + 1, 1, 'a'),
+            (NOON + 2, 500, '.'),
+            (NOON + 59_000, 500, '.'),
+            (NOON + 60_001, 1, 'a'),
+            (NOON + 300_000, 100, '.'),
+            (NOON + 300_000, 1, 'a'),
+        ],
+    );
+}
+
+#[test]
+fn of_two_limits_the_cut_wins_and_takes_back_the_other_count() {
+    for alert_first in [true, false] {
+        let mut limits = vec![limit(50, 60_000, LimitAction::Alert), limit(100, 60_000, LimitAction::Cut)];
+        if !alert_first {
+            limits.reverse();
+        }
+        check(
+            limits,
+            &[
+                (NOON, 200, 'c'),
+                (NOON, 50, '.'),
+                (NOON, 60, 'c'),
+                (NOON, 10, 'a'),
+                (NOON, 40, '.'),
+                (NOON, 1, 'c'),
+            ],
+        );
+    }
+}
+
+#[test]
+fn two_alerts_that_fall_together_are_both_raised() {
+    check(
+        vec![limit(10, 60_000, LimitAction::Alert), limit(20, 120_000, LimitAction::Alert)],
+        &[(NOON, 30, 'a'), (NOON, 1, 'a'), (NOON, 1, '.')],
+    );
+}
+
+#[test]
+fn counts_no_limit_as_none_and_zero_as_zero() {
+    check(vec![], &[(NOON, u64::MAX, '.')]);
+    check(vec![limit(0, 1_000, LimitAction::Cut)], &[(NOON, 0, '.'), (NOON, 1, 'c')]);
+    check(vec![limit(10, 1_000, LimitAction::Cut)], &[(NOON, u64::MAX, 'c'), (NOON, 10, '.')]);
+    check(
+        vec![limit(Limit::CELLS_MAX, 1_000, LimitAction::Alert)],
+        &[(NOON, u64::MAX, 'a'), (NOON, u64::MAX, '.')],
+    );
+}
+
+#[test]
+fn a_clock_that_steps_back_opens_nothing() {
+    check(
+        vec![limit(100, 60_000, LimitAction::Cut)],
+        &[
+            (NOON, 100, '.'),
+            (NOON - 30_000, 1, 'c'),
+            (NOON - 90_000, 1, 'c'),
+            (NOON, 1, 'c'),
+            (NOON + 62_000, 1, '.'),
+        ],
+    );
+}
+
+#[test]
+fn counts_each_user_alone_over_all_its_sessions() {
+    let named = Limit { users: Some(vec!["bob".into()]), ..limit(10, 60_000, LimitAction::Cut) };
+    let watch = Watch::new(vec![named, limit(20, 60_000, LimitAction::Cut)]);
+    let (one, two) = (watch.user("bob"), watch.user("bob"));
+    assert_eq!(one.open(6, NOON), Judgement::Go);
+    assert!(matches!(two.open(5, NOON), Judgement::Cut(rule) if rule.contains("10 cells in 60 s")));
+    assert_eq!(watch.user("eve").open(11, NOON), Judgement::Go);
+    assert!(matches!(watch.user("eve").open(10, NOON), Judgement::Cut(rule) if rule.contains("20 cells")));
+}
+
+#[test]
+fn a_user_who_comes_back_is_remembered_and_a_full_table_opens_nothing() {
+    let watch = Watch::new(vec![limit(10, 60_000, LimitAction::Cut)]);
+    assert_eq!(watch.user("bob").open(10, NOON), Judgement::Go);
+    for index in 1..Watch::USERS_MAX {
+        assert_eq!(watch.user(&format!("u{index}")).open(1, NOON), Judgement::Go);
+    }
+    assert_eq!(watch.user("late").open(6, NOON), Judgement::Go);
+    assert!(matches!(watch.user("later").open(5, NOON), Judgement::Cut(_)), "counted together");
+    assert!(matches!(watch.user("bob").open(1, NOON), Judgement::Cut(_)), "not forgotten");
+    let held = watch.user("u1");
+    assert_eq!(held.open(1, NOON + 600_000), Judgement::Go);
+    assert_eq!(watch.user("fresh").open(10, NOON + 600_000), Judgement::Go, "the stale ones made room");
+    assert!(Arc::ptr_eq(&held, &watch.user("u1")));
+}
+
+#[test]
+fn threads_together_are_never_granted_more_than_the_limit() {
+    const LIMIT: u64 = 10_000;
+    let watch = Watch::new(vec![limit(LIMIT, 3_600_000, LimitAction::Cut)]);
+    let granted = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let (user, granted) = (watch.user("app"), &granted);
+            scope.spawn(move || {
+                for step in 0..20_000_u64 {
+                    let cells = 1 + (step + thread) % 3;
+                    if user.open(cells, NOON + step / 100) == Judgement::Go {
+                        granted.fetch_add(cells, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let granted = granted.into_inner();
+    assert!(granted <= LIMIT, "{granted}");
+    assert!(granted > LIMIT - 16, "{granted}");
+}

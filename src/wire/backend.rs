@@ -1,0 +1,219 @@
+//! Messages of the server that the street must understand.
+
+use super::reader::{Malformed, Reader};
+
+/// Where one result column comes from, as the server knows it, and its format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// `pg_class.oid`, 0 where the column is not a plain column of a table.
+    pub table_oid: u32,
+    /// `pg_attribute.attnum`, 0 likewise.
+    pub attribute: i16,
+    pub type_oid: u32,
+    /// 0 text, 1 binary.
+    pub format: u16,
+}
+
+/// The origins in a RowDescription body, in column order.
+///
+/// # Errors
+/// The body is not a RowDescription.
+pub fn read_row_description(body: &[u8]) -> Result<Vec<Origin>, Malformed> {
+    let mut origins = Vec::new();
+    visit_row_description(body, |origin| origins.push(origin))?;
+    Ok(origins)
+}
+
+/// Shows each origin in a RowDescription body, in column order, without keeping them.
+///
+/// # Errors
+/// The body is not a RowDescription.
+pub fn visit_row_description(body: &[u8], mut visit: impl FnMut(Origin)) -> Result<(), Malformed> {
+    let mut reader = Reader::new(body, "invalid RowDescription message");
+    let count = reader.u16()?;
+    for _ in 0..count {
+        reader.cstr()?;
+        let table_oid = reader.u32()?;
+        let attribute = reader.i16()?;
+        let type_oid = reader.u32()?;
+        reader.bytes(6)?;
+        visit(Origin { table_oid, attribute, type_oid, format: reader.u16()? });
+    }
+    reader.end()
+}
+
+/// The values of a DataRow body.
+pub struct DataRow<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> DataRow<'a> {
+    /// # Errors
+    /// No column count.
+    pub fn read(body: &'a [u8]) -> Result<DataRow<'a>, Malformed> {
+        let mut reader = Reader::new(body, "invalid DataRow message");
+        let left = usize::from(reader.u16()?);
+        Ok(DataRow { reader, left })
+    }
+
+    /// Number of columns not yet read.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The next value (None is NULL); after the last one, left-over bytes are an error.
+    ///
+    /// # Errors
+    /// The row is shorter or longer than it claims.
+    #[expect(clippy::should_implement_trait, reason = "fallible, and ends by count")]
+    pub fn next(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        self.left = self.left.checked_sub(1).ok_or(Malformed("invalid DataRow message"))?;
+        let length = self.reader.i32()?;
+        let value = match usize::try_from(length) {
+            Ok(length) => Some(self.reader.bytes(length)?),
+            Err(_) if length == -1 => None,
+            Err(_) => return Err(Malformed("invalid DataRow message")),
+        };
+        if self.left == 0 {
+            self.reader.end()?;
+        }
+        Ok(value)
+    }
+}
+
+/// What an ErrorResponse says that the street needs. No message text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ErrorFacts {
+    pub sqlstate: [u8; 5],
+    /// The session ends (FATAL or PANIC).
+    pub fatal: bool,
+}
+
+/// Reads severity and SQLSTATE of an ErrorResponse body.
+///
+/// # Errors
+/// A field without end, or no SQLSTATE of five bytes.
+pub fn read_error(body: &[u8]) -> Result<ErrorFacts, Malformed> {
+    let mut reader = Reader::new(body, "invalid ErrorResponse message");
+    let mut sqlstate = None;
+    // `V` (9.6 and later) is never translated; `S` may be.
+    let mut severity: &[u8] = b"";
+    loop {
+        match reader.u8()? {
+            0 => break,
+            b'C' => sqlstate = reader.cstr()?.first_chunk::<5>().copied(),
+            b'V' => severity = reader.cstr()?,
+            _ => {
+                reader.cstr()?;
+            }
+        }
+    }
+    reader.end()?;
+    let sqlstate = sqlstate.ok_or(Malformed("ErrorResponse without SQLSTATE"))?;
+    Ok(ErrorFacts { sqlstate, fatal: severity == b"FATAL" || severity == b"PANIC" })
+}
+
+/// Name and value of a ParameterStatus body.
+///
+/// # Errors
+/// The body is not a ParameterStatus.
+pub fn read_parameter_status(body: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let mut reader = Reader::new(body, "invalid ParameterStatus message");
+    let pair = (reader.cstr()?, reader.cstr()?);
+    reader.end()?;
+    Ok(pair)
+}
+
+/// Process id and secret of a BackendKeyData body.
+///
+/// # Errors
+/// A secret shorter than 4 or longer than 256 bytes.
+pub fn read_backend_key(body: &[u8]) -> Result<(i32, &[u8]), Malformed> {
+    let mut reader = Reader::new(body, "invalid BackendKeyData message");
+    let process = reader.i32()?;
+    let secret = reader.rest();
+    if (4..=256).contains(&secret.len()) {
+        Ok((process, secret))
+    } else {
+        Err(Malformed("invalid length of cancel key"))
+    }
+}
+
+/// The authentication code, and what follows it.
+///
+/// # Errors
+/// Fewer than four bytes.
+pub fn read_authentication(body: &[u8]) -> Result<(u32, &[u8]), Malformed> {
+    let mut reader = Reader::new(body, "invalid Authentication message");
+    let code = reader.u32()?;
+    Ok((code, reader.rest()))
+}
+
+/// The mechanisms of an AuthenticationSASL body behind its code.
+///
+/// # Errors
+/// A name without end, no end of the list, bytes behind it.
+pub fn read_sasl_mechanisms(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let mut reader = Reader::new(list, "invalid AuthenticationSASL message");
+    let mut mechanisms = Vec::new();
+    loop {
+        let name = reader.cstr()?;
+        if name.is_empty() {
+            break;
+        }
+        mechanisms.push(name);
+    }
+    reader.end()?;
+    Ok(mechanisms)
+}
+
+/// Fuzz entry: every reader on any body.
+pub fn fuzz_backend(data: &[u8]) -> bool {
+    let mut fine = read_row_description(data).is_ok() | read_error(data).is_ok();
+    if let Ok(mut row) = DataRow::read(data) {
+        while row.left() > 0 {
+            if row.next().is_err() {
+                break;
+            }
+        }
+        fine |= row.left() == 0;
+    }
+    fine | read_parameter_status(data).is_ok()
+        | read_backend_key(data).is_ok()
+        | read_authentication(data).is_ok_and(|(_, rest)| read_sasl_mechanisms(rest).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_origins() {
+        let body = b"\0\x01email\0\0\0\x40\x01\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\x01";
+        let origins = read_row_description(body).unwrap();
+        assert_eq!(origins, [Origin { table_oid: 0x4001, attribute: 2, type_oid: 25, format: 1 }]);
+        for end in 0..body.len() {
+            assert!(read_row_description(&body[..end]).is_err(), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_data_row_says_null_and_refuses_left_overs() {
+        let mut row = DataRow::read(b"\0\x02\xff\xff\xff\xff\0\0\0\x01a").ok().unwrap();
+        assert_eq!(row.next(), Ok(None));
+        assert_eq!(row.next(), Ok(Some(&b"a"[..])));
+        assert!(row.next().is_err());
+        let mut row = DataRow::read(b"\0\x01\0\0\0\x01ab").ok().unwrap();
+        assert!(row.next().is_err());
+    }
+
+    #[test]
+    fn errors_tell_their_code_and_whether_they_are_fatal() {
+        let error = read_error(b"SFEHLER\0VERROR\0C42601\0Mx\0\0").unwrap();
+        assert_eq!((&error.sqlstate, error.fatal), (b"42601", false));
+        assert!(read_error(b"SFATAL\0VFATAL\0C57P01\0Mx\0\0").unwrap().fatal);
+        assert!(read_error(b"SERROR\0Mx\0\0").is_err());
+    }
+}
