@@ -9,5 +9,7 @@
 )]
 
 mod harness;
+mod shop;
 
 mod foundation;
+mod record;

@@ -1,7 +1,10 @@
 //! A client that speaks the protocol frame by frame, for what no driver would send.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -48,7 +51,18 @@ pub struct Raw {
 
 impl Raw {
     pub fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).unwrap();
+        Raw::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from another address of this host.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Raw {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Raw::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -106,6 +120,28 @@ impl Raw {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         Some(Frame { tag: head[0], body })
+    }
+
+    /// What comes within a time, as it comes. To show that something does not.
+    pub fn within(&mut self, time: Duration) -> Vec<u8> {
+        let deadline = Instant::now() + time;
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        bytes
+    }
+
+    /// Has the peer closed, with nothing more to say?
+    pub fn is_closed(&mut self) -> bool {
+        self.read().is_none()
     }
 
     /// One byte, as in the answer to an SSLRequest.
@@ -195,7 +231,8 @@ pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag], &length.to_be_bytes()[..], body].concat()
 }
 
-fn string(text: &str) -> Vec<u8> {
+/// A string with its end.
+pub fn string(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
