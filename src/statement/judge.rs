@@ -223,3 +223,20 @@ fn describe(
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shop::{READING, shop};
+    use super::*;
+
+    #[test]
+    fn refuses_what_the_walk_has_not_visited() {
+        let snapshot = shop();
+        for sql in ["SELECT 1 FROM customers", "SELECT email", "SELECT $1", "SELECT f()", "TABLE customers"] {
+            let parsed = tree::parse(sql, READING).unwrap();
+            let found = census(&parsed);
+            let walk = Walk::new(&snapshot, sql.as_bytes(), true);
+            assert_eq!(account(&walk, &found).expect_err(sql).reason, "census");
+        }
+    }
+}
