@@ -252,7 +252,7 @@ mod tests {
         refused(&|_, found, _| found.strings.push(3), "where a string begins");
         refused(&|_, _, literals| literals[0].span.end -= 1, "value of a literal");
         refused(&|_, _, literals| literals[0].span.start -= 1, "value of a literal");
-        refused(&|_, _, literals| literals[0].span = 7..11, "value of a literal");
+        refused(&|_, _, literals| literals[0].span = 0..6, "value of a literal");
         refused(&|_, found, _| found.words.push("email".to_owned()), "how often a name");
         refused(&|_, found, _| found.words.retain(|word| word != "customers"), "how often a name");
         refused(&|_, found, _| found.ranges[0].location += 1, "where a table");
