@@ -10,7 +10,7 @@ use super::SharedGate;
 use super::lane::{Lane, Stop};
 use super::listener::Worker;
 use crate::audit::{Receipt, Record};
-use crate::pipeline::{Event, Need, Session};
+use crate::pipeline::{Need, Session};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
 
@@ -66,10 +66,16 @@ impl Flow<'_> {
                 }
                 continue;
             }
-            if self.session.is_idle() && self.intents.is_empty() {
-                self.renew();
-                if *self.gate.draining.borrow() {
-                    return End::Drained;
+            if self.session.is_settled() {
+                if let Err(refusal) = self.renew().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                if self.session.is_idle() && self.intents.is_empty() {
+                    self.request.rest();
+                    self.response.rest();
+                    if self.worker.draining.get() {
+                        return End::Drained;
+                    }
                 }
             }
             self.sleep().await;
@@ -97,16 +103,15 @@ impl Flow<'_> {
 
     /// Waits until a socket, a record or the gate can move the session on.
     async fn sleep(&mut self) {
-        let mut draining = self.gate.draining.clone();
-        let idle = self.session.is_idle() && !*draining.borrow();
+        let idle = self.session.is_idle();
         tokio::select! {
             biased;
             _ = self.client.readable(), if self.request.wants_input() => {}
             _ = self.server.readable(), if self.response.wants_input() => {}
-            _ = self.server.writable(), if self.request.is_waiting_to_write() => {}
-            _ = self.client.writable(), if self.response.is_waiting_to_write() => {}
+            _ = self.server.writable(), if self.request.wants_output() => {}
+            _ = self.client.writable(), if self.response.wants_output() => {}
             fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
-            _ = draining.changed(), if idle => {}
+            () = self.worker.drain.notified(), if idle => {}
         }
     }
 
@@ -137,17 +142,23 @@ impl Flow<'_> {
             self.worker.untouched.increment(untouched);
         }
         for event in self.session.take_events() {
-            note(event);
+            self.worker.counters.note(event);
         }
     }
 
-    /// Takes a newer catalog where one is there.
-    fn renew(&mut self) {
-        let Some(epoch) = self.session.epoch() else { return };
-        let Some(catalogs) = &self.gate.catalogs else { return };
-        let held = catalogs.held(&self.session.who().database);
-        if let Some(snapshot) = held.filter(|snapshot| snapshot.epoch() != epoch) {
-            self.session.renew(self.worker.view(snapshot));
+    /// Takes a newer catalog where one is there; one that could not be confirmed for too
+    /// long must be read again.
+    async fn renew(&mut self) -> Result<(), Refusal> {
+        let Some((epoch, catalogs)) = self.session.epoch().zip(self.gate.catalogs.as_ref()) else {
+            return Ok(());
+        };
+        match catalogs.held(&self.session.who().database) {
+            Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
+            Some(snapshot) => {
+                self.session.renew(self.worker.view(snapshot));
+                Ok(())
+            }
+            None => self.reload().await,
         }
     }
 
@@ -192,28 +203,4 @@ async fn next(intents: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, u64> {
     let fate = fate.await;
     intents.pop_front();
     fate.map_err(|_| number)
-}
-
-fn note(event: Event) {
-    match event {
-        Event::Statement { kind, verdict } => {
-            metrics::counter!("sealgate_statements_total", "kind" => kind, "verdict" => verdict).increment(1);
-        }
-        Event::Plan { kept } => {
-            let result = if kept { "hit" } else { "miss" };
-            metrics::counter!("sealgate_plan_cache_total", "result" => result).increment(1);
-        }
-        Event::Cells { field, operation, count } => {
-            metrics::counter!("sealgate_cells_total", "field" => field, "operation" => operation)
-                .increment(count);
-        }
-        Event::Refused { reason } => {
-            metrics::counter!("sealgate_refusals_total", "reason" => reason).increment(1);
-        }
-        Event::Alerted { detector, severity } => {
-            tracing::warn!(detector, severity, "alert");
-            metrics::counter!("sealgate_alerts_total", "detector" => detector, "severity" => severity)
-                .increment(1);
-        }
-    }
 }

@@ -15,6 +15,9 @@ use crate::policy::Refusal;
 /// Bytes read at a time; also the size of a thread's scratch buffer.
 pub const READ_BYTES: usize = 64 * 1024;
 
+/// Room that an idle session keeps for each buffer.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// With this much waiting to go, nothing more is taken up.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
@@ -53,6 +56,12 @@ impl Lane {
         self.written < self.outlet.len()
     }
 
+    /// May what waits go now? While a record is awaited it stays, to go with what the
+    /// record releases in one write.
+    pub fn wants_output(&self) -> bool {
+        self.is_waiting_to_write() && self.need != Need::Durable
+    }
+
     /// May more be read? Only if what came before is used up as far as it can be.
     pub fn wants_input(&self) -> bool {
         self.need == Need::Input && !self.eof && !self.is_waiting_to_write()
@@ -63,12 +72,21 @@ impl Lane {
         self.eof && self.need == Need::Input && !self.is_waiting_to_write()
     }
 
+    /// Called when nothing is under way.
+    pub fn rest(&mut self) {
+        shrink(&mut self.inlet);
+        shrink(&mut self.outlet);
+    }
+
     pub fn outlet(&mut self) -> &mut Vec<u8> {
         &mut self.outlet
     }
 
     /// Writes what waits, as far as the peer takes it. True if anything moved.
     pub fn flush(&mut self, sink: &TcpStream) -> Result<bool, Stop> {
+        if !self.is_waiting_to_write() {
+            return Ok(false);
+        }
         let mut moved = false;
         while self.is_waiting_to_write() {
             match sink.try_write(self.outlet.get(self.written..).unwrap_or(&[])) {
@@ -92,9 +110,12 @@ impl Lane {
         scratch: &mut [u8],
         mut walk: impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<bool, Stop> {
-        let mut moved = self.flush(sink)?;
-        if self.is_waiting_to_write() {
-            return Ok(moved);
+        let mut moved = false;
+        if self.wants_output() {
+            moved = self.flush(sink)?;
+            if self.is_waiting_to_write() {
+                return Ok(moved);
+            }
         }
         if self.need != Need::Input {
             moved |= self.walk_inlet(sink, &mut walk)?;
@@ -102,7 +123,9 @@ impl Lane {
         if self.wants_input() {
             moved |= self.read(source, sink, scratch, &mut walk)?;
         }
-        moved |= self.flush(sink)?;
+        if self.wants_output() {
+            moved |= self.flush(sink)?;
+        }
         Ok(moved)
     }
 
@@ -136,7 +159,8 @@ impl Lane {
             let used = self.walk(fresh, sink, walk)?;
             self.inlet.extend_from_slice(fresh.get(used..).unwrap_or(&[]));
         }
-        fresh.zeroize();
+        // The scratch buffer outlives this call, so a plain fill is not optimised away.
+        fresh.fill(0);
         Ok(true)
     }
 
@@ -154,6 +178,13 @@ impl Lane {
         self.used += count;
         if self.used == self.inlet.len() {
             release(&mut self.inlet, &mut self.used);
+        } else if self.used >= READ_BYTES {
+            // What a long run of frames has used up gives its room back.
+            let left = self.inlet.len() - self.used;
+            self.inlet.copy_within(self.used.., 0);
+            self.inlet.get_mut(left..).unwrap_or(&mut []).zeroize();
+            self.inlet.truncate(left);
+            self.used = 0;
         }
         Ok(count > 0)
     }
@@ -203,12 +234,23 @@ fn try_write(sink: &TcpStream, bytes: &[u8]) -> Result<usize, Stop> {
     }
 }
 
-/// Wipes a buffer that is used up; gives large ones back.
+/// Wipes a buffer that is used up and keeps its room.
 fn release(buffer: &mut Vec<u8>, mark: &mut usize) {
-    buffer.as_mut_slice().zeroize();
+    buffer.fill(0);
     buffer.clear();
     *mark = 0;
-    if buffer.capacity() > 4 * 1024 {
+}
+
+/// Gives a large buffer back that is not in use; it was wiped when it was used up.
+fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
         *buffer = Vec::new();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.inlet.zeroize();
+        self.outlet.zeroize();
     }
 }

@@ -3,7 +3,7 @@
 //! One single-threaded runtime a core; a session stays on its thread, and nothing on its
 //! path is shared with another but by atomics.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::LocalSet;
 
+use super::counters::Counters;
 use super::lane::READ_BYTES;
 use super::{SharedGate, session};
 use crate::catalog::Snapshot;
@@ -33,7 +34,11 @@ pub struct Worker {
     pub scratch: RefCell<Vec<u8>>,
     /// Counts statements that touch nothing classified.
     pub untouched: metrics::Counter,
+    pub counters: Counters,
     pub unproven: Semaphore,
+    /// The gate drains: set once, and told to the sessions that sleep.
+    pub draining: Cell<bool>,
+    pub drain: Notify,
     views: RefCell<HashMap<Arc<str>, Arc<View>>>,
 }
 
@@ -43,7 +48,10 @@ impl Worker {
             shop: RefCell::new(shop),
             scratch: RefCell::new(vec![0; READ_BYTES]),
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
+            counters: Counters::default(),
             unproven: Semaphore::new(UNPROVEN_MAX),
+            draining: Cell::new(false),
+            drain: Notify::new(),
             views: RefCell::new(HashMap::new()),
         }
     }
@@ -90,6 +98,7 @@ impl Acceptor {
             let (gate, counted) = (Arc::clone(gate), Arc::clone(&load));
             let join = std::thread::Builder::new()
                 .name(format!("gate-{index}"))
+                .stack_size(crate::statement::STACK_BYTES_MIN)
                 .spawn(move || runtime.block_on(serve(gate, workshop(), handed, counted)))?;
             threads.push(Thread { hand, load, join });
         }
@@ -151,8 +160,13 @@ async fn serve(
     local
         .run_until(async {
             let mut sessions = tokio::task::JoinSet::new();
+            let mut draining = gate.draining.clone();
             loop {
                 tokio::select! {
+                    _ = draining.wait_for(|draining| *draining), if !worker.draining.get() => {
+                        worker.draining.set(true);
+                        worker.drain.notify_waiters();
+                    }
                     next = handed.recv() => {
                         let Some((stream, peer)) = next else { break };
                         let (gate, worker, load) = (Arc::clone(&gate), Rc::clone(&worker), Arc::clone(&load));

@@ -160,12 +160,13 @@ async fn negotiate(gate: &SharedGate, client: &mut TcpStream) -> Result<(Vec<u8>
 }
 
 /// The kind of walsender asked for: every occurrence of the parameter counts, since the
-/// server lets a later one take back only half of what an earlier one asked.
+/// server lets a later one take back only half of what an earlier one asked. Whoever once
+/// asked for a database has one, and SQL with it.
 fn replication(start: &Start<'_>) -> Replication {
     let mut asked = Replication::No;
     for (_, value) in start.parameters.iter().filter(|(name, _)| *name == b"replication") {
         let kind = replication_kind(value);
-        if kind != Replication::No {
+        if kind != Replication::No && asked != Replication::Logical {
             asked = kind;
         }
     }
@@ -393,6 +394,8 @@ mod tests {
             parameters: values.iter().map(|value| (&b"replication"[..], *value)).collect(),
         };
         assert_eq!(replication(&start(&[b"database", b"false"])), Replication::Logical);
+        assert_eq!(replication(&start(&[b"database", b"true"])), Replication::Logical);
+        assert_eq!(replication(&start(&[b"true", b"database"])), Replication::Logical);
         assert_eq!(replication(&start(&[b"off"])), Replication::No);
         assert_ne!(replication(&start(&[b"tr", b"0"])), Replication::No);
     }

@@ -8,6 +8,7 @@ use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
+use crate::statement::Effect;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -37,6 +38,9 @@ enum Part {
     /// It passes as it comes.
     Stream,
     Refuse(Target, Refusal),
+    Discard,
+    /// It depends on an answer that has not come.
+    Settle,
     Broken(&'static str),
 }
 
@@ -73,9 +77,17 @@ impl Session {
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
+                    Part::Settle => return Step::Need(Need::Settle),
+                    Part::Discard => {
+                        self.request_dropping = len - head.len();
+                        return Step::Took(head.len());
+                    }
                     Part::Broken(detail) => return self.protocol_error(detail),
                 },
                 Ok(Peek::Whole(frame)) => {
+                    if self.discards(frame.tag()) {
+                        return if run > 0 { Step::Pass(run) } else { Step::Took(frame.len()) };
+                    }
                     if self.concerns(frame) {
                         return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
                     }
@@ -87,16 +99,21 @@ impl Session {
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
     }
 
+    /// What the server would discard after an error is not sent: names that would have
+    /// been made are not known, and values under them could not be sealed.
+    fn discards(&self, tag: u8) -> bool {
+        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+    }
+
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
+        if self.discards(tag) {
+            return Part::Discard;
+        }
         let fits = len <= self.bounds.frame_bytes_max;
         if self.view.is_none() {
             return Part::Stream;
         }
         let body = head.get(5..).unwrap_or(&[]);
-        let too_large = || {
-            let detail = format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
-            Refusal::unhandled("too-large", &detail, "Send smaller messages or raise the limit.")
-        };
         match tag {
             b'Q' | b'P' | b'D' | b'C' | b'E' | b'F' if fits => Part::Wait,
             b'Q' => Part::Refuse(Target::Query, too_large()),
@@ -106,11 +123,7 @@ impl Session {
                 None => Part::Broken("statement name too long"),
             },
             b'B' => match frontend::bind_names(body) {
-                Ok((portal, statement)) => match (self.is_concerned(portal, statement), fits) {
-                    (false, _) => Part::Stream,
-                    (true, true) => Part::Wait,
-                    (true, false) => Part::Refuse(Target::Bind(portal.into()), too_large()),
-                },
+                Ok((portal, statement)) => self.bind_part(portal, statement, fits),
                 Err(_) if body.len() < NAMES_BYTES_MAX => Part::Wait,
                 Err(_) => Part::Broken("portal or statement name too long"),
             },
@@ -133,9 +146,23 @@ impl Session {
         }
     }
 
-    fn is_concerned(&self, portal: &[u8], statement: &[u8]) -> bool {
-        !matches!(self.queue.portal(portal), Meaning::Plain)
-            || !matches!(self.queue.statement(statement), Meaning::Plain)
+    /// What becomes of a Bind that is under way, by its statement; what its portal was
+    /// before does not matter.
+    fn bind_part(&self, portal: &[u8], statement: &[u8], fits: bool) -> Part {
+        let prepared = match self.queue.statement(statement) {
+            Meaning::Plain => return Part::Stream,
+            _ if fits => return Part::Wait,
+            Meaning::Unsettled => return Part::Settle,
+            Meaning::Judged(prepared) => prepared,
+        };
+        let plain = |plan: &Rc<Plan>| {
+            plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
+        };
+        if self.epoch() == Some(prepared.epoch) && prepared.plan.as_ref().is_none_or(plain) {
+            Part::Stream
+        } else {
+            Part::Refuse(Target::Bind(portal.into()), too_large())
+        }
     }
 
     /// Queues what the server owes for a frame that passes.
@@ -273,7 +300,8 @@ impl Session {
         self.count_sealed(&cleared);
         let runs = self.begin(&plan);
         let mark = Mark { runs, catalog, ..Mark::default() };
-        Ok(self.send(frame.len(), Kind::Query, Target::Query, cleared, mark, plan.writes(), out))
+        let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
+        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, target }, plan.writes(), out))
     }
 
     fn take_parse(
@@ -423,12 +451,14 @@ impl Session {
             run.prepared = Some(Rc::clone(&prepared));
         }
         let cleared = clear_execute(&prepared, describe, portal, limit);
-        if describe {
-            let mark = Mark { describes: Some(Rc::clone(&prepared)), swallow: true, ..Mark::default() };
-            self.queue.marked(Kind::Describe, mark);
-        }
+        let describe = describe.then(|| Mark {
+            describes: Some(Rc::clone(&prepared)),
+            swallow: true,
+            ..Mark::default()
+        });
         let mark = Mark { runs, catalog, ..Mark::default() };
-        Ok(self.send(frame.len(), Kind::Execute, Target::Execute, cleared, mark, plan.writes(), out))
+        let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
+        Ok(self.send(Held { consumed, describe, cleared, kind, mark, target }, plan.writes(), out))
     }
 
     fn take_describe(
@@ -475,29 +505,31 @@ impl Session {
     }
 
     /// Sends a cleared message; a write first waits for its intents to be durable.
-    #[expect(clippy::too_many_arguments, reason = "one message, with all that is known of it")]
-    fn send(
-        &mut self,
-        consumed: usize,
-        kind: Kind,
-        target: Target,
-        cleared: Cleared,
-        mark: Mark,
-        writes: bool,
-        out: &mut Vec<u8>,
-    ) -> Step {
+    fn send(&mut self, held: Held, writes: bool, out: &mut Vec<u8>) -> Step {
         if writes {
-            self.held = Some(Held { consumed, cleared, kind, mark, target });
+            self.held = Some(held);
             return Step::Need(Need::Durable);
         }
-        out.extend_from_slice(cleared.bytes());
-        self.queue.marked(kind, mark);
-        Step::Took(consumed)
+        self.send_held(held, out)
+    }
+
+    fn send_held(&mut self, held: Held, out: &mut Vec<u8>) -> Step {
+        out.extend_from_slice(held.cleared.bytes());
+        if let Some(describe) = held.describe {
+            self.queue.marked(Kind::Describe, describe);
+        }
+        self.queue.marked(held.kind, held.mark);
+        Step::Took(held.consumed)
     }
 
     /// A held write goes on once each of its intents has its receipt.
     fn resume(&mut self, out: &mut Vec<u8>) -> Step {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
+        if self.discards(0) {
+            // An earlier request of the batch failed: the server would discard it.
+            self.drop_runs(held.mark.runs, None);
+            return Step::Took(held.consumed);
+        }
         for run in held.mark.runs.iter_mut().flatten() {
             match self.claim_receipt(run) {
                 Ok(true) => {}
@@ -511,9 +543,7 @@ impl Session {
                 }
             }
         }
-        out.extend_from_slice(held.cleared.bytes());
-        self.queue.marked(held.kind, held.mark);
-        Step::Took(held.consumed)
+        self.send_held(held, out)
     }
 
     /// Sends, in place of what is refused, a message that the server itself must refuse; its
@@ -554,6 +584,11 @@ impl Session {
     fn no_view(&mut self) -> Result<Step, Malformed> {
         Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
     }
+}
+
+fn too_large() -> Refusal {
+    let detail = "A message is larger than limits.frame_bytes_max.";
+    Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
 }
 
 fn changing(change: Change) -> Mark {

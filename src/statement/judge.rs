@@ -41,12 +41,22 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
     let depends_on_reading = !text.is_ascii() || text.contains(&b'\\');
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), depends_on_reading };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
+    let mut defined = false;
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
-            return Err(refuse("unparsed", "a statement of the text is empty", ""));
+            return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
-        facts.statements.push(statement(bench, node, &found)?);
+        let judged = statement(bench, node, &found)?;
+        if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
+            return Err(refuse(
+                "definition",
+                "a definition stands before a statement on a classified table in one text",
+                "Send the definition on its own.",
+            ));
+        }
+        defined |= judged.effect.catalog;
+        facts.statements.push(judged);
         censuses.push(found);
     }
     if facts.statements.iter().any(StatementFacts::touches) {
@@ -74,7 +84,11 @@ fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
 /// Facts of one statement, without shape and fingerprint.
 pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if found.incomplete {
-        return Err(refuse("census", "the statement could not be taken apart", ""));
+        return Err(refuse(
+            "census",
+            "the statement could not be taken apart",
+            "Write it in a plainer form.",
+        ));
     }
     definition::refuse_reaching_functions(bench.snapshot, found)?;
     let mut facts =
@@ -83,6 +97,22 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);
     Ok(facts)
+}
+
+/// Statements whose meaning rests on the columns that the catalog has now.
+fn reads_or_writes(node: &Node) -> bool {
+    let stored = matches!(
+        kind(node),
+        Some(
+            Kind::CopyStmt(_)
+                | Kind::ExplainStmt(_)
+                | Kind::PrepareStmt(_)
+                | Kind::DeclareCursorStmt(_)
+                | Kind::CreateTableAsStmt(_)
+                | Kind::ViewStmt(_)
+        )
+    );
+    stored || is_query(node)
 }
 
 fn is_query(node: &Node) -> bool {
@@ -99,10 +129,10 @@ fn is_query(node: &Node) -> bool {
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
-    if !names_relation_that_matters(&walk, found) {
+    if !names_relation_that_matters(bench.snapshot, found) {
         return Ok(StatementFacts::default());
     }
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
     let outputs = walk.query(node)?;
     walk.emit(&outputs);
     account(&walk, found)?;
@@ -196,4 +226,21 @@ fn describe(
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shop::{READING, shop};
+    use super::*;
+
+    #[test]
+    fn refuses_what_the_walk_has_not_visited() {
+        let snapshot = shop();
+        for sql in ["SELECT 1 FROM customers", "SELECT email", "SELECT $1", "SELECT f()", "TABLE customers"] {
+            let parsed = tree::parse(sql, READING).unwrap();
+            let found = census(&parsed);
+            let walk = Walk::new(&snapshot, sql.as_bytes(), true);
+            assert_eq!(account(&walk, &found).expect_err(sql).reason, "census");
+        }
+    }
 }

@@ -9,6 +9,10 @@
 )]
 
 mod harness;
+mod shop;
 
+mod fidelity;
 mod foundation;
 mod plaintext;
+mod record;
+mod refusal;

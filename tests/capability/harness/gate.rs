@@ -96,18 +96,24 @@ impl Setup {
 
     /// The same, with the log as the error where the program ends or does not get ready.
     pub fn try_start(&self) -> Result<Gate, String> {
+        let mut gate = self.prepare()?;
+        gate.run_again()?;
+        Ok(gate)
+    }
+
+    /// Writes the file and makes keys, and starts nothing yet: see [`Gate::run_again`].
+    pub fn prepare(&self) -> Result<Gate, String> {
         let (address, admin) = (free_address(), free_address());
         let folder = new_folder();
         fs::write(folder.join("sealgate.toml"), self.configuration(&folder, address, admin)).unwrap();
-        let mut gate = Gate { folder, address, admin, running: None };
+        let password = self.service_password.clone();
+        let gate = Gate { folder, address, admin, password, running: None };
         if !self.fields.is_empty() {
             let made = gate.sealgate(&["keys", "init"], self.service_password.as_deref());
             if !made.status.success() {
                 return Err(format!("keys init: {}", String::from_utf8_lossy(&made.stderr)));
             }
         }
-        gate.run(self.service_password.as_deref());
-        gate.await_ready()?;
         Ok(gate)
     }
 
@@ -146,6 +152,7 @@ pub struct Gate {
     folder: PathBuf,
     address: SocketAddr,
     admin: SocketAddr,
+    password: Option<String>,
     running: Option<Running>,
 }
 
@@ -191,6 +198,32 @@ impl Gate {
         }
     }
 
+    /// Ends the program as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            // The guard first: it must not find another process under a number reused.
+            let _ = running.guard.kill();
+            let _ = running.guard.wait();
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// Runs the program, again or for the first time, and waits until it is ready; the log
+    /// where it is not.
+    pub fn run_again(&mut self) -> Result<(), String> {
+        self.kill();
+        let password = self.password.clone();
+        self.run(password.as_deref());
+        self.await_ready()
+    }
+
+    /// Changes the configuration for the next run.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.folder.join("sealgate.toml");
+        fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
+    }
+
     /// Runs another verb of the program with this configuration, to its end.
     pub fn verb(&self, arguments: &[&str]) -> Output {
         self.sealgate(arguments, None)
@@ -206,7 +239,7 @@ impl Gate {
     }
 
     fn run(&mut self, password: Option<&str>) {
-        let log = File::create(self.folder.join("log")).unwrap();
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut command = sealgate_command();
         command.arg("run").arg("--config").arg(self.folder.join("sealgate.toml"));
         if let Some(password) = password {
@@ -267,13 +300,7 @@ impl Drop for Gate {
         if std::thread::panicking() {
             eprintln!("--- log of sealgate on {} ---\n{}", self.address, self.log_tail());
         }
-        if let Some(mut running) = self.running.take() {
-            // The guard first: it must not find another process under a number reused.
-            let _ = running.guard.kill();
-            let _ = running.guard.wait();
-            let _ = running.child.kill();
-            let _ = running.child.wait();
-        }
+        self.kill();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use sealgate::store::postgres::{Options, Throwaway};
 
 pub use gate::{Gate, Setup, sealgate_command};
-pub use raw::{Frame, Raw};
+pub use raw::{Frame, Raw, frame, string};
 pub use search::{Hit, search_folder, search_server};
 pub use session::Session;
 pub use tap::Tap;

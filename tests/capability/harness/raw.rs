@@ -1,12 +1,15 @@
 //! A client that speaks the protocol frame by frame, for what no driver would send.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
 /// Longest frame read; a server's answer in a test is far shorter.
-const FRAME_MAX: usize = 64 << 20;
+const FRAME_MAX: usize = 65 << 20;
 
 /// One message after startup.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,21 +47,39 @@ impl Frame {
 /// One connection. Every read has a deadline.
 pub struct Raw {
     stream: TcpStream,
+    /// What waits for the next read, so that it leaves in one piece.
+    corked: Option<Vec<u8>>,
 }
 
 impl Raw {
     pub fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).unwrap();
+        Raw::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from another address of this host.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Raw {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Raw::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Raw {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Raw { stream }
+        Raw { stream, corked: None }
     }
 
     /// Connects, starts up without a password, and reads up to ReadyForQuery.
     pub fn login(address: SocketAddr, user: &str, database: &str) -> Raw {
+        Raw::login_with(address, &[("user", user), ("database", database)])
+    }
+
+    /// The same with any parameters.
+    pub fn login_with(address: SocketAddr, parameters: &[(&str, &str)]) -> Raw {
         let mut raw = Raw::connect(address);
-        raw.startup(&[("user", user), ("database", database)]);
+        raw.startup(parameters);
         let frames = raw.until_ready();
         assert_eq!(frames[0].tag, b'R', "{:?}", frames[0].field(b'M'));
         raw
@@ -83,7 +104,21 @@ impl Raw {
 
     /// Any bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match &mut self.corked {
+            Some(waiting) => waiting.extend_from_slice(bytes),
+            None => self.stream.write_all(bytes).unwrap(),
+        }
+    }
+
+    /// From now on everything between two reads is sent at once.
+    pub fn cork(&mut self) {
+        self.corked = Some(Vec::new());
+    }
+
+    fn uncork(&mut self) {
+        if let Some(waiting) = &mut self.corked {
+            self.stream.write_all(&std::mem::take(waiting)).unwrap();
+        }
     }
 
     pub fn send(&mut self, tag: u8, body: &[u8]) {
@@ -92,6 +127,7 @@ impl Raw {
 
     /// The next frame; None at the end of the stream.
     pub fn read(&mut self) -> Option<Frame> {
+        self.uncork();
         let mut head = [0; 5];
         match self.stream.read(&mut head[..1]) {
             Ok(0) => return None,
@@ -106,6 +142,29 @@ impl Raw {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         Some(Frame { tag: head[0], body })
+    }
+
+    /// What comes within a time, as it comes. To show that something does not.
+    pub fn within(&mut self, time: Duration) -> Vec<u8> {
+        self.uncork();
+        let deadline = Instant::now() + time;
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            match self.stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        bytes
+    }
+
+    /// Has the peer closed, with nothing more to say?
+    pub fn is_closed(&mut self) -> bool {
+        self.read().is_none()
     }
 
     /// One byte, as in the answer to an SSLRequest.
@@ -195,7 +254,8 @@ pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag], &length.to_be_bytes()[..], body].concat()
 }
 
-fn string(text: &str) -> Vec<u8> {
+/// A string with its end.
+pub fn string(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
