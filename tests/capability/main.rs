@@ -16,3 +16,4 @@ mod foundation;
 mod plaintext;
 mod record;
 mod refusal;
+mod shadow;

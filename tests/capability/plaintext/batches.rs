@@ -283,7 +283,7 @@ pub const BATCHES: &[Batch] = &[
         raw.close(b'S', "s12");
         raw.sync()
     }),
-    batch("a Query in the middle of a batch", Outcome::Written, |raw, s, n| {
+    batch("a Query in the middle of a batch", Outcome::Contained, |raw, s, n| {
         prepared(raw, "s13");
         bind_row(raw, "", "s13", s, n);
         raw.execute("", 0);
