@@ -66,19 +66,20 @@ impl Flow<'_> {
                 }
                 continue;
             }
-            if self.session.is_settled() {
-                if let Err(refusal) = self.renew().await {
-                    return End::Refused(Box::new(refusal));
-                }
-                if self.session.is_idle() && self.intents.is_empty() {
-                    self.request.rest();
-                    self.response.rest();
-                    if self.worker.draining.get() {
-                        return End::Drained;
-                    }
+            if self.session.is_idle() && self.intents.is_empty() {
+                self.request.rest();
+                self.response.rest();
+                if self.worker.draining.get() {
+                    return End::Drained;
                 }
             }
             self.sleep().await;
+            // After the sleep: what woke the session is judged by the catalog of now.
+            if self.session.is_settled()
+                && let Err(refusal) = self.renew().await
+            {
+                return End::Refused(Box::new(refusal));
+            }
         }
     }
 

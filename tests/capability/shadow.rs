@@ -130,8 +130,8 @@ fn a_prepared_insert_does_not_follow_a_table_that_shadows() {
         assert_eq!(state(&raw.sync()), None);
         let value = secret("shadow");
         // The server plans a prepared statement anew when a name means something else.
-        raw.query("CREATE TEMP TABLE customers (email text, id text, note text)");
-        raw.bind("", "s", &[], &[Some(value.as_bytes()), Some(b"1"), None], &[]);
+        raw.query("CREATE TEMP TABLE customers (note text, email text, id text)");
+        raw.bind("", "s", &[], &[Some(b"1"), Some(value.as_bytes()), None], &[]);
         raw.execute("", 0);
         let frames = raw.sync();
         assert!(!holds(&tap, &value), "{major}: {:?}", state(&frames));
