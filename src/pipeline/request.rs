@@ -9,6 +9,7 @@ use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::Effect;
+use crate::statement::Encoding;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -247,6 +248,7 @@ impl Session {
         let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
         self.events.push(Event::Plan { kept });
         let plan = plan?;
+        self.can_read(&plan)?;
         for facts in &plan.facts.statements {
             let executed =
                 facts.effect.executes.as_ref().filter(|name| self.queue.may_be_judged(name.as_bytes()));
@@ -260,6 +262,15 @@ impl Session {
             }
         }
         Ok(plan)
+    }
+
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other && plan.touches() {
+            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
+            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
+        }
+        Ok(())
     }
 
     fn take_query(
@@ -383,7 +394,8 @@ impl Session {
         {
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
-            match shop.clear_bind(&view, prepared, &bind) {
+            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
