@@ -43,18 +43,43 @@ fn a_walsender_from_elsewhere_is_refused_in_every_spelling_before_the_server_hea
     let tap = Tap::before(server.address());
     let gate = classified(Setup::before(tap.address())).extra(MAP).start();
     let spellings: &[&[&str]] = &[
-        &["t"], &["T"], &["tru"], &["true"], &["TRUE"], &["y"], &["ye"], &["YES"], &["on"], &["ON"], &["1"],
-        &["database"], &["DATABASE"], &["nonsense"], &[""], &["database", "false"], &["false", "database"],
-        &["true", "off"], &["0", "1"], &["database", "true", "no"],
+        &["t"],
+        &["T"],
+        &["tru"],
+        &["true"],
+        &["TRUE"],
+        &["y"],
+        &["ye"],
+        &["YES"],
+        &["on"],
+        &["ON"],
+        &["1"],
+        &["database"],
+        &["DATABASE"],
+        &["nonsense"],
+        &[""],
+        &["database", "false"],
+        &["false", "database"],
+        &["true", "off"],
+        &["0", "1"],
+        &["database", "true", "no"],
     ];
     for from in [OUTSIDE, UNKNOWN] {
         for values in spellings {
             let mut raw = Raw::connect_from(from, gate.address());
-            let mut parameters = vec![("user", "postgres"), ("database", "postgres"), ("application_name", "sentinel-walsender")];
+            let mut parameters = vec![
+                ("user", "postgres"),
+                ("database", "postgres"),
+                ("application_name", "sentinel-walsender"),
+            ];
             parameters.extend(values.iter().map(|value| ("replication", *value)));
             raw.startup(&parameters);
             let frames = raw.until_ready();
-            assert_eq!((tags(&frames), states(&frames)), ("E".to_owned(), vec!["SG003".to_owned()]), "{values:?}");
+            assert_eq!(
+                (tags(&frames), states(&frames)),
+                ("E".to_owned(), vec!["SG003".to_owned()]),
+                "{values:?}"
+            );
             assert_eq!(frames[0].field(b'S').as_deref(), Some("FATAL"));
             assert!(errors(&frames)[0].1.starts_with("sealgate:"));
         }
@@ -63,9 +88,14 @@ fn a_walsender_from_elsewhere_is_refused_in_every_spelling_before_the_server_hea
     let refusals = records_with(&gate, "refusal", 2 * spellings.len());
     let refusals: Vec<_> = refusals.iter().filter(|record| record["kind"] == "refusal").collect();
     assert_eq!(refusals.len(), 2 * spellings.len());
-    for (record, (client, region)) in [(refusals[0], ("127.0.0.2", "elsewhere")), (refusals[spellings.len()], ("127.0.0.3", "unknown"))] {
+    for (record, (client, region)) in
+        [(refusals[0], ("127.0.0.2", "elsewhere")), (refusals[spellings.len()], ("127.0.0.3", "unknown"))]
+    {
         assert_eq!((record["client"].as_str(), record["region"].as_str()), (Some(client), Some(region)));
-        assert_eq!((&record["sqlstate"], &record["rule"], &record["user"]), (&"SG003".into(), &"replication".into(), &"postgres".into()));
+        assert_eq!(
+            (&record["sqlstate"], &record["rule"], &record["user"]),
+            (&"SG003".into(), &"replication".into(), &"postgres".into())
+        );
     }
     assert!(gate.metric("sealgate_refusals_total{reason=\"residency\"}").unwrap() >= 40.0);
     // Ordinary sessions are not judged by it, nor what says no; from inside a walsender works.
@@ -105,9 +135,14 @@ impl Elsewhere {
             ip netns del $n 2>/dev/null || true; ip netns add $n; \
             ip link add $n type veth peer name peer netns $n; ip addr add $a/30 dev $n; ip link set $n up; \
             ip -n $n addr add $b/30 dev peer; ip -n $n link set peer up; ip -n $n link set lo up";
-        let made = Command::new("sh").args(["-ec", script, "sh", &name, &number.to_string()]).output().unwrap();
+        let made =
+            Command::new("sh").args(["-ec", script, "sh", &name, &number.to_string()]).output().unwrap();
         let elsewhere = Elsewhere { name, gate: Ipv4Addr::new(10, 213, u8::try_from(number).unwrap(), 1) };
-        if made.status.success() { Ok(elsewhere) } else { Err(String::from_utf8_lossy(&made.stderr).into_owned()) }
+        if made.status.success() {
+            Ok(elsewhere)
+        } else {
+            Err(String::from_utf8_lossy(&made.stderr).into_owned())
+        }
     }
 }
 
@@ -139,7 +174,13 @@ impl Drop for Copied {
 }
 
 /// Runs a program of the server's installation, in another network where one is given.
-fn tool(server: &Throwaway, program: &str, from: Option<&Elsewhere>, address: SocketAddr, arguments: &[&str]) -> Output {
+fn tool(
+    server: &Throwaway,
+    program: &str,
+    from: Option<&Elsewhere>,
+    address: SocketAddr,
+    arguments: &[&str],
+) -> Output {
     let program = server.binaries().program(program);
     let mut command = match from {
         Some(elsewhere) => {
@@ -166,31 +207,53 @@ fn backup(server: &Throwaway, from: Option<&Elsewhere>, address: SocketAddr, int
 fn a_real_backup_completes_from_inside_and_is_whole() {
     for major in VERSIONS {
         let server = shop::server(major);
-        server.execute("postgres", "INSERT INTO orders SELECT n, md5(n::text) FROM generate_series(1, 20000) n").unwrap();
+        server
+            .execute("postgres", "INSERT INTO orders SELECT n, md5(n::text) FROM generate_series(1, 20000) n")
+            .unwrap();
         let gate = classified(Setup::before(server.address())).extra(MAP).start();
         let copy = Copied::new(&format!("in-{major}"));
         let done = backup(&server, None, gate.address(), &copy.0);
         assert!(done.status.success(), "{}", said(&done));
-        let verified = Command::new(server.binaries().program("pg_verifybackup")).arg(&copy.0).output().unwrap();
+        let verified =
+            Command::new(server.binaries().program("pg_verifybackup")).arg(&copy.0).output().unwrap();
         assert!(verified.status.success(), "{}", said(&verified));
     }
 }
 
-fn refused_from(server: &Throwaway, gate: &Gate, tap: &Tap, elsewhere: Option<&Elsewhere>, address: SocketAddr) {
+fn refused_from(
+    server: &Throwaway,
+    gate: &Gate,
+    tap: &Tap,
+    elsewhere: Option<&Elsewhere>,
+    address: SocketAddr,
+) {
     let before = tap.to_server().len();
     let copy = Copied::new("out");
     let done = backup(server, elsewhere, address, &copy.0);
-    assert!(!done.status.success() && said(&done).contains("sealgate: refused by residency"), "{}", said(&done));
+    assert!(
+        !done.status.success() && said(&done).contains("sealgate: refused by residency"),
+        "{}",
+        said(&done)
+    );
     assert!(copy.holds_nothing());
     let wal = Copied::new("wal");
     std::fs::create_dir(&wal.0).unwrap();
     let into = wal.0.display().to_string();
     let done = tool(server, "pg_receivewal", elsewhere, address, &["-D", &into, "-n", "--no-sync"]);
-    assert!(!done.status.success() && said(&done).contains("sealgate: refused by residency"), "{}", said(&done));
+    assert!(
+        !done.status.success() && said(&done).contains("sealgate: refused by residency"),
+        "{}",
+        said(&done)
+    );
     assert!(wal.holds_nothing());
     assert!(!holds(&tap.to_server()[before..], b"replication"), "the server hears nothing of it");
     let refusals = records_with(gate, "refusal", 2);
-    assert!(refusals.iter().filter(|record| record["kind"] == "refusal").all(|record| record["sqlstate"] == "SG003"));
+    assert!(
+        refusals
+            .iter()
+            .filter(|record| record["kind"] == "refusal")
+            .all(|record| record["sqlstate"] == "SG003")
+    );
 }
 
 #[test]
@@ -202,8 +265,14 @@ fn real_tools_in_another_region_are_refused() {
     let mut gate = classified(Setup::before(tap.address())).extra(MAP).prepare().unwrap();
     let port = gate.address().port();
     gate.configure(|text| {
-        text.replace("cidr = \"::1/128\"\nregion = \"here\"\narea = \"EEA\"", "cidr = \"::1/128\"\nregion = \"there\"\narea = \"outside\"")
-            .replace(&format!("address = \"127.0.0.1:{port}\""), &format!("address = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]"))
+        text.replace(
+            "cidr = \"::1/128\"\nregion = \"here\"\narea = \"EEA\"",
+            "cidr = \"::1/128\"\nregion = \"there\"\narea = \"outside\"",
+        )
+        .replace(
+            &format!("address = \"127.0.0.1:{port}\""),
+            &format!("address = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]"),
+        )
     });
     gate.run_again().unwrap_or_else(|log| panic!("{log}"));
     refused_from(&server, &gate, &tap, None, format!("[::1]:{port}").parse().unwrap());
@@ -229,7 +298,10 @@ fn real_tools_in_another_region_are_refused() {
 fn a_server_outside_the_allowed_regions_is_not_dialled() {
     let server = shop::server(15);
     let tap = Tap::before(server.address());
-    let outside = MAP.replace("cidr = \"127.0.0.1/32\"\nregion = \"here\"\narea = \"EEA\"", "cidr = \"127.0.0.1/32\"\nregion = \"far\"");
+    let outside = MAP.replace(
+        "cidr = \"127.0.0.1/32\"\nregion = \"here\"\narea = \"EEA\"",
+        "cidr = \"127.0.0.1/32\"\nregion = \"far\"",
+    );
     let unknown = MAP.replace("cidr = \"127.0.0.1/32\"", "cidr = \"127.9.9.9/32\"");
     let expired = MAP.replace("cidr = \"127.0.0.1/32\"", "cidr = \"127.0.0.1/32\"\nexpires = 2020-01-31");
     for map in [outside, unknown, expired] {

@@ -69,17 +69,28 @@ fn a_limit_cuts_one_user_over_all_sessions_and_no_other() {
 
     let records = records_with(&gate, "alert", 4);
     let alerts: Vec<_> = records.iter().filter(|record| record["kind"] == "alert").collect();
-    let of = |user: &str, verdict: &str| alerts.iter().filter(|alert| alert["user"] == user && alert["verdict"] == verdict).count();
+    let of = |user: &str, verdict: &str| {
+        alerts.iter().filter(|alert| alert["user"] == user && alert["verdict"] == verdict).count()
+    };
     assert_eq!((of("clerk", "cut"), of("auditor", "alert"), alerts.len()), (3, 1, 4));
     assert!(alerts[0]["rule"].as_str().unwrap().contains("25 cells"));
-    let cut = records.iter().position(|record| record["kind"] == "outcome" && record["sqlstate"] == "SG007").unwrap();
-    assert_eq!((&records[cut]["rows"], &records[cut]["cells"]), (&7.into(), &7.into()), "the outcome says how far it went");
+    let cut = records
+        .iter()
+        .position(|record| record["kind"] == "outcome" && record["sqlstate"] == "SG007")
+        .unwrap();
+    assert_eq!(
+        (&records[cut]["rows"], &records[cut]["cells"]),
+        (&7.into(), &7.into()),
+        "the outcome says how far it went"
+    );
     assert_eq!(gate.metric("sealgate_alerts_total{detector=\"limit\",severity=\"critical\"}"), Some(3.0));
     assert_eq!(gate.metric("sealgate_alerts_total{detector=\"limit\",severity=\"warning\"}"), Some(1.0));
     assert!(gate.log().contains("alert detector=\"limit\""), "{}", gate.log());
     // What the server was still sending has been cancelled, and nothing is left behind.
     crate::harness::await_that("the cut sessions to end at the server", || {
-        let rows = server.query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'clerk'").unwrap();
+        let rows = server
+            .query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'clerk'")
+            .unwrap();
         rows[0][0].as_deref() == Some("1")
     });
 }
