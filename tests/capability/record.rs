@@ -418,6 +418,10 @@ fn a_kill_leaves_whole_records_and_the_numbers_go_on() {
         let tag = std::iter::from_fn(|| raw.read()).nth(12_000).unwrap().tag;
         assert_eq!(tag, b'D');
         gate.kill();
+        for entry in fs::read_dir(gate.folder().join("audit")).unwrap() {
+            let text = fs::read(entry.unwrap().path()).unwrap();
+            assert!(text.is_empty() || text.ends_with(b"\n"), "a torn line");
+        }
         let records = records(&gate);
         let numbers: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "round {round}");
