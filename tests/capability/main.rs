@@ -15,3 +15,5 @@ mod fidelity;
 mod foundation;
 mod record;
 mod refusal;
+mod residency;
+mod watch;
