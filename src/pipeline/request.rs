@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Kind, Mark, Meaning, Prepared};
+use super::owed::{Change, Discard, Kind, Mark, Meaning, Prepared};
 use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
@@ -100,9 +100,14 @@ impl Session {
     }
 
     /// What the server would discard after an error is not sent: names that would have
-    /// been made are not known, and values under them could not be sealed.
+    /// been made are not known, and values under them could not be sealed. So it is behind
+    /// a refusal, whose error is certain.
     fn discards(&self, tag: u8) -> bool {
-        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+        match self.queue.discards() {
+            Discard::Nothing => false,
+            Discard::CopyData => matches!(tag, b'd' | b'c' | b'f'),
+            Discard::ToSync => !matches!(tag, b'S' | b'X'),
+        }
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
@@ -585,6 +590,7 @@ impl Session {
             }
         };
         self.queue.marked(kind, Mark { refusal: Some(refusal), ..Mark::default() });
+        self.queue.refused();
         Step::Took(consumed)
     }
 

@@ -13,7 +13,9 @@ mod shop;
 
 mod fidelity;
 mod foundation;
+mod plaintext;
 mod record;
 mod refusal;
 mod residency;
 mod watch;
+mod shadow;
