@@ -45,12 +45,14 @@ pub struct Flow<'a> {
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         loop {
-            let moved = match self.pump() {
+            let pumped = self.pump();
+            // What ends the session counts too.
+            self.count();
+            let moved = match pumped {
                 Ok(moved) => moved,
                 Err(Stop::Closed) => return End::Closed,
                 Err(Stop::Refused(refusal)) => return End::Refused(refusal),
             };
-            self.count();
             if self.session.has_records() && !self.hand_over().await {
                 return End::Refused(Box::new(Refusal::unrecorded()));
             }
