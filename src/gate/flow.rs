@@ -68,10 +68,16 @@ impl Flow<'_> {
                 }
                 continue;
             }
-            if self.session.is_idle() && self.intents.is_empty() {
-                self.renew();
-                if *self.gate.draining.borrow() {
-                    return End::Drained;
+            if self.session.is_settled() {
+                if let Err(refusal) = self.renew().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                if self.session.is_idle() && self.intents.is_empty() {
+                    self.request.rest();
+                    self.response.rest();
+                    if self.worker.draining.get() {
+                        return End::Drained;
+                    }
                 }
             }
             self.sleep().await;
@@ -99,8 +105,7 @@ impl Flow<'_> {
 
     /// Waits until a socket, a record or the gate can move the session on.
     async fn sleep(&mut self) {
-        let mut draining = self.gate.draining.clone();
-        let idle = self.session.is_idle() && !*draining.borrow();
+        let idle = self.session.is_idle();
         tokio::select! {
             biased;
             _ = self.client.readable(), if self.request.wants_input() => {}
@@ -108,7 +113,7 @@ impl Flow<'_> {
             _ = self.server.writable(), if self.request.is_waiting_to_write() => {}
             _ = self.client.writable(), if self.response.is_waiting_to_write() => {}
             fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
-            _ = draining.changed(), if idle => {}
+            () = self.worker.drain.notified(), if idle => {}
         }
     }
 
@@ -143,13 +148,19 @@ impl Flow<'_> {
         }
     }
 
-    /// Takes a newer catalog where one is there.
-    fn renew(&mut self) {
-        let Some(epoch) = self.session.epoch() else { return };
-        let Some(catalogs) = &self.gate.catalogs else { return };
-        let held = catalogs.held(&self.session.who().database);
-        if let Some(snapshot) = held.filter(|snapshot| snapshot.epoch() != epoch) {
-            self.session.renew(self.worker.view(snapshot));
+    /// Takes a newer catalog where one is there; one that could not be confirmed for too
+    /// long must be read again.
+    async fn renew(&mut self) -> Result<(), Refusal> {
+        let Some((epoch, catalogs)) = self.session.epoch().zip(self.gate.catalogs.as_ref()) else {
+            return Ok(());
+        };
+        match catalogs.held(&self.session.who().database) {
+            Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
+            Some(snapshot) => {
+                self.session.renew(self.worker.view(snapshot));
+                Ok(())
+            }
+            None => self.reload().await,
         }
     }
 

@@ -15,6 +15,9 @@ use crate::policy::Refusal;
 /// Bytes read at a time; also the size of a thread's scratch buffer.
 pub const READ_BYTES: usize = 64 * 1024;
 
+/// Room that an idle session keeps for each buffer.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// With this much waiting to go, nothing more is taken up.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
@@ -61,6 +64,12 @@ impl Lane {
     /// The peer has closed, and all that it sent has gone on as far as it can.
     pub fn is_over(&self) -> bool {
         self.eof && self.need == Need::Input && !self.is_waiting_to_write()
+    }
+
+    /// Called when nothing is under way.
+    pub fn rest(&mut self) {
+        shrink(&mut self.inlet);
+        shrink(&mut self.outlet);
     }
 
     pub fn outlet(&mut self) -> &mut Vec<u8> {
@@ -136,7 +145,8 @@ impl Lane {
             let used = self.walk(fresh, sink, walk)?;
             self.inlet.extend_from_slice(fresh.get(used..).unwrap_or(&[]));
         }
-        fresh.zeroize();
+        // The scratch buffer outlives this call, so a plain fill is not optimised away.
+        fresh.fill(0);
         Ok(true)
     }
 
@@ -203,12 +213,23 @@ fn try_write(sink: &TcpStream, bytes: &[u8]) -> Result<usize, Stop> {
     }
 }
 
-/// Wipes a buffer that is used up; gives large ones back.
+/// Wipes a buffer that is used up and keeps its room.
 fn release(buffer: &mut Vec<u8>, mark: &mut usize) {
-    buffer.as_mut_slice().zeroize();
+    buffer.fill(0);
     buffer.clear();
     *mark = 0;
-    if buffer.capacity() > 4 * 1024 {
+}
+
+/// Gives a large buffer back that is not in use; it was wiped when it was used up.
+fn shrink(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
         *buffer = Vec::new();
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.inlet.zeroize();
+        self.outlet.zeroize();
     }
 }

@@ -3,7 +3,7 @@
 //! One single-threaded runtime a core; a session stays on its thread, and nothing on its
 //! path is shared with another but by atomics.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::LocalSet;
 
 use super::lane::READ_BYTES;
@@ -34,6 +34,9 @@ pub struct Worker {
     /// Counts statements that touch nothing classified.
     pub untouched: metrics::Counter,
     pub unproven: Semaphore,
+    /// The gate drains: set once, and told to the sessions that sleep.
+    pub draining: Cell<bool>,
+    pub drain: Notify,
     views: RefCell<HashMap<Arc<str>, Arc<View>>>,
 }
 
@@ -44,6 +47,8 @@ impl Worker {
             scratch: RefCell::new(vec![0; READ_BYTES]),
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
             unproven: Semaphore::new(UNPROVEN_MAX),
+            draining: Cell::new(false),
+            drain: Notify::new(),
             views: RefCell::new(HashMap::new()),
         }
     }
@@ -151,8 +156,13 @@ async fn serve(
     local
         .run_until(async {
             let mut sessions = tokio::task::JoinSet::new();
+            let mut draining = gate.draining.clone();
             loop {
                 tokio::select! {
+                    _ = draining.wait_for(|draining| *draining), if !worker.draining.get() => {
+                        worker.draining.set(true);
+                        worker.drain.notify_waiters();
+                    }
                     next = handed.recv() => {
                         let Some((stream, peer)) = next else { break };
                         let (gate, worker, load) = (Arc::clone(&gate), Rc::clone(&worker), Arc::clone(&load));

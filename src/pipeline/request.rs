@@ -273,7 +273,8 @@ impl Session {
         self.count_sealed(&cleared);
         let runs = self.begin(&plan);
         let mark = Mark { runs, catalog, ..Mark::default() };
-        Ok(self.send(frame.len(), Kind::Query, Target::Query, cleared, mark, plan.writes(), out))
+        let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
+        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, target }, plan.writes(), out))
     }
 
     fn take_parse(
@@ -423,12 +424,14 @@ impl Session {
             run.prepared = Some(Rc::clone(&prepared));
         }
         let cleared = clear_execute(&prepared, describe, portal, limit);
-        if describe {
-            let mark = Mark { describes: Some(Rc::clone(&prepared)), swallow: true, ..Mark::default() };
-            self.queue.marked(Kind::Describe, mark);
-        }
+        let describe = describe.then(|| Mark {
+            describes: Some(Rc::clone(&prepared)),
+            swallow: true,
+            ..Mark::default()
+        });
         let mark = Mark { runs, catalog, ..Mark::default() };
-        Ok(self.send(frame.len(), Kind::Execute, Target::Execute, cleared, mark, plan.writes(), out))
+        let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
+        Ok(self.send(Held { consumed, describe, cleared, kind, mark, target }, plan.writes(), out))
     }
 
     fn take_describe(
@@ -475,24 +478,21 @@ impl Session {
     }
 
     /// Sends a cleared message; a write first waits for its intents to be durable.
-    #[expect(clippy::too_many_arguments, reason = "one message, with all that is known of it")]
-    fn send(
-        &mut self,
-        consumed: usize,
-        kind: Kind,
-        target: Target,
-        cleared: Cleared,
-        mark: Mark,
-        writes: bool,
-        out: &mut Vec<u8>,
-    ) -> Step {
+    fn send(&mut self, held: Held, writes: bool, out: &mut Vec<u8>) -> Step {
         if writes {
-            self.held = Some(Held { consumed, cleared, kind, mark, target });
+            self.held = Some(held);
             return Step::Need(Need::Durable);
         }
-        out.extend_from_slice(cleared.bytes());
-        self.queue.marked(kind, mark);
-        Step::Took(consumed)
+        self.send_held(held, out)
+    }
+
+    fn send_held(&mut self, held: Held, out: &mut Vec<u8>) -> Step {
+        out.extend_from_slice(held.cleared.bytes());
+        if let Some(describe) = held.describe {
+            self.queue.marked(Kind::Describe, describe);
+        }
+        self.queue.marked(held.kind, held.mark);
+        Step::Took(held.consumed)
     }
 
     /// A held write goes on once each of its intents has its receipt.
@@ -511,9 +511,7 @@ impl Session {
                 }
             }
         }
-        out.extend_from_slice(held.cleared.bytes());
-        self.queue.marked(held.kind, held.mark);
-        Step::Took(held.consumed)
+        self.send_held(held, out)
     }
 
     /// Sends, in place of what is refused, a message that the server itself must refuse; its

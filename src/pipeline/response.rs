@@ -111,13 +111,9 @@ impl Session {
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'T' | b'n' => self.description(frame),
             b'C' | b'I' | b's' => Ok(self.complete(frame.tag())),
-            b'1' | b'2' | b'3' => {
-                if let Some(change) = self.queue.pop().and_then(|owed| owed.mark).and_then(|mark| mark.change)
-                {
-                    self.queue.apply(change);
-                }
-                Ok(Fate::Pass)
-            }
+            b'1' => self.agreed(Kind::Parse),
+            b'2' => self.agreed(Kind::Bind),
+            b'3' => self.agreed(Kind::Close),
             b'Z' => self.ready(frame),
             b'E' => self.error(frame, out),
             b'G' => {
@@ -132,6 +128,18 @@ impl Session {
             // t, H, W, c, d, N, A, V and whatever a later server says.
             _ => Ok(Fate::Pass),
         }
+    }
+
+    /// ParseComplete, BindComplete, CloseComplete: names change now. An answer to another
+    /// question would move names and must not be believed.
+    fn agreed(&mut self, kind: Kind) -> Result<Fate, Malformed> {
+        if self.queue.front().is_none_or(|owed| owed.kind != kind) {
+            return Err(Malformed("an answer that was not asked for"));
+        }
+        if let Some(change) = self.queue.pop().and_then(|owed| owed.mark).and_then(|mark| mark.change) {
+            self.queue.apply(change);
+        }
+        Ok(Fate::Pass)
     }
 
     /// A DataRow of something that carries a mark.

@@ -33,6 +33,8 @@ pub enum Event {
 /// A write, or a whole refused text, that waits for its intents to be durable.
 pub(super) struct Held {
     pub consumed: usize,
+    /// A Describe of ours that goes ahead of it.
+    pub describe: Option<Mark>,
     pub cleared: super::clear::Cleared,
     pub kind: super::owed::Kind,
     pub mark: Mark,

@@ -4,6 +4,10 @@
 use super::facts::Unproven;
 use super::refusal::refuse;
 
+/// The stack that a thread must have which calls `analyse`: decoding a tree that nests as
+/// deep as the decoder allows (100 messages) was measured to take up to 2 MiB.
+pub const STACK_BYTES_MIN: usize = 8 << 20;
+
 /// The largest text that is judged. Beyond it a text that hits the prefilter is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

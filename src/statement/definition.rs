@@ -14,7 +14,7 @@ use super::census::{Census, census};
 use super::facts::{Effect, StatementFacts};
 use super::flow::Walk;
 use super::judge::{Bench, account, facts_of, statement};
-use super::prefilter::{Names, PARTS};
+use super::prefilter::{Prefilter, READERS};
 use super::query::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unsupported};
 use super::table;
@@ -39,7 +39,7 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
     let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
     let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
     for name in called.clone() {
-        if PARTS.iter().any(|part| *part != "set_config" && name.to_ascii_lowercase().contains(part)) {
+        if READERS.iter().any(|reader| name.starts_with(reader)) {
             return Err(refuse(
                 "function",
                 format!("the function \"{name}\" reads tables or runs statements that are given as values"),
@@ -179,8 +179,7 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
 }
 
 fn refuse_relations(bench: Bench<'_>, found: &Census) -> Proven<()> {
-    let walk = Walk::new(bench.snapshot, bench.text, true);
-    if names_relation_that_matters(&walk, found) {
+    if names_relation_that_matters(bench.snapshot, found) {
         return Err(unsupported("a statement of this kind"));
     }
     Ok(())
@@ -238,10 +237,10 @@ fn stored_query(
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
     let outside = copy.is_program || !copy.filename.is_empty();
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
-    if !names_relation_that_matters(&walk, found) {
+    if !names_relation_that_matters(bench.snapshot, found) {
         return Ok(StatementFacts::default());
     }
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
     if outside {
         return Err(refuse(
             "copy",
@@ -298,14 +297,10 @@ fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<Stat
     Ok(StatementFacts { writes, ..StatementFacts::default() })
 }
 
-/// A body given as a string: no name that matters, nothing that could build one.
+/// A body given as a string is judged by the prefilter alone: no name that matters, no
+/// word that could build one.
 fn refuse_loaded_body(snapshot: &Snapshot, body: &str) -> Proven<()> {
-    const LOADED: [&str; 4] = ["execute", "function", "procedure", "e'"];
-    let lower = body.to_ascii_lowercase();
-    let names = Names::new(snapshot);
-    let named = names.patterns.iter().any(|name| lower.contains(&name.to_ascii_lowercase()));
-    let loaded = PARTS.iter().chain(&LOADED).any(|word| lower.contains(word));
-    if named || loaded {
+    if Prefilter::new(snapshot).hits(body.as_bytes()) {
         return Err(refuse_definition("code that names a classified relation or runs statements it builds"));
     }
     Ok(())

@@ -6,15 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{self, AExprKind, Node, SubLinkType};
+use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Field, FieldId, Mode, Snapshot};
+use crate::catalog::{Field, FieldId, Snapshot};
 
 use super::facts::{LiteralUse, ParameterUse};
 use super::literal::{literal_value, plain_literal_end};
 use super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Columns, Outputs, Scope, whole_row};
-use super::tree::{self, boxed, kind};
+use super::scope::{Carried, Outputs, Scope, whole_row};
+use super::tree::{self, kind};
 
 /// What an expression is.
 pub(super) enum Flow<'a> {
@@ -44,12 +44,6 @@ pub(super) enum Seen {
 struct ParameterMeaning {
     sealed: Option<(FieldId, bool)>,
     plain: bool,
-}
-
-/// One side of a comparison: a value, or a row of values.
-struct Side<'a> {
-    row: bool,
-    flows: Vec<Flow<'a>>,
 }
 
 /// The walk over one statement, and what it has gathered.
@@ -235,7 +229,7 @@ impl<'a> Walk<'a> {
 
     // ---- columns, constants, parameters ---------------------------------------------
 
-    fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
+    pub(super) fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
         self.seen.insert((Seen::Column, column.location));
         if column.fields.last().and_then(kind).is_some_and(|last| matches!(last, Kind::AStar(_))) {
             let outputs = self.star(column)?;
@@ -310,7 +304,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Records one place of a parameter: for a field, or as a plain value.
-    fn parameter(&mut self, parameter: &protobuf::ParamRef, means: Option<(FieldId, bool)>) -> Proven<()> {
+    pub(super) fn parameter(
+        &mut self,
+        parameter: &protobuf::ParamRef,
+        means: Option<(FieldId, bool)>,
+    ) -> Proven<()> {
         let number = u16::try_from(parameter.number)
             .ok()
             .filter(|number| *number > 0)
@@ -337,7 +335,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records a literal that means a value of a sealed field, after a second lexing.
-    fn literal(&mut self, location: i32, value: &str, field: FieldId) -> Proven<()> {
+    pub(super) fn literal(&mut self, location: i32, value: &str, field: FieldId) -> Proven<()> {
         let other_form = || {
             refuse(
                 "literal-form",
@@ -360,345 +358,6 @@ impl<'a> Walk<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    // ---- comparisons ----------------------------------------------------------------
-
-    /// Both sides of an equality (`=`, `<>`, IN, IS DISTINCT FROM).
-    pub(super) fn equal(&mut self, left: &Flow<'a>, right: &Flow<'a>) -> Proven<BTreeSet<FieldId>> {
-        if let Flow::Field(id) = left
-            && self.is_sealed(*id)?
-        {
-            return self.equal_to_sealed(*id, right).map(|()| BTreeSet::new());
-        }
-        if let Flow::Field(id) = right
-            && self.is_sealed(*id)?
-        {
-            return self.equal_to_sealed(*id, left).map(|()| BTreeSet::new());
-        }
-        let mut reach = self.settle(left)?;
-        reach.extend(self.settle(right)?);
-        Ok(reach)
-    }
-
-    pub(super) fn require_equality(&self, id: FieldId, what: &str) -> Proven<()> {
-        let field = self.field(id)?;
-        match field.domain.as_ref().map(|domain| domain.mode) {
-            Some(Mode::Equality) => Ok(()),
-            Some(Mode::Random) | None => Err(refuse(
-                "random-compared",
-                format!("{} is sealed with seal = \"random\" and cannot be used in {what}", field.path()),
-                "Only IS NULL and IS NOT NULL can test it; seal = \"equality\" allows = and IN.",
-            )),
-        }
-    }
-
-    fn equal_to_sealed(&mut self, id: FieldId, other: &Flow<'a>) -> Proven<()> {
-        self.require_equality(id, "a comparison")?;
-        self.searches.insert(id);
-        match other {
-            Flow::Text { location, value } => self.literal(*location, value, id),
-            Flow::Parameter(parameter) => self.parameter(parameter, Some((id, false))),
-            Flow::Null => Ok(()),
-            Flow::Field(other) => {
-                self.searches.insert(*other);
-                self.require_same_domain(id, *other)
-            }
-            Flow::Plain(_) | Flow::Default => Err(self.unsupported_position(id)),
-        }
-    }
-
-    pub(super) fn require_same_domain(&self, left: FieldId, right: FieldId) -> Proven<()> {
-        let (one, two) = (self.field(left)?, self.field(right)?);
-        if one.domain.is_some() && one.domain == two.domain {
-            return Ok(());
-        }
-        Err(refuse(
-            "domain-differs",
-            format!("{} and {} are not sealed in one domain", one.path(), two.path()),
-            "Only columns of the same equality domain can be compared or copied.",
-        ))
-    }
-
-    /// A value that is stored in a column: `VALUES`, `SET`.
-    pub(super) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
-        self.writes.insert(target);
-        let flow = self.flow(node)?;
-        if !self.is_sealed(target)? {
-            self.settle(&flow)?;
-            return Ok(());
-        }
-        match flow {
-            Flow::Text { location, value } => self.literal(location, value, target),
-            Flow::Parameter(parameter) => self.parameter(parameter, Some((target, false))),
-            Flow::Null | Flow::Default => Ok(()),
-            Flow::Field(source) => self.require_same_domain(target, source),
-            Flow::Plain(_) => Err(self.unsupported_position(target)),
-        }
-    }
-
-    fn operation(&mut self, expression: &'a protobuf::AExpr) -> Proven<BTreeSet<FieldId>> {
-        let left = expression.lexpr.as_deref();
-        let right = expression.rexpr.as_deref();
-        let equality = matches!(tree::operator(&expression.name), Some("=" | "<>"));
-        let (Some(l), Some(r), true) = (left, right, equality) else {
-            return self.plain_sides(left, right);
-        };
-        match AExprKind::try_from(expression.kind) {
-            Ok(AExprKind::AexprOp | AExprKind::AexprDistinct | AExprKind::AexprNotDistinct) => {
-                self.equal_nodes(l, r)
-            }
-            Ok(AExprKind::AexprIn) => {
-                let Some(Kind::List(list)) = kind(r) else { return Err(unsupported("this form of IN")) };
-                let left = self.side(l)?;
-                let mut reach = BTreeSet::new();
-                for item in &list.items {
-                    let right = self.side(item)?;
-                    reach.extend(self.equal_sides(&left, &right)?);
-                }
-                Ok(reach)
-            }
-            Ok(AExprKind::AexprOpAny | AExprKind::AexprOpAll) => self.equal_any(l, r),
-            Ok(
-                AExprKind::Undefined
-                | AExprKind::AexprNullif
-                | AExprKind::AexprLike
-                | AExprKind::AexprIlike
-                | AExprKind::AexprSimilar
-                | AExprKind::AexprBetween
-                | AExprKind::AexprNotBetween
-                | AExprKind::AexprBetweenSym
-                | AExprKind::AexprNotBetweenSym,
-            )
-            | Err(_) => self.plain_sides(left, right),
-        }
-    }
-
-    fn plain_sides(&mut self, left: Option<&'a Node>, right: Option<&'a Node>) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = self.optional(left)?;
-        reach.extend(self.optional(right)?);
-        Ok(reach)
-    }
-
-    fn equal_nodes(&mut self, left: &'a Node, right: &'a Node) -> Proven<BTreeSet<FieldId>> {
-        let left = self.side(left)?;
-        let right = self.side(right)?;
-        self.equal_sides(&left, &right)
-    }
-
-    /// One side of a comparison, walked once however often it is compared.
-    fn side(&mut self, node: &'a Node) -> Proven<Side<'a>> {
-        if let Some(Kind::RowExpr(row)) = kind(node) {
-            let flows = row.args.iter().map(|arg| self.flow(arg)).collect::<Proven<Vec<_>>>()?;
-            return Ok(Side { row: true, flows });
-        }
-        Ok(Side { row: false, flows: vec![self.flow(node)?] })
-    }
-
-    /// An equality of two values, or of two rows column by column.
-    fn equal_sides(&mut self, left: &Side<'a>, right: &Side<'a>) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
-        if left.row == right.row && left.flows.len() == right.flows.len() {
-            for (left, right) in left.flows.iter().zip(&right.flows) {
-                reach.extend(self.equal(left, right)?);
-            }
-            return Ok(reach);
-        }
-        for flow in left.flows.iter().chain(&right.flows) {
-            reach.extend(self.settle(flow)?);
-        }
-        Ok(reach)
-    }
-
-    /// `left = ANY(right)`, `left <> ALL(right)`.
-    fn equal_any(&mut self, left: &'a Node, right: &'a Node) -> Proven<BTreeSet<FieldId>> {
-        let array = match kind(right) {
-            Some(Kind::TypeCast(cast))
-                if cast.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, true)) =>
-            {
-                boxed(cast.arg.as_deref())
-            }
-            other => other,
-        };
-        let left_flow = self.flow(left)?;
-        if let Some(Kind::AArrayExpr(elements)) = array {
-            let mut reach = BTreeSet::new();
-            for element in &elements.elements {
-                let element = self.flow(element)?;
-                reach.extend(self.equal(&left_flow, &element)?);
-            }
-            return Ok(reach);
-        }
-        if let (Flow::Field(id), Some(Kind::ParamRef(parameter))) = (&left_flow, array)
-            && self.is_sealed(*id)?
-        {
-            self.require_equality(*id, "a comparison")?;
-            self.seen.insert((Seen::Parameter, parameter.location));
-            self.searches.insert(*id);
-            self.parameter(parameter, Some((*id, true)))?;
-            return Ok(BTreeSet::new());
-        }
-        // Not an array that can be looked into: a value like any other on both sides.
-        let mut reach = self.settle(&left_flow)?;
-        reach.extend(self.value(right)?);
-        Ok(reach)
-    }
-
-    fn null_test(&mut self, test: &'a protobuf::NullTest) -> Proven<BTreeSet<FieldId>> {
-        let Some(arg) = test.arg.as_deref() else { return Ok(BTreeSet::new()) };
-        let flow = self.flow(arg)?;
-        match flow {
-            Flow::Field(id) if self.is_sealed(id)? => {
-                self.searches.insert(id);
-                Ok(BTreeSet::new())
-            }
-            // Sealed or not, a parameter is NULL or it is not.
-            Flow::Parameter(parameter) => {
-                u16::try_from(parameter.number)
-                    .map_err(|_| unsupported("a parameter number outside of 1 to 65535"))?;
-                Ok(BTreeSet::new())
-            }
-            Flow::Plain(_) | Flow::Field(_) | Flow::Text { .. } | Flow::Null | Flow::Default => {
-                self.settle(&flow)
-            }
-        }
-    }
-
-    // ---- calls and subqueries -------------------------------------------------------
-
-    pub(super) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<BTreeSet<FieldId>> {
-        self.seen.insert((Seen::Call, call.location));
-        if let Some(counted) = self.counted(call)? {
-            self.searches.insert(counted);
-            return Ok(BTreeSet::new());
-        }
-        let mut reach = self.values(&call.args)?;
-        reach.extend(self.values(&call.agg_order)?);
-        reach.extend(self.optional(call.agg_filter.as_deref())?);
-        if let Some(window) = &call.over {
-            reach.extend(self.window(window)?);
-        }
-        Ok(reach)
-    }
-
-    /// `count(column)` and `count(DISTINCT column)` of a sealed column, and nothing more.
-    fn counted(&mut self, call: &'a protobuf::FuncCall) -> Proven<Option<FieldId>> {
-        let is_count = match call.funcname.as_slice() {
-            [only] => tree::name(only) == Some("count"),
-            [schema, name] => tree::name(schema) == Some("pg_catalog") && tree::name(name) == Some("count"),
-            _ => false,
-        };
-        let bare = call.agg_order.is_empty()
-            && call.agg_filter.is_none()
-            && call.over.is_none()
-            && !call.agg_within_group
-            && !call.func_variadic;
-        let [only] = call.args.as_slice() else { return Ok(None) };
-        if !(is_count && bare && matches!(kind(only), Some(Kind::ColumnRef(_)))) {
-            return Ok(None);
-        }
-        let Flow::Field(id) = self.flow(only)? else { return Ok(None) };
-        if !self.is_sealed(id)? {
-            return Ok(None);
-        }
-        if call.agg_distinct {
-            self.require_equality(id, "count(DISTINCT ...)")?;
-        }
-        Ok(Some(id))
-    }
-
-    pub(super) fn window(&mut self, window: &'a protobuf::WindowDef) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = self.values(&window.partition_clause)?;
-        reach.extend(self.values(&window.order_clause)?);
-        reach.extend(self.optional(window.start_offset.as_deref())?);
-        reach.extend(self.optional(window.end_offset.as_deref())?);
-        Ok(reach)
-    }
-
-    pub(super) fn indirection(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
-        for node in nodes {
-            match kind(node) {
-                Some(Kind::String(_) | Kind::AStar(_)) => {}
-                Some(Kind::AIndices(indices)) => {
-                    reach.extend(self.optional(indices.lidx.as_deref())?);
-                    reach.extend(self.optional(indices.uidx.as_deref())?);
-                }
-                Some(_) | None => return Err(unsupported("a selection of this form")),
-            }
-        }
-        Ok(reach)
-    }
-
-    fn sublink(&mut self, link: &'a protobuf::SubLink) -> Proven<BTreeSet<FieldId>> {
-        let Some(query) = link.subselect.as_deref() else { return Err(unsupported("this subquery")) };
-        let outputs = self.query(query)?;
-        let kind_of = SubLinkType::try_from(link.sub_link_type).unwrap_or(SubLinkType::Undefined);
-        let equality =
-            link.oper_name.is_empty() || matches!(tree::operator(&link.oper_name), Some("=" | "<>"));
-        match kind_of {
-            SubLinkType::ExistsSublink => {
-                // The rows count, their values do not.
-                Ok(BTreeSet::new())
-            }
-            SubLinkType::AnySublink | SubLinkType::AllSublink if equality => {
-                self.compare_with_outputs(link.testexpr.as_deref(), &outputs)
-            }
-            SubLinkType::AnySublink
-            | SubLinkType::AllSublink
-            | SubLinkType::ExprSublink
-            | SubLinkType::ArraySublink
-            | SubLinkType::RowcompareSublink => {
-                let mut reach = self.optional(link.testexpr.as_deref())?;
-                reach.extend(self.settle_outputs(&outputs)?);
-                Ok(reach)
-            }
-            SubLinkType::Undefined | SubLinkType::MultiexprSublink | SubLinkType::CteSublink => {
-                Err(unsupported("a subquery of this kind"))
-            }
-        }
-    }
-
-    fn compare_with_outputs(
-        &mut self,
-        test: Option<&'a Node>,
-        outputs: &Outputs,
-    ) -> Proven<BTreeSet<FieldId>> {
-        let Some(test) = test else { return Err(unsupported("this subquery")) };
-        let tests: Vec<&'a Node> = match kind(test) {
-            Some(Kind::RowExpr(row)) => row.args.iter().collect(),
-            Some(_) | None => vec![test],
-        };
-        let exact = !outputs.open && outputs.columns.len() == tests.len();
-        if !exact {
-            let mut reach = self.settle_outputs(outputs)?;
-            for test in tests {
-                reach.extend(self.value(test)?);
-            }
-            return Ok(reach);
-        }
-        let mut reach = BTreeSet::new();
-        for (test, output) in tests.into_iter().zip(&outputs.columns) {
-            let left = self.flow(test)?;
-            let right = self.carried_flow(output.carried.clone());
-            reach.extend(self.equal(&left, &right)?);
-        }
-        Ok(reach)
-    }
-
-    /// The values of a subquery, at a place where nothing sealed may stand.
-    fn settle_outputs(&mut self, outputs: &Outputs) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
-        for output in &outputs.columns {
-            let flow = self.carried_flow(output.carried.clone());
-            reach.extend(self.settle(&flow)?);
-        }
-        Ok(reach)
-    }
-
-    /// Does any source of these carry classified columns?
-    pub(super) fn any_carries(sources: &[super::scope::Source<'a>]) -> bool {
-        sources.iter().any(|source| source.carries() || matches!(source.columns, Columns::Table(_)))
     }
 }
 

@@ -41,12 +41,22 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
     let depends_on_reading = !text.is_ascii() || text.contains(&b'\\');
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), depends_on_reading };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
+    let mut defined = false;
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", ""));
         };
-        facts.statements.push(statement(bench, node, &found)?);
+        let judged = statement(bench, node, &found)?;
+        if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
+            return Err(refuse(
+                "definition",
+                "a definition stands before a statement on a classified table in one text",
+                "Send the definition on its own.",
+            ));
+        }
+        defined |= judged.effect.catalog;
+        facts.statements.push(judged);
         censuses.push(found);
     }
     if facts.statements.iter().any(StatementFacts::touches) {
@@ -85,6 +95,22 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     Ok(facts)
 }
 
+/// Statements whose meaning rests on the columns that the catalog has now.
+fn reads_or_writes(node: &Node) -> bool {
+    let stored = matches!(
+        kind(node),
+        Some(
+            Kind::CopyStmt(_)
+                | Kind::ExplainStmt(_)
+                | Kind::PrepareStmt(_)
+                | Kind::DeclareCursorStmt(_)
+                | Kind::CreateTableAsStmt(_)
+                | Kind::ViewStmt(_)
+        )
+    );
+    stored || is_query(node)
+}
+
 fn is_query(node: &Node) -> bool {
     matches!(
         kind(node),
@@ -99,10 +125,10 @@ fn is_query(node: &Node) -> bool {
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
-    if !names_relation_that_matters(&walk, found) {
+    if !names_relation_that_matters(bench.snapshot, found) {
         return Ok(StatementFacts::default());
     }
+    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
     let outputs = walk.query(node)?;
     walk.emit(&outputs);
     account(&walk, found)?;

@@ -2,17 +2,23 @@
 //!
 //! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then
 //! `bounds`, `tree` (PostgreSQL's own grammar), `census` (what is in the tree, found
-//! without knowing it), `scope`, `flow`, `query` and `definition` (an allow-list of what
-//! may be done with classified columns), `reader` (a second, independent lexer that must
-//! agree) and `shape`. `literal` puts sealed text in the place of a literal.
+//! without knowing it), then an allow-list of what may be done with classified columns
+//! (`scope` and `flow`; `compare` and `call` in expressions; `query`, `from` and `change`
+//! for clauses; `definition` and `table` for the rest), `reader` (a second, independent
+//! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod bounds;
+mod call;
 mod census;
+mod change;
+mod compare;
 mod definition;
 mod facts;
 mod flow;
+mod from;
+mod fuzz;
 mod judge;
 mod literal;
 mod prefilter;
@@ -24,8 +30,9 @@ mod shape;
 mod table;
 mod tree;
 
-pub use bounds::Limits;
+pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
+pub use fuzz::fuzz_analyse;
 pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
@@ -33,5 +40,9 @@ pub use tree::{Encoding, Reading};
 
 #[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod shop;

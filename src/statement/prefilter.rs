@@ -8,13 +8,14 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use crate::catalog::Snapshot;
 
-/// Parts of words: whatever contains one of these must be judged.
-///
-/// `u&` hides names in Unicode escapes. The functions run SQL or read tables that are
-/// given as values, or read what the server stores beside its tables.
-pub(super) const PARTS: [&str; 21] = [
-    "u&",
-    "_to_xml",
+/// Beginnings of the names of functions that run SQL or read tables given as values, or
+/// that read what the server stores beside its tables. Calls of them are refused.
+pub(super) const READERS: [&str; 24] = [
+    "query_to_xml",
+    "cursor_to_xml",
+    "table_to_xml",
+    "schema_to_xml",
+    "database_to_xml",
     "ts_stat",
     "ts_rewrite",
     "dblink",
@@ -23,11 +24,23 @@ pub(super) const PARTS: [&str; 21] = [
     "xpath_table",
     "lo_import",
     "lo_export",
-    "pg_read_",
-    "pg_ls_dir",
+    "pg_read_file",
+    "pg_read_binary_file",
     "pg_logical_slot_",
     "get_raw_page",
-    "page_item",
+    "heap_page_item",
+    "bt_page_item",
+    "brin_page_item",
+    "gin_leafpage_item",
+    "gist_page_item",
+    "hash_page_item",
+    "tuple_data_split",
+];
+
+/// Parts of words: whatever contains one of these must be judged. `u&` hides names in
+/// Unicode escapes; the relations hold values of columns; the rest changes the reading.
+const PARTS: [&str; 7] = [
+    "u&",
     "pg_stats",
     "pg_statistic",
     "pg_toast",
@@ -67,6 +80,7 @@ impl Prefilter {
         }
         let names = Names::new(snapshot);
         let mut patterns = names.patterns;
+        patterns.extend(READERS.map(str::to_owned));
         patterns.extend(PARTS.map(str::to_owned));
         let parts = patterns.len();
         patterns.extend(WORDS.map(str::to_owned));
@@ -124,13 +138,13 @@ fn automaton(patterns: &[String]) -> Option<AhoCorasick> {
         .ok()
 }
 
-pub(super) struct Names {
-    pub(super) patterns: Vec<String>,
+struct Names {
+    patterns: Vec<String>,
     any_encoding: bool,
 }
 
 impl Names {
-    pub(super) fn new(snapshot: &Snapshot) -> Names {
+    fn new(snapshot: &Snapshot) -> Names {
         let mut patterns = Vec::new();
         let mut any_encoding = false;
         for name in snapshot.watched_names().filter(|name| !name.is_empty()) {

@@ -143,10 +143,12 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
             return Err(disagreement("what a string is"));
         }
     }
-    match tokens.iter().find(|read| is_string(&read.token) && !known.contains(&read.span.start)) {
-        Some(_) => Err(disagreement("the number of strings")),
-        None => Ok(()),
-    }
+    let unknown = tokens.iter().any(|read| {
+        // sqlparser counts `0x1F` among the strings; the grammar knows it as a number.
+        let number = claims.text.get(read.span.start).is_some_and(u8::is_ascii_digit);
+        is_string(&read.token) && !number && !known.contains(&read.span.start)
+    });
+    if unknown { Err(disagreement("the number of strings")) } else { Ok(()) }
 }
 
 fn confirm_literals(starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {

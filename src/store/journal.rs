@@ -33,6 +33,9 @@ pub const HELD_MAX: usize = 4096;
 /// A segment that has reached this size is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// How often a failing sink is tried when nothing else asks for it.
+/// How long records that nobody waits for (outcomes) may wait for an intent to share its
+/// sync with; as much of them a crash may lose.
+const LINGER: Duration = Duration::from_millis(10);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The record could not be made durable: access is refused (`SG006`). The text is for the
@@ -263,23 +266,39 @@ impl Writer {
     ) -> u64 {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut open = true;
+        // When a batch that nobody waits for is written at the latest.
+        let mut due: Option<tokio::time::Instant> = None;
         loop {
+            let room = BATCH_MAX - batch.len();
             tokio::select! {
                 biased;
                 _ = &mut stopped, if open => {
                     submissions.close();
                     open = false;
                 }
-                count = submissions.recv_many(&mut batch, BATCH_MAX) => {
+                count = submissions.recv_many(&mut batch, room) => {
                     if count == 0 {
                         break;
                     }
+                    let awaited = batch.iter().any(|submission| submission.reply.is_some());
+                    if awaited || batch.len() == BATCH_MAX || !open {
+                        due = None;
+                        self.write(&mut batch);
+                    } else {
+                        due.get_or_insert_with(|| tokio::time::Instant::now() + LINGER);
+                    }
+                }
+                () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                    due = None;
                     self.write(&mut batch);
                 }
                 () = tokio::time::sleep(RETRY_EVERY), if self.owes() => {
                     self.write_held();
                 }
             }
+        }
+        if !batch.is_empty() {
+            self.write(&mut batch);
         }
         self.write_held();
         self.lost.saturating_add(u64::try_from(self.held.len()).unwrap_or(u64::MAX))

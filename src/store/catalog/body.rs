@@ -2,9 +2,13 @@
 //! names stand in it, and whether it does what no reading of it can follow.
 //!
 //! Any language counts, so comments and strings are read like code: this finds too much
-//! rather than too little.
+//! rather than too little. Sources come here folded to lower case, once.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+
+use aho_corasick::AhoCorasick;
+
+use super::load::LoadError;
 
 /// Functions that read relations without naming them.
 const READS_BY_CATALOG: [&str; 14] = [
@@ -30,58 +34,75 @@ const EXECUTE_DDL: [&str; 3] = ["function", "procedure", "on"];
 /// Names to look for, folded to lower case: finding `"Users"` for `users` does no harm.
 #[derive(Default)]
 pub(super) struct Names {
-    /// Those made of identifier characters alone, found as whole words.
-    words: HashSet<String>,
-    /// Operators, and names that need quotes: found anywhere.
-    pieces: Vec<String>,
+    names: BTreeSet<String>,
 }
 
 impl Names {
     pub(super) fn add(&mut self, name: &str) {
-        let folded = name.to_lowercase();
-        if folded.chars().all(is_word_character) {
-            self.words.insert(folded);
-        } else {
-            self.pieces.push(folded.replace('"', "\"\""));
-        }
+        // As it stands within quotes: the same, but for quotes of its own.
+        self.names.insert(fold(name).replace('"', "\"\""));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.pieces.is_empty()
+    /// Ready to search.
+    ///
+    /// # Errors
+    /// More names than one search can hold.
+    pub(super) fn finder(self) -> Result<Finder, LoadError> {
+        let names: Vec<String> = self.names.into_iter().collect();
+        let automaton =
+            AhoCorasick::new(&names).map_err(|error| LoadError::Unreadable(format!("names: {error}")))?;
+        Ok(Finder { names, automaton })
     }
+}
 
-    /// The first of these names that stands in `source`.
-    pub(super) fn first_in(&self, source: &str) -> Option<String> {
-        let folded = source.to_lowercase();
-        words(&folded)
-            .find(|word| self.words.contains(*word))
-            .or_else(|| self.pieces.iter().map(String::as_str).find(|piece| folded.contains(*piece)))
-            .map(str::to_owned)
+/// Searches for many names at once.
+pub(super) struct Finder {
+    names: Vec<String>,
+    automaton: AhoCorasick,
+}
+
+impl Finder {
+    /// The first of the names that stands in a folded source: as a whole word, if it is
+    /// made of identifier characters alone; operators, and names that need quotes, anywhere.
+    pub(super) fn first_in(&self, folded: &str) -> Option<&str> {
+        self.automaton.find_overlapping_iter(folded).find_map(|found| {
+            let name = self.names.get(found.pattern().as_usize())?;
+            let before = folded.get(..found.start())?.chars().next_back();
+            let after = folded.get(found.end()..)?.chars().next();
+            let within = |letter: Option<char>| letter.is_some_and(is_word_character);
+            let whole = !(within(before) || within(after)) || !name.chars().all(is_word_character);
+            whole.then_some(name.as_str())
+        })
     }
 }
 
 /// Why a body leads to everything, whatever it names.
-pub(super) fn reads_everything(source: &str) -> Option<String> {
-    let folded = source.to_lowercase();
+pub(super) fn reads_everything(folded: &str) -> Option<String> {
     if folded.contains("u&\"") {
         return Some("its body spells names with Unicode escapes".to_owned());
     }
-    words(&folded)
+    // Most bodies hold none of these; looking for them is much cheaper than reading words.
+    if !["_to_xml", "ts_stat", "pg_logical_slot_"].iter().any(|part| folded.contains(part)) {
+        return None;
+    }
+    words(folded)
         .find(|word| READS_BY_CATALOG.contains(word))
         .map(|word| format!("its body calls {word}, which reads any table"))
 }
 
 /// Does the body build SQL at run time, or is it written in a language in which we cannot
 /// tell?
-pub(super) fn is_dynamic(language: &str, source: &str) -> bool {
+pub(super) fn is_dynamic(language: &str, folded: &str) -> bool {
     if language == "sql" {
         return false;
     }
     if language != "plpgsql" {
         return true;
     }
-    let folded = source.to_lowercase();
-    let mut all = words(&folded).peekable();
+    if !folded.contains("execute") {
+        return false;
+    }
+    let mut all = words(folded).peekable();
     while let Some(word) = all.next() {
         if word == "execute" && !all.peek().is_some_and(|next| EXECUTE_DDL.contains(next)) {
             return true;
@@ -92,23 +113,25 @@ pub(super) fn is_dynamic(language: &str, source: &str) -> bool {
 
 /// Does the body of a trigger on a classified table put together a row by other means than
 /// by assigning single columns? Then it cannot be told what it stores in classified ones.
-pub(super) fn replaces_row(source: &str) -> bool {
-    let folded = source.to_lowercase();
+pub(super) fn replaces_row(folded: &str) -> bool {
     if folded.contains("populate_record") || folded.contains("#=") {
         return true;
     }
     let compact: String = folded.split_whitespace().collect::<Vec<_>>().join(" ");
-    if ["new := ", "new = ", "new :=", "new =", "into new ", "into new;"].iter().any(|sign| {
-        compact.match_indices(sign).any(|(at, _)| {
-            compact
-                .get(..at)
-                .and_then(|before| before.chars().next_back())
-                .is_none_or(|letter| !is_word_character(letter) && letter != '.')
+    if ["new :=", "new =", "new:=", "new=", "into new ", "into new;", "into strict new ", "alias for new"]
+        .iter()
+        .any(|sign| {
+            compact.match_indices(sign).any(|(at, _)| {
+                compact
+                    .get(..at)
+                    .and_then(|before| before.chars().next_back())
+                    .is_none_or(|letter| !is_word_character(letter) && letter != '.')
+            })
         })
-    }) {
+    {
         return true;
     }
-    let mut all = words(&folded).peekable();
+    let mut all = words(folded).peekable();
     while let Some(word) = all.next() {
         let returned = all.peek().copied().unwrap_or("null");
         if word == "return" && !["new", "old", "null"].contains(&returned) {
@@ -116,6 +139,11 @@ pub(super) fn replaces_row(source: &str) -> bool {
         }
     }
     false
+}
+
+/// Folds a source for every reading here.
+pub(super) fn fold(source: &str) -> String {
+    source.to_lowercase()
 }
 
 fn words(folded: &str) -> impl Iterator<Item = &str> {
@@ -136,6 +164,7 @@ mod tests {
         for name in ["customers", "Order Lines", "say\"so", "==>"] {
             names.add(name);
         }
+        let names = names.finder().unwrap();
         for (source, expected) in [
             ("SELECT * FROM customers", Some("customers")),
             ("select * from PUBLIC.CUSTOMERS;", Some("customers")),
@@ -147,7 +176,7 @@ mod tests {
             ("select a ==> b", Some("==>")),
             ("select 1", None),
         ] {
-            assert_eq!(names.first_in(source).as_deref(), expected, "{source}");
+            assert_eq!(names.first_in(&fold(source)), expected, "{source}");
         }
     }
 
@@ -160,11 +189,11 @@ mod tests {
             ("sql", "SELECT 'execute'", false),
             ("plpython3u", "return 1", true),
         ] {
-            assert_eq!(is_dynamic(language, source), expected, "{source}");
+            assert_eq!(is_dynamic(language, &fold(source)), expected, "{source}");
         }
-        assert!(reads_everything("SELECT U&\"\\0063ustomers\".id").is_some());
-        assert!(reads_everything("SELECT database_to_xml(true, true, '')").is_some());
-        assert!(reads_everything("SELECT xml_to_table").is_none());
+        assert!(reads_everything(&fold("SELECT U&\"\\0063ustomers\".id")).is_some());
+        assert!(reads_everything(&fold("SELECT database_to_xml(true, true, '')")).is_some());
+        assert!(reads_everything("select xml_to_table").is_none());
     }
 
     #[test]
@@ -176,9 +205,12 @@ mod tests {
             ("BEGIN NEW := other; RETURN NEW; END", true),
             ("BEGIN SELECT * INTO NEW FROM stage; RETURN NEW; END", true),
             ("BEGIN r := f(); RETURN r; END", true),
+            ("DECLARE n ALIAS FOR NEW; BEGIN n := f(); RETURN NEW; END", true),
+            ("BEGIN new:=f(); RETURN NEW; END", true),
+            ("BEGIN SELECT 1 INTO STRICT NEW ; RETURN NEW; END", true),
             ("BEGIN NEW.note := 'x'; RETURN jsonb_populate_record(NEW, '{}'); END", true),
         ] {
-            assert_eq!(replaces_row(source), expected, "{source}");
+            assert_eq!(replaces_row(&fold(source)), expected, "{source}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
+use super::body::{self, Names};
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, value};
 use crate::catalog::{Column, Field, Mode, QualifiedName, RelationKind};
 
@@ -241,16 +242,15 @@ async fn read_partition_keys(
     for row in &rows {
         let Some(table) = tables.get_mut(&value(row, 0)?) else { continue };
         let key: Vec<i16> = value(row, 1)?;
-        let expressions: &str = value(row, 2)?;
-        let faults: Vec<String> = table
-            .classified_columns()
-            .filter(|column| {
-                let mut name = super::body::Names::default();
-                name.add(&column.name);
-                key.contains(&column.number) || name.first_in(expressions).is_some()
-            })
-            .map(|column| format!("column {} is part of the partition key", column.name))
-            .collect();
+        let expressions = body::fold(value(row, 2)?);
+        let mut faults = Vec::new();
+        for column in table.classified_columns() {
+            let mut name = Names::default();
+            name.add(&column.name);
+            if key.contains(&column.number) || name.finder()?.first_in(&expressions).is_some() {
+                faults.push(format!("column {} is part of the partition key", column.name));
+            }
+        }
         for fault in faults {
             table.add_fault(fault);
         }

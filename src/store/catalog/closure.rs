@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::types::Type;
 
-use super::body::{self, Names};
+use super::body::{self, Finder, Names};
 use super::classified::{Classified, qualified};
 use super::dependents;
 use super::load::{FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
@@ -51,6 +51,7 @@ struct Body {
     /// `schema.name`, for reasons and notes.
     name: String,
     language: String,
+    /// Folded to lower case.
     source: String,
 }
 
@@ -125,8 +126,9 @@ pub(super) async fn read(
         }
     }
     for _ in 0..ROUNDS_MAX {
-        scan_bodies(&bodies, &names, &mut growth);
-        scan_arguments(&arguments, &names, &mut growth);
+        let finder = std::mem::take(&mut names).finder()?;
+        scan_bodies(&bodies, &finder, &mut growth);
+        scan_arguments(&arguments, &finder, &mut growth);
         dependents::follow(reader, &frontier, &mut growth).await?;
         follow_inheritance(reader, &frontier, &mut growth).await?;
         frontier = std::mem::take(&mut growth.fresh);
@@ -134,7 +136,6 @@ pub(super) async fn read(
             judge_triggers(reader, &bodies, &mut growth).await?;
             return Ok(finish(&bodies, growth));
         }
-        names = Names::default();
         for (object, name) in describe(reader, &frontier).await? {
             names.add(&name.name);
             growth.described.insert(object, name);
@@ -198,16 +199,13 @@ async fn read_bodies(reader: &Reader<'_>) -> Result<Vec<Body>, LoadError> {
                 oid: value(row, 0)?,
                 name: value(row, 1)?,
                 language: value(row, 2)?,
-                source: value(row, 3)?,
+                source: body::fold(value(row, 3)?),
             })
         })
         .collect()
 }
 
-fn scan_bodies(bodies: &[Body], names: &Names, growth: &mut Growth<'_>) {
-    if names.is_empty() {
-        return;
-    }
+fn scan_bodies(bodies: &[Body], names: &Finder, growth: &mut Growth<'_>) {
     for body in bodies {
         if growth.has((Kind::Function, body.oid)) {
             continue;
@@ -242,13 +240,13 @@ async fn read_trigger_arguments(reader: &Reader<'_>) -> Result<Vec<Arguments>, L
         .map(|row| {
             let escaped: &str = value(row, 2)?;
             // Arguments end with a zero byte, which `encode` spells `\000`.
-            let text = escaped.replace("\\000", " ");
+            let text = body::fold(&escaped.replace("\\000", " "));
             Ok(Arguments { relation: value(row, 0)?, trigger: value(row, 1)?, text })
         })
         .collect()
 }
 
-fn scan_arguments(all: &[Arguments], names: &Names, growth: &mut Growth<'_>) {
+fn scan_arguments(all: &[Arguments], names: &Finder, growth: &mut Growth<'_>) {
     for arguments in all {
         if let Some(name) = names.first_in(&arguments.text) {
             growth.reach(
@@ -328,7 +326,7 @@ async fn judge_triggers(
         for column in table.classified_columns() {
             columns.add(&column.name);
         }
-        if let Some(name) = columns.first_in(&body.source) {
+        if let Some(name) = columns.finder()?.first_in(&body.source) {
             table.add_fault(format!("trigger {trigger}: function {} names column {name}", body.name));
         } else if body::replaces_row(&body.source) {
             table.add_fault(format!("trigger {trigger}: function {} may replace the whole row", body.name));

@@ -214,7 +214,6 @@ impl CatalogKeeper {
         let full = self.databases.len() >= DATABASES_MAX && !self.databases.contains_key(&request.database);
         if full {
             let error = LoadError::TooMany { what: "databases in use", max: DATABASES_MAX };
-            // Whoever asked may have left.
             let _ = request.answer.send(Err(error));
             return;
         }
@@ -280,14 +279,15 @@ impl CatalogKeeper {
         one.busy = false;
         one.known = known;
         one.due = Instant::now() + self.source.timing.poll_interval.max(took * POLL_RATIO);
-        for waiting in std::mem::take(&mut one.waiting) {
-            let _ = waiting.send(answer.clone());
-        }
-        one.waiting = std::mem::take(&mut one.next);
+        let answered = std::mem::replace(&mut one.waiting, std::mem::take(&mut one.next));
         if !one.waiting.is_empty() {
             self.begin(&database);
         } else if answer.is_err() {
             self.forget_if_stale(&database);
+        }
+        for waiting in answered {
+            // Whoever asked may have left.
+            let _ = waiting.send(answer.clone());
         }
     }
 

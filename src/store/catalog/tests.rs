@@ -1,11 +1,11 @@
-//! Claims about the loader, one table of cases, each on its own database of a real server
-//! of both supported versions.
+//! Claims about the loader: one table of cases, each on real servers of both supported
+//! versions.
 
 use super::*;
 use crate::catalog::{
     Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, QualifiedName, Snapshot,
 };
-use crate::store::postgres::{Options, SUPERUSER, Throwaway};
+use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
 use crate::upstream::service::{ServiceAccount, ServiceConnection};
 
 pub(super) const VERSIONS: [u32; 2] = [15, 18];
@@ -31,6 +31,9 @@ use Expect::{Ambiguous, Calls, Fault, Harmless, Missing, Reaches, Sound};
 
 const TABLE: &str =
     "CREATE TABLE customers (id int PRIMARY KEY, name text, email text, ssn varchar, visits int);";
+
+/// Leaves nothing of the case before.
+const CLEAN: &str = "DROP SCHEMA IF EXISTS public, archive CASCADE; CREATE SCHEMA public";
 
 /// Name, SQL (after the table unless it begins with `-`), expectations.
 const CASES: &[(&str, &str, &[Expect])] = &[
@@ -343,13 +346,12 @@ fn holds(snapshot: &Snapshot, expected: &Expect) -> Result<(), String> {
 fn check_all(major: u32) {
     let server = start(major);
     let mut failures = Vec::new();
-    for (number, (name, sql, expectations)) in CASES.iter().enumerate() {
-        let database = format!("case_{number}");
-        server.create_database(&database).unwrap();
+    for (name, sql, expectations) in CASES {
+        server.execute("postgres", CLEAN).unwrap();
         let setup = sql.strip_prefix('-').map_or_else(|| format!("{TABLE}{sql}"), str::to_owned);
-        server.execute(&database, &setup).unwrap_or_else(|error| panic!("{name}: {error}"));
+        server.execute("postgres", &setup).unwrap_or_else(|error| panic!("{name}: {error}"));
         let loaded =
-            load_now(&server, &database, &policy()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            load_now(&server, "postgres", &policy()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let snapshot = Snapshot::new(loaded.parts);
         for (index, expected) in expectations.iter().enumerate() {
             if let Err(found) = holds(&snapshot, expected) {
@@ -468,4 +470,42 @@ fn a_refused_login_keeps_the_servers_sqlstate() {
         let rows = service.rows("SHOW application_name", &[]).await.unwrap();
         assert_eq!(rows[0].get::<_, &str>(0), "sealgate");
     });
+}
+
+#[test]
+fn an_ordinary_role_can_load() {
+    for major in VERSIONS {
+        let reader = User { name: "reader".into(), password: Some("x".into()), attributes: String::new() };
+        let options = Options {
+            major: Some(major),
+            authentication: Authentication::Scram,
+            users: vec![reader],
+            ..Options::default()
+        };
+        let server = Throwaway::start(&options).unwrap();
+        let sql = "CREATE SCHEMA closed; CREATE VIEW closed.v AS SELECT email FROM customers; \
+                   REVOKE ALL ON customers FROM PUBLIC; REVOKE ALL ON SCHEMA closed FROM PUBLIC";
+        server.execute("postgres", &format!("{TABLE}{sql}")).unwrap();
+        let account = ServiceAccount { user: "reader".into(), password: Some("x".to_owned().into()) };
+        let loaded = block_on(async {
+            let service = ServiceConnection::connect(server.address(), &account, "postgres").await.unwrap();
+            load(&service, "postgres", &policy()).await.unwrap()
+        });
+        let snapshot = Snapshot::new(loaded.parts);
+        holds(&snapshot, &Reaches("v", "view over")).unwrap();
+        holds(&snapshot, &Sound).unwrap();
+    }
+}
+
+#[test]
+fn refuses_a_catalog_beyond_its_limits() {
+    let server = start(15);
+    let sql = "DO $d$ BEGIN EXECUTE format('CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS %L', \
+               'BEGIN ' || repeat(' ', 65 << 20) || ' END'); END $d$";
+    server.execute("postgres", &format!("{TABLE}{sql}")).unwrap();
+    let error = load_now(&server, "postgres", &policy()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the catalog is too large to be read: more than 67108864 bytes of function sources"
+    );
 }

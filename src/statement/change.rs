@@ -1,0 +1,245 @@
+//! INSERT, UPDATE and DELETE: what is assigned to which column.
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{self, Node, OnConflictAction};
+
+use crate::catalog::FieldId;
+
+use super::flow::Walk;
+use super::refusal::{Proven, refuse, unsupported};
+use super::scope::{Carried, Columns, Outputs, Source};
+use super::tree::kind;
+
+impl<'a> Walk<'a> {
+    pub(super) fn insert(&mut self, insert: &'a protobuf::InsertStmt) -> Proven<Outputs> {
+        let protobuf::InsertStmt {
+            relation,
+            cols,
+            select_stmt,
+            on_conflict_clause,
+            returning_clause,
+            with_clause,
+            r#override: _,
+        } = insert;
+        self.with(with_clause.as_ref())?;
+        let Some(range) = relation else { return Err(unsupported("this INSERT")) };
+        let target = self.relation(range)?;
+        let fields = insert_targets(cols, &target)?;
+        match select_stmt.as_deref().map(|node| (kind(node), node)) {
+            None => {}
+            Some((Some(Kind::SelectStmt(select)), _)) if is_plain_values(select) => {
+                self.insert_rows(&select.values_lists, &fields, !cols.is_empty())?;
+            }
+            Some((_, query)) => {
+                let outputs = self.query(query)?;
+                if outputs.carries() || fields.iter().any(Option::is_some) {
+                    return Err(unsupported("INSERT ... SELECT to or from a classified column"));
+                }
+            }
+        }
+        if let Some(clause) = on_conflict_clause {
+            self.on_conflict(clause, &target)?;
+        }
+        self.returning(returning_clause.as_ref(), vec![target])
+    }
+
+    fn insert_rows(&mut self, rows: &'a [Node], fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
+        let classified = fields.iter().any(Option::is_some);
+        for row in rows {
+            let Some(Kind::List(row)) = kind(row) else { return Err(unsupported("this VALUES")) };
+            if classified && (row.items.len() > fields.len() || listed && row.items.len() != fields.len()) {
+                return Err(unsupported("a row of VALUES that does not fit its columns"));
+            }
+            for (position, item) in row.items.iter().enumerate() {
+                match fields.get(position).copied().flatten() {
+                    Some(field) => self.assign(field, item)?,
+                    None => self.store_unclassified(item)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A value for a column that is not classified: nothing classified may reach it.
+    fn store_unclassified(&mut self, node: &'a Node) -> Proven<()> {
+        if self.value(node)?.is_empty() {
+            return Ok(());
+        }
+        Err(refuse(
+            "unsupported-position",
+            "a classified column would be copied to one that is not classified",
+            "Classify the target column as well, or leave it out.",
+        ))
+    }
+
+    fn on_conflict(&mut self, clause: &'a protobuf::OnConflictClause, target: &Source<'a>) -> Proven<()> {
+        let protobuf::OnConflictClause { action, infer, target_list, where_clause, location: _ } = clause;
+        if let Some(infer) = infer {
+            self.scope.push(vec![target.clone()]);
+            for element in &infer.index_elems {
+                let Some(Kind::IndexElem(element)) = kind(element) else {
+                    return Err(unsupported("this ON CONFLICT"));
+                };
+                self.index_element(element, "ON CONFLICT")?;
+            }
+            self.predicate(infer.where_clause.as_deref())?;
+            self.scope.pop();
+        }
+        if *action != OnConflictAction::OnconflictUpdate as i32 {
+            return Ok(());
+        }
+        let excluded = Source { alias: "excluded".to_owned(), schema: None, columns: target.columns.clone() };
+        self.scope.push(vec![target.clone(), excluded]);
+        self.assignments(target_list, target)?;
+        self.predicate(where_clause.as_deref())?;
+        self.scope.pop();
+        Ok(())
+    }
+
+    /// A column or expression of an index, or of ON CONFLICT's inference.
+    fn index_element(&mut self, element: &'a protobuf::IndexElem, what: &str) -> Proven<()> {
+        if let Some(expression) = element.expr.as_deref() {
+            let reach = self.value(expression)?;
+            self.searches.extend(reach);
+        }
+        if element.name.is_empty() {
+            return Ok(());
+        }
+        if let Carried::Field(id) = self.scope.unqualified(&element.name)? {
+            if self.is_sealed(id)? {
+                self.require_equality(id, what)?;
+            }
+            self.searches.insert(id);
+        }
+        Ok(())
+    }
+
+    /// SET column = value, of UPDATE and of ON CONFLICT DO UPDATE.
+    fn assignments(&mut self, targets: &'a [Node], relation: &Source<'a>) -> Proven<()> {
+        for target in targets {
+            let Some(Kind::ResTarget(target)) = kind(target) else { return Err(unsupported("this SET")) };
+            let field = target_field(&target.name, relation)?;
+            if field.is_some() && !target.indirection.is_empty() {
+                return Err(unsupported("SET of a part of a classified column"));
+            }
+            self.indirection(&target.indirection)?;
+            let Some(value) = target.val.as_deref() else { return Err(unsupported("this SET")) };
+            let value = match kind(value) {
+                Some(Kind::MultiAssignRef(many)) => {
+                    let Some(source) = many.source.as_deref() else { return Err(unsupported("this SET")) };
+                    match kind(source) {
+                        Some(Kind::RowExpr(row)) => {
+                            let position = usize::try_from(many.colno)
+                                .ok()
+                                .and_then(|column| column.checked_sub(1))
+                                .filter(|_| usize::try_from(many.ncolumns) == Ok(row.args.len()));
+                            let value = position.and_then(|position| row.args.get(position));
+                            value.ok_or_else(|| unsupported("this SET"))?
+                        }
+                        Some(_) | None => source,
+                    }
+                }
+                Some(_) | None => value,
+            };
+            match field {
+                Some(field) => self.assign(field, value)?,
+                None => self.store_unclassified(value)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn update(&mut self, update: &'a protobuf::UpdateStmt) -> Proven<Outputs> {
+        let protobuf::UpdateStmt {
+            relation,
+            target_list,
+            where_clause,
+            from_clause,
+            returning_clause,
+            with_clause,
+        } = update;
+        self.with(with_clause.as_ref())?;
+        let Some(range) = relation else { return Err(unsupported("this UPDATE")) };
+        let target = self.relation(range)?;
+        let sources = self.from(from_clause, vec![target.clone()])?;
+        self.scope.push(sources);
+        self.assignments(target_list, &target)?;
+        self.predicate(where_clause.as_deref())?;
+        let sources = self.scope.pop();
+        self.returning(returning_clause.as_ref(), sources)
+    }
+
+    pub(super) fn delete(&mut self, delete: &'a protobuf::DeleteStmt) -> Proven<Outputs> {
+        let protobuf::DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } =
+            delete;
+        self.with(with_clause.as_ref())?;
+        let Some(range) = relation else { return Err(unsupported("this DELETE")) };
+        let target = self.relation(range)?;
+        if let Columns::Table(relation) = &target.columns {
+            self.writes.extend(relation.columns.iter().filter_map(|column| column.field));
+        }
+        let sources = self.from(using_clause, vec![target])?;
+        self.scope.push(sources);
+        self.predicate(where_clause.as_deref())?;
+        let sources = self.scope.pop();
+        self.returning(returning_clause.as_ref(), sources)
+    }
+
+    fn returning(
+        &mut self,
+        clause: Option<&'a protobuf::ReturningClause>,
+        sources: Vec<Source<'a>>,
+    ) -> Proven<Outputs> {
+        let Some(clause) = clause else { return Ok(Outputs::default()) };
+        if !clause.options.is_empty() {
+            return Err(unsupported("RETURNING WITH"));
+        }
+        self.scope.push(sources);
+        let outputs = self.targets(&clause.exprs)?;
+        self.scope.pop();
+        Ok(outputs)
+    }
+}
+
+/// Is the source of an INSERT a list of rows and nothing else?
+fn is_plain_values(select: &protobuf::SelectStmt) -> bool {
+    !select.values_lists.is_empty()
+        && select.sort_clause.is_empty()
+        && select.limit_count.is_none()
+        && select.limit_offset.is_none()
+        && select.with_clause.is_none()
+        && select.locking_clause.is_empty()
+        && select.larg.is_none()
+        && select.rarg.is_none()
+}
+
+/// The field of each position of an INSERT; empty for an unclassified table.
+fn insert_targets(cols: &[Node], target: &Source<'_>) -> Proven<Vec<Option<FieldId>>> {
+    let Columns::Table(relation) = &target.columns else { return Ok(Vec::new()) };
+    if cols.is_empty() {
+        return Ok(relation.columns.iter().map(|column| column.field).collect());
+    }
+    let mut fields = Vec::with_capacity(cols.len());
+    for col in cols {
+        let Some(Kind::ResTarget(col)) = kind(col) else { return Err(unsupported("this INSERT")) };
+        let field = target_field(&col.name, target)?;
+        if !col.indirection.is_empty() {
+            return Err(unsupported("INSERT into a part of a column"));
+        }
+        fields.push(field);
+    }
+    Ok(fields)
+}
+
+/// The field behind a target column; an unknown column of a classified table is refused.
+fn target_field(name: &str, target: &Source<'_>) -> Proven<Option<FieldId>> {
+    let Columns::Table(relation) = &target.columns else { return Ok(None) };
+    let column = relation.column(name).ok_or_else(|| {
+        refuse(
+            "column-unknown",
+            format!("{} has no column \"{name}\" that is known", relation.name),
+            "Check the name; after a change of the table Sealgate follows within moments.",
+        )
+    })?;
+    Ok(column.field)
+}

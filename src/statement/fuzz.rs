@@ -1,0 +1,59 @@
+//! The fuzz entry of this folder, which also runs for a moment as an ordinary test.
+
+use std::sync::Arc;
+
+use crate::catalog::{
+    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    RelationKind, Snapshot, SnapshotParts,
+};
+
+use super::bounds::Limits;
+use super::judge::analyse;
+use super::literal::splice;
+use super::tree::{Encoding, Reading};
+
+/// Any bytes, judged in every reading against a catalog of one field: the fuzz entry.
+/// It must not panic, and what it proves must be splice-able.
+pub fn fuzz_analyse(data: &[u8]) {
+    let snapshot = fuzz_snapshot();
+    for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
+        for standard_conforming_strings in [true, false] {
+            let reading = Reading { standard_conforming_strings, encoding };
+            let Ok(facts) = analyse(data, reading, &snapshot, &Limits::default()) else { continue };
+            let literals = facts.statements.iter().flat_map(|statement| &statement.literals);
+            let spans: Vec<_> = literals.map(|literal| (literal.span.clone(), Vec::new())).collect();
+            assert!(splice(data, &spans).is_some(), "literals are sorted and inside of the text");
+        }
+    }
+}
+
+fn fuzz_snapshot() -> Snapshot {
+    let table = QualifiedName { schema: Arc::from("public"), name: Arc::from("customers") };
+    let domain =
+        Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, logical: Logical::Text };
+    let field = Field {
+        id: FieldId(0),
+        database: None,
+        table: table.clone(),
+        column: Arc::from("email"),
+        class: Arc::from("contact"),
+        logical: Logical::Text,
+        domain: Some(domain),
+        state: FieldState::Sealed,
+        subject: None,
+    };
+    let column = |name: &str, number, field| Column { name: Arc::from(name), number, type_oid: 25, field };
+    let relation = Relation {
+        name: table,
+        oid: 1,
+        kind: RelationKind::Table,
+        columns: vec![column("id", 1, None), column("email", 2, Some(FieldId(0))), column("note", 3, None)],
+        reaches: None,
+        fault: None,
+    };
+    Snapshot::new(SnapshotParts {
+        fields: vec![field],
+        relations: vec![relation],
+        ..SnapshotParts::default()
+    })
+}

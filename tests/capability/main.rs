@@ -1,0 +1,15 @@
+//! Claims about the whole program, by capability, each on real servers that the harness
+//! starts and removes. One binary, one file a capability.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test panics where it cannot go on, and says why"
+)]
+
+mod harness;
+mod shop;
+
+mod foundation;
+mod record;
