@@ -55,10 +55,12 @@ async fn from_overseas(shop: &Shop, tour: &mut Tour) -> Walked {
     let forwarder = Forwarder::start(shop.address()).await?;
     tour.page.say(&format!("{REPLICA}, from {OVERSEAS}> pg_basebackup -D copy-overseas"));
     let copy = shop.folder.path("copy-overseas");
+    let before = connections(shop)?;
     let taken = base_backup(shop, forwarder.port, &copy).await?;
     tour.page.quote(&taken.said);
     let refused = !taken.status.success() && taken.said.contains("sealgate: refused by residency");
-    tour.claim(refused, "a replica outside is refused before it reaches the server", &taken.said, "SG003");
+    tour.claim(refused, "a replica outside is refused", &taken.said, "SG003");
+    tour.same("the server has not even been called", &connections(shop)?, &before);
     let empty = std::fs::read_dir(&copy).map_or(0, Iterator::count) == 0;
     tour.claim(empty, "and has not got a single file", "files in its folder", "none");
     let overseas = OVERSEAS.to_string();
@@ -71,6 +73,12 @@ async fn from_overseas(shop: &Shop, tour: &mut Tour) -> Walked {
     let written = ["sqlstate", "rule", "user", "region"].map(|name| member(&record, name)).join(" ");
     tour.same(&format!("on record: {written}"), &written, &format!("SG003 replication {REPLICA} overseas"));
     Ok(())
+}
+
+/// Connections that the server's log tells of.
+fn connections(shop: &Shop) -> Result<usize, String> {
+    let log = std::fs::read_to_string(shop.server.log_file()).map_err(|error| error.to_string())?;
+    Ok(log.lines().filter(|line| line.contains("connection received")).count())
 }
 
 /// Calls the gate from [`OVERSEAS`] for whoever connects to its port.

@@ -43,25 +43,26 @@ pub fn demo(once: bool, port: Option<u16>) -> u8 {
                 Ok(shop) => shop,
                 Err(why) => return give_up(&page, &why),
             },
-            () = end.asked() => return interrupted(&page, once),
+            () = end.asked() => return if once { INTERRUPTED } else { 0 },
         };
         let mut tour = Tour::new(page);
         let walked = tokio::select! {
             () = walk(&shop, &mut tour) => true,
             () = end.asked() => false,
         };
-        let code = if walked {
+        let mut code = if once { INTERRUPTED } else { 0 };
+        if walked {
             tour.sum_up();
+            code = u8::from(!tour.all_held());
             if !once {
                 invite(&shop, &tour.page);
                 end.asked().await;
-                tour.page.gap();
             }
-            u8::from(!tour.all_held())
-        } else {
-            interrupted(&tour.page, once)
-        };
+        }
         shop.close().await;
+        if !(walked && once) {
+            farewell(&tour.page);
+        }
         code
     })
 }
@@ -139,10 +140,9 @@ fn give_up(page: &Page, why: &str) -> u8 {
     1
 }
 
-fn interrupted(page: &Page, once: bool) -> u8 {
+fn farewell(page: &Page) {
     page.gap();
-    page.say("Ended; the server and all files are removed.");
-    if once { INTERRUPTED } else { 0 }
+    page.say("Ended. The server, its data, the keys and the record are removed.");
 }
 
 /// Ctrl-C, SIGTERM, or the end of the terminal.

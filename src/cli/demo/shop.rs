@@ -189,7 +189,7 @@ async fn start_server(password: String) -> Result<Throwaway, String> {
         authentication: Authentication::Scram,
         users: vec![user(APPLICATION, ""), user(INTERN, ""), user(REPLICA, "REPLICATION"), user(SERVICE, "")],
         // Whatever reaches the server stands in its log: the tour searches that too.
-        configuration: vec!["log_statement = 'all'".to_owned()],
+        configuration: vec!["log_statement = 'all'".to_owned(), "log_connections = on".to_owned()],
         ..Options::default()
     };
     let started = tokio::task::spawn_blocking(move || Throwaway::start(&options)).await;
