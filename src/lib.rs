@@ -26,7 +26,8 @@
 //! | [`pipeline`] | the two streets as synchronous state machines |
 //! | [`config`] | text to settings, with spans for errors |
 //! | [`upstream`] | dial and log in to the server |
-//! | [`gate`], [`store`], [`ops`] | sockets; files, threads, loaders; metrics and health |
+//! | [`store`] | files, threads, loaders: the journal's thread, the catalogs, the keyring's file |
+//! | [`gate`], [`ops`] | sockets; metrics and health |
 //! | [`cli`] | one file a verb |
 //!
 //! From `wire` to `config` nothing names tokio, the file system, the environment, the

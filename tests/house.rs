@@ -21,7 +21,8 @@ const ORDER: &[&[&str]] = &[
     &["pipeline"],
     &["config"],
     &["upstream"],
-    &["gate", "store", "ops"],
+    &["store"],
+    &["gate", "ops"],
     &["cli"],
 ];
 /// The last room that knows neither clock nor chance nor file.

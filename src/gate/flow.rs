@@ -10,7 +10,7 @@ use super::SharedGate;
 use super::lane::{Lane, Stop};
 use super::listener::Worker;
 use crate::audit::{Receipt, Record};
-use crate::pipeline::{Event, Need, Session};
+use crate::pipeline::{Need, Session};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
 
@@ -110,8 +110,8 @@ impl Flow<'_> {
             biased;
             _ = self.client.readable(), if self.request.wants_input() => {}
             _ = self.server.readable(), if self.response.wants_input() => {}
-            _ = self.server.writable(), if self.request.is_waiting_to_write() => {}
-            _ = self.client.writable(), if self.response.is_waiting_to_write() => {}
+            _ = self.server.writable(), if self.request.wants_output() => {}
+            _ = self.client.writable(), if self.response.wants_output() => {}
             fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
             () = self.worker.drain.notified(), if idle => {}
         }
@@ -144,7 +144,7 @@ impl Flow<'_> {
             self.worker.untouched.increment(untouched);
         }
         for event in self.session.take_events() {
-            note(event);
+            self.worker.counters.note(event);
         }
     }
 
@@ -205,28 +205,4 @@ async fn next(intents: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, u64> {
     let fate = fate.await;
     intents.pop_front();
     fate.map_err(|_| number)
-}
-
-fn note(event: Event) {
-    match event {
-        Event::Statement { kind, verdict } => {
-            metrics::counter!("sealgate_statements_total", "kind" => kind, "verdict" => verdict).increment(1);
-        }
-        Event::Plan { kept } => {
-            let result = if kept { "hit" } else { "miss" };
-            metrics::counter!("sealgate_plan_cache_total", "result" => result).increment(1);
-        }
-        Event::Cells { field, operation, count } => {
-            metrics::counter!("sealgate_cells_total", "field" => field, "operation" => operation)
-                .increment(count);
-        }
-        Event::Refused { reason } => {
-            metrics::counter!("sealgate_refusals_total", "reason" => reason).increment(1);
-        }
-        Event::Alerted { detector, severity } => {
-            tracing::warn!(detector, severity, "alert");
-            metrics::counter!("sealgate_alerts_total", "detector" => detector, "severity" => severity)
-                .increment(1);
-        }
-    }
 }

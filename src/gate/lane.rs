@@ -56,6 +56,12 @@ impl Lane {
         self.written < self.outlet.len()
     }
 
+    /// May what waits go now? While a record is awaited it stays, to go with what the
+    /// record releases in one write.
+    pub fn wants_output(&self) -> bool {
+        self.is_waiting_to_write() && self.need != Need::Durable
+    }
+
     /// May more be read? Only if what came before is used up as far as it can be.
     pub fn wants_input(&self) -> bool {
         self.need == Need::Input && !self.eof && !self.is_waiting_to_write()
@@ -78,6 +84,9 @@ impl Lane {
 
     /// Writes what waits, as far as the peer takes it. True if anything moved.
     pub fn flush(&mut self, sink: &TcpStream) -> Result<bool, Stop> {
+        if !self.is_waiting_to_write() {
+            return Ok(false);
+        }
         let mut moved = false;
         while self.is_waiting_to_write() {
             match sink.try_write(self.outlet.get(self.written..).unwrap_or(&[])) {
@@ -101,9 +110,12 @@ impl Lane {
         scratch: &mut [u8],
         mut walk: impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<bool, Stop> {
-        let mut moved = self.flush(sink)?;
-        if self.is_waiting_to_write() {
-            return Ok(moved);
+        let mut moved = false;
+        if self.wants_output() {
+            moved = self.flush(sink)?;
+            if self.is_waiting_to_write() {
+                return Ok(moved);
+            }
         }
         if self.need != Need::Input {
             moved |= self.walk_inlet(sink, &mut walk)?;
@@ -111,7 +123,9 @@ impl Lane {
         if self.wants_input() {
             moved |= self.read(source, sink, scratch, &mut walk)?;
         }
-        moved |= self.flush(sink)?;
+        if self.wants_output() {
+            moved |= self.flush(sink)?;
+        }
         Ok(moved)
     }
 

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::LocalSet;
 
+use super::counters::Counters;
 use super::lane::READ_BYTES;
 use super::{SharedGate, session};
 use crate::catalog::Snapshot;
@@ -33,6 +34,7 @@ pub struct Worker {
     pub scratch: RefCell<Vec<u8>>,
     /// Counts statements that touch nothing classified.
     pub untouched: metrics::Counter,
+    pub counters: Counters,
     pub unproven: Semaphore,
     /// The gate drains: set once, and told to the sessions that sleep.
     pub draining: Cell<bool>,
@@ -46,6 +48,7 @@ impl Worker {
             shop: RefCell::new(shop),
             scratch: RefCell::new(vec![0; READ_BYTES]),
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
+            counters: Counters::default(),
             unproven: Semaphore::new(UNPROVEN_MAX),
             draining: Cell::new(false),
             drain: Notify::new(),

@@ -4,6 +4,7 @@
 //! `pipeline`.
 
 mod cancel;
+mod counters;
 mod flow;
 mod lane;
 mod listener;

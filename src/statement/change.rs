@@ -237,8 +237,8 @@ fn target_field(name: &str, target: &Source<'_>) -> Proven<Option<FieldId>> {
     let column = relation.column(name).ok_or_else(|| {
         refuse(
             "column-unknown",
-            format!("{} has no column \"{name}\" that is known", relation.name),
-            "Check the name; after a change of the table Sealgate follows within moments.",
+            format!("a target is not a known column of {}", relation.name),
+            "Check the names; Sealgate follows a change of the table within moments.",
         )
     })?;
     Ok(column.field)

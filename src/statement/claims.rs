@@ -547,6 +547,8 @@ fn refuses_definitions_that_lead_to_classified_columns() {
         ("DECLARE c CURSOR FOR SELECT email FROM customers", "cursor"),
         ("SELECT reach_all()", "function"),
         ("CALL reach_all()", "function"),
+        ("EXECUTE x((SELECT email FROM customers))", "unsupported-form"),
+        ("CALL p((SELECT email FROM customers))", "unsupported-form"),
         ("SELECT o.reach_all FROM orders o", "function"),
         ("SELECT (o).reach_all FROM orders o", "function"),
         ("SELECT query_to_xml('SELECT 1', true, true, '')", "function"),

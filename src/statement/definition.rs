@@ -138,15 +138,12 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
             effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
             ..StatementFacts::default()
         }),
-        Some(Kind::ExecuteStmt(_)) => Ok(StatementFacts::default()),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
         Some(Kind::CreateFunctionStmt(function)) => created_function(bench, function, found),
-        Some(Kind::CallStmt(_)) => {
-            refuse_relations(bench, found)?;
-            Ok(StatementFacts::default())
-        }
         Some(
-            Kind::TransactionStmt(_)
+            Kind::ExecuteStmt(_)
+            | Kind::CallStmt(_)
+            | Kind::TransactionStmt(_)
             | Kind::VariableSetStmt(_)
             | Kind::VariableShowStmt(_)
             | Kind::DeallocateStmt(_)
@@ -157,7 +154,10 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
             | Kind::UnlistenStmt(_)
             | Kind::NotifyStmt(_)
             | Kind::CheckPointStmt(_),
-        ) => Ok(StatementFacts::default()),
+        ) => {
+            refuse_relations(bench, found)?;
+            Ok(StatementFacts::default())
+        }
         Some(
             Kind::DropStmt(_)
             | Kind::GrantStmt(_)
@@ -314,7 +314,7 @@ fn refuse_foreign_language(language: &str) -> Proven<()> {
     if matches!(language.to_ascii_lowercase().as_str(), "sql" | "plpgsql") {
         return Ok(());
     }
-    Err(refuse("definition", format!("code in the language \"{language}\" is not followed"), ADMINISTER))
+    Err(refuse("definition", "code in a language other than sql and plpgsql is not followed", ADMINISTER))
 }
 
 fn done(bench: Bench<'_>, code: &protobuf::DoStmt, found: &Census) -> Proven<StatementFacts> {

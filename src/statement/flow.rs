@@ -82,9 +82,9 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn field(&self, id: FieldId) -> Proven<&'a Field> {
-        self.snapshot
-            .field(id)
-            .ok_or_else(|| refuse("relation-fault", "the catalog names a field that is not there", ""))
+        self.snapshot.field(id).ok_or_else(|| {
+            refuse("relation-fault", "the catalog names a field that is not there", "Reload the policy.")
+        })
     }
 
     pub(super) fn is_sealed(&self, id: FieldId) -> Proven<bool> {
@@ -353,9 +353,11 @@ impl<'a> Walk<'a> {
         }
         let known = self.literals.insert(start, LiteralUse { span: start..end, field });
         match known {
-            Some(known) if self.field(known.field)?.domain != self.field(field)?.domain => {
-                Err(refuse("domain-differs", "one literal stands for values of two domains", ""))
-            }
+            Some(known) if self.field(known.field)?.domain != self.field(field)?.domain => Err(refuse(
+                "domain-differs",
+                "one literal stands for values of two domains",
+                "Write the literal once for each column.",
+            )),
             _ => Ok(()),
         }
     }

@@ -179,6 +179,10 @@ fn shapes_hold_no_literal_and_no_comment() {
             "SELECT interval '1 Sentinel', date 'Sentinel', email FROM customers",
             "SELECT interval ?, date ?, email FROM customers",
         ),
+        (
+            "SELECT c.email FROM customers c, orders o WHERE o.who = \"a@b\"",
+            "SELECT c.email FROM customers c, orders o WHERE o.who = \"?\"",
+        ),
     ] {
         let facts = judged(sql).unwrap_or_else(|one| panic!("{sql}: {} {}", one.reason, one.detail));
         assert_eq!(&*facts.statements[0].shape, expected);
@@ -191,6 +195,25 @@ fn shapes_hold_no_literal_and_no_comment() {
     let one = print("SELECT id FROM customers WHERE email = 'a'");
     assert_eq!(one, print("SELECT id FROM  customers WHERE email = 'b'"));
     assert_ne!(one, print("SELECT id FROM customers WHERE city = 'b'"));
+}
+
+#[test]
+fn refusals_do_not_repeat_what_may_be_a_value() {
+    for sql in [
+        "SELECT id FROM customers WHERE email = \"Sentinel\"",
+        "SELECT \"Sentinel\".id FROM customers",
+        "INSERT INTO customers (\"Sentinel\") VALUES (1)",
+        "UPDATE customers SET email = lower('Sentinel')",
+        "INSERT INTO customers (email) VALUES (E'Sentinel')",
+        "DO LANGUAGE \"Sentinel\" 'customers'",
+        "SELECT id FROM customers WHERE email = 'Sentinel",
+        "SELECT id FROM customers c WHERE c.\"Sentinel\" = 1",
+    ] {
+        let unproven = judged(sql).expect_err(sql);
+        let shown = format!("{}{}{}", unproven.reason, unproven.detail, unproven.hint);
+        assert!(!shown.contains("Sentinel"), "{sql}: {shown}");
+        assert!(!unproven.detail.is_empty() && !unproven.hint.is_empty(), "{sql}");
+    }
 }
 
 /// xorshift64*: the same mutations in every run.

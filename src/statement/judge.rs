@@ -45,7 +45,7 @@ pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limi
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
-            return Err(refuse("unparsed", "a statement of the text is empty", ""));
+            return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
         let judged = statement(bench, node, &found)?;
         if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
@@ -84,7 +84,11 @@ fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
 /// Facts of one statement, without shape and fingerprint.
 pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if found.incomplete {
-        return Err(refuse("census", "the statement could not be taken apart", ""));
+        return Err(refuse(
+            "census",
+            "the statement could not be taken apart",
+            "Write it in a plainer form.",
+        ));
     }
     definition::refuse_reaching_functions(bench.snapshot, found)?;
     let mut facts =
@@ -222,4 +226,21 @@ fn describe(
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shop::{READING, shop};
+    use super::*;
+
+    #[test]
+    fn refuses_what_the_walk_has_not_visited() {
+        let snapshot = shop();
+        for sql in ["SELECT 1 FROM customers", "SELECT email", "SELECT $1", "SELECT f()", "TABLE customers"] {
+            let parsed = tree::parse(sql, READING).unwrap();
+            let found = census(&parsed);
+            let walk = Walk::new(&snapshot, sql.as_bytes(), true);
+            assert_eq!(account(&walk, &found).expect_err(sql).reason, "census");
+        }
+    }
 }

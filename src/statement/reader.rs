@@ -209,3 +209,61 @@ fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claim
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::census::census;
+    use super::super::shop::READING;
+    use super::super::tree;
+    use super::*;
+    use crate::catalog::FieldId;
+
+    const SQL: &str = "SELECT 'ä', c.email\n FROM customers c WHERE email = 'it''s'; SELECT 1";
+
+    /// What the second reader says after `tamper` changed what the first one claims.
+    fn said(tamper: impl Fn(&mut usize, &mut Census, &mut Vec<LiteralUse>)) -> Option<String> {
+        let parsed = tree::parse(SQL, READING).unwrap();
+        let mut statements = parsed.stmts.len();
+        let mut found = census(&parsed);
+        let start = SQL.find("'it").unwrap();
+        let mut literals = vec![LiteralUse { span: start..start + 7, field: FieldId(0) }];
+        tamper(&mut statements, &mut found, &mut literals);
+        let names = HashSet::from(["email", "customers"]);
+        let censuses = [found];
+        let claims = Claims {
+            text: SQL.as_bytes(),
+            statements,
+            censuses: &censuses,
+            literals: &literals,
+            names: &names,
+        };
+        confirm(&read(SQL).unwrap(), &claims).err().map(|unproven| unproven.detail)
+    }
+
+    #[test]
+    fn agrees_with_what_is_so_and_with_nothing_else() {
+        assert_eq!(said(|_, _, _| {}), None);
+        let refused = |tamper: &dyn Fn(&mut usize, &mut Census, &mut Vec<LiteralUse>), part: &str| {
+            let detail = said(tamper).expect(part);
+            assert!(detail.contains(part), "{detail} is not about {part}");
+        };
+        refused(&|statements, _, _| *statements += 1, "number of statements");
+        refused(&|_, found, _| found.strings.clear(), "number of strings");
+        refused(&|_, found, _| found.strings.push(3), "where a string begins");
+        refused(&|_, _, literals| literals[0].span.end -= 1, "value of a literal");
+        refused(&|_, _, literals| literals[0].span.start -= 1, "value of a literal");
+        refused(&|_, _, literals| literals[0].span = 0..6, "value of a literal");
+        refused(&|_, found, _| found.words.push("email".to_owned()), "how often a name");
+        refused(&|_, found, _| found.words.retain(|word| word != "customers"), "how often a name");
+        refused(&|_, found, _| found.ranges[0].location += 1, "where a table");
+        refused(&|_, found, _| found.columns[0].location += 1, "where a column");
+    }
+
+    #[test]
+    fn finds_bytes_by_line_and_character() {
+        // To PostgreSQL as well, every character beyond ASCII is part of a name.
+        let tokens = read("'ä'\n\r\n 'ö'  x\u{a0}\u{1F600} y").unwrap_or_else(|_| Vec::new());
+        let spans: Vec<_> = tokens.iter().map(|read| read.span.clone()).collect();
+        assert_eq!(spans, [0..4, 8..12, 14..21, 22..23]);
+    }
+}

@@ -173,7 +173,7 @@ impl<'a> Scope<'a> {
                 _ => return Err(ambiguous(name)),
             }
         }
-        if may_be_caught { Ok(Carried::Plain) } else { Err(unknown_column(name)) }
+        if may_be_caught { Ok(Carried::Plain) } else { Err(unknown_column()) }
     }
 
     /// `alias.column`, and `schema.table.column`.
@@ -184,7 +184,7 @@ impl<'a> Scope<'a> {
             Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
             Found::Several => Err(ambiguous(name)),
             // PostgreSQL would take it for a function of the whole row.
-            Found::None => Err(unknown_column(name)),
+            Found::None => Err(unknown_column()),
         }
     }
 
@@ -202,7 +202,7 @@ impl<'a> Scope<'a> {
         }
         Err(refuse(
             "column-unknown",
-            format!("no table or alias \"{alias}\" is known at this place of the statement"),
+            "a column is qualified with a table or alias that is not in FROM",
             "Qualify columns with the alias of a table in FROM.",
         ))
     }
@@ -216,11 +216,13 @@ fn ambiguous(name: &str) -> super::facts::Unproven {
     )
 }
 
-fn unknown_column(name: &str) -> super::facts::Unproven {
+/// It does not repeat the name: a value in double quotes is a name to PostgreSQL.
+fn unknown_column() -> super::facts::Unproven {
     refuse(
         "column-unknown",
-        format!("no column \"{name}\" is known at this place of the statement"),
-        "Check the name; after a change of the table Sealgate follows within moments.",
+        "a name is not that of any column known at its place in the statement",
+        "Check the names, and quote values with single quotes; Sealgate follows a change of the table \
+         within moments.",
     )
 }
 

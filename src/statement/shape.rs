@@ -37,6 +37,7 @@ pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
         }
         let literal = number || is_string(&read.token) || matches!(read.token, Token::Char(_));
         match text.get(read.span.clone()) {
+            Some(source) if is_odd_name(source) => shape.push_str("\"?\""),
             Some(source) if !literal && is_kept(&read.token, source) => shape.push_str(source),
             Some(_) | None => shape.push('?'),
         }
@@ -48,6 +49,16 @@ pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
     shape.truncate(end);
     shape.truncate(shape.trim_end().len());
     shape
+}
+
+/// Is this a quoted name with characters that names seldom have? It may be a value that was
+/// put between the wrong quotes.
+fn is_odd_name(source: &str) -> bool {
+    source.strip_prefix('"').is_some_and(|name| {
+        name.trim_end_matches('"')
+            .chars()
+            .any(|c| !(c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | '.' | '-')))
+    })
 }
 
 /// Names, parameters, and marks that hold no letter, digit or quote.

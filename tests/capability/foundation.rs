@@ -6,7 +6,7 @@ use std::fs;
 use sealgate::store::postgres::{Authentication, Options, User};
 
 use crate::harness::{
-    Raw, Session, Tap, VERSIONS, await_that, pg, pg_with, psql, search_folder, search_server,
+    Raw, Session, Setup, Tap, VERSIONS, await_that, pg, pg_with, psql, search_folder, search_server,
 };
 
 #[test]
@@ -122,4 +122,22 @@ fn a_condition_is_awaited() {
 
 fn contains(bytes: &[u8], piece: &[u8]) -> bool {
     bytes.windows(piece.len()).any(|window| window == piece)
+}
+
+#[test]
+fn the_program_starts_before_a_tapped_server_and_serves() {
+    for major in VERSIONS {
+        let server = pg(major);
+        server.execute("postgres", "CREATE TABLE customers (id int PRIMARY KEY, email text)").unwrap();
+        let tap = Tap::before(server.address());
+        let gate = Setup::before(tap.address()).field("public.customers", "email", "equality").start();
+        let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
+        let marker = "ada.lovelace@example.org";
+        session.rows("INSERT INTO customers VALUES (1, $1)", &[&marker]).unwrap();
+        let rows = session.rows("SELECT email FROM customers WHERE email = $1", &[&marker]).unwrap();
+        assert_eq!(rows[0].get::<_, &str>(0), marker);
+        assert!(!contains(&tap.to_server(), marker.as_bytes()), "plaintext went upstream");
+        assert!(contains(&tap.to_server(), b"SEAL"), "nothing sealed went upstream");
+        assert_eq!(search_server(&server, marker.as_bytes()), []);
+    }
 }

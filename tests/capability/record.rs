@@ -249,7 +249,7 @@ fn a_sink_that_never_acknowledges_releases_nothing() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Held { lines: lines.clone(), gate: gate.clone() };
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
     let text = configuration.folder().join("sealgate.toml");
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

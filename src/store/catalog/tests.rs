@@ -473,6 +473,16 @@ fn a_refused_login_keeps_the_servers_sqlstate() {
 }
 
 #[test]
+fn a_column_that_is_only_recorded_may_be_of_any_type_and_have_a_default() {
+    let server = start(18);
+    server.execute("postgres", &format!("{TABLE} ALTER TABLE customers ALTER visits SET DEFAULT 0")).unwrap();
+    for (mode, sound) in [(None, true), (Some(Mode::Random), false)] {
+        let loaded = load_now(&server, "postgres", &[field("visits", mode)]).unwrap();
+        assert_eq!(holds(&Snapshot::new(loaded.parts), &Sound).is_ok(), sound);
+    }
+}
+
+#[test]
 fn an_ordinary_role_can_load() {
     for major in VERSIONS {
         let reader = User { name: "reader".into(), password: Some("x".into()), attributes: String::new() };
