@@ -178,6 +178,13 @@ impl Lane {
         self.used += count;
         if self.used == self.inlet.len() {
             release(&mut self.inlet, &mut self.used);
+        } else if self.used >= READ_BYTES {
+            // What a long run of frames has used up gives its room back.
+            let left = self.inlet.len() - self.used;
+            self.inlet.copy_within(self.used.., 0);
+            self.inlet.get_mut(left..).unwrap_or(&mut []).zeroize();
+            self.inlet.truncate(left);
+            self.used = 0;
         }
         Ok(count > 0)
     }

@@ -21,7 +21,6 @@ use super::lane::READ_BYTES;
 use super::{SharedGate, session};
 use crate::catalog::Snapshot;
 use crate::pipeline::{View, Workshop};
-use crate::statement::STACK_BYTES_MIN;
 
 /// Accepted connections that wait for their thread.
 const HANDED_MAX: usize = 256;
@@ -99,7 +98,7 @@ impl Acceptor {
             let (gate, counted) = (Arc::clone(gate), Arc::clone(&load));
             let join = std::thread::Builder::new()
                 .name(format!("gate-{index}"))
-                .stack_size(STACK_BYTES_MIN)
+                .stack_size(crate::statement::STACK_BYTES_MIN)
                 .spawn(move || runtime.block_on(serve(gate, workshop(), handed, counted)))?;
             threads.push(Thread { hand, load, join });
         }

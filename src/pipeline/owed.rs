@@ -118,6 +118,9 @@ pub struct Queue {
     catalog: usize,
     /// CopyInResponse came and its CopyDone or CopyFail was not yet sent.
     copying: bool,
+    /// An error in the extended protocol came, and no Sync was sent since: the server
+    /// discards whatever comes before one.
+    skipping: bool,
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
 }
@@ -165,6 +168,8 @@ impl Queue {
     }
 
     fn push(&mut self, kind: Kind, mark: Option<Box<Mark>>) {
+        debug_assert!(!self.skipping || kind == Kind::Sync, "what the server discards is not sent");
+        self.skipping = false;
         match kind {
             // The server reads no Sync between CopyInResponse and the end of the data.
             Kind::Sync if self.copying => return,
@@ -194,7 +199,13 @@ impl Queue {
     /// After an error in the extended protocol the server skips to the Sync: takes the next
     /// request that is skipped.
     pub fn skip(&mut self) -> Option<Owed> {
+        self.skipping = self.front().is_none();
         if self.front().is_some_and(|owed| owed.kind != Kind::Sync) { self.pop() } else { None }
+    }
+
+    /// The server discards everything up to the next Sync, which was not sent yet.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
@@ -332,6 +343,21 @@ mod tests {
         assert!(matches!(queue.front().map(|owed| owed.kind), Some(Kind::Sync)));
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
+    }
+
+    #[test]
+    fn skips_to_a_sync_that_is_yet_to_come() {
+        let mut queue = Queue::default();
+        for kind in [Kind::Bind, Kind::Query] {
+            queue.plain(kind);
+        }
+        while queue.skip().is_some() {}
+        assert!(queue.is_skipping());
+        queue.plain(Kind::Sync);
+        assert!(!queue.is_skipping());
+        queue.plain(Kind::Parse);
+        while queue.skip().is_some() {}
+        assert!(!queue.is_skipping() && queue.boundaries() == 1);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
+use crate::statement::Effect;
+use crate::statement::Encoding;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -37,6 +39,9 @@ enum Part {
     /// It passes as it comes.
     Stream,
     Refuse(Target, Refusal),
+    Discard,
+    /// It depends on an answer that has not come.
+    Settle,
     Broken(&'static str),
 }
 
@@ -73,9 +78,17 @@ impl Session {
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
+                    Part::Settle => return Step::Need(Need::Settle),
+                    Part::Discard => {
+                        self.request_dropping = len - head.len();
+                        return Step::Took(head.len());
+                    }
                     Part::Broken(detail) => return self.protocol_error(detail),
                 },
                 Ok(Peek::Whole(frame)) => {
+                    if self.discards(frame.tag()) {
+                        return if run > 0 { Step::Pass(run) } else { Step::Took(frame.len()) };
+                    }
                     if self.concerns(frame) {
                         return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
                     }
@@ -87,16 +100,21 @@ impl Session {
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
     }
 
+    /// What the server would discard after an error is not sent: names that would have
+    /// been made are not known, and values under them could not be sealed.
+    fn discards(&self, tag: u8) -> bool {
+        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+    }
+
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
+        if self.discards(tag) {
+            return Part::Discard;
+        }
         let fits = len <= self.bounds.frame_bytes_max;
         if self.view.is_none() {
             return Part::Stream;
         }
         let body = head.get(5..).unwrap_or(&[]);
-        let too_large = || {
-            let detail = format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
-            Refusal::unhandled("too-large", &detail, "Send smaller messages or raise the limit.")
-        };
         match tag {
             b'Q' | b'P' | b'D' | b'C' | b'E' | b'F' if fits => Part::Wait,
             b'Q' => Part::Refuse(Target::Query, too_large()),
@@ -106,11 +124,7 @@ impl Session {
                 None => Part::Broken("statement name too long"),
             },
             b'B' => match frontend::bind_names(body) {
-                Ok((portal, statement)) => match (self.is_concerned(portal, statement), fits) {
-                    (false, _) => Part::Stream,
-                    (true, true) => Part::Wait,
-                    (true, false) => Part::Refuse(Target::Bind(portal.into()), too_large()),
-                },
+                Ok((portal, statement)) => self.bind_part(portal, statement, fits),
                 Err(_) if body.len() < NAMES_BYTES_MAX => Part::Wait,
                 Err(_) => Part::Broken("portal or statement name too long"),
             },
@@ -133,9 +147,23 @@ impl Session {
         }
     }
 
-    fn is_concerned(&self, portal: &[u8], statement: &[u8]) -> bool {
-        !matches!(self.queue.portal(portal), Meaning::Plain)
-            || !matches!(self.queue.statement(statement), Meaning::Plain)
+    /// What becomes of a Bind that is under way, by its statement; what its portal was
+    /// before does not matter.
+    fn bind_part(&self, portal: &[u8], statement: &[u8], fits: bool) -> Part {
+        let prepared = match self.queue.statement(statement) {
+            Meaning::Plain => return Part::Stream,
+            _ if fits => return Part::Wait,
+            Meaning::Unsettled => return Part::Settle,
+            Meaning::Judged(prepared) => prepared,
+        };
+        let plain = |plan: &Rc<Plan>| {
+            plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
+        };
+        if self.epoch() == Some(prepared.epoch) && prepared.plan.as_ref().is_none_or(plain) {
+            Part::Stream
+        } else {
+            Part::Refuse(Target::Bind(portal.into()), too_large())
+        }
     }
 
     /// Queues what the server owes for a frame that passes.
@@ -220,6 +248,7 @@ impl Session {
         let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
         self.events.push(Event::Plan { kept });
         let plan = plan?;
+        self.can_read(&plan)?;
         for facts in &plan.facts.statements {
             let executed =
                 facts.effect.executes.as_ref().filter(|name| self.queue.may_be_judged(name.as_bytes()));
@@ -233,6 +262,15 @@ impl Session {
             }
         }
         Ok(plan)
+    }
+
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other && plan.touches() {
+            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
+            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
+        }
+        Ok(())
     }
 
     fn take_query(
@@ -356,7 +394,8 @@ impl Session {
         {
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
-            match shop.clear_bind(&view, prepared, &bind) {
+            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
@@ -498,6 +537,11 @@ impl Session {
     /// A held write goes on once each of its intents has its receipt.
     fn resume(&mut self, out: &mut Vec<u8>) -> Step {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
+        if self.discards(0) {
+            // An earlier request of the batch failed: the server would discard it.
+            self.drop_runs(held.mark.runs, None);
+            return Step::Took(held.consumed);
+        }
         for run in held.mark.runs.iter_mut().flatten() {
             match self.claim_receipt(run) {
                 Ok(true) => {}
@@ -552,6 +596,11 @@ impl Session {
     fn no_view(&mut self) -> Result<Step, Malformed> {
         Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
     }
+}
+
+fn too_large() -> Refusal {
+    let detail = "A message is larger than limits.frame_bytes_max.";
+    Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
 }
 
 fn changing(change: Change) -> Mark {

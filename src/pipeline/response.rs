@@ -83,7 +83,10 @@ impl Session {
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
             b'd' => true,
-            b'D' => self.queue.front().is_none_or(|owed| owed.mark.is_none()),
+            b'D' => {
+                let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+                mark.is_none_or(|mark| mark.running().is_none())
+            }
             _ => false,
         }
     }
@@ -203,7 +206,7 @@ impl Session {
         };
         out.extend_from_slice(released.bytes());
         run.rows += 1;
-        for (sum, count) in run.cells.iter_mut().zip(&opened.cells) {
+        for (sum, count) in run.cells.iter_mut().zip(opened.cells) {
             *sum += count;
         }
         run.bytes += opened.bytes;
@@ -344,7 +347,7 @@ impl Session {
     }
 
     /// Outcomes of executions that ended otherwise than by completing.
-    fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
         for mut run in runs.into_iter().flatten() {
             run.sqlstate = sqlstate;
             self.count(&run);

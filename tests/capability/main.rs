@@ -11,5 +11,7 @@
 mod harness;
 mod shop;
 
+mod fidelity;
 mod foundation;
 mod record;
+mod refusal;

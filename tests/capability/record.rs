@@ -127,7 +127,6 @@ fn nothing_classified_comes_out_before_its_record(
     let mut other = Raw::login(address, "postgres", "postgres");
     prepared.parse("kept", "SELECT city FROM customers WHERE id = $1", &[]);
     assert_eq!(tags(&prepared.sync()), "1ZI");
-    let before = tap.to_client().len();
     hold();
     let text = "SELECT id, email, phone, city FROM customers";
     reader.send(b'Q', &crate::harness::string(text));
@@ -136,8 +135,8 @@ fn nothing_classified_comes_out_before_its_record(
     prepared.send(b'S', &[]);
     writer.send(b'Q', &crate::harness::string("UPDATE customers SET phone = 'x' WHERE id = 918273645"));
     await_that("the server's own answers", || {
-        let answers = tap.to_client().split_off(before);
-        answers.windows(8).filter(|window| *window == b"SELECT 1").count() == 2
+        let answers = tap.to_client();
+        answers.windows(CITY.len()).filter(|window| *window == CITY.as_bytes()).count() == 2
     });
     // Others go on meanwhile, and what they do takes its time too.
     for round in 0..20 {
@@ -389,6 +388,7 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     let upstream = tap.to_server();
     assert!(!holds(&upstream, b"UPDATE customers"), "a write without a record does not go upstream");
 
+    drop(file);
     fs::remove_file(&filler).unwrap();
     await_that("access to work again", || {
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");

@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 use super::PATIENCE;
 
 /// Longest frame read; a server's answer in a test is far shorter.
-const FRAME_MAX: usize = 64 << 20;
+const FRAME_MAX: usize = 65 << 20;
 
 /// One message after startup.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +47,8 @@ impl Frame {
 /// One connection. Every read has a deadline.
 pub struct Raw {
     stream: TcpStream,
+    /// What waits for the next read, so that it leaves in one piece.
+    corked: Option<Vec<u8>>,
 }
 
 impl Raw {
@@ -66,13 +68,18 @@ impl Raw {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Raw { stream }
+        Raw { stream, corked: None }
     }
 
     /// Connects, starts up without a password, and reads up to ReadyForQuery.
     pub fn login(address: SocketAddr, user: &str, database: &str) -> Raw {
+        Raw::login_with(address, &[("user", user), ("database", database)])
+    }
+
+    /// The same with any parameters.
+    pub fn login_with(address: SocketAddr, parameters: &[(&str, &str)]) -> Raw {
         let mut raw = Raw::connect(address);
-        raw.startup(&[("user", user), ("database", database)]);
+        raw.startup(parameters);
         let frames = raw.until_ready();
         assert_eq!(frames[0].tag, b'R', "{:?}", frames[0].field(b'M'));
         raw
@@ -97,7 +104,21 @@ impl Raw {
 
     /// Any bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match &mut self.corked {
+            Some(waiting) => waiting.extend_from_slice(bytes),
+            None => self.stream.write_all(bytes).unwrap(),
+        }
+    }
+
+    /// From now on everything between two reads is sent at once.
+    pub fn cork(&mut self) {
+        self.corked = Some(Vec::new());
+    }
+
+    fn uncork(&mut self) {
+        if let Some(waiting) = &mut self.corked {
+            self.stream.write_all(&std::mem::take(waiting)).unwrap();
+        }
     }
 
     pub fn send(&mut self, tag: u8, body: &[u8]) {
@@ -106,6 +127,7 @@ impl Raw {
 
     /// The next frame; None at the end of the stream.
     pub fn read(&mut self) -> Option<Frame> {
+        self.uncork();
         let mut head = [0; 5];
         match self.stream.read(&mut head[..1]) {
             Ok(0) => return None,
@@ -124,6 +146,7 @@ impl Raw {
 
     /// What comes within a time, as it comes. To show that something does not.
     pub fn within(&mut self, time: Duration) -> Vec<u8> {
+        self.uncork();
         let deadline = Instant::now() + time;
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
