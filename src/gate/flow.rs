@@ -45,7 +45,10 @@ pub struct Flow<'a> {
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         loop {
-            let moved = match self.pump() {
+            let pumped = self.pump();
+            // What ends the session counts too.
+            self.count();
+            let moved = match pumped {
                 Ok(moved) => moved,
                 Err(Stop::Closed) => {
                     self.hear_out();
@@ -53,7 +56,6 @@ impl Flow<'_> {
                 }
                 Err(Stop::Refused(refusal)) => return End::Refused(refusal),
             };
-            self.count();
             if self.session.has_records() && !self.hand_over().await {
                 return End::Refused(Box::new(Refusal::unrecorded()));
             }
