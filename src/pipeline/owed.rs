@@ -314,6 +314,15 @@ impl Queue {
             })
     }
 
+    /// May a portal of this name, now or once the server has answered, show classified data?
+    pub fn portal_may_touch(&self, name: &[u8]) -> bool {
+        match self.portal(name) {
+            Meaning::Plain => false,
+            Meaning::Unsettled => true,
+            Meaning::Judged(prepared) => prepared.plan.as_ref().is_some_and(|plan| plan.touches()),
+        }
+    }
+
     fn meaning<'a>(
         &'a self,
         name: &[u8],

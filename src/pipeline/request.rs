@@ -8,7 +8,7 @@ use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::Effect;
+use crate::statement::{Effect, Encoding};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -252,19 +252,38 @@ impl Session {
         let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
         self.events.push(Event::Plan { kept });
         let plan = plan?;
+        self.can_read(&plan)?;
+        self.refuse_by_name(&plan)?;
+        Ok(plan)
+    }
+
+    /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
+    /// rows would be nobody's.
+    fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
         for facts in &plan.facts.statements {
-            let executed =
-                facts.effect.executes.as_ref().filter(|name| self.queue.may_be_judged(name.as_bytes()));
-            if executed.is_some() {
+            let Effect { executes, fetches, .. } = &facts.effect;
+            if executes.as_ref().is_some_and(|name| self.queue.may_be_judged(name.as_bytes())) {
                 let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                return Err(Refusal::unhandled(
-                    "sql-execute",
-                    detail,
-                    "Bind and execute it through the protocol.",
-                ));
+                let hint = "Bind and execute it through the protocol.";
+                return Err(Refusal::unhandled("sql-execute", detail, hint));
+            }
+            if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
+                let detail =
+                    "FETCH names a portal that was bound through the protocol and touches classified data.";
+                let hint = "Execute the portal through the protocol.";
+                return Err(Refusal::unhandled("sql-fetch", detail, hint));
             }
         }
-        Ok(plan)
+        Ok(())
+    }
+
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other && plan.touches() {
+            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
+            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
+        }
+        Ok(())
     }
 
     fn take_query(
@@ -388,7 +407,8 @@ impl Session {
         {
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
-            match shop.clear_bind(&view, prepared, &bind) {
+            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
@@ -429,21 +449,8 @@ impl Session {
         };
         let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
         if !plan.touches() {
-            for facts in &plan.facts.statements {
-                if facts
-                    .effect
-                    .executes
-                    .as_ref()
-                    .is_some_and(|name| self.queue.may_be_judged(name.as_bytes()))
-                {
-                    let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                    let refusal = Refusal::unhandled(
-                        "sql-execute",
-                        detail,
-                        "Bind and execute it through the protocol.",
-                    );
-                    return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
-                }
+            if let Err(refusal) = self.refuse_by_name(&plan) {
+                return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
             out.extend_from_slice(frame.bytes());
             self.queue.marked(Kind::Execute, Mark { catalog, ..Mark::default() });

@@ -16,4 +16,6 @@ mod foundation;
 mod plaintext;
 mod record;
 mod refusal;
+mod residency;
+mod watch;
 mod shadow;
