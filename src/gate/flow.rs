@@ -80,10 +80,12 @@ impl Flow<'_> {
             }
             self.sleep().await;
             // After the sleep: what woke the session is judged by the catalog of now.
-            if self.session.is_settled()
-                && let Err(refusal) = self.renew().await
-            {
-                return End::Refused(Box::new(refusal));
+            if self.session.is_settled() {
+                let outdated = self.session.is_outdated();
+                let fresh = if outdated { self.reload().await } else { self.renew().await };
+                if let Err(refusal) = fresh {
+                    return End::Refused(Box::new(refusal));
+                }
             }
         }
     }

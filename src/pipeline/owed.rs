@@ -314,6 +314,11 @@ impl Queue {
             })
     }
 
+    /// The epoch by which the statement of this name was judged.
+    pub fn prepared_at(&self, name: &[u8]) -> Option<u64> {
+        self.statements.get(cut(name)).map(|prepared| prepared.epoch)
+    }
+
     /// May a portal of this name, now or once the server has answered, show classified data?
     pub fn portal_may_touch(&self, name: &[u8]) -> bool {
         match self.portal(name) {

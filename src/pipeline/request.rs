@@ -219,16 +219,8 @@ impl Session {
     /// refuses within an open batch. A text of plain ASCII without a backslash reads the
     /// same in every string mode and encoding.
     fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
-        if self.queue.changes_catalog() && self.queue.boundaries() > 0 {
-            return Some(Ok(Step::Need(Need::Settle)));
-        }
-        if self.queue.changes_catalog() {
-            let hint = "Send it in a batch of its own, after Sync.";
-            let detail = "The catalog is changed earlier in the same batch.";
-            return Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)));
-        }
-        if let Some(step) = self.wants_catalog().filter(|_| self.queue.is_empty()) {
-            return Some(Ok(step));
+        if let Some(step) = self.outdated() {
+            return Some(step);
         }
         let plain = text.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
         if plain {
@@ -242,6 +234,22 @@ impl Session {
         } else {
             None
         }
+    }
+
+    /// Where this session has changed the catalog, or is about to: waits until it can be
+    /// read again, or refuses within an open batch.
+    fn outdated(&self) -> Option<Result<Step, Refusal>> {
+        let step = match self.wants_catalog() {
+            Some(step) if self.queue.is_empty() => return Some(Ok(step)),
+            None if !self.queue.changes_catalog() => return None,
+            Some(_) | None => Step::Need(Need::Settle),
+        };
+        if self.queue.boundaries() > 0 {
+            return Some(Ok(step));
+        }
+        let hint = "Send it in a batch of its own, after Sync.";
+        let detail = "The catalog is changed earlier in the same batch.";
+        Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)))
     }
 
     /// The plan of a text, with what the session itself must refuse.
@@ -267,6 +275,11 @@ impl Session {
                 let hint = "Bind and execute it through the protocol.";
                 return Err(Refusal::unhandled("sql-execute", detail, hint));
             }
+            if executes.as_ref().is_some_and(|name| self.has_outlived(name.as_bytes())) {
+                let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
+                let hint = "Prepare and execute it through the protocol, or connect again.";
+                return Err(Refusal::unhandled("sql-execute", detail, hint));
+            }
             if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
                 let detail =
                     "FETCH names a portal that was bound through the protocol and touches classified data.";
@@ -277,8 +290,13 @@ impl Session {
         Ok(())
     }
 
-    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it. And
+    /// nobody but the server knows a catalog that is changed and not yet committed.
     fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.catalog_dirty && self.in_transaction && plan.touches() {
+            let detail = "The catalog is changed earlier in the same transaction.";
+            return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
@@ -405,6 +423,12 @@ impl Session {
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
         {
+            // The server plans the statement anew; so must we know what its names mean now.
+            match self.outdated() {
+                Some(Ok(step)) => return Ok(step),
+                Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+                None => {}
+            }
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
             let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));

@@ -60,6 +60,8 @@ pub struct Session {
     /// Some statement of this session was judged: names matter from now on.
     pub(super) judging: bool,
     pub(super) catalog_dirty: bool,
+    /// The catalog has changed since the login.
+    renewed: bool,
     pub(super) in_transaction: bool,
     pub(super) reading: Reading,
     receipts: Vec<Receipt>,
@@ -107,6 +109,7 @@ impl Session {
             held: None,
             judging: false,
             catalog_dirty: false,
+            renewed: false,
             in_transaction: false,
             reading: Reading { standard_conforming_strings: true, encoding: Encoding::Other },
             receipts: Vec::new(),
@@ -173,9 +176,22 @@ impl Session {
             let unnamed = Prepared { text: None, epoch: 0, plan: None, shape: std::cell::RefCell::new(None) };
             self.queue.apply(super::owed::Change::Statement(Box::default(), Some(Rc::new(unnamed))));
             self.judging = true;
+            self.renewed |= self.view.is_some();
             self.view = Some(view);
         }
         self.catalog_dirty = false;
+    }
+
+    /// This session has changed the catalog, and it can be read again.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.catalog_dirty && !self.in_transaction
+    }
+
+    /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
+    /// by none: one of SQL's own PREPARE?
+    pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
+        self.renewed && self.queue.prepared_at(name) != self.epoch()
     }
 
     /// Records to hand to the journal, in order.
@@ -368,7 +384,7 @@ impl Session {
 
     /// The catalog is behind what this session did, and may be read again.
     pub(super) fn wants_catalog(&self) -> Option<Step> {
-        (self.catalog_dirty && !self.in_transaction).then_some(Step::Need(Need::Catalog))
+        self.is_outdated().then_some(Step::Need(Need::Catalog))
     }
 }
 
