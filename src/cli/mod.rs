@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Only here is anything printed.
 
 mod check;
+mod demo;
 mod house;
 pub mod keys;
 mod keys_verb;
@@ -44,6 +45,16 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// A tour of a throwaway shop behind Sealgate; then serve it until Ctrl-C.
+    #[command(after_help = "Example:\n  sealgate demo --once")]
+    Demo {
+        /// End after the tour: 0 only if every claim held.
+        #[arg(long)]
+        once: bool,
+        /// Where Sealgate listens [default: 6432, or the next port that is free].
+        #[arg(long, value_name = "N")]
+        port: Option<u16>,
+    },
     /// Make and list keys.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -80,6 +91,7 @@ pub fn main() -> ExitCode {
     let code = match arguments.verb {
         Verb::Run(Configured { config }) => run::run(&config),
         Verb::Check { configured, json } => check::check(&configured.config, json),
+        Verb::Demo { once, port } => demo::demo(once, port),
         Verb::Keys(KeysVerb::Init { configured, json }) => keys_verb::init(&configured.config, json),
         Verb::Keys(KeysVerb::List { configured, json }) => keys_verb::list(&configured.config, json),
     };

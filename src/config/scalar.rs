@@ -8,8 +8,10 @@ use crate::residency::HostPattern;
 
 /// The server cuts longer identifiers (NAMEDATALEN - 1).
 const IDENTIFIER_BYTES_MAX: usize = 63;
-/// Longest class, region, area, domain, node or user.
+/// Longest class, region, area, node or user.
 const NAME_BYTES_MAX: usize = 64;
+/// Longest name of a key domain, as the format has it.
+const DOMAIN_BYTES_MAX: usize = crate::seal::DOMAIN_NAME_LENGTH_MAX;
 
 /// Why a string is refused, in words that continue `found`, and what to write.
 pub(super) struct Refused {
@@ -141,8 +143,8 @@ pub(super) fn server_name(text: &str) -> Result<String, Refused> {
 /// A key domain: it goes into key derivation and never changes, so it is kept to plain letters.
 pub(super) fn domain(text: &str) -> Result<String, Refused> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(plain) {
-        return refused("is not a domain's name", "from 1 to 64 of A-Z a-z 0-9 _ - .");
+    if text.is_empty() || text.len() > DOMAIN_BYTES_MAX || !text.bytes().all(plain) {
+        return refused("is not a domain's name", "from 1 to 63 of A-Z a-z 0-9 _ - .");
     }
     Ok(text.to_owned())
 }
@@ -242,7 +244,7 @@ mod tests {
             assert_eq!(duration_ms(text), expected, "{text}");
         }
         assert!(domain("email_2-x.y").is_ok());
-        for text in ["", "a/b", "a b", "\u{e9}"] {
+        for text in ["", "a/b", "a b", "\u{e9}", &"a".repeat(64)] {
             assert!(domain(text).is_err(), "{text}");
         }
     }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::SharedGate;
 use crate::wire::compose::put_cancel;
 
 /// How long the server may take to act on one cancel request.
@@ -39,12 +40,12 @@ pub struct Cancels {
 }
 
 impl Cancels {
-    pub fn register(&self, session: u64, ours: [u8; 4], target: Target) {
+    fn register(&self, session: u64, ours: [u8; 4], target: Target) {
         let mut map = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
         map.entry(target.process).or_default().push(Entry { ours, session, target });
     }
 
-    pub fn forget(&self, session: u64, process: i32) {
+    fn forget(&self, session: u64, process: i32) {
         let mut map = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entries) = map.get_mut(&process) {
             entries.retain(|entry| entry.session != session);
@@ -64,6 +65,30 @@ impl Cancels {
             }
         }
         found
+    }
+}
+
+/// A session's key, for as long as the session lives.
+pub struct Registered {
+    gate: SharedGate,
+    session: u64,
+    target: Target,
+}
+
+impl Registered {
+    pub fn new(gate: &SharedGate, session: u64, ours: [u8; 4], target: Target) -> Registered {
+        gate.cancels.register(session, ours, target.clone());
+        Registered { gate: SharedGate::clone(gate), session, target }
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.gate.cancels.forget(self.session, self.target.process);
     }
 }
 

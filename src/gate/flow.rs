@@ -45,12 +45,17 @@ pub struct Flow<'a> {
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         loop {
-            let moved = match self.pump() {
+            let pumped = self.pump();
+            // What ends the session counts too.
+            self.count();
+            let moved = match pumped {
                 Ok(moved) => moved,
-                Err(Stop::Closed) => return End::Closed,
+                Err(Stop::Closed) => {
+                    self.hear_out();
+                    return End::Closed;
+                }
                 Err(Stop::Refused(refusal)) => return End::Refused(refusal),
             };
-            self.count();
             if self.session.has_records() && !self.hand_over().await {
                 return End::Refused(Box::new(Refusal::unrecorded()));
             }
@@ -80,6 +85,20 @@ impl Flow<'_> {
             }
             self.sleep().await;
         }
+    }
+
+    /// What the server said before it closed still reaches the client.
+    fn hear_out(&mut self) {
+        while self.pump_response().unwrap_or(false) {}
+    }
+
+    fn pump_response(&mut self) -> Result<bool, Stop> {
+        let mut shop = self.worker.shop.borrow_mut();
+        let mut scratch = self.worker.scratch.borrow_mut();
+        let (session, now_ms) = (&mut *self.session, self.gate.now_ms());
+        self.response.pump(self.server, self.client, &mut scratch, |input, out| {
+            session.response(&mut shop, input, out, now_ms)
+        })
     }
 
     fn pump(&mut self) -> Result<bool, Stop> {

@@ -98,6 +98,7 @@ impl Acceptor {
             let (gate, counted) = (Arc::clone(gate), Arc::clone(&load));
             let join = std::thread::Builder::new()
                 .name(format!("gate-{index}"))
+                .stack_size(crate::statement::STACK_BYTES_MIN)
                 .spawn(move || runtime.block_on(serve(gate, workshop(), handed, counted)))?;
             threads.push(Thread { hand, load, join });
         }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::flow::{End, Flow};
 use super::lane::Lane;
 use super::listener::Worker;
-use super::startup::{self, Over, Ready};
+use super::startup::{self, Ready};
 use super::{SharedGate, cancel};
 use crate::audit::{Record, RefusalRecord, SessionRecord, Who};
 use crate::login::Claim;
@@ -24,31 +24,22 @@ use crate::wire::compose::{ErrorText, put_error};
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Counts a session for as long as it lives.
-struct Counted<'a>(&'a SharedGate);
+pub struct Counted(SharedGate);
 
-impl<'a> Counted<'a> {
+impl Counted {
     /// None where there are too many.
-    fn new(gate: &'a SharedGate) -> Option<Counted<'a>> {
+    pub fn new(gate: &SharedGate) -> Option<Counted> {
         let before = gate.sessions.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(gate);
+        let counted = Counted(Arc::clone(gate));
         metrics::gauge!("sealgate_sessions", "state" => "open").increment(1.0);
         (before < gate.settings.limits.sessions_max as usize).then_some(counted)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.sessions.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("sealgate_sessions", "state" => "open").decrement(1.0);
-    }
-}
-
-fn too_many() -> Over {
-    Over::Fatal {
-        sqlstate: "53300",
-        message: "sealgate: too many sessions".to_owned(),
-        detail: String::new(),
-        hint: "Raise limits.sessions_max.".to_owned(),
     }
 }
 
@@ -56,28 +47,20 @@ fn too_many() -> Over {
 pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: TcpStream, peer: SocketAddr) {
     tune(&client);
     let Ok(unproven) = worker.unproven.try_acquire() else { return };
-    let counted = Counted::new(gate);
-    let started = match timeout(LOGIN_DEADLINE, startup::start(gate, worker, &mut client, peer)).await {
-        Ok(started) if counted.is_some() || matches!(started, Err(Over::Done)) => started,
-        Ok(_) => Err(too_many()),
-        Err(_) => Err(Over::Done),
-    };
+    let started = timeout(LOGIN_DEADLINE, startup::start(gate, worker, &mut client, peer)).await;
     drop(unproven);
     match started {
-        Ok(ready) => {
+        Ok(Ok(ready)) => {
             let who = ready.session.who().clone();
-            let (session, process) = (who.session, ready.process);
             run(gate, worker, &mut client, ready, who).await;
-            if let Some(process) = process {
-                gate.cancels.forget(session, process);
-            }
         }
-        Err(over) => startup::tell(&mut client, over).await,
+        Ok(Err(over)) => startup::tell(&mut client, over).await,
+        Err(_) => tracing::info!(client = %peer.ip(), "a login was not finished in time"),
     }
 }
 
 async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: Ready, who: Arc<Who>) {
-    let Ready { server, mut session, target, early, server_early, .. } = ready;
+    let Ready { server, mut session, cancel: registered, early, server_early, counted } = ready;
     let recorded = session.epoch().is_some();
     if recorded {
         record(gate, Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
@@ -100,8 +83,8 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         End::Refused(refusal) => {
             flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint))
                 .await;
-            if let Some(target) = &target {
-                cancel::send(target).await;
+            if let Some(registered) = &registered {
+                cancel::send(registered.target()).await;
             }
         }
         End::Drained => {
@@ -115,6 +98,7 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
     if recorded {
         record(gate, Record::Session(SessionRecord { who, event: "end" })).await;
     }
+    drop(counted);
 }
 
 fn last_words(sqlstate: &str, message: &str, detail: &str, hint: &str) -> Vec<u8> {

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::cancel::{self, Target};
+use super::cancel::{self, Registered, Target};
 use super::listener::Worker;
+use super::session::Counted;
 use super::{SharedGate, today};
 use crate::login::{Claim, Principal, Progress, Relay};
 use crate::pipeline::{Bounds, Session};
@@ -29,8 +30,8 @@ const NAME_BYTES_MAX: usize = 63;
 pub struct Ready {
     pub server: TcpStream,
     pub session: Session,
-    pub process: Option<i32>,
-    pub target: Option<Target>,
+    pub cancel: Option<Registered>,
+    pub counted: Counted,
     /// Bytes of the client that came early, and what it must still be sent.
     pub early: Vec<u8>,
     pub server_early: Vec<u8>,
@@ -208,6 +209,7 @@ pub async fn start(
 ) -> Result<Ready, Over> {
     let (packet, mut incoming) = negotiate(gate, client).await?;
     let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
+    let counted = Counted::new(gate).ok_or_else(|| fatal("53300", "sealgate: too many sessions"))?;
     let address = peer.ip().to_canonical();
     let session = gate.next_session.fetch_add(1, Ordering::Relaxed);
     let region = gate.residency.region_name(address, today());
@@ -219,11 +221,9 @@ pub async fn start(
     }
     check_database(gate, &start)?;
     let today = today();
-    let (mut server, judged) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
+    let (mut server, _) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
         .await
         .map_err(|error| dial_failed(&error))?;
-    metrics::gauge!("sealgate_upstream_up", "host" => judged.host.to_string(), "region" => judged.region)
-        .set(1.0);
     let server_address = server.peer_addr()?;
     server.write_all(&startup::compose(&start)).await?;
     let extensions: Vec<&[u8]> = start.extensions().collect();
@@ -244,19 +244,14 @@ pub async fn start(
     if asked != Replication::Physical {
         session_view(gate, worker, &mut session).await?;
     }
-    let (process, target) = match login.key {
-        Some((process, secret)) => {
-            let ours: [u8; 4] = rand::random();
-            let target = Target { server: server_address, process, secret };
-            gate.cancels.register(session.who().session, ours, target.clone());
-            put_backend_key(&mut login.parameters, process, ours);
-            (Some(process), Some(target))
-        }
-        None => (None, None),
-    };
+    let cancel = login.key.map(|(process, secret)| {
+        let ours: [u8; 4] = rand::random();
+        put_backend_key(&mut login.parameters, process, ours);
+        Registered::new(gate, session.who().session, ours, Target { server: server_address, process, secret })
+    });
     login.parameters.extend_from_slice(&login.ready.unwrap_or_default());
     client.write_all(&login.parameters).await?;
-    Ok(Ready { server, session, process, target, early: incoming.bytes, server_early: from_server.bytes })
+    Ok(Ready { server, session, cancel, counted, early: incoming.bytes, server_early: from_server.bytes })
 }
 
 /// A name that the server would cut, or that is not text, could mean another database

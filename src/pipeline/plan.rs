@@ -75,6 +75,9 @@ impl PlanCache {
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
     pub(super) opened: Plaintext,
+    /// The row that is being opened, and its classified values by field.
+    pub(super) row: Vec<u8>,
+    pub(super) cells: Vec<u64>,
     plans: PlanCache,
     limits: Limits,
 }
@@ -83,7 +86,14 @@ impl Workshop {
     /// `sealer`: none where no field is sealed.
     #[must_use]
     pub fn new(sealer: Option<Sealer>, plans: PlanCache, limits: Limits) -> Workshop {
-        Workshop { sealer, opened: Plaintext::new(Vec::new()), plans, limits }
+        Workshop {
+            sealer,
+            opened: Plaintext::new(Vec::new()),
+            row: Vec::new(),
+            cells: Vec::new(),
+            plans,
+            limits,
+        }
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept.

@@ -76,20 +76,21 @@ impl Released<'_> {
     }
 }
 
-/// A row whose classified values are open, waiting for its receipt. No `Debug`; wiped.
-pub struct Opened {
-    row: zeroize::Zeroizing<Vec<u8>>,
+/// A row whose classified values are open, waiting for its receipt. No `Debug`; it lies in
+/// the thread's one row buffer, which is wiped for the next row.
+pub struct Opened<'a> {
+    row: &'a [u8],
     execution: Execution,
     /// Classified values in it, by field: aligned with `reads` of the facts.
-    pub cells: Vec<u64>,
+    pub cells: &'a [u64],
     /// Bytes of those values.
     pub bytes: u64,
 }
 
-impl Opened {
+impl Opened<'_> {
     /// Only the receipt of the same execution releases the row.
     pub fn release(&self, receipt: &Receipt) -> Option<Released<'_>> {
-        (receipt.execution() == self.execution).then_some(Released(&self.row))
+        (receipt.execution() == self.execution).then_some(Released(self.row))
     }
 }
 
@@ -100,22 +101,26 @@ pub fn untouched(_permit: Permit, run: &[u8]) -> Released<'_> {
 
 impl Workshop {
     /// Opens the classified values of one row.
-    pub(super) fn open_row(
-        &mut self,
+    pub(super) fn open_row<'a>(
+        &'a mut self,
         view: &View,
         facts: &StatementFacts,
         shape: &Shape,
         run: &Running,
         frame: Frame<'_>,
-    ) -> Result<Opened, Refusal> {
-        let mut row = zeroize::Zeroizing::new(Vec::with_capacity(frame.len()));
+    ) -> Result<Opened<'a>, Refusal> {
+        self.row.fill(0);
+        self.row.clear();
+        self.cells.clear();
         if !shape.any {
-            row.extend_from_slice(frame.bytes());
-            return Ok(Opened { row, execution: run.execution, cells: Vec::new(), bytes: 0 });
+            self.row.extend_from_slice(frame.bytes());
+            return Ok(Opened { row: &self.row, execution: run.execution, cells: &self.cells, bytes: 0 });
         }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
         let mut source = DataRow::read(frame.body()).map_err(malformed)?;
-        let (mut cells, mut bytes) = (vec![0; facts.reads.len()], 0);
+        self.cells.resize(facts.reads.len(), 0);
+        let (mut row, mut cells, mut bytes) =
+            (std::mem::take(&mut self.row), std::mem::take(&mut self.cells), 0);
         let mut failed = None;
         put(&mut row, b'D', |out| {
             out.extend_from_slice(&u16::try_from(source.left()).unwrap_or(u16::MAX).to_be_bytes());
@@ -146,9 +151,10 @@ impl Workshop {
                 }
             }
         });
+        (self.row, self.cells) = (row, cells);
         match failed {
             Some(refusal) => Err(refusal),
-            None => Ok(Opened { row, execution: run.execution, cells, bytes }),
+            None => Ok(Opened { row: &self.row, execution: run.execution, cells: &self.cells, bytes }),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Kind, Mark, Meaning, Prepared};
+use super::owed::{Change, Discard, Kind, Mark, Meaning, Prepared};
 use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::Effect;
+use crate::statement::{Effect, Encoding};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -100,9 +100,14 @@ impl Session {
     }
 
     /// What the server would discard after an error is not sent: names that would have
-    /// been made are not known, and values under them could not be sealed.
+    /// been made are not known, and values under them could not be sealed. So it is behind
+    /// a refusal, whose error is certain.
     fn discards(&self, tag: u8) -> bool {
-        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+        match self.queue.discards() {
+            Discard::Nothing => false,
+            Discard::CopyData => matches!(tag, b'd' | b'c' | b'f'),
+            Discard::ToSync => !matches!(tag, b'S' | b'X'),
+        }
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
@@ -247,6 +252,7 @@ impl Session {
         let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
         self.events.push(Event::Plan { kept });
         let plan = plan?;
+        self.can_read(&plan)?;
         self.refuse_by_name(&plan)?;
         Ok(plan)
     }
@@ -267,6 +273,15 @@ impl Session {
                 let hint = "Execute the portal through the protocol.";
                 return Err(Refusal::unhandled("sql-fetch", detail, hint));
             }
+        }
+        Ok(())
+    }
+
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other && plan.touches() {
+            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
+            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
         }
         Ok(())
     }
@@ -392,7 +407,8 @@ impl Session {
         {
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
-            match shop.clear_bind(&view, prepared, &bind) {
+            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
@@ -574,6 +590,7 @@ impl Session {
             }
         };
         self.queue.marked(kind, Mark { refusal: Some(refusal), ..Mark::default() });
+        self.queue.refused();
         Step::Took(consumed)
     }
 

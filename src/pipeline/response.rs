@@ -206,7 +206,7 @@ impl Session {
         };
         out.extend_from_slice(released.bytes());
         run.rows += 1;
-        for (sum, count) in run.cells.iter_mut().zip(&opened.cells) {
+        for (sum, count) in run.cells.iter_mut().zip(opened.cells) {
             *sum += count;
         }
         run.bytes += opened.bytes;

@@ -259,6 +259,7 @@ fn passes_definitions_that_do_not_reach() {
         "BEGIN; SELECT 'customers'; COMMIT",
         "SELECT * FROM other.twins",
         "SELECT query_to FROM my_schema",
+        "SELECT oid, stxname FROM pg_catalog.pg_statistic_ext WHERE stxrelid = '1'",
     ] {
         let facts =
             judged(sql).unwrap_or_else(|unproven| panic!("{sql}: {} {}", unproven.reason, unproven.detail));
@@ -557,6 +558,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
         ("SELECT lo_export(1, '/tmp/x')", "function"),
         ("SELECT pg_read_file('x')", "function"),
         ("SELECT most_common_vals FROM pg_stats", "relation-reaches"),
+        ("SELECT stxdmcv FROM pg_statistic_ext_data", "relation-reaches"),
         ("SELECT * FROM pg_toast.pg_toast_1", "relation-reaches"),
     ]);
 }

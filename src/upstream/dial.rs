@@ -106,12 +106,18 @@ pub async fn first(
 ) -> Result<(TcpStream, Judged), DialError> {
     let mut last = None;
     for host in hosts {
-        let reached = match judge(host, residency, today).await {
-            Ok(judged) => dial(&judged).await.map(|stream| (stream, judged)),
-            Err(error) => Err(error),
+        let judged = match judge(host, residency, today).await {
+            Ok(judged) => judged,
+            Err(error) => {
+                last = Some(error);
+                continue;
+            }
         };
+        let reached = dial(&judged).await;
+        metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => judged.region.to_string())
+            .set(if reached.is_ok() { 1.0 } else { 0.0 });
         match reached {
-            Ok(reached) => return Ok(reached),
+            Ok(stream) => return Ok((stream, judged)),
             Err(error) => last = Some(error),
         }
     }
