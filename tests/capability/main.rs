@@ -11,7 +11,10 @@
 mod harness;
 mod shop;
 
+mod commands;
+mod drivers;
 mod fidelity;
+mod format;
 mod foundation;
 mod plaintext;
 mod record;
