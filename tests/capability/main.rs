@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod demo;
 mod fidelity;
 mod foundation;
 mod record;
