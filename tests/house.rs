@@ -303,7 +303,7 @@ fn every_rule_can_fail() {
         ("wire/frame.rs", "use crate::catalog::Field;", "may not know `catalog`"),
         ("seal/mode.rs", "use crate::{catalog::Field, statement::Action};", "may not know `statement`"),
         ("seal/mode.rs", "fn f() { crate::residency::judge() }", "may not know `residency`"),
-        ("gate/session.rs", "use crate::store;", "may not know `store`"),
+        ("gate/session.rs", "use crate::cli;", "may not know `cli`"),
         ("wire/mod.rs", "use super::gate::Gate;", "may not know `gate`"),
         ("wire/frame.rs", "use super::super::gate::Gate;", "may not know `gate`"),
         (

@@ -155,7 +155,8 @@ impl Flow<'_> {
         true
     }
 
-    fn count(&mut self) {
+    /// Counts what happened since the last time.
+    pub fn count(&mut self) {
         let untouched = self.session.take_untouched();
         if untouched > 0 {
             self.worker.untouched.increment(untouched);

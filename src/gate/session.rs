@@ -75,7 +75,10 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         response: Lane::new(server_early),
         intents: VecDeque::new(),
     };
-    match flow.run().await {
+    let end = flow.run().await;
+    flow.session.close(None);
+    flow.count();
+    match end {
         End::Closed => {}
         End::Refused(refusal) => {
             flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint))

@@ -111,6 +111,26 @@ pub enum Meaning {
 /// Most names kept for one session; beyond it a name that cannot be kept is refused.
 pub const NAMES_MAX: usize = 10_000;
 
+/// What of the client's further frames the server would discard, or is certain to.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Discard {
+    #[default]
+    Nothing,
+    /// The data of a COPY that was refused: the server ignores it outside of a COPY.
+    CopyData,
+    /// An error in the extended protocol came, or a refusal that the server cannot but
+    /// answer with one was sent, and no Sync since: whatever comes before one.
+    ToSync,
+}
+
+/// The server cuts names of statements and portals to this length, in bytes
+/// (`NAMEDATALEN - 1`): longer ones that begin alike are one name.
+const NAME_BYTES_MAX: usize = 63;
+
+fn cut(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES_MAX).unwrap_or(name)
+}
+
 #[derive(Default)]
 pub struct Queue {
     entries: VecDeque<Owed>,
@@ -118,9 +138,7 @@ pub struct Queue {
     catalog: usize,
     /// CopyInResponse came and its CopyDone or CopyFail was not yet sent.
     copying: bool,
-    /// An error in the extended protocol came, and no Sync was sent since: the server
-    /// discards whatever comes before one.
-    skipping: bool,
+    discard: Discard,
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
 }
@@ -168,8 +186,11 @@ impl Queue {
     }
 
     fn push(&mut self, kind: Kind, mark: Option<Box<Mark>>) {
-        debug_assert!(!self.skipping || kind == Kind::Sync, "what the server discards is not sent");
-        self.skipping = false;
+        debug_assert!(
+            self.discard != Discard::ToSync || kind == Kind::Sync,
+            "what the server discards is not sent"
+        );
+        self.discard = Discard::Nothing;
         match kind {
             // The server reads no Sync between CopyInResponse and the end of the data.
             Kind::Sync if self.copying => return,
@@ -199,13 +220,22 @@ impl Queue {
     /// After an error in the extended protocol the server skips to the Sync: takes the next
     /// request that is skipped.
     pub fn skip(&mut self) -> Option<Owed> {
-        self.skipping = self.front().is_none();
+        if self.front().is_none() {
+            self.discard = Discard::ToSync;
+        }
         if self.front().is_some_and(|owed| owed.kind != Kind::Sync) { self.pop() } else { None }
     }
 
-    /// The server discards everything up to the next Sync, which was not sent yet.
-    pub fn is_skipping(&self) -> bool {
-        self.skipping
+    /// A refusal was queued: the server will answer it with an error, and discard what
+    /// comes behind it.
+    pub fn refused(&mut self) {
+        let simple = self.entries.back().is_some_and(|owed| owed.kind == Kind::Query);
+        self.discard = if simple { Discard::CopyData } else { Discard::ToSync };
+    }
+
+    /// What of the next frames is not to be sent.
+    pub fn discards(&self) -> Discard {
+        self.discard
     }
 
     /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
@@ -235,6 +265,7 @@ impl Queue {
             Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
             Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
         };
+        let name: Box<[u8]> = if name.len() > NAME_BYTES_MAX { cut(&name).into() } else { name };
         match prepared {
             Some(prepared) => {
                 names.insert(name, prepared);
@@ -272,14 +303,24 @@ impl Queue {
 
     /// Is any statement of this name, settled or asked for, judged?
     pub fn may_be_judged(&self, name: &[u8]) -> bool {
+        let name = cut(name);
         let judged = |prepared: &Rc<Prepared>| prepared.plan.as_ref().is_some_and(|plan| plan.touches());
         self.statements.get(name).is_some_and(judged)
             || self.entries.iter().filter_map(|owed| owed.mark.as_ref()?.change.as_ref()).any(|change| {
                 match change {
-                    Change::Statement(at, Some(prepared)) => **at == *name && judged(prepared),
+                    Change::Statement(at, Some(prepared)) => cut(at) == name && judged(prepared),
                     Change::Statement(_, None) | Change::Portal(..) => false,
                 }
             })
+    }
+
+    /// May a portal of this name, now or once the server has answered, show classified data?
+    pub fn portal_may_touch(&self, name: &[u8]) -> bool {
+        match self.portal(name) {
+            Meaning::Plain => false,
+            Meaning::Unsettled => true,
+            Meaning::Judged(prepared) => prepared.plan.as_ref().is_some_and(|plan| plan.touches()),
+        }
     }
 
     fn meaning<'a>(
@@ -288,11 +329,11 @@ impl Queue {
         settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
         changed: impl Fn(&'a Change) -> Option<(&'a Box<[u8]>, &'a Option<Rc<Prepared>>)>,
     ) -> Meaning {
-        let mut open = true;
+        let (mut open, name) = (true, cut(name));
         for owed in self.entries.iter().rev() {
             open &= !owed.kind.is_boundary();
             let change = owed.mark.as_ref().and_then(|mark| mark.change.as_ref()).and_then(&changed);
-            if let Some((_, prepared)) = change.filter(|(at, _)| ***at == *name) {
+            if let Some((_, prepared)) = change.filter(|(at, _)| cut(at) == name) {
                 return match prepared {
                     _ if !open => Meaning::Unsettled,
                     Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
@@ -352,12 +393,49 @@ mod tests {
             queue.plain(kind);
         }
         while queue.skip().is_some() {}
-        assert!(queue.is_skipping());
+        assert_eq!(queue.discards(), Discard::ToSync);
         queue.plain(Kind::Sync);
-        assert!(!queue.is_skipping());
+        assert_eq!(queue.discards(), Discard::Nothing);
         queue.plain(Kind::Parse);
         while queue.skip().is_some() {}
-        assert!(!queue.is_skipping() && queue.boundaries() == 1);
+        assert_eq!((queue.discards(), queue.boundaries()), (Discard::Nothing, 1));
+    }
+
+    #[test]
+    fn discards_behind_a_refusal_before_the_server_has_answered() {
+        let mut queue = Queue::default();
+        for (kind, discard) in [(Kind::Query, Discard::CopyData), (Kind::Parse, Discard::ToSync)] {
+            queue.plain(kind);
+            queue.refused();
+            assert_eq!(queue.discards(), discard);
+            queue.plain(Kind::Sync);
+            assert_eq!(queue.discards(), Discard::Nothing);
+        }
+    }
+
+    #[test]
+    fn an_error_of_an_earlier_batch_does_not_end_the_discarding_of_a_later_one() {
+        let mut queue = Queue::default();
+        for kind in [Kind::Bind, Kind::Sync, Kind::Parse] {
+            queue.plain(kind);
+        }
+        queue.refused();
+        while queue.skip().is_some() {}
+        assert_eq!(queue.discards(), Discard::ToSync);
+    }
+
+    #[test]
+    fn names_that_the_server_cuts_alike_are_one() {
+        let mut queue = Queue::default();
+        let (whole, longer) = ([b'n'; 63], [b'n'; 64]);
+        queue.marked(Kind::Parse, naming(&longer, Some(prepared())));
+        assert!(matches!(queue.statement(&whole), Meaning::Judged(_)));
+        let change = queue.pop().and_then(|owed| owed.mark?.change);
+        queue.apply(change.unwrap_or(Change::Statement(Box::default(), None)));
+        for name in [&whole[..], &longer, &[b'n'; 200]] {
+            assert!(matches!(queue.statement(name), Meaning::Judged(_)));
+        }
+        assert!(matches!(queue.statement(&[b'n'; 62]), Meaning::Plain));
     }
 
     #[test]

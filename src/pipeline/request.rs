@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Kind, Mark, Meaning, Prepared};
+use super::owed::{Change, Discard, Kind, Mark, Meaning, Prepared};
 use super::plan::{Plan, Workshop};
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::Effect;
-use crate::statement::Encoding;
+use crate::statement::{Effect, Encoding};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -101,9 +100,14 @@ impl Session {
     }
 
     /// What the server would discard after an error is not sent: names that would have
-    /// been made are not known, and values under them could not be sealed.
+    /// been made are not known, and values under them could not be sealed. So it is behind
+    /// a refusal, whose error is certain.
     fn discards(&self, tag: u8) -> bool {
-        self.queue.is_skipping() && !matches!(tag, b'S' | b'X')
+        match self.queue.discards() {
+            Discard::Nothing => false,
+            Discard::CopyData => matches!(tag, b'd' | b'c' | b'f'),
+            Discard::ToSync => !matches!(tag, b'S' | b'X'),
+        }
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
@@ -249,19 +253,28 @@ impl Session {
         self.events.push(Event::Plan { kept });
         let plan = plan?;
         self.can_read(&plan)?;
+        self.refuse_by_name(&plan)?;
+        Ok(plan)
+    }
+
+    /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
+    /// rows would be nobody's.
+    fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
         for facts in &plan.facts.statements {
-            let executed =
-                facts.effect.executes.as_ref().filter(|name| self.queue.may_be_judged(name.as_bytes()));
-            if executed.is_some() {
+            let Effect { executes, fetches, .. } = &facts.effect;
+            if executes.as_ref().is_some_and(|name| self.queue.may_be_judged(name.as_bytes())) {
                 let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                return Err(Refusal::unhandled(
-                    "sql-execute",
-                    detail,
-                    "Bind and execute it through the protocol.",
-                ));
+                let hint = "Bind and execute it through the protocol.";
+                return Err(Refusal::unhandled("sql-execute", detail, hint));
+            }
+            if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
+                let detail =
+                    "FETCH names a portal that was bound through the protocol and touches classified data.";
+                let hint = "Execute the portal through the protocol.";
+                return Err(Refusal::unhandled("sql-fetch", detail, hint));
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
@@ -436,21 +449,8 @@ impl Session {
         };
         let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
         if !plan.touches() {
-            for facts in &plan.facts.statements {
-                if facts
-                    .effect
-                    .executes
-                    .as_ref()
-                    .is_some_and(|name| self.queue.may_be_judged(name.as_bytes()))
-                {
-                    let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                    let refusal = Refusal::unhandled(
-                        "sql-execute",
-                        detail,
-                        "Bind and execute it through the protocol.",
-                    );
-                    return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
-                }
+            if let Err(refusal) = self.refuse_by_name(&plan) {
+                return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
             out.extend_from_slice(frame.bytes());
             self.queue.marked(Kind::Execute, Mark { catalog, ..Mark::default() });
@@ -590,6 +590,7 @@ impl Session {
             }
         };
         self.queue.marked(kind, Mark { refusal: Some(refusal), ..Mark::default() });
+        self.queue.refused();
         Step::Took(consumed)
     }
 

@@ -345,16 +345,21 @@ impl Session {
         if refusal.sqlstate.starts_with("SG") {
             self.note_refusal(&refusal, None);
         }
-        // What was under way has an outcome too.
-        while let Some(owed) = self.queue.pop() {
-            for mut run in owed.mark.into_iter().flat_map(|mark| mark.runs).flatten() {
-                if run.rows > 0 {
-                    run.sqlstate = refusal.sqlstate.as_bytes().first_chunk::<5>().copied();
-                    self.finish(&run);
-                }
-            }
-        }
+        self.close(refusal.sqlstate.as_bytes().first_chunk().copied());
         Step::End(Box::new(refusal))
+    }
+
+    /// The session is over: what was under way has an outcome too, as far as it came.
+    pub fn close(&mut self, sqlstate: Option<[u8; 5]>) {
+        let held = self.held.take().map(|held| held.mark.runs);
+        let mut left: Vec<_> = held.into_iter().flatten().collect();
+        while let Some(owed) = self.queue.pop() {
+            left.extend(owed.mark.into_iter().flat_map(|mark| mark.runs));
+        }
+        // Without its intent in the record an execution showed nothing.
+        let unrecorded = |run: &Running| self.unrecorded.contains(&run.execution.number);
+        left.retain(|run| !run.as_ref().is_some_and(unrecorded));
+        self.drop_runs(left, sqlstate);
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {

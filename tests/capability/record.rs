@@ -388,7 +388,6 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     let upstream = tap.to_server();
     assert!(!holds(&upstream, b"UPDATE customers"), "a write without a record does not go upstream");
 
-    drop(file);
     fs::remove_file(&filler).unwrap();
     await_that("access to work again", || {
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");
@@ -418,6 +417,10 @@ fn a_kill_leaves_whole_records_and_the_numbers_go_on() {
         let tag = std::iter::from_fn(|| raw.read()).nth(12_000).unwrap().tag;
         assert_eq!(tag, b'D');
         gate.kill();
+        for entry in fs::read_dir(gate.folder().join("audit")).unwrap() {
+            let text = fs::read(entry.unwrap().path()).unwrap();
+            assert!(text.is_empty() || text.ends_with(b"\n"), "a torn line");
+        }
         let records = records(&gate);
         let numbers: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "round {round}");
@@ -425,4 +428,29 @@ fn a_kill_leaves_whole_records_and_the_numbers_go_on() {
         assert_eq!(intents, round + 1, "every access that was shown is on record");
         gate.run_again().unwrap_or_else(|log| panic!("{log}"));
     }
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_an_outcome() {
+    let server = shop::server(15);
+    server
+        .execute(
+            "postgres",
+            "INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 60000) n",
+        )
+        .unwrap();
+    let (gate, _tap) = shop::open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    raw.send(b'Q', &crate::harness::string("SELECT city, note FROM customers"));
+    let tag = std::iter::from_fn(|| raw.read()).nth(500).unwrap().tag;
+    assert_eq!(tag, b'D');
+    drop(raw);
+    let records = records_with(&gate, "outcome", 1);
+    let outcome = records.iter().find(|record| record["kind"] == "outcome").unwrap();
+    let shown = outcome["rows"].as_u64().unwrap();
+    assert!((500..60_000).contains(&shown) && outcome["cells"] == outcome["rows"], "{outcome}");
+    await_that("the cells to be counted", || {
+        gate.metric("sealgate_cells_total{field=\"public.customers.city\",operation=\"open\"}")
+            == Some(shown as f64)
+    });
 }

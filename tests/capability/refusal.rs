@@ -402,3 +402,137 @@ fn a_value_that_does_not_open_ends_the_session() {
     let alerts = records_with(&gate, "alert", 2);
     assert!(alerts.iter().any(|record| record["kind"] == "alert" && record["verdict"] == "cut"));
 }
+
+#[test]
+fn a_classified_column_cannot_be_had_by_another_name() {
+    const CITY: &str = "Sentinel-upon-Thames";
+    let server = shop::server(18);
+    let (gate, _tap) = shop::open(&server);
+    server.execute("postgres", &format!("INSERT INTO customers (id, city) VALUES (1, '{CITY}')")).unwrap();
+    let unnamed = |raw: &mut Raw, sql: &str| {
+        step(raw, sql);
+        raw.sync()
+    };
+    type Way = (&'static str, &'static [&'static str], &'static str);
+    // Statements before, each in its own message, and the one that would show the value.
+    let ways: &[Way] = &[
+        ("a renamed table", &["BEGIN", "ALTER TABLE customers RENAME TO people"], "SELECT city FROM people"),
+        (
+            "a renamed column",
+            &["BEGIN", "ALTER TABLE customers RENAME COLUMN city TO town"],
+            "SELECT town FROM customers",
+        ),
+        ("a new view", &["BEGIN", "CREATE VIEW v AS SELECT city FROM customers"], "SELECT city FROM v"),
+        (
+            "a new view by WITH",
+            &["BEGIN", "CREATE VIEW v AS WITH c AS (TABLE customers) SELECT city AS x FROM c"],
+            "SELECT * FROM v",
+        ),
+        ("a copy", &["BEGIN", "CREATE TEMP TABLE t AS SELECT city FROM customers"], "SELECT city FROM t"),
+        ("a copy by SELECT INTO", &["BEGIN", "SELECT city INTO TEMP t FROM customers"], "SELECT city FROM t"),
+        (
+            "another schema",
+            &["BEGIN", "CREATE SCHEMA s", "ALTER TABLE customers SET SCHEMA s"],
+            "SELECT city FROM s.customers",
+        ),
+        ("a renamed schema", &["BEGIN", "ALTER SCHEMA public RENAME TO p"], "SELECT city FROM p.customers"),
+        (
+            "a child",
+            &[
+                "BEGIN",
+                "CREATE TABLE child () INHERITS (customers)",
+                "INSERT INTO child (id, city) VALUES (2, 'x')",
+            ],
+            "SELECT city FROM child",
+        ),
+        (
+            "a function",
+            &["BEGIN", "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT city FROM cust' || 'omers'"],
+            "SELECT f()",
+        ),
+        ("a cursor", &["BEGIN", "DECLARE c CURSOR FOR SELECT city FROM customers"], "FETCH ALL FROM c"),
+        ("a prepared statement", &["PREPARE q AS SELECT city FROM customers"], "EXECUTE q"),
+        (
+            "a rule",
+            &["BEGIN", "CREATE RULE r AS ON INSERT TO orders DO ALSO SELECT city FROM customers"],
+            "INSERT INTO orders VALUES (1)",
+        ),
+        ("a new type's row", &["BEGIN"], "SELECT c FROM customers c"),
+        ("JSON", &["BEGIN"], "SELECT to_jsonb(c) FROM customers c"),
+        ("XML", &["BEGIN"], "SELECT query_to_xml('SELECT city FROM customers', true, true, '')"),
+        ("a set operation", &["BEGIN"], "SELECT city FROM customers UNION ALL SELECT 'x'"),
+        ("COPY", &["BEGIN"], "COPY customers (city) TO STDOUT"),
+        ("COPY of a query", &["BEGIN"], "COPY (SELECT city FROM customers) TO STDOUT"),
+        ("TABLE", &["BEGIN"], "TABLE customers"),
+        ("an error's text", &["BEGIN"], "SELECT city::int FROM customers"),
+        ("a notice", &["BEGIN"], "DO $$ BEGIN RAISE NOTICE '%', (SELECT city FROM customers); END $$"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, before, sql) in ways {
+        for extended in [false, true] {
+            let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+            let so_far = shop::records(&gate).len();
+            let mut answers = Vec::new();
+            for sql in *before {
+                answers.extend(if extended { unnamed(&mut raw, sql) } else { raw.query(sql) });
+                if answers.last().is_none_or(|frame| frame.tag != b'Z') {
+                    break;
+                }
+            }
+            if answers.last().is_none_or(|frame| frame.tag == b'Z') {
+                answers.extend(if extended { unnamed(&mut raw, sql) } else { raw.query(sql) });
+            }
+            let shown = answers.iter().any(|frame| holds(&frame.body, CITY.as_bytes()));
+            if answers.last().is_some_and(|frame| frame.tag == b'Z') {
+                raw.query("ROLLBACK");
+                raw.query("DEALLOCATE ALL");
+            }
+            let recorded = shop::records(&gate)[so_far..].iter().any(|record| {
+                record["kind"] == "intent"
+                    && record["fields"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .any(|field| field["field"] == "public.customers.city")
+            });
+            if shown && !recorded {
+                wrong.push(format!(
+                    "{name}, extended: {extended}: {} {:?}",
+                    tags(&answers),
+                    states(&answers)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "shown without a record:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_portal_of_the_protocol_cannot_be_fetched_past_the_record() {
+    let server = shop::server(18);
+    let (gate, _tap) = shop::open(&server);
+    server
+        .execute(
+            "postgres",
+            "INSERT INTO customers (id, city) SELECT n, 'Sentinelville' FROM generate_series(1, 9) n",
+        )
+        .unwrap();
+    for fetch in ["FETCH 3 FROM kept", "MOVE 1 FROM kept", "FETCH FORWARD 2 IN \"kept\""] {
+        for extended in [false, true] {
+            let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+            raw.query("BEGIN");
+            raw.parse("", "SELECT city FROM customers", &[]);
+            raw.bind("kept", "", &[], &[], &[]);
+            raw.sync();
+            let answer = if extended {
+                step(&mut raw, fetch);
+                raw.sync()
+            } else {
+                raw.query(fetch)
+            };
+            let intents = shop::records(&gate).iter().filter(|record| record["kind"] == "intent").count();
+            let shown = answer.iter().any(|frame| holds(&frame.body, b"Sentinelville"));
+            assert!(!shown || intents > 0, "{fetch}, extended: {extended}: {}", tags(&answer));
+        }
+    }
+}

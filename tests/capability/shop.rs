@@ -42,7 +42,12 @@ pub fn records_in(folder: &std::path::Path) -> Vec<Value> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
     segments.sort();
-    let texts = segments.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let texts = segments.iter().map(|path| {
+        let mut text = std::fs::read_to_string(path).unwrap();
+        // The last line may be on its way.
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        text
+    });
     texts
         .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
         .collect()

@@ -1,0 +1,292 @@
+//! Names that come to mean something else: other schemas, temporary tables, a catalog that
+//! changes behind the gate's back, a login that chooses how texts are read. What a value
+//! was sealed for yesterday it is sealed for, or refused, today.
+
+use std::net::SocketAddr;
+
+use sealgate::store::postgres::{Options, Throwaway};
+
+use crate::harness::{Frame, Gate, Raw, Setup, Tap, VERSIONS, await_that, pg_with};
+
+const TABLES: &str = "CREATE TABLE customers (id int, email text, note text); \
+    CREATE SCHEMA other; CREATE TABLE other.customers (email text, id int); \
+    CREATE TABLE harmless (id int, mail text)";
+
+fn server(major: u32) -> Throwaway {
+    let server = pg_with(Options { major: Some(major), ..Options::default() });
+    server.create_database("shop").unwrap();
+    server.execute("shop", "CREATE TABLE customers (id int, email text, note text)").unwrap();
+    server
+}
+
+/// The gate, with what it sends upstream.
+fn gate(server: &Throwaway, lines: &str) -> (Gate, Tap) {
+    let tap = Tap::before(server.address());
+    let setup = Setup::before(tap.address())
+        .field_with("public.customers", "email", "equality", lines)
+        .field_with("public.planned", "email", "equality", lines)
+        .field_with("public.planned_later", "email", "equality", lines);
+    (setup.start(), tap)
+}
+
+fn holds(tap: &Tap, value: &str) -> bool {
+    let bytes = tap.to_server();
+    bytes.windows(value.len()).any(|window| window == value.as_bytes())
+}
+
+fn state(frames: &[Frame]) -> Option<String> {
+    frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'C'))
+}
+
+fn refused(frames: &[Frame]) -> bool {
+    matches!(state(frames).as_deref(), Some("SG001" | "SG004"))
+}
+
+fn first(frames: &[Frame]) -> Option<Vec<u8>> {
+    frames.iter().find(|frame| frame.tag == b'D').and_then(|frame| frame.values()[0].clone())
+}
+
+/// Logs in with the parameters as they are given.
+fn login(address: SocketAddr, parameters: &[(&str, &str)]) -> (Raw, Vec<Frame>) {
+    let mut raw = Raw::connect(address);
+    raw.startup(parameters);
+    let frames = raw.until_ready();
+    (raw, frames)
+}
+
+fn secret(what: &str) -> String {
+    format!("secret-{what}-{:016x}", rand::random::<u64>())
+}
+
+/// What stands in a column, read past the gate.
+fn stored(server: &Throwaway, sql: &str) -> Vec<Option<String>> {
+    server.query("shop", sql).unwrap().into_iter().flatten().collect()
+}
+
+fn is_sealed(stored: &[Option<String>]) -> bool {
+    !stored.is_empty() && stored.iter().flatten().all(|text| text.starts_with("SEAL"))
+}
+
+#[test]
+fn a_table_of_the_same_name_in_another_schema_is_never_taken_for_the_classified_one() {
+    for major in VERSIONS {
+        let server = pg_with(Options { major: Some(major), ..Options::default() });
+        server.create_database("shop").unwrap();
+        server.execute("shop", TABLES).unwrap();
+        server
+            .execute(
+                "shop",
+                "CREATE ROLE turned LOGIN SUPERUSER; ALTER ROLE turned SET search_path = other, public; \
+                 CREATE FUNCTION turn() RETURNS text LANGUAGE sql \
+                 AS $$ SELECT set_config('search_path', 'other,public', false) $$",
+            )
+            .unwrap();
+        let (gate, tap) = gate(&server, "");
+        let base = [("user", "postgres"), ("database", "shop")];
+        for (way, parameters, turn) in [
+            ("nothing", &base[..], "SELECT 1"),
+            ("SET", &base[..], "SET search_path = other, public"),
+            ("SET LOCAL", &base[..], "BEGIN; SET LOCAL search_path = other, public"),
+            ("set_config", &base[..], "SELECT set_config('search_' || 'path', 'other,public', false)"),
+            ("a function", &base[..], "SELECT turn()"),
+            ("DO", &base[..], "DO $$ BEGIN SET search_path = other, public; END $$"),
+            ("the role", &[("user", "turned"), ("database", "shop")][..], "SELECT 1"),
+            (
+                "options",
+                &[("user", "postgres"), ("database", "shop"), ("options", "-c search_path=other,public")][..],
+                "SELECT 1",
+            ),
+            (
+                "a startup parameter",
+                &[("user", "postgres"), ("database", "shop"), ("search_path", "other, public")][..],
+                "SELECT 1",
+            ),
+        ] {
+            let (mut raw, _) = login(gate.address(), parameters);
+            let value = secret("path");
+            assert_eq!(state(&raw.query(turn)), None, "{way}");
+            // The two tables have their columns in another order.
+            let frames = raw.query(&format!("INSERT INTO customers VALUES ('{value}', '1')"));
+            assert!(refused(&frames), "{way} on {major}: {:?}", state(&frames));
+            assert!(!holds(&tap, &value), "{way} on {major}: on the wire");
+            raw.query("ROLLBACK");
+            let whole = format!("INSERT INTO public.customers (id, email) VALUES (1, '{value}')");
+            assert_eq!(state(&raw.query(&whole)), None, "{way} on {major}");
+            assert!(!holds(&tap, &value), "{way} on {major}: on the wire");
+            let other = raw.query("INSERT INTO other.customers VALUES ('not classified', 1)");
+            assert_eq!(state(&other), None, "{way} on {major}");
+        }
+        assert!(is_sealed(&stored(&server, "SELECT email FROM public.customers")));
+    }
+}
+
+#[test]
+fn a_prepared_insert_does_not_follow_a_table_that_shadows() {
+    for major in VERSIONS {
+        let server = server(major);
+        let (gate, tap) = gate(&server, "");
+        let mut raw = Raw::login(gate.address(), "postgres", "shop");
+        raw.parse("s", "INSERT INTO customers VALUES ($1, $2, $3)", &[]);
+        assert_eq!(state(&raw.sync()), None);
+        let value = secret("shadow");
+        // The server plans a prepared statement anew when a name means something else.
+        raw.query("CREATE TEMP TABLE customers (email text, id text, note text)");
+        raw.bind("", "s", &[], &[Some(value.as_bytes()), Some(b"1"), None], &[]);
+        raw.execute("", 0);
+        let frames = raw.sync();
+        assert!(!holds(&tap, &value), "{major}: {:?}", state(&frames));
+        let frames = raw.query(&format!("INSERT INTO customers (email) VALUES ('{value}')"));
+        assert!(!holds(&tap, &value), "{major}: {:?}", state(&frames));
+    }
+}
+
+#[test]
+fn what_the_gate_itself_changes_is_followed_at_once() {
+    for major in VERSIONS {
+        let server = server(major);
+        let (gate, tap) = gate(&server, "");
+        let mut raw = Raw::login(gate.address(), "postgres", "shop");
+        let mut works = |sql: &str| {
+            let value = secret("followed");
+            let frames = raw.query(&sql.replace("{s}", &value));
+            assert_eq!(state(&frames), None, "{sql} on {major}: {:?}", frames[0].field(b'D'));
+            assert!(!holds(&tap, &value), "{sql} on {major}");
+        };
+        works("ALTER TABLE customers ADD COLUMN age int");
+        works("INSERT INTO customers VALUES (1, '{s}', 'n', 7)");
+        works("ALTER TABLE customers DROP COLUMN id");
+        works("INSERT INTO customers VALUES ('{s}', 'n', 7)");
+        works("DROP TABLE customers");
+        works("CREATE TABLE customers (note text, email text UNIQUE)");
+        works("INSERT INTO customers VALUES ('n', '{s}')");
+        works("SELECT note FROM customers WHERE email = '{s}'");
+        works("CREATE TABLE planned (x int, email text)");
+        works("INSERT INTO planned VALUES (1, '{s}')");
+        works("UPDATE planned SET email = '{s}'");
+        assert!(is_sealed(&stored(&server, "SELECT email FROM customers UNION ALL SELECT email FROM planned")));
+    }
+}
+
+#[test]
+fn what_changes_behind_the_gate_is_followed_within_the_poll() {
+    for major in VERSIONS {
+        let server = server(major);
+        server.execute("shop", "CREATE TABLE harmless (id int, mail text)").unwrap();
+        server.execute("shop", "CREATE TABLE plain (id int, mail text)").unwrap();
+        let (gate, tap) = gate(&server, "");
+        let mut raw = Raw::login(gate.address(), "postgres", "shop");
+        // Sessions that were there before, each for one claim of its own.
+        let mut idle = Raw::login(gate.address(), "postgres", "shop");
+        let mut prepared = Raw::login(gate.address(), "postgres", "shop");
+        prepared.parse("h", "INSERT INTO harmless VALUES (1, $1)", &[]);
+        prepared.parse("c", "INSERT INTO customers (id, email) VALUES (9, $1)", &[]);
+        assert_eq!(state(&prepared.sync()), None);
+        let mut by_sql = Raw::login(gate.address(), "postgres", "shop");
+        assert_eq!(state(&by_sql.query("PREPARE p(text) AS INSERT INTO harmless VALUES (1, $1)")), None);
+        assert!(refused(&raw.query("INSERT INTO planned VALUES (1, 'too early')")));
+
+        server
+            .execute(
+                "shop",
+                "ALTER TABLE customers ADD COLUMN age int; \
+                 CREATE TABLE planned_later (email text, x int); \
+                 CREATE VIEW seen AS SELECT id, email FROM customers; \
+                 CREATE FUNCTION write_now(m text) RETURNS void LANGUAGE sql \
+                     AS 'INSERT INTO customers (email) VALUES (m)'; \
+                 CREATE FUNCTION inward() RETURNS trigger LANGUAGE plpgsql \
+                     AS 'BEGIN INSERT INTO customers (email) VALUES (NEW.mail); RETURN NEW; END'; \
+                 CREATE TRIGGER inward BEFORE INSERT ON harmless FOR EACH ROW EXECUTE FUNCTION inward()",
+            )
+            .unwrap();
+        await_that("the new column", || {
+            state(&raw.query("INSERT INTO customers VALUES (1, 'x', 'n', 7)")).is_none()
+        });
+        let value = secret("poll");
+        // The first statement of a session that slept is judged by what is there now.
+        let frames = idle.query(&format!("INSERT INTO seen VALUES (1, '{value}')"));
+        assert!(refused(&frames) && !holds(&tap, &value), "{major}: {:?}", state(&frames));
+        for sql in ["SELECT write_now('{s}')", "INSERT INTO harmless VALUES (1, '{s}')", "UPDATE seen SET email = '{s}'"] {
+            let frames = raw.query(&sql.replace("{s}", &value));
+            assert!(refused(&frames) && !holds(&tap, &value), "{sql} on {major}: {:?}", state(&frames));
+        }
+        prepared.bind("", "h", &[], &[Some(value.as_bytes())], &[]);
+        prepared.execute("", 0);
+        let frames = prepared.sync();
+        assert!(refused(&frames) && !holds(&tap, &value), "prepared on {major}: {:?}", state(&frames));
+        prepared.bind("", "c", &[], &[Some(value.as_bytes())], &[]);
+        prepared.execute("", 0);
+        assert_eq!(state(&prepared.sync()), None, "what still means the same still works");
+        assert_eq!(state(&raw.query(&format!("INSERT INTO planned_later VALUES ('{value}', 1)"))), None);
+        let frames = by_sql.query(&format!("EXECUTE p('{value}')"));
+        assert!(!holds(&tap, &value), "EXECUTE on {major}: {:?}", state(&frames));
+        assert!(is_sealed(&stored(&server, "SELECT email FROM planned_later")));
+
+        let trigger = "CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql \
+                AS 'BEGIN NEW.email := NEW.note; RETURN NEW; END'; \
+            CREATE TRIGGER aside BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION aside()";
+        server.execute("shop", trigger).unwrap();
+        await_that("a trigger that writes the sealed column to be refused", || {
+            refused(&raw.query("INSERT INTO customers (id, note) VALUES (1, 'x')"))
+        });
+        server.execute("shop", "DROP TABLE customers CASCADE; CREATE TABLE customers (note text, email text)").unwrap();
+        await_that("the table to be found again", || {
+            state(&raw.query("INSERT INTO customers (note, email) VALUES ('a', 'b')")).is_none()
+        });
+        assert_eq!(state(&raw.query(&format!("INSERT INTO customers VALUES ('x', '{value}')"))), None);
+        assert!(!holds(&tap, &value) && is_sealed(&stored(&server, "SELECT email FROM customers")));
+    }
+}
+
+#[test]
+fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
+    for major in VERSIONS {
+        let server = server(major);
+        server.create_database("mall").unwrap();
+        server.execute("postgres", "CREATE ROLE shop LOGIN SUPERUSER").unwrap();
+        let long = "l".repeat(63);
+        server.create_database(&long).unwrap();
+        server.execute(&long, "CREATE TABLE customers (id int, email text, note text)").unwrap();
+        let (gate, tap) = gate(&server, "database = \"shop\"");
+        let insert = |raw: &mut Raw, value: &str| {
+            raw.query(&format!("INSERT INTO public.customers (id, email) VALUES (1, '{value}')"))
+        };
+        for (way, parameters) in [
+            ("plainly", &[("user", "postgres"), ("database", "shop")][..]),
+            ("by its user's name", &[("user", "shop")]),
+            ("by an empty name", &[("user", "shop"), ("database", "")]),
+            ("last of two", &[("user", "postgres"), ("database", "mall"), ("database", "shop")]),
+            ("by the last user", &[("user", "postgres"), ("user", "shop")]),
+            ("with a harmless option", &[("user", "postgres"), ("database", "shop"), ("options", "-c geqo=off")]),
+            ("for replication", &[("user", "postgres"), ("database", "shop"), ("replication", "database")]),
+            (
+                "with loose strings",
+                &[("user", "postgres"), ("database", "shop"), ("options", "-c standard_conforming_strings=off")],
+            ),
+            (
+                "in another encoding",
+                &[("user", "postgres"), ("database", "shop"), ("client_encoding", "SJIS")],
+            ),
+        ] {
+            let value = secret("login");
+            let (mut raw, frames) = login(gate.address(), parameters);
+            assert_eq!(frames.last().map(|frame| frame.tag), Some(b'Z'), "{way} on {major}: {:?}", state(&frames));
+            let frames = insert(&mut raw, &value);
+            assert_eq!(state(&frames), None, "{way} on {major}");
+            let found = raw.query("SELECT email FROM public.customers WHERE id = 1");
+            assert_eq!(first(&found), Some(value.clone().into_bytes()), "{way} on {major}");
+            // Under loose strings this is one value, under others two and a bracket.
+            raw.query(&format!("INSERT INTO customers (id, email, note) VALUES (1, '\\', '{value}\\', '\\')"));
+            raw.query(&format!("INSERT INTO customers (id, note, email) VALUES (1, '\\'', '{value}')"));
+            raw.query("DELETE FROM customers");
+            assert!(!holds(&tap, &value), "{way} on {major}: on the wire");
+        }
+        // A name that the server would cut is another database than it says.
+        let (mut raw, frames) = login(gate.address(), &[("user", "postgres"), ("database", &format!("{long}x"))]);
+        if frames.last().is_some_and(|frame| frame.tag == b'Z') {
+            let value = secret("cut");
+            insert(&mut raw, &value);
+            panic!("the gate let a name of 64 bytes pass on {major}");
+        }
+        assert!(is_sealed(&stored(&server, "SELECT email FROM customers UNION ALL SELECT 'SEAL'")));
+    }
+}

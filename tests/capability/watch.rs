@@ -1,0 +1,96 @@
+//! The watch: what a cutting limit lets through is never more than the limit.
+
+use crate::harness::{Raw, Setup};
+use crate::shop::{self, classified, errors, records_with, states};
+
+const LIMITS: &str = "
+[[watch.limit]]
+cells = 25
+window = \"1h\"
+action = \"cut\"
+users = [\"clerk\"]
+[[watch.limit]]
+cells = 5
+window = \"1h\"
+action = \"alert\"
+users = [\"auditor\"]
+";
+
+/// Classified values in the rows of an answer, each row holding `width` of them.
+fn cells(frames: &[crate::harness::Frame], width: usize) -> usize {
+    frames.iter().filter(|frame| frame.tag == b'D').count() * width
+}
+
+#[test]
+fn a_limit_cuts_one_user_over_all_sessions_and_no_other() {
+    let server = shop::server(18);
+    server
+        .execute(
+            "postgres",
+            "CREATE ROLE clerk LOGIN; CREATE ROLE auditor LOGIN; GRANT SELECT ON customers, orders TO clerk, auditor; \
+             INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 200) n",
+        )
+        .unwrap();
+    let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+    let login = |user: &str| Raw::login(gate.address(), user, "postgres");
+    let (mut first, mut second) = (login("clerk"), login("clerk"));
+    let mut released = 0;
+    for raw in [&mut first, &mut second] {
+        let answer = raw.query("SELECT city FROM customers WHERE id <= 9");
+        released += cells(&answer, 1);
+        assert_eq!(cells(&answer, 1), 9, "{:?}", errors(&answer));
+    }
+    // What is not classified, and what is NULL, does not count.
+    assert_eq!(cells(&first.query("SELECT id, note FROM customers"), 1), 200);
+    assert_eq!(cells(&first.query("SELECT email FROM customers"), 1), 200);
+    // The third statement crosses the limit in the middle of its result.
+    second.parse("", "SELECT id, city FROM customers ORDER BY id", &[]);
+    second.bind("", "", &[], &[], &[]);
+    second.execute("", 0);
+    let answer = second.sync();
+    released += cells(&answer, 1);
+    let last = answer.last().unwrap();
+    assert_eq!((states(&answer), last.field(b'S').as_deref()), (vec!["SG007".to_owned()], Some("FATAL")));
+    assert!(last.field(b'M').unwrap().starts_with("sealgate:"));
+    assert!(second.is_closed());
+    assert_eq!(released, 25, "all of the limit and no more");
+    // Whatever the session: the window is the user's.
+    for mut raw in [first, login("clerk")] {
+        let answer = raw.query("SELECT city FROM customers WHERE id = 1");
+        assert_eq!((cells(&answer, 1), states(&answer)), (0, vec!["SG007".to_owned()]));
+    }
+    // Others go on; one of them is only told of.
+    for user in ["postgres", "auditor"] {
+        let answer = login(user).query("SELECT city FROM customers");
+        assert_eq!(cells(&answer, 1), 200, "{user}: {:?}", errors(&answer));
+    }
+    let mut clerk = login("clerk");
+    assert_eq!(cells(&clerk.query("SELECT id FROM customers"), 1), 200, "a clerk may still work");
+
+    let records = records_with(&gate, "alert", 4);
+    let alerts: Vec<_> = records.iter().filter(|record| record["kind"] == "alert").collect();
+    let of = |user: &str, verdict: &str| {
+        alerts.iter().filter(|alert| alert["user"] == user && alert["verdict"] == verdict).count()
+    };
+    assert_eq!((of("clerk", "cut"), of("auditor", "alert"), alerts.len()), (3, 1, 4));
+    assert!(alerts[0]["rule"].as_str().unwrap().contains("25 cells"));
+    let cut = records
+        .iter()
+        .position(|record| record["kind"] == "outcome" && record["sqlstate"] == "SG007")
+        .unwrap();
+    assert_eq!(
+        (&records[cut]["rows"], &records[cut]["cells"]),
+        (&7.into(), &7.into()),
+        "the outcome says how far it went"
+    );
+    assert_eq!(gate.metric("sealgate_alerts_total{detector=\"limit\",severity=\"critical\"}"), Some(3.0));
+    assert_eq!(gate.metric("sealgate_alerts_total{detector=\"limit\",severity=\"warning\"}"), Some(1.0));
+    assert!(gate.log().contains("alert detector=\"limit\""), "{}", gate.log());
+    // What the server was still sending has been cancelled, and nothing is left behind.
+    crate::harness::await_that("the cut sessions to end at the server", || {
+        let rows = server
+            .query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'clerk'")
+            .unwrap();
+        rows[0][0].as_deref() == Some("1")
+    });
+}
