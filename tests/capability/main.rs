@@ -12,6 +12,7 @@ mod harness;
 mod shop;
 
 mod commands;
+mod demo;
 mod drivers;
 mod fidelity;
 mod format;
@@ -20,5 +21,5 @@ mod plaintext;
 mod record;
 mod refusal;
 mod residency;
-mod watch;
 mod shadow;
+mod watch;

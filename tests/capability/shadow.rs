@@ -197,7 +197,10 @@ fn what_the_gate_itself_changes_is_followed_at_once() {
         works("CREATE TABLE planned (x int, email text)");
         works("INSERT INTO planned VALUES (1, '{s}')");
         works("UPDATE planned SET email = '{s}'");
-        assert!(is_sealed(&stored(&server, "SELECT email FROM customers UNION ALL SELECT email FROM planned")));
+        assert!(is_sealed(&stored(
+            &server,
+            "SELECT email FROM customers UNION ALL SELECT email FROM planned"
+        )));
     }
 }
 
@@ -239,7 +242,11 @@ fn what_changes_behind_the_gate_is_followed_within_the_poll() {
         // The first statement of a session that slept is judged by what is there now.
         let frames = idle.query(&format!("INSERT INTO seen VALUES (1, '{value}')"));
         assert!(refused(&frames) && !holds(&tap, &value), "{major}: {:?}", state(&frames));
-        for sql in ["SELECT write_now('{s}')", "INSERT INTO harmless VALUES (1, '{s}')", "UPDATE seen SET email = '{s}'"] {
+        for sql in [
+            "SELECT write_now('{s}')",
+            "INSERT INTO harmless VALUES (1, '{s}')",
+            "UPDATE seen SET email = '{s}'",
+        ] {
             let frames = raw.query(&sql.replace("{s}", &value));
             assert!(refused(&frames) && !holds(&tap, &value), "{sql} on {major}: {:?}", state(&frames));
         }
@@ -262,7 +269,9 @@ fn what_changes_behind_the_gate_is_followed_within_the_poll() {
         await_that("a trigger that writes the sealed column to be refused", || {
             refused(&raw.query("INSERT INTO customers (id, note) VALUES (1, 'x')"))
         });
-        server.execute("shop", "DROP TABLE customers CASCADE; CREATE TABLE customers (note text, email text)").unwrap();
+        server
+            .execute("shop", "DROP TABLE customers CASCADE; CREATE TABLE customers (note text, email text)")
+            .unwrap();
         await_that("the table to be found again", || {
             state(&raw.query("INSERT INTO customers (note, email) VALUES ('a', 'b')")).is_none()
         });
@@ -290,22 +299,36 @@ fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
             ("by an empty name", &[("user", "shop"), ("database", "")]),
             ("last of two", &[("user", "postgres"), ("database", "mall"), ("database", "shop")]),
             ("by the last user", &[("user", "postgres"), ("user", "shop")]),
-            ("with a harmless option", &[("user", "postgres"), ("database", "shop"), ("options", "-c geqo=off")]),
+            (
+                "with a harmless option",
+                &[("user", "postgres"), ("database", "shop"), ("options", "-c geqo=off")],
+            ),
             ("for replication", &[("user", "postgres"), ("database", "shop"), ("replication", "database")]),
             (
                 "with loose strings",
-                &[("user", "postgres"), ("database", "shop"), ("options", "-c standard_conforming_strings=off")],
+                &[
+                    ("user", "postgres"),
+                    ("database", "shop"),
+                    ("options", "-c standard_conforming_strings=off"),
+                ],
             ),
         ] {
             let value = secret("login");
             let (mut raw, frames) = login(gate.address(), parameters);
-            assert_eq!(frames.last().map(|frame| frame.tag), Some(b'Z'), "{way} on {major}: {:?}", state(&frames));
+            assert_eq!(
+                frames.last().map(|frame| frame.tag),
+                Some(b'Z'),
+                "{way} on {major}: {:?}",
+                state(&frames)
+            );
             let frames = insert(&mut raw, &value);
             assert_eq!(state(&frames), None, "{way} on {major}");
             let found = raw.query("SELECT email FROM public.customers WHERE id = 1");
             assert_eq!(first(&found), Some(value.clone().into_bytes()), "{way} on {major}");
             // Under loose strings this is one value, under others two and a bracket.
-            raw.query(&format!("INSERT INTO customers (id, email, note) VALUES (1, '\\', '{value}\\', '\\')"));
+            raw.query(&format!(
+                "INSERT INTO customers (id, email, note) VALUES (1, '\\', '{value}\\', '\\')"
+            ));
             raw.query(&format!("INSERT INTO customers (id, note, email) VALUES (1, '\\'', '{value}')"));
             raw.query("DELETE FROM customers");
             assert!(!holds(&tap, &value), "{way} on {major}: on the wire");
@@ -315,7 +338,8 @@ fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
         let value = secret("encoding");
         assert!(refused(&insert(&mut raw, &value)) && !holds(&tap, &value), "another encoding on {major}");
         // A name that the server would cut is another database than it says.
-        let (mut raw, frames) = login(gate.address(), &[("user", "postgres"), ("database", &format!("{long}x"))]);
+        let (mut raw, frames) =
+            login(gate.address(), &[("user", "postgres"), ("database", &format!("{long}x"))]);
         if frames.last().is_some_and(|frame| frame.tag == b'Z') {
             let value = secret("cut");
             insert(&mut raw, &value);
