@@ -177,6 +177,13 @@ impl Snapshot {
     /// which matters, is [`Named::Ambiguous`].
     #[must_use]
     pub fn named(&self, schema: Option<&str>, name: &str) -> Named<'_> {
+        if schema.is_some_and(|schema| schema.starts_with("pg_temp")) {
+            // A temporary table that shadows a name is refused, not told apart.
+            return match self.named(None, name) {
+                Named::Harmless => Named::Harmless,
+                Named::One(_) | Named::Ambiguous | Named::Missing => Named::Ambiguous,
+            };
+        }
         let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);
         let policy = self.policy_tables.get(name);
         let missing = policy.is_some_and(|tables| {

@@ -11,6 +11,8 @@ pub(super) struct RangeName {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) location: i32,
+    /// It is made here as a temporary relation.
+    pub(super) temporary: bool,
 }
 
 pub(super) struct NamePath {
@@ -34,6 +36,8 @@ pub(super) struct Census {
     pub(super) constants: Vec<String>,
     /// Names of field selections `(expression).name`.
     pub(super) selections: Vec<String>,
+    /// Operators and types: either may run a function.
+    pub(super) operators_and_types: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
     pub(super) executes: Vec<String>,
     /// The tree could not be walked to its end; nothing may be concluded.
@@ -59,6 +63,7 @@ struct Frame {
     relation: String,
     parts: Vec<String>,
     is_string: bool,
+    temporary: bool,
 }
 
 #[derive(Default)]
@@ -78,6 +83,7 @@ impl Counter {
             relation: String::new(),
             parts: Vec::new(),
             is_string: false,
+            temporary: false,
         });
     }
 
@@ -91,6 +97,7 @@ impl Counter {
                 schema: frame.schema,
                 name: frame.relation,
                 location: frame.location,
+                temporary: frame.temporary,
             }),
             "ColumnRef" => {
                 self.census.columns.push(NamePath { parts: frame.parts, location: frame.location });
@@ -129,7 +136,13 @@ impl Counter {
 
     fn string(&mut self, value: &str) {
         let key = self.frames.last().map_or("", |frame| frame.field);
-        if value.is_empty() || key == "relpersistence" {
+        if key == "relpersistence" {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.temporary = value == "t";
+            }
+            return;
+        }
+        if value.is_empty() {
             return;
         }
         let Some(owner) = self.owner() else {
@@ -154,14 +167,15 @@ impl Counter {
                 owner.parts.push(value.to_owned());
                 None
             }
-            ("AIndirection", "indirection") => Some(true),
-            ("ExecuteStmt", "name") => Some(false),
+            ("AIndirection", "indirection") => Some(&mut self.census.selections),
+            ("ExecuteStmt", "name") => Some(&mut self.census.executes),
+            ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {
+                Some(&mut self.census.operators_and_types)
+            }
             _ => None,
         };
-        match owned_name {
-            Some(true) => self.census.selections.push(value.to_owned()),
-            Some(false) => self.census.executes.push(value.to_owned()),
-            None => {}
+        if let Some(list) = owned_name {
+            list.push(value.to_owned());
         }
         self.census.words.push(value.to_owned());
     }
