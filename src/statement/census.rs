@@ -34,6 +34,8 @@ pub(super) struct Census {
     pub(super) constants: Vec<String>,
     /// Names of field selections `(expression).name`.
     pub(super) selections: Vec<String>,
+    /// Names of operators and types: both can lead to a function that is not named.
+    pub(super) applied: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
     pub(super) executes: Vec<String>,
     /// The tree could not be walked to its end; nothing may be concluded.
@@ -152,6 +154,10 @@ impl Counter {
             }
             ("ColumnRef", "fields") | ("FuncCall", "funcname") => {
                 owner.parts.push(value.to_owned());
+                None
+            }
+            ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {
+                self.census.applied.push(value.to_owned());
                 None
             }
             ("AIndirection", "indirection") => Some(true),

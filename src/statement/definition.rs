@@ -56,6 +56,17 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
             ));
         }
     }
+    for name in &found.applied {
+        // The type of an array is named by the element's, with an underscore before it.
+        let element = name.trim_start_matches('_');
+        if let Some(reason) = snapshot.function_reaches(name).or_else(|| snapshot.function_reaches(element)) {
+            return Err(refuse(
+                "function",
+                format!("the operator or type \"{name}\" leads to classified columns: {reason}"),
+                "Write the query itself.",
+            ));
+        }
+    }
     refuse_statistics(snapshot, found)
 }
 
