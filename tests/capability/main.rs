@@ -17,5 +17,5 @@ mod plaintext;
 mod record;
 mod refusal;
 mod residency;
-mod watch;
 mod shadow;
+mod watch;

@@ -197,32 +197,43 @@ fn what_the_gate_itself_changes_is_followed_at_once() {
         works("CREATE TABLE planned (x int, email text)");
         works("INSERT INTO planned VALUES (1, '{s}')");
         works("UPDATE planned SET email = '{s}'");
-        assert!(is_sealed(&stored(&server, "SELECT email FROM customers UNION ALL SELECT email FROM planned")));
+        assert!(is_sealed(&stored(
+            &server,
+            "SELECT email FROM customers UNION ALL SELECT email FROM planned"
+        )));
     }
 }
 
 #[test]
 fn what_changes_behind_the_gate_is_followed_within_the_poll() {
-    for major in VERSIONS {
-        let server = server(major);
-        server.execute("shop", "CREATE TABLE harmless (id int, mail text)").unwrap();
-        server.execute("shop", "CREATE TABLE plain (id int, mail text)").unwrap();
-        let (gate, tap) = gate(&server, "");
-        let mut raw = Raw::login(gate.address(), "postgres", "shop");
-        // Sessions that were there before, each for one claim of its own.
-        let mut idle = Raw::login(gate.address(), "postgres", "shop");
-        let mut prepared = Raw::login(gate.address(), "postgres", "shop");
-        prepared.parse("h", "INSERT INTO harmless VALUES (1, $1)", &[]);
-        prepared.parse("c", "INSERT INTO customers (id, email) VALUES (9, $1)", &[]);
-        assert_eq!(state(&prepared.sync()), None);
-        let mut by_sql = Raw::login(gate.address(), "postgres", "shop");
-        assert_eq!(state(&by_sql.query("PREPARE p(text) AS INSERT INTO harmless VALUES (1, $1)")), None);
-        assert!(refused(&raw.query("INSERT INTO planned VALUES (1, 'too early')")));
+    // Most of it is waiting: for both versions at once.
+    std::thread::scope(|scope| {
+        for major in VERSIONS {
+            scope.spawn(move || changes_behind_the_gate(major));
+        }
+    });
+}
 
-        server
-            .execute(
-                "shop",
-                "ALTER TABLE customers ADD COLUMN age int; \
+fn changes_behind_the_gate(major: u32) {
+    let server = server(major);
+    server.execute("shop", "CREATE TABLE harmless (id int, mail text)").unwrap();
+    server.execute("shop", "CREATE TABLE plain (id int, mail text)").unwrap();
+    let (gate, tap) = gate(&server, "");
+    let mut raw = Raw::login(gate.address(), "postgres", "shop");
+    // Sessions that were there before, each for one claim of its own.
+    let mut idle = Raw::login(gate.address(), "postgres", "shop");
+    let mut prepared = Raw::login(gate.address(), "postgres", "shop");
+    prepared.parse("h", "INSERT INTO harmless VALUES (1, $1)", &[]);
+    prepared.parse("c", "INSERT INTO customers (id, email) VALUES (9, $1)", &[]);
+    assert_eq!(state(&prepared.sync()), None);
+    let mut by_sql = Raw::login(gate.address(), "postgres", "shop");
+    assert_eq!(state(&by_sql.query("PREPARE p(text) AS INSERT INTO harmless VALUES (1, $1)")), None);
+    assert!(refused(&raw.query("INSERT INTO planned VALUES (1, 'too early')")));
+
+    server
+        .execute(
+            "shop",
+            "ALTER TABLE customers ADD COLUMN age int; \
                  CREATE TABLE planned_later (email text, x int); \
                  CREATE VIEW seen AS SELECT id, email FROM customers; \
                  CREATE FUNCTION write_now(m text) RETURNS void LANGUAGE sql \
@@ -230,45 +241,48 @@ fn what_changes_behind_the_gate_is_followed_within_the_poll() {
                  CREATE FUNCTION inward() RETURNS trigger LANGUAGE plpgsql \
                      AS 'BEGIN INSERT INTO customers (email) VALUES (NEW.mail); RETURN NEW; END'; \
                  CREATE TRIGGER inward BEFORE INSERT ON harmless FOR EACH ROW EXECUTE FUNCTION inward()",
-            )
-            .unwrap();
-        await_that("the new column", || {
-            state(&raw.query("INSERT INTO customers VALUES (1, 'x', 'n', 7)")).is_none()
-        });
-        let value = secret("poll");
-        // The first statement of a session that slept is judged by what is there now.
-        let frames = idle.query(&format!("INSERT INTO seen VALUES (1, '{value}')"));
-        assert!(refused(&frames) && !holds(&tap, &value), "{major}: {:?}", state(&frames));
-        for sql in ["SELECT write_now('{s}')", "INSERT INTO harmless VALUES (1, '{s}')", "UPDATE seen SET email = '{s}'"] {
-            let frames = raw.query(&sql.replace("{s}", &value));
-            assert!(refused(&frames) && !holds(&tap, &value), "{sql} on {major}: {:?}", state(&frames));
-        }
-        prepared.bind("", "h", &[], &[Some(value.as_bytes())], &[]);
-        prepared.execute("", 0);
-        let frames = prepared.sync();
-        assert!(refused(&frames) && !holds(&tap, &value), "prepared on {major}: {:?}", state(&frames));
-        prepared.bind("", "c", &[], &[Some(value.as_bytes())], &[]);
-        prepared.execute("", 0);
-        assert_eq!(state(&prepared.sync()), None, "what still means the same still works");
-        assert_eq!(state(&raw.query(&format!("INSERT INTO planned_later VALUES ('{value}', 1)"))), None);
-        let frames = by_sql.query(&format!("EXECUTE p('{value}')"));
-        assert!(!holds(&tap, &value), "EXECUTE on {major}: {:?}", state(&frames));
-        assert!(is_sealed(&stored(&server, "SELECT email FROM planned_later")));
+        )
+        .unwrap();
+    await_that("the new column", || {
+        state(&raw.query("INSERT INTO customers VALUES (1, 'x', 'n', 7)")).is_none()
+    });
+    let value = secret("poll");
+    // The first statement of a session that slept is judged by what is there now.
+    let frames = idle.query(&format!("INSERT INTO seen VALUES (1, '{value}')"));
+    assert!(refused(&frames) && !holds(&tap, &value), "{major}: {:?}", state(&frames));
+    for sql in
+        ["SELECT write_now('{s}')", "INSERT INTO harmless VALUES (1, '{s}')", "UPDATE seen SET email = '{s}'"]
+    {
+        let frames = raw.query(&sql.replace("{s}", &value));
+        assert!(refused(&frames) && !holds(&tap, &value), "{sql} on {major}: {:?}", state(&frames));
+    }
+    prepared.bind("", "h", &[], &[Some(value.as_bytes())], &[]);
+    prepared.execute("", 0);
+    let frames = prepared.sync();
+    assert!(refused(&frames) && !holds(&tap, &value), "prepared on {major}: {:?}", state(&frames));
+    prepared.bind("", "c", &[], &[Some(value.as_bytes())], &[]);
+    prepared.execute("", 0);
+    assert_eq!(state(&prepared.sync()), None, "what still means the same still works");
+    assert_eq!(state(&raw.query(&format!("INSERT INTO planned_later VALUES ('{value}', 1)"))), None);
+    let frames = by_sql.query(&format!("EXECUTE p('{value}')"));
+    assert!(!holds(&tap, &value), "EXECUTE on {major}: {:?}", state(&frames));
+    assert!(is_sealed(&stored(&server, "SELECT email FROM planned_later")));
 
-        let trigger = "CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql \
+    let trigger = "CREATE FUNCTION aside() RETURNS trigger LANGUAGE plpgsql \
                 AS 'BEGIN NEW.email := NEW.note; RETURN NEW; END'; \
             CREATE TRIGGER aside BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION aside()";
-        server.execute("shop", trigger).unwrap();
-        await_that("a trigger that writes the sealed column to be refused", || {
-            refused(&raw.query("INSERT INTO customers (id, note) VALUES (1, 'x')"))
-        });
-        server.execute("shop", "DROP TABLE customers CASCADE; CREATE TABLE customers (note text, email text)").unwrap();
-        await_that("the table to be found again", || {
-            state(&raw.query("INSERT INTO customers (note, email) VALUES ('a', 'b')")).is_none()
-        });
-        assert_eq!(state(&raw.query(&format!("INSERT INTO customers VALUES ('x', '{value}')"))), None);
-        assert!(!holds(&tap, &value) && is_sealed(&stored(&server, "SELECT email FROM customers")));
-    }
+    server.execute("shop", trigger).unwrap();
+    await_that("a trigger that writes the sealed column to be refused", || {
+        refused(&raw.query("INSERT INTO customers (id, note) VALUES (1, 'x')"))
+    });
+    server
+        .execute("shop", "DROP TABLE customers CASCADE; CREATE TABLE customers (note text, email text)")
+        .unwrap();
+    await_that("the table to be found again", || {
+        state(&raw.query("INSERT INTO customers (note, email) VALUES ('a', 'b')")).is_none()
+    });
+    assert_eq!(state(&raw.query(&format!("INSERT INTO customers VALUES ('x', '{value}')"))), None);
+    assert!(!holds(&tap, &value) && is_sealed(&stored(&server, "SELECT email FROM customers")));
 }
 
 #[test]
@@ -290,22 +304,36 @@ fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
             ("by an empty name", &[("user", "shop"), ("database", "")]),
             ("last of two", &[("user", "postgres"), ("database", "mall"), ("database", "shop")]),
             ("by the last user", &[("user", "postgres"), ("user", "shop")]),
-            ("with a harmless option", &[("user", "postgres"), ("database", "shop"), ("options", "-c geqo=off")]),
+            (
+                "with a harmless option",
+                &[("user", "postgres"), ("database", "shop"), ("options", "-c geqo=off")],
+            ),
             ("for replication", &[("user", "postgres"), ("database", "shop"), ("replication", "database")]),
             (
                 "with loose strings",
-                &[("user", "postgres"), ("database", "shop"), ("options", "-c standard_conforming_strings=off")],
+                &[
+                    ("user", "postgres"),
+                    ("database", "shop"),
+                    ("options", "-c standard_conforming_strings=off"),
+                ],
             ),
         ] {
             let value = secret("login");
             let (mut raw, frames) = login(gate.address(), parameters);
-            assert_eq!(frames.last().map(|frame| frame.tag), Some(b'Z'), "{way} on {major}: {:?}", state(&frames));
+            assert_eq!(
+                frames.last().map(|frame| frame.tag),
+                Some(b'Z'),
+                "{way} on {major}: {:?}",
+                state(&frames)
+            );
             let frames = insert(&mut raw, &value);
             assert_eq!(state(&frames), None, "{way} on {major}");
             let found = raw.query("SELECT email FROM public.customers WHERE id = 1");
             assert_eq!(first(&found), Some(value.clone().into_bytes()), "{way} on {major}");
             // Under loose strings this is one value, under others two and a bracket.
-            raw.query(&format!("INSERT INTO customers (id, email, note) VALUES (1, '\\', '{value}\\', '\\')"));
+            raw.query(&format!(
+                "INSERT INTO customers (id, email, note) VALUES (1, '\\', '{value}\\', '\\')"
+            ));
             raw.query(&format!("INSERT INTO customers (id, note, email) VALUES (1, '\\'', '{value}')"));
             raw.query("DELETE FROM customers");
             assert!(!holds(&tap, &value), "{way} on {major}: on the wire");
@@ -315,7 +343,8 @@ fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
         let value = secret("encoding");
         assert!(refused(&insert(&mut raw, &value)) && !holds(&tap, &value), "another encoding on {major}");
         // A name that the server would cut is another database than it says.
-        let (mut raw, frames) = login(gate.address(), &[("user", "postgres"), ("database", &format!("{long}x"))]);
+        let (mut raw, frames) =
+            login(gate.address(), &[("user", "postgres"), ("database", &format!("{long}x"))]);
         if frames.last().is_some_and(|frame| frame.tag == b'Z') {
             let value = secret("cut");
             insert(&mut raw, &value);

@@ -20,11 +20,7 @@ pub struct Batch {
     pub run: fn(&mut Raw, &str, u32) -> Vec<Frame>,
 }
 
-const fn batch(
-    claim: &'static str,
-    outcome: Outcome,
-    run: fn(&mut Raw, &str, u32) -> Vec<Frame>,
-) -> Batch {
+const fn batch(claim: &'static str, outcome: Outcome, run: fn(&mut Raw, &str, u32) -> Vec<Frame>) -> Batch {
     Batch { claim, outcome, run }
 }
 
@@ -96,12 +92,14 @@ const OFF: &str = "SET standard_conforming_strings = off";
 const ON: &str = "SET standard_conforming_strings = on";
 
 fn backslash(sentinel: &str, number: u32) -> Vec<u8> {
-    format!("INSERT INTO customers (id, note, email) VALUES ({number}, '\\', '\\', '{sentinel}')").into_bytes()
+    format!("INSERT INTO customers (id, note, email) VALUES ({number}, '\\', '\\', '{sentinel}')")
+        .into_bytes()
 }
 
 fn japanese(sentinel: &str, number: u32) -> Vec<u8> {
     // In SJIS the second byte of the first letter is a backslash.
-    let (head, tail) = (format!("INSERT INTO customers (id, email) VALUES ({number}, '"), format!("{sentinel}')"));
+    let (head, tail) =
+        (format!("INSERT INTO customers (id, email) VALUES ({number}, '"), format!("{sentinel}')"));
     [head.as_bytes(), &[0x83, 0x5C], tail.as_bytes()].concat()
 }
 
@@ -139,16 +137,20 @@ pub const BATCHES: &[Batch] = &[
         raw.execute("", 0);
         raw.sync()
     }),
-    batch("a statement's name of 64 letters, bound by another with the same 63", Outcome::Contained, |raw, s, n| {
-        let name = "n".repeat(63);
-        prepared(raw, &format!("{name}x"));
-        bind_row(raw, "", &format!("{name}y"), s, n);
-        raw.execute("", 0);
-        let frames = raw.sync();
-        raw.close(b'S', &format!("{name}x"));
-        raw.sync();
-        frames
-    }),
+    batch(
+        "a statement's name of 64 letters, bound by another with the same 63",
+        Outcome::Contained,
+        |raw, s, n| {
+            let name = "n".repeat(63);
+            prepared(raw, &format!("{name}x"));
+            bind_row(raw, "", &format!("{name}y"), s, n);
+            raw.execute("", 0);
+            let frames = raw.sync();
+            raw.close(b'S', &format!("{name}x"));
+            raw.sync();
+            frames
+        },
+    ),
     batch("a statement's name of 64 letters, bound by its first 63", Outcome::Contained, |raw, s, n| {
         let name = "m".repeat(63);
         prepared(raw, &format!("{name}x"));
@@ -474,7 +476,10 @@ pub const BATCHES: &[Batch] = &[
         raw.query(&format!("{open}SELECT id FROM customers WHERE email = '{s}'{close}"))
     }),
     batch("a zero byte within a Query", Outcome::Contained, |raw, s, n| {
-        raw.send(b'Q', format!("SELECT 1\0; INSERT INTO customers (id, email) VALUES ({n}, '{s}')\0").as_bytes());
+        raw.send(
+            b'Q',
+            format!("SELECT 1\0; INSERT INTO customers (id, email) VALUES ({n}, '{s}')\0").as_bytes(),
+        );
         raw.until_ready()
     }),
     batch("a zero byte within a Parse", Outcome::Contained, |raw, s, n| {
@@ -528,7 +533,12 @@ pub const BATCHES: &[Batch] = &[
         under(raw, OFF, &backslash(s, n), ON)
     }),
     batch("strings without their standard, by set_config", Outcome::Contained, |raw, s, n| {
-        under(raw, "SELECT set_config('standard_' || 'conforming_strings', 'off', false)", &backslash(s, n), ON)
+        under(
+            raw,
+            "SELECT set_config('standard_' || 'conforming_strings', 'off', false)",
+            &backslash(s, n),
+            ON,
+        )
     }),
     batch("strings without their standard, by DO", Outcome::Contained, |raw, s, n| {
         under(raw, "DO $$ BEGIN SET standard_conforming_strings = off; END $$", &backslash(s, n), ON)
@@ -539,16 +549,22 @@ pub const BATCHES: &[Batch] = &[
     batch("strings without their standard, in the same batch", Outcome::Contained, |raw, s, n| {
         under_in_batch(raw, OFF, &backslash(s, n), ON)
     }),
-    batch("strings without their standard, by a function of the same batch", Outcome::Contained, |raw, s, n| {
-        under_in_batch(raw, "SELECT loosen()", &backslash(s, n), ON)
-    }),
-    batch("strings without their standard, by ROLLBACK of the same batch", Outcome::Contained, |raw, s, n| {
-        raw.query(OFF);
-        raw.query("BEGIN; SET standard_conforming_strings = on");
-        let frames = under_in_batch(raw, "ROLLBACK", &backslash(s, n), "ROLLBACK");
-        raw.query(ON);
-        frames
-    }),
+    batch(
+        "strings without their standard, by a function of the same batch",
+        Outcome::Contained,
+        |raw, s, n| under_in_batch(raw, "SELECT loosen()", &backslash(s, n), ON),
+    ),
+    batch(
+        "strings without their standard, by ROLLBACK of the same batch",
+        Outcome::Contained,
+        |raw, s, n| {
+            raw.query(OFF);
+            raw.query("BEGIN; SET standard_conforming_strings = on");
+            let frames = under_in_batch(raw, "ROLLBACK", &backslash(s, n), "ROLLBACK");
+            raw.query(ON);
+            frames
+        },
+    ),
     batch("a literal that ends with a backslash", Outcome::Contained, |raw, s, n| {
         under(raw, OFF, format!("INSERT INTO customers (id, email) VALUES ({n}, '{s}\\'')").as_bytes(), ON)
     }),
@@ -614,23 +630,29 @@ pub const BATCHES: &[Batch] = &[
         raw.query("ROLLBACK");
         frames
     }),
-    batch("a prepared INSERT without columns, after a column was dropped", Outcome::Contained, |raw, s, _| {
-        raw.close(b'S', "s15");
-        raw.parse("s15", "INSERT INTO customers VALUES ($1, $2)", &[]);
-        raw.sync();
-        raw.query("BEGIN");
-        raw.query("ALTER TABLE customers DROP COLUMN id CASCADE");
-        raw.bind("", "s15", &[], &[Some(s.as_bytes()), Some(b"x")], &[]);
-        raw.execute("", 0);
-        let frames = raw.sync();
-        raw.query("ROLLBACK");
-        frames
-    }),
+    batch(
+        "a prepared INSERT without columns, after a column was dropped",
+        Outcome::Contained,
+        |raw, s, _| {
+            raw.close(b'S', "s15");
+            raw.parse("s15", "INSERT INTO customers VALUES ($1, $2)", &[]);
+            raw.sync();
+            raw.query("BEGIN");
+            raw.query("ALTER TABLE customers DROP COLUMN id CASCADE");
+            raw.bind("", "s15", &[], &[Some(s.as_bytes()), Some(b"x")], &[]);
+            raw.execute("", 0);
+            let frames = raw.sync();
+            raw.query("ROLLBACK");
+            frames
+        },
+    ),
     batch("a sealed literal behind a definition of the same text", Outcome::Contained, |raw, s, n| {
         in_transaction(
             raw,
             "SELECT 1",
-            &format!("ALTER TABLE customers ADD COLUMN more int; INSERT INTO customers (id, email) VALUES ({n}, '{s}')"),
+            &format!(
+                "ALTER TABLE customers ADD COLUMN more int; INSERT INTO customers (id, email) VALUES ({n}, '{s}')"
+            ),
         )
     }),
 ];

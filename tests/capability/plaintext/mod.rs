@@ -106,10 +106,11 @@ fn at_least_sixty_forms_are_refused() {
     let tables = [refused::ASSIGNED, refused::COMPARED, refused::DEFINED, refused::SEVERAL];
     let forms: usize = tables.iter().map(|table| table.len()).sum();
     let mut claims: Vec<&str> = tables.iter().flat_map(|table| table.iter()).map(|form| form.claim).collect();
-    claims.extend(refused::CONTAINED.iter().chain(supported::WRITES).chain(supported::FINDS).map(|form| form.claim));
+    claims.extend(
+        refused::CONTAINED.iter().chain(supported::WRITES).chain(supported::FINDS).map(|form| form.claim),
+    );
     claims.extend(batches::BATCHES.iter().map(|batch| batch.claim));
     claims.sort_unstable();
     assert!(forms >= 60, "{forms} refused forms");
     assert!(claims.windows(2).all(|pair| pair[0] != pair[1]), "two forms make the same claim");
 }
-

@@ -223,9 +223,7 @@ fn told(frames: &[Frame]) -> String {
     let errors: Vec<String> = frames
         .iter()
         .filter(|frame| frame.tag == b'E')
-        .map(|frame| {
-            [b'C', b'M', b'D'].map(|code| frame.field(code).unwrap_or_default()).join(" ")
-        })
+        .map(|frame| [b'C', b'M', b'D'].map(|code| frame.field(code).unwrap_or_default()).join(" "))
         .collect();
     format!("[{tags}] {}", errors.join(" | "))
 }
