@@ -177,14 +177,15 @@ impl Snapshot {
     /// which matters, is [`Named::Ambiguous`].
     #[must_use]
     pub fn named(&self, schema: Option<&str>, name: &str) -> Named<'_> {
+        if schema.is_some_and(|schema| schema.starts_with("pg_temp")) {
+            // A temporary table that shadows a name is refused, not told apart.
+            return match self.named(None, name) {
+                Named::Harmless => Named::Harmless,
+                Named::One(_) | Named::Ambiguous | Named::Missing => Named::Ambiguous,
+            };
+        }
         let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);
         let policy = self.policy_tables.get(name);
-        // A temporary table shadows a name of the policy, and nobody else can see its columns.
-        if schema.is_some_and(|schema| schema.starts_with("pg_temp"))
-            && (policy.is_some() || all.iter().any(|relation| !relation.is_harmless()))
-        {
-            return Named::Ambiguous;
-        }
         let missing = policy.is_some_and(|tables| {
             tables.iter().any(|table| {
                 schema.is_none_or(|schema| schema == &*table.schema)

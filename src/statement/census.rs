@@ -11,6 +11,8 @@ pub(super) struct RangeName {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) location: i32,
+    /// It is made here as a temporary relation.
+    pub(super) temporary: bool,
 }
 
 pub(super) struct NamePath {
@@ -34,8 +36,8 @@ pub(super) struct Census {
     pub(super) constants: Vec<String>,
     /// Names of field selections `(expression).name`.
     pub(super) selections: Vec<String>,
-    /// Names of operators and types: both can lead to a function that is not named.
-    pub(super) applied: Vec<String>,
+    /// Operators and types: either may run a function.
+    pub(super) operators_and_types: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
     pub(super) executes: Vec<String>,
     /// The tree could not be walked to its end; nothing may be concluded.
@@ -61,6 +63,7 @@ struct Frame {
     relation: String,
     parts: Vec<String>,
     is_string: bool,
+    temporary: bool,
 }
 
 #[derive(Default)]
@@ -80,6 +83,7 @@ impl Counter {
             relation: String::new(),
             parts: Vec::new(),
             is_string: false,
+            temporary: false,
         });
     }
 
@@ -93,6 +97,7 @@ impl Counter {
                 schema: frame.schema,
                 name: frame.relation,
                 location: frame.location,
+                temporary: frame.temporary,
             }),
             "ColumnRef" => {
                 self.census.columns.push(NamePath { parts: frame.parts, location: frame.location });
@@ -131,7 +136,13 @@ impl Counter {
 
     fn string(&mut self, value: &str) {
         let key = self.frames.last().map_or("", |frame| frame.field);
-        if value.is_empty() || key == "relpersistence" {
+        if key == "relpersistence" {
+            if let Some(frame) = self.frames.last_mut() {
+                frame.temporary = value == "t";
+            }
+            return;
+        }
+        if value.is_empty() {
             return;
         }
         let Some(owner) = self.owner() else {
@@ -156,18 +167,15 @@ impl Counter {
                 owner.parts.push(value.to_owned());
                 None
             }
+            ("AIndirection", "indirection") => Some(&mut self.census.selections),
+            ("ExecuteStmt", "name") => Some(&mut self.census.executes),
             ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {
-                self.census.applied.push(value.to_owned());
-                None
+                Some(&mut self.census.operators_and_types)
             }
-            ("AIndirection", "indirection") => Some(true),
-            ("ExecuteStmt", "name") => Some(false),
             _ => None,
         };
-        match owned_name {
-            Some(true) => self.census.selections.push(value.to_owned()),
-            Some(false) => self.census.executes.push(value.to_owned()),
-            None => {}
+        if let Some(list) = owned_name {
+            list.push(value.to_owned());
         }
         self.census.words.push(value.to_owned());
     }

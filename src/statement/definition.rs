@@ -47,27 +47,32 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
             ));
         }
     }
-    for name in called.chain(selected) {
+    // An array's type is named by its element's, with an underscore before it.
+    let applied =
+        found.operators_and_types.iter().flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
+    for name in called.chain(selected).map(String::as_str).chain(applied) {
         if let Some(reason) = snapshot.function_reaches(name) {
             return Err(refuse(
                 "function",
-                format!("the function \"{name}\" leads to classified columns: {reason}"),
-                "Write the query itself.",
-            ));
-        }
-    }
-    for name in &found.applied {
-        // The type of an array is named by the element's, with an underscore before it.
-        let element = name.trim_start_matches('_');
-        if let Some(reason) = snapshot.function_reaches(name).or_else(|| snapshot.function_reaches(element)) {
-            return Err(refuse(
-                "function",
-                format!("the operator or type \"{name}\" leads to classified columns: {reason}"),
+                format!("the function, operator or type \"{name}\" leads to classified columns: {reason}"),
                 "Write the query itself.",
             ));
         }
     }
     refuse_statistics(snapshot, found)
+}
+
+/// A temporary relation comes before any other of its name, whatever the catalog says.
+pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
+    let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
+    match found.ranges.iter().find(|range| range.temporary && shadows(&range.name)) {
+        Some(range) => Err(refuse(
+            "shadow",
+            format!("a temporary \"{}\" would stand before the classified table of that name", range.name),
+            "Give the temporary relation another name.",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Statistics and TOAST hold values of columns: harmless while all of them are sealed.

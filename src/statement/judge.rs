@@ -91,6 +91,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         ));
     }
     definition::refuse_reaching_functions(bench.snapshot, found)?;
+    definition::refuse_shadows(bench.snapshot, found)?;
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
     facts.effect.executes =

@@ -100,7 +100,10 @@ pub(super) fn shop() -> Snapshot {
             relation("other", "twins", 5, &[("id", None)]),
             faulty,
         ],
-        functions: HashMap::from([(Arc::from("reach_all"), Arc::from("reads public.customers"))]),
+        functions: ["reach_all", "<~~", "reach_type"]
+            .into_iter()
+            .map(|name| (Arc::from(name), Arc::from("reads public.customers")))
+            .collect(),
     })
 }
 

@@ -11,7 +11,11 @@
 mod harness;
 mod shop;
 
+mod commands;
+mod demo;
+mod drivers;
 mod fidelity;
+mod format;
 mod foundation;
 mod plaintext;
 mod record;

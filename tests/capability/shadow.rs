@@ -124,13 +124,18 @@ fn a_table_of_the_same_name_in_another_schema_is_never_taken_for_the_classified_
 fn a_prepared_insert_does_not_follow_a_table_that_shadows() {
     for major in VERSIONS {
         let server = server(major);
+        // What a function builds itself, nobody follows.
+        let shade = "CREATE FUNCTION shade() RETURNS void LANGUAGE plpgsql AS $$ BEGIN \
+            EXECUTE 'CREATE TEMP TABLE cust' || 'omers (note text, email text, id text)'; END $$";
+        server.execute("shop", shade).unwrap();
         let (gate, tap) = gate(&server, "");
         let mut raw = Raw::login(gate.address(), "postgres", "shop");
         raw.parse("s", "INSERT INTO customers VALUES ($1, $2, $3)", &[]);
         assert_eq!(state(&raw.sync()), None);
         let value = secret("shadow");
         // The server plans a prepared statement anew when a name means something else.
-        raw.query("CREATE TEMP TABLE customers (note text, email text, id text)");
+        assert!(refused(&raw.query("CREATE TEMP TABLE customers (note text, email text, id text)")));
+        assert_eq!(state(&raw.query("SELECT shade()")), None);
         raw.bind("", "s", &[], &[Some(b"1"), Some(value.as_bytes()), None], &[]);
         raw.execute("", 0);
         let frames = raw.sync();
