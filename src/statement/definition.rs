@@ -47,7 +47,10 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
             ));
         }
     }
-    for name in called.chain(selected).chain(&found.operators_and_types) {
+    // An array's type is named by its element's, with an underscore before it.
+    let applied =
+        found.operators_and_types.iter().flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
+    for name in called.chain(selected).map(String::as_str).chain(applied) {
         if let Some(reason) = snapshot.function_reaches(name) {
             return Err(refuse(
                 "function",
