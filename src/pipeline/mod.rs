@@ -7,6 +7,8 @@
 //! clock, no socket and no thread.
 
 mod clear;
+#[cfg(test)]
+mod hostile;
 mod owed;
 mod plan;
 mod release;

@@ -50,6 +50,18 @@ pub struct Prepared {
     pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
 }
 
+impl Prepared {
+    /// A statement that was refused, or whose text is not kept: no value is bound to it.
+    pub fn unknown() -> Prepared {
+        Prepared { text: None, epoch: 0, plan: None, shape: std::cell::RefCell::new(None) }
+    }
+
+    /// May a value that is bound to it be classified?
+    fn is_guarded(&self) -> bool {
+        self.epoch == 0 || self.plan.as_ref().is_some_and(|plan| plan.touches())
+    }
+}
+
 /// A name that means something else once the server agrees.
 pub enum Change {
     Statement(Box<[u8]>, Option<Rc<Prepared>>),
@@ -278,6 +290,16 @@ impl Queue {
             None => {
                 names.remove(&name);
             }
+        }
+    }
+
+    /// The server did not agree to a change, or says so. What is bound to the name all the
+    /// same was meant for the statement that failed, so that is what it is judged by.
+    pub fn fail(&mut self, change: Change) {
+        if let Change::Statement(name, Some(prepared)) = change
+            && prepared.is_guarded()
+        {
+            self.statements.entry(cut(&name).into()).or_insert(prepared);
         }
     }
 

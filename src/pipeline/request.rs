@@ -79,6 +79,7 @@ impl Session {
                     }
                     Part::Settle => return Step::Need(Need::Settle),
                     Part::Discard => {
+                        self.note_discarded(tag, head, false);
                         self.request_dropping = len - head.len();
                         return Step::Took(head.len());
                     }
@@ -86,7 +87,11 @@ impl Session {
                 },
                 Ok(Peek::Whole(frame)) => {
                     if self.discards(frame.tag()) {
-                        return if run > 0 { Step::Pass(run) } else { Step::Took(frame.len()) };
+                        if run > 0 {
+                            return Step::Pass(run);
+                        }
+                        self.note_discarded(frame.tag(), frame.bytes(), true);
+                        return Step::Took(frame.len());
                     }
                     if self.concerns(frame) {
                         return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
@@ -110,9 +115,23 @@ impl Session {
         }
     }
 
+    /// A Parse that is discarded leaves its name as it is at the server; but a client that
+    /// does not wait for answers binds values to it that it means for what was discarded.
+    fn note_discarded(&mut self, tag: u8, head: &[u8], whole: bool) {
+        let body = head.get(5..).unwrap_or(&[]);
+        // What has not arrived may name anything.
+        if tag == b'P' && self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body)) {
+            let name = body.split(|byte| *byte == 0).next().unwrap_or(&[]);
+            self.judging = true;
+            self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::unknown()))));
+        }
+    }
+
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
         if self.discards(tag) {
-            return Part::Discard;
+            let body = head.get(5..).unwrap_or(&[]);
+            let named = tag != b'P' || body.contains(&0) || body.len() >= NAMES_BYTES_MAX;
+            return if named { Part::Discard } else { Part::Wait };
         }
         let fits = len <= self.bounds.frame_bytes_max;
         if self.view.is_none() {
@@ -206,7 +225,9 @@ impl Session {
             b'D' => self.take_describe(shop, frame, out),
             b'C' => self.take_close(frame, out),
             _ => {
-                self.events.push(Event::Refused { reason: "function-call" });
+                let detail = "FunctionCall reaches any function by its number.";
+                let refusal = Refusal::unhandled("function-call", detail, "Call the function in a SELECT.");
+                self.note_refusal(&refusal, None);
                 frontend::put_no_function(out);
                 self.queue.plain(Kind::Function);
                 Ok(Step::Took(frame.len()))
@@ -361,7 +382,7 @@ impl Session {
                 "Too many prepared statements in one session.",
                 "Close some.",
             );
-            return Ok(self.refuse(frame.len(), &target, refusal, None, out));
+            return Ok(self.end(refusal));
         }
         let kept =
             || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
@@ -613,7 +634,14 @@ impl Session {
                 Kind::Execute
             }
         };
-        self.queue.marked(kind, Mark { refusal: Some(refusal), ..Mark::default() });
+        let change = match target {
+            Target::Parse(name) => {
+                self.judging = true;
+                Some(Change::Statement(name.clone(), Some(Rc::new(Prepared::unknown()))))
+            }
+            Target::Query | Target::Bind(_) | Target::Execute => None,
+        };
+        self.queue.marked(kind, Mark { refusal: Some(refusal), change, ..Mark::default() });
         self.queue.refused();
         Step::Took(consumed)
     }

@@ -114,7 +114,7 @@ impl Session {
         match frame.tag() {
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'T' | b'n' => self.description(frame),
-            b'C' | b'I' | b's' => Ok(self.complete(frame.tag())),
+            b'C' | b'I' | b's' => Ok(self.complete(frame)),
             b'1' => self.agreed(Kind::Parse),
             b'2' => self.agreed(Kind::Bind),
             b'3' => self.agreed(Kind::Close),
@@ -285,12 +285,13 @@ impl Session {
     }
 
     /// CommandComplete, EmptyQueryResponse, PortalSuspended.
-    fn complete(&mut self, tag: u8) -> Fate {
+    fn complete(&mut self, frame: Frame<'_>) -> Fate {
         self.queue.copy_over();
+        let complete = frame.tag() == b'C';
         let run = match self.queue.front() {
             Some(Owed { kind: Kind::Query, mark: Some(mark) }) => {
                 let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
-                if tag == b'C' {
+                if complete {
                     mark.completed += 1;
                 }
                 run
@@ -302,7 +303,10 @@ impl Session {
             }
             _ => None,
         };
-        if let Some(run) = run {
+        if let Some(mut run) = run {
+            if complete {
+                run.rows = run.rows.max(backend::rows(frame.body()).unwrap_or(0));
+            }
             self.count(&run);
             self.finish(&run);
         }
@@ -337,15 +341,22 @@ impl Session {
             self.drop_runs(runs, Some(facts.sqlstate));
             return Ok(dress(refusal, facts, out));
         }
-        let mark = self.queue.pop().and_then(|owed| owed.mark);
-        let refusal = mark.and_then(|mark| {
-            self.drop_runs(mark.runs, Some(facts.sqlstate));
-            mark.refusal
-        });
-        while let Some(owed) = self.queue.skip() {
-            self.drop_runs(owed.mark.into_iter().flat_map(|mark| mark.runs).collect(), Some(facts.sqlstate));
+        let first = self.queue.pop();
+        let refusal = self.fail(first, facts);
+        while let Some(skipped) = self.queue.skip() {
+            self.fail(Some(skipped), facts);
         }
         Ok(dress(refusal, facts, out))
+    }
+
+    /// What was asked in vain. The refusal, if it was one of ours.
+    fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
+        let mark = owed?.mark?;
+        if let Some(change) = mark.change {
+            self.queue.fail(change);
+        }
+        self.drop_runs(mark.runs, Some(facts.sqlstate));
+        mark.refusal
     }
 
     /// Outcomes of executions that ended otherwise than by completing.

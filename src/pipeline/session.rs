@@ -173,8 +173,8 @@ impl Session {
     pub fn renew(&mut self, view: Arc<View>) {
         if self.epoch() != Some(view.epoch()) {
             // The unnamed statement's text is not kept: it must be parsed anew.
-            let unnamed = Prepared { text: None, epoch: 0, plan: None, shape: std::cell::RefCell::new(None) };
-            self.queue.apply(super::owed::Change::Statement(Box::default(), Some(Rc::new(unnamed))));
+            let unnamed = Rc::new(Prepared::unknown());
+            self.queue.apply(super::owed::Change::Statement(Box::default(), Some(unnamed)));
             self.judging = true;
             self.renewed |= self.view.is_some();
             self.view = Some(view);
@@ -329,8 +329,8 @@ impl Session {
         }
         let again = || {
             Refusal::unhandled(
-                "catalog-changed",
-                "The catalog or the policy changed since this statement was prepared, and with it what the statement means.",
+                "not-prepared",
+                "This statement was refused, or the catalog or the policy changed since it was prepared, and with it what it means.",
                 "Prepare the statement again.",
             )
         };

@@ -115,6 +115,13 @@ pub fn read_error(body: &[u8]) -> Result<ErrorFacts, Malformed> {
     Ok(ErrorFacts { sqlstate, fatal: severity == b"FATAL" || severity == b"PANIC" })
 }
 
+/// The number of rows in a CommandComplete body (`INSERT 0 5`, `SELECT 3`), where it says one.
+#[must_use]
+pub fn rows(body: &[u8]) -> Option<u64> {
+    let tag = std::str::from_utf8(body.strip_suffix(b"\0")?).ok()?;
+    tag.rsplit(' ').next()?.parse().ok()
+}
+
 /// Name and value of a ParameterStatus body.
 ///
 /// # Errors
@@ -188,6 +195,15 @@ pub fn fuzz_backend(data: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_tag_tells_its_rows() {
+        for (tag, expected) in
+            [("INSERT 0 5\0", Some(5)), ("SELECT 3\0", Some(3)), ("BEGIN\0", None), ("DELETE 2", None)]
+        {
+            assert_eq!(rows(tag.as_bytes()), expected, "{tag}");
+        }
+    }
 
     #[test]
     fn reads_origins() {
