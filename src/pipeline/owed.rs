@@ -29,6 +29,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// May rows answer it?
+    pub fn has_rows(self) -> bool {
+        matches!(self, Kind::Query | Kind::Execute)
+    }
+
     /// Does ReadyForQuery answer it?
     pub fn is_boundary(self) -> bool {
         matches!(self, Kind::Sync | Kind::Query | Kind::Function)

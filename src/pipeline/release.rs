@@ -169,15 +169,20 @@ impl Workshop {
         let field = match column {
             Column::Plain => None,
             Column::Field(field) => view.snapshot().field(field),
-            Column::Unsaid => header(sealed).and_then(|header| {
-                let of_domain = |field: &&Field| {
-                    field
-                        .domain
-                        .as_ref()
-                        .is_some_and(|domain| crate::seal::domain_tag(&domain.name) == header.tag)
-                };
-                facts.reads.iter().filter_map(|id| view.snapshot().field(*id)).find(of_domain)
-            }),
+            Column::Unsaid => {
+                let by_header = header(sealed).and_then(|header| {
+                    let of_domain = |field: &&Field| {
+                        field
+                            .domain
+                            .as_ref()
+                            .is_some_and(|domain| crate::seal::domain_tag(&domain.name) == header.tag)
+                    };
+                    facts.reads.iter().filter_map(|id| view.snapshot().field(*id)).find(of_domain)
+                });
+                // An expression over what is not sealed shows it all the same.
+                let derived = || view.snapshot().field(*facts.derived_reads.first()?);
+                by_header.or_else(derived)
+            }
         };
         let Some(field) = field else { return Ok(None) };
         let Some(domain) = &field.domain else { return Ok(Some((field.id, sealed))) };

@@ -83,10 +83,11 @@ impl Session {
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
             b'd' => true,
-            b'D' => {
-                let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
-                mark.is_none_or(|mark| mark.running().is_none())
-            }
+            b'D' if self.view.is_none() => true,
+            b'D' => self.queue.front().is_some_and(|owed| {
+                let touches = owed.mark.as_mut().is_some_and(|mark| mark.running().is_some());
+                owed.kind.has_rows() && !touches
+            }),
             _ => false,
         }
     }
@@ -151,7 +152,8 @@ impl Session {
             let completed = mark.completed;
             mark.runs.get_mut(completed).and_then(Option::take)
         });
-        let Some(mut run) = run else { return Fate::Pass };
+        // Not a row of what touches nothing, which has passed already.
+        let Some(mut run) = run else { return Fate::End(Refusal::protocol("a row that was not asked for")) };
         let fate = self.open(shop, &mut run, frame, out, now_ms);
         if run.rows > 0 && run.rows % OUTCOME_EVERY_ROWS == 0 {
             self.note_progress(&run);

@@ -1,6 +1,5 @@
 //! The sample catalog of this folder's tests: a shop with personal data.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::{

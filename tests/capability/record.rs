@@ -388,6 +388,8 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     let upstream = tap.to_server();
     assert!(!holds(&upstream, b"UPDATE customers"), "a write without a record does not go upstream");
 
+    // A file that is open keeps its room.
+    drop(file);
     fs::remove_file(&filler).unwrap();
     await_that("access to work again", || {
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");

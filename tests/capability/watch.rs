@@ -94,3 +94,33 @@ fn a_limit_cuts_one_user_over_all_sessions_and_no_other() {
         rows[0][0].as_deref() == Some("1")
     });
 }
+
+#[test]
+fn what_an_expression_shows_counts_too() {
+    let server = shop::server(15);
+    server
+        .execute(
+            "postgres",
+            "CREATE ROLE clerk LOGIN; GRANT SELECT ON customers TO clerk; \
+             INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 200) n",
+        )
+        .unwrap();
+    for sql in [
+        "SELECT upper(city) FROM customers",
+        "SELECT city || '' FROM customers",
+        "SELECT s.x FROM (SELECT lower(city) AS x, id FROM customers) s ORDER BY s.id",
+        "SELECT DISTINCT city FROM customers",
+        "SELECT city FROM customers UNION ALL SELECT note FROM customers",
+        "WITH c AS (SELECT city FROM customers) SELECT city FROM c",
+        "SELECT (SELECT c.city FROM customers c WHERE c.id = n) FROM generate_series(1, 200) n",
+        "SELECT max(city) FROM customers GROUP BY id",
+        "SELECT coalesce(city, 'x') AS city FROM customers",
+    ] {
+        let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+        let mut raw = Raw::login(gate.address(), "clerk", "postgres");
+        let answer = raw.query(sql);
+        let shown = cells(&answer, 1);
+        assert!(shown <= 25, "{sql}: {shown} values were shown, {:?}", errors(&answer));
+        assert!(["SG007", "SG001"].contains(&states(&answer)[0].as_str()), "{sql}: {:?}", errors(&answer));
+    }
+}
