@@ -65,7 +65,9 @@ impl Flow<'_> {
             if self.request.is_over() || self.response.is_over() {
                 return End::Closed;
             }
-            if self.request.need == Need::Catalog && self.session.is_settled() {
+            // At once, not when this session asks: others judge by the same catalog.
+            let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
+            if outdated && self.session.is_settled() {
                 if let Err(refusal) = self.reload().await {
                     return End::Refused(Box::new(refusal));
                 }
@@ -80,12 +82,10 @@ impl Flow<'_> {
             }
             self.sleep().await;
             // After the sleep: what woke the session is judged by the catalog of now.
-            if self.session.is_settled() {
-                let outdated = self.session.is_outdated();
-                let fresh = if outdated { self.reload().await } else { self.renew().await };
-                if let Err(refusal) = fresh {
-                    return End::Refused(Box::new(refusal));
-                }
+            if self.session.is_settled()
+                && let Err(refusal) = self.renew().await
+            {
+                return End::Refused(Box::new(refusal));
             }
         }
     }

@@ -170,6 +170,7 @@ fn what_the_gate_itself_changes_is_followed_at_once() {
     for major in VERSIONS {
         let server = server(major);
         let (gate, tap) = gate(&server, "");
+        let mut other = Raw::login(gate.address(), "postgres", "shop");
         let mut raw = Raw::login(gate.address(), "postgres", "shop");
         raw.query("ALTER TABLE customers ALTER COLUMN id TYPE text");
         raw.parse("s", "INSERT INTO customers VALUES ($1, $2)", &[]);
@@ -179,6 +180,12 @@ fn what_the_gate_itself_changes_is_followed_at_once() {
         works("INSERT INTO customers VALUES (1, '{s}', 'n', 7)");
         works("ALTER TABLE customers DROP COLUMN id");
         works("INSERT INTO customers VALUES ('{s}', 'n', 7)");
+        // Another session, by the time that the first is served again.
+        let value = secret("beside");
+        raw.query("SELECT 1");
+        let frames = other.query(&format!("INSERT INTO customers VALUES ('{value}', 'n', 7)"));
+        assert_eq!(state(&frames), None, "another session on {major}");
+        assert!(!holds(&tap, &value), "another session on {major}");
         let value = secret("moved");
         raw.bind("", "s", &[], &[Some(value.as_bytes()), Some(b"note")], &[]);
         raw.execute("", 0);

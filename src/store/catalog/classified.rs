@@ -40,6 +40,9 @@ pub(super) struct Classified {
     /// Of those with a key domain, the domain's name.
     domains: BTreeMap<i16, Arc<str>>,
     pub(super) row_type: u32,
+    /// Other tables, by `pg_class.oid`, whose changed values the server itself would carry
+    /// into a column of this one, each with the reason.
+    pub(super) cascades_from: BTreeMap<u32, String>,
     faults: BTreeSet<String>,
 }
 
@@ -137,6 +140,7 @@ fn start(relation: NamedRelation) -> Classified {
         numbers: BTreeSet::new(),
         domains: BTreeMap::new(),
         row_type: relation.row_type,
+        cascades_from: BTreeMap::new(),
         faults: BTreeSet::new(),
     };
     if relation.kind == RelationKind::Other {
@@ -269,7 +273,8 @@ async fn read_foreign_keys(
         .rows(
             "foreign keys",
             RELATIONS_MAX,
-            "SELECT con.conname::pg_catalog.text, con.conrelid, con.conkey, con.confrelid, con.confkey \
+            "SELECT con.conname::pg_catalog.text, con.conrelid, con.conkey, con.confrelid, con.confkey, \
+                    con.confupdtype = 'c' \
              FROM pg_catalog.pg_constraint con \
              WHERE con.contype = 'f' AND (con.conrelid = ANY ($1) OR con.confrelid = ANY ($1)) ORDER BY con.oid",
             &[(&oids, Type::OID_ARRAY)],
@@ -279,12 +284,17 @@ async fn read_foreign_keys(
         let name: &str = value(row, 0)?;
         let (from, to): (u32, u32) = (value(row, 1)?, value(row, 3)?);
         let (from_key, to_key): (Vec<i16>, Vec<i16>) = (value(row, 2)?, value(row, 4)?);
+        let cascades: bool = value(row, 5)?;
         for (from_column, to_column) in from_key.into_iter().zip(to_key) {
             let domain = |table: u32, column: i16| {
                 tables.get(&table).and_then(|table| table.domains.get(&column)).cloned()
             };
             if domain(from, from_column) == domain(to, to_column) {
                 continue;
+            }
+            if cascades && let Some(table) = tables.get_mut(&from) {
+                let why = format!("foreign key {name} carries its changes into {}", table.name);
+                table.cascades_from.insert(to, why);
             }
             for (table, column) in [(from, from_column), (to, to_column)] {
                 if let Some(table) = tables.get_mut(&table) {

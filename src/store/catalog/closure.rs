@@ -118,6 +118,11 @@ pub(super) async fn read(
             growth.reach((Kind::Function, body.oid), format!("function {}: {why}", body.name));
         }
     }
+    let cascades: Vec<(u32, String)> =
+        growth.tables.values().flat_map(|table| table.cascades_from.clone()).collect();
+    for (table, why) in cascades {
+        growth.reach((Kind::Relation, table), why);
+    }
     // The first round follows the classified tables themselves, and their row types.
     let mut frontier: Vec<Object> = growth.tables.keys().map(|oid| (Kind::Relation, *oid)).collect();
     for table in growth.tables.values() {

@@ -568,6 +568,14 @@ pub const BATCHES: &[Batch] = &[
             frames
         },
     ),
+    batch("strings without their standard, in the same write", Outcome::Contained, |raw, s, n| {
+        let mut bytes = frame(b'Q', &[OFF.as_bytes(), &[0]].concat());
+        bytes.extend(frame(b'Q', &[&backslash(s, n)[..], &[0]].concat()));
+        raw.bytes(&bytes);
+        let frames = settle(raw, 2);
+        raw.query(ON);
+        frames
+    }),
     batch("a literal that ends with a backslash", Outcome::Contained, |raw, s, n| {
         under(raw, OFF, format!("INSERT INTO customers (id, email) VALUES ({n}, '{s}\\'')").as_bytes(), ON)
     }),

@@ -3,7 +3,7 @@
 use crate::harness::Setup;
 
 /// Made by a direct connection, before the gate starts.
-pub const SCHEMA: &str = r"
+pub const SCHEMA: &str = r#"
 CREATE TABLE customers (id int PRIMARY KEY, email text UNIQUE, ssn text, city text, note text);
 CREATE TABLE leads (id int, email text);
 CREATE TABLE orders (id int, who int, note text);
@@ -12,6 +12,12 @@ CREATE TABLE people (id int, email text);
 CREATE TABLE people_child () INHERITS (people);
 CREATE TABLE events (id int, email text) PARTITION BY RANGE (id);
 CREATE TABLE events_1 PARTITION OF events DEFAULT;
+
+CREATE TABLE lllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll (id int, email text);
+CREATE TABLE ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss (id int, email text);
+CREATE TABLE "Kunden Ä" (id int, email text);
+CREATE TABLE mails (mail text PRIMARY KEY);
+CREATE TABLE badges (id int, email text REFERENCES mails (mail) ON UPDATE CASCADE);
 
 CREATE VIEW customer_list AS SELECT id, email FROM customers;
 CREATE VIEW customer_mails AS SELECT id, email AS mail FROM customer_list;
@@ -46,7 +52,7 @@ CREATE TRIGGER customer_door INSTEAD OF INSERT ON customer_door FOR EACH ROW EXE
 CREATE VIEW customer_rule AS SELECT 1 AS id, 'x'::text AS mail;
 CREATE RULE customer_rule AS ON INSERT TO customer_rule
     DO INSTEAD INSERT INTO customers (id, email) VALUES (NEW.id, NEW.mail);
-";
+"#;
 
 /// What the policy says of it.
 pub fn fields(setup: Setup) -> Setup {
@@ -58,4 +64,8 @@ pub fn fields(setup: Setup) -> Setup {
         .field("public.people", "email", "equality")
         .field("public.events", "email", "equality")
         .field("public.planned", "email", "equality")
+        .field("public.lllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll", "email", "equality")
+        .field("public.ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss", "email", "equality")
+        .field(r#"public.\"Kunden Ä\""#, "email", "equality")
+        .field("public.badges", "email", "equality")
 }
