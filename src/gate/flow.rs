@@ -44,6 +44,7 @@ pub struct Flow<'a> {
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
+        let mut told = false;
         loop {
             let pumped = self.pump();
             // What ends the session counts too.
@@ -62,8 +63,16 @@ impl Flow<'_> {
             if moved {
                 continue;
             }
-            if self.request.is_over() || self.response.is_over() {
+            let owes = !self.session.is_settled() || self.response.is_waiting_to_write();
+            if self.response.is_over() || (self.request.is_over() && !owes) {
                 return End::Closed;
+            }
+            if self.request.is_over() && !told {
+                // A client with nothing more to say may still listen: the server decides.
+                told = true;
+                if socket2::SockRef::from(self.server).shutdown(std::net::Shutdown::Write).is_err() {
+                    return End::Closed;
+                }
             }
             // At once, not when this session asks: others judge by the same catalog.
             let outdated = self.request.need == Need::Catalog || self.session.is_outdated();

@@ -600,3 +600,31 @@ fn versions_are_negotiated_as_the_server_does() {
         assert_eq!(direct[0], ours[0], "3.{minor} {options:?}");
     }
 }
+
+#[test]
+fn a_client_that_has_nothing_more_to_say_gets_its_answers() {
+    let server = shop::server(18);
+    let gate = classified(Setup::before(server.address())).start();
+    login(gate.address()).query("INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')");
+    for sql in [
+        "SELECT pg_sleep(0.05), 1",
+        "SELECT email FROM customers",
+        "UPDATE customers SET phone = 'x' WHERE id = 1",
+    ] {
+        let answers = [server.address(), gate.address()].map(|address| {
+            let mut raw = login(address);
+            raw.send(b'Q', &string(sql));
+            raw.send(b'Q', b"SELECT 2\0");
+            raw.finish();
+            let answer = [raw.until_ready(), raw.until_ready()].concat();
+            assert!(raw.is_closed(), "{sql}");
+            tags(&answer)
+        });
+        assert_eq!(answers[0], answers[1], "{sql}");
+    }
+    crate::harness::await_that("the sessions to end at the server", || {
+        let rows =
+            server.query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%SELECT 2%'");
+        rows.unwrap()[0][0].as_deref() == Some("1")
+    });
+}

@@ -1,7 +1,7 @@
 //! A client that speaks the protocol frame by frame, for what no driver would send.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -142,6 +142,12 @@ impl Raw {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
         Some(Frame { tag: head[0], body })
+    }
+
+    /// Says that nothing more will be sent, and goes on reading.
+    pub fn finish(&mut self) {
+        self.uncork();
+        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     /// What comes within a time, as it comes. To show that something does not.
