@@ -231,7 +231,7 @@ fn play(seed: u64, with_receipts: bool) -> bool {
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     let mut parsed = [false; 2];
     // One in four begins as it should.
-    let honest: &[usize] = if seed % 4 == 0 { &[3, 4, 6, 12] } else { &[] };
+    let honest: &[usize] = if seed.is_multiple_of(4) { &[3, 4, 6, 12] } else { &[] };
     if !honest.is_empty() {
         put_query(&mut from_client, b"SELECT email FROM customers");
     }

@@ -48,12 +48,24 @@ pub struct Prepared {
     /// None: nothing classified in it.
     pub plan: Option<Rc<Plan>>,
     pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
+    /// Its Parse was refused or discarded: the name is bound without any value, and what
+    /// that means is the server's to say.
+    pub failed: bool,
 }
 
 impl Prepared {
-    /// A statement that was refused, or whose text is not kept: no value is bound to it.
+    /// A statement whose text is not kept: nothing may be bound to it.
     pub fn unknown() -> Prepared {
-        Prepared { text: None, epoch: 0, plan: None, shape: std::cell::RefCell::new(None) }
+        Prepared::new(None, 0, None)
+    }
+
+    /// A statement whose Parse was refused or discarded.
+    pub fn failed() -> Prepared {
+        Prepared { failed: true, ..Prepared::unknown() }
+    }
+
+    pub fn new(text: Option<Box<[u8]>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
+        Prepared { text, epoch, plan, shape: std::cell::RefCell::new(None), failed: false }
     }
 
     /// May a value that is bound to it be classified?
@@ -382,7 +394,7 @@ mod tests {
     use super::*;
 
     fn prepared() -> Rc<Prepared> {
-        Rc::new(Prepared { text: None, epoch: 1, plan: None, shape: std::cell::RefCell::new(None) })
+        Rc::new(Prepared::new(None, 1, None))
     }
 
     fn naming(name: &[u8], prepared: Option<Rc<Prepared>>) -> Mark {

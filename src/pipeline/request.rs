@@ -123,7 +123,7 @@ impl Session {
         if tag == b'P' && self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body)) {
             let name = body.split(|byte| *byte == 0).next().unwrap_or(&[]);
             self.judging = true;
-            self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::unknown()))));
+            self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
         }
     }
 
@@ -387,8 +387,7 @@ impl Session {
         let kept =
             || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
         if !view.prefilter_hits(parse.text) {
-            let prepared =
-                Prepared { text: kept(), epoch: view.epoch(), plan: None, shape: Default::default() };
+            let prepared = Prepared::new(kept(), view.epoch(), None);
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
@@ -420,7 +419,7 @@ impl Session {
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
         // so only without any.
         let text = if plan.has_literals() { None } else { Some(parse.text.into()) };
-        let prepared = Prepared { text, epoch: view.epoch(), plan: Some(plan), shape: Default::default() };
+        let prepared = Prepared::new(text, view.epoch(), Some(plan));
         self.queue
             .marked(Kind::Parse, changing(Change::Statement(parse.name.into(), Some(Rc::new(prepared)))));
         Ok(Step::Took(frame.len()))
@@ -440,6 +439,11 @@ impl Session {
             Ok(Meaning::Plain) => None,
             Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
         };
+        if prepared.as_ref().is_some_and(|prepared| prepared.failed) {
+            frontend::put_empty_bind(out, portal, statement);
+            self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), None)));
+            return Ok(Step::Took(frame.len()));
+        }
         let judged = prepared.filter(|prepared| prepared.plan.is_some());
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
@@ -637,7 +641,7 @@ impl Session {
         let change = match target {
             Target::Parse(name) => {
                 self.judging = true;
-                Some(Change::Statement(name.clone(), Some(Rc::new(Prepared::unknown()))))
+                Some(Change::Statement(name.clone(), Some(Rc::new(Prepared::failed()))))
             }
             Target::Query | Target::Bind(_) | Target::Execute => None,
         };

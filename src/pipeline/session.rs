@@ -324,13 +324,13 @@ impl Session {
     pub(super) fn statement(&mut self, shop: &mut super::Workshop, name: &[u8]) -> Result<Meaning, Refusal> {
         let meaning = self.queue.statement(name);
         let (Meaning::Judged(prepared), Some(view)) = (&meaning, &self.view) else { return Ok(meaning) };
-        if prepared.epoch == view.epoch() {
+        if prepared.epoch == view.epoch() || prepared.failed {
             return Ok(meaning);
         }
         let again = || {
             Refusal::unhandled(
                 "not-prepared",
-                "This statement was refused, or the catalog or the policy changed since it was prepared, and with it what it means.",
+                "The catalog or the policy changed since this statement was prepared, and with it what it means.",
                 "Prepare the statement again.",
             )
         };
@@ -346,12 +346,7 @@ impl Session {
         if !same {
             return Err(again());
         }
-        let renewed = Rc::new(Prepared {
-            text: Some(text.clone()),
-            epoch: view.epoch(),
-            plan,
-            shape: std::cell::RefCell::new(None),
-        });
+        let renewed = Rc::new(Prepared::new(Some(text.clone()), view.epoch(), plan));
         self.queue.apply(super::owed::Change::Statement(name.into(), Some(Rc::clone(&renewed))));
         Ok(Meaning::Judged(renewed))
     }
