@@ -2,7 +2,7 @@
 //! task sleeps until something can.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -10,7 +10,7 @@ use super::SharedGate;
 use super::lane::{Lane, Stop};
 use super::listener::Worker;
 use crate::audit::{Receipt, Record};
-use crate::pipeline::{Need, Session};
+use crate::pipeline::{Event, Need, Session};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
 
@@ -40,15 +40,17 @@ pub struct Flow<'a> {
     pub response: Lane,
     /// Intents handed to the journal, in order.
     pub intents: VecDeque<(u64, Pending)>,
+    pub overhead: Overhead,
 }
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         let mut told = false;
         loop {
-            let pumped = self.pump();
+            let pumped = self.pump_timed();
             // What ends the session counts too.
             self.count();
+            self.overhead.settle(self.session.is_settled());
             let moved = match pumped {
                 Ok(moved) => moved,
                 Err(Stop::Closed) => {
@@ -113,6 +115,14 @@ impl Flow<'_> {
         })
     }
 
+    fn pump_timed(&mut self) -> Result<bool, Stop> {
+        // Without a classification nothing is done that would be worth the clock.
+        let began = self.session.epoch().map(|_| Instant::now());
+        let moved = self.pump();
+        self.overhead.spend(began);
+        moved
+    }
+
     fn pump(&mut self) -> Result<bool, Stop> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
@@ -134,6 +144,13 @@ impl Flow<'_> {
 
     /// Waits until a socket, a record or the gate can move the session on.
     async fn sleep(&mut self) {
+        let awaits_record = self.request.need == Need::Durable || self.response.need == Need::Durable;
+        let began = awaits_record.then(Instant::now);
+        self.wake().await;
+        self.overhead.spend(began);
+    }
+
+    async fn wake(&mut self) {
         let idle = self.session.is_idle();
         tokio::select! {
             biased;
@@ -148,19 +165,16 @@ impl Flow<'_> {
 
     /// Hands records to the journal. False where it does not take them.
     async fn hand_over(&mut self) -> bool {
-        let records = self.session.take_records();
-        let Some(journal) = &self.gate.journal else {
-            // Nothing is classified, so nothing was released: only refusals come here.
-            return true;
-        };
-        for record in records {
+        let records = &self.worker.records;
+        for record in self.session.take_records() {
             if let Record::Intent(intent) = record {
                 let number = intent.execution.number;
-                match journal.intent_wait(intent).await {
-                    Ok(pending) => self.intents.push_back((number, pending)),
-                    Err(_) => return false,
+                match records.intent(intent).await {
+                    Ok(Some(pending)) => self.intents.push_back((number, pending)),
+                    // Without a journal nothing is classified, and nothing is intended.
+                    Ok(None) | Err(_) => return false,
                 }
-            } else if journal.submit_wait(record).await.is_err() {
+            } else if records.hand(record).await.is_err() {
                 return false;
             }
         }
@@ -174,6 +188,7 @@ impl Flow<'_> {
             self.worker.untouched.increment(untouched);
         }
         for event in self.session.take_events() {
+            self.overhead.note(&event);
             self.worker.counters.note(event);
         }
     }
@@ -225,6 +240,34 @@ impl Flow<'_> {
             }
         })
         .await;
+    }
+}
+
+/// Time that statements on classified data spend here (`sealgate_overhead_seconds`): in
+/// judging, sealing and opening, and in waiting for the record.
+#[derive(Default)]
+pub struct Overhead {
+    spent: Duration,
+    judged: bool,
+}
+
+impl Overhead {
+    fn spend(&mut self, began: Option<Instant>) {
+        self.spent += began.map_or(Duration::ZERO, |began| began.elapsed());
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.judged |= matches!(event, Event::Statement { .. });
+    }
+
+    /// Nothing is under way: what was spent belongs to what was judged since the last time.
+    fn settle(&mut self, settled: bool) {
+        if settled {
+            if self.judged {
+                metrics::histogram!("sealgate_overhead_seconds").record(self.spent.as_secs_f64());
+            }
+            *self = Overhead::default();
+        }
     }
 }
 

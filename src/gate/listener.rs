@@ -18,6 +18,7 @@ use tokio::task::LocalSet;
 
 use super::counters::Counters;
 use super::lane::READ_BYTES;
+use super::records::Records;
 use super::{SharedGate, session};
 use crate::catalog::Snapshot;
 use crate::pipeline::{View, Workshop};
@@ -35,6 +36,7 @@ pub struct Worker {
     /// Counts statements that touch nothing classified.
     pub untouched: metrics::Counter,
     pub counters: Counters,
+    pub records: Records,
     pub unproven: Semaphore,
     /// The gate drains: set once, and told to the sessions that sleep.
     pub draining: Cell<bool>,
@@ -43,12 +45,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn new(shop: Workshop) -> Worker {
+    fn new(shop: Workshop, records: Records) -> Worker {
         Worker {
             shop: RefCell::new(shop),
             scratch: RefCell::new(vec![0; READ_BYTES]),
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
             counters: Counters::default(),
+            records,
             unproven: Semaphore::new(UNPROVEN_MAX),
             draining: Cell::new(false),
             drain: Notify::new(),
@@ -155,10 +158,12 @@ async fn serve(
     mut handed: mpsc::Receiver<(std::net::TcpStream, SocketAddr)>,
     load: Arc<AtomicUsize>,
 ) {
-    let worker = Rc::new(Worker::new(workshop));
+    let worker = Rc::new(Worker::new(workshop, Records::new(gate.journal.clone())));
     let local = LocalSet::new();
     local
         .run_until(async {
+            let ticking = Rc::clone(&worker);
+            let ticks = tokio::task::spawn_local(async move { ticking.records.tick().await });
             let mut sessions = tokio::task::JoinSet::new();
             let mut draining = gate.draining.clone();
             loop {
@@ -186,6 +191,10 @@ async fn serve(
                 }
             }
             while sessions.join_next().await.is_some() {}
+            ticks.abort();
+            if worker.records.flush().await.is_err() {
+                tracing::error!("records were not taken by the journal");
+            }
         })
         .await;
 }

@@ -8,6 +8,7 @@ mod counters;
 mod flow;
 mod lane;
 mod listener;
+mod records;
 mod session;
 mod startup;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::flow::{End, Flow};
+use super::flow::{End, Flow, Overhead};
 use super::lane::Lane;
 use super::listener::Worker;
 use super::startup::{self, Ready};
@@ -63,7 +63,7 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
     let Ready { server, mut session, cancel: registered, early, server_early, counted } = ready;
     let recorded = session.epoch().is_some();
     if recorded {
-        record(gate, Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
+        record(worker, Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
     }
     let mut flow = Flow {
         worker,
@@ -74,6 +74,7 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         request: Lane::new(early),
         response: Lane::new(server_early),
         intents: VecDeque::new(),
+        overhead: Overhead::default(),
     };
     let end = flow.run().await;
     flow.session.close(None);
@@ -93,10 +94,10 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         }
     }
     for left in session.take_records() {
-        record(gate, left).await;
+        record(worker, left).await;
     }
     if recorded {
-        record(gate, Record::Session(SessionRecord { who, event: "end" })).await;
+        record(worker, Record::Session(SessionRecord { who, event: "end" })).await;
     }
     drop(counted);
 }
@@ -111,15 +112,14 @@ fn last_words(sqlstate: &str, message: &str, detail: &str, hint: &str) -> Vec<u8
     out
 }
 
-async fn record(gate: &SharedGate, record: Record) {
-    let Some(journal) = &gate.journal else { return };
-    if journal.submit_wait(record).await.is_err() {
+async fn record(worker: &Worker, record: Record) {
+    if worker.records.hand(record).await.is_err() {
         tracing::error!("a record was not taken by the journal");
     }
 }
 
 /// A startup that was refused by residency stands in the record too.
-pub async fn record_refused_startup(gate: &SharedGate, claim: &Claim, refusal: &Refusal) {
+pub async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusal) {
     let who = Arc::new(Who {
         session: claim.session,
         user: claim.user.clone(),
@@ -137,5 +137,5 @@ pub async fn record_refused_startup(gate: &SharedGate, claim: &Claim, refusal: &
         rule: "replication".into(),
         fingerprint: None,
     };
-    record(gate, Record::Refusal(refused)).await;
+    record(worker, Record::Refusal(refused)).await;
 }

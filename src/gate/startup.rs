@@ -216,7 +216,7 @@ pub async fn start(
     let claim = Claim::new(&start, address.to_string().into(), region, session);
     let asked = replication(&start);
     if let Err(refusal) = judge_walsender(gate, asked, address) {
-        super::session::record_refused_startup(gate, &claim, &refusal).await;
+        super::session::record_refused_startup(worker, &claim, &refusal).await;
         return Err(refusal.into());
     }
     check_database(gate, &start)?;

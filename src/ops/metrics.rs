@@ -1,9 +1,10 @@
 //! The Prometheus recorder and the words that describe each metric.
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Buckets of `sealgate_audit_sync_seconds`.
-const SYNC_SECONDS: [f64; 10] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
+/// Buckets of `sealgate_audit_sync_seconds` and `sealgate_overhead_seconds`.
+const SECONDS: [f64; 12] =
+    [0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
 
 /// Installs the recorder for the whole process.
 ///
@@ -11,10 +12,8 @@ const SYNC_SECONDS: [f64; 10] = [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005,
 /// A recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            metrics_exporter_prometheus::Matcher::Full("sealgate_audit_sync_seconds".to_owned()),
-            &SYNC_SECONDS,
-        )?
+        .set_buckets_for_metric(Matcher::Full("sealgate_audit_sync_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("sealgate_overhead_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     describe();
     metrics::gauge!("sealgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -27,6 +26,10 @@ fn describe() {
     metrics::describe_counter!("sealgate_cells_total", "Classified values by field and operation.");
     metrics::describe_counter!("sealgate_refusals_total", "Refusals by reason.");
     metrics::describe_counter!("sealgate_alerts_total", "Alerts of the watch by detector and severity.");
+    metrics::describe_histogram!(
+        "sealgate_overhead_seconds",
+        "Time that statements on classified data spent here: judging, sealing, opening, waiting for the record."
+    );
     metrics::describe_counter!("sealgate_audit_records_total", "Audit records made durable.");
     metrics::describe_histogram!("sealgate_audit_sync_seconds", "Time to make one batch of records durable.");
     metrics::describe_gauge!("sealgate_residency_targets", "Places judged, by kind, region and verdict.");

@@ -9,6 +9,7 @@
 mod clear;
 #[cfg(test)]
 mod hostile;
+mod judged;
 mod owed;
 mod plan;
 mod release;

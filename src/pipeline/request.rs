@@ -2,35 +2,23 @@
 
 use std::rc::Rc;
 
-use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Discard, Kind, Mark, Meaning, Prepared};
+use super::judged::{Target, changing};
+use super::owed::{Change, Discard, Kind, Meaning, Prepared};
 use super::plan::{Plan, Workshop};
-use super::session::{Event, Held, Session};
+use super::session::Session;
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::{Effect, Encoding};
-use crate::wire::frontend::{self, Bind, Parse};
+use crate::statement::Effect;
+use crate::wire::frontend;
 use crate::wire::{Frame, Malformed, Peek, peek};
 
 /// Longest portal and statement name looked for at the head of a Bind, in bytes.
 const NAMES_BYTES_MAX: usize = 4_096;
 
-/// Prepared texts longer than this are not kept for a second judgement.
-const KEPT_TEXT_BYTES_MAX: usize = 64 * 1024;
-
 /// Large-object functions that FunctionCall may reach (`pg_proc.oid`, fixed by the server's
 /// own catalog data). Not `lo_import` and `lo_export`, which reach the server's files.
 const LARGE_OBJECT_FUNCTIONS: [u32; 17] =
     [715, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460];
-
-/// What a refusal is sent in place of.
-#[derive(Clone)]
-pub enum Target {
-    Query,
-    Parse(Box<[u8]>),
-    Bind(Box<[u8]>),
-    Execute,
-}
 
 /// What to do with a frame that has not wholly arrived.
 enum Part {
@@ -107,7 +95,7 @@ impl Session {
     /// What the server would discard after an error is not sent: names that would have
     /// been made are not known, and values under them could not be sealed. So it is behind
     /// a refusal, whose error is certain.
-    fn discards(&self, tag: u8) -> bool {
+    pub(super) fn discards(&self, tag: u8) -> bool {
         match self.queue.discards() {
             Discard::Nothing => false,
             Discard::CopyData => matches!(tag, b'd' | b'c' | b'f'),
@@ -190,7 +178,7 @@ impl Session {
     }
 
     /// Queues what the server owes for a frame that passes.
-    fn note(&mut self, tag: u8, head: &[u8]) {
+    pub(super) fn note(&mut self, tag: u8, head: &[u8]) {
         let kind = match tag {
             b'P' => Kind::Parse,
             b'B' => Kind::Bind,
@@ -235,433 +223,11 @@ impl Session {
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
     }
-
-    /// Where the reading of a text is not certain until the server has answered: waits, or
-    /// refuses within an open batch. A text of plain ASCII without a backslash reads the
-    /// same in every string mode and encoding.
-    fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
-        if let Some(step) = self.outdated() {
-            return Some(step);
-        }
-        let plain = text.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
-        if plain {
-            None
-        } else if self.queue.boundaries() > 0 {
-            Some(Ok(Step::Need(Need::Settle)))
-        } else if self.queue.batch_executes() {
-            let detail = "String mode and encoding are not certain after an Execute of the same batch.";
-            let hint = "Send it after Sync, or without backslashes and other characters than ASCII.";
-            Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
-        } else {
-            None
-        }
-    }
-
-    /// Where this session has changed the catalog, or is about to: waits until it can be
-    /// read again, or refuses within an open batch.
-    fn outdated(&self) -> Option<Result<Step, Refusal>> {
-        let step = match self.wants_catalog() {
-            Some(step) if self.queue.is_empty() => return Some(Ok(step)),
-            None if !self.queue.changes_catalog() => return None,
-            Some(_) | None => Step::Need(Need::Settle),
-        };
-        if self.queue.boundaries() > 0 {
-            return Some(Ok(step));
-        }
-        let hint = "Send it in a batch of its own, after Sync.";
-        let detail = "The catalog is changed earlier in the same batch.";
-        Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)))
-    }
-
-    /// The plan of a text, with what the session itself must refuse.
-    fn plan_of(&mut self, shop: &mut Workshop, text: &[u8]) -> Result<Rc<Plan>, Refusal> {
-        let Some(view) = self.view.clone() else {
-            return Err(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Try again."));
-        };
-        let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
-        self.events.push(Event::Plan { kept });
-        let plan = plan?;
-        self.can_read(&plan)?;
-        self.refuse_by_name(&plan)?;
-        Ok(plan)
-    }
-
-    /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
-    /// rows would be nobody's.
-    fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
-        for facts in &plan.facts.statements {
-            let Effect { executes, fetches, .. } = &facts.effect;
-            if executes.as_ref().is_some_and(|name| self.queue.may_be_judged(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                let hint = "Bind and execute it through the protocol.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if executes.as_ref().is_some_and(|name| self.has_outlived(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
-                let hint = "Prepare and execute it through the protocol, or connect again.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
-                let detail =
-                    "FETCH names a portal that was bound through the protocol and touches classified data.";
-                let hint = "Execute the portal through the protocol.";
-                return Err(Refusal::unhandled("sql-fetch", detail, hint));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it. And
-    /// nobody but the server knows a catalog that is changed and not yet committed.
-    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
-        if self.catalog_dirty && self.in_transaction && plan.touches() {
-            let detail = "The catalog is changed earlier in the same transaction.";
-            return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
-        }
-        if self.reading.encoding == Encoding::Other && plan.touches() {
-            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
-            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
-        }
-        Ok(())
-    }
-
-    fn take_query(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let text = frontend::read_query(frame.body())?;
-        let refused = |this: &mut Self, refusal, out: &mut Vec<u8>| {
-            Ok(this.refuse(frame.len(), &Target::Query, refusal, None, out))
-        };
-        match self.uncertain(text) {
-            Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => return refused(self, refusal, out),
-            None => {}
-        }
-        let plan = match self.plan_of(shop, text) {
-            Ok(plan) => plan,
-            Err(refusal) => return refused(self, refusal, out),
-        };
-        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
-        if !plan.touches() {
-            out.extend_from_slice(frame.bytes());
-            self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
-            self.queue.marked(Kind::Query, Mark { catalog, ..Mark::default() });
-            return Ok(Step::Took(frame.len()));
-        }
-        let cleared = match self.view.clone() {
-            Some(view) => shop.clear_query(&view, &plan, text),
-            None => return self.no_view(),
-        };
-        let cleared = match cleared {
-            Ok(cleared) => cleared,
-            Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Query, refusal, Some(&plan), out)),
-        };
-        self.judging = true;
-        self.count_sealed(&cleared);
-        let runs = self.begin(&plan);
-        let mark = Mark { runs, catalog, ..Mark::default() };
-        let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
-        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, target }, plan.writes(), out))
-    }
-
-    fn take_parse(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let parse = Parse::read(frame.body())?;
-        let Some(view) = self.view.clone() else { return self.no_view() };
-        let target = Target::Parse(parse.name.into());
-        if !parse.name.is_empty() && self.queue.is_full() {
-            let refusal = Refusal::unhandled(
-                "too-many-names",
-                "Too many prepared statements in one session.",
-                "Close some.",
-            );
-            return Ok(self.end(refusal));
-        }
-        let kept =
-            || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
-        if !view.prefilter_hits(parse.text) {
-            let prepared = Prepared::new(kept(), view.epoch(), None);
-            let change =
-                Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
-            out.extend_from_slice(frame.bytes());
-            self.queue.marked(Kind::Parse, changing(change));
-            return Ok(Step::Took(frame.len()));
-        }
-        match self.uncertain(parse.text) {
-            Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
-            None => {}
-        }
-        let plan = match self.plan_of(shop, parse.text) {
-            Ok(plan) => plan,
-            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
-        };
-        let cleared = if plan.touches() {
-            match shop.clear_parse(&view, &plan, &parse) {
-                Ok(cleared) => Some(cleared),
-                Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
-            }
-        } else {
-            None
-        };
-        if let Some(cleared) = &cleared {
-            self.count_sealed(cleared);
-        }
-        out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
-        self.judging = true;
-        // The unnamed statement's text is kept too where it is judged: it may hold literals,
-        // so only without any.
-        let text = if plan.has_literals() { None } else { Some(parse.text.into()) };
-        let prepared = Prepared::new(text, view.epoch(), Some(plan));
-        self.queue
-            .marked(Kind::Parse, changing(Change::Statement(parse.name.into(), Some(Rc::new(prepared)))));
-        Ok(Step::Took(frame.len()))
-    }
-
-    fn take_bind(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let (portal, statement) = frontend::bind_names(frame.body())?;
-        let target = Target::Bind(portal.into());
-        let prepared = match self.statement(shop, statement) {
-            Ok(Meaning::Unsettled) => return Ok(Step::Need(Need::Settle)),
-            Ok(Meaning::Judged(prepared)) => Some(prepared),
-            Ok(Meaning::Plain) => None,
-            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
-        };
-        if prepared.as_ref().is_some_and(|prepared| prepared.failed) {
-            frontend::put_empty_bind(out, portal, statement);
-            self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), None)));
-            return Ok(Step::Took(frame.len()));
-        }
-        let judged = prepared.filter(|prepared| prepared.plan.is_some());
-        if let Some(prepared) =
-            judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
-        {
-            // The server plans the statement anew; so must we know what its names mean now.
-            match self.outdated() {
-                Some(Ok(step)) => return Ok(step),
-                Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
-                None => {}
-            }
-            let Some(view) = self.view.clone() else { return self.no_view() };
-            let bind = Bind::read(frame.body())?;
-            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
-            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
-                Ok(cleared) => {
-                    self.count_sealed(&cleared);
-                    out.extend_from_slice(cleared.bytes());
-                }
-                Err(refusal) => {
-                    let plan = prepared.plan.clone();
-                    return Ok(self.refuse(frame.len(), &target, refusal, plan.as_deref(), out));
-                }
-            }
-        } else {
-            out.extend_from_slice(frame.bytes());
-        }
-        self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), judged)));
-        Ok(Step::Took(frame.len()))
-    }
-
-    fn take_execute(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let _ = shop;
-        let (portal, limit) = frontend::read_execute(frame.body())?;
-        let prepared = match self.queue.portal(portal) {
-            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => prepared,
-            Meaning::Plain => {
-                out.extend_from_slice(frame.bytes());
-                self.note(b'E', frame.bytes());
-                return Ok(Step::Took(frame.len()));
-            }
-        };
-        let Some(plan) = prepared.plan.clone() else {
-            out.extend_from_slice(frame.bytes());
-            self.note(b'E', frame.bytes());
-            return Ok(Step::Took(frame.len()));
-        };
-        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
-        if !plan.touches() {
-            if let Err(refusal) = self.refuse_by_name(&plan) {
-                return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
-            }
-            out.extend_from_slice(frame.bytes());
-            self.queue.marked(Kind::Execute, Mark { catalog, ..Mark::default() });
-            return Ok(Step::Took(frame.len()));
-        }
-        let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
-        let describe = reads && prepared.shape.borrow().is_none() && !self.queue.describes(&prepared);
-        let mut runs = self.begin(&plan);
-        for run in runs.iter_mut().flatten() {
-            run.prepared = Some(Rc::clone(&prepared));
-        }
-        let cleared = clear_execute(&prepared, describe, portal, limit);
-        let describe = describe.then(|| Mark {
-            describes: Some(Rc::clone(&prepared)),
-            swallow: true,
-            ..Mark::default()
-        });
-        let mark = Mark { runs, catalog, ..Mark::default() };
-        let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
-        Ok(self.send(Held { consumed, describe, cleared, kind, mark, target }, plan.writes(), out))
-    }
-
-    fn take_describe(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let (kind, name) = frontend::read_target(frame.body())?;
-        let meaning = match kind {
-            frontend::Kind::Statement => self.statement(shop, name).unwrap_or(Meaning::Plain),
-            frontend::Kind::Portal => self.queue.portal(name),
-        };
-        let describes = match meaning {
-            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => {
-                Some(prepared).filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
-            }
-            Meaning::Plain => None,
-        };
-        out.extend_from_slice(frame.bytes());
-        self.queue.marked(Kind::Describe, Mark { describes, ..Mark::default() });
-        Ok(Step::Took(frame.len()))
-    }
-
-    fn take_close(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
-        let (kind, name) = frontend::read_target(frame.body())?;
-        let change = match kind {
-            frontend::Kind::Statement => Change::Statement(name.into(), None),
-            frontend::Kind::Portal => Change::Portal(name.into(), None),
-        };
-        out.extend_from_slice(frame.bytes());
-        self.queue.marked(Kind::Close, changing(change));
-        Ok(Step::Took(frame.len()))
-    }
-
-    fn count_sealed(&mut self, cleared: &Cleared) {
-        let Some(view) = &self.view else { return };
-        for (id, count) in cleared.sealed() {
-            if let Some(field) = view.field_use(id) {
-                self.events.push(Event::Cells { field: field.field.clone(), operation: "seal", count });
-            }
-        }
-    }
-
-    /// Sends a cleared message; a write first waits for its intents to be durable.
-    fn send(&mut self, held: Held, writes: bool, out: &mut Vec<u8>) -> Step {
-        if writes {
-            self.held = Some(held);
-            return Step::Need(Need::Durable);
-        }
-        self.send_held(held, out)
-    }
-
-    fn send_held(&mut self, held: Held, out: &mut Vec<u8>) -> Step {
-        out.extend_from_slice(held.cleared.bytes());
-        if let Some(describe) = held.describe {
-            self.queue.marked(Kind::Describe, describe);
-        }
-        self.queue.marked(held.kind, held.mark);
-        Step::Took(held.consumed)
-    }
-
-    /// A held write goes on once each of its intents has its receipt.
-    fn resume(&mut self, out: &mut Vec<u8>) -> Step {
-        let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
-        if self.discards(0) {
-            // An earlier request of the batch failed: the server would discard it.
-            self.drop_runs(held.mark.runs, None);
-            return Step::Took(held.consumed);
-        }
-        for run in held.mark.runs.iter_mut().flatten() {
-            match self.claim_receipt(run) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.held = Some(held);
-                    return Step::Need(Need::Durable);
-                }
-                Err(refusal) => {
-                    let plan = Rc::clone(&run.plan);
-                    return self.refuse(held.consumed, &held.target, refusal, Some(&plan), out);
-                }
-            }
-        }
-        self.send_held(held, out)
-    }
-
-    /// Sends, in place of what is refused, a message that the server itself must refuse; its
-    /// error is dressed on the way back.
-    fn refuse(
-        &mut self,
-        consumed: usize,
-        target: &Target,
-        refusal: Refusal,
-        plan: Option<&Plan>,
-        out: &mut Vec<u8>,
-    ) -> Step {
-        self.note_refusal(&refusal, plan);
-        let mut poison = b"sealgate refused ".to_vec();
-        poison.extend_from_slice(&self.mark);
-        let kind = match target {
-            Target::Query => {
-                frontend::put_query(out, &poison);
-                Kind::Query
-            }
-            Target::Parse(name) => {
-                frontend::put_parse(out, name, &poison, &[]);
-                Kind::Parse
-            }
-            Target::Bind(portal) => {
-                frontend::put_empty_bind(out, portal, &poison);
-                Kind::Bind
-            }
-            Target::Execute => {
-                frontend::put_execute(out, &poison, 0);
-                Kind::Execute
-            }
-        };
-        let change = match target {
-            Target::Parse(name) => {
-                self.judging = true;
-                Some(Change::Statement(name.clone(), Some(Rc::new(Prepared::failed()))))
-            }
-            Target::Query | Target::Bind(_) | Target::Execute => None,
-        };
-        self.queue.marked(kind, Mark { refusal: Some(refusal), change, ..Mark::default() });
-        self.queue.refused();
-        Step::Took(consumed)
-    }
-
-    fn no_view(&mut self) -> Result<Step, Malformed> {
-        Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
-    }
 }
 
 fn too_large() -> Refusal {
     let detail = "A message is larger than limits.frame_bytes_max.";
     Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
-}
-
-fn changing(change: Change) -> Mark {
-    Mark { change: Some(change), ..Mark::default() }
 }
 
 /// How many bytes of a frame that is under way stand in `input`; none: more must come.

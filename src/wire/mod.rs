@@ -8,6 +8,8 @@ pub mod backend;
 pub mod compose;
 pub mod frame;
 pub mod frontend;
+#[cfg(test)]
+mod fuzz;
 mod reader;
 pub mod startup;
 pub mod value;

@@ -1,0 +1,129 @@
+//! What the street costs in processor time alone, without sockets: the prefilter, a first
+//! judgement, and a batch of messages through the session's machine.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sealgate::catalog::{
+    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    RelationKind, Snapshot, SnapshotParts,
+};
+use sealgate::login::{Claim, Principal, Progress, Relay};
+use sealgate::pipeline::{Bounds, PlanCache, Session, Step, View, Workshop};
+use sealgate::statement::{Encoding, Limits, Prefilter, Reading, analyse};
+use sealgate::wire::frontend::{put_execute, put_parse};
+use sealgate::wire::{Peek, frame::put, peek, startup::Start};
+
+const READING: Reading = Reading { standard_conforming_strings: true, encoding: Encoding::Utf8 };
+const ORM: &str = "SELECT \"orders\".\"id\", \"orders\".\"placed_at\", \"orders\".\"total\", \"orders\".\"status\" \
+                   FROM \"orders\" INNER JOIN \"lines\" ON \"lines\".\"order_id\" = \"orders\".\"id\" \
+                   WHERE \"orders\".\"customer_id\" = $1 AND \"lines\".\"sku\" IN ($2, $3, $4) \
+                   ORDER BY \"orders\".\"placed_at\" DESC LIMIT 21";
+
+fn snapshot() -> Arc<Snapshot> {
+    let table = QualifiedName { schema: "public".into(), name: "customers".into() };
+    let domain = Domain { name: DomainName("email".into()), mode: Mode::Equality, logical: Logical::Text };
+    let field = Field {
+        id: FieldId(0),
+        database: None,
+        table: table.clone(),
+        column: "email".into(),
+        class: "contact".into(),
+        logical: Logical::Text,
+        domain: Some(domain),
+        state: FieldState::Sealed,
+        subject: None,
+    };
+    let column = |name: &str, number, type_oid, field| Column { name: name.into(), number, type_oid, field };
+    let columns = vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))];
+    let relation =
+        Relation { name: table, oid: 16_400, kind: RelationKind::Table, columns, reaches: None, fault: None };
+    Arc::new(Snapshot::new(SnapshotParts {
+        database: "shop".into(),
+        epoch: 1,
+        fields: vec![field],
+        relations: vec![relation],
+        ..SnapshotParts::default()
+    }))
+}
+
+fn principal() -> Option<Principal> {
+    let start = Start { minor: 0, parameters: vec![(b"user", b"app"), (b"database", b"shop")] };
+    let mut relay = Relay::new(Claim::new(&start, "::1".into(), "".into(), 1));
+    let Ok(Peek::Whole(frame)) = peek(b"R\0\0\0\x08\0\0\0\0") else { return None };
+    match relay.from_server(frame, &mut Vec::new()) {
+        Ok(Progress::Proven(principal)) => Some(principal),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Parse, Bind, Execute, Sync of a statement that touches nothing, and the server's answers.
+fn batch() -> (Vec<u8>, Vec<u8>) {
+    let (mut asked, mut answered) = (Vec::new(), Vec::new());
+    put_parse(&mut asked, b"", ORM.as_bytes(), &[]);
+    put(&mut asked, b'B', |out| out.extend_from_slice(&[0; 8]));
+    put_execute(&mut asked, b"", 0);
+    put(&mut asked, b'S', |_| {});
+    put(&mut answered, b'1', |_| {});
+    put(&mut answered, b'2', |_| {});
+    for _ in 0..20 {
+        put(&mut answered, b'D', |out| {
+            out.extend_from_slice(&[0, 1, 0, 0, 0, 40]);
+            out.extend_from_slice(&[b'x'; 40]);
+        });
+    }
+    put(&mut answered, b'C', |out| out.extend_from_slice(b"SELECT 20\0"));
+    put(&mut answered, b'Z', |out| out.push(b'I'));
+    (asked, answered)
+}
+
+fn walk(mut input: &[u8], mut step: impl FnMut(&[u8]) -> Step) -> usize {
+    let mut steps = 0;
+    while !input.is_empty() {
+        match step(input) {
+            Step::Pass(count) | Step::Took(count) => input = input.get(count..).unwrap_or(&[]),
+            Step::Need(_) | Step::End(_) => return steps,
+        }
+        steps += 1;
+    }
+    steps
+}
+
+fn street(criterion: &mut Criterion) {
+    let snapshot = snapshot();
+    let prefilter = Prefilter::new(&snapshot);
+    let limits = Limits::default();
+    criterion
+        .bench_function("prefilter/orm", |bench| bench.iter(|| prefilter.hits(black_box(ORM.as_bytes()))));
+    for (name, text) in [
+        ("analyse/insert", "INSERT INTO customers (email) VALUES ('ada@shop.example') RETURNING id"),
+        ("analyse/select", "SELECT id, email FROM customers WHERE email = $1"),
+    ] {
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| analyse(black_box(text.as_bytes()), READING, &snapshot, &limits).is_ok());
+        });
+    }
+    let (asked, answered) = batch();
+    for (name, view) in
+        [("batch/nothing classified", None), ("batch/another table", Some(Arc::new(View::new(snapshot))))]
+    {
+        let Some(principal) = principal() else { return };
+        let mut session = Session::new(principal, None, None, Bounds { frame_bytes_max: 1 << 20 }, [0; 16]);
+        if let Some(view) = view {
+            session.renew(view);
+        }
+        let mut shop = Workshop::new(None, PlanCache::new(1 << 20), limits);
+        let mut out = Vec::new();
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| {
+                out.clear();
+                let asked = walk(black_box(&asked), |input| session.request(&mut shop, input, &mut out));
+                asked + walk(black_box(&answered), |input| session.response(&mut shop, input, &mut out, 0))
+            });
+        });
+    }
+}
+
+criterion_group!(benches, street);
+criterion_main!(benches);

@@ -1,0 +1,87 @@
+//! Hands the records of one thread's sessions to the journal.
+//!
+//! An intent goes at once, since somebody waits for its receipt. Outcomes wait for the next
+//! record of this thread, or a moment: so the journal's thread is woken, and the disk
+//! synced, once a statement and not twice.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::audit::{Intent, Record};
+use crate::store::journal::{JournalHandle, Pending, Refused};
+
+/// How long an outcome waits at the most; as much a crash may lose.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Outcomes that wait at the most.
+const LINGERING_MAX: usize = 256;
+
+/// One thread's way to the journal.
+pub struct Records {
+    /// None where nothing is classified.
+    journal: Option<JournalHandle>,
+    lingering: RefCell<Vec<Record>>,
+    some: Notify,
+}
+
+impl Records {
+    pub fn new(journal: Option<JournalHandle>) -> Records {
+        Records { journal, lingering: RefCell::new(Vec::new()), some: Notify::new() }
+    }
+
+    /// Hands in an intent, behind all that lingers. None where there is no journal.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn intent(&self, intent: Intent) -> Result<Option<Pending>, Refused> {
+        self.flush().await?;
+        match &self.journal {
+            Some(journal) => journal.intent_wait(intent).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Hands in any other record.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn hand(&self, record: Record) -> Result<(), Refused> {
+        let lingers = matches!(record, Record::Outcome(_));
+        let full = {
+            let mut lingering = self.lingering.borrow_mut();
+            lingering.push(record);
+            lingering.len() >= LINGERING_MAX
+        };
+        if lingers && !full {
+            self.some.notify_one();
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    /// Hands in all that lingers.
+    ///
+    /// # Errors
+    /// The journal is closed.
+    pub async fn flush(&self) -> Result<(), Refused> {
+        let lingering = std::mem::take(&mut *self.lingering.borrow_mut());
+        let Some(journal) = &self.journal else { return Ok(()) };
+        for record in lingering {
+            journal.submit_wait(record).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands in what nothing else took along, until the task is dropped.
+    pub async fn tick(&self) {
+        loop {
+            self.some.notified().await;
+            tokio::time::sleep(LINGER).await;
+            if self.flush().await.is_err() {
+                tracing::error!("records were not taken by the journal");
+            }
+        }
+    }
+}
