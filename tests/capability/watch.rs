@@ -124,3 +124,15 @@ fn what_an_expression_shows_counts_too() {
         assert!(["SG007", "SG001"].contains(&states(&answer)[0].as_str()), "{sql}: {:?}", errors(&answer));
     }
 }
+
+#[test]
+fn a_user_has_one_name_to_be_counted_under() {
+    let server = shop::server(18);
+    let name = "u".repeat(63);
+    server.execute("postgres", &format!("CREATE ROLE {name} LOGIN")).unwrap();
+    let gate = classified(Setup::before(server.address())).start();
+    let mut raw = Raw::connect(gate.address());
+    raw.startup(&[("user", &format!("{name}-second")), ("database", "postgres")]);
+    assert_eq!(states(&raw.until_ready()), ["28000"], "the server would cut it to the first");
+    Raw::login(gate.address(), &name, "postgres");
+}
