@@ -23,6 +23,9 @@ use crate::wire::{Peek, backend, peek};
 /// Largest message of the login, either way, in bytes.
 const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 
+/// Most that a server may say between AuthenticationOk and ReadyForQuery, in bytes.
+const PRELUDE_BYTES_MAX: usize = 1 << 20;
+
 /// Longest name of a database or a user, in bytes (`NAMEDATALEN - 1`); the server cuts
 /// longer ones.
 const NAME_BYTES_MAX: usize = 63;
@@ -342,6 +345,9 @@ impl Prelude {
     ) -> Result<(), Over> {
         let broken = |error: crate::wire::Malformed| fatal("08P01", format!("sealgate: {}", error.0));
         while self.ready.is_none() {
+            if self.parameters.len() > PRELUDE_BYTES_MAX {
+                return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
+            }
             let Peek::Whole(frame) = peek(&from_server.bytes).map_err(broken)? else {
                 from_server.more(server).await?;
                 continue;
