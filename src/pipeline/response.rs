@@ -141,7 +141,8 @@ impl Session {
             Err(refusal) => return Ok(Fate::End(refusal)),
         }
         self.met_unsealed |= self.runs_unsealed();
-        if matches!(tag, b'E' | b'N' | b'S' | b'A')
+        // Not what another session notifies of, which this one did not ask for.
+        if matches!(tag, b'E' | b'N' | b'S')
             && self.met_unsealed
             && let Some(refusal) = self.watched(1, now_ms)
         {
