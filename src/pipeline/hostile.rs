@@ -309,7 +309,7 @@ fn flood(frames: impl Fn(usize, &mut Vec<u8>), answers: impl Fn(&mut Vec<u8>)) -
             out.clear();
             match session.request(&mut shop, &input, &mut out) {
                 Step::Pass(count) | Step::Took(count) => drop(input.drain(..count)),
-                step => return Some(step),
+                step @ (Step::Need(_) | Step::End(_)) => return Some(step),
             }
         }
         let mut input = Vec::new();
@@ -317,7 +317,7 @@ fn flood(frames: impl Fn(usize, &mut Vec<u8>), answers: impl Fn(&mut Vec<u8>)) -
         while !input.is_empty() {
             match session.response(&mut shop, &input, &mut out, 0) {
                 Step::Pass(count) | Step::Took(count) => drop(input.drain(..count)),
-                step => return Some(step),
+                step @ (Step::Need(_) | Step::End(_)) => return Some(step),
             }
         }
         session.take_records();
