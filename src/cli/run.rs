@@ -11,6 +11,7 @@ use crate::ops;
 /// Runs the verb and returns its exit code: 0 drained, 2 configuration, 1 otherwise.
 pub fn run(config: &Path) -> u8 {
     begin_log();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{}", place(panic))));
     forbid_core_dumps();
     let settings = match settings(config) {
         Ok(settings) => settings,
@@ -39,6 +40,15 @@ pub fn run(config: &Path) -> u8 {
         tracing::info!("draining");
         u8::from(!house.drain().await)
     })
+}
+
+/// Where a panic began, without its message: that of a library may quote the text it was
+/// working on.
+fn place(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    match panic.location() {
+        Some(at) => format!("a panic at {}:{}:{}", at.file(), at.line(), at.column()),
+        None => "a panic".to_owned(),
+    }
 }
 
 async fn wait_for_end() {
@@ -93,5 +103,25 @@ pub fn tell(fault: &Fault) -> u8 {
             tracing::error!("{fault}");
             1
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_panic_is_told_of_by_its_place_alone() {
+        let told = Arc::new(Mutex::new(String::new()));
+        let (kept, before) = (Arc::clone(&told), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |panic| kept.lock().unwrap().push_str(&super::place(panic))));
+        let ended = std::panic::catch_unwind(|| {
+            let text = String::from("secret-\u{e4}");
+            let _ = std::hint::black_box(&text[..8]);
+        });
+        std::panic::set_hook(before);
+        assert!(ended.is_err(), "the standard library quotes the text that it cannot cut");
+        let told = told.lock().unwrap();
+        assert!(told.starts_with("a panic at src/cli/run.rs:") && !told.contains("secret"), "{told}");
     }
 }

@@ -23,7 +23,8 @@ use crate::wire::{Peek, backend, peek};
 /// Largest message of the login, either way, in bytes.
 const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest name of a database, in bytes (`NAMEDATALEN - 1`); the server cuts longer ones.
+/// Longest name of a database or a user, in bytes (`NAMEDATALEN - 1`); the server cuts
+/// longer ones.
 const NAME_BYTES_MAX: usize = 63;
 
 /// A session that is ready for its first query.
@@ -194,6 +195,18 @@ fn replication(start: &Start<'_>) -> Replication {
     asked
 }
 
+/// Is this certain to become a walsender without a database, which SQL does not reach? Only
+/// where no other occurrence of the parameter could take it back.
+fn is_physical(start: &Start<'_>) -> bool {
+    let mut values = start
+        .parameters
+        .iter()
+        .filter(|(name, _)| *name == b"replication")
+        .map(|(_, value)| *value)
+        .peekable();
+    values.peek().is_some() && values.all(|value| replication_kind(value) == Replication::Physical)
+}
+
 fn judge_walsender(gate: &SharedGate, kind: Replication, peer: IpAddr) -> Result<(), Refusal> {
     let (verdict, region, result) = match gate.residency.judge_walsender(kind, peer, today()) {
         Verdict::NotJudged => return Ok(()),
@@ -239,7 +252,7 @@ pub async fn start(
         record_refused_startup(worker, &claim, &refusal).await;
         return Err(refusal.into());
     }
-    check_database(gate, &start)?;
+    check_names(gate, &start)?;
     let today = today();
     let (mut server, _) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
         .await
@@ -260,8 +273,7 @@ pub async fn start(
     let mut session = Session::new(principal, None, Some(watch), bounds, rand::random());
     let mut login = Prelude { ready: None, key: None, parameters: Vec::new() };
     login.read(client, &mut server, &mut from_server, &mut session).await?;
-    // SQL reaches a walsender only where it is bound to a database.
-    if asked != Replication::Physical {
+    if !is_physical(&start) {
         session_view(gate, worker, &mut session).await?;
     }
     let cancel = login.key.map(|(process, secret)| {
@@ -275,15 +287,19 @@ pub async fn start(
 }
 
 /// A name that the server would cut, or that is not text, could mean another database
-/// than the policy's.
-fn check_database(gate: &SharedGate, start: &Start<'_>) -> Result<(), Over> {
+/// than the policy's, or a user whose accesses are counted under another name.
+fn check_names(gate: &SharedGate, start: &Start<'_>) -> Result<(), Over> {
     let user = start.parameter(b"user").unwrap_or_default();
     let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
-    let sound = database.len() <= NAME_BYTES_MAX && std::str::from_utf8(database).is_ok();
-    if sound || gate.settings.fields.is_empty() {
+    let sound = |name: &[u8]| name.len() <= NAME_BYTES_MAX && std::str::from_utf8(name).is_ok();
+    if gate.settings.fields.is_empty() {
         Ok(())
-    } else {
+    } else if !sound(database) {
         Err(fatal("3D000", "sealgate: a database name must be UTF-8 text of at most 63 bytes"))
+    } else if !sound(user) {
+        Err(fatal("28000", "sealgate: a user name must be UTF-8 text of at most 63 bytes"))
+    } else {
+        Ok(())
     }
 }
 
@@ -435,5 +451,11 @@ mod tests {
         assert_eq!(replication(&start(&[b"true", b"database"])), Replication::Logical);
         assert_eq!(replication(&start(&[b"off"])), Replication::No);
         assert_ne!(replication(&start(&[b"tr", b"0"])), Replication::No);
+        let reachable: [&[&[u8]]; 5] =
+            [&[], &[b"true", b"false"], &[b"1", b"0"], &[b"on", b"database", b"on"], &[b"on", b""]];
+        for values in reachable {
+            assert!(!is_physical(&start(values)), "SQL may reach {values:?}");
+        }
+        assert!(is_physical(&start(&[b"true", b"on"])));
     }
 }

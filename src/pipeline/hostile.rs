@@ -297,3 +297,59 @@ fn bytes_of_no_meaning_end_or_wait_and_never_panic() {
             walk(&mut dice, &mut server, &mut out, |input, out| session.response(&mut shop, input, out, 0));
     }
 }
+
+/// What a session does with the same frames, made anew each time, until it has enough.
+fn flood(frames: impl Fn(usize, &mut Vec<u8>), answers: impl Fn(&mut Vec<u8>)) -> Option<Step> {
+    let (mut session, mut shop) = (session(), workshop());
+    let mut out = Vec::new();
+    for round in 0..200_000 {
+        let mut input = Vec::new();
+        frames(round, &mut input);
+        while !input.is_empty() {
+            out.clear();
+            match session.request(&mut shop, &input, &mut out) {
+                Step::Pass(count) | Step::Took(count) => drop(input.drain(..count)),
+                step => return Some(step),
+            }
+        }
+        let mut input = Vec::new();
+        answers(&mut input);
+        while !input.is_empty() {
+            match session.response(&mut shop, &input, &mut out, 0) {
+                Step::Pass(count) | Step::Took(count) => drop(input.drain(..count)),
+                step => return Some(step),
+            }
+        }
+        session.take_records();
+        session.take_events();
+    }
+    None
+}
+
+#[test]
+fn a_client_that_never_stops_is_stopped() {
+    let none = |_: &mut Vec<u8>| {};
+    let syncs = flood(|_, out| put(out, b'S', |_| {}), none);
+    assert!(matches!(syncs, Some(Step::Need(Need::Settle))), "requests without an answer");
+    let discarded = |round: usize, out: &mut Vec<u8>| {
+        let text: &[u8] =
+            if round == 0 { b"SELECT lower(email) FROM customers" } else { b"SELECT email FROM customers" };
+        put_parse(out, format!("n{round}").as_bytes(), text, &[]);
+    };
+    assert!(matches!(flood(discarded, none), Some(Step::End(_))), "names of discarded statements");
+    let portals = |round: usize, out: &mut Vec<u8>| {
+        if round == 0 {
+            put_parse(out, b"s", b"SELECT email FROM customers WHERE email = $1", &[]);
+        } else {
+            bind(out, format!("p{round}").as_bytes(), b"s");
+        }
+        put(out, b'S', |_| {});
+    };
+    let first = std::cell::Cell::new(true);
+    let agreed = |out: &mut Vec<u8>| {
+        put(out, if first.replace(false) { b'1' } else { b'2' }, |_| {});
+        put(out, b'Z', |out| out.push(b'T'));
+    };
+    assert!(matches!(flood(portals, agreed), Some(Step::End(_))), "portals of one transaction");
+    assert!(flood(|_, out| put(out, b'c', |_| {}), none).is_none(), "CopyDone out of place is ignored");
+}

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::clear::{Cleared, clear_execute};
 use super::owed::{Change, Kind, Mark, Meaning, Prepared, Target};
 use super::plan::{Plan, Workshop};
+use super::request::too_many_names;
 use super::session::{Event, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
@@ -158,12 +159,7 @@ impl Session {
         let Some(view) = self.view.clone() else { return self.no_view() };
         let target = Target::Parse(parse.name.into());
         if !parse.name.is_empty() && self.queue.is_full() {
-            let refusal = Refusal::unhandled(
-                "too-many-names",
-                "Too many prepared statements in one session.",
-                "Close some.",
-            );
-            return Ok(self.end(refusal));
+            return Ok(self.end(too_many_names()));
         }
         let kept =
             || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
@@ -213,6 +209,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let (portal, statement) = frontend::bind_names(frame.body())?;
+        if !portal.is_empty() && self.queue.is_full() {
+            return Ok(self.end(too_many_names()));
+        }
         let target = Target::Bind(portal.into());
         let prepared = match self.statement(shop, statement) {
             Ok(Meaning::Unsettled) => return Ok(Step::Need(Need::Settle)),

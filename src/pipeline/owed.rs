@@ -149,6 +149,10 @@ pub enum Meaning {
 /// Most names kept for one session; beyond it a name that cannot be kept is refused.
 pub const NAMES_MAX: usize = 10_000;
 
+/// Most requests without an answer; beyond it the client's next frames wait. More answers
+/// than the server holds back in its own buffer, so that one comes without a Sync too.
+pub const OWED_MAX: usize = 65_536;
+
 /// What of the client's further frames the server would discard, or is certain to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Discard {
@@ -232,7 +236,13 @@ impl Queue {
         match kind {
             // The server reads no Sync between CopyInResponse and the end of the data.
             Kind::Sync if self.copying => return,
-            Kind::CopyEnd => self.copying = false,
+            Kind::CopyEnd => {
+                self.copying = false;
+                // Nothing answers it, so a second one at the same place must not add up.
+                if self.entries.back().is_some_and(|owed| owed.kind == Kind::CopyEnd) {
+                    return;
+                }
+            }
             Kind::Sync | Kind::Query | Kind::Function => self.boundaries += 1,
             Kind::Parse | Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close => {}
         }
@@ -329,6 +339,11 @@ impl Queue {
         if !self.portals.is_empty() {
             self.portals.clear();
         }
+    }
+
+    /// As many requests are without an answer as may be.
+    pub fn owes_most(&self) -> bool {
+        self.entries.len() >= OWED_MAX
     }
 
     pub fn is_full(&self) -> bool {
@@ -489,6 +504,17 @@ mod tests {
             assert!(matches!(queue.statement(name), Meaning::Judged(_)));
         }
         assert!(matches!(queue.statement(&[b'n'; 62]), Meaning::Plain));
+    }
+
+    #[test]
+    fn ends_of_no_copy_do_not_add_up() {
+        let mut queue = Queue::default();
+        for _ in 0..1_000 {
+            queue.plain(Kind::CopyEnd);
+        }
+        assert_eq!(queue.entries.len(), 1);
+        queue.plain(Kind::Sync);
+        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Sync));
     }
 
     #[test]

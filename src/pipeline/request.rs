@@ -47,6 +47,9 @@ impl Session {
         }
         let mut run = 0;
         loop {
+            if self.queue.owes_most() {
+                return if run > 0 { Step::Pass(run) } else { Step::Need(Need::Settle) };
+            }
             let rest = input.get(run..).unwrap_or(&[]);
             match peek(rest) {
                 Err(Malformed(_)) if run > 0 => return Step::Pass(run),
@@ -67,7 +70,9 @@ impl Session {
                     }
                     Part::Settle => return Step::Need(Need::Settle),
                     Part::Discard => {
-                        self.note_discarded(tag, head, false);
+                        if !self.note_discarded(tag, head, false) {
+                            return self.end(too_many_names());
+                        }
                         self.request_dropping = len - head.len();
                         return Step::Took(head.len());
                     }
@@ -78,7 +83,9 @@ impl Session {
                         if run > 0 {
                             return Step::Pass(run);
                         }
-                        self.note_discarded(frame.tag(), frame.bytes(), true);
+                        if !self.note_discarded(frame.tag(), frame.bytes(), true) {
+                            return self.end(too_many_names());
+                        }
                         return Step::Took(frame.len());
                     }
                     if self.concerns(frame) {
@@ -105,14 +112,20 @@ impl Session {
 
     /// A Parse that is discarded leaves its name as it is at the server; but a client that
     /// does not wait for answers binds values to it that it means for what was discarded.
-    fn note_discarded(&mut self, tag: u8, head: &[u8], whole: bool) {
+    /// False: there are too many such names.
+    #[must_use]
+    fn note_discarded(&mut self, tag: u8, head: &[u8], whole: bool) -> bool {
         let body = head.get(5..).unwrap_or(&[]);
         // What has not arrived may name anything.
         if tag == b'P' && self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body)) {
             let name = body.split(|byte| *byte == 0).next().unwrap_or(&[]);
             self.judging = true;
+            if !name.is_empty() && self.queue.is_full() {
+                return false;
+            }
             self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
         }
+        true
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
@@ -223,6 +236,11 @@ impl Session {
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
     }
+}
+
+pub(super) fn too_many_names() -> Refusal {
+    let detail = "Too many prepared statements and portals in one session.";
+    Refusal::unhandled("too-many-names", detail, "Close some.")
 }
 
 fn too_large() -> Refusal {

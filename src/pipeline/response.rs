@@ -100,7 +100,8 @@ impl Session {
     /// Could this frame be answered by something else than itself? Then the run before it
     /// goes first.
     fn replaces(&mut self, tag: u8) -> bool {
-        matches!(tag, b'D' | b'E' | b'T' | b'n') && self.queue.front().is_some_and(|owed| owed.mark.is_some())
+        matches!(tag, b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A')
+            && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
     }
 
@@ -113,25 +114,80 @@ impl Session {
     ) -> Result<Fate, Malformed> {
         match frame.tag() {
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
+            b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
             b'T' | b'n' => self.description(frame),
-            b'C' | b'I' | b's' => Ok(self.complete(frame)),
             b'1' => self.agreed(Kind::Parse),
             b'2' => self.agreed(Kind::Bind),
             b'3' => self.agreed(Kind::Close),
             b'Z' => self.ready(frame),
-            b'E' => self.error(frame, out),
             b'G' => {
                 self.queue.copy_in();
                 Ok(Fate::Pass)
             }
+            // t, H, W, c, d, V and whatever a later server says.
+            _ => Ok(Fate::Pass),
+        }
+    }
+
+    /// What the server says beside rows. The text of an error or a notice, a parameter's
+    /// value, and that there is nothing to show, can all tell of the values that an
+    /// execution met: they wait for its record as a row does, and those that can hold a
+    /// value count as one.
+    fn tell(&mut self, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Result<Fate, Malformed> {
+        let tag = frame.tag();
+        match self.claim_running() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Fate::Need(Need::Durable)),
+            Err(refusal) => return Ok(Fate::End(refusal)),
+        }
+        self.met_unsealed |= self.runs_unsealed();
+        if matches!(tag, b'E' | b'N' | b'S' | b'A')
+            && self.met_unsealed
+            && let Some(refusal) = self.watched(1, now_ms)
+        {
+            return Ok(Fate::End(refusal));
+        }
+        match tag {
+            b'E' => self.error(frame, out),
             b'S' => {
                 let (name, value) = backend::read_parameter_status(frame.body())?;
                 self.parameter(name, value);
                 Ok(Fate::Pass)
             }
-            // t, H, W, c, d, N, A, V and whatever a later server says.
-            _ => Ok(Fate::Pass),
+            b'N' | b'A' => Ok(Fate::Pass),
+            _ => Ok(self.complete(frame)),
         }
+    }
+
+    /// Has the execution under way, if any, its receipt?
+    fn claim_running(&mut self) -> Result<bool, Refusal> {
+        let mut run = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| {
+            let completed = mark.completed;
+            mark.runs.get_mut(completed).and_then(Option::take)
+        });
+        let claimed = run.as_mut().map_or(Ok(true), |run| self.claim_receipt(run));
+        if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
+            let completed = mark.completed;
+            if let Some(place) = mark.runs.get_mut(completed) {
+                *place = run;
+            }
+        }
+        claimed
+    }
+
+    /// Does the execution under way meet a classified field that is not sealed? Only such
+    /// a one's values are legible to the server.
+    fn runs_unsealed(&mut self) -> bool {
+        let Some(view) = &self.view else { return false };
+        let running = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| mark.running());
+        let facts = running.and_then(|run| run.plan.facts.statements.get(run.index));
+        facts.is_some_and(|facts| {
+            [&facts.reads, &facts.searches, &facts.writes]
+                .into_iter()
+                .flatten()
+                .filter_map(|id| view.snapshot().field(*id))
+                .any(|field| field.domain.is_none())
+        })
     }
 
     /// ParseComplete, BindComplete, CloseComplete: names change now. An answer to another
@@ -322,6 +378,7 @@ impl Session {
             self.drop_runs(mark.runs, None);
         }
         self.in_transaction = frame.body().first() != Some(&b'I');
+        self.met_unsealed = false;
         if !self.in_transaction {
             self.queue.end_transaction();
         }

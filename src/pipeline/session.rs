@@ -64,6 +64,8 @@ pub struct Session {
     renewed: bool,
     pub(super) in_transaction: bool,
     pub(super) reading: Reading,
+    /// An execution since the last ReadyForQuery met a classified field that is not sealed.
+    pub(super) met_unsealed: bool,
     receipts: Vec<Receipt>,
     unrecorded: Vec<u64>,
     next_execution: u64,
@@ -112,6 +114,7 @@ impl Session {
             renewed: false,
             in_transaction: false,
             reading: Reading { standard_conforming_strings: true, encoding: Encoding::Other },
+            met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,

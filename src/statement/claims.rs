@@ -284,6 +284,22 @@ fn tells_effects_beside_rows() {
 }
 
 #[test]
+fn refuses_to_carry_what_is_legible_to_where_no_record_follows() {
+    check_refused(&[
+        ("SELECT pg_notify('c', nick) FROM customers", "function"),
+        ("SELECT count(pg_notify('c', upper(nick))) FROM customers", "function"),
+        ("SELECT id FROM customers WHERE pg_catalog.pg_notify('c', nick || '') IS NULL", "function"),
+        ("SELECT pg_notify('c', s.x) FROM (SELECT lower(nick) AS x FROM customers) s", "function"),
+        ("SELECT pg_notify('c', (SELECT string_agg(nick, ',') FROM customers))", "function"),
+        ("SELECT set_config('application_name', nick, false) FROM customers", "function"),
+        ("SELECT lo_from_bytea(0, nick::bytea) FROM customers", "function"),
+        ("SELECT pg_logical_emit_message(false, '', nick) FROM customers", "function"),
+        ("DELETE FROM customers RETURNING pg_notify('c', nick)", "function"),
+    ]);
+    assert!(judged("SELECT pg_notify('c', note) FROM customers WHERE nick = 'a'").is_ok());
+}
+
+#[test]
 fn refuses_sealed_columns_where_sealed_text_has_no_meaning() {
     check_refused(&[
         ("SELECT lower(email) FROM customers", "unsupported-position"),

@@ -125,6 +125,8 @@ fn nothing_classified_comes_out_before_its_record(
     let mut prepared = Raw::login(address, "postgres", "postgres");
     let mut writer = Raw::login(address, "postgres", "postgres");
     let mut other = Raw::login(address, "postgres", "postgres");
+    let mut told = Raw::login(address, "postgres", "postgres");
+    let mut empty = Raw::login(address, "postgres", "postgres");
     prepared.parse("kept", "SELECT city FROM customers WHERE id = $1", &[]);
     assert_eq!(tags(&prepared.sync()), "1ZI");
     hold();
@@ -134,9 +136,12 @@ fn nothing_classified_comes_out_before_its_record(
     prepared.execute("", 0);
     prepared.send(b'S', &[]);
     writer.send(b'Q', &crate::harness::string("UPDATE customers SET phone = 'x' WHERE id = 918273645"));
+    // An error's text tells a value too, and an empty answer that there is none.
+    told.send(b'Q', &crate::harness::string("SELECT id FROM customers WHERE city::int = 1"));
+    empty.send(b'Q', &crate::harness::string("SELECT id FROM customers WHERE city = 'nowhere'"));
     await_that("the server's own answers", || {
         let answers = tap.to_client();
-        answers.windows(CITY.len()).filter(|window| *window == CITY.as_bytes()).count() == 2
+        answers.windows(CITY.len()).filter(|window| *window == CITY.as_bytes()).count() == 3
     });
     // Others go on meanwhile, and what they do takes its time too.
     for round in 0..20 {
@@ -153,6 +158,9 @@ fn nothing_classified_comes_out_before_its_record(
         }
         assert!(!early.contains(&b'D') || early.first() == Some(&b'T'), "{session}: no row at all");
     }
+    let early = told.within(Duration::from_millis(50));
+    assert!(!holds(&early, CITY.as_bytes()), "an error told a value before its record");
+    assert!(!holds(&empty.within(Duration::from_millis(50)), b"SELECT 0"), "an answer before its record");
     assert!(!holds(&tap.to_server(), b"918273645"), "a write goes upstream only after its intent");
     assert_eq!(writer.within(Duration::from_millis(50)), b"");
     release();
@@ -161,6 +169,8 @@ fn nothing_classified_comes_out_before_its_record(
     assert_eq!(row[1..], [EMAIL, PHONE, CITY].map(|value| Some(value.as_bytes().to_vec())));
     assert_eq!(firsts(&prepared.until_ready()), [CITY]);
     assert_eq!(tags(&writer.until_ready()), "CZI");
+    assert_eq!(states(&told.until_ready()), ["22P02"]);
+    assert_eq!(empty.until_ready().last().map(|frame| frame.tag), Some(b'Z'));
     assert!(holds(&tap.to_server(), b"918273645"));
 }
 

@@ -106,6 +106,15 @@ fn a_walsender_from_elsewhere_is_refused_in_every_spelling_before_the_server_hea
         raw.startup(&parameters);
         assert_eq!(raw.until_ready().last().map(|frame| frame.tag), Some(b'Z'), "{values:?}");
     }
+    // Asked for and taken back: to the server an ordinary session, in which SQL is judged.
+    for values in [&["true", "false"][..], &["1", "0"], &["on", "database", "off"]] {
+        let mut raw = Raw::connect_from(INSIDE, gate.address());
+        let mut parameters = vec![("user", "postgres"), ("database", "postgres")];
+        parameters.extend(values.iter().map(|value| ("replication", *value)));
+        raw.startup(&parameters);
+        assert_eq!(raw.until_ready().last().map(|frame| frame.tag), Some(b'Z'), "{values:?}");
+        assert_eq!(states(&raw.query("SELECT lower(email) FROM customers")), ["SG001"], "{values:?}");
+    }
     for values in [&["true"][..], &["database"], &["database", "true"], &["true", "database"]] {
         let mut raw = Raw::connect_from(INSIDE, gate.address());
         let mut parameters = vec![("user", "postgres"), ("database", "postgres")];

@@ -124,3 +124,53 @@ fn what_an_expression_shows_counts_too() {
         assert!(["SG007", "SG001"].contains(&states(&answer)[0].as_str()), "{sql}: {:?}", errors(&answer));
     }
 }
+
+#[test]
+fn what_errors_notices_and_parameters_tell_counts_too() {
+    let server = shop::server(18);
+    server
+        .execute(
+            "postgres",
+            "CREATE ROLE clerk LOGIN; GRANT SELECT ON customers TO clerk; \
+             INSERT INTO customers (id, city) SELECT n, 'city ' || n FROM generate_series(1, 200) n; \
+             CREATE FUNCTION loud(text) RETURNS text LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE NOTICE '%', $1; RETURN 'x'; END $$",
+        )
+        .unwrap();
+    let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+    let mut raw = Raw::login(gate.address(), "clerk", "postgres");
+    let mut told = 0;
+    for n in 1..=200 {
+        let answer = raw.query(&format!("SELECT id FROM customers WHERE id = {n} AND city::int = 1"));
+        if states(&answer) != ["22P02"] {
+            assert_eq!(states(&answer), ["SG007"]);
+            break;
+        }
+        told += 1;
+    }
+    assert_eq!(told, 25, "errors");
+    let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+    let mut raw = Raw::login(gate.address(), "clerk", "postgres");
+    let answer = raw.query("SELECT count(*) FROM customers WHERE loud(city) = ''");
+    let notices = answer.iter().filter(|frame| frame.tag == b'N').count();
+    assert_eq!((notices, states(&answer)), (25, vec!["SG007".to_owned()]), "notices");
+    // The errors of what holds no legible value are not counted.
+    let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+    let mut raw = Raw::login(gate.address(), "clerk", "postgres");
+    for _ in 0..40 {
+        assert_eq!(states(&raw.query("SELECT email FROM customers WHERE 1 / (id - id) = 1")), ["22012"]);
+        assert_eq!(states(&raw.query("SELECT 1 / 0")), ["22012"]);
+    }
+}
+
+#[test]
+fn a_user_has_one_name_to_be_counted_under() {
+    let server = shop::server(18);
+    let name = "u".repeat(63);
+    server.execute("postgres", &format!("CREATE ROLE {name} LOGIN")).unwrap();
+    let gate = classified(Setup::before(server.address())).start();
+    let mut raw = Raw::connect(gate.address());
+    raw.startup(&[("user", &format!("{name}-second")), ("database", "postgres")]);
+    assert_eq!(states(&raw.until_ready()), ["28000"], "the server would cut it to the first");
+    Raw::login(gate.address(), &name, "postgres");
+}
