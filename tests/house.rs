@@ -353,3 +353,37 @@ fn allowed_things_pass() {
         assert_eq!(faults(Path::new(path), source), Vec::<String>::new(), "{path}: {source}");
     }
 }
+
+/// Words that stand as the first argument of what makes a refusal.
+fn reasons(source: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for call in ["unhandled(", "refuse("] {
+        for (at, _) in source.match_indices(call) {
+            let rest = source[at + call.len()..].trim_start();
+            if let Some(word) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+                found.push(word);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_reason_of_a_refusal_has_its_remedy_in_the_docs() {
+    let docs = std::fs::read_to_string("docs/ERRORS.md").unwrap();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    for path in files {
+        let source = std::fs::read_to_string(&path).unwrap();
+        for reason in reasons(&source) {
+            count += 1;
+            if !docs.contains(&format!("`{reason}`")) {
+                missing.push(format!("{}: {reason}", path.display()));
+            }
+        }
+    }
+    assert!(count > 50, "the scan must find the refusals: {count}");
+    assert!(missing.is_empty(), "no remedy in docs/ERRORS.md for {missing:#?}");
+}

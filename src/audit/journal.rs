@@ -1,14 +1,7 @@
 //! The journal writes and syncs records, then mints [`Receipt`]s. Nothing else can.
 
 use super::line;
-use super::record::Record;
-
-/// Names one execution of a statement: unique within a node's run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Execution {
-    pub session: u64,
-    pub number: u64,
-}
+use super::record::{Entry, Execution, Record};
 
 /// Proof that the intent of one execution is durable. Minted by [`Journal::commit`] alone.
 #[derive(PartialEq, Eq, Debug)]
@@ -54,14 +47,6 @@ impl std::fmt::Display for SinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// A record and the time at which it was handed in.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub record: Record,
-    /// Microseconds since the Unix epoch.
-    pub time_us: u64,
 }
 
 /// Sequence of one node's records.

@@ -4,8 +4,7 @@
 //! place: beside what JSON asks for, all that a terminal or a viewer could take for more
 //! than text (C1 controls, line separators, direction marks).
 
-use super::journal::Entry;
-use super::record::{FieldUse, Record, Who};
+use super::record::{Entry, FieldUse, Record, Who};
 use crate::residency::Date;
 use crate::statement::Action;
 

@@ -7,9 +7,11 @@ mod journal;
 mod line;
 mod record;
 
-pub use journal::{Entry, Execution, Journal, Receipt, Sink, SinkError};
+pub use journal::{Journal, Receipt, Sink, SinkError};
 pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX};
-pub use record::{Alert, FieldUse, Intent, Outcome, Record, RefusalRecord, SessionRecord, Who};
+pub use record::{
+    Alert, Entry, Execution, FieldUse, Intent, Outcome, Record, RefusalRecord, SessionRecord, Who,
+};
 
 #[cfg(test)]
 mod tests;

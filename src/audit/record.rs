@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use super::journal::Execution;
 use crate::statement::Action;
+
+/// Names one execution of a statement: unique within a node's run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Execution {
+    pub session: u64,
+    pub number: u64,
+}
 
 /// Who acts, fixed for a session after login. Text is cut and escaped when it is written.
 #[derive(Clone, Debug)]
@@ -115,4 +121,12 @@ impl Record {
             Record::Alert(_) => "alert",
         }
     }
+}
+
+/// A record and the time at which it was handed in.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub record: Record,
+    /// Microseconds since the Unix epoch.
+    pub time_us: u64,
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::SharedGate;
 use super::lane::{Lane, Stop};
-use super::listener::Worker;
+use super::worker::Worker;
 use crate::audit::{Receipt, Record};
 use crate::pipeline::{Event, Need, Session};
 use crate::policy::Refusal;

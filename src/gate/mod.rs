@@ -11,9 +11,11 @@ mod listener;
 mod records;
 mod session;
 mod startup;
+mod worker;
 
 pub use cancel::Cancels;
-pub use listener::{Acceptor, Worker, accept};
+pub use listener::{Acceptor, accept};
+pub use worker::Worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};

@@ -61,6 +61,13 @@ impl Records {
         self.flush().await
     }
 
+    /// Hands in a record that nothing depends on; the log tells where it could not.
+    pub async fn leave(&self, record: Record) {
+        if self.hand(record).await.is_err() {
+            tracing::error!("a record was not taken by the journal");
+        }
+    }
+
     /// Hands in all that lingers.
     ///
     /// # Errors

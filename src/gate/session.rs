@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -11,37 +10,15 @@ use tokio::time::timeout;
 
 use super::flow::{End, Flow, Overhead};
 use super::lane::Lane;
-use super::listener::Worker;
 use super::startup::{self, Ready};
+use super::worker::Worker;
 use super::{SharedGate, cancel};
-use crate::audit::{Record, RefusalRecord, SessionRecord, Who};
-use crate::login::Claim;
-use crate::policy::Refusal;
+use crate::audit::{Record, SessionRecord, Who};
 use crate::upstream::dial::tune;
 use crate::wire::compose::{ErrorText, put_error};
 
 /// From accept to ReadyForQuery.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
-
-/// Counts a session for as long as it lives.
-pub struct Counted(SharedGate);
-
-impl Counted {
-    /// None where there are too many.
-    pub fn new(gate: &SharedGate) -> Option<Counted> {
-        let before = gate.sessions.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(gate));
-        metrics::gauge!("sealgate_sessions", "state" => "open").increment(1.0);
-        (before < gate.settings.limits.sessions_max as usize).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
-        metrics::gauge!("sealgate_sessions", "state" => "open").decrement(1.0);
-    }
-}
 
 /// Serves one connection until it ends.
 pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: TcpStream, peer: SocketAddr) {
@@ -63,7 +40,7 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
     let Ready { server, mut session, cancel: registered, early, server_early, counted } = ready;
     let recorded = session.epoch().is_some();
     if recorded {
-        record(worker, Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
+        worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
     }
     let mut flow = Flow {
         worker,
@@ -94,10 +71,10 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         }
     }
     for left in session.take_records() {
-        record(worker, left).await;
+        worker.records.leave(left).await;
     }
     if recorded {
-        record(worker, Record::Session(SessionRecord { who, event: "end" })).await;
+        worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
     drop(counted);
 }
@@ -110,32 +87,4 @@ fn last_words(sqlstate: &str, message: &str, detail: &str, hint: &str) -> Vec<u8
         ErrorText { severity: "FATAL", sqlstate, message, detail: optional(detail), hint: optional(hint) },
     );
     out
-}
-
-async fn record(worker: &Worker, record: Record) {
-    if worker.records.hand(record).await.is_err() {
-        tracing::error!("a record was not taken by the journal");
-    }
-}
-
-/// A startup that was refused by residency stands in the record too.
-pub async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusal) {
-    let who = Arc::new(Who {
-        session: claim.session,
-        user: claim.user.clone(),
-        database: claim.database.clone(),
-        application: claim.application.clone(),
-        client: claim.client.clone(),
-        region: claim.region.clone(),
-        auth: "none",
-    });
-    tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
-    let refused = RefusalRecord {
-        who,
-        statement_id: 0,
-        sqlstate: refusal.sqlstate,
-        rule: "replication".into(),
-        fingerprint: None,
-    };
-    record(worker, Record::Refusal(refused)).await;
 }

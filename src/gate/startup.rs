@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::cancel::{self, Registered, Target};
-use super::listener::Worker;
-use super::session::Counted;
+use super::worker::Worker;
 use super::{SharedGate, today};
+use crate::audit::{Record, RefusalRecord, Who};
 use crate::login::{Claim, Principal, Progress, Relay};
 use crate::pipeline::{Bounds, Session};
 use crate::policy::Refusal;
@@ -39,6 +39,26 @@ pub struct Ready {
     /// Bytes of the client that came early, and what it must still be sent.
     pub early: Vec<u8>,
     pub server_early: Vec<u8>,
+}
+
+/// Counts a session for as long as it lives.
+pub struct Counted(SharedGate);
+
+impl Counted {
+    /// None where there are too many.
+    pub fn new(gate: &SharedGate) -> Option<Counted> {
+        let before = gate.sessions.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(gate));
+        metrics::gauge!("sealgate_sessions", "state" => "open").increment(1.0);
+        (before < gate.settings.limits.sessions_max as usize).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("sealgate_sessions", "state" => "open").decrement(1.0);
+    }
 }
 
 /// How a startup ended without a session.
@@ -232,7 +252,7 @@ pub async fn start(
     let claim = Claim::new(&start, address.to_string().into(), region, session);
     let asked = replication(&start);
     if let Err(refusal) = judge_walsender(gate, asked, address) {
-        super::session::record_refused_startup(worker, &claim, &refusal).await;
+        record_refused_startup(worker, &claim, &refusal).await;
         return Err(refusal.into());
     }
     check_names(gate, &start)?;
@@ -398,6 +418,28 @@ async fn session_view(gate: &SharedGate, worker: &Worker, session: &mut Session)
             Err(Refusal::unhandled("no-catalog", "The catalog of this database cannot be read.", hint).into())
         }
     }
+}
+
+/// A startup that was refused by residency stands in the record too.
+async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusal) {
+    let who = Arc::new(Who {
+        session: claim.session,
+        user: claim.user.clone(),
+        database: claim.database.clone(),
+        application: claim.application.clone(),
+        client: claim.client.clone(),
+        region: claim.region.clone(),
+        auth: "none",
+    });
+    tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
+    let refused = RefusalRecord {
+        who,
+        statement_id: 0,
+        sqlstate: refusal.sqlstate,
+        rule: "replication".into(),
+        fingerprint: None,
+    };
+    worker.records.leave(Record::Refusal(refused)).await;
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Kind, Mark, Meaning, Prepared};
+use super::owed::{Change, Kind, Mark, Meaning, Prepared, Target};
 use super::plan::{Plan, Workshop};
 use super::request::too_many_names;
 use super::session::{Event, Held, Session};
@@ -16,15 +16,6 @@ use crate::wire::{Frame, Malformed};
 
 /// Prepared texts longer than this are not kept for a second judgement.
 const KEPT_TEXT_BYTES_MAX: usize = 64 * 1024;
-
-/// What a refusal is sent in place of.
-#[derive(Clone)]
-pub enum Target {
-    Query,
-    Parse(Box<[u8]>),
-    Bind(Box<[u8]>),
-    Execute,
-}
 
 impl Session {
     /// Where the reading of a text is not certain until the server has answered: waits, or

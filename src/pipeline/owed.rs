@@ -128,6 +128,15 @@ pub struct Owed {
     pub mark: Option<Box<Mark>>,
 }
 
+/// What a refusal is sent in place of.
+#[derive(Clone)]
+pub enum Target {
+    Query,
+    Parse(Box<[u8]>),
+    Bind(Box<[u8]>),
+    Execute,
+}
+
 /// What a name means for a request that uses it now.
 pub enum Meaning {
     /// Nothing classified.

@@ -2,7 +2,6 @@
 //! client. It takes the receipt of the very execution the row belongs to, or the permit
 //! of what touches nothing.
 
-use super::owed::Running;
 use super::plan::Workshop;
 use super::view::View;
 use crate::audit::{Execution, Receipt};
@@ -106,7 +105,7 @@ impl Workshop {
         view: &View,
         facts: &StatementFacts,
         shape: &Shape,
-        run: &Running,
+        execution: Execution,
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
         self.row.fill(0);
@@ -114,7 +113,7 @@ impl Workshop {
         self.cells.clear();
         if !shape.any {
             self.row.extend_from_slice(frame.bytes());
-            return Ok(Opened { row: &self.row, execution: run.execution, cells: &self.cells, bytes: 0 });
+            return Ok(Opened { row: &self.row, execution, cells: &self.cells, bytes: 0 });
         }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
         let mut source = DataRow::read(frame.body()).map_err(malformed)?;
@@ -154,7 +153,7 @@ impl Workshop {
         (self.row, self.cells) = (row, cells);
         match failed {
             Some(refusal) => Err(refusal),
-            None => Ok(Opened { row: &self.row, execution: run.execution, cells: &self.cells, bytes }),
+            None => Ok(Opened { row: &self.row, execution, cells: &self.cells, bytes }),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::judged::{Target, changing};
-use super::owed::{Change, Discard, Kind, Meaning, Prepared};
+use super::judged::changing;
+use super::owed::{Change, Discard, Kind, Meaning, Prepared, Target};
 use super::plan::{Plan, Workshop};
 use super::session::Session;
 use super::{Need, Step};

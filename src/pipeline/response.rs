@@ -250,7 +250,7 @@ impl Session {
             None if facts.reads.is_empty() => Rc::new(Shape::empty()),
             None => return Fate::End(unforeseen()),
         };
-        let opened = match shop.open_row(&view, facts, &shape, run, frame) {
+        let opened = match shop.open_row(&view, facts, &shape, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.alert("does-not-open", "cut", refusal.reason);

@@ -39,7 +39,7 @@ pub(super) struct Held {
     pub kind: super::owed::Kind,
     pub mark: Mark,
     /// Where a refusal (SG006) would have to be sent instead.
-    pub target: super::judged::Target,
+    pub target: super::owed::Target,
 }
 
 /// One session, from ReadyForQuery of the login on.

@@ -220,6 +220,7 @@ fn metrics_have_the_names_that_dashboards_rely_on() {
         "sealgate_alerts_total{detector=\"limit\",severity=\"warning\"} 1",
         "sealgate_audit_records_total ",
         "sealgate_audit_sync_seconds_bucket{le=",
+        "sealgate_overhead_seconds_bucket{le=",
         "sealgate_residency_targets{kind=\"walsender\",region=\"local\",verdict=\"allowed\"} 1",
         "sealgate_plan_cache_total{result=\"hit\"}",
         "sealgate_plan_cache_total{result=\"miss\"}",
