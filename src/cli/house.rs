@@ -264,10 +264,11 @@ impl House {
     }
 }
 
-/// Session numbers begin at the time, so that two runs of one node do not share any.
+/// Session numbers begin at the time, so that two runs of one node do not share any; below
+/// 2^53, so that every reader of JSON tells them apart.
 fn first_session() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(0) << 16
+    u64::try_from(since.as_millis()).unwrap_or(0) << 10
 }
 
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {

@@ -48,8 +48,10 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// `early`: bytes that came with the login; they are walked before anything is read.
     pub fn new(early: Vec<u8>) -> Lane {
-        Lane { inlet: early, used: 0, outlet: Vec::new(), written: 0, need: Need::Input, eof: false }
+        let need = if early.is_empty() { Need::Input } else { Need::Settle };
+        Lane { inlet: early, used: 0, outlet: Vec::new(), written: 0, need, eof: false }
     }
 
     pub fn is_waiting_to_write(&self) -> bool {

@@ -101,6 +101,15 @@ pub async fn accept(listener: TcpListener, acceptor: Arc<Acceptor>, gate: Shared
     }
 }
 
+/// One session of a thread's load, however it ends.
+struct Loaded(Arc<AtomicUsize>);
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn serve(
     gate: SharedGate,
     workshop: Workshop,
@@ -123,13 +132,14 @@ async fn serve(
                     }
                     next = handed.recv() => {
                         let Some((stream, peer)) = next else { break };
-                        let (gate, worker, load) = (Arc::clone(&gate), Rc::clone(&worker), Arc::clone(&load));
+                        let (gate, worker) = (Arc::clone(&gate), Rc::clone(&worker));
+                        let loaded = Loaded(Arc::clone(&load));
                         sessions.spawn_local(async move {
                             match TcpStream::from_std(stream) {
                                 Ok(stream) => session::serve(&gate, &worker, stream, peer).await,
                                 Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
                             }
-                            load.fetch_sub(1, Ordering::Relaxed);
+                            drop(loaded);
                         });
                     }
                     Some(ended) = sessions.join_next() => {
