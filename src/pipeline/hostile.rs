@@ -353,3 +353,16 @@ fn a_client_that_never_stops_is_stopped() {
     assert!(matches!(flood(portals, agreed), Some(Step::End(_))), "portals of one transaction");
     assert!(flood(|_, out| put(out, b'c', |_| {}), none).is_none(), "CopyDone out of place is ignored");
 }
+
+#[test]
+fn what_was_refused_has_no_rows() {
+    let (mut session, mut shop) = (session(), workshop());
+    let (mut asked, mut sent) = (Vec::new(), Vec::new());
+    put_query(&mut asked, b"SELECT lower(email) FROM customers");
+    let step = session.request(&mut shop, &asked, &mut sent);
+    assert!(matches!(step, Step::Took(count) if count == asked.len()));
+    let (mut row, mut told) = (Vec::new(), Vec::new());
+    answer(4, &mut Dice(1), b"legible", &mut row);
+    assert!(matches!(session.response(&mut shop, &row, &mut told, 0), Step::End(_)));
+    assert!(!holds(&told, b"legible"));
+}

@@ -85,8 +85,11 @@ impl Session {
             b'd' => true,
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
-                let touches = owed.mark.as_mut().is_some_and(|mark| mark.running().is_some());
-                owed.kind.has_rows() && !touches
+                // A refused Execute is sent to a portal that should not exist; a client that learns
+                // its name can make one, whose rows would have no record.
+                let guarded =
+                    owed.mark.as_mut().is_some_and(|mark| mark.refusal.is_some() || mark.running().is_some());
+                owed.kind.has_rows() && !guarded
             }),
             _ => false,
         }
