@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::catalog::{Domain, Field};
+use crate::residency::Date;
 use crate::seal::{
     FieldDisagreement, Keyring, KeyringFault, KeyringParts, MasterKey, MasterKeyFault, Random, Root, RootKey,
     guard_prefix,
@@ -277,19 +278,11 @@ impl fmt::Display for KeysFault {
 
 impl std::error::Error for KeysFault {}
 
-/// `2026-01-31T09:05:00Z`, after the proleptic Gregorian calendar (Howard Hinnant's
-/// `civil_from_days`).
+/// `2026-01-31T09:05:00Z`.
 fn utc(unix_s: u64) -> String {
-    let (days, second) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (date, second) = (Date::from_unix_days(unix_s / 86_400), unix_s % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]

@@ -254,13 +254,7 @@ impl Session {
         Ok(Step::Took(frame.len()))
     }
 
-    pub(super) fn take_execute(
-        &mut self,
-        shop: &mut Workshop,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Malformed> {
-        let _ = shop;
+    pub(super) fn take_execute(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
         let (portal, limit) = frontend::read_execute(frame.body())?;
         let prepared = match self.queue.portal(portal) {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
@@ -310,7 +304,10 @@ impl Session {
     ) -> Result<Step, Malformed> {
         let (kind, name) = frontend::read_target(frame.body())?;
         let meaning = match kind {
-            frontend::Kind::Statement => self.statement(shop, name).unwrap_or(Meaning::Plain),
+            frontend::Kind::Statement => match self.statement(shop, name) {
+                Ok(meaning) => meaning,
+                Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Describe, refusal, None, out)),
+            },
             frontend::Kind::Portal => self.queue.portal(name),
         };
         let describes = match meaning {
@@ -417,13 +414,17 @@ impl Session {
                 frontend::put_execute(out, &poison, 0);
                 Kind::Execute
             }
+            Target::Describe => {
+                frontend::put_describe_portal(out, &poison);
+                Kind::Describe
+            }
         };
         let change = match target {
             Target::Parse(name) => {
                 self.judging = true;
                 Some(Change::Statement(name.clone(), Some(Rc::new(Prepared::failed()))))
             }
-            Target::Query | Target::Bind(_) | Target::Execute => None,
+            Target::Query | Target::Bind(_) | Target::Execute | Target::Describe => None,
         };
         self.queue.marked(kind, Mark { refusal: Some(refusal), change, ..Mark::default() });
         self.queue.refused();

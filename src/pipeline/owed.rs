@@ -135,6 +135,7 @@ pub enum Target {
     Parse(Box<[u8]>),
     Bind(Box<[u8]>),
     Execute,
+    Describe,
 }
 
 /// What a name means for a request that uses it now.

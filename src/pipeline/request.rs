@@ -222,7 +222,7 @@ impl Session {
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
             b'B' => self.take_bind(shop, frame, out),
-            b'E' => self.take_execute(shop, frame, out),
+            b'E' => self.take_execute(frame, out),
             b'D' => self.take_describe(shop, frame, out),
             b'C' => self.take_close(frame, out),
             _ => {
