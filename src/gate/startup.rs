@@ -289,18 +289,29 @@ pub async fn start(
     Ok(Ready { server, session, cancel, counted, early: incoming.bytes, server_early: from_server.bytes })
 }
 
+/// Is this the very name that the policy and the record will know?
+fn is_sound(name: &[u8]) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && std::str::from_utf8(name).is_ok_and(|text| !text.chars().any(char::is_control))
+}
+
 /// A name that the server would cut, or that is not text, could mean another database
 /// than the policy's, or a user whose accesses are counted under another name.
 fn check_names(gate: &SharedGate, start: &Start<'_>) -> Result<(), Over> {
     let user = start.parameter(b"user").unwrap_or_default();
     let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
-    let sound = |name: &[u8]| name.len() <= NAME_BYTES_MAX && std::str::from_utf8(name).is_ok();
     if gate.settings.fields.is_empty() {
         Ok(())
-    } else if !sound(database) {
-        Err(fatal("3D000", "sealgate: a database name must be UTF-8 text of at most 63 bytes"))
-    } else if !sound(user) {
-        Err(fatal("28000", "sealgate: a user name must be UTF-8 text of at most 63 bytes"))
+    } else if !is_sound(database) {
+        Err(fatal(
+            "3D000",
+            "sealgate: a database name must be UTF-8 text of at most 63 bytes, without control characters",
+        ))
+    } else if !is_sound(user) {
+        Err(fatal(
+            "28000",
+            "sealgate: a user name must be UTF-8 text of at most 63 bytes, without control characters",
+        ))
     } else {
         Ok(())
     }
@@ -445,6 +456,14 @@ async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_that_stand_unchanged_in_policy_and_record_are_sound() {
+        assert!(is_sound("sh\u{f6}p".as_bytes()) && is_sound(&[b'n'; 63]) && is_sound(b""));
+        for name in [&[b'n'; 64][..], b"sh\xf6p", b"shop\t", b"sh\x7fop", "shop\u{85}".as_bytes()] {
+            assert!(!is_sound(name), "{name:?}");
+        }
+    }
 
     #[test]
     fn every_occurrence_of_the_replication_parameter_counts() {
