@@ -25,6 +25,7 @@
 //! | [`policy`] | the only place that says yes: mints [`policy::Permit`] |
 //! | [`pipeline`] | the two streets as synchronous state machines |
 //! | [`config`] | text to settings, with spans for errors |
+//! | [`transport`] | bytes over sockets, plain or under TLS |
 //! | [`upstream`] | dial and log in to the server |
 //! | [`store`] | files, threads, loaders: the journal's thread, the catalogs, the keyring's file |
 //! | [`gate`], [`ops`] | sockets; metrics and health |
@@ -47,6 +48,7 @@ pub mod residency;
 pub mod seal;
 pub mod statement;
 pub mod store;
+pub mod transport;
 pub mod upstream;
 pub mod watch;
 pub mod wire;

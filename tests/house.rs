@@ -20,6 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["policy"],
     &["pipeline"],
     &["config"],
+    &["transport"],
     &["upstream"],
     &["store"],
     &["gate", "ops"],

@@ -4,8 +4,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use super::SharedGate;
 use super::lane::{Lane, Stop};
 use super::worker::Worker;
@@ -13,6 +11,7 @@ use crate::audit::{Receipt, Record};
 use crate::pipeline::{Event, Need, Session};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
+use crate::transport::Channel;
 
 /// How long a client may take to read its last message.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -31,8 +30,8 @@ pub enum End {
 pub struct Flow<'a> {
     pub worker: &'a Worker,
     pub gate: &'a SharedGate,
-    pub client: &'a TcpStream,
-    pub server: &'a TcpStream,
+    pub client: &'a mut Channel,
+    pub server: &'a mut Channel,
     pub session: &'a mut Session,
     /// Client to server.
     pub request: Lane,
@@ -72,7 +71,7 @@ impl Flow<'_> {
             if self.request.is_over() && !told {
                 // A client with nothing more to say may still listen: the server decides.
                 told = true;
-                if socket2::SockRef::from(self.server).shutdown(std::net::Shutdown::Write).is_err() {
+                if self.server.shutdown_write().is_err() {
                     return End::Closed;
                 }
             }

@@ -5,12 +5,11 @@
 
 use std::io::{self, ErrorKind};
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use zeroize::Zeroize;
 
 use crate::pipeline::{Need, Step};
 use crate::policy::Refusal;
+use crate::transport::Channel;
 
 /// Bytes read at a time; also the size of a thread's scratch buffer.
 pub const READ_BYTES: usize = 64 * 1024;
@@ -43,6 +42,8 @@ pub struct Lane {
     outlet: Vec<u8>,
     /// Bytes of `outlet` already written; 0 <= written <= outlet.len().
     written: usize,
+    /// The channel took bytes that its socket did not take yet.
+    unsent: bool,
     pub need: Need,
     pub eof: bool,
 }
@@ -51,11 +52,11 @@ impl Lane {
     /// `early`: bytes that came with the login; they are walked before anything is read.
     pub fn new(early: Vec<u8>) -> Lane {
         let need = if early.is_empty() { Need::Input } else { Need::Settle };
-        Lane { inlet: early, used: 0, outlet: Vec::new(), written: 0, need, eof: false }
+        Lane { inlet: early, used: 0, outlet: Vec::new(), written: 0, unsent: false, need, eof: false }
     }
 
     pub fn is_waiting_to_write(&self) -> bool {
-        self.written < self.outlet.len()
+        self.written < self.outlet.len() || self.unsent
     }
 
     /// May what waits go now? While a record is awaited it stays, to go with what the
@@ -85,30 +86,34 @@ impl Lane {
     }
 
     /// Writes what waits, as far as the peer takes it. True if anything moved.
-    pub fn flush(&mut self, sink: &TcpStream) -> Result<bool, Stop> {
-        if !self.is_waiting_to_write() {
-            return Ok(false);
-        }
+    pub fn flush(&mut self, sink: &mut Channel) -> Result<bool, Stop> {
         let mut moved = false;
-        while self.is_waiting_to_write() {
+        while self.written < self.outlet.len() {
             match sink.try_write(self.outlet.get(self.written..).unwrap_or(&[])) {
                 Ok(count) => {
                     self.written += count;
                     moved = true;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             }
         }
-        release(&mut self.outlet, &mut self.written);
+        if self.written > 0 && self.written == self.outlet.len() {
+            release(&mut self.outlet, &mut self.written);
+        }
+        match sink.try_flush() {
+            Ok(()) => moved |= std::mem::take(&mut self.unsent),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent = true,
+            Err(error) => return Err(error.into()),
+        }
         Ok(moved)
     }
 
     /// Reads once, walks what is there, writes once. True if anything moved.
     pub fn pump(
         &mut self,
-        source: &TcpStream,
-        sink: &TcpStream,
+        source: &mut Channel,
+        sink: &mut Channel,
         scratch: &mut [u8],
         mut walk: impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<bool, Stop> {
@@ -133,8 +138,8 @@ impl Lane {
 
     fn read(
         &mut self,
-        source: &TcpStream,
-        sink: &TcpStream,
+        source: &mut Channel,
+        sink: &mut Channel,
         scratch: &mut [u8],
         walk: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<bool, Stop> {
@@ -147,12 +152,6 @@ impl Lane {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        if count < scratch.len() {
-            // A short read has emptied the socket: forget its readiness, which spares the
-            // system call that would only say so (epoll reports edges).
-            let _ =
-                source.try_io(Interest::READABLE, || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock)));
-        }
         let fresh = scratch.get_mut(..count).unwrap_or(&mut []);
         if self.used < self.inlet.len() {
             self.inlet.extend_from_slice(fresh);
@@ -169,7 +168,7 @@ impl Lane {
     /// Walks what came before.
     pub fn walk_inlet(
         &mut self,
-        sink: &TcpStream,
+        sink: &mut Channel,
         walk: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<bool, Stop> {
         let inlet = std::mem::take(&mut self.inlet);
@@ -195,7 +194,7 @@ impl Lane {
     fn walk(
         &mut self,
         input: &[u8],
-        sink: &TcpStream,
+        sink: &mut Channel,
         walk: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Step,
     ) -> Result<usize, Stop> {
         let mut at = 0;
@@ -206,6 +205,7 @@ impl Lane {
                     let run = rest.get(..count).unwrap_or(&[]);
                     let direct = count == rest.len() && self.outlet.is_empty();
                     let sent = if direct { try_write(sink, run)? } else { 0 };
+                    self.unsent |= sink.has_unsent();
                     self.outlet.extend_from_slice(run.get(sent..).unwrap_or(&[]));
                     at += count;
                 }
@@ -228,7 +228,7 @@ impl Lane {
     }
 }
 
-fn try_write(sink: &TcpStream, bytes: &[u8]) -> Result<usize, Stop> {
+fn try_write(sink: &mut Channel, bytes: &[u8]) -> Result<usize, Stop> {
     match sink.try_write(bytes) {
         Ok(count) => Ok(count),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),

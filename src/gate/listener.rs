@@ -18,6 +18,7 @@ use super::records::Records;
 use super::worker::Worker;
 use super::{SharedGate, session};
 use crate::pipeline::Workshop;
+use crate::transport::{Channel, Peer, Socket};
 
 /// Accepted connections that wait for their thread.
 const HANDED_MAX: usize = 256;
@@ -136,7 +137,12 @@ async fn serve(
                         let loaded = Loaded(Arc::clone(&load));
                         sessions.spawn_local(async move {
                             match TcpStream::from_std(stream) {
-                                Ok(stream) => session::serve(&gate, &worker, stream, peer).await,
+                                Ok(stream) => {
+                                    let socket = Socket::Tcp(stream);
+                                    socket.tune();
+                                    let client = Channel::plain(socket);
+                                    session::serve(&gate, &worker, client, Peer::Tcp(peer)).await;
+                                }
                                 Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
                             }
                             drop(loaded);

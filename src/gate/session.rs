@@ -1,11 +1,9 @@
 //! One connection from accept to close.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::flow::{End, Flow, Overhead};
@@ -14,15 +12,14 @@ use super::startup::{self, Ready};
 use super::worker::Worker;
 use super::{SharedGate, cancel};
 use crate::audit::{Record, SessionRecord, Who};
-use crate::upstream::dial::tune;
+use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_error};
 
 /// From accept to ReadyForQuery.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Serves one connection until it ends.
-pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: TcpStream, peer: SocketAddr) {
-    tune(&client);
+pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer: Peer) {
     let Ok(unproven) = worker.unproven.try_acquire() else { return };
     let started = timeout(LOGIN_DEADLINE, startup::start(gate, worker, &mut client, peer)).await;
     drop(unproven);
@@ -32,12 +29,12 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: TcpStream, pe
             run(gate, worker, &mut client, ready, who).await;
         }
         Ok(Err(over)) => startup::tell(&mut client, over).await,
-        Err(_) => tracing::info!(client = %peer.ip(), "a login was not finished in time"),
+        Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }
 }
 
-async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: Ready, who: Arc<Who>) {
-    let Ready { server, mut session, cancel: registered, early, server_early, counted } = ready;
+async fn run(gate: &SharedGate, worker: &Worker, client: &mut Channel, ready: Ready, who: Arc<Who>) {
+    let Ready { mut server, mut session, cancel: registered, early, server_early, counted } = ready;
     let recorded = session.epoch().is_some();
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
@@ -46,7 +43,7 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut TcpStream, ready: 
         worker,
         gate,
         client,
-        server: &server,
+        server: &mut server,
         session: &mut session,
         request: Lane::new(early),
         response: Lane::new(server_early),

@@ -1,11 +1,8 @@
 //! From accept to ReadyForQuery: negotiation, residency, dial, login.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::cancel::{self, Registered, Target};
 use super::worker::Worker;
@@ -15,6 +12,7 @@ use crate::login::{Claim, Principal, Progress, Relay};
 use crate::pipeline::{Bounds, Session};
 use crate::policy::Refusal;
 use crate::residency::{Replication, Verdict, replication_kind};
+use crate::transport::{Channel, Peer};
 use crate::upstream::dial::{self, DialError};
 use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
 use crate::wire::startup::{self, Request, Start};
@@ -32,7 +30,7 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// A session that is ready for its first query.
 pub struct Ready {
-    pub server: TcpStream,
+    pub server: Channel,
     pub session: Session,
     pub cancel: Option<Registered>,
     pub counted: Counted,
@@ -92,7 +90,7 @@ fn fatal(sqlstate: &'static str, message: impl Into<String>) -> Over {
 }
 
 /// Writes the FATAL error that ends a startup.
-pub async fn tell(client: &mut TcpStream, over: Over) {
+pub async fn tell(client: &mut Channel, over: Over) {
     let Over::Fatal { sqlstate, message, detail, hint } = over else { return };
     tracing::info!(sqlstate, message, detail, "a startup was refused");
     let mut out = Vec::new();
@@ -108,7 +106,7 @@ pub async fn tell(client: &mut TcpStream, over: Over) {
         },
     );
     let _ = client.write_all(&out).await;
-    let _ = client.shutdown().await;
+    let _ = client.shutdown_write();
 }
 
 /// A peer's bytes, read up to a bound.
@@ -122,11 +120,11 @@ impl Incoming {
         Incoming { bytes: Vec::new(), bytes_max }
     }
 
-    async fn more(&mut self, stream: &mut TcpStream) -> Result<(), Over> {
+    async fn more(&mut self, stream: &mut Channel) -> Result<(), Over> {
         if self.bytes.len() >= self.bytes_max {
             return Err(fatal("08P01", "sealgate: a message of the login is too long"));
         }
-        let count = stream.read_buf(&mut self.bytes).await?;
+        let count = stream.read_some(&mut self.bytes).await?;
         if count == 0 { Err(Over::Done) } else { Ok(()) }
     }
 
@@ -136,7 +134,7 @@ impl Incoming {
 }
 
 /// Reads first packets until one starts a session.
-async fn negotiate(gate: &SharedGate, client: &mut TcpStream) -> Result<(Vec<u8>, Incoming), Over> {
+async fn negotiate(gate: &SharedGate, client: &mut Channel) -> Result<(Vec<u8>, Incoming), Over> {
     let mut incoming = Incoming::new(LOGIN_FRAME_BYTES_MAX);
     let (mut ssl, mut gss) = (false, false);
     loop {
@@ -240,16 +238,16 @@ fn dial_failed(error: &DialError) -> Over {
 pub async fn start(
     gate: &SharedGate,
     worker: &Worker,
-    client: &mut TcpStream,
-    peer: SocketAddr,
+    client: &mut Channel,
+    peer: Peer,
 ) -> Result<Ready, Over> {
     let (packet, mut incoming) = negotiate(gate, client).await?;
     let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
     let counted = Counted::new(gate).ok_or_else(|| fatal("53300", "sealgate: too many sessions"))?;
-    let address = peer.ip().to_canonical();
+    let address = peer.ip();
     let session = gate.next_session.fetch_add(1, Ordering::Relaxed);
     let region = gate.residency.region_name(address, today());
-    let claim = Claim::new(&start, address.to_string().into(), region, session);
+    let claim = Claim::new(&start, peer.to_string().into(), region, session);
     let asked = replication(&start);
     if let Err(refusal) = judge_walsender(gate, asked, address) {
         record_refused_startup(worker, &claim, &refusal).await;
@@ -257,10 +255,9 @@ pub async fn start(
     }
     check_names(gate, &start)?;
     let today = today();
-    let (mut server, _) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
+    let (mut server, server_address) = dial::first(&gate.settings.upstream.hosts, &gate.residency, today)
         .await
         .map_err(|error| dial_failed(&error))?;
-    let server_address = server.peer_addr()?;
     server.write_all(&startup::compose(&start)).await?;
     let extensions: Vec<&[u8]> = start.extensions().collect();
     if start.minor > 0 || !extensions.is_empty() {
@@ -319,9 +316,9 @@ fn check_names(gate: &SharedGate, start: &Start<'_>) -> Result<(), Over> {
 
 async fn authenticate(
     mut relay: Relay,
-    client: &mut TcpStream,
+    client: &mut Channel,
     incoming: &mut Incoming,
-    server: &mut TcpStream,
+    server: &mut Channel,
     from_server: &mut Incoming,
 ) -> Result<Principal, Over> {
     let broken = |error: crate::wire::Malformed| fatal("08P01", format!("sealgate: {}", error.0));
@@ -369,8 +366,8 @@ struct Prelude {
 impl Prelude {
     async fn read(
         &mut self,
-        client: &mut TcpStream,
-        server: &mut TcpStream,
+        client: &mut Channel,
+        server: &mut Channel,
         from_server: &mut Incoming,
         session: &mut Session,
     ) -> Result<(), Over> {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::config::HostPort;
 use crate::residency::{Date, Residency, Verdict};
+use crate::transport::{Channel, Socket};
 
 /// How long one address is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,13 +81,14 @@ pub async fn judge(host: &HostPort, residency: &Residency, today: Date) -> Resul
 ///
 /// # Errors
 /// None of them answers in [`CONNECT_TIMEOUT`] each.
-pub async fn dial(judged: &Judged) -> Result<TcpStream, DialError> {
+pub async fn dial(judged: &Judged) -> Result<(Channel, SocketAddr), DialError> {
     let mut cause = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
     for address in &judged.addresses {
         match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                tune(&stream);
-                return Ok(stream);
+                let socket = Socket::Tcp(stream);
+                socket.tune();
+                return Ok((Channel::plain(socket), *address));
             }
             Ok(Err(error)) => cause = error,
             Err(_) => cause = std::io::Error::from(std::io::ErrorKind::TimedOut),
@@ -103,7 +105,7 @@ pub async fn first(
     hosts: &[HostPort],
     residency: &Residency,
     today: Date,
-) -> Result<(TcpStream, Judged), DialError> {
+) -> Result<(Channel, SocketAddr), DialError> {
     let mut last = None;
     for host in hosts {
         let judged = match judge(host, residency, today).await {
@@ -117,7 +119,7 @@ pub async fn first(
         metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => judged.region.to_string())
             .set(if reached.is_ok() { 1.0 } else { 0.0 });
         match reached {
-            Ok(stream) => return Ok((stream, judged)),
+            Ok(reached) => return Ok(reached),
             Err(error) => last = Some(error),
         }
     }
@@ -125,20 +127,4 @@ pub async fn first(
         host: "upstream.hosts".to_owned(),
         cause: std::io::Error::from(std::io::ErrorKind::InvalidInput),
     }))
-}
-
-/// No delay, and dead peers are noticed: on both hops.
-pub fn tune(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(6);
-    let tuned = stream
-        .set_nodelay(true)
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-        .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(120))));
-    if let Err(error) = tuned {
-        tracing::debug!(%error, "socket options were not accepted");
-    }
 }
