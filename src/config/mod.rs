@@ -6,6 +6,7 @@
 
 mod fault;
 mod fields;
+mod hops;
 mod places;
 mod reader;
 mod scalar;
@@ -14,8 +15,9 @@ mod settings;
 
 pub use fault::Fault;
 pub use settings::{
-    Admin, Audit, Auth, HostPort, Keys, Limits, Listen, Login, ResidencySettings, Secret, Service, Settings,
-    Upstream,
+    Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Listen, ListenTls,
+    Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
+    UpstreamTls,
 };
 
 /// A longer text is refused unread.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::settings::HostPort;
+use super::settings::{Endpoint, HostPort};
 use crate::catalog::QualifiedName;
 use crate::residency::HostPattern;
 
@@ -44,6 +44,50 @@ pub(super) fn host_port(text: &str) -> Result<HostPort, Refused> {
         return refused("is not a host and a port", EXAMPLE);
     }
     Ok(HostPort { host: bracketed.unwrap_or(host).to_owned(), port })
+}
+
+/// The port in a Unix socket's name where none is written: libpq's own default.
+const UNIX_PORT: u16 = 5432;
+/// Longest path of a Unix socket, in bytes (`sun_path`, with its zero).
+const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// `/run/sealgate`, `/run/sealgate:6432`: a folder, and the port in the socket's name.
+pub(super) fn unix_socket(text: &str) -> Result<Endpoint, Refused> {
+    const EXAMPLE: &str = "write \"unix:/run/sealgate\" or \"unix:/run/sealgate:6432\"";
+    let (folder, port) = match text.rsplit_once(':') {
+        Some((folder, port)) => match port.parse::<u16>() {
+            Ok(port) if port > 0 => (folder, port),
+            Ok(_) | Err(_) => return refused("names no port", EXAMPLE),
+        },
+        None => (text, UNIX_PORT),
+    };
+    if !folder.starts_with('/') || folder.contains('\0') {
+        return refused("is not an absolute path", EXAMPLE);
+    }
+    let endpoint = Endpoint::Unix { folder: folder.into(), port };
+    if endpoint.socket_file().is_some_and(|file| file.as_os_str().len() > UNIX_PATH_BYTES_MAX) {
+        return refused(
+            "is too long for a socket",
+            format!("at most {UNIX_PATH_BYTES_MAX} bytes with .s.PGSQL.N"),
+        );
+    }
+    Ok(endpoint)
+}
+
+/// Permission bits as `chmod` has them: `0770`.
+pub(super) fn file_mode(text: &str) -> Result<u32, Refused> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && text.len() <= 4 => Ok(mode),
+        Ok(_) | Err(_) => refused("is not a file mode", "write it as chmod does: \"0770\""),
+    }
+}
+
+/// A host name for which a certificate is served: exact, or `*.` and a name.
+pub(super) fn certificate_host(text: &str) -> Result<String, Refused> {
+    if HostPattern::parse(text).is_none() || text.parse::<IpAddr>().is_ok() {
+        return refused("is not a host name", "write \"db.example\" or \"*.db.example\"");
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// `schema.table`, each as SQL would write it: bare in lower case, or in double quotes.
@@ -167,7 +211,9 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{domain, duration_ms, host_port, identifier, qualified_name};
+    use super::{
+        certificate_host, domain, duration_ms, file_mode, host_port, identifier, qualified_name, unix_socket,
+    };
 
     #[test]
     fn reads_hosts_and_ports() {
@@ -190,6 +236,33 @@ mod tests {
         ] {
             let read = host_port(text).ok().map(|address| address.to_string());
             assert_eq!(read.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_unix_sockets_modes_and_certificate_hosts() {
+        for (text, expected) in [
+            ("/run/sealgate", Some("/run/sealgate/.s.PGSQL.5432")),
+            ("/run/sealgate:6432", Some("/run/sealgate/.s.PGSQL.6432")),
+            ("run", None),
+            ("", None),
+            ("/run:0", None),
+            ("/run:x", None),
+            ("/run:65536", None),
+        ] {
+            let read = unix_socket(text).ok().and_then(|socket| socket.socket_file());
+            assert_eq!(read.as_deref(), expected.map(std::path::Path::new), "{text}");
+        }
+        assert!(unix_socket(&format!("/{}", "a".repeat(94))).is_err());
+        assert!(unix_socket(&format!("/{}", "a".repeat(93))).is_ok());
+        for (text, expected) in
+            [("0770", Some(0o770)), ("7", Some(7)), ("0o770", None), ("1777", None), ("8", None)]
+        {
+            assert_eq!(file_mode(text).ok(), expected, "{text}");
+        }
+        assert_eq!(certificate_host("*.DB.example").ok().as_deref(), Some("*.db.example"));
+        for text in ["10.0.0.1", "*", "a b", ""] {
+            assert!(certificate_host(text).is_err(), "{text}");
         }
     }
 

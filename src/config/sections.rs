@@ -4,16 +4,13 @@ use std::path::PathBuf;
 
 use toml::de::DeTable;
 
-use super::reader::{NOT_SERVED, Reader, Section, Text, Words, shown};
+use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{
-    Admin, Audit, Auth, HostPort, Keys, Limits, Listen, Login, Secret, Service, Settings, Upstream,
-};
+use super::settings::{Admin, Audit, Keys, Limits, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::watch::{Limit, LimitAction};
 
-/// Addresses to listen on, hosts upstream, users of a limit.
-const ADDRESSES_MAX: usize = 16;
+/// Users of a limit.
 const USERS_MAX: usize = 256;
 
 const ROOT: Words = Words {
@@ -28,14 +25,10 @@ const ROOT: Words = Words {
         "watch",
         "admin",
         "limits",
+        "timeouts",
     ],
     later: &["grant", "alert"],
 };
-const LISTEN: Words = Words { served: &["address"], later: &["tls"] };
-const UPSTREAM: Words =
-    Words { served: &["hosts", "service_user", "service_password", "service_database"], later: &["tls"] };
-const LOGIN: Words = Words { served: &["auth"], later: &["certificate", "auth_query"] };
-const AUTH: Words = Words { served: &["relay"], later: &["scram"] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
 const SECRET: Words = Words { served: &["env", "file"], later: &[] };
@@ -47,9 +40,20 @@ const LIMIT: Words = Words { served: &["cells", "window", "action", "users"], la
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
 const ADMIN: Words = Words { served: &["address"], later: &[] };
 const LIMITS: Words = Words {
-    served: &["sessions_max", "frame_bytes_max", "statement_bytes_max", "plan_cache_bytes_max"],
+    served: &[
+        "sessions_max",
+        "sessions_per_user_max",
+        "unproven_max",
+        "frame_bytes_max",
+        "statement_bytes_max",
+        "plan_cache_bytes_max",
+    ],
     later: &[],
 };
+const TIMEOUTS: Words =
+    Words { served: &["connect", "login", "idle", "idle_in_transaction", "drain"], later: &[] };
+/// Longest timeout.
+const TIMEOUT_MS_MAX: u64 = 86_400_000;
 
 /// See [`super::load`].
 pub(super) fn read(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
@@ -87,12 +91,14 @@ impl Reader<'_> {
         let watch = self.watch(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
+        let timeouts = self.timeouts(root);
         self.required_by_fields(root, &fields);
+        self.hops_agree(root, listen.as_ref(), upstream.as_ref(), login.as_ref());
         Some(Settings {
             origin: self.origin(),
             listen: listen?,
             upstream: upstream?,
-            login,
+            login: login?,
             keys,
             fields: fields.into_iter().map(|(_, field)| field).collect(),
             audit,
@@ -100,6 +106,7 @@ impl Reader<'_> {
             watch,
             admin,
             limits,
+            timeouts,
         })
     }
 
@@ -126,48 +133,6 @@ impl Reader<'_> {
                 "add [keys] with provider = \"file\", path and master_key",
             );
         }
-    }
-
-    fn listen(&mut self, root: &Section<'_>) -> Option<Listen> {
-        let section = self.section_required(root, "listen", "[listen]", LISTEN)?;
-        if section.value("address").is_none() {
-            self.missing(&section, "address", "\"127.0.0.1:6432\"");
-        }
-        let texts = self.strings(&section, "address", ADDRESSES_MAX)?;
-        let addresses = texts.into_iter().filter_map(|text| self.host_port("[listen] address", text, 0));
-        let addresses: Vec<HostPort> = addresses.collect();
-        Some(Listen { addresses })
-    }
-
-    fn upstream(&mut self, root: &Section<'_>) -> Option<Upstream> {
-        let section = self.section_required(root, "upstream", "[upstream]", UPSTREAM)?;
-        if section.value("hosts").is_none() {
-            self.missing(&section, "hosts", "[\"127.0.0.1:5432\"]");
-        }
-        let hosts = self.strings(&section, "hosts", ADDRESSES_MAX);
-        let hosts = hosts.map(|texts| {
-            texts.into_iter().filter_map(|text| self.host_port("[upstream] hosts", text, 1)).collect()
-        });
-        let user = self.checked(&section, "service_user", scalar::server_name);
-        let password = self.secret(&section, "service_password");
-        let database = self.checked(&section, "service_database", scalar::server_name);
-        if section.value("service_user").is_none() {
-            for key in ["service_password", "service_database"] {
-                if let Some(value) = section.value(key) {
-                    let found = format!("[upstream] {key} without service_user");
-                    self.fault(value.span().start, found, "add service_user = \"sealgate\"");
-                }
-            }
-        }
-        let database = database.unwrap_or_else(|| "postgres".to_owned());
-        Some(Upstream { hosts: hosts?, service: user.map(|user| Service { user, password, database }) })
-    }
-
-    fn login(&mut self, root: &Section<'_>) -> Login {
-        if let Some(section) = self.table(root, "login", "[login]", LOGIN) {
-            self.choice(&section, "auth", AUTH);
-        }
-        Login { auth: Auth::Relay }
     }
 
     fn keys(&mut self, root: &Section<'_>) -> Option<Keys> {
@@ -244,16 +209,40 @@ impl Reader<'_> {
             }
         };
         narrow("sessions_max", 1, 100_000, &mut limits.sessions_max);
+        narrow("unproven_max", 1, 100_000, &mut limits.unproven_max);
         narrow("frame_bytes_max", 1 << 13, 1 << 30, &mut limits.frame_bytes_max);
         narrow("statement_bytes_max", 1 << 10, 1 << 24, &mut limits.statement_bytes_max);
         if let Some(bytes) = self.integer(&section, "plan_cache_bytes_max", 0..=1 << 36) {
             limits.plan_cache_bytes_max = bytes;
         }
+        let of_user = self.integer(&section, "sessions_per_user_max", 1..=100_000);
+        limits.sessions_per_user_max = of_user.and_then(|count| u32::try_from(count).ok());
         limits
     }
 
+    fn timeouts(&mut self, root: &Section<'_>) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        let Some(section) = self.table(root, "timeouts", "[timeouts]", TIMEOUTS) else { return timeouts };
+        timeouts.connect_ms = self.timeout(&section, "connect").unwrap_or(timeouts.connect_ms);
+        timeouts.login_ms = self.timeout(&section, "login").unwrap_or(timeouts.login_ms);
+        timeouts.drain_ms = self.timeout(&section, "drain").unwrap_or(timeouts.drain_ms);
+        timeouts.idle_ms = self.timeout(&section, "idle");
+        timeouts.idle_in_transaction_ms = self.timeout(&section, "idle_in_transaction");
+        timeouts
+    }
+
+    fn timeout(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
+        let text = self.string(section, key)?;
+        let fitting = scalar::duration_ms(text.text).filter(|ms| (1_000..=TIMEOUT_MS_MAX).contains(ms));
+        if fitting.is_none() {
+            let found = format!("{} {key} = {}", section.title, shown(text.text));
+            self.fault(text.at, found, "from \"1s\" to \"1d\": a number and s, m, h or d");
+        }
+        fitting
+    }
+
     /// A table that every file has.
-    fn section_required<'d>(
+    pub(super) fn section_required<'d>(
         &mut self,
         root: &Section<'d>,
         key: &str,
@@ -294,22 +283,8 @@ impl Reader<'_> {
         }
     }
 
-    fn host_port(&mut self, what: &str, text: Text<'_>, port_min: u16) -> Option<HostPort> {
-        if text.text.starts_with("unix:") || text.text.starts_with('/') {
-            let found = format!("{what} = {}: a Unix socket {NOT_SERVED}", shown(text.text));
-            self.fault(text.at, found, "write \"127.0.0.1:6432\"");
-            return None;
-        }
-        let address = self.read_text(what, text, scalar::host_port)?;
-        if address.port < port_min {
-            self.fault(text.at, format!("{what} = {}", shown(text.text)), "a port from 1 to 65535");
-            return None;
-        }
-        Some(address)
-    }
-
     /// A path that must be there. Relative ones are relative to the working directory.
-    fn path(&mut self, section: &Section<'_>, key: &str, example: &str) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, section: &Section<'_>, key: &str, example: &str) -> Option<PathBuf> {
         let text = self.string_required(section, key, example)?;
         if text.text.is_empty() || text.text.contains('\0') {
             self.fault(text.at, format!("{} {key} is not a path", section.title), format!("write {example}"));
@@ -319,7 +294,7 @@ impl Reader<'_> {
     }
 
     /// `{ env = "NAME" }` or `{ file = "PATH" }`. What else may stand there is not shown.
-    fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
         const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
         let value = section.value(key)?;
         let title = if key == "master_key" { "[keys] master_key" } else { "[upstream] service_password" };

@@ -29,6 +29,7 @@ pub struct Settings {
     pub watch: Vec<Limit>,
     pub admin: Option<Admin>,
     pub limits: Limits,
+    pub timeouts: Timeouts,
 }
 
 /// A host name or address, and a port.
@@ -49,6 +50,37 @@ impl std::fmt::Display for HostPort {
     }
 }
 
+/// Where a stream socket is: to listen at, or to dial.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    Tcp(HostPort),
+    /// `.s.PGSQL.<port>` in a folder of this machine.
+    Unix {
+        folder: PathBuf,
+        port: u16,
+    },
+}
+
+impl Endpoint {
+    /// The socket's file, as libpq names it. None for TCP.
+    #[must_use]
+    pub fn socket_file(&self) -> Option<PathBuf> {
+        match self {
+            Endpoint::Tcp(_) => None,
+            Endpoint::Unix { folder, port } => Some(folder.join(format!(".s.PGSQL.{port}"))),
+        }
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::Tcp(address) => write!(f, "{address}"),
+            Endpoint::Unix { folder, port } => write!(f, "unix:{}:{port}", folder.display()),
+        }
+    }
+}
+
 /// Where a secret stands. The secret itself is never part of the settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Secret {
@@ -62,14 +94,74 @@ pub enum Secret {
 #[derive(Clone, Debug)]
 pub struct Listen {
     /// At least one. Port 0 lets the system choose.
-    pub addresses: Vec<HostPort>,
+    pub addresses: Vec<Endpoint>,
+    /// Permission bits of a Unix socket's file.
+    pub unix_mode: u32,
+    /// None: TLS is not offered.
+    pub tls: Option<ListenTls>,
+}
+
+/// `[listen] tls`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenTls {
+    /// The first one is served to whoever asks for no name, or for another.
+    pub certificates: Vec<Certificate>,
+    /// Whose client certificates are taken.
+    pub client_ca: Option<PathBuf>,
+    /// May a client go on without TLS?
+    pub required: bool,
+    pub min_version: TlsVersion,
+}
+
+/// A certificate chain, its key, and the host names (SNI) for which it is served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Exact names, or `*.` and a name. Empty for the first one alone.
+    pub hosts: Vec<String>,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// `sslmode`, as libpq's documentation has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsMode {
+    Disable,
+    /// Plain first; TLS where the server does not take that.
+    Allow,
+    /// TLS first; plain where the server does not offer it.
+    Prefer,
+    Require,
+    /// And its chain must end at the `ca`.
+    VerifyCa,
+    /// And it must name the host that was dialled.
+    VerifyFull,
+}
+
+/// `[upstream] tls`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpstreamTls {
+    pub mode: TlsMode,
+    /// Always there for the modes that verify.
+    pub ca: Option<PathBuf>,
+    /// What Sealgate shows to the server: chain and key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub min_version: TlsVersion,
 }
 
 /// `[upstream]`
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// At least one, tried in order.
-    pub hosts: Vec<HostPort>,
+    pub hosts: Vec<Endpoint>,
+    /// None: no TLS.
+    pub tls: Option<UpstreamTls>,
     /// Always there if there is a field.
     pub service: Option<Service>,
 }
@@ -84,9 +176,23 @@ pub struct Service {
 }
 
 /// `[login]`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Login {
     pub auth: Auth,
+    pub certificate: ClientCertificate,
+    /// Must a client certificate name the login user as its common name?
+    pub certificate_names_user: bool,
+    /// None: the built-in one.
+    pub auth_query: Option<String>,
+}
+
+/// What is asked of a client beside its password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificate {
+    None,
+    /// One that is shown must be valid.
+    Optional,
+    Required,
 }
 
 /// How a client proves who it is.
@@ -94,6 +200,8 @@ pub struct Login {
 pub enum Auth {
     /// The server's own exchange, passed through.
     Relay,
+    /// SCRAM-SHA-256, ended here against the server's own verifiers.
+    Scram,
 }
 
 impl Auth {
@@ -102,6 +210,7 @@ impl Auth {
     pub const fn name(self) -> &'static str {
         match self {
             Auth::Relay => "relay",
+            Auth::Scram => "scram",
         }
     }
 }
@@ -141,6 +250,10 @@ pub struct Admin {
 pub struct Limits {
     /// Client sessions at one time.
     pub sessions_max: u32,
+    /// The same of one login user. None: no more than of all.
+    pub sessions_per_user_max: Option<u32>,
+    /// Connections that have not proven who they are, at one time.
+    pub unproven_max: u32,
     /// Bytes of one message that has to be held whole because it is changed.
     pub frame_bytes_max: u32,
     /// Bytes of one statement text that has to be parsed.
@@ -153,9 +266,38 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             sessions_max: 1_000,
+            sessions_per_user_max: None,
+            unproven_max: 256,
             frame_bytes_max: 16 << 20,
             statement_bytes_max: 1 << 20,
             plan_cache_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// `[timeouts]`, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// To reach one address of a server.
+    pub connect_ms: u64,
+    /// From accept to the first ReadyForQuery.
+    pub login_ms: u64,
+    /// Without a request, outside a transaction. None: for ever.
+    pub idle_ms: Option<u64>,
+    /// Without a request, inside a transaction. None: for ever.
+    pub idle_in_transaction_ms: Option<u64>,
+    /// What transactions have to end in after SIGTERM.
+    pub drain_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect_ms: 5_000,
+            login_ms: 60_000,
+            idle_ms: None,
+            idle_in_transaction_ms: None,
+            drain_ms: 30_000,
         }
     }
 }
@@ -167,6 +309,12 @@ impl Settings {
         let applying =
             self.fields.iter().filter(|field| field.database.as_deref().is_none_or(|name| name == database));
         (0..=u16::MAX).zip(applying).map(|(id, field)| Field { id: FieldId(id), ..field.clone() }).collect()
+    }
+
+    /// Is any column of this database classified?
+    #[must_use]
+    pub fn classifies(&self, database: &str) -> bool {
+        self.fields.iter().any(|field| field.database.as_deref().is_none_or(|name| name == database))
     }
 
     /// Is any field sealed, so that a keyring is needed?

@@ -1,18 +1,22 @@
 //! Cancel requests: a client holds our secret beside the server's own process id; we hold
 //! the server's.
+//!
+//! A cancel request travels beside the session, so it could arrive late and hit the next
+//! statement. While one is under way the session starts nothing new, and one for a session
+//! that has nothing under way is not sent at all.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::SharedGate;
-use crate::wire::compose::put_cancel;
+use crate::upstream::dial::{Dialer, Route};
+use crate::wire::startup::put_cancel;
 
 /// How long the server may take to act on one cancel request.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,16 +24,70 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where one session's statements run.
 #[derive(Clone)]
 pub struct Target {
-    pub server: SocketAddr,
+    pub dialer: Arc<Dialer>,
+    pub route: Arc<Route>,
     pub process: i32,
     /// The server's secret.
-    pub secret: [u8; 4],
+    pub secret: Box<[u8]>,
+}
+
+/// What a session and the cancel requests for it tell each other.
+#[derive(Default)]
+pub struct Cancelling {
+    /// The session has something under way.
+    busy: AtomicBool,
+    requests: AtomicUsize,
+    done: Notify,
+}
+
+impl Cancelling {
+    /// The session says whether it has something under way.
+    pub fn tell(&self, busy: bool) {
+        // Only the session writes it, so what it reads is what it wrote.
+        if self.busy.load(Ordering::Relaxed) != busy {
+            self.busy.store(busy, Ordering::SeqCst);
+        }
+    }
+
+    /// Is a request on its way to the server?
+    pub fn is_underway(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) > 0
+    }
+
+    /// Waits until none is.
+    pub async fn settled(&self) {
+        loop {
+            let done = self.done.notified();
+            if !self.is_underway() {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// One request under way, however it ends.
+struct Underway<'a>(&'a Cancelling);
+
+impl<'a> Underway<'a> {
+    fn new(cancelling: &'a Cancelling) -> Underway<'a> {
+        cancelling.requests.fetch_add(1, Ordering::SeqCst);
+        Underway(cancelling)
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::SeqCst);
+        self.0.done.notify_waiters();
+    }
 }
 
 struct Entry {
-    ours: [u8; 4],
+    ours: Box<[u8]>,
     session: u64,
     target: Target,
+    cancelling: Arc<Cancelling>,
 }
 
 /// Keys of the open sessions: as many as there are sessions.
@@ -40,9 +98,9 @@ pub struct Cancels {
 }
 
 impl Cancels {
-    fn register(&self, session: u64, ours: [u8; 4], target: Target) {
+    fn register(&self, entry: Entry) {
         let mut map = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
-        map.entry(target.process).or_default().push(Entry { ours, session, target });
+        map.entry(entry.target.process).or_default().push(entry);
     }
 
     fn forget(&self, session: u64, process: i32) {
@@ -56,15 +114,26 @@ impl Cancels {
     }
 
     /// The session that a client's key means, compared in constant time.
-    pub fn find(&self, process: i32, secret: &[u8]) -> Option<Target> {
+    fn find(&self, process: i32, secret: &[u8]) -> Option<(Target, Arc<Cancelling>)> {
         let map = self.by_process.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for entry in map.get(&process).into_iter().flatten() {
-            if bool::from(entry.ours.as_slice().ct_eq(secret)) {
-                found = Some(entry.target.clone());
+            if bool::from(entry.ours.ct_eq(secret)) {
+                found = Some((entry.target.clone(), Arc::clone(&entry.cancelling)));
             }
         }
         found
+    }
+
+    /// Serves a client's cancel request, until the server has acted on it.
+    pub async fn serve(&self, process: i32, secret: &[u8]) {
+        let Some((target, cancelling)) = self.find(process, secret) else { return };
+        let underway = Underway::new(&cancelling);
+        // What came after this look is held back until the request is over.
+        if cancelling.busy.load(Ordering::SeqCst) {
+            send(&target).await;
+        }
+        drop(underway);
     }
 }
 
@@ -73,16 +142,23 @@ pub struct Registered {
     gate: SharedGate,
     session: u64,
     target: Target,
+    cancelling: Arc<Cancelling>,
 }
 
 impl Registered {
-    pub fn new(gate: &SharedGate, session: u64, ours: [u8; 4], target: Target) -> Registered {
-        gate.cancels.register(session, ours, target.clone());
-        Registered { gate: SharedGate::clone(gate), session, target }
+    pub fn new(gate: &SharedGate, session: u64, ours: Box<[u8]>, target: Target) -> Registered {
+        let cancelling = Arc::new(Cancelling::default());
+        let entry = Entry { ours, session, target: target.clone(), cancelling: Arc::clone(&cancelling) };
+        gate.cancels.register(entry);
+        Registered { gate: SharedGate::clone(gate), session, target, cancelling }
     }
 
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    pub fn cancelling(&self) -> &Cancelling {
+        &self.cancelling
     }
 }
 
@@ -92,21 +168,27 @@ impl Drop for Registered {
     }
 }
 
-/// Sends a cancel request and waits until the server has closed, so that it cannot hit a
-/// later statement.
+/// Sends a cancel request, under TLS where the session is, and waits until the server has
+/// closed, so that it cannot hit a later statement.
 pub async fn send(target: &Target) {
     let sent = timeout(CANCEL_TIMEOUT, async {
-        let mut stream = TcpStream::connect(target.server).await?;
+        let insist = target.dialer.may_insist(&target.route);
+        let mut channel = match target.dialer.reach(&target.route, insist).await {
+            Err(_) if insist => target.dialer.reach(&target.route, false).await,
+            reached => reached,
+        }
+        .map_err(|error| error.to_string())?;
         let mut packet = Vec::new();
-        put_cancel(&mut packet, target.process, target.secret);
-        stream.write_all(&packet).await?;
-        let mut rest = [0; 1];
-        stream.read(&mut rest).await.map(|_| ())
+        put_cancel(&mut packet, target.process, &target.secret);
+        channel.write_all(&packet).await.map_err(|error| error.to_string())?;
+        // However it closes, it has acted.
+        let _ = channel.read_byte().await;
+        Ok::<(), String>(())
     })
     .await;
     match sent {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "a cancel request did not reach the server"),
+        Ok(Err(error)) => tracing::warn!(error, "a cancel request did not reach the server"),
         Err(_) => tracing::warn!("a cancel request was not answered in time"),
     }
 }
@@ -114,19 +196,49 @@ pub async fn send(target: &Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Endpoint, HostPort};
+    use crate::residency::{Date, Residency};
 
-    #[test]
-    fn only_the_right_secret_finds_a_session() {
-        let cancels = Cancels::default();
-        let target = Target { server: "127.0.0.1:1".parse().unwrap(), process: 7, secret: [9; 4] };
-        cancels.register(1, [1, 2, 3, 4], target);
-        assert!(cancels.find(7, &[1, 2, 3, 4]).is_some());
-        for (process, secret) in
-            [(7, &[9; 4][..]), (8, &[1, 2, 3, 4]), (7, &[1, 2, 3]), (7, &[1, 2, 3, 4, 0])]
-        {
-            assert!(cancels.find(process, secret).is_none());
+    async fn target() -> Target {
+        let hosts = vec![Endpoint::Tcp(HostPort { host: "127.0.0.1".into(), port: 1 })];
+        let dialer = Dialer::new(hosts, Arc::new(Residency::unjudged()), None, Duration::from_secs(1));
+        let mut routes = dialer.judge(0, Date::new(2026, 1, 1).unwrap()).await.unwrap();
+        Target {
+            dialer: Arc::new(dialer),
+            route: Arc::new(routes.remove(0)),
+            process: 7,
+            secret: Box::from([9; 4]),
         }
-        cancels.forget(1, 7);
-        assert!(cancels.find(7, &[1, 2, 3, 4]).is_none());
+    }
+
+    #[tokio::test]
+    async fn only_the_right_secret_finds_a_session() {
+        for ours in [&[1, 2, 3, 4][..], &[5; 32]] {
+            let cancels = Cancels::default();
+            let cancelling = Arc::new(Cancelling::default());
+            cancels.register(Entry { ours: ours.into(), session: 1, target: target().await, cancelling });
+            assert!(cancels.find(7, ours).is_some());
+            let longer = [ours, &[0]].concat();
+            for (process, secret) in [(7, &[9; 4][..]), (8, ours), (7, &ours[..3]), (7, &longer), (7, &[])] {
+                assert!(cancels.find(process, secret).is_none());
+            }
+            cancels.forget(1, 7);
+            assert!(cancels.find(7, ours).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_waited_for() {
+        let cancelling = Arc::new(Cancelling::default());
+        cancelling.settled().await;
+        let underway = Underway::new(&cancelling);
+        let waiting = tokio::spawn({
+            let cancelling = Arc::clone(&cancelling);
+            async move { cancelling.settled().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished() && cancelling.is_underway());
+        drop(underway);
+        waiting.await.unwrap();
     }
 }

@@ -4,10 +4,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::SharedGate;
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use super::cancel::Cancelling;
 use super::lane::{Lane, Stop};
 use super::worker::Worker;
+use super::{Phase, SharedGate};
 use crate::audit::{Receipt, Record};
+use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
@@ -22,9 +26,38 @@ pub enum End {
     Closed,
     /// The machine, or the gate, ended it: the client is told.
     Refused(Box<Refusal>),
-    /// The gate drains.
-    Drained,
+    /// The gate wants it to end, or waited for too long: the client is told so.
+    Terminated(Termination),
 }
+
+/// Why a session ends that did nothing wrong. SQLSTATE and words are PostgreSQL's own, so
+/// that drivers know them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Termination {
+    pub sqlstate: &'static str,
+    pub message: &'static str,
+    pub detail: &'static str,
+}
+
+const DRAINED: Termination = Termination {
+    sqlstate: "57P01",
+    message: "terminating connection due to administrator command",
+    detail: "",
+};
+const RECLASSIFIED: Termination = Termination {
+    detail: "sealgate: columns of this database are classified now. Connect again.",
+    ..DRAINED
+};
+const IDLE: Termination = Termination {
+    sqlstate: "57P05",
+    message: "terminating connection due to idle-session timeout",
+    detail: "sealgate: timeouts.idle",
+};
+const IDLE_IN_TRANSACTION: Termination = Termination {
+    sqlstate: "25P03",
+    message: "terminating connection due to idle-in-transaction timeout",
+    detail: "sealgate: timeouts.idle_in_transaction",
+};
 
 /// One session under way.
 pub struct Flow<'a> {
@@ -40,13 +73,20 @@ pub struct Flow<'a> {
     /// Intents handed to the journal, in order.
     pub intents: VecDeque<(u64, Pending)>,
     pub overhead: Overhead,
+    /// None where the server gave no key.
+    pub cancelling: Option<&'a Cancelling>,
+    pub rest: Rest,
 }
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         let mut told = false;
         loop {
+            self.let_cancels_pass().await;
             let pumped = self.pump_timed();
+            if let Some(cancelling) = self.cancelling {
+                cancelling.tell(!self.session.is_settled());
+            }
             // What ends the session counts too.
             self.count();
             self.overhead.settle(self.session.is_settled());
@@ -62,6 +102,7 @@ impl Flow<'_> {
                 return End::Refused(Box::new(Refusal::unrecorded()));
             }
             if moved {
+                self.rest.since = None;
                 continue;
             }
             let owes = !self.session.is_settled() || self.response.is_waiting_to_write();
@@ -86,9 +127,9 @@ impl Flow<'_> {
             if self.session.is_idle() && self.intents.is_empty() {
                 self.request.rest();
                 self.response.rest();
-                if self.worker.draining.get() {
-                    return End::Drained;
-                }
+            }
+            if let Some(termination) = self.terminates() {
+                return End::Terminated(termination);
             }
             self.sleep().await;
             // After the sleep: what woke the session is judged by the catalog of now.
@@ -98,6 +139,50 @@ impl Flow<'_> {
                 return End::Refused(Box::new(refusal));
             }
         }
+    }
+
+    /// A cancel request that is under way could hit what comes next.
+    async fn let_cancels_pass(&mut self) {
+        let Some(cancelling) = self.cancelling else { return };
+        if self.session.is_settled() {
+            if cancelling.is_underway() {
+                cancelling.settled().await;
+            }
+            cancelling.tell(true);
+        }
+    }
+
+    /// Should a session end where nothing moves?
+    fn terminates(&mut self) -> Option<Termination> {
+        let idle = self.session.is_idle() && self.intents.is_empty();
+        match self.worker.phase.get() {
+            Phase::Cutting => return Some(DRAINED),
+            Phase::Draining if idle => return Some(DRAINED),
+            Phase::Serving | Phase::Draining => {}
+        }
+        if idle && self.rest.generation != self.worker.generation.get() {
+            self.rest.generation = self.worker.generation.get();
+            // What was prepared meanwhile was not looked at.
+            let classifies = || self.gate.regime.load().settings.classifies(&self.session.who().database);
+            if self.session.epoch().is_none() && self.rest.judges && classifies() {
+                return Some(RECLASSIFIED);
+            }
+        }
+        self.rest.deadline = None;
+        if self.session.is_settled() {
+            let (limit, termination) = if self.session.is_idle() {
+                (self.rest.idle, IDLE)
+            } else {
+                (self.rest.idle_in_transaction, IDLE_IN_TRANSACTION)
+            };
+            let limit = limit?;
+            let deadline = *self.rest.since.get_or_insert_with(Deadline::now) + limit;
+            if Deadline::now() >= deadline {
+                return Some(termination);
+            }
+            self.rest.deadline = Some(deadline);
+        }
+        None
     }
 
     /// What the server said before it closed still reaches the client.
@@ -150,7 +235,7 @@ impl Flow<'_> {
     }
 
     async fn wake(&mut self) {
-        let idle = self.session.is_idle();
+        let deadline = self.rest.deadline;
         tokio::select! {
             biased;
             _ = self.client.readable(), if self.request.wants_input() => {}
@@ -158,7 +243,8 @@ impl Flow<'_> {
             _ = self.server.writable(), if self.request.wants_output() => {}
             _ = self.client.writable(), if self.response.wants_output() => {}
             fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
-            () = self.worker.drain.notified(), if idle => {}
+            () = self.worker.changed.notified() => {}
+            () = async { sleep_until(deadline.unwrap_or_else(Deadline::now)).await }, if deadline.is_some() => {}
         }
     }
 
@@ -239,6 +325,31 @@ impl Flow<'_> {
             }
         })
         .await;
+    }
+}
+
+/// How long a session may rest, and since when it does.
+pub struct Rest {
+    pub idle: Option<Duration>,
+    pub idle_in_transaction: Option<Duration>,
+    /// Can its statements be judged at all? Not those of a physical walsender.
+    pub judges: bool,
+    /// Of the configuration that it was looked at under.
+    pub generation: u64,
+    since: Option<Deadline>,
+    deadline: Option<Deadline>,
+}
+
+impl Rest {
+    pub fn new(timeouts: Timeouts, judges: bool, generation: u64) -> Rest {
+        Rest {
+            idle: timeouts.idle_ms.map(Duration::from_millis),
+            idle_in_transaction: timeouts.idle_in_transaction_ms.map(Duration::from_millis),
+            judges,
+            generation,
+            since: None,
+            deadline: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Here alone bytes of clients meet the operating system; what they mean is decided in
 //! `pipeline`.
 
+mod admission;
 mod cancel;
 mod counters;
 mod flow;
@@ -13,37 +14,86 @@ mod session;
 mod startup;
 mod worker;
 
+pub use admission::Admission;
 pub use cancel::Cancels;
-pub use listener::{Acceptor, accept};
-pub use worker::Worker;
+pub use listener::{Acceptor, Listener, accept};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+use rand::Rng as _;
 use tokio::sync::watch;
 
 use crate::config::Settings;
-use crate::residency::{Date, Residency};
+use crate::pipeline::{PlanCache, Workshop};
+use crate::residency::Date;
+use crate::seal::{Keyring, Random, Sealer};
+use crate::statement::Limits;
 use crate::store::catalog::Catalogs;
 use crate::store::journal::JournalHandle;
+use crate::transport::ServerTls;
+use crate::upstream::dial::Dialer;
 use crate::watch::Watch;
+
+/// What one configuration says, ready for use. A reload puts another in its place as a
+/// whole; whoever logs in keeps the one it began with.
+pub struct Regime {
+    pub settings: Settings,
+    pub dialer: Arc<Dialer>,
+    /// None: clients are not offered TLS.
+    pub client_tls: Option<ServerTls>,
+    /// None where no field is sealed.
+    pub keyring: Option<Arc<Keyring>>,
+    /// Threads that share what is bounded for all of them.
+    pub threads: usize,
+}
+
+impl Regime {
+    /// The tools of one thread.
+    #[must_use]
+    pub fn workshop(&self) -> Workshop {
+        let limits = self.settings.limits;
+        let plan_bytes = usize::try_from(limits.plan_cache_bytes_max).unwrap_or(usize::MAX);
+        let texts = Limits { text_bytes_max: limits.statement_bytes_max as usize, ..Limits::default() };
+        let keyring = self.keyring.as_ref().map(Arc::clone);
+        let sealer = keyring.map(|keyring| Sealer::new(keyring, Box::new(ThreadRandom)));
+        Workshop::new(sealer, PlanCache::new(plan_bytes / self.threads.max(1)), texts)
+    }
+}
+
+/// The operating system's randomness for keys, a fast generator seeded by it for nonces.
+pub struct ThreadRandom;
+
+impl Random for ThreadRandom {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// How far the gate has come on its way to the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    Serving,
+    /// Idle sessions end; transactions may finish.
+    Draining,
+    /// Every session ends.
+    Cutting,
+}
 
 /// What every session shares.
 pub struct Gate {
-    pub settings: Settings,
-    pub residency: Residency,
-    /// None where no field is classified.
+    pub regime: ArcSwap<Regime>,
+    /// None where there is no account that could read them: then no field is classified.
     pub catalogs: Option<Catalogs>,
-    /// None where no field is classified.
+    /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
-    pub watch: Watch,
+    pub watch: ArcSwap<Watch>,
     pub cancels: Cancels,
-    /// Number of open sessions.
-    pub sessions: AtomicUsize,
+    pub admission: Admission,
     pub next_session: AtomicU64,
-    /// Becomes true when the gate drains.
-    pub draining: watch::Receiver<bool>,
+    pub phase: watch::Receiver<Phase>,
     /// Zero of the clock that windows are counted by.
     pub started: Instant,
 }

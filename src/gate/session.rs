@@ -1,40 +1,52 @@
 //! One connection from accept to close.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::flow::{End, Flow, Overhead};
+use super::admission::Unproven;
+use super::cancel::{self, Registered};
+use super::flow::{End, Flow, Overhead, Rest};
 use super::lane::Lane;
-use super::startup::{self, Ready};
+use super::startup::{self, Over, Ready};
 use super::worker::Worker;
-use super::{SharedGate, cancel};
-use crate::audit::{Record, SessionRecord, Who};
+use super::{Phase, Regime, SharedGate};
+use crate::audit::{Record, SessionRecord};
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_error};
 
-/// From accept to ReadyForQuery.
-const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
-
 /// Serves one connection until it ends.
 pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer: Peer) {
-    let Ok(unproven) = worker.unproven.try_acquire() else { return };
-    let started = timeout(LOGIN_DEADLINE, startup::start(gate, worker, &mut client, peer)).await;
+    let regime = gate.regime.load_full();
+    let generation = worker.generation.get();
+    let deadline = Duration::from_millis(regime.settings.timeouts.login_ms);
+    let Some(unproven) = Unproven::new(gate, &regime) else {
+        let text = "sealgate: too many connections are logging in";
+        return startup::tell(&mut client, startup::fatal("53300", text)).await;
+    };
+    // On the heap, and only as long as it is needed: an idle session is small.
+    let starting = Box::pin(startup::start(gate, &regime, worker, &mut client, peer));
+    let started = timeout(deadline, starting).await;
     drop(unproven);
     match started {
-        Ok(Ok(ready)) => {
-            let who = ready.session.who().clone();
-            run(gate, worker, &mut client, ready, who).await;
-        }
+        Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
+        Ok(Err(Over::Done)) => {}
         Ok(Err(over)) => startup::tell(&mut client, over).await,
         Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }
 }
 
-async fn run(gate: &SharedGate, worker: &Worker, client: &mut Channel, ready: Ready, who: Arc<Who>) {
-    let Ready { mut server, mut session, cancel: registered, early, server_early, counted } = ready;
+async fn run(
+    gate: &SharedGate,
+    regime: &Regime,
+    worker: &Worker,
+    client: &mut Channel,
+    ready: Ready,
+    generation: u64,
+) {
+    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges } = ready;
+    let who = session.who().clone();
     let recorded = session.epoch().is_some();
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
@@ -49,31 +61,40 @@ async fn run(gate: &SharedGate, worker: &Worker, client: &mut Channel, ready: Re
         response: Lane::new(server_early),
         intents: VecDeque::new(),
         overhead: Overhead::default(),
+        cancelling: registered.as_ref().map(Registered::cancelling),
+        rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
-    flow.session.close(None);
-    flow.count();
-    match end {
-        End::Closed => {}
-        End::Refused(refusal) => {
-            flow.farewell(&last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint))
-                .await;
-            if let Some(registered) = &registered {
-                cancel::send(registered.target()).await;
-            }
-        }
-        End::Drained => {
-            let message = "terminating connection due to administrator command";
-            flow.farewell(&last_words("57P01", message, "", "")).await;
-        }
-    }
+    end_of(&mut flow, end, registered.as_ref()).await;
     for left in session.take_records() {
         worker.records.leave(left).await;
     }
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
-    drop(counted);
+    drop(admitted);
+}
+
+/// Says the last words, and stops what the server still does for the session.
+async fn end_of(flow: &mut Flow<'_>, end: End, registered: Option<&Registered>) {
+    let busy = !flow.session.is_settled();
+    flow.session.close(None);
+    flow.count();
+    let cancels = match end {
+        End::Closed => false,
+        End::Refused(refusal) => {
+            let words = last_words(refusal.sqlstate, refusal.message, &refusal.detail, &refusal.hint);
+            flow.farewell(&words).await;
+            true
+        }
+        End::Terminated(why) => {
+            flow.farewell(&last_words(why.sqlstate, why.message, why.detail, "")).await;
+            busy && flow.worker.phase.get() == Phase::Cutting
+        }
+    };
+    if let Some(registered) = registered.filter(|_| cancels) {
+        cancel::send(registered.target()).await;
+    }
 }
 
 fn last_words(sqlstate: &str, message: &str, detail: &str, hint: &str) -> Vec<u8> {

@@ -4,16 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
+use super::Phase;
 use super::counters::Counters;
 use super::lane::READ_BYTES;
 use super::records::Records;
 use crate::catalog::Snapshot;
 use crate::pipeline::{View, Workshop};
-
-/// Sessions that have not proven who they are, on one thread.
-pub const UNPROVEN_MAX: usize = 512;
 
 /// See the module's text. Sessions borrow its parts for the length of one step.
 pub struct Worker {
@@ -23,10 +21,12 @@ pub struct Worker {
     pub untouched: metrics::Counter,
     pub counters: Counters,
     pub records: Records,
-    pub unproven: Semaphore,
-    /// The gate drains: set once, and told to the sessions that sleep.
-    pub draining: Cell<bool>,
-    pub drain: Notify,
+    /// How far the gate has come on its way to the end.
+    pub phase: Cell<Phase>,
+    /// Grows with every reload of the configuration.
+    pub generation: Cell<u64>,
+    /// Wakes the sessions that sleep, to look at phase and generation.
+    pub changed: Notify,
     views: RefCell<HashMap<Arc<str>, Arc<View>>>,
 }
 
@@ -38,11 +38,18 @@ impl Worker {
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
             counters: Counters::default(),
             records,
-            unproven: Semaphore::new(UNPROVEN_MAX),
-            draining: Cell::new(false),
-            drain: Notify::new(),
+            phase: Cell::new(Phase::Serving),
+            generation: Cell::new(0),
+            changed: Notify::new(),
             views: RefCell::new(HashMap::new()),
         }
+    }
+
+    /// Takes the tools of another configuration; every session looks at what it means for it.
+    pub fn renew(&self, shop: Workshop) {
+        self.shop.replace(shop);
+        self.generation.set(self.generation.get() + 1);
+        self.changed.notify_waiters();
     }
 
     /// The view of a snapshot, made once on this thread. One a database that has fields.

@@ -90,6 +90,23 @@ impl Channel {
         }
     }
 
+    /// Reads one byte and no more: the answer to an SSLRequest, behind which nothing may be
+    /// taken for plain that somebody put there. None: the peer has closed.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn read_byte(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0; 1];
+        loop {
+            self.readable().await?;
+            match self.try_read(&mut byte) {
+                Ok(count) => return Ok((count == 1).then_some(byte[0])),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Sends all of `bytes`.
     ///
     /// # Errors

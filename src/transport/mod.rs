@@ -5,6 +5,8 @@
 
 mod channel;
 mod socket;
+mod tls_stub;
 
 pub use channel::Channel;
 pub use socket::{Peer, Socket};
+pub use tls_stub::{ClientTls, ServerTls, TlsError, TlsFacts};

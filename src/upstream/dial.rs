@@ -1,31 +1,52 @@
 //! Dials a server: the name is resolved once, every address of it is judged, and one of
-//! those very addresses is dialled.
+//! those very addresses is dialled. Only what was judged has a [`Route`].
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::config::HostPort;
+use super::standing::{Standing, Standings};
+use crate::config::{Endpoint, TlsMode};
 use crate::residency::{Date, Residency, Verdict};
-use crate::transport::{Channel, Socket};
-
-/// How long one address is tried.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::transport::{Channel, ClientTls, Socket, TlsError};
+use crate::wire::startup::put_ssl_request;
 
 /// Most addresses of one name that are looked at.
 const ADDRESSES_MAX: usize = 16;
 
-/// A server that was judged and may be dialled.
-#[derive(Clone, Debug)]
-pub struct Judged {
-    pub host: HostPort,
-    pub addresses: Vec<SocketAddr>,
+/// Where a process of this machine is, for the judgement by region.
+const LOCAL: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// What is dialled in the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// One address of a server that may be dialled. Made by [`Dialer::judge`] alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    pub host: Endpoint,
+    /// Which of the hosts it is.
+    pub index: usize,
+    address: Address,
     /// Empty where nothing is judged by region.
     pub region: Arc<str>,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp(address) => write!(f, "{address}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Why no server could be reached.
@@ -45,6 +66,13 @@ pub enum DialError {
         host: String,
         cause: std::io::Error,
     },
+    /// It answers, and not with the TLS that is asked for.
+    Tls {
+        host: String,
+        cause: String,
+    },
+    /// Every server that answers is a standby.
+    NoneWritable,
 }
 
 impl fmt::Display for DialError {
@@ -53,78 +81,203 @@ impl fmt::Display for DialError {
             DialError::Unresolved { host, cause } => write!(f, "{host}: cannot be resolved: {cause}"),
             DialError::Refused { host, why } => write!(f, "{host}: refused by residency: {why}"),
             DialError::Unreachable { host, cause } => write!(f, "{host}: cannot be reached: {cause}"),
+            DialError::Tls { host, cause } => write!(f, "{host}: TLS: {cause}"),
+            DialError::NoneWritable => write!(f, "upstream.hosts: none of them takes writes"),
         }
     }
 }
 
-/// Resolves and judges one server.
-///
-/// # Errors
-/// It has no address, or one of them is outside the allowed regions.
-pub async fn judge(host: &HostPort, residency: &Residency, today: Date) -> Result<Judged, DialError> {
+impl std::error::Error for DialError {}
+
+/// How TLS is spoken to the servers.
+pub struct Encryption {
+    pub mode: TlsMode,
+    pub client: ClientTls,
+}
+
+/// The way to the servers of one configuration.
+pub struct Dialer {
+    hosts: Vec<Endpoint>,
+    residency: Arc<Residency>,
+    /// None: no TLS.
+    encryption: Option<Encryption>,
+    connect_timeout: Duration,
+    standings: Standings,
+}
+
+impl Dialer {
+    #[must_use]
+    pub fn new(
+        hosts: Vec<Endpoint>,
+        residency: Arc<Residency>,
+        encryption: Option<Encryption>,
+        connect_timeout: Duration,
+    ) -> Dialer {
+        let standings = Standings::new(hosts.len());
+        Dialer { hosts, residency, encryption, connect_timeout, standings }
+    }
+
+    #[must_use]
+    pub fn hosts(&self) -> &[Endpoint] {
+        &self.hosts
+    }
+
+    #[must_use]
+    pub fn residency(&self) -> &Residency {
+        &self.residency
+    }
+
+    /// What is known of each host.
+    #[must_use]
+    pub fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// May another host take the place of one that is a standby?
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        self.hosts.len() > 1
+    }
+
+    /// Resolves and judges one server: every address of it.
+    ///
+    /// # Errors
+    /// It has no address, or one of them is outside the allowed regions.
+    pub async fn judge(&self, index: usize, today: Date) -> Result<Vec<Route>, DialError> {
+        let Some(host) = self.hosts.get(index) else { return Err(DialError::NoneWritable) };
+        let (name, addresses) = resolve(host).await?;
+        let ips: Vec<_> = addresses
+            .iter()
+            .map(|address| match address {
+                Address::Tcp(address) => address.ip(),
+                Address::Unix(_) => LOCAL,
+            })
+            .collect();
+        let region = match self.residency.judge_upstream(&name, &ips, today) {
+            Verdict::NotJudged => "".into(),
+            Verdict::Allowed { region } => region,
+            Verdict::Denied { why } => return Err(DialError::Refused { host: host.to_string(), why }),
+        };
+        let route = |address| Route { host: host.clone(), index, address, region: Arc::clone(&region) };
+        Ok(addresses.into_iter().map(route).collect())
+    }
+
+    /// Dials one address, and speaks TLS to it as the configuration has it. Where plain comes
+    /// first (`allow`), `insist` asks for TLS.
+    ///
+    /// # Errors
+    /// It does not answer within the timeout, or not as it should.
+    pub async fn reach(&self, route: &Route, insist: bool) -> Result<Channel, DialError> {
+        let unreachable = |cause| DialError::Unreachable { host: route.host.to_string(), cause };
+        let reached = timeout(self.connect_timeout, async {
+            let socket = match &route.address {
+                Address::Tcp(address) => Socket::Tcp(TcpStream::connect(address).await.map_err(unreachable)?),
+                Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?),
+            };
+            socket.tune();
+            self.encrypt(Channel::plain(socket), route, insist).await
+        })
+        .await;
+        reached.unwrap_or_else(|_| Err(unreachable(std::io::ErrorKind::TimedOut.into())))
+    }
+
+    /// Does a plain connection that the server refused deserve a second try with TLS?
+    #[must_use]
+    pub fn may_insist(&self, route: &Route) -> bool {
+        matches!(route.address, Address::Tcp(_))
+            && self.encryption.as_ref().is_some_and(|encryption| encryption.mode == TlsMode::Allow)
+    }
+
+    async fn encrypt(&self, mut channel: Channel, route: &Route, insist: bool) -> Result<Channel, DialError> {
+        let Endpoint::Tcp(host) = &route.host else { return Ok(channel) };
+        let Some(Encryption { mode, client }) = &self.encryption else { return Ok(channel) };
+        let required = match mode {
+            TlsMode::Disable => return Ok(channel),
+            TlsMode::Allow if !insist => return Ok(channel),
+            TlsMode::Allow | TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => true,
+            TlsMode::Prefer => false,
+        };
+        let broken = |cause: &dyn fmt::Display| DialError::Tls {
+            host: route.host.to_string(),
+            cause: cause.to_string(),
+        };
+        let mut request = Vec::new();
+        put_ssl_request(&mut request);
+        channel.write_all(&request).await.map_err(|error| broken(&error))?;
+        match channel.read_byte().await.map_err(|error| broken(&error))? {
+            Some(b'S') => {
+                let handshake = channel.connect_tls(client, &host.host, false).await;
+                handshake.map_err(|error: TlsError| broken(&error))?;
+                Ok(channel)
+            }
+            Some(b'N') if !required => Ok(channel),
+            Some(b'N') => Err(broken(&"the server does not offer it")),
+            Some(_) => Err(broken(&"the server does not answer the request for it")),
+            None => Err(broken(&"the server closed the connection")),
+        }
+    }
+
+    /// The first of one server's addresses that answers.
+    ///
+    /// # Errors
+    /// The last one's; the host counts as down for a while.
+    pub async fn reach_host(&self, index: usize, today: Date) -> Result<(Channel, Arc<Route>), DialError> {
+        let reached = self.reach_judged(index, today).await;
+        if let Some(host) = self.hosts.get(index) {
+            let region = match &reached {
+                Ok((_, route)) => route.region.to_string(),
+                Err(_) => String::new(),
+            };
+            if reached.is_ok() || !matches!(reached, Err(DialError::Refused { .. })) {
+                metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => region)
+                    .set(if reached.is_ok() { 1.0 } else { 0.0 });
+            }
+        }
+        if reached.is_err() {
+            self.standings.set(index, Standing::Down, Instant::now());
+        }
+        reached
+    }
+
+    async fn reach_judged(&self, index: usize, today: Date) -> Result<(Channel, Arc<Route>), DialError> {
+        let mut last = None;
+        for route in self.judge(index, today).await? {
+            match self.reach(&route, false).await {
+                Ok(channel) => return Ok((channel, Arc::new(route))),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(DialError::NoneWritable))
+    }
+
+    /// The first host that may be dialled and answers, in the order of [`Standings::order`].
+    ///
+    /// # Errors
+    /// The last host's.
+    pub async fn first(&self, today: Date) -> Result<(Channel, Arc<Route>), DialError> {
+        let mut last = None;
+        for index in self.standings.order(Instant::now()) {
+            match self.reach_host(index, today).await {
+                Ok(reached) => return Ok(reached),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(DialError::NoneWritable))
+    }
+}
+
+/// The name that is judged, and its addresses.
+async fn resolve(host: &Endpoint) -> Result<(String, Vec<Address>), DialError> {
+    let Endpoint::Tcp(tcp) = host else {
+        let file = host.socket_file().unwrap_or_default();
+        return Ok(("localhost".to_owned(), vec![Address::Unix(file)]));
+    };
     let unresolved = |cause| DialError::Unresolved { host: host.to_string(), cause };
-    let found = tokio::net::lookup_host((host.host.as_str(), host.port)).await.map_err(unresolved)?;
-    let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX + 1).collect();
+    let found = tokio::net::lookup_host((tcp.host.as_str(), tcp.port)).await.map_err(unresolved)?;
+    let addresses: Vec<Address> = found.take(ADDRESSES_MAX + 1).map(Address::Tcp).collect();
     if addresses.len() > ADDRESSES_MAX {
         let why = format!("the name has more than {ADDRESSES_MAX} addresses");
         return Err(DialError::Refused { host: host.to_string(), why });
     }
-    let ips: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-    match residency.judge_upstream(&host.host, &ips, today) {
-        Verdict::NotJudged => Ok(Judged { host: host.clone(), addresses, region: "".into() }),
-        Verdict::Allowed { region } => Ok(Judged { host: host.clone(), addresses, region }),
-        Verdict::Denied { why } => Err(DialError::Refused { host: host.to_string(), why }),
-    }
-}
-
-/// Dials the addresses of a judged server in order.
-///
-/// # Errors
-/// None of them answers in [`CONNECT_TIMEOUT`] each.
-pub async fn dial(judged: &Judged) -> Result<(Channel, SocketAddr), DialError> {
-    let mut cause = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    for address in &judged.addresses {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                let socket = Socket::Tcp(stream);
-                socket.tune();
-                return Ok((Channel::plain(socket), *address));
-            }
-            Ok(Err(error)) => cause = error,
-            Err(_) => cause = std::io::Error::from(std::io::ErrorKind::TimedOut),
-        }
-    }
-    Err(DialError::Unreachable { host: judged.host.to_string(), cause })
-}
-
-/// The first of `hosts` that may be dialled and answers.
-///
-/// # Errors
-/// The last host's.
-pub async fn first(
-    hosts: &[HostPort],
-    residency: &Residency,
-    today: Date,
-) -> Result<(Channel, SocketAddr), DialError> {
-    let mut last = None;
-    for host in hosts {
-        let judged = match judge(host, residency, today).await {
-            Ok(judged) => judged,
-            Err(error) => {
-                last = Some(error);
-                continue;
-            }
-        };
-        let reached = dial(&judged).await;
-        metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => judged.region.to_string())
-            .set(if reached.is_ok() { 1.0 } else { 0.0 });
-        match reached {
-            Ok(reached) => return Ok(reached),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or(DialError::Unresolved {
-        host: "upstream.hosts".to_owned(),
-        cause: std::io::Error::from(std::io::ErrorKind::InvalidInput),
-    }))
+    Ok((tcp.host.clone(), addresses))
 }

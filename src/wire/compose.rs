@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use pgwire::messages::Message;
-use pgwire::messages::cancel::CancelRequest;
 use pgwire::messages::response::ErrorResponse;
-use pgwire::messages::startup::{BackendKeyData, NegotiateProtocolVersion, SecretKey};
+
+use super::frame::put;
+use super::startup::PROTOCOL_3_0;
 
 /// The text of an error that a client is told. `message` begins with `sealgate:`.
 #[derive(Clone, Copy)]
@@ -39,25 +40,27 @@ pub fn put_error(out: &mut Vec<u8>, error: ErrorText<'_>) {
     append(out, &ErrorResponse::new(fields));
 }
 
-/// Appends the BackendKeyData that the client gets: the server's own process id, our secret.
-pub fn put_backend_key(out: &mut Vec<u8>, process: i32, secret: [u8; 4]) {
-    append(out, &BackendKeyData::new(process, SecretKey::I32(i32::from_be_bytes(secret))));
+/// Appends the BackendKeyData that the client gets: the server's own process id, our secret
+/// (4 bytes in protocol 3.0, up to 256 from 3.2 on).
+pub fn put_backend_key(out: &mut Vec<u8>, process: i32, secret: &[u8]) {
+    put(out, b'K', |out| {
+        out.extend_from_slice(&process.to_be_bytes());
+        out.extend_from_slice(secret);
+    });
 }
 
-/// libpq reads the whole version here, not the minor number alone as the protocol
-/// chapter has it; servers send the whole version.
-const PROTOCOL_3_0: i32 = 3 << 16;
-
-/// Appends a NegotiateProtocolVersion that settles on 3.0 and lists the extensions that
-/// are not known here.
-pub fn put_negotiate(out: &mut Vec<u8>, extensions: &[&[u8]]) {
-    let names = extensions.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-    append(out, &NegotiateProtocolVersion::new(PROTOCOL_3_0, names));
-}
-
-/// Appends a CancelRequest for a server that spoke protocol 3.0.
-pub fn put_cancel(out: &mut Vec<u8>, process: i32, secret: [u8; 4]) {
-    append(out, &CancelRequest::new(process, SecretKey::I32(i32::from_be_bytes(secret))));
+/// Appends a NegotiateProtocolVersion that settles on 3.`minor` and lists the extensions
+/// that are not known here, which may be any bytes. libpq reads a whole version where the
+/// protocol chapter has the minor number alone; servers send the whole version.
+pub fn put_negotiate(out: &mut Vec<u8>, minor: u16, extensions: &[&[u8]]) {
+    put(out, b'v', |out| {
+        out.extend_from_slice(&(PROTOCOL_3_0 | u32::from(minor)).to_be_bytes());
+        out.extend_from_slice(&u32::try_from(extensions.len()).unwrap_or(u32::MAX).to_be_bytes());
+        for name in extensions {
+            out.extend_from_slice(name);
+            out.push(0);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -83,22 +86,24 @@ mod tests {
 
     #[test]
     fn keys_and_cancels_read_back() {
-        let mut out = Vec::new();
-        put_backend_key(&mut out, 77, [1, 2, 3, 4]);
-        let Ok(Peek::Whole(frame)) = peek(&out) else { panic!("frame") };
-        assert_eq!(backend::read_backend_key(frame.body()), Ok((77, &[1, 2, 3, 4][..])));
-        out.clear();
-        put_cancel(&mut out, 77, [1, 2, 3, 4]);
-        assert!(matches!(
-            startup::read(&out),
-            Ok(startup::Request::Cancel { process: 77, secret: [1, 2, 3, 4] })
-        ));
+        for secret in [&[1, 2, 3, 4][..], &[7; 32]] {
+            let mut out = Vec::new();
+            put_backend_key(&mut out, 77, secret);
+            let Ok(Peek::Whole(frame)) = peek(&out) else { panic!("frame") };
+            assert_eq!(backend::read_backend_key(frame.body()), Ok((77, secret)));
+            out.clear();
+            startup::put_cancel(&mut out, 77, secret);
+            let Ok(startup::Request::Cancel { process: 77, secret: read }) = startup::read(&out) else {
+                panic!("cancel")
+            };
+            assert_eq!(read, secret);
+        }
     }
 
     #[test]
-    fn negotiation_settles_on_3_0() {
+    fn negotiation_names_the_version_and_the_extensions() {
         let mut out = Vec::new();
-        put_negotiate(&mut out, &[b"_pq_.a"]);
-        assert_eq!(out, b"v\0\0\0\x13\0\x03\0\0\0\0\0\x01_pq_.a\0");
+        put_negotiate(&mut out, 2, &[b"_pq_.a", b"_pq_.\xff"]);
+        assert_eq!(out, b"v\0\0\0\x1a\0\x03\0\x02\0\0\0\x02_pq_.a\0_pq_.\xff\0");
     }
 }

@@ -6,8 +6,11 @@ use super::reader::{Malformed, Reader};
 /// The server's bound (`MAX_STARTUP_PACKET_LENGTH`).
 pub const LENGTH_MAX: usize = 10_000;
 
-/// Protocol 3.0, which is spoken to every server.
+/// Protocol 3.0.
 pub const PROTOCOL_3_0: u32 = 3 << 16;
+
+/// The newest minor version of protocol 3 that is spoken here: 3.2 has long cancel keys.
+pub const MINOR_MAX: u16 = 2;
 
 const CANCEL: u32 = (1234 << 16) | 5678;
 const SSL: u32 = (1234 << 16) | 5679;
@@ -41,6 +44,12 @@ impl<'a> Start<'a> {
     #[must_use]
     pub fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.parameters.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    /// The minor version that is spoken to whoever asked for this one. There never was a 3.1.
+    #[must_use]
+    pub fn minor_spoken(&self) -> u16 {
+        if self.minor == 1 { 0 } else { self.minor.min(MINOR_MAX) }
     }
 
     /// Names of protocol extensions, which begin with `_pq_.`.
@@ -101,12 +110,12 @@ pub fn read(packet: &[u8]) -> Result<Request<'_>, Malformed> {
     }
 }
 
-/// Composes the StartupMessage (protocol 3.0) that goes upstream: every parameter of the
-/// client but the protocol extensions, which are negotiated hop by hop.
+/// Composes the StartupMessage that goes upstream, in the version that is spoken to the
+/// client: every parameter of it but the protocol extensions, which are negotiated hop by hop.
 #[must_use]
 pub fn compose(start: &Start<'_>) -> Vec<u8> {
     let mut out = vec![0; 4];
-    out.extend_from_slice(&PROTOCOL_3_0.to_be_bytes());
+    out.extend_from_slice(&(PROTOCOL_3_0 | u32::from(start.minor_spoken())).to_be_bytes());
     for (key, value) in &start.parameters {
         if !key.starts_with(b"_pq_.") {
             out.extend_from_slice(key);
@@ -121,6 +130,21 @@ pub fn compose(start: &Start<'_>) -> Vec<u8> {
         *slot = length.to_be_bytes();
     }
     out
+}
+
+/// Appends a CancelRequest.
+pub fn put_cancel(out: &mut Vec<u8>, process: i32, secret: &[u8]) {
+    let length = u32::try_from(12 + secret.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&CANCEL.to_be_bytes());
+    out.extend_from_slice(&process.to_be_bytes());
+    out.extend_from_slice(secret);
+}
+
+/// Appends an SSLRequest.
+pub fn put_ssl_request(out: &mut Vec<u8>) {
+    out.extend_from_slice(&8_u32.to_be_bytes());
+    out.extend_from_slice(&SSL.to_be_bytes());
 }
 
 /// Fuzz entry: any packet is read or refused.
@@ -160,6 +184,17 @@ mod tests {
         assert_eq!(start.parameter(b"user"), Some(&b"b"[..]));
         assert_eq!(start.extensions().collect::<Vec<_>>(), [b"_pq_.x"]);
         assert!(!compose(&start).windows(4).any(|window| window == b"_pq_"));
+    }
+
+    #[test]
+    fn speaks_no_version_that_is_not_known() {
+        for (asked, spoken) in [(0, 0), (1, 0), (2, 2), (3, 2), (9999, 2)] {
+            let start = Start { minor: asked, parameters: vec![(b"user", b"a")] };
+            assert_eq!(start.minor_spoken(), spoken, "{asked}");
+            let composed = compose(&start);
+            let Ok(Request::Start(read)) = read(&composed) else { panic!("start") };
+            assert_eq!(read.minor, spoken);
+        }
     }
 
     #[test]

@@ -1,0 +1,169 @@
+//! The call to the server: dial, StartupMessage, and what it says before it is ready.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::negotiate::{Incoming, LOGIN_FRAME_BYTES_MAX};
+use super::{Over, fatal};
+use crate::gate::{Regime, today};
+use crate::policy::Refusal;
+use crate::transport::Channel;
+use crate::upstream::dial::{DialError, Route};
+use crate::upstream::standing::Standing;
+use crate::wire::{Malformed, Peek, backend, peek};
+
+/// Most that a server may say between AuthenticationOk and ReadyForQuery, in bytes.
+const PRELUDE_BYTES_MAX: usize = 1 << 20;
+
+/// A server that has our StartupMessage and has begun to answer.
+pub(super) struct Called {
+    pub server: Channel,
+    pub route: Arc<Route>,
+    pub incoming: Incoming,
+}
+
+pub(super) fn broken(error: Malformed) -> Over {
+    fatal("08P01", format!("sealgate: {}", error.0))
+}
+
+/// What the first answer of a server says of it.
+enum First {
+    Answer,
+    /// It takes no connection in plain.
+    Insist,
+    /// It is starting up, or a standby that serves nobody yet.
+    NotYet,
+}
+
+/// Sends the StartupMessage to the first host that takes it, beginning at the `skip`th in
+/// order. What it answers stands in `incoming`.
+pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Result<Called, Over> {
+    let mut last = None;
+    for (at, index) in hosts.iter().enumerate() {
+        let (mut server, route) = match regime.dialer.reach_host(*index, today()).await {
+            Ok(reached) => reached,
+            Err(error) => {
+                last = Some(error);
+                continue;
+            }
+        };
+        let mut incoming = Incoming::new(LOGIN_FRAME_BYTES_MAX);
+        let mut first = say(&mut server, packet, &mut incoming).await;
+        if matches!(first, Ok(First::Insist)) && regime.dialer.may_insist(&route) {
+            server = regime.dialer.reach(&route, true).await.map_err(|error| dial_failed(&error))?;
+            incoming = Incoming::new(LOGIN_FRAME_BYTES_MAX);
+            first = say(&mut server, packet, &mut incoming).await;
+        }
+        let goes_on = match first {
+            Ok(First::Answer | First::Insist) => false,
+            Ok(First::NotYet) | Err(_) => at + 1 < hosts.len(),
+        };
+        if goes_on {
+            regime.dialer.standings().set(*index, Standing::Down, Instant::now());
+            continue;
+        }
+        first?;
+        return Ok(Called { server, route, incoming });
+    }
+    Err(last.map_or_else(|| dial_failed(&DialError::NoneWritable), |error| dial_failed(&error)))
+}
+
+/// Sends the StartupMessage and waits for the first whole message.
+async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Result<First, Over> {
+    server.write_all(packet).await?;
+    loop {
+        if let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
+            // Of a server that does not know 3.2; what it speaks shows in its cancel key.
+            if frame.tag() == b'v' {
+                let length = frame.len();
+                incoming.consume(length);
+                continue;
+            }
+            if frame.tag() != b'E' {
+                return Ok(First::Answer);
+            }
+            return Ok(match &backend::read_error(frame.body()).map_err(broken)?.sqlstate {
+                b"28000" => First::Insist,
+                b"57P03" => First::NotYet,
+                _ => First::Answer,
+            });
+        }
+        incoming.more(server).await?;
+    }
+}
+
+pub(super) fn dial_failed(error: &DialError) -> Over {
+    tracing::error!(%error, "no server can be reached");
+    match error {
+        DialError::Refused { why, .. } => Refusal::residency(why).into(),
+        DialError::NoneWritable => none_writable(),
+        DialError::Unresolved { .. } | DialError::Unreachable { .. } | DialError::Tls { .. } => {
+            fatal("08006", "sealgate: the database server cannot be reached")
+        }
+    }
+}
+
+/// What a client is told when only standbys answer: drivers take it for a reason to try again.
+pub(super) fn none_writable() -> Over {
+    fatal("57P03", "sealgate: no server that takes writes can be reached; the one that answers is a standby")
+}
+
+/// What the server says between AuthenticationOk and ReadyForQuery.
+pub(super) struct Prelude {
+    /// ReadyForQuery, held back until the session can be served.
+    pub ready: Vec<u8>,
+    pub key: Option<(i32, Box<[u8]>)>,
+    /// Everything else, for the client.
+    pub said: Vec<u8>,
+    /// The server says of itself that it takes no writes.
+    pub standby: bool,
+}
+
+/// How a prelude ended.
+pub(super) enum Ended {
+    Ready(Prelude),
+    /// With the server's own error, which is the last of these bytes.
+    Refused(Vec<u8>),
+}
+
+/// Reads the prelude. `parameter` is told of each ParameterStatus.
+pub(super) async fn prelude(
+    called: &mut Called,
+    mut parameter: impl FnMut(&[u8], &[u8]),
+) -> Result<Ended, Over> {
+    let Called { server, incoming, .. } = called;
+    let (mut key, mut said, mut standby) = (None, Vec::new(), false);
+    loop {
+        if said.len() > PRELUDE_BYTES_MAX {
+            return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
+        }
+        let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? else {
+            incoming.more(server).await?;
+            continue;
+        };
+        let length = frame.len();
+        match frame.tag() {
+            b'K' => {
+                let (process, secret) = backend::read_backend_key(frame.body()).map_err(broken)?;
+                key = Some((process, secret.into()));
+            }
+            b'Z' => {
+                let ready = frame.bytes().to_vec();
+                incoming.consume(length);
+                return Ok(Ended::Ready(Prelude { ready, key, said, standby }));
+            }
+            b'E' => {
+                said.extend_from_slice(frame.bytes());
+                return Ok(Ended::Refused(said));
+            }
+            b'S' => {
+                let (name, value) = backend::read_parameter_status(frame.body()).map_err(broken)?;
+                standby |= name == b"in_hot_standby" && value == b"on";
+                parameter(name, value);
+                said.extend_from_slice(frame.bytes());
+            }
+            _ => said.extend_from_slice(frame.bytes()),
+        }
+        incoming.consume(length);
+    }
+}

@@ -1,0 +1,321 @@
+//! From accept to ReadyForQuery: negotiation, residency, dial, login.
+
+mod call;
+mod negotiate;
+mod prove;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::admission::{Admitted, OfUser};
+use super::cancel::{Registered, Target};
+use super::worker::Worker;
+use super::{Regime, SharedGate, today};
+use crate::audit::{Record, RefusalRecord, Who};
+use crate::login::Claim;
+use crate::pipeline::Session;
+use crate::policy::Refusal;
+use crate::residency::{Replication, Verdict, replication_kind};
+use crate::transport::{Channel, Peer};
+use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
+use crate::wire::startup::{self, Request, Start};
+
+/// Longest name of a database or a user, in bytes (`NAMEDATALEN - 1`); the server cuts
+/// longer ones.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Length of our cancel keys in protocol 3.0 and from 3.2 on, in bytes.
+const KEY_BYTES: usize = 4;
+const LONG_KEY_BYTES: usize = 32;
+
+/// A session that is ready for its first query.
+pub struct Ready {
+    pub server: Channel,
+    pub session: Session,
+    pub cancel: Option<Registered>,
+    pub admitted: (Admitted, OfUser),
+    /// Bytes of the client that came early, and what it must still be sent.
+    pub early: Vec<u8>,
+    pub server_early: Vec<u8>,
+    /// Can SQL reach it?
+    pub judges: bool,
+}
+
+/// How a startup ended without a session.
+pub enum Over {
+    /// The peer closed, or was served (a cancel request).
+    Done,
+    /// The client is told this, as FATAL.
+    Fatal { sqlstate: &'static str, message: String, detail: String, hint: String },
+}
+
+impl From<std::io::Error> for Over {
+    fn from(_: std::io::Error) -> Over {
+        Over::Done
+    }
+}
+
+impl From<Refusal> for Over {
+    fn from(refusal: Refusal) -> Over {
+        metrics::counter!("sealgate_refusals_total", "reason" => refusal.reason).increment(1);
+        Over::Fatal {
+            sqlstate: refusal.sqlstate,
+            message: refusal.message.to_owned(),
+            detail: refusal.detail,
+            hint: refusal.hint,
+        }
+    }
+}
+
+/// A FATAL error without detail.
+pub fn fatal(sqlstate: &'static str, message: impl Into<String>) -> Over {
+    Over::Fatal { sqlstate, message: message.into(), detail: String::new(), hint: String::new() }
+}
+
+/// Writes the FATAL error that ends a startup.
+pub async fn tell(client: &mut Channel, over: Over) {
+    let Over::Fatal { sqlstate, message, detail, hint } = over else { return };
+    tracing::info!(sqlstate, message, detail, "a startup was refused");
+    let mut out = Vec::new();
+    let optional = |text: &'_ String| (!text.is_empty()).then(|| text.clone());
+    put_error(
+        &mut out,
+        ErrorText {
+            severity: "FATAL",
+            sqlstate,
+            message: &message,
+            detail: optional(&detail).as_deref(),
+            hint: optional(&hint).as_deref(),
+        },
+    );
+    let _ = client.write_all(&out).await;
+    let _ = client.shutdown_write();
+}
+
+/// Brings one connection from accept to its first ReadyForQuery.
+///
+/// # Errors
+/// See [`Over`].
+pub async fn start(
+    gate: &SharedGate,
+    regime: &Arc<Regime>,
+    worker: &Worker,
+    client: &mut Channel,
+    peer: Peer,
+) -> Result<Box<Ready>, Over> {
+    let (packet, incoming) = negotiate::negotiate(gate, regime, client, peer).await?;
+    let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
+    let admitted = Admitted::new(gate, regime)
+        .ok_or_else(|| fatal("53300", "sealgate: sorry, too many clients already"))?;
+    let claim = claim(gate, regime, worker, client, peer, &start).await?;
+    let user = Arc::clone(&claim.user);
+    let greeting = negotiate_version(&start);
+    let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } =
+        prove::prove(gate, regime, &start, claim, client, incoming, greeting).await?;
+    let of_user = OfUser::new(gate, regime, &user)
+        .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
+    let judges = !is_physical(&start);
+    if judges {
+        session_view(gate, worker, &mut session).await?;
+    }
+    let cancel = prelude.key.map(|(process, secret)| {
+        let ours = secret_key(start.minor_spoken());
+        put_backend_key(&mut greeting, process, &ours);
+        let (dialer, route) = (Arc::clone(&regime.dialer), Arc::clone(&called.route));
+        let target = Target { dialer, route, process, secret };
+        Registered::new(gate, session.who().session, ours, target)
+    });
+    greeting.extend_from_slice(&prelude.ready);
+    client.write_all(&greeting).await?;
+    let server_early = std::mem::take(&mut called.incoming.bytes);
+    Ok(Box::new(Ready {
+        server: called.server,
+        session,
+        cancel,
+        admitted: (admitted, of_user),
+        early: incoming.bytes,
+        server_early,
+        judges,
+    }))
+}
+
+/// What the client says of itself, as far as it may say it.
+async fn claim(
+    gate: &SharedGate,
+    regime: &Regime,
+    worker: &Worker,
+    client: &mut Channel,
+    peer: Peer,
+    start: &Start<'_>,
+) -> Result<Claim, Over> {
+    let number = gate.next_session.fetch_add(1, Ordering::Relaxed);
+    let region = regime.dialer.residency().region_name(peer.ip(), today());
+    let claim = Claim::new(start, peer.to_string().into(), region, number);
+    if let Err(refusal) = judge_walsender(regime, replication(start), peer.ip()) {
+        record_refused_startup(worker, &claim, &refusal).await;
+        return Err(refusal.into());
+    }
+    check_names(regime, start)?;
+    prove::certificate(regime, client, claim)
+}
+
+/// The one NegotiateProtocolVersion, before authentication: where something was asked for
+/// that is not spoken here. Empty where nothing was.
+fn negotiate_version(start: &Start<'_>) -> Vec<u8> {
+    let extensions: Vec<&[u8]> = start.extensions().collect();
+    let mut out = Vec::new();
+    if start.minor != start.minor_spoken() || !extensions.is_empty() {
+        put_negotiate(&mut out, start.minor_spoken(), &extensions);
+    }
+    out
+}
+
+/// A cancel key of ours.
+fn secret_key(minor: u16) -> Box<[u8]> {
+    let long: [u8; LONG_KEY_BYTES] = rand::random();
+    let length = if minor >= 2 { LONG_KEY_BYTES } else { KEY_BYTES };
+    long.get(..length).unwrap_or(&long).into()
+}
+
+/// The kind of walsender asked for: every occurrence of the parameter counts, since the
+/// server lets a later one take back only half of what an earlier one asked. Whoever once
+/// asked for a database has one, and SQL with it.
+fn replication(start: &Start<'_>) -> Replication {
+    let mut asked = Replication::No;
+    for (_, value) in start.parameters.iter().filter(|(name, _)| *name == b"replication") {
+        let kind = replication_kind(value);
+        if kind != Replication::No && asked != Replication::Logical {
+            asked = kind;
+        }
+    }
+    asked
+}
+
+/// Is this certain to become a walsender without a database, which SQL does not reach? Only
+/// where no other occurrence of the parameter could take it back.
+fn is_physical(start: &Start<'_>) -> bool {
+    let mut values = start
+        .parameters
+        .iter()
+        .filter(|(name, _)| *name == b"replication")
+        .map(|(_, value)| *value)
+        .peekable();
+    values.peek().is_some() && values.all(|value| replication_kind(value) == Replication::Physical)
+}
+
+fn judge_walsender(regime: &Regime, kind: Replication, peer: IpAddr) -> Result<(), Refusal> {
+    let (verdict, region, result) = match regime.dialer.residency().judge_walsender(kind, peer, today()) {
+        Verdict::NotJudged => return Ok(()),
+        Verdict::Allowed { region } => ("allowed", region, Ok(())),
+        Verdict::Denied { why } => {
+            ("denied", regime.dialer.residency().region_name(peer, today()), Err(Refusal::residency(&why)))
+        }
+    };
+    metrics::gauge!("sealgate_residency_targets", "kind" => "walsender", "region" => region, "verdict" => verdict)
+        .increment(1.0);
+    result
+}
+
+/// Is this the very name that the policy and the record will know?
+fn is_sound(name: &[u8]) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && std::str::from_utf8(name).is_ok_and(|text| !text.chars().any(char::is_control))
+}
+
+/// A name that the server would cut, or that is not text, could mean another database
+/// than the policy's, or a user whose accesses are counted under another name.
+fn check_names(regime: &Regime, start: &Start<'_>) -> Result<(), Over> {
+    let user = start.parameter(b"user").unwrap_or_default();
+    let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
+    if regime.settings.fields.is_empty() {
+        Ok(())
+    } else if !is_sound(database) {
+        Err(fatal(
+            "3D000",
+            "sealgate: a database name must be UTF-8 text of at most 63 bytes, without control characters",
+        ))
+    } else if !is_sound(user) {
+        Err(fatal(
+            "28000",
+            "sealgate: a user name must be UTF-8 text of at most 63 bytes, without control characters",
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Gives the session the classification of its database; without one it may not go on.
+async fn session_view(gate: &SharedGate, worker: &Worker, session: &mut Session) -> Result<(), Over> {
+    let database: Arc<str> = session.who().database.clone();
+    let Some(catalogs) = &gate.catalogs else { return Ok(()) };
+    // As it is now: a reload may have come since this connection did.
+    if !gate.regime.load().settings.classifies(&database) {
+        return Ok(());
+    }
+    match catalogs.current(&database).await {
+        Ok(snapshot) => {
+            session.renew(worker.view(snapshot));
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!(%database, %error, "the catalog cannot be read; the session is refused");
+            let hint = "See the log of the gate; sealgate check names the fault.";
+            Err(Refusal::unhandled("no-catalog", "The catalog of this database cannot be read.", hint).into())
+        }
+    }
+}
+
+/// A startup that was refused by residency stands in the record too.
+async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusal) {
+    let who = Arc::new(Who {
+        session: claim.session,
+        user: claim.user.clone(),
+        database: claim.database.clone(),
+        application: claim.application.clone(),
+        client: claim.client.clone(),
+        region: claim.region.clone(),
+        auth: "none",
+    });
+    tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
+    let refused = RefusalRecord {
+        who,
+        statement_id: 0,
+        sqlstate: refusal.sqlstate,
+        rule: "replication".into(),
+        fingerprint: None,
+    };
+    worker.records.leave(Record::Refusal(refused)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_stand_unchanged_in_policy_and_record_are_sound() {
+        assert!(is_sound("sh\u{f6}p".as_bytes()) && is_sound(&[b'n'; 63]) && is_sound(b""));
+        for name in [&[b'n'; 64][..], b"sh\xf6p", b"shop\t", b"sh\x7fop", "shop\u{85}".as_bytes()] {
+            assert!(!is_sound(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn every_occurrence_of_the_replication_parameter_counts() {
+        let start = |values: &[&'static [u8]]| Start {
+            minor: 0,
+            parameters: values.iter().map(|value| (&b"replication"[..], *value)).collect(),
+        };
+        assert_eq!(replication(&start(&[b"database", b"false"])), Replication::Logical);
+        assert_eq!(replication(&start(&[b"database", b"true"])), Replication::Logical);
+        assert_eq!(replication(&start(&[b"true", b"database"])), Replication::Logical);
+        assert_eq!(replication(&start(&[b"off"])), Replication::No);
+        assert_ne!(replication(&start(&[b"tr", b"0"])), Replication::No);
+        let reachable: [&[&[u8]]; 5] =
+            [&[], &[b"true", b"false"], &[b"1", b"0"], &[b"on", b"database", b"on"], &[b"on", b""]];
+        for values in reachable {
+            assert!(!is_physical(&start(values)), "SQL may reach {values:?}");
+        }
+        assert!(is_physical(&start(&[b"true", b"on"])));
+    }
+}

@@ -1,0 +1,141 @@
+//! The login: the client's proof, and ours to the server.
+
+use std::time::Instant;
+
+use super::call::{Called, Ended, Prelude, broken, call, none_writable, prelude};
+use super::negotiate::Incoming;
+use super::{Over, fatal};
+use crate::config::{Auth, ClientCertificate};
+use crate::gate::{Regime, SharedGate};
+use crate::login::{Claim, Principal, Progress, Relay};
+use crate::pipeline::{Bounds, Session};
+use crate::transport::Channel;
+use crate::upstream::standing::Standing;
+use crate::wire::startup::{self, Start};
+use crate::wire::{Peek, peek};
+
+/// Both sides have said who they are.
+pub(super) struct Proven {
+    pub called: Called,
+    pub prelude: Prelude,
+    pub session: Session,
+    /// What the client sent early.
+    pub incoming: Incoming,
+    /// What it has not been told yet.
+    pub greeting: Vec<u8>,
+}
+
+/// Asks for the proof that the configuration wants. `greeting` goes to the client first.
+///
+/// # Errors
+/// See [`Over`].
+pub(super) async fn prove(
+    gate: &SharedGate,
+    regime: &Regime,
+    start: &Start<'_>,
+    claim: Claim,
+    client: &mut Channel,
+    incoming: Incoming,
+    greeting: Vec<u8>,
+) -> Result<Proven, Over> {
+    match regime.settings.login.auth {
+        Auth::Relay => relay(gate, regime, start, claim, client, incoming, greeting).await,
+        Auth::Scram => Err(Over::Done),
+    }
+}
+
+/// The server's own exchange, passed through.
+async fn relay(
+    gate: &SharedGate,
+    regime: &Regime,
+    start: &Start<'_>,
+    claim: Claim,
+    client: &mut Channel,
+    mut incoming: Incoming,
+    greeting: Vec<u8>,
+) -> Result<Proven, Over> {
+    let hosts = regime.dialer.standings().order(Instant::now());
+    let mut called = call(regime, &startup::compose(start), &hosts).await?;
+    client.write_all(&greeting).await?;
+    let relay = Relay::new(claim);
+    let principal = pass_through(relay, client, &mut incoming, &mut called).await?;
+    let mut session = open(gate, regime, principal);
+    match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
+        Ended::Refused(said) => {
+            client.write_all(&said).await?;
+            Err(Over::Done)
+        }
+        // The client has proven itself to this server, and cannot to another in its place.
+        Ended::Ready(prelude) if is_standby(regime, &called, &prelude) => Err(none_writable()),
+        Ended::Ready(mut prelude) => {
+            let greeting = std::mem::take(&mut prelude.said);
+            Ok(Proven { called, prelude, session, incoming, greeting })
+        }
+    }
+}
+
+/// Notes what the server says of itself. True where another one should serve.
+fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) -> bool {
+    let standing = if prelude.standby { Standing::Standby } else { Standing::Writable };
+    regime.dialer.standings().set(called.route.index, standing, Instant::now());
+    prelude.standby && regime.dialer.chooses()
+}
+
+fn open(gate: &SharedGate, regime: &Regime, principal: Principal) -> Session {
+    let watch = gate.watch.load().user(principal.user());
+    let bounds = Bounds { frame_bytes_max: regime.settings.limits.frame_bytes_max as usize };
+    Session::new(principal, None, Some(watch), bounds, rand::random())
+}
+
+async fn pass_through(
+    mut relay: Relay,
+    client: &mut Channel,
+    incoming: &mut Incoming,
+    called: &mut Called,
+) -> Result<Principal, Over> {
+    let Called { server, incoming: from_server, .. } = called;
+    loop {
+        // Everything that the server has said goes to the client first.
+        let mut out = Vec::new();
+        let mut verdict = None;
+        while let Peek::Whole(frame) = peek(&from_server.bytes).map_err(broken)? {
+            let progress = relay.from_server(frame, &mut out).map_err(broken)?;
+            let length = frame.len();
+            from_server.consume(length);
+            if !matches!(progress, Progress::Continue) {
+                verdict = Some(progress);
+                break;
+            }
+        }
+        client.write_all(&out).await?;
+        match verdict {
+            Some(Progress::Proven(principal)) => return Ok(principal),
+            Some(Progress::Refused) => return Err(Over::Done),
+            Some(Progress::Continue) | None => {}
+        }
+        let mut out = Vec::new();
+        while let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
+            relay.from_client(frame, &mut out).map_err(broken)?;
+            let length = frame.len();
+            incoming.consume(length);
+        }
+        server.write_all(&out).await?;
+        tokio::select! {
+            read = from_server.more(server) => read?,
+            read = incoming.more(client) => read?,
+        }
+    }
+}
+
+/// The second factor, before the first is asked for.
+pub(super) fn certificate(regime: &Regime, client: &Channel, claim: Claim) -> Result<Claim, Over> {
+    let login = &regime.settings.login;
+    let shown = client.tls().and_then(|facts| facts.peer.as_deref());
+    match (login.certificate, shown) {
+        (ClientCertificate::None, _) | (ClientCertificate::Optional, None) => Ok(claim),
+        (ClientCertificate::Required, None) => {
+            Err(fatal("28000", "sealgate: a valid client certificate is required"))
+        }
+        (ClientCertificate::Optional | ClientCertificate::Required, Some(_certificate)) => Ok(claim),
+    }
+}
