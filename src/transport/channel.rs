@@ -1,8 +1,13 @@
 //! A connection as the rest of the house sees it: a socket, with or without TLS around it.
 
 use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::socket::Socket;
+use super::tls::{ClientTls, ServerTls, TlsError, TlsFacts, Tunnel};
 
 /// Bytes asked for at a time during a login.
 const LOGIN_READ_BYTES: usize = 4 * 1024;
@@ -10,12 +15,54 @@ const LOGIN_READ_BYTES: usize = 4 * 1024;
 /// One connection to a client or to a server.
 pub struct Channel {
     socket: Socket,
+    tunnel: Option<Box<Tunnel>>,
 }
 
 impl Channel {
     #[must_use]
     pub fn plain(socket: Socket) -> Channel {
-        Channel { socket }
+        Channel { socket, tunnel: None }
+    }
+
+    /// Takes TLS from a client. `early`: what was read of it already.
+    ///
+    /// The deadline is the caller's; a future that is dropped leaves a channel that is of
+    /// no more use.
+    ///
+    /// # Errors
+    /// Every kind of [`TlsError`]; the channel is of no more use then.
+    pub async fn accept_tls(&mut self, tls: &ServerTls, early: &[u8]) -> Result<(), TlsError> {
+        let (tunnel, resolver) = Tunnel::accept(tls)?;
+        let tunnel = self.tunnel.insert(tunnel);
+        tunnel.take_early(&self.socket, early)?;
+        tunnel.handshake(&self.socket).await?;
+        tunnel.learn_presented(&resolver);
+        Ok(())
+    }
+
+    /// Speaks TLS to a server that has agreed to it, or at once if `direct`. `host` as it
+    /// stands in the settings: a name or an address.
+    ///
+    /// The deadline is the caller's, as with [`Channel::accept_tls`].
+    ///
+    /// # Errors
+    /// Every kind of [`TlsError`]; the channel is of no more use then.
+    pub async fn connect_tls(&mut self, tls: &ClientTls, host: &str, direct: bool) -> Result<(), TlsError> {
+        let tunnel = self.tunnel.insert(Tunnel::connect(tls, host)?);
+        tunnel.handshake(&self.socket).await?;
+        if direct && !tunnel.facts().alpn { Err(TlsError::Alpn) } else { Ok(()) }
+    }
+
+    /// What TLS came to; `None` for a plain connection.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tunnel.as_ref().map(|tunnel| tunnel.facts())
+    }
+
+    /// DER of the end-entity certificate that the peer presented.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.tunnel.as_ref()?.peer_certificate()
     }
 
     /// Reads what is there into `buffer`; 0 says that the peer has closed.
@@ -23,6 +70,9 @@ impl Channel {
     /// # Errors
     /// `WouldBlock` where nothing is there; otherwise the socket's.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(tunnel) = &mut self.tunnel {
+            return tunnel.try_read(&self.socket, buffer);
+        }
         let count = self.socket.try_read(buffer)?;
         if count < buffer.len() && count > 0 {
             self.socket.forget_readable();
@@ -35,23 +85,24 @@ impl Channel {
     /// # Errors
     /// `WouldBlock` where nothing can; otherwise the socket's.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(bytes)
+        match &mut self.tunnel {
+            None => self.socket.try_write(bytes),
+            Some(tunnel) => tunnel.try_write(&self.socket, bytes),
+        }
     }
 
     /// Sends what [`Channel::try_write`] took and the socket did not.
     ///
     /// # Errors
     /// `WouldBlock` where some of it is still waiting; otherwise the socket's.
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "under TLS there is something to send")]
     pub fn try_flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.tunnel.as_mut().map_or(Ok(()), |tunnel| tunnel.try_flush(&self.socket))
     }
 
     /// Does something wait for [`Channel::try_flush`]?
     #[must_use]
-    #[expect(clippy::unused_self, reason = "under TLS there may be")]
     pub fn has_unsent(&self) -> bool {
-        false
+        self.tunnel.as_ref().is_some_and(|tunnel| tunnel.has_unsent())
     }
 
     /// Waits until [`Channel::try_read`] may find something.
@@ -59,6 +110,9 @@ impl Channel {
     /// # Errors
     /// The runtime's.
     pub async fn readable(&self) -> io::Result<()> {
+        if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.has_news()) {
+            return Ok(());
+        }
         self.socket.readable().await
     }
 
@@ -128,6 +182,63 @@ impl Channel {
     /// # Errors
     /// The socket's.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.close(&self.socket);
+        }
         self.socket.shutdown_write()
+    }
+}
+
+impl AsyncRead for Channel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_read_ready(context))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Channel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                }
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.try_flush() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                }
+                flushed => return Poll::Ready(flushed),
+            }
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
+        Poll::Ready(self.shutdown_write())
     }
 }

@@ -4,9 +4,10 @@
 //! (`try_read`, `try_write`); the login and the service connection use its waiting forms.
 
 mod channel;
+mod service_tls;
 mod socket;
-mod tls_stub;
+pub mod tls;
 
 pub use channel::Channel;
+pub use service_tls::{EndPoint, ServiceTls};
 pub use socket::{Peer, Socket};
-pub use tls_stub::{ClientTls, ServerTls, TlsError, TlsFacts};

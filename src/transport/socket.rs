@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -87,6 +88,28 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.writable().await,
             Socket::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    /// As [`Socket::readable`], to be polled.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(stream) => stream.poll_read_ready(context),
+            Socket::Unix(stream) => stream.poll_read_ready(context),
+        }
+    }
+
+    /// As [`Socket::writable`], to be polled.
+    ///
+    /// # Errors
+    /// The runtime's.
+    pub fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(stream) => stream.poll_write_ready(context),
+            Socket::Unix(stream) => stream.poll_write_ready(context),
         }
     }
 

@@ -1,0 +1,148 @@
+//! How the server is reached and verified, as libpq's `sslmode` has it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::pki_types::{DnsName, ServerName};
+
+use super::verify::ServerVerifier;
+use super::{ALPN, TlsError, TlsFault, TlsVersion, files, provider};
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TlsMode {
+    Disable,
+    /// Without TLS; with it where the server refuses that.
+    Allow,
+    /// With TLS; without where the server has none.
+    Prefer,
+    /// With TLS or not at all; the chain is verified if there is a `ca`, as libpq does.
+    Require,
+    /// The server's chain leads to `ca`.
+    VerifyCa,
+    /// And its certificate is for the host that is dialled.
+    VerifyFull,
+}
+
+impl TlsMode {
+    /// `sslmode`'s own words.
+    #[must_use]
+    pub fn named(name: &str) -> Option<TlsMode> {
+        Some(match name {
+            "disable" => TlsMode::Disable,
+            "allow" => TlsMode::Allow,
+            "prefer" => TlsMode::Prefer,
+            "require" => TlsMode::Require,
+            "verify-ca" => TlsMode::VerifyCa,
+            "verify-full" => TlsMode::VerifyFull,
+            _ => return None,
+        })
+    }
+
+    /// Does the first connection ask for TLS?
+    #[must_use]
+    pub fn starts_with_tls(self) -> bool {
+        self >= TlsMode::Prefer
+    }
+
+    /// Where the server answers N, or its handshake fails: may it be plain?
+    #[must_use]
+    pub fn may_be_plain(self) -> bool {
+        self <= TlsMode::Prefer
+    }
+
+    /// Where the server refuses a login without TLS: is TLS tried then?
+    #[must_use]
+    pub fn retries_with_tls(self) -> bool {
+        self == TlsMode::Allow
+    }
+
+    /// Does it need a `ca`?
+    #[must_use]
+    pub fn needs_ca(self) -> bool {
+        self >= TlsMode::VerifyCa
+    }
+
+    /// Is every connection under TLS, so that direct TLS can be spoken?
+    #[must_use]
+    pub fn is_strict(self) -> bool {
+        self >= TlsMode::Require
+    }
+}
+
+/// A certificate and key of our own for a server that asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientIdentity {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What [`ClientTls::load`] is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientTlsSettings {
+    pub mode: TlsMode,
+    /// PEM: who may certify the server.
+    pub ca: Option<PathBuf>,
+    /// PEM: revoked certificates; needs `ca`. With it, every authority needs its list.
+    pub crl: Option<PathBuf>,
+    pub identity: Option<ClientIdentity>,
+    pub version_min: TlsVersion,
+}
+
+/// TLS towards the server, ready. Rotation is loading another one.
+pub struct ClientTls {
+    mode: TlsMode,
+    config: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Reads every file and checks it.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and why; a `ca` that is missing.
+    pub fn load(settings: &ClientTlsSettings) -> Result<ClientTls, TlsFault> {
+        let verifier = Arc::new(ServerVerifier::load(settings)?);
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(settings.version_min.and_later())
+            .map_err(|error| TlsFault::new("".as_ref(), error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let key = files::certified_key(&identity.chain, &identity.key)?;
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)))
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // PostgreSQL's server resumes no session.
+        config.resumption = Resumption::disabled();
+        Ok(ClientTls { mode: settings.mode, config: Arc::new(config) })
+    }
+
+    #[must_use]
+    pub fn mode(&self) -> TlsMode {
+        self.mode
+    }
+
+    pub(super) fn connection(&self, host: &str) -> Result<UnbufferedClientConnection, TlsError> {
+        let name = self.server_name(host)?;
+        UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(TlsError::Protocol)
+    }
+
+    /// A host name is told to the server, an address is not.
+    fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(ServerName::from(address));
+        }
+        match DnsName::try_from(host) {
+            Ok(name) => Ok(ServerName::DnsName(name.to_owned())),
+            Err(_) if self.mode == TlsMode::VerifyFull => Err(TlsError::Name),
+            // Not verified and not told: any address stands for it.
+            Err(_) => Ok(ServerName::from(IpAddr::from([0, 0, 0, 0]))),
+        }
+    }
+}
