@@ -1,7 +1,10 @@
 //! The proof of who is there. A [`Principal`] exists only after it.
 
+pub mod binding;
+pub mod certificate;
 mod principal;
 mod relay;
+pub mod scram;
 
 pub use principal::{Claim, Principal};
 pub use relay::{Progress, Relay};

@@ -39,7 +39,7 @@ impl Claim {
 }
 
 /// Readable and bounded: control characters and what is not UTF-8 are replaced.
-fn text(bytes: &[u8]) -> Arc<str> {
+pub(super) fn text(bytes: &[u8]) -> Arc<str> {
     let mut out = String::new();
     for character in String::from_utf8_lossy(bytes).chars() {
         if out.len() + character.len_utf8() > TEXT_BYTES_MAX {
@@ -92,7 +92,7 @@ impl Principal {
         self.claim.session
     }
 
-    /// `relay` or `scram`.
+    /// `relay`, `scram`, or `scram-plus` where the proof was bound to the TLS channel.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.method
