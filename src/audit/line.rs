@@ -91,6 +91,9 @@ impl Object<'_> {
         self.string("client", &who.client, NAME_CHARS_MAX);
         self.string("region", &who.region, NAME_CHARS_MAX);
         self.plain("auth", who.auth);
+        if let Some(name) = &who.certificate {
+            self.string("certificate", name, NAME_CHARS_MAX);
+        }
         self.string("database", &who.database, NAME_CHARS_MAX);
     }
 

@@ -21,8 +21,10 @@ pub struct Who {
     /// Address of the client, without the port.
     pub client: Arc<str>,
     pub region: Arc<str>,
-    /// `relay` or `scram`.
+    /// `relay`, `scram` or `scram-plus`.
     pub auth: &'static str,
+    /// Whom the client's certificate names, where it showed one.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// One classified field in a record.

@@ -15,6 +15,7 @@ fn who() -> Arc<Who> {
         application: "psql".into(),
         client: "10.0.0.9".into(),
         region: "local".into(),
+        certificate: None,
         auth: "relay",
     })
 }

@@ -2,14 +2,19 @@
 #![expect(clippy::print_stdout, reason = "a verb prints")]
 
 use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use super::CONFIGURATION;
 use super::house::{self, Fault};
+use super::regime;
 use crate::catalog::Snapshot;
 use crate::config::Settings;
 use crate::gate::today;
-use crate::store::catalog::Catalogs;
-use crate::upstream::dial;
+use crate::store::catalog::{CatalogSource, Catalogs, Timing};
+use crate::upstream::dial::Dialer;
+use crate::upstream::service::Access;
 
 /// One thing that was tried.
 #[derive(serde::Serialize)]
@@ -70,18 +75,42 @@ async fn look(settings: Settings) -> Vec<Finding> {
             Err(error) => finding("audit", false, format!("{}: {error}", audit.path.display())),
         });
     }
-    let residency = settings.residency();
-    for host in &settings.upstream.hosts {
-        findings.push(match dial::judge(host, &residency, today()).await {
+    match regime::server_tls(&settings) {
+        Ok(None) => {}
+        Ok(Some(tls)) => {
+            findings.push(finding("listen.tls", true, "certificates and keys fit"));
+            let warnings = tls.warnings().iter();
+            findings
+                .extend(warnings.map(|warning| finding("listen.tls", true, format!("warning: {warning}"))));
+        }
+        Err(fault) => findings.extend(faults("listen.tls", fault)),
+    }
+    match regime::dialer(&settings) {
+        Ok(dialer) => {
+            let dialer = Arc::new(dialer);
+            findings.extend(upstreams(&dialer).await);
+            findings.extend(catalogs(&settings, &dialer).await);
+        }
+        Err(fault) => findings.extend(faults("upstream.tls", fault)),
+    }
+    findings
+}
+
+async fn upstreams(dialer: &Dialer) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, host) in dialer.hosts().iter().enumerate() {
+        findings.push(match dialer.reach_host(index, today()).await {
             Err(error) => finding("upstream", false, error.to_string()),
-            Ok(judged) => match dial::dial(&judged).await {
-                Ok(_) if judged.region.is_empty() => finding("upstream", true, format!("{host} answers")),
-                Ok(_) => finding("upstream", true, format!("{host} answers, region {}", judged.region)),
-                Err(error) => finding("upstream", false, error.to_string()),
-            },
+            Ok((channel, route)) => {
+                let tls = channel.tls().map(|facts| format!(", {}", facts.version)).unwrap_or_default();
+                let region = match &*route.region {
+                    "" => String::new(),
+                    region => format!(", region {region}"),
+                };
+                finding("upstream", true, format!("{host} answers{tls}{region}"))
+            }
         });
     }
-    findings.extend(catalogs(&settings).await);
     findings
 }
 
@@ -94,9 +123,9 @@ fn writable(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Every database that a field names, and the service's own for fields that name none.
-async fn catalogs(settings: &Settings) -> Vec<Finding> {
-    let account = match house::service_account(settings) {
-        Ok(Some(account)) if !settings.fields.is_empty() => account,
+async fn catalogs(settings: &Settings, dialer: &Arc<Dialer>) -> Vec<Finding> {
+    let access: Access = match house::access(settings, dialer) {
+        Ok(Some(access)) if !settings.fields.is_empty() => access,
         Ok(_) => return Vec::new(),
         Err(fault) => return faults("service account", fault),
     };
@@ -108,10 +137,11 @@ async fn catalogs(settings: &Settings) -> Vec<Finding> {
         // Which databases are reached is known only when clients come: the service's is tried.
         databases.extend(settings.upstream.service.as_ref().map(|service| service.database.clone()));
     }
-    let (catalogs, keeper) = match house::catalogs(settings, account).await {
-        Ok(made) => made,
-        Err(fault) => return faults("catalog", fault),
-    };
+    let (catalogs, keeper) = Catalogs::new(CatalogSource {
+        access: Arc::new(ArcSwap::from_pointee(access)),
+        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
+        timing: Timing::default(),
+    });
     let keeping = tokio::spawn(keeper.run());
     let mut findings = Vec::new();
     for database in databases {

@@ -4,31 +4,32 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::keys::{MasterKeySource, master_key};
-use crate::config::{self, HostPort, Secret, Settings};
-use crate::gate::{Acceptor, Cancels, Gate, SharedGate, accept, today};
+use super::regime::regime;
+use crate::catalog::Field;
+use crate::config::{self, Endpoint, HostPort, Secret, Settings};
+use crate::gate::{Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, SharedGate, accept, today};
+use crate::login::scram::MockSecret;
 use crate::ops;
-use crate::pipeline::{PlanCache, Workshop};
-use crate::seal::{Keyring, MasterKey, Random, Sealer};
-use crate::statement::Limits;
-use crate::store::catalog::{CatalogKeeper, CatalogSource, Catalogs, Timing};
+use crate::seal::{Keyring, MasterKey};
+use crate::store::catalog::{CatalogSource, Catalogs, Timing};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
 use crate::store::keyfile;
-use crate::upstream::dial;
-use crate::upstream::service::ServiceAccount;
+use crate::upstream::dial::Dialer;
+use crate::upstream::lookout;
+use crate::upstream::service::{Access, ServiceAccount};
 use crate::watch::Watch;
 
-/// How long sessions may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long clients that are cut off may take to read why.
+const FAREWELLS: Duration = Duration::from_secs(10);
 
 /// A secret file is never longer, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -41,15 +42,6 @@ pub enum Fault {
     Configuration(Vec<String>),
     /// Something it names does not work (exit code 2 in `check`, 1 in `run`).
     Start(String),
-}
-
-/// The operating system's randomness for keys, a fast generator seeded by it for nonces.
-pub struct ThreadRandom;
-
-impl Random for ThreadRandom {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        rand::rng().fill_bytes(bytes);
-    }
 }
 
 /// Reads and parses a configuration file.
@@ -141,38 +133,34 @@ pub fn service_account(settings: &Settings) -> Result<Option<ServiceAccount>, Fa
     Ok(Some(ServiceAccount { user: service.user.clone(), password }))
 }
 
-/// The catalogs of the first server that may be dialled, and the task that keeps them.
+/// The account that asks for us, and the way to the servers.
 ///
 /// # Errors
-/// No server's name can be resolved, or its region is not allowed.
-pub async fn catalogs(
-    settings: &Settings,
-    account: ServiceAccount,
-) -> Result<(Catalogs, CatalogKeeper), Fault> {
-    let residency = settings.residency();
-    let mut addresses = Vec::new();
-    for host in &settings.upstream.hosts {
-        let judged =
-            dial::judge(host, &residency, today()).await.map_err(|error| Fault::Start(error.to_string()))?;
-        addresses.extend(judged.addresses);
-    }
-    Ok(Catalogs::new(CatalogSource {
-        account,
-        addresses: Arc::new(ArcSwap::from_pointee(addresses)),
-        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
-        timing: Timing::default(),
-    }))
+/// As [`service_account`].
+pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access>, Fault> {
+    let Some(account) = service_account(settings)? else { return Ok(None) };
+    let database = settings.upstream.service.as_ref().map(|service| service.database.clone());
+    Ok(Some(Access { dialer: Arc::clone(dialer), account, database: database.unwrap_or_default() }))
+}
+
+/// What a running gate looks up anew every time, so that a reload can exchange it.
+struct Swaps {
+    access: Arc<ArcSwap<Access>>,
+    policy: Arc<ArcSwap<Vec<Field>>>,
 }
 
 /// A gate that runs, until [`House::drain`].
 pub struct House {
     pub gate: SharedGate,
+    /// Of the TCP listeners.
     pub addresses: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
     acceptor: Arc<Acceptor>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
-    draining: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     journal: Option<JournalThread>,
+    /// None without a service account.
+    swaps: Option<Swaps>,
 }
 
 impl House {
@@ -185,75 +173,102 @@ impl House {
         settings: Settings,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
     ) -> Result<House, Fault> {
-        let keyring = keyring(&settings)?;
-        let residency = settings.residency();
-        for host in &settings.upstream.hosts {
-            if let Err(error @ dial::DialError::Refused { .. }) = dial::judge(host, &residency, today()).await
-            {
-                return Err(Fault::Start(error.to_string()));
-            }
-        }
-        let catalogs = match service_account(&settings)?.filter(|_| !settings.fields.is_empty()) {
-            Some(account) => {
-                let (catalogs, keeper) = self::catalogs(&settings, account).await?;
-                tokio::spawn(keeper.run());
-                Some(catalogs)
-            }
-            None => None,
-        };
-        let (journal, thread) = open_journal(&settings)?;
-        let (drain, draining) = watch::channel(false);
-        if let Some(keyring) = &keyring {
-            metrics::gauge!("sealgate_key_version").set(f64::from(keyring.current_version()));
-        }
+        let regime = regime(settings).await?;
+        let swaps = access(&regime.settings, &regime.dialer)?.map(|access| Swaps {
+            access: Arc::new(ArcSwap::from_pointee(access)),
+            policy: Arc::new(ArcSwap::from_pointee(regime.settings.fields.clone())),
+        });
+        let catalogs = swaps.as_ref().map(keep_up_with_servers);
+        let (journal, thread) = open_journal(&regime.settings)?;
+        let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
-            watch: Watch::new(settings.watch.clone()),
-            residency,
+            watch: ArcSwap::from_pointee(Watch::new(regime.settings.watch.clone())),
             catalogs,
             journal,
             cancels: Cancels::default(),
-            sessions: AtomicUsize::new(0),
+            admission: Admission::default(),
+            mock: MockSecret::new(rand::random()),
             next_session: AtomicU64::new(first_session()),
-            draining,
+            phase: phases,
             started: Instant::now(),
-            settings,
+            regime: ArcSwap::from_pointee(regime),
         });
-        let (addresses, listeners) = listen(&gate.settings.listen.addresses).await?;
-        let acceptor = Acceptor::start(&gate, workshops(&gate.settings, keyring.as_ref()))
+        let regime = gate.regime.load_full();
+        tell_key_version(&regime);
+        let listen = &regime.settings.listen;
+        let listeners = bind(&listen.addresses, listen.unix_mode).await?;
+        let addresses = listeners.iter().filter_map(Listener::address).collect();
+        let acceptor = Acceptor::start(&gate)
             .map_err(|error| Fault::Start(format!("the gate's threads cannot be started: {error}")))?;
         let acceptor = Arc::new(acceptor);
         let accepting = listeners
             .into_iter()
             .map(|listener| tokio::spawn(accept(listener, Arc::clone(&acceptor), Arc::clone(&gate))))
             .collect();
-        let admin = match &gate.settings.admin {
-            Some(admin) => {
-                let (addresses, listeners) = listen(std::slice::from_ref(&admin.address)).await?;
-                for listener in listeners {
-                    let ready = Arc::new(Ready { gate: Arc::clone(&gate) });
-                    tokio::spawn(ops::serve(listener, metrics.clone(), ready));
-                }
-                addresses.first().copied()
-            }
+        let admin = match &regime.settings.admin {
+            Some(admin) => Some(serve_admin(&admin.address, &gate, metrics).await?),
             None => None,
         };
-        Ok(House { gate, addresses, admin, acceptor, accepting, draining: drain, journal: thread })
+        Ok(House { gate, addresses, admin, acceptor, accepting, phase, journal: thread, swaps })
     }
 
-    /// Takes nothing new, lets transactions finish within a deadline, closes the journal.
-    /// False where something was cut off or could not be written.
+    /// Puts another configuration in the place of the one in use, as a whole or not at all.
+    /// Returns the sections that count only from the next start on.
+    ///
+    /// # Errors
+    /// What is wrong with the new one; the old one stays in use.
+    pub async fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
+        let before = self.gate.regime.load_full();
+        let unserved =
+            settings.fields.first().filter(|_| self.swaps.is_none() || self.gate.journal.is_none());
+        if unserved.is_some() {
+            return Err(Fault::Configuration(vec![format!(
+                "{}: a [[field]] where there was no service_user or no [audit] at the start: start anew",
+                settings.origin
+            )]));
+        }
+        let regime = regime(settings).await?;
+        let access = access(&regime.settings, &regime.dialer)?;
+        let later = counts_later(&before.settings, &regime.settings);
+        let (fields, limits) = (regime.settings.fields.clone(), regime.settings.watch.clone());
+        tell_key_version(&regime);
+        // Keys before the fields that need them.
+        self.gate.regime.store(Arc::new(regime));
+        self.acceptor.renew().await;
+        if limits != before.settings.watch {
+            self.gate.watch.store(Arc::new(Watch::new(limits)));
+        }
+        if let (Some(swaps), Some(access)) = (&self.swaps, access) {
+            swaps.access.store(Arc::new(access));
+            swaps.policy.store(Arc::new(fields));
+        }
+        if let Some(catalogs) = &self.gate.catalogs {
+            for database in catalogs.databases() {
+                if let Err(error) = catalogs.reload(&database).await {
+                    tracing::warn!(%database, %error, "the catalog could not be read again after the reload");
+                }
+            }
+        }
+        Ok(later)
+    }
+
+    /// Takes nothing new, lets transactions finish within the configured time, ends what is
+    /// left, closes the journal. False where something was cut off or could not be written.
     pub async fn drain(self) -> bool {
-        let House { gate, acceptor, accepting, draining, journal, .. } = self;
-        draining.send_replace(true);
+        let House { gate, acceptor, accepting, phase, journal, .. } = self;
+        phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
         }
-        let deadline = Instant::now() + DRAIN;
-        while gate.sessions.load(std::sync::atomic::Ordering::Relaxed) > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let patience = Duration::from_millis(gate.regime.load().settings.timeouts.drain_ms);
+        let drained = empties(&gate, patience).await;
+        if !drained {
+            tracing::warn!(sessions = gate.admission.sessions(), "sessions that did not end are cut off");
+            phase.send_replace(Phase::Cutting);
         }
-        let drained = gate.sessions.load(std::sync::atomic::Ordering::Relaxed) == 0;
-        if drained && let Some(acceptor) = Arc::into_inner(acceptor) {
+        if empties(&gate, FAREWELLS).await
+            && let Some(acceptor) = Arc::into_inner(acceptor)
+        {
             acceptor.join();
         }
         let written = match journal {
@@ -262,6 +277,49 @@ impl House {
         };
         drained && written
     }
+}
+
+/// Waits until no session is left. False where it takes longer.
+async fn empties(gate: &SharedGate, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while gate.admission.sessions() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    gate.admission.sessions() == 0
+}
+
+/// What a reload cannot change: it takes a new start.
+fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
+    let mut later = Vec::new();
+    let listens = |settings: &Settings| (settings.listen.addresses.clone(), settings.listen.unix_mode);
+    if listens(before) != listens(after) {
+        later.push("[listen] address");
+    }
+    if before.upstream.service.is_none() != after.upstream.service.is_none() {
+        later.push("[upstream] service_user");
+    }
+    if before.audit != after.audit {
+        later.push("[audit]");
+    }
+    if before.admin != after.admin {
+        later.push("[admin]");
+    }
+    later
+}
+
+fn tell_key_version(regime: &Regime) {
+    if let Some(keyring) = &regime.keyring {
+        metrics::gauge!("sealgate_key_version").set(f64::from(keyring.current_version()));
+    }
+}
+
+/// The tasks that ask the servers: for their catalogs, and which of them takes writes.
+fn keep_up_with_servers(swaps: &Swaps) -> Catalogs {
+    let (access, policy) = (Arc::clone(&swaps.access), Arc::clone(&swaps.policy));
+    tokio::spawn(lookout::keep(Arc::clone(&access)));
+    let (catalogs, keeper) = Catalogs::new(CatalogSource { access, policy, timing: Timing::default() });
+    tokio::spawn(keeper.run());
+    catalogs
 }
 
 /// Session numbers begin at the time, so that two runs of one node do not share any; below
@@ -285,34 +343,26 @@ fn host_name() -> String {
     if name.is_empty() { "sealgate".to_owned() } else { name.to_owned() }
 }
 
-/// One workshop for each core: each is made on its own thread.
-fn workshops(
-    settings: &Settings,
-    keyring: Option<&Arc<Keyring>>,
-) -> Vec<Box<dyn FnOnce() -> Workshop + Send>> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let plan_bytes = usize::try_from(settings.limits.plan_cache_bytes_max).unwrap_or(usize::MAX) / cores;
-    let limits = Limits { text_bytes_max: settings.limits.statement_bytes_max as usize, ..Limits::default() };
-    (0..cores)
-        .map(|_| {
-            let keyring = keyring.map(Arc::clone);
-            Box::new(move || {
-                let sealer = keyring.map(|keyring| Sealer::new(keyring, Box::new(ThreadRandom)));
-                Workshop::new(sealer, PlanCache::new(plan_bytes), limits)
-            }) as Box<dyn FnOnce() -> Workshop + Send>
-        })
-        .collect()
+async fn bind(endpoints: &[Endpoint], unix_mode: u32) -> Result<Vec<Listener>, Fault> {
+    let mut listeners = Vec::new();
+    for endpoint in endpoints {
+        let listener = Listener::bind(endpoint, unix_mode).await;
+        listeners
+            .push(listener.map_err(|error| Fault::Start(format!("{endpoint}: cannot listen: {error}")))?);
+    }
+    Ok(listeners)
 }
 
-async fn listen(hosts: &[HostPort]) -> Result<(Vec<SocketAddr>, Vec<TcpListener>), Fault> {
-    let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
-    for host in hosts {
-        let named = |error: std::io::Error| Fault::Start(format!("{host}: cannot listen: {error}"));
-        let listener = TcpListener::bind((host.host.as_str(), host.port)).await.map_err(named)?;
-        addresses.push(listener.local_addr().map_err(named)?);
-        listeners.push(listener);
-    }
-    Ok((addresses, listeners))
+async fn serve_admin(
+    address: &HostPort,
+    gate: &SharedGate,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) -> Result<SocketAddr, Fault> {
+    let named = |error: std::io::Error| Fault::Start(format!("{address}: cannot listen: {error}"));
+    let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
+    let found = listener.local_addr().map_err(named)?;
+    tokio::spawn(ops::serve(listener, metrics, Arc::new(Ready { gate: Arc::clone(gate) })));
+    Ok(found)
 }
 
 struct Ready {
@@ -321,13 +371,13 @@ struct Ready {
 
 impl ops::Health for Ready {
     async fn ready(&self) -> Result<(), String> {
-        if *self.gate.draining.borrow() {
+        if *self.gate.phase.borrow() != Phase::Serving {
             return Err("draining".to_owned());
         }
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
         }
-        let hosts = &self.gate.settings.upstream.hosts;
-        dial::first(hosts, &self.gate.residency, today()).await.map(|_| ()).map_err(|error| error.to_string())
+        let dialer = Arc::clone(&self.gate.regime.load().dialer);
+        dialer.first(today()).await.map(|_| ()).map_err(|error| error.to_string())
     }
 }

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::CONFIGURATION;
-use super::house::{Fault, ThreadRandom, master, settings};
+use super::house::{Fault, master, settings};
 use super::keys;
 use crate::config::Settings;
+use crate::gate::ThreadRandom;
 use crate::seal::MasterKey;
 
 fn prepare(config: &Path) -> Result<(Settings, std::path::PathBuf, MasterKey), Fault> {

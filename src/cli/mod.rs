@@ -5,6 +5,7 @@ mod demo;
 mod house;
 pub mod keys;
 mod keys_verb;
+mod regime;
 mod run;
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CONFIGURATION;
@@ -36,10 +37,69 @@ pub fn run(config: &Path) -> u8 {
         if let Some(address) = house.admin {
             tracing::info!(%address, "metrics and health");
         }
-        wait_for_end().await;
+        serve(&house, config).await;
         tracing::info!("draining");
+        tell_manager(&[NotifyState::Stopping]);
         u8::from(!house.drain().await)
     })
+}
+
+/// Until the process shall end: reloads where it is asked to, and tells the service manager.
+async fn serve(house: &House, config: &Path) {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        tracing::error!("signals cannot be taken");
+        return;
+    };
+    tell_manager(&[NotifyState::Ready]);
+    let mut alive = sd_notify::watchdog_enabled().map(|within| tokio::time::interval(within / 2));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => reload(house, config).await,
+            () = async { if let Some(alive) = &mut alive { alive.tick().await; } }, if alive.is_some() => {
+                tell_manager(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+}
+
+/// Reads the configuration again. A faulty one changes nothing.
+async fn reload(house: &House, config: &Path) {
+    let now = NotifyState::monotonic_usec_now();
+    match now {
+        Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
+        Err(_) => tell_manager(&[NotifyState::Reloading]),
+    }
+    let reloaded = match settings(config) {
+        Ok(settings) => house.reload(settings).await,
+        Err(fault) => Err(fault),
+    };
+    let result = match reloaded {
+        Ok(later) => {
+            for section in later {
+                tracing::warn!("{section} has changed and counts only from the next start on");
+            }
+            tracing::info!("the configuration was read again");
+            "applied"
+        }
+        Err(fault) => {
+            tell(&fault);
+            tracing::error!("the configuration in use stays in use");
+            "refused"
+        }
+    };
+    metrics::counter!("sealgate_reloads_total", "result" => result).increment(1);
+    tell_manager(&[NotifyState::Ready]);
+}
+
+/// A service manager that listens (`NOTIFY_SOCKET`) is told how it stands; else nobody.
+fn tell_manager(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
 }
 
 /// Where a panic began, without its message: that of a library may quote the text it was
@@ -48,21 +108,6 @@ fn place(panic: &std::panic::PanicHookInfo<'_>) -> String {
     match panic.location() {
         Some(at) => format!("a panic at {}:{}:{}", at.file(), at.line(), at.column()),
         None => "a panic".to_owned(),
-    }
-}
-
-async fn wait_for_end() {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => tracing::warn!("reload by SIGHUP is not served by this version yet"),
-        }
     }
 }
 

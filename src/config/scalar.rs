@@ -253,8 +253,8 @@ mod tests {
             let read = unix_socket(text).ok().and_then(|socket| socket.socket_file());
             assert_eq!(read.as_deref(), expected.map(std::path::Path::new), "{text}");
         }
-        assert!(unix_socket(&format!("/{}", "a".repeat(94))).is_err());
-        assert!(unix_socket(&format!("/{}", "a".repeat(93))).is_ok());
+        assert!(unix_socket(&format!("/{}", "a".repeat(93))).is_err());
+        assert!(unix_socket(&format!("/{}", "a".repeat(92))).is_ok());
         for (text, expected) in
             [("0770", Some(0o770)), ("7", Some(7)), ("0o770", None), ("1777", None), ("8", None)]
         {

@@ -224,7 +224,7 @@ pub struct Keys {
 }
 
 /// `[audit]`, durability `intent`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audit {
     pub path: PathBuf,
     /// The node's name in records. None: the host's own name.
@@ -240,7 +240,7 @@ pub struct ResidencySettings {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admin {
     pub address: HostPort,
 }

@@ -196,13 +196,11 @@ pub async fn send(target: &Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Endpoint, HostPort};
-    use crate::residency::{Date, Residency};
+    use crate::gate::today;
 
     async fn target() -> Target {
-        let hosts = vec![Endpoint::Tcp(HostPort { host: "127.0.0.1".into(), port: 1 })];
-        let dialer = Dialer::new(hosts, Arc::new(Residency::unjudged()), None, Duration::from_secs(1));
-        let mut routes = dialer.judge(0, Date::new(2026, 1, 1).unwrap()).await.unwrap();
+        let dialer = Dialer::plain("127.0.0.1:1".parse().unwrap());
+        let mut routes = dialer.judge(0, today()).await.unwrap();
         Target {
             dialer: Arc::new(dialer),
             route: Arc::new(routes.remove(0)),

@@ -27,14 +27,16 @@ use rand::Rng as _;
 use tokio::sync::watch;
 
 use crate::config::Settings;
+use crate::login::scram::MockSecret;
 use crate::pipeline::{PlanCache, Workshop};
-use crate::residency::Date;
 use crate::seal::{Keyring, Random, Sealer};
 use crate::statement::Limits;
 use crate::store::catalog::Catalogs;
 use crate::store::journal::JournalHandle;
-use crate::transport::ServerTls;
+use crate::transport::tls::ServerTls;
 use crate::upstream::dial::Dialer;
+pub use crate::upstream::dial::today;
+use crate::upstream::verifiers::Verifiers;
 use crate::watch::Watch;
 
 /// What one configuration says, ready for use. A reload puts another in its place as a
@@ -42,6 +44,8 @@ use crate::watch::Watch;
 pub struct Regime {
     pub settings: Settings,
     pub dialer: Arc<Dialer>,
+    /// None without an account that could ask for them.
+    pub verifiers: Option<Verifiers>,
     /// None: clients are not offered TLS.
     pub client_tls: Option<ServerTls>,
     /// None where no field is sealed.
@@ -92,6 +96,8 @@ pub struct Gate {
     pub watch: ArcSwap<Watch>,
     pub cancels: Cancels,
     pub admission: Admission,
+    /// Makes up the salts of users that do not exist.
+    pub mock: MockSecret,
     pub next_session: AtomicU64,
     pub phase: watch::Receiver<Phase>,
     /// Zero of the clock that windows are counted by.
@@ -107,11 +113,4 @@ impl Gate {
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Today, UTC.
-#[must_use]
-pub fn today() -> Date {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Date::from_unix_days(since.as_secs() / 86_400)
 }

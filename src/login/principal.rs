@@ -17,6 +17,8 @@ pub struct Claim {
     pub client: Arc<str>,
     /// Region of that address, empty where nothing is judged by region.
     pub region: Arc<str>,
+    /// Whom the client's certificate names, where it showed one.
+    pub certificate: Option<Arc<str>>,
     pub session: u64,
 }
 
@@ -33,6 +35,7 @@ impl Claim {
             application: text(application),
             client,
             region,
+            certificate: None,
             session,
         }
     }
@@ -85,6 +88,12 @@ impl Principal {
     #[must_use]
     pub fn region(&self) -> &Arc<str> {
         &self.claim.region
+    }
+
+    /// Whom the client's certificate names, where it showed one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Arc<str>> {
+        self.claim.certificate.as_ref()
     }
 
     #[must_use]

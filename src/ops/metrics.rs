@@ -39,5 +39,6 @@ fn describe() {
         "sealgate_key_version",
         "Version of the root key that new values are sealed under."
     );
+    metrics::describe_counter!("sealgate_reloads_total", "Reloads of the configuration by result.");
     metrics::describe_gauge!("sealgate_build_info", "Version of this build.");
 }

@@ -95,6 +95,7 @@ impl Session {
             client: principal.client().clone(),
             region: principal.region().clone(),
             auth: principal.method(),
+            certificate: principal.certificate().cloned(),
         });
         let untouched = policy::untouched(&principal);
         Session {

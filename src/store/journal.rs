@@ -402,6 +402,7 @@ fn loss(records: u64) -> Alert {
             application: Arc::from("sealgate"),
             client: nobody.clone(),
             region: nobody,
+            certificate: None,
             auth: "none",
         }),
         detector: "journal",

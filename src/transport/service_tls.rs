@@ -46,6 +46,14 @@ pub struct ServiceStream {
     end_point: EndPoint,
 }
 
+impl ServiceStream {
+    /// A channel under TLS.
+    #[must_use]
+    pub fn new(channel: Channel, end_point: EndPoint) -> ServiceStream {
+        ServiceStream { channel, end_point }
+    }
+}
+
 impl TlsStream for ServiceStream {
     fn channel_binding(&self) -> ChannelBinding {
         let bound = self.channel.peer_certificate().and_then(self.end_point);

@@ -11,10 +11,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::standing::{Standing, Standings};
-use crate::config::{Endpoint, TlsMode};
+use crate::config::{Endpoint, HostPort, TlsMode};
 use crate::residency::{Date, Residency, Verdict};
-use crate::transport::{Channel, ClientTls, Socket, TlsError};
+use crate::transport::tls::{ClientTls, TlsError};
+use crate::transport::{Channel, Socket};
 use crate::wire::startup::put_ssl_request;
+
+/// How long one address is tried where nothing else is configured.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Most addresses of one name that are looked at.
 const ADDRESSES_MAX: usize = 16;
@@ -115,6 +119,14 @@ impl Dialer {
     ) -> Dialer {
         let standings = Standings::new(hosts.len());
         Dialer { hosts, residency, encryption, connect_timeout, standings }
+    }
+
+    /// To one server, in plain, without a judgement by region.
+    #[must_use]
+    pub fn plain(server: SocketAddr) -> Dialer {
+        let host = HostPort { host: server.ip().to_string(), port: server.port() };
+        let residency = Arc::new(Residency::unjudged());
+        Dialer::new(vec![Endpoint::Tcp(host)], residency, None, CONNECT_TIMEOUT)
     }
 
     #[must_use]
@@ -280,4 +292,11 @@ async fn resolve(host: &Endpoint) -> Result<(String, Vec<Address>), DialError> {
         return Err(DialError::Refused { host: host.to_string(), why });
     }
     Ok((tcp.host.clone(), addresses))
+}
+
+/// Today, UTC.
+#[must_use]
+pub fn today() -> Date {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Date::from_unix_days(since.as_secs() / 86_400)
 }

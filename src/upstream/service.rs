@@ -3,15 +3,23 @@
 //! goes through it.
 
 use std::fmt;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row};
 use zeroize::Zeroizing;
+
+use super::dial::{DialError, Dialer, Route};
+use crate::login::binding::tls_server_end_point;
+use crate::residency::Date;
+use crate::transport::{Channel, ServiceStream};
 
 /// From the first packet to the end of the login.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +40,22 @@ const SESSION: &str = "SET default_transaction_read_only = on; \
 pub struct ServiceAccount {
     pub user: String,
     pub password: Option<Zeroizing<String>>,
+}
+
+/// The way to the servers, and who asks there.
+pub struct Access {
+    pub dialer: Arc<Dialer>,
+    pub account: ServiceAccount,
+    /// Where it connects for what belongs to no database.
+    pub database: String,
+}
+
+impl Access {
+    /// To one server, in plain.
+    #[must_use]
+    pub fn plain(server: SocketAddr, account: ServiceAccount) -> Access {
+        Access { dialer: Arc::new(Dialer::plain(server)), account, database: "postgres".to_owned() }
+    }
 }
 
 /// Why the service connection could not be made or used. Its texts are for the operator:
@@ -100,28 +124,89 @@ impl ServiceConnection {
     /// # Errors
     /// Every kind of [`ServiceError`]; a refused login keeps the server's SQLSTATE.
     pub async fn connect(
-        address: SocketAddr,
+        dialer: &Dialer,
+        route: &Route,
         account: &ServiceAccount,
         database: &str,
     ) -> Result<ServiceConnection, ServiceError> {
         let login = async {
-            let stream = TcpStream::connect(address).await.map_err(|error| unreachable(address, &error))?;
-            stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
-            let mut config = Config::new();
-            config.user(&account.user).dbname(database).application_name("sealgate");
-            if let Some(password) = &account.password {
-                config.password(password.as_bytes());
+            match ServiceConnection::log_in(dialer.reach(route, false).await?, account, database).await {
+                Err(ServiceError::Server { sqlstate, .. })
+                    if sqlstate == "28000" && dialer.may_insist(route) =>
+                {
+                    ServiceConnection::log_in(dialer.reach(route, true).await?, account, database).await
+                }
+                connected => connected,
             }
-            let (client, connection) = config.connect_raw(stream, NoTls).await?;
-            let driver = tokio::spawn(async move {
-                // Whoever waits for an answer gets the same error.
-                let _ = connection.await;
-            });
-            let service = ServiceConnection { client, driver };
-            service.client.batch_execute(SESSION).await?;
-            Ok(service)
         };
         timeout(CONNECT_TIMEOUT, login).await.map_err(|_| ServiceError::TimedOut("login"))?
+    }
+
+    /// The first server that lets us in, in the order in which sessions try them.
+    ///
+    /// # Errors
+    /// The last one's.
+    pub async fn first(
+        dialer: &Dialer,
+        account: &ServiceAccount,
+        database: &str,
+        today: Date,
+    ) -> Result<(ServiceConnection, Route), ServiceError> {
+        let mut last = None;
+        for index in dialer.standings().order(Instant::now()) {
+            match ServiceConnection::of_host(dialer, index, account, database, today).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(nowhere))
+    }
+
+    /// The first address of one server that lets us in.
+    ///
+    /// # Errors
+    /// The last one's.
+    pub async fn of_host(
+        dialer: &Dialer,
+        index: usize,
+        account: &ServiceAccount,
+        database: &str,
+        today: Date,
+    ) -> Result<(ServiceConnection, Route), ServiceError> {
+        let mut last = None;
+        for route in dialer.judge(index, today).await? {
+            match ServiceConnection::connect(dialer, &route, account, database).await {
+                Ok(service) => return Ok((service, route)),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(nowhere))
+    }
+
+    async fn log_in(
+        channel: Channel,
+        account: &ServiceAccount,
+        database: &str,
+    ) -> Result<ServiceConnection, ServiceError> {
+        let mut config = Config::new();
+        config.user(&account.user).dbname(database).application_name("sealgate");
+        if let Some(password) = &account.password {
+            config.password(password.as_bytes());
+        }
+        // The channel is under TLS already, where it shall be.
+        let (client, driver) = if channel.tls().is_some() {
+            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+            let (client, connection) = config.connect_raw(channel, UnderTls).await?;
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        } else {
+            config.ssl_mode(SslMode::Disable);
+            let (client, connection) = config.connect_raw(channel, NoTls).await?;
+            // Whoever waits for an answer gets the same error.
+            (client, tokio::spawn(async move { drop(connection.await) }))
+        };
+        let service = ServiceConnection { client, driver };
+        service.client.batch_execute(SESSION).await?;
+        Ok(service)
     }
 
     /// Runs one statement. The statement itself limits how many rows come back.
@@ -159,6 +244,25 @@ impl Drop for ServiceConnection {
     }
 }
 
-fn unreachable(address: SocketAddr, error: &std::io::Error) -> ServiceError {
-    ServiceError::Unreachable(format!("{address}: {error}"))
+fn nowhere() -> ServiceError {
+    ServiceError::Unreachable("no server's address is allowed".to_owned())
+}
+
+impl From<DialError> for ServiceError {
+    fn from(error: DialError) -> ServiceError {
+        ServiceError::Unreachable(error.to_string())
+    }
+}
+
+/// A handshake that is done already.
+struct UnderTls;
+
+impl TlsConnect<Channel> for UnderTls {
+    type Stream = ServiceStream;
+    type Error = std::io::Error;
+    type Future = Ready<Result<ServiceStream, std::io::Error>>;
+
+    fn connect(self, channel: Channel) -> Self::Future {
+        ready(Ok(ServiceStream::new(channel, tls_server_end_point)))
+    }
 }

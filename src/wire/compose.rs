@@ -49,6 +49,11 @@ pub fn put_backend_key(out: &mut Vec<u8>, process: i32, secret: &[u8]) {
     });
 }
 
+/// Appends AuthenticationOk.
+pub fn put_authentication_ok(out: &mut Vec<u8>) {
+    put(out, b'R', |out| out.extend_from_slice(&[0; 4]));
+}
+
 /// Appends a NegotiateProtocolVersion that settles on 3.`minor` and lists the extensions
 /// that are not known here, which may be any bytes. libpq reads a whole version where the
 /// protocol chapter has the minor number alone; servers send the whole version.

@@ -33,12 +33,11 @@ fn check_finds_a_sound_configuration_sound_and_names_each_fault() {
     let faults: &[Fault] = &[
         ("[login]", "[logni]", "[logni]", "logni"),
         ("auth = \"relay\"", "auth = \"trust\"", "auth = ", "trust"),
-        ("auth = \"relay\"", "auth = \"scram\"", "auth = ", "not served by this version"),
         (
             "auth = \"relay\"",
-            "auth = \"relay\"\ncertificate = \"none\"",
-            "certificate",
-            "not served by this version",
+            "auth = \"relay\"\ncertificate = \"required\"",
+            "[login]",
+            "without [listen] tls client_ca",
         ),
         ("provider = \"file\"", "provider = \"vault\"", "provider", "not served by this version"),
         (
@@ -57,7 +56,12 @@ fn check_finds_a_sound_configuration_sound_and_names_each_fault() {
         ("[audit]", "[[alert]]\nwebhook = \"http://x\"\n[audit]", "[[alert]]", "not served by this version"),
         ("[audit]\n", "[audit]\nretain = \"1d\"\n", "retain", "not served by this version"),
         ("[audit]\n", "[audit]\ndurability = \"full\"\n", "durability", "not served by this version"),
-        ("[listen]\n", "[listen]\ntls = { mode = \"require\" }\n", "tls = ", "not served by this version"),
+        (
+            "[listen]\n",
+            "[listen]\ntls = { mode = \"require\", key = \"k\" }\n",
+            "tls = ",
+            "certificate is missing",
+        ),
         ("hosts = [", "hosts = [\"here:99999\", ", "hosts = ", "99999"),
         ("[upstream]", "[upstream", "[upstream", "unclosed table"),
     ];

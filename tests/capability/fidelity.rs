@@ -571,7 +571,7 @@ fn encryption_is_asked_for_once_and_nothing_follows_unasked() {
 
 #[test]
 fn versions_are_negotiated_as_the_server_does() {
-    let server = shop::server(15);
+    let server = shop::server(18);
     let gate = Setup::before(server.address()).start();
     for (minor, options) in [
         (0_u32, &[][..]),

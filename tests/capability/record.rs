@@ -2,20 +2,25 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use sealgate::audit::{Journal, Sink, SinkError};
-use sealgate::gate::{Acceptor, Cancels, Gate as Shared, SharedGate, accept};
-use sealgate::pipeline::{PlanCache, Workshop};
-use sealgate::seal::{MasterKey, Random, Sealer};
+use sealgate::config::{Endpoint, HostPort};
+use sealgate::gate::{
+    Acceptor, Admission, Cancels, Gate as Shared, Listener, Phase, Regime, SharedGate, accept,
+};
+use sealgate::login::scram::MockSecret;
+use sealgate::seal::MasterKey;
 use sealgate::store::catalog::{CatalogSource, Catalogs, Timing};
 use sealgate::store::{journal, keyfile};
-use sealgate::upstream::service::ServiceAccount;
+use sealgate::upstream::dial::Dialer;
+use sealgate::upstream::service::{Access, ServiceAccount};
 use sealgate::watch::Watch;
 use tokio::sync::watch;
 
@@ -197,14 +202,6 @@ impl Sink for Held {
     }
 }
 
-struct Chance;
-
-impl Random for Chance {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        rand::fill(bytes);
-    }
-}
-
 /// The program's own gate within this process, with a sink of ours under its journal.
 async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
     let text = fs::read_to_string(file).unwrap();
@@ -213,39 +210,42 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
     let keyring = Arc::new(keyfile::read(&settings.keys.as_ref().unwrap().path, &master).unwrap());
     let upstream: SocketAddr = settings.upstream.hosts[0].to_string().parse().unwrap();
     let (catalogs, keeper) = Catalogs::new(CatalogSource {
-        account: ServiceAccount { user: "postgres".into(), password: None },
-        addresses: Arc::new(arc_swap::ArcSwap::from_pointee(vec![upstream])),
-        policy: Arc::new(arc_swap::ArcSwap::from_pointee(settings.fields.clone())),
+        access: Arc::new(ArcSwap::from_pointee(Access::plain(
+            upstream,
+            ServiceAccount { user: "postgres".into(), password: None },
+        ))),
+        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
         timing: Timing::default(),
     });
     tokio::spawn(keeper.run());
     let (journal, thread) = journal::start_with(Box::new(sink), Journal::new("test".into(), 1)).unwrap();
     // It ends with the process.
     std::mem::forget(thread);
-    let (drain, draining) = watch::channel(false);
-    std::mem::forget(drain);
+    let (phase, phases) = watch::channel(Phase::Serving);
+    std::mem::forget(phase);
     let gate: SharedGate = Arc::new(Shared {
-        watch: Watch::new(Vec::new()),
-        residency: settings.residency(),
+        watch: ArcSwap::from_pointee(Watch::new(Vec::new())),
         catalogs: Some(catalogs),
         journal: Some(journal),
         cancels: Cancels::default(),
-        sessions: AtomicUsize::new(0),
+        admission: Admission::default(),
+        mock: MockSecret::new([0; 32]),
         next_session: AtomicU64::new(1),
-        draining,
+        phase: phases,
         started: Instant::now(),
-        settings,
+        regime: ArcSwap::from_pointee(Regime {
+            settings,
+            dialer: Arc::new(Dialer::plain(upstream)),
+            verifiers: None,
+            client_tls: None,
+            keyring: Some(keyring),
+            threads: 1,
+        }),
     });
-    let workshop = Box::new(move || {
-        Workshop::new(
-            Some(Sealer::new(keyring, Box::new(Chance))),
-            PlanCache::new(1 << 20),
-            Default::default(),
-        )
-    });
-    let acceptor = Arc::new(Acceptor::start(&gate, vec![workshop]).unwrap());
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let acceptor = Arc::new(Acceptor::start(&gate).unwrap());
+    let any = Endpoint::Tcp(HostPort { host: "127.0.0.1".into(), port: 0 });
+    let listener = Listener::bind(&any, 0).await.unwrap();
+    let address = listener.address().unwrap();
     tokio::spawn(accept(listener, acceptor, gate));
     address
 }

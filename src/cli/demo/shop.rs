@@ -14,10 +14,11 @@ use tokio_postgres::{Client, NoTls};
 use zeroize::Zeroizing;
 
 use crate::catalog::{Domain, Field};
-use crate::cli::house::{self, Fault, House, ThreadRandom};
+use crate::cli::house::{self, Fault, House};
 use crate::cli::keys;
 use crate::cli::run::forbid_core_dumps;
 use crate::config::Settings;
+use crate::gate::ThreadRandom;
 use crate::seal::{Random as _, guard_prefix};
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
 

@@ -3,6 +3,7 @@
 mod call;
 mod negotiate;
 mod prove;
+mod scram;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -157,7 +158,7 @@ async fn claim(
         return Err(refusal.into());
     }
     check_names(regime, start)?;
-    prove::certificate(regime, client, claim)
+    prove::certificate(regime, client, start, claim)
 }
 
 /// The one NegotiateProtocolVersion, before authentication: where something was asked for
@@ -276,6 +277,7 @@ async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusa
         client: claim.client.clone(),
         region: claim.region.clone(),
         auth: "none",
+        certificate: claim.certificate.clone(),
     });
     tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
     let refused = RefusalRecord {

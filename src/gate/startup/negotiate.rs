@@ -3,6 +3,7 @@
 
 use super::{Over, fatal};
 use crate::gate::{Regime, SharedGate};
+use crate::transport::tls::ServerTls;
 use crate::transport::{Channel, Peer};
 use crate::wire::startup::{self, MINOR_MAX, Request};
 
@@ -11,9 +12,6 @@ pub(super) const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// The first byte of a TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
-
-/// The protocol name that direct TLS must agree on (PostgreSQL chapter "SSL Session Encryption").
-const ALPN: &[u8] = b"postgresql";
 
 /// A peer's bytes, read up to a bound.
 pub(super) struct Incoming {
@@ -116,14 +114,14 @@ async fn accept_direct(regime: &Regime, client: &mut Channel, incoming: &mut Inc
     };
     let early = std::mem::take(&mut incoming.bytes);
     accept(tls, client, &early).await?;
-    if client.tls().and_then(|facts| facts.alpn.as_deref()) == Some(ALPN) {
+    if client.tls().is_some_and(|facts| facts.alpn) {
         return Ok(());
     }
     let text = "sealgate: received direct SSL connection request without ALPN protocol negotiation extension";
     Err(fatal("08P01", text))
 }
 
-async fn accept(tls: &crate::transport::ServerTls, client: &mut Channel, early: &[u8]) -> Result<(), Over> {
+async fn accept(tls: &ServerTls, client: &mut Channel, early: &[u8]) -> Result<(), Over> {
     client.accept_tls(tls, early).await.map_err(|error| {
         // The alert has told the client.
         tracing::info!(%error, "a TLS handshake failed");

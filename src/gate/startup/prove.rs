@@ -1,12 +1,14 @@
 //! The login: the client's proof, and ours to the server.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::call::{Called, Ended, Prelude, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
-use super::{Over, fatal};
+use super::{Over, fatal, scram};
 use crate::config::{Auth, ClientCertificate};
 use crate::gate::{Regime, SharedGate};
+use crate::login::certificate::CommonName;
 use crate::login::{Claim, Principal, Progress, Relay};
 use crate::pipeline::{Bounds, Session};
 use crate::transport::Channel;
@@ -40,7 +42,7 @@ pub(super) async fn prove(
 ) -> Result<Proven, Over> {
     match regime.settings.login.auth {
         Auth::Relay => relay(gate, regime, start, claim, client, incoming, greeting).await,
-        Auth::Scram => Err(Over::Done),
+        Auth::Scram => scram::scram(gate, regime, start, claim, client, incoming, greeting).await,
     }
 }
 
@@ -75,13 +77,13 @@ async fn relay(
 }
 
 /// Notes what the server says of itself. True where another one should serve.
-fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) -> bool {
+pub(super) fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) -> bool {
     let standing = if prelude.standby { Standing::Standby } else { Standing::Writable };
     regime.dialer.standings().set(called.route.index, standing, Instant::now());
     prelude.standby && regime.dialer.chooses()
 }
 
-fn open(gate: &SharedGate, regime: &Regime, principal: Principal) -> Session {
+pub(super) fn open(gate: &SharedGate, regime: &Regime, principal: Principal) -> Session {
     let watch = gate.watch.load().user(principal.user());
     let bounds = Bounds { frame_bytes_max: regime.settings.limits.frame_bytes_max as usize };
     Session::new(principal, None, Some(watch), bounds, rand::random())
@@ -128,14 +130,30 @@ async fn pass_through(
 }
 
 /// The second factor, before the first is asked for.
-pub(super) fn certificate(regime: &Regime, client: &Channel, claim: Claim) -> Result<Claim, Over> {
+///
+/// # Errors
+/// There is none where one is required, or it names somebody else.
+pub(super) fn certificate(
+    regime: &Regime,
+    client: &Channel,
+    start: &Start<'_>,
+    mut claim: Claim,
+) -> Result<Claim, Over> {
     let login = &regime.settings.login;
-    let shown = client.tls().and_then(|facts| facts.peer.as_deref());
-    match (login.certificate, shown) {
+    match (login.certificate, client.peer_certificate()) {
         (ClientCertificate::None, _) | (ClientCertificate::Optional, None) => Ok(claim),
         (ClientCertificate::Required, None) => {
             Err(fatal("28000", "sealgate: a valid client certificate is required"))
         }
-        (ClientCertificate::Optional | ClientCertificate::Required, Some(_certificate)) => Ok(claim),
+        (ClientCertificate::Optional | ClientCertificate::Required, Some(der)) => {
+            let name = CommonName::read(der);
+            let user = start.parameter(b"user").unwrap_or_default();
+            if login.certificate_names_user && !name.as_ref().is_some_and(|name| name.is(user)) {
+                let message = "sealgate: the client certificate does not name this user";
+                return Err(fatal("28000", message));
+            }
+            claim.certificate = Some(name.map_or_else(|| "-".into(), |name| Arc::clone(name.text())));
+            Ok(claim)
+        }
     }
 }

@@ -31,6 +31,7 @@ fn client(mut data: &[u8], digest: Option<Vec<u8>>) -> Option<Proven> {
         application: name(""),
         client: name(""),
         region: name(""),
+        certificate: None,
         session: 0,
     };
     let mut out = Vec::new();
@@ -51,7 +52,7 @@ fn client(mut data: &[u8], digest: Option<Vec<u8>>) -> Option<Proven> {
 /// A server's side.
 fn server(mut data: &[u8], digest: Option<Vec<u8>>) -> Option<()> {
     let keys = RecoveredKeys { client_key: [0; 32], verifier: verifier()? };
-    let mut login = Upstream::new(keys, digest, Nonce::new([0; 18]));
+    let mut login = Upstream::new(std::rc::Rc::new(keys), digest, Nonce::new([0; 18]));
     loop {
         match login.take(next(&mut data)?, &mut Vec::new()).ok()? {
             Step::Continue(after) | Step::Notice(after) => login = after,

@@ -14,7 +14,9 @@ mod message;
 mod upstream;
 mod verifier;
 
-pub use exchange::{Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge};
+pub use exchange::{
+    Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge,
+};
 pub use fuzz::fuzz_scram;
 pub use message::Nonce;
 pub use upstream::{Step, Upstream, UpstreamFault};

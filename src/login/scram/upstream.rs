@@ -5,6 +5,7 @@
 //! its own decision about a user whose proof was given here.
 
 use std::fmt;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -54,7 +55,9 @@ impl fmt::Display for UpstreamFault {
             UpstreamFault::OtherVerifier => {
                 f.write_str("the server's verifier is not the one that auth_query returned")
             }
-            UpstreamFault::Unproven => f.write_str("the server has broken off the SCRAM exchange before its end"),
+            UpstreamFault::Unproven => {
+                f.write_str("the server has broken off the SCRAM exchange before its end")
+            }
             UpstreamFault::WrongSignature => f.write_str("the server's SCRAM signature is wrong"),
             UpstreamFault::Malformed(malformed) => {
                 write!(f, "malformed authentication message of the server: {}", malformed.0)
@@ -92,10 +95,11 @@ enum State {
 }
 
 impl Upstream {
+    /// The keys may be of use for another server, should this one turn out a standby.
     /// `digest` is the `tls-server-end-point` of the certificate that the server presented,
     /// None on a hop without TLS or where the certificate has none.
     #[must_use]
-    pub fn new(keys: RecoveredKeys, digest: Option<Vec<u8>>, nonce: Nonce) -> Upstream {
+    pub fn new(keys: Rc<RecoveredKeys>, digest: Option<Vec<u8>>, nonce: Nonce) -> Upstream {
         Upstream(State::Begin(Begin { keys, digest, nonce }))
     }
 
@@ -146,7 +150,7 @@ fn name_of(code: u32) -> &'static str {
 
 /// Nothing asked yet.
 struct Begin {
-    keys: RecoveredKeys,
+    keys: Rc<RecoveredKeys>,
     digest: Option<Vec<u8>>,
     nonce: Nonce,
 }
@@ -173,7 +177,7 @@ impl Begin {
 
 /// The exchange has begun; salt and iterations come next.
 struct ExpectServerFirst {
-    keys: RecoveredKeys,
+    keys: Rc<RecoveredKeys>,
     nonce: Nonce,
     first_bare: Vec<u8>,
     binding: String,

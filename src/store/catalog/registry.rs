@@ -6,7 +6,6 @@
 //! snapshot, no session (P3).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,8 @@ use tokio::task::JoinSet;
 use super::load::{LoadError, Loaded, load};
 use super::watermark;
 use crate::catalog::{Field, Snapshot};
-use crate::upstream::service::{ServiceAccount, ServiceConnection, ServiceError};
+use crate::upstream::dial::today;
+use crate::upstream::service::{Access, ServiceConnection};
 
 /// Age of the last confirmation beyond which a snapshot is not used.
 pub const STALE_MAX: Duration = Duration::from_secs(60);
@@ -37,9 +37,8 @@ const WAITING_MAX: usize = 10_000;
 /// at the next look or [`Catalogs::reload`].
 #[derive(Clone)]
 pub struct CatalogSource {
-    pub account: ServiceAccount,
-    /// Judged addresses of the server, tried in this order.
-    pub addresses: Arc<ArcSwap<Vec<SocketAddr>>>,
+    /// The way to the servers, and who asks there.
+    pub access: Arc<ArcSwap<Access>>,
     pub policy: Arc<ArcSwap<Vec<Field>>>,
     pub timing: Timing,
 }
@@ -162,7 +161,7 @@ struct Database {
 /// What a job hands to the next one for the same database.
 #[derive(Default)]
 struct Known {
-    service: Option<ServiceConnection>,
+    service: Option<(ServiceConnection, Arc<Access>)>,
     /// The watermark and the policy of the last successful load.
     loaded: Option<(String, Arc<Vec<Field>>)>,
 }
@@ -352,8 +351,10 @@ async fn refresh(
     database: &str,
     known: &mut Known,
 ) -> Result<Option<Loaded>, LoadError> {
-    let policy = source.policy.load_full();
-    let kept = known.service.take().filter(|service| !service.is_closed());
+    let (policy, access) = (source.policy.load_full(), source.access.load_full());
+    let usable =
+        |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
+    let kept = known.service.take().filter(usable).map(|(service, _)| service);
     let marked = match kept {
         // The server may have cut a kept connection: then a new one tells what is.
         Some(service) => watermark::read(&service).await.ok().map(|mark| (service, mark)),
@@ -362,7 +363,7 @@ async fn refresh(
     let (service, mark) = match marked {
         Some(marked) => marked,
         None => {
-            let service = dial(source, database).await?;
+            let service = dial(&access, database).await?;
             let mark = watermark::read(&service).await?;
             (service, mark)
         }
@@ -371,25 +372,19 @@ async fn refresh(
         && *last == mark
         && Arc::ptr_eq(with, &policy)
     {
-        known.service = Some(service);
+        known.service = Some((service, access));
         return Ok(None);
     }
     let loaded = load(&service, database, &policy).await?;
-    known.service = Some(service);
+    known.service = Some((service, access));
     known.loaded = Some((mark, policy));
     Ok(Some(loaded))
 }
 
-/// The first address that lets us in.
-async fn dial(source: &CatalogSource, database: &str) -> Result<ServiceConnection, LoadError> {
-    let mut last = ServiceError::Unreachable("no address of the server is allowed".to_owned());
-    for address in source.addresses.load_full().iter() {
-        match ServiceConnection::connect(*address, &source.account, database).await {
-            Ok(service) => return Ok(service),
-            Err(error) => last = error,
-        }
-    }
-    Err(last.into())
+/// The first server that lets us in.
+async fn dial(access: &Access, database: &str) -> Result<ServiceConnection, LoadError> {
+    let (service, _) = ServiceConnection::first(&access.dialer, &access.account, database, today()).await?;
+    Ok(service)
 }
 
 #[cfg(test)]

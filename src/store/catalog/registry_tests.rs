@@ -10,8 +10,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
-        account: account(),
-        addresses: Arc::new(ArcSwap::from_pointee(vec![server.address()])),
+        access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
         timing: Timing { poll_interval, ..Timing::default() },
     }

@@ -6,7 +6,8 @@ use crate::catalog::{
     Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, QualifiedName, Snapshot,
 };
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
-use crate::upstream::service::{ServiceAccount, ServiceConnection};
+use crate::upstream::dial::{Dialer, today};
+use crate::upstream::service::{ServiceAccount, ServiceConnection, ServiceError};
 
 pub(super) const VERSIONS: [u32; 2] = [15, 18];
 
@@ -291,13 +292,22 @@ pub(super) fn account() -> ServiceAccount {
     ServiceAccount { user: SUPERUSER.to_owned(), password: None }
 }
 
+async fn connect(
+    server: &Throwaway,
+    account: &ServiceAccount,
+    database: &str,
+) -> Result<ServiceConnection, ServiceError> {
+    let dialer = Dialer::plain(server.address());
+    ServiceConnection::first(&dialer, account, database, today()).await.map(|(service, _)| service)
+}
+
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn load_now(server: &Throwaway, database: &str, policy: &[Field]) -> Result<Loaded, LoadError> {
     block_on(async {
-        let service = ServiceConnection::connect(server.address(), &account(), database).await.unwrap();
+        let service = connect(server, &account(), database).await.unwrap();
         load(&service, database, policy).await
     })
 }
@@ -428,7 +438,7 @@ fn a_temporary_table_of_another_session_makes_no_name_ambiguous() {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute("CREATE TEMP TABLE customers (id int)").await.unwrap();
-        let service = ServiceConnection::connect(server.address(), &account(), "postgres").await.unwrap();
+        let service = connect(&server, &account(), "postgres").await.unwrap();
         let snapshot = Snapshot::new(load(&service, "postgres", &policy()).await.unwrap().parts);
         assert!(matches!(snapshot.named(None, "customers"), Named::One(_)));
     });
@@ -461,10 +471,10 @@ fn equal_catalogs_have_equal_content() {
 #[test]
 fn a_refused_login_keeps_the_servers_sqlstate() {
     let server = start(15);
-    let error = block_on(ServiceConnection::connect(server.address(), &account(), "nowhere")).err().unwrap();
+    let error = block_on(connect(&server, &account(), "nowhere")).err().unwrap();
     assert_eq!(error.sqlstate(), Some("3D000"));
     block_on(async {
-        let service = ServiceConnection::connect(server.address(), &account(), "postgres").await.unwrap();
+        let service = connect(&server, &account(), "postgres").await.unwrap();
         let error = service.batch("CREATE TABLE t (id int)").await.err().unwrap();
         assert_eq!(error.sqlstate(), Some("25006"), "the service session is read-only");
         let rows = service.rows("SHOW application_name", &[]).await.unwrap();
@@ -498,7 +508,7 @@ fn an_ordinary_role_can_load() {
         server.execute("postgres", &format!("{TABLE}{sql}")).unwrap();
         let account = ServiceAccount { user: "reader".into(), password: Some("x".to_owned().into()) };
         let loaded = block_on(async {
-            let service = ServiceConnection::connect(server.address(), &account, "postgres").await.unwrap();
+            let service = connect(&server, &account, "postgres").await.unwrap();
             load(&service, "postgres", &policy()).await.unwrap()
         });
         let snapshot = Snapshot::new(loaded.parts);

@@ -41,6 +41,7 @@ fn who() -> Arc<Who> {
         application: word.clone(),
         client: word.clone(),
         region: word,
+        certificate: None,
         auth: "relay",
     })
 }

@@ -1,0 +1,118 @@
+//! From settings to a [`Regime`]: reads keys and certificates, and judges the servers. The
+//! same at the start and at a reload, where the old one stays in use if this fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::house::{Fault, access, keyring};
+use crate::config::{self, Auth, ListenTls, Settings, TlsMode, UpstreamTls};
+use crate::gate::{Regime, today};
+use crate::transport::tls;
+use crate::transport::tls::{
+    ClientCertificate, ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
+    TlsVersion,
+};
+use crate::upstream::dial::{DialError, Dialer, Encryption};
+use crate::upstream::verifiers::{AUTH_QUERY_DEFAULT, VerifierSource, Verifiers};
+
+/// Reads everything that the settings name.
+///
+/// # Errors
+/// A file that cannot be used; a keyring that does not fit the fields; a server whose
+/// region is not allowed.
+pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
+    let keyring = keyring(&settings)?;
+    let client_tls = server_tls(&settings)?;
+    let dialer = Arc::new(dialer(&settings)?);
+    for index in 0..dialer.hosts().len() {
+        if let Err(error @ DialError::Refused { .. }) = dialer.judge(index, today()).await {
+            return Err(Fault::Start(error.to_string()));
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let verifiers =
+        access(&settings, &dialer)?.filter(|_| settings.login.auth == Auth::Scram).map(|access| {
+            let query = settings.login.auth_query.clone().unwrap_or_else(|| AUTH_QUERY_DEFAULT.to_owned());
+            Verifiers::new(VerifierSource { access: Arc::new(access), query }, Handle::current())
+        });
+    Ok(Regime { settings, dialer, verifiers, client_tls, keyring, threads })
+}
+
+/// The way to the servers, as the settings have it.
+///
+/// # Errors
+/// A certificate or key that cannot be used.
+pub fn dialer(settings: &Settings) -> Result<Dialer, Fault> {
+    let encryption = match &settings.upstream.tls {
+        Some(tls) if tls.mode != TlsMode::Disable => {
+            let client = ClientTls::load(&towards_server(tls));
+            let client = client.map_err(|fault| Fault::Start(format!("upstream.tls: {fault}")))?;
+            Some(Encryption { mode: tls.mode, client })
+        }
+        Some(_) | None => None,
+    };
+    let connect = Duration::from_millis(settings.timeouts.connect_ms);
+    Ok(Dialer::new(settings.upstream.hosts.clone(), Arc::new(settings.residency()), encryption, connect))
+}
+
+/// What clients are served, if they are offered TLS.
+///
+/// # Errors
+/// A certificate or key that cannot be used.
+pub fn server_tls(settings: &Settings) -> Result<Option<ServerTls>, Fault> {
+    let Some(tls) = &settings.listen.tls else { return Ok(None) };
+    let served = ServerTls::load(&towards_client(tls, settings.login.certificate));
+    let served = served.map_err(|fault| Fault::Start(format!("listen.tls: {fault}")))?;
+    for warning in served.warnings() {
+        tracing::warn!("listen.tls: {warning}");
+    }
+    Ok(Some(served))
+}
+
+fn towards_client(listen: &ListenTls, certificate: config::ClientCertificate) -> ServerTlsSettings {
+    let identity = |entry: &config::Certificate| Identity {
+        chain: entry.certificate.clone(),
+        key: entry.key.clone(),
+        names: entry.hosts.clone(),
+    };
+    ServerTlsSettings {
+        identities: listen.certificates.iter().map(identity).collect(),
+        client_ca: listen.client_ca.clone(),
+        client_crl: None,
+        // One that is required is asked for here and missed in the login, whose error says so.
+        client_certificate: match certificate {
+            config::ClientCertificate::None => ClientCertificate::None,
+            config::ClientCertificate::Optional | config::ClientCertificate::Required => {
+                ClientCertificate::Optional
+            }
+        },
+        version_min: version(listen.min_version),
+    }
+}
+
+fn towards_server(upstream: &UpstreamTls) -> ClientTlsSettings {
+    let identity = upstream.certificate.clone();
+    ClientTlsSettings {
+        mode: match upstream.mode {
+            TlsMode::Disable => tls::TlsMode::Disable,
+            TlsMode::Allow => tls::TlsMode::Allow,
+            TlsMode::Prefer => tls::TlsMode::Prefer,
+            TlsMode::Require => tls::TlsMode::Require,
+            TlsMode::VerifyCa => tls::TlsMode::VerifyCa,
+            TlsMode::VerifyFull => tls::TlsMode::VerifyFull,
+        },
+        ca: upstream.ca.clone(),
+        crl: None,
+        identity: identity.map(|(chain, key)| ClientIdentity { chain, key }),
+        version_min: version(upstream.min_version),
+    }
+}
+
+fn version(version: config::TlsVersion) -> TlsVersion {
+    match version {
+        config::TlsVersion::V1_2 => TlsVersion::V1_2,
+        config::TlsVersion::V1_3 => TlsVersion::V1_3,
+    }
+}
