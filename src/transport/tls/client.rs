@@ -146,3 +146,11 @@ impl ClientTls {
         }
     }
 }
+
+#[cfg(test)]
+impl ClientTls {
+    /// A client as no settings make it: of an older version, with other protocols.
+    pub(super) fn odd(mode: TlsMode, config: ClientConfig) -> ClientTls {
+        ClientTls { mode, config: Arc::new(config) }
+    }
+}

@@ -51,3 +51,6 @@ fn provider() -> Arc<CryptoProvider> {
         LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     Arc::clone(&PROVIDER)
 }
+
+#[cfg(test)]
+mod tests;
