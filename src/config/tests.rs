@@ -1,6 +1,8 @@
 //! What a file may say, and what is said of one that may not.
 
-use super::{Endpoint, Fault, HostPort, Limits, Secret, Settings, load};
+use super::{
+    Auth, ClientCertificate, Endpoint, Fault, HostPort, Limits, Secret, Settings, TlsMode, TlsVersion, load,
+};
 use crate::catalog::{FieldId, Mode};
 use crate::residency::{Date, Form};
 use crate::watch::LimitAction;
@@ -340,4 +342,88 @@ fn survives_every_way_of_breaking_the_example() {
         }
     }
     assert!(refused > 500, "{refused}");
+}
+
+const SERVED: &str =
+    "[listen]\naddress = [\"127.0.0.1:6432\", \"unix:/run/sealgate\"]\nunix_mode = \"0770\"\n";
+
+#[test]
+fn reads_both_hops() {
+    let settings = sound(&format!(
+        "{SERVED}tls = {{ certificate = \"c\", key = \"k\", client_ca = \"a\", min_version = \"1.3\", \
+         names = [{{ host = [\"db.example\", \"*.DB.example\"], certificate = \"c2\", key = \"k2\" }}] }}\n\
+         [upstream]\nhosts = [\"db:5432\", \"unix:/run/postgresql:5433\"]\nservice_user = \"s\"\n\
+         tls = {{ mode = \"verify-full\", ca = \"ca\", certificate = \"c\", key = \"k\" }}\n\
+         [login]\nauth = \"scram\"\ncertificate = \"required\"\ncertificate_user = \"match\"\n\
+         auth_query = \"SELECT verifier FROM f($1)\"\n\
+         [limits]\nsessions_per_user_max = 5\nunproven_max = 7\n\
+         [timeouts]\nidle = \"1h\"\nidle_in_transaction = \"30s\"\ndrain = \"5s\"\n"
+    ));
+    let listen = settings.listen;
+    assert_eq!(listen.addresses[1].to_string(), "unix:/run/sealgate:5432");
+    assert_eq!(listen.unix_mode, 0o770);
+    let tls = listen.tls.unwrap();
+    assert!(tls.required && tls.min_version == TlsVersion::V1_3 && tls.client_ca.is_some());
+    assert_eq!(tls.certificates.len(), 2);
+    assert_eq!(tls.certificates[1].hosts, ["db.example", "*.db.example"]);
+    let upstream = settings.upstream.tls.unwrap();
+    assert_eq!((upstream.mode, upstream.min_version), (TlsMode::VerifyFull, TlsVersion::V1_2));
+    assert!(upstream.ca.is_some() && upstream.certificate.is_some());
+    let login = settings.login;
+    assert_eq!((login.auth, login.certificate), (Auth::Scram, ClientCertificate::Required));
+    assert!(login.certificate_names_user && login.auth_query.is_some());
+    let limits = settings.limits;
+    assert_eq!((limits.sessions_per_user_max, limits.unproven_max), (Some(5), 7));
+    let timeouts = settings.timeouts;
+    assert_eq!((timeouts.idle_ms, timeouts.idle_in_transaction_ms), (Some(3_600_000), Some(30_000)));
+    assert_eq!((timeouts.drain_ms, timeouts.login_ms), (5_000, 60_000));
+    let off =
+        sound(&LEAST.replace(
+            "[upstream]",
+            "tls = { certificate = \"c\", key = \"k\", mode = \"disable\" }\n[upstream]",
+        ));
+    assert!(off.listen.tls.is_none());
+}
+
+#[test]
+fn refuses_hops_that_cannot_be_meant() {
+    let tls = "tls = { certificate = \"c\", key = \"k\" }\n";
+    let hops = |listen: &str, upstream: &str, login: &str| {
+        format!(
+            "[listen]\naddress = \"127.0.0.1:1\"\n{listen}[upstream]\nhosts = [\"h:1\"]\n{upstream}[login]\n{login}"
+        )
+    };
+    let service = "service_user = \"s\"\n";
+    for (text, part) in [
+        (hops(tls, "tls = { mode = \"prefer\" }\n", ""), "TLS on both hops"),
+        (hops("", "", "auth = \"scram\""), "without [upstream] service_user"),
+        (hops("", "", "").replace("\"h:1\"", "\"unix:/run\""), "to a Unix socket"),
+        (hops("", "", "auth_query = \"SELECT $1\""), "auth_query with auth = \"relay\""),
+        (hops("", service, "auth = \"scram\"\nauth_query = \"SELECT 1\""), "not a query for one user"),
+        (hops(tls, "", "certificate = \"optional\""), "without [listen] tls client_ca"),
+        (hops("", "", "certificate_user = \"match\""), "certificate_user without certificate"),
+        (hops("", "tls = { mode = \"verify-ca\" }\n", ""), "ca is missing"),
+        (hops("", "tls = { mode = \"verify_full\" }\n", ""), "did you mean \"verify-full\"?"),
+        (hops("", "tls = { mode = \"require\", key = \"k\" }\n", ""), "one of certificate and key"),
+        (hops("", "tls = { ca = \"c\" }\n", ""), "mode is missing"),
+        (hops("tls = { key = \"k\" }\n", "", ""), "certificate is missing"),
+        (hops(&tls.replace(" }", ", mode = \"verify-full\" }"), "", ""), "\"verify-full\""),
+        (hops(&tls.replace(" }", ", min_version = \"1.1\" }"), "", ""), "\"1.1\""),
+        (
+            hops(
+                &tls.replace(" }", ", names = [{ host = \"10.0.0.1\", certificate = \"c\", key = \"k\" }] }"),
+                "",
+                "",
+            ),
+            "is not a host name",
+        ),
+        (hops("unix_mode = \"rwx\"\n", "", ""), "is not a file mode"),
+        (format!("{LEAST}[timeouts]\nidle = \"0s\""), "from \"1s\" to \"1d\""),
+        (format!("{LEAST}[limits]\nunproven_max = 0"), "from 1 to 100000"),
+    ] {
+        refuses(&text, &[part]);
+    }
+    // TLS on both hops is what scram is for.
+    sound(&hops(tls, &format!("{service}tls = {{ mode = \"require\" }}\n"), "auth = \"scram\""));
+    sound(&hops(tls, "tls = { mode = \"disable\" }\n", ""));
 }
