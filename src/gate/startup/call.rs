@@ -35,8 +35,8 @@ enum First {
     NotYet,
 }
 
-/// Sends the StartupMessage to the first host that takes it, beginning at the `skip`th in
-/// order. What it answers stands in `incoming`.
+/// Sends the StartupMessage to the first of these hosts that takes it. What it answers stands
+/// in `incoming`.
 pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Result<Called, Over> {
     let mut last = None;
     for (at, index) in hosts.iter().enumerate() {
@@ -62,8 +62,13 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
             regime.dialer.standings().set(*index, Standing::Down, Instant::now());
             continue;
         }
-        first?;
-        return Ok(Called { server, route, incoming });
+        return match first {
+            Ok(_) => Ok(Called { server, route, incoming }),
+            Err(Over::Done) => {
+                Err(fatal("08006", "sealgate: the database server closed the connection before it answered"))
+            }
+            Err(over) => Err(over),
+        };
     }
     Err(last.map_or_else(|| dial_failed(&DialError::NoneWritable), |error| dial_failed(&error)))
 }
