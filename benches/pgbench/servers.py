@@ -20,8 +20,17 @@ import time
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 DATABASE = "bench"
-USER = "bench"
 SERVICE_USER = "sealgate"
+
+# How a client and each hop behind it talk, and how the client proves who it is. Under TLS both
+# hops are, and the login is SCRAM: a login that is passed through cannot be bound to two channels.
+PLAIN, TLS = "plain", "tls"
+TRUST, SCRAM = "trust", "scram"
+USERS = {TRUST: "bench", SCRAM: "bench_scram"}
+USER = USERS[TRUST]
+
+
+SESSIONS_MAX = 1200  # of the server; the proxies are given as many
 
 
 class BenchError(Exception):
@@ -151,15 +160,43 @@ class Process:
             self.child.wait(STOP_SECONDS_MAX)
 
 
+class Certificates(Process):
+    """An authority and one certificate for 127.0.0.1, which every server of the run presents."""
+
+    def __init__(self, folder):
+        super().__init__("certificates", folder, unprivileged_user())
+        self.ca, self.certificate, self.key = (os.path.join(self.folder, name) for name in ("ca.crt", "server.crt", "server.key"))
+
+    def start(self):
+        ca_key, request, names = (os.path.join(self.folder, name) for name in ("ca.key", "server.csr", "names"))
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        self.run_once(["openssl", "req", "-x509", *curve, "-keyout", ca_key, "-out", self.ca, "-days", "2",
+                       "-subj", "/CN=benchmark authority", "-addext", "keyUsage=critical,keyCertSign"])
+        self.run_once(["openssl", "req", *curve, "-keyout", self.key, "-out", request, "-subj", "/CN=127.0.0.1"])
+        with open(names, "w") as out:
+            out.write("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+        self.run_once(["openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", ca_key, "-CAcreateserial",
+                       "-days", "2", "-extfile", names, "-out", self.certificate])
+
+    def stop(self):
+        pass
+
+
 class Postgres(Process):
-    """A throwaway cluster without a password, on a port of its own, that no disk write slows down."""
+    """A throwaway cluster on a port of its own, that no disk write slows down.
+
+    One of its users logs in by trust, the other by SCRAM-SHA-256; both with and without TLS.
+    """
 
     stop_signal = signal.SIGINT  # fast shutdown
 
-    def __init__(self, folder):
+    def __init__(self, folder, certificates):
         super().__init__("postgres", folder, unprivileged_user())
         self.bin = postgres_bin()
         self.data = os.path.join(self.folder, "data")
+        self.certificates = certificates
+        self.password = secrets.token_hex(16)
+        self.verifier = ""
         self.version = ""
 
     def prepare(self):
@@ -167,20 +204,26 @@ class Postgres(Process):
             os.path.join(self.bin, "initdb"), "--pgdata", self.data, "--username", "postgres",
             "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync",
         ])
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as out:
+            out.write(f"host all {USERS[SCRAM]} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
 
     def start(self):
         settings = {
             "listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "",
-            "max_connections": 300, "shared_buffers": "256MB", "fsync": "off", "autovacuum": "off",
-            "jit": "off", "max_wal_size": "2GB",
+            "max_connections": SESSIONS_MAX, "shared_buffers": "256MB", "fsync": "off", "autovacuum": "off",
+            "jit": "off", "max_wal_size": "2GB", "password_encryption": "scram-sha-256",
         }
+        if self.certificates:
+            settings |= {"ssl": "on", "ssl_cert_file": self.certificates.certificate, "ssl_key_file": self.certificates.key}
         command = [os.path.join(self.bin, "postgres"), "-D", self.data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         self.spawn(command)
         self.wait_until("ready", lambda: self.answers())
         self.sql(f"CREATE ROLE {USER} LOGIN; CREATE ROLE {SERVICE_USER} LOGIN SUPERUSER", database="postgres")
+        self.sql(f"CREATE ROLE {USERS[SCRAM]} LOGIN IN ROLE {USER} PASSWORD '{self.password}'", database="postgres")
         self.sql(f"CREATE DATABASE {DATABASE} OWNER {USER}", database="postgres")
+        self.verifier = self.sql(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{USERS[SCRAM]}'", database="postgres").strip()
         self.version = self.sql("SHOW server_version", database="postgres").strip()
 
     def answers(self):
@@ -193,23 +236,35 @@ class Postgres(Process):
     def address(self, user, database, port=None):
         return ["-h", "127.0.0.1", "-p", str(port or self.port), "-U", user, "-d", database]
 
-    def sql(self, text, user="postgres", database=DATABASE, port=None):
-        """Runs `text` with psql, through the proxy at `port` where one is given, and returns the rows."""
+    def sql(self, text, user="postgres", database=DATABASE, target=None):
+        """Runs `text` with psql, as a client of `target` where one is given, and returns the rows."""
+        port, environment = self.port, None
+        if target:
+            user, port, environment = USERS[target.login], target.port, target.environment()
         done = subprocess.run(
             [os.path.join(self.bin, "psql"), *self.address(user, database, port), "-XqAt", "-v", "ON_ERROR_STOP=1"],
             input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=START_SECONDS_MAX * 5,
+            env=environment,
         )
         if done.returncode != 0:
-            raise BenchError(f"psql at port {port or self.port}: {done.stderr[-2000:]}")
+            raise BenchError(f"psql at port {port}: {done.stderr[-2000:]}")
         return done.stdout
 
 
 class PgBouncer(Process):
-    """PgBouncer as Sealgate is used: one client session is one server session, no pool kept warm."""
+    """PgBouncer as Sealgate is used: one client session is one server session, no pool kept warm.
 
-    def __init__(self, folder, postgres):
-        super().__init__("pgbouncer", folder, unprivileged_user())
+    With `pooled` it hands a server session to the next client when one has left, as it is often
+    used; only connect rates tell the two apart. SCRAM: `auth_file` holds the server's own verifier,
+    and PgBouncer logs in with the client key that the client's login gave away.
+    """
+
+    def __init__(self, name, folder, postgres, channel, login, pooled=False):
+        super().__init__(name, folder, unprivileged_user())
         self.postgres = postgres
+        self.channel = channel
+        self.login = login
+        self.pooled = pooled
         self.binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
         if not os.access(self.binary, os.X_OK):
             raise BenchError("no pgbouncer found; run .ci/setup bench")
@@ -218,7 +273,7 @@ class PgBouncer(Process):
     def prepare(self):
         users = os.path.join(self.folder, "users.txt")
         with open(users, "w") as out:
-            out.write(f'"{USER}" ""\n')
+            out.write(f'"{USERS[self.login]}" "{self.postgres.verifier if self.login == SCRAM else ""}"\n')
         self.configuration = os.path.join(self.folder, "pgbouncer.ini")
         with open(self.configuration, "w") as out:
             out.write(f"""[databases]
@@ -227,15 +282,24 @@ class PgBouncer(Process):
 listen_addr = 127.0.0.1
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {"scram-sha-256" if self.login == SCRAM else "trust"}
 auth_file = {users}
 pool_mode = session
-default_pool_size = 200
-max_client_conn = 400
+default_pool_size = {SESSIONS_MAX}
+max_client_conn = {SESSIONS_MAX}
 server_idle_timeout = 1
+{"" if self.pooled else "server_lifetime = 0"}
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
+""")
+            if self.channel == TLS:
+                certificates = self.postgres.certificates
+                out.write(f"""client_tls_sslmode = require
+client_tls_cert_file = {certificates.certificate}
+client_tls_key_file = {certificates.key}
+server_tls_sslmode = verify-full
+server_tls_ca_file = {certificates.ca}
 """)
 
     def start(self):
@@ -243,18 +307,33 @@ log_stats = 0
         self.wait_until("listening", self.accepts)
 
 
-class Sealgate(Process):
-    """`sealgate run` with the given fields classified; none leaves the untouched path alone."""
+class Keys:
+    """Where the keyring lies, and the master key over it: the same for every Sealgate of the run."""
 
-    def __init__(self, name, folder, postgres, binary, fields=()):
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "keyring.json")
+        self.master = base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+class Sealgate(Process):
+    """`sealgate run` with the given fields classified; none leaves the untouched path alone.
+
+    `login` says what Sealgate does: `relay` passes the server's own exchange through, `scram` ends
+    the client's and begins one of its own.
+    """
+
+    def __init__(self, name, folder, postgres, binary, channel, login, keys, fields=()):
         super().__init__(name, folder)
         self.postgres = postgres
         self.binary = binary
+        self.channel = channel
+        self.login = login
+        self.keys = keys
         self.fields = fields
         self.admin_port = free_port()
         self.configuration = os.path.join(self.folder, "sealgate.toml")
         self.environment = dict(os.environ)
-        self.environment["SEALGATE_MASTER_KEY"] = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.environment["SEALGATE_MASTER_KEY"] = keys.master
         self.environment["SEALGATE_SERVICE_PASSWORD"] = secrets.token_hex(16)
 
     def prepare(self):
@@ -264,16 +343,24 @@ class Sealgate(Process):
             self.run_once([self.binary, "keys", "init", "--config", self.configuration], env=self.environment)
 
     def settings(self):
+        listen_tls = upstream_tls = ""
+        if self.channel == TLS:
+            certificates = self.postgres.certificates
+            listen_tls = (f"tls = {{ certificate = {json.dumps(certificates.certificate)}, "
+                          f'key = {json.dumps(certificates.key)}, mode = "require" }}')
+            upstream_tls = f'tls = {{ mode = "verify-full", ca = {json.dumps(certificates.ca)} }}'
         text = f"""[listen]
 address = "127.0.0.1:{self.port}"
+{listen_tls}
 
 [upstream]
 hosts = ["127.0.0.1:{self.postgres.port}"]
 service_user = "{SERVICE_USER}"
 service_password = {{ env = "SEALGATE_SERVICE_PASSWORD" }}
+{upstream_tls}
 
 [login]
-auth = "relay"
+auth = "{self.login}"
 
 [admin]
 address = "127.0.0.1:{self.admin_port}"
@@ -283,7 +370,7 @@ address = "127.0.0.1:{self.admin_port}"
         text += f"""
 [keys]
 provider = "file"
-path = {json.dumps(os.path.join(self.folder, "keyring.json"))}
+path = {json.dumps(self.keys.path)}
 master_key = {{ env = "SEALGATE_MASTER_KEY" }}
 
 [audit]
