@@ -22,10 +22,10 @@ use crate::wire::{Peek, peek, startup::Start};
 const SENTINEL: &[u8] = b"sentinel-7f3a9c";
 
 /// A linear congruential generator (Knuth's MMIX constants).
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
@@ -39,7 +39,7 @@ impl Random for Constant {
     }
 }
 
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
     fn append(&mut self, _seq: u64, _line: &[u8]) -> Result<(), SinkError> {
@@ -53,11 +53,11 @@ impl Sink for Nowhere {
     }
 }
 
-fn domain() -> Domain {
+pub(super) fn domain() -> Domain {
     Domain { name: DomainName("email".into()), mode: Mode::Equality, logical: Logical::Text }
 }
 
-fn sealer() -> Sealer {
+pub(super) fn sealer() -> Sealer {
     let parts = KeyringParts {
         created_unix_s: 0,
         roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
@@ -106,7 +106,7 @@ fn principal() -> Principal {
     principal
 }
 
-fn session() -> Session {
+pub(super) fn session() -> Session {
     let bounds = Bounds { frame_bytes_max: 1 << 16 };
     let mut session = Session::new(principal(), None, None, bounds, [9; 16]);
     session.renew(view());
@@ -114,7 +114,7 @@ fn session() -> Session {
     session
 }
 
-fn workshop() -> Workshop {
+pub(super) fn workshop() -> Workshop {
     Workshop::new(Some(sealer()), PlanCache::new(1 << 20), Limits::default())
 }
 
@@ -185,7 +185,7 @@ fn answer(kind: usize, dice: &mut Dice, sealed: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Walks `input` in pieces of random size. None: the session ended. What is left waits.
-fn walk(
+pub(super) fn walk(
     dice: &mut Dice,
     input: &mut Vec<u8>,
     sent: &mut Vec<u8>,

@@ -8,6 +8,8 @@
 
 mod clear;
 #[cfg(test)]
+mod honest;
+#[cfg(test)]
 mod hostile;
 mod judged;
 mod owed;

@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::release::Shape;
 use crate::audit::{Execution, Receipt};
 use crate::policy::Refusal;
+use crate::wire::Malformed;
 
 /// What was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,11 @@ impl Kind {
     /// May rows answer it?
     pub fn has_rows(self) -> bool {
         matches!(self, Kind::Query | Kind::Execute)
+    }
+
+    /// Neither a Sync nor the end of a COPY.
+    fn is_request(self) -> bool {
+        !matches!(self, Kind::Sync | Kind::CopyEnd)
     }
 
     /// Does ReadyForQuery answer it?
@@ -174,6 +180,14 @@ fn cut(name: &[u8]) -> &[u8] {
     name.get(..NAME_BYTES_MAX).unwrap_or(name)
 }
 
+/// What stands between CopyInResponse and the end of the data and is no data.
+#[derive(Clone, Copy, Default)]
+struct Early {
+    syncs: usize,
+    /// A request behind one of them: no client that knows of the COPY sends one.
+    requests: bool,
+}
+
 #[derive(Default)]
 pub struct Queue {
     entries: VecDeque<Owed>,
@@ -181,6 +195,13 @@ pub struct Queue {
     catalog: usize,
     /// CopyInResponse came and its CopyDone or CopyFail was not yet sent.
     copying: bool,
+    early: Early,
+    /// Syncs of a COPY that failed, of which nobody can say whether the server had read
+    /// them as a part of its data (then nothing answers them) or had not. Their
+    /// ReadyForQuery, if any, come before any other answer.
+    late: usize,
+    /// The same of a COPY in the Query at the front, whose own ReadyForQuery comes first.
+    late_behind: usize,
     discard: Discard,
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
@@ -188,7 +209,8 @@ pub struct Queue {
 
 impl Queue {
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        // The end of a COPY is never answered.
+        self.entries.iter().all(|owed| owed.kind == Kind::CopyEnd)
     }
 
     /// Requests that ReadyForQuery will answer.
@@ -234,9 +256,13 @@ impl Queue {
             "what the server discards is not sent"
         );
         self.discard = Discard::Nothing;
+        self.early.requests |= self.copying && self.early.syncs > 0 && kind.is_request();
         match kind {
-            // The server reads no Sync between CopyInResponse and the end of the data.
-            Kind::Sync if self.copying => return,
+            // The server answers no Sync between CopyInResponse and the end of the data.
+            Kind::Sync if self.copying => {
+                self.early.syncs += 1;
+                return;
+            }
             Kind::CopyEnd => {
                 self.copying = false;
                 // Nothing answers it, so a second one at the same place must not add up.
@@ -261,7 +287,10 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Owed> {
         self.front()?;
         let owed = self.entries.pop_front()?;
-        self.boundaries -= usize::from(owed.kind.is_boundary());
+        if owed.kind.is_boundary() {
+            self.boundaries -= 1;
+            self.late += std::mem::take(&mut self.late_behind);
+        }
         self.catalog -= usize::from(owed.mark.as_ref().is_some_and(|mark| mark.catalog));
         Some(owed)
     }
@@ -287,25 +316,64 @@ impl Queue {
         self.discard
     }
 
-    /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
+    /// CopyInResponse: the Syncs behind it, up to the end of the data, are a part of it.
     pub fn copy_in(&mut self) {
+        // Not the end of an earlier one.
+        self.front();
         let end = self.entries.iter().position(|owed| owed.kind == Kind::CopyEnd);
         self.copying = end.is_none();
         let reach = end.unwrap_or(self.entries.len());
-        let mut at = 0;
-        let mut dropped = 0;
+        let (mut at, mut early) = (0, Early::default());
         self.entries.retain(|owed| {
-            let drop = at > 0 && at < reach && owed.kind == Kind::Sync;
+            let within = at > 0 && at < reach;
+            let drop = within && owed.kind == Kind::Sync;
+            early.requests |= within && early.syncs > 0 && owed.kind.is_request();
             at += 1;
-            dropped += usize::from(drop);
+            early.syncs += usize::from(drop);
             !drop
         });
-        self.boundaries -= dropped;
+        self.boundaries -= early.syncs;
+        self.early = early;
     }
 
-    /// The server has read as far as this: later Syncs count again.
+    /// The server has read its data to the end: later Syncs count again.
     pub fn copy_over(&mut self) {
-        self.copying = false;
+        (self.copying, self.early) = (false, Early::default());
+    }
+
+    /// The COPY under way, if any, failed: it is not known how far the server had read.
+    ///
+    /// # Errors
+    /// What it owes for the requests behind a Sync that it may have read is not known.
+    pub fn copy_failed(&mut self) -> Result<(), Malformed> {
+        let Early { syncs, requests } = self.early;
+        self.copy_over();
+        match self.front() {
+            Some(owed) if owed.kind.is_boundary() => self.late_behind = syncs,
+            Some(_) | None => self.late = syncs,
+        }
+        if requests { Err(Malformed("requests within the data of a COPY that failed")) } else { Ok(()) }
+    }
+
+    /// An answer that is no ReadyForQuery: what could come before it has come.
+    pub fn answered(&mut self) {
+        if self.late > 0 {
+            self.late = 0;
+        }
+    }
+
+    /// Is this ReadyForQuery the answer to a Sync of a COPY that failed? Where a Sync comes
+    /// next it may be either's, which is the same: nothing ran between them.
+    pub fn is_late(&mut self) -> bool {
+        let late = self.late > 0 && self.front().is_none_or(|owed| owed.kind != Kind::Sync);
+        if late {
+            self.late -= 1;
+            if self.front().is_none() {
+                // The server skipped as far as this Sync.
+                self.discard = Discard::Nothing;
+            }
+        }
+        late
     }
 
     /// The server agreed to a change.

@@ -115,6 +115,9 @@ impl Session {
         out: &mut Vec<u8>,
         now_ms: u64,
     ) -> Result<Fate, Malformed> {
+        if !matches!(frame.tag(), b'Z' | b'N' | b'S' | b'A') {
+            self.queue.answered();
+        }
         match frame.tag() {
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
@@ -374,6 +377,10 @@ impl Session {
     }
 
     fn ready(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+        if self.queue.is_late() {
+            self.note_ready(frame);
+            return Ok(Fate::Pass);
+        }
         if !self.queue.front().is_some_and(|owed| owed.kind.is_boundary()) {
             return Err(Malformed("ReadyForQuery that was not asked for"));
         }
@@ -381,17 +388,22 @@ impl Session {
             self.catalog_dirty |= mark.catalog;
             self.drop_runs(mark.runs, None);
         }
+        self.note_ready(frame);
+        Ok(Fate::Pass)
+    }
+
+    fn note_ready(&mut self, frame: Frame<'_>) {
         self.in_transaction = frame.body().first() != Some(&b'I');
         self.met_unsealed = false;
         if !self.in_transaction {
             self.queue.end_transaction();
         }
-        Ok(Fate::Pass)
     }
 
     fn error(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
         let facts = backend::read_error(frame.body())?;
-        self.queue.copy_over();
+        // Nothing comes behind what ends the session.
+        self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
         if boundary {
             let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {
