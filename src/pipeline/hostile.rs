@@ -366,3 +366,43 @@ fn what_was_refused_has_no_rows() {
     assert!(matches!(session.response(&mut shop, &row, &mut told, 0), Step::End(_)));
     assert!(!holds(&told, b"legible"));
 }
+
+#[test]
+fn answers_may_be_cut_anywhere() {
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        bind(&mut asked, b"", b"s");
+        put_describe_portal(&mut asked, b"");
+        put_execute(&mut asked, b"", 0);
+    }
+    put(&mut asked, b'S', |_| {});
+    let mut answer = Vec::new();
+    for _ in 0..2 {
+        put(&mut answer, b'2', |_| {});
+        put(&mut answer, b'T', |out| {
+            out.extend_from_slice(b"\0\x01id\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0")
+        });
+        put(&mut answer, b'D', |out| out.extend_from_slice(b"\0\x01\0\0\0\x011"));
+        put(&mut answer, b'C', |out| out.extend_from_slice(b"SELECT 1\0"));
+    }
+    put(&mut answer, b'Z', |out| out.push(b'I'));
+    for cut in 1..answer.len() {
+        let bounds = Bounds { frame_bytes_max: 1 << 16 };
+        let mut session = Session::new(principal(), None, None, bounds, [9; 16]);
+        let (mut shop, mut out) = (workshop(), Vec::new());
+        let Step::Pass(count) = session.request(&mut shop, &asked, &mut out) else { panic!("not passed") };
+        assert_eq!(count, asked.len());
+        let (mut arrived, mut told) = (Vec::new(), 0);
+        for piece in [&answer[..cut], &answer[cut..]] {
+            arrived.extend_from_slice(piece);
+            loop {
+                match session.response(&mut shop, &arrived[told..], &mut out, 0) {
+                    Step::Pass(count) => told += count,
+                    Step::Need(_) => break,
+                    Step::Took(_) | Step::End(_) => panic!("cut at {cut}: {}", String::from_utf8_lossy(&out)),
+                }
+            }
+        }
+        assert_eq!((told, out.len(), session.is_settled()), (answer.len(), 0, true), "cut at {cut}");
+    }
+}

@@ -43,6 +43,9 @@ impl Session {
                 Ok(Peek::Nothing) => break,
                 Ok(Peek::Partial { tag, len, head }) => {
                     if self.streams(tag) {
+                        if tag == b'T' {
+                            self.described();
+                        }
                         self.response_passing = len - head.len();
                         run += head.len();
                     } else if len > self.bounds.frame_bytes_max && run == 0 {
@@ -296,12 +299,17 @@ impl Session {
         }
     }
 
+    /// A Describe, if one is owed next, has its answer, as wholly as it has arrived.
+    fn described(&mut self) {
+        if self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe) {
+            self.queue.pop();
+        }
+    }
+
     /// RowDescription or NoData.
     fn description(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
         let Some(view) = self.view.clone() else {
-            if self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe) {
-                self.queue.pop();
-            }
+            self.described();
             return Ok(Fate::Pass);
         };
         let of_describe = self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe);
