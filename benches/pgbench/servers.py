@@ -346,8 +346,10 @@ class Sealgate(Process):
         listen_tls = upstream_tls = ""
         if self.channel == TLS:
             certificates = self.postgres.certificates
+            # A key must belong to whoever runs the program.
+            key = shutil.copy(certificates.key, os.path.join(self.folder, "server.key"))
             listen_tls = (f"tls = {{ certificate = {json.dumps(certificates.certificate)}, "
-                          f'key = {json.dumps(certificates.key)}, mode = "require" }}')
+                          f'key = {json.dumps(key)}, mode = "require" }}')
             upstream_tls = f'tls = {{ mode = "verify-full", ca = {json.dumps(certificates.ca)} }}'
         text = f"""[listen]
 address = "127.0.0.1:{self.port}"
