@@ -58,8 +58,49 @@ fn principal() -> Option<Principal> {
     }
 }
 
+/// Bytes of one direction each: a client's, and the server's answer.
+type Exchange = (Vec<u8>, Vec<u8>);
+
+/// A Query, and `rows` small rows.
+fn query(text: &str, rows: usize) -> Exchange {
+    let (mut asked, mut answered) = (Vec::new(), Vec::new());
+    put(&mut asked, b'Q', |out| {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    });
+    put_rows(&mut answered, rows);
+    put(&mut answered, b'Z', |out| out.push(b'I'));
+    (asked, answered)
+}
+
+/// COPY of 100 lines to the client.
+fn copy() -> Exchange {
+    let (asked, mut answered) = query("COPY orders TO STDOUT", 0);
+    answered.clear();
+    put(&mut answered, b'H', |out| out.extend_from_slice(&[0, 0, 2, 0, 0, 0, 0]));
+    for _ in 0..100 {
+        put(&mut answered, b'd', |out| {
+            out.extend_from_slice(b"1000\ta line of an order, and what it costs\n")
+        });
+    }
+    put(&mut answered, b'c', |_| {});
+    put(&mut answered, b'C', |out| out.extend_from_slice(b"COPY 100\0"));
+    put(&mut answered, b'Z', |out| out.push(b'I'));
+    (asked, answered)
+}
+
+fn put_rows(out: &mut Vec<u8>, count: usize) {
+    for _ in 0..count {
+        put(out, b'D', |out| {
+            out.extend_from_slice(&[0, 1, 0, 0, 0, 40]);
+            out.extend_from_slice(&[b'x'; 40]);
+        });
+    }
+    put(out, b'C', |out| out.extend_from_slice(format!("SELECT {count}\0").as_bytes()));
+}
+
 /// Parse, Bind, Execute, Sync of a statement that touches nothing, and the server's answers.
-fn batch() -> (Vec<u8>, Vec<u8>) {
+fn batch() -> Exchange {
     let (mut asked, mut answered) = (Vec::new(), Vec::new());
     put_parse(&mut asked, b"", ORM.as_bytes(), &[]);
     put(&mut asked, b'B', |out| out.extend_from_slice(&[0; 8]));
@@ -67,13 +108,7 @@ fn batch() -> (Vec<u8>, Vec<u8>) {
     put(&mut asked, b'S', |_| {});
     put(&mut answered, b'1', |_| {});
     put(&mut answered, b'2', |_| {});
-    for _ in 0..20 {
-        put(&mut answered, b'D', |out| {
-            out.extend_from_slice(&[0, 1, 0, 0, 0, 40]);
-            out.extend_from_slice(&[b'x'; 40]);
-        });
-    }
-    put(&mut answered, b'C', |out| out.extend_from_slice(b"SELECT 20\0"));
+    put_rows(&mut answered, 20);
     put(&mut answered, b'Z', |out| out.push(b'I'));
     (asked, answered)
 }
@@ -104,24 +139,48 @@ fn street(criterion: &mut Criterion) {
             bench.iter(|| analyse(black_box(text.as_bytes()), READING, &snapshot, &limits).is_ok());
         });
     }
-    let (asked, answered) = batch();
-    for (name, view) in
-        [("batch/nothing classified", None), ("batch/another table", Some(Arc::new(View::new(snapshot))))]
-    {
-        let Some(principal) = principal() else { return };
-        let mut session = Session::new(principal, None, None, Bounds { frame_bytes_max: 1 << 20 }, [0; 16]);
-        if let Some(view) = view {
-            session.renew(view);
-        }
-        let mut shop = Workshop::new(None, PlanCache::new(1 << 20), limits);
-        let mut out = Vec::new();
-        criterion.bench_function(name, |bench| {
-            bench.iter(|| {
-                out.clear();
-                let asked = walk(black_box(&asked), |input| session.request(&mut shop, input, &mut out));
-                asked + walk(black_box(&answered), |input| session.response(&mut shop, input, &mut out, 0))
+    exchanges(criterion, &snapshot, limits);
+}
+
+/// Whole exchanges through the session's machine. A refused text is replaced by one that the server
+/// cannot read, and the server's complaint by the reason of the refusal.
+fn exchanges(criterion: &mut Criterion, snapshot: &Arc<Snapshot>, limits: Limits) {
+    let refused = "SELECT email || '.' FROM customers";
+    let mut complaint = Vec::new();
+    put(&mut complaint, b'E', |out| {
+        out.extend_from_slice(b"SERROR\0VERROR\0C42601\0Msyntax error at or near \"sealgate\"\0\0");
+    });
+    put(&mut complaint, b'Z', |out| out.push(b'I'));
+    let cases: [(&str, Exchange, &[bool]); 5] = [
+        ("batch", batch(), &[false, true]),
+        ("simple", query(ORM, 1), &[false, true]),
+        ("100 rows", query(ORM, 100), &[false, true]),
+        ("copy of 100 lines", copy(), &[false, true]),
+        ("refusal", (query(refused, 0).0, complaint), &[true]),
+    ];
+    for (name, (asked, answered), judged) in &cases {
+        for judged in *judged {
+            let Some(principal) = principal() else { return };
+            let mut session =
+                Session::new(principal, None, None, Bounds { frame_bytes_max: 1 << 20 }, [0; 16]);
+            if *judged {
+                session.renew(Arc::new(View::new(Arc::clone(snapshot))));
+            }
+            let mut shop = Workshop::new(None, PlanCache::new(1 << 20), limits);
+            let mut out = Vec::new();
+            let whose = if *judged { "another table" } else { "nothing classified" };
+            let title = if *name == "refusal" { (*name).to_owned() } else { format!("{name}/{whose}") };
+            criterion.bench_function(&title, |bench| {
+                bench.iter(|| {
+                    out.clear();
+                    let asked = walk(black_box(asked), |input| session.request(&mut shop, input, &mut out));
+                    let answered =
+                        walk(black_box(answered), |input| session.response(&mut shop, input, &mut out, 0));
+                    drop((session.take_records(), session.take_events()));
+                    asked + answered
+                });
             });
-        });
+        }
     }
 }
 

@@ -16,7 +16,7 @@ h3 { font-size: 1rem; margin: 1.6rem 0 0 } h3 + p { margin: 0 0 .4rem } p { max-
 h3 span { border: 1px solid var(--line); border-radius: 1em; color: var(--dim); font-size: .75rem; font-weight: normal; margin-left: .5rem; padding: .05rem .55rem }
 .dim, small { color: var(--dim) } small { font-size: .75rem; margin-left: .3rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; width: 100% }
-th { color: var(--dim); font-weight: normal; vertical-align: bottom } th, td { padding: .18rem .5rem; text-align: right; white-space: nowrap }
+th { color: var(--dim); font-weight: normal; line-height: 1.2; max-width: 6.5rem; vertical-align: bottom } th, td { padding: .18rem .5rem; text-align: right } td { white-space: nowrap }
 tr.first td { border-top: 1px solid var(--line) } td.text, th.text { text-align: left }
 td.bar { min-width: 8rem; width: 16% } td.bar div { align-items: center; display: flex; gap: .45rem; justify-content: flex-end }
 td.bar i { background: var(--c); border-radius: 2px; display: block; flex: none; height: .75rem; min-width: 1px; order: -1 }
@@ -53,7 +53,7 @@ def page(whole, criterion_link):
         f"<title>Sealgate benchmark</title><style>{STYLE}</style><h1>Sealgate against a direct connection and PgBouncer</h1>",
         f"<p class=dim>{escape(machine['time'])} · commit {escape(str(machine['commit']))} · PostgreSQL {escape(machine['postgres'])} · "
         f"{machine['cores']} cores</p>",
-        f"<p>{settings['rounds']} rounds of {settings['seconds']} s each, the targets taking turns; medians over the rounds, and "
+        f"<p>{settings['rounds']} round{'s' if settings['rounds'] > 1 else ''} of {settings['seconds']} s each, the targets taking turns; medians over the rounds, and "
         "behind some half the range over the rounds (±). Shares compare turns of the same round: <em>of direct</em> and <em>of "
         "PgBouncer</em> are of the throughput, <em>of PgBouncer's</em> of the figure to the left. Processor times are microseconds "
         "for one transaction.</p>",
@@ -131,7 +131,7 @@ def _cell(entry, peers, key, decimals):
     shown = report.show(value, decimals)
     if key in BARS:
         if value is None:
-            return "<td class='bar dim'>-"
+            return "<td class='bar dim'><div>-</div>"
         largest = max(other[key] or 0 for other in peers) or 1
         return (f"<td class=bar><div><i style='--c:var(--{COLOURS[entry['target']]});width:{value / largest * 45:.1f}%'></i>"
                 f"<span>{shown}{spread}</span></div>")

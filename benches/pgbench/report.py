@@ -25,6 +25,8 @@ IDLE_KIB_MAX = 24
 
 
 def show(value, decimals):
+    """Large figures want no decimals."""
+    decimals = decimals if value is None or abs(value) < 1000 else 0
     return "-" if value is None else f"{value:,.{decimals}f}"
 
 
