@@ -97,8 +97,11 @@ impl Session {
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
                 // its name can make one, whose rows would have no record.
-                let guarded =
-                    owed.mark.as_mut().is_some_and(|mark| mark.refusal.is_some() || mark.running().is_some());
+                // Nor has any row behind the last of its statements.
+                let guarded = owed.mark.as_mut().is_some_and(|mark| {
+                    let over = !mark.runs.is_empty() && mark.completed >= mark.runs.len();
+                    over || mark.refusal.is_some() || mark.running().is_some()
+                });
                 owed.kind.has_rows() && !guarded
             }),
             _ => false,
