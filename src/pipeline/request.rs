@@ -90,7 +90,11 @@ impl Session {
                         return Step::Took(frame.len());
                     }
                     if self.concerns(frame) {
-                        return if run > 0 { Step::Pass(run) } else { self.take_out_of_copy(shop, frame, out) };
+                        return if run > 0 {
+                            Step::Pass(run)
+                        } else {
+                            self.take_out_of_copy(shop, frame, out)
+                        };
                     }
                     self.note(frame.tag(), frame.bytes());
                     run += frame.len();
@@ -221,10 +225,9 @@ impl Session {
     /// While the server waits for copy data, nothing else settles: what would have to wait
     /// for that is not what the server waits for either.
     fn take_out_of_copy(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
-        match self.take(shop, frame, out) {
-            Step::Need(Need::Settle) if self.queue.is_copying() => self.within_copy(),
-            step => step,
-        }
+        let step = self.take(shop, frame, out);
+        let waits = matches!(step, Step::Need(Need::Settle));
+        if waits && self.queue.is_copying() { self.within_copy() } else { step }
     }
 
     fn within_copy(&mut self) -> Step {

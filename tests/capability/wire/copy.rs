@@ -20,17 +20,27 @@ const GIVEN_UP: (u8, &[u8]) = (b'f', b"the client gave up\0");
 #[test]
 fn copy_in_and_out_passes_in_every_format() {
     let seen = everywhere("formats", |raw| {
-        let mut seen = simple(raw, "COPY orders FROM STDIN", &[b"1\tone\t\\\\x00ff\n", b"2\t\\N\t\\N\n"], DONE);
-        seen.extend(simple(raw, "COPY orders FROM STDIN (FORMAT csv, HEADER)", &[b"id,item,blob\n3,\"a\nb\",\n"], DONE));
+        let mut seen =
+            simple(raw, "COPY orders FROM STDIN", &[b"1\tone\t\\\\x00ff\n", b"2\t\\N\t\\N\n"], DONE);
+        seen.extend(simple(
+            raw,
+            "COPY orders FROM STDIN (FORMAT csv, HEADER)",
+            &[b"id,item,blob\n3,\"a\nb\",\n"],
+            DONE,
+        ));
         let head = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
         let row = b"\0\x03\0\0\0\x04\0\0\0\x04\0\0\0\x01x\xff\xff\xff\xff";
         seen.extend(simple(raw, "COPY orders FROM STDIN (FORMAT binary)", &[head, row, b"\xff\xff"], DONE));
         for format in ["text", "csv", "binary"] {
-            seen.extend(raw.query(&format!("COPY (SELECT * FROM orders ORDER BY id) TO STDOUT (FORMAT {format})")));
+            seen.extend(
+                raw.query(&format!("COPY (SELECT * FROM orders ORDER BY id) TO STDOUT (FORMAT {format})")),
+            );
             step(raw, &format!("COPY orders (item, id) TO STDOUT (FORMAT {format})"));
             seen.extend(raw.sync());
         }
-        seen.extend(raw.query("COPY orders TO STDOUT; SELECT 'behind'; COPY orders (id) TO STDOUT (FORMAT csv)"));
+        seen.extend(
+            raw.query("COPY orders TO STDOUT; SELECT 'behind'; COPY orders (id) TO STDOUT (FORMAT csv)"),
+        );
         seen.extend(raw.query("COPY missing TO STDOUT"));
         seen.extend(raw.query("COPY (SELECT 1/(id - 3) FROM orders) TO STDOUT"));
         seen
@@ -47,7 +57,8 @@ fn rows_of_a_copy_may_lie_across_its_messages() {
         let mut empty: Vec<&[u8]> = vec![b""; 5];
         empty.push(b"4\tx\t\\N\n5\ty\t\\N");
         seen.extend(simple(raw, "COPY orders FROM STDIN", &empty, DONE));
-        let binary = [&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"[..], b"\0\x01\0\0\0\x04\0\0\0\x09", b"\xff\xff"].concat();
+        let binary =
+            [&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"[..], b"\0\x01\0\0\0\x04\0\0\0\x09", b"\xff\xff"].concat();
         let pieces: Vec<&[u8]> = binary.chunks(3).collect();
         seen.extend(simple(raw, "COPY orders (id) FROM STDIN (FORMAT binary)", &pieces, DONE));
         seen.extend(simple(raw, "COPY orders (id) FROM STDIN", &[b"7\n\\.\n8\n"], DONE));
@@ -231,7 +242,9 @@ fn a_client_that_goes_away_within_a_copy_leaves_nothing() {
                     raw.send(b'X', &[]);
                 }
                 drop(raw);
-                await_that(&format!("the session to end, {way}"), || activity(&ways.server, "true") <= 2 && activity(&ways.server, "query LIKE 'COPY%'") == 0);
+                await_that(&format!("the session to end, {way}"), || {
+                    activity(&ways.server, "true") <= 2 && activity(&ways.server, "query LIKE 'COPY%'") == 0
+                });
             }
         }
         assert_eq!(firsts(&login(ways.other.address()).query("SELECT count(*) FROM orders")), ["0"]);

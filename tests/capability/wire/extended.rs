@@ -279,7 +279,8 @@ fn many_requests_without_waiting_are_answered_in_order() {
 fn names_of_classified_statements_follow_the_server() {
     for major in VERSIONS {
         let ways = Ways::new(major);
-        login(ways.other.address()).query("INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')");
+        login(ways.other.address())
+            .query("INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')");
         let select = "SELECT email FROM customers WHERE id = $1::int";
         let run = |raw: &mut crate::harness::Raw, name: &str| {
             raw.bind("", name, &[], &[Some(b"1")], &[]);

@@ -113,7 +113,12 @@ fn a_query_of_512_megabytes_passes_in_bounded_memory_where_nothing_is_classified
         let mut stream = raw.socket().try_clone().unwrap();
         write_huge(&mut stream, b'Q', b"SELECT 1 --", 64, b"\0");
         let seen = raw.until_ready();
-        assert_eq!((tags(&seen), states(&seen)), ("EZI".to_owned(), vec!["SG001".to_owned()]), "{:?}", errors(&seen));
+        assert_eq!(
+            (tags(&seen), states(&seen)),
+            ("EZI".to_owned(), vec!["SG001".to_owned()]),
+            "{:?}",
+            errors(&seen)
+        );
     });
 }
 
@@ -135,7 +140,12 @@ fn copy_data_of_512_megabytes_passes_in_bounded_memory_both_ways() {
         }
         stream.write_all(&frame(b'c', b"")).unwrap();
         assert_eq!(tags(&raw.until_ready()), "CZI");
-        stream.write_all(&frame(b'Q', b"COPY (SELECT string_agg(line, '') FROM (SELECT line FROM lines LIMIT 200) l) TO STDOUT\0")).unwrap();
+        stream
+            .write_all(&frame(
+                b'Q',
+                b"COPY (SELECT string_agg(line, '') FROM (SELECT line FROM lines LIMIT 200) l) TO STDOUT\0",
+            ))
+            .unwrap();
         let (seen, bytes) = skim(&mut stream);
         assert!(seen == "HdcCZ" && bytes > 199 * MIB, "{seen} {bytes}");
     });
@@ -149,7 +159,9 @@ fn a_client_that_does_not_read_holds_up_no_memory_and_nobody_else() {
         grows_little(&gate, "a client that does not read", |address| {
             let raw = login(address);
             let mut stream = raw.socket().try_clone().unwrap();
-            stream.write_all(&frame(b'Q', b"SELECT n, repeat('x', 2000) FROM generate_series(1, 100000) n\0")).unwrap();
+            stream
+                .write_all(&frame(b'Q', b"SELECT n, repeat('x', 2000) FROM generate_series(1, 100000) n\0"))
+                .unwrap();
             let port = raw.socket().local_addr().unwrap().port();
             let mut last = 0;
             // Full when nothing more comes.
@@ -174,7 +186,8 @@ fn a_server_that_does_not_read_holds_up_no_memory_and_nobody_else() {
     grows_little(&gate, "a server that does not read", |address| {
         let mut raw = login(address);
         let pid = firsts(&raw.query("SELECT pg_backend_pid()"))[0].clone();
-        let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        let signal =
+            |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
         raw.parse("", "SELECT length($1::bytea)", &[]);
         raw.flush();
         raw.read();

@@ -48,7 +48,9 @@ fn a_killed_client_leaves_no_session() {
         for (way, address) in ways.each() {
             for (what, script, sign) in MIDDLES {
                 let mut child = psql(&ways.server, address, script);
-                await_that(&format!("{what}, {way}"), || activity(&ways.server, &format!("{VICTIM} AND {sign}")) == 1);
+                await_that(&format!("{what}, {way}"), || {
+                    activity(&ways.server, &format!("{VICTIM} AND {sign}")) == 1
+                });
                 child.kill().unwrap();
                 child.wait().unwrap();
                 await_that(&format!("{what} to end, {way}"), || activity(&ways.server, VICTIM) == 0);
@@ -68,7 +70,9 @@ fn a_killed_backend_ends_its_sessions_as_directly_and_new_ones_are_served() {
             let pid = firsts(&victim.query("SELECT pg_backend_pid()"))[0].clone();
             victim.query("BEGIN; INSERT INTO orders VALUES (1)");
             victim.send(b'Q', &string("SELECT pg_sleep(60)"));
-            await_that("the statement to run", || activity(&ways.server, &format!("pid = {pid} AND wait_event = 'PgSleep'")) == 1);
+            await_that("the statement to run", || {
+                activity(&ways.server, &format!("pid = {pid} AND wait_event = 'PgSleep'")) == 1
+            });
             assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
             let (last, others) = (victim.until_ready(), other.until_ready());
             assert!(victim.is_closed() && other.is_closed());
@@ -105,7 +109,8 @@ fn a_killed_server_ends_every_session_and_the_gate_says_so() {
         }
         await_that("the statements to run", || activity(&ways.server, "wait_event = 'PgSleep'") == 2);
         let postmaster = ways.server.pid().unwrap();
-        let pids: Vec<String> = held.iter().map(|(_, pid)| pid.to_string()).chain([postmaster.to_string()]).collect();
+        let pids: Vec<String> =
+            held.iter().map(|(_, pid)| pid.to_string()).chain([postmaster.to_string()]).collect();
         assert!(Command::new("kill").args(["-s", "KILL"]).args(&pids).status().unwrap().success());
         for (raw, _) in &mut held {
             assert!(!tags(&raw.until_ready()).contains('Z'));
@@ -126,7 +131,8 @@ fn a_killed_server_ends_every_session_and_the_gate_says_so() {
 fn a_killed_gate_leaves_no_session_and_serves_again() {
     for major in VERSIONS {
         let mut ways = Ways::new(major);
-        login(ways.other.address()).query("INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')");
+        login(ways.other.address())
+            .query("INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')");
         let through = |gate: &Gate| gate.address();
         for (what, script, sign) in MIDDLES {
             for other in [false, true] {
@@ -150,9 +156,13 @@ fn a_killed_gate_leaves_no_session_and_serves_again() {
         let before = records(&ways.other).len();
         assert!(before > 0);
         ways.other.run_again().unwrap_or_else(|log| panic!("{log}"));
-        assert_eq!(firsts(&login(ways.other.address()).query("SELECT email FROM customers WHERE id = 1")), ["ada@sentinel.example"]);
+        assert_eq!(
+            firsts(&login(ways.other.address()).query("SELECT email FROM customers WHERE id = 1")),
+            ["ada@sentinel.example"]
+        );
         await_that("the record to go on", || records(&ways.other).len() > before);
-        let numbers: Vec<u64> = records(&ways.other).iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> =
+            records(&ways.other).iter().map(|record| record["seq"].as_u64().unwrap()).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "numbers go on: {numbers:?}");
         assert_eq!(activity(&ways.server, "state LIKE 'idle in transaction%'"), 0);
     }

@@ -59,12 +59,21 @@ impl Ways {
     }
 
     /// Runs the same both ways through and directly; what comes out must be equal.
-    pub fn same<T: PartialEq + std::fmt::Debug>(&self, what: &str, mut run: impl FnMut(SocketAddr) -> T) -> T {
+    pub fn same<T: PartialEq + std::fmt::Debug>(
+        &self,
+        what: &str,
+        mut run: impl FnMut(SocketAddr) -> T,
+    ) -> T {
         let [(_, direct), through @ ..] = self.each();
         let expected = run(direct);
         for (way, address) in through {
             let found = run(address);
-            assert_eq!(found, expected, "{what}, PostgreSQL {}, {way} (left) and directly", self.server.major());
+            assert_eq!(
+                found,
+                expected,
+                "{what}, PostgreSQL {}, {way} (left) and directly",
+                self.server.major()
+            );
         }
         expected
     }

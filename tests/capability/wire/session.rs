@@ -37,7 +37,11 @@ fn settings_change_and_return_as_at_the_server() {
 #[test]
 fn settings_change_within_batches_as_at_the_server() {
     everywhere("settings in batches", |raw| {
-        for sql in ["SET TimeZone = 'Asia/Tokyo'", "SELECT set_config('DateStyle', 'German', false)", "SHOW TimeZone"] {
+        for sql in [
+            "SET TimeZone = 'Asia/Tokyo'",
+            "SELECT set_config('DateStyle', 'German', false)",
+            "SHOW TimeZone",
+        ] {
             step(raw, sql);
         }
         raw.send(b'S', &[]);
@@ -61,7 +65,9 @@ fn notifications_come_at_once_to_the_idle_and_wait_for_the_end_of_a_transaction(
             }
             busy.query("BEGIN");
             let pid: i32 = firsts(&sender.query("SELECT pg_backend_pid()"))[0].parse().unwrap();
-            sender.query("BEGIN; NOTIFY bell, 'one'; NOTIFY bell, 'two'; SELECT pg_notify('bell', repeat('x', 7000))");
+            sender.query(
+                "BEGIN; NOTIFY bell, 'one'; NOTIFY bell, 'two'; SELECT pg_notify('bell', repeat('x', 7000))",
+            );
             assert_eq!(idle.within(Duration::from_millis(20)), b"", "{way}: not before it is committed");
             sender.query("COMMIT");
             let payloads = ["one".to_owned(), "two".to_owned(), "x".repeat(7_000)];
@@ -94,7 +100,8 @@ fn plays(script: impl FnOnce(&mut TcpStream) + Send + 'static) -> (SocketAddr, s
                 break stream;
             }
         };
-        let greeting = [frame(b'R', &[0; 4]), frame(b'K', &[0, 0, 0, 7, 1, 2, 3, 4]), frame(b'Z', b"I")].concat();
+        let greeting =
+            [frame(b'R', &[0; 4]), frame(b'K', &[0, 0, 0, 7, 1, 2, 3, 4]), frame(b'Z', b"I")].concat();
         stream.write_all(&greeting).unwrap();
         script(&mut stream);
     });
@@ -138,15 +145,20 @@ fn a_transaction_is_committed_in_two_phases() {
         ways.compare("two phases", |address| {
             let mut raw = login(address);
             raw.query("DELETE FROM orders");
-            let mut seen = all(["BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'one'",
-                "SELECT gid FROM pg_prepared_xacts", "BEGIN; INSERT INTO orders VALUES (2); PREPARE TRANSACTION 'two'"].map(|sql| raw.query(sql)));
+            let mut seen = all([
+                "BEGIN; INSERT INTO orders VALUES (1); PREPARE TRANSACTION 'one'",
+                "SELECT gid FROM pg_prepared_xacts",
+                "BEGIN; INSERT INTO orders VALUES (2); PREPARE TRANSACTION 'two'",
+            ]
+            .map(|sql| raw.query(sql)));
             // Another session, even after the first is gone, decides.
             raw.send(b'X', &[]);
             assert!(raw.is_closed());
             let mut raw = login(address);
             step(&mut raw, "COMMIT PREPARED 'one'");
             seen.extend(raw.sync());
-            seen.extend(all(["ROLLBACK PREPARED 'two'", "COMMIT PREPARED 'three'", "SELECT id FROM orders"].map(|sql| raw.query(sql))));
+            seen.extend(all(["ROLLBACK PREPARED 'two'", "COMMIT PREPARED 'three'", "SELECT id FROM orders"]
+                .map(|sql| raw.query(sql))));
             seen
         });
     }
@@ -160,7 +172,12 @@ fn a_classified_row_goes_through_two_phases() {
         ..Options::default()
     });
     let mut raw = login(ways.other.address());
-    let seen = all(["BEGIN", "INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')", "PREPARE TRANSACTION 'one'"].map(|sql| raw.query(sql)));
+    let seen = all([
+        "BEGIN",
+        "INSERT INTO customers (id, email) VALUES (1, 'ada@sentinel.example')",
+        "PREPARE TRANSACTION 'one'",
+    ]
+    .map(|sql| raw.query(sql)));
     assert_eq!(tags(&seen), "CZTCZTCZI", "{:?}", errors(&seen));
     assert!(firsts(&raw.query("SELECT email FROM customers")).is_empty());
     raw.query("COMMIT PREPARED 'one'");

@@ -52,7 +52,9 @@ fn begin_and_commit_within_a_query_hold() {
 #[test]
 fn an_empty_query_has_its_own_answer() {
     let seen = everywhere("empty queries", |raw| {
-        let mut seen = all(["", " ", ";", ";;", "-- x", "/* x */ ;", "SELECT 1;;", "; SELECT 2"].map(|sql| raw.query(sql)));
+        let mut seen =
+            all(["", " ", ";", ";;", "-- x", "/* x */ ;", "SELECT 1;;", "; SELECT 2"]
+                .map(|sql| raw.query(sql)));
         for sql in ["", "-- x"] {
             raw.parse("", sql, &[]);
             raw.describe(b'S', "");
@@ -162,7 +164,11 @@ fn large_objects_of_megabytes_pass_by_function_call() {
             let read = call(&mut raw, 954, &[&handle, &i32::MAX.min(20_000_000).to_be_bytes()]);
             assert_eq!(tags(&read), "VZT", "{way}: {:?}", errors(&read));
             assert!(read[0].body[4..] == piece, "{way}");
-            answers.push([tags(&call(&mut raw, 958, &[&handle])), tags(&call(&mut raw, 964, &[&oid])), tags(&raw.query("COMMIT"))]);
+            answers.push([
+                tags(&call(&mut raw, 958, &[&handle])),
+                tags(&call(&mut raw, 964, &[&oid])),
+                tags(&raw.query("COMMIT")),
+            ]);
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }

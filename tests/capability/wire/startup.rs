@@ -151,7 +151,12 @@ fn startup_values_that_are_not_utf8_pass() {
 fn the_servers_refusal_of_a_startup_comes_word_for_word() {
     for major in VERSIONS {
         let ways = Ways::new(major);
-        ways.server.execute("postgres", "CREATE ROLE limited LOGIN CONNECTION LIMIT 0; CREATE ROLE group_only NOLOGIN").unwrap();
+        ways.server
+            .execute(
+                "postgres",
+                "CREATE ROLE limited LOGIN CONNECTION LIMIT 0; CREATE ROLE group_only NOLOGIN",
+            )
+            .unwrap();
         ways.server.create_database("closed").unwrap();
         ways.server.execute("postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false").unwrap();
         type Case<'a> = (&'a [(&'a [u8], &'a [u8])], &'a str);
@@ -349,7 +354,9 @@ fn the_process_id_of_the_client_is_the_one_that_the_server_knows() {
             assert_eq!((note.tag, &note.body[..4]), (b'A', &key[..4]), "{way}");
             // By that number others reach the session.
             raw.send(b'Q', &string("SELECT pg_sleep(60)"));
-            let cancel = format!("SELECT pg_cancel_backend({pid}) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+            let cancel = format!(
+                "SELECT pg_cancel_backend({pid}) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+            );
             crate::harness::await_that("the statement to be cancelled", || {
                 firsts(&watcher.query(&cancel)) == ["t"]
             });

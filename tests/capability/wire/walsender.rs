@@ -56,14 +56,18 @@ fn a_physical_walsender_streams_both_ways() {
             raw.send(b'Q', &string(&format!("START_REPLICATION SLOT slot_{number} PHYSICAL {at}")));
             assert_eq!(raw.read().map(|frame| frame.tag), Some(b'W'), "{way}");
             let marker = format!("walsender-marker-{number}");
-            ways.server.execute("postgres", &format!("INSERT INTO orders VALUES ({}, '{marker}')", number + 100)).unwrap();
+            ways.server
+                .execute("postgres", &format!("INSERT INTO orders VALUES ({}, '{marker}')", number + 100))
+                .unwrap();
             until(&mut raw, marker.as_bytes());
             // A status update is answered by a keepalive (`k`).
             status(&mut raw, place(&at));
             let answer = until(&mut raw, b"");
             assert!(matches!(answer[0].body[0], b'k' | b'w'), "{way}");
             await_that("the slot to move", || {
-                let sql = format!("SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'slot_{number}' AND active");
+                let sql = format!(
+                    "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = 'slot_{number}' AND active"
+                );
                 !ways.server.query("postgres", &sql).unwrap().is_empty()
             });
             raw.send(b'c', &[]);
@@ -86,20 +90,32 @@ fn a_logical_walsender_streams_and_speaks_sql_too() {
             assert_eq!(tags(&raw.query("IDENTIFY_SYSTEM")), "TDCZI", "{way}");
             assert_eq!(states(&raw.query("SELECT 1/0")), ["22012"], "{way}");
             raw.query("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ");
-            let made = raw.query(&format!("CREATE_REPLICATION_SLOT logical_{number} LOGICAL pgoutput USE_SNAPSHOT"));
+            let made =
+                raw.query(&format!("CREATE_REPLICATION_SLOT logical_{number} LOGICAL pgoutput USE_SNAPSHOT"));
             assert_eq!(tags(&made), "TDCZT", "{way}: {:?}", errors(&made));
             raw.query("COMMIT");
             let copied = raw.query("COPY orders (id) TO STDOUT");
-            assert!(tags(&copied).starts_with('H') && tags(&copied).ends_with("cCZI"), "{way}: {}", tags(&copied));
+            assert!(
+                tags(&copied).starts_with('H') && tags(&copied).ends_with("cCZI"),
+                "{way}: {}",
+                tags(&copied)
+            );
             raw.send(b'Q', &string(&format!("START_REPLICATION SLOT logical_{number} LOGICAL 0/0 (proto_version '1', publication_names 'everything')")));
             assert_eq!(raw.read().map(|frame| frame.tag), Some(b'W'), "{way}");
             let marker = format!("logical-marker-{number}");
-            ways.server.execute("postgres", &format!("INSERT INTO orders VALUES ({}, '{marker}')", number + 200)).unwrap();
+            ways.server
+                .execute("postgres", &format!("INSERT INTO orders VALUES ({}, '{marker}')", number + 200))
+                .unwrap();
             until(&mut raw, marker.as_bytes());
             status(&mut raw, 1);
             raw.send(b'c', &[]);
             let ends: Vec<Frame> = raw.until_ready().into_iter().filter(|frame| frame.tag != b'd').collect();
-            assert_eq!(tags(&ends), "cCCZI"[5 - tags(&ends).len()..].replace("CC", if tags(&ends).len() == 5 { "CC" } else { "C" }), "{way}");
+            assert_eq!(
+                tags(&ends),
+                "cCCZI"[5 - tags(&ends).len()..]
+                    .replace("CC", if tags(&ends).len() == 5 { "CC" } else { "C" }),
+                "{way}"
+            );
             assert_eq!(firsts(&raw.query("SELECT 'sql again'")), ["sql again"], "{way}");
             assert_eq!(tags(&raw.query(&format!("DROP_REPLICATION_SLOT logical_{number}"))), "CZI", "{way}");
         }
@@ -113,7 +129,10 @@ fn a_base_backup_streams_whole() {
         let ways = Ways::new(major);
         let shapes = ways.each().map(|(way, address)| {
             let mut raw = walsender(address, "true");
-            raw.send(b'Q', &string("BASE_BACKUP (LABEL 'through', CHECKPOINT 'fast', MANIFEST 'yes', PROGRESS)"));
+            raw.send(
+                b'Q',
+                &string("BASE_BACKUP (LABEL 'through', CHECKPOINT 'fast', MANIFEST 'yes', PROGRESS)"),
+            );
             let (mut shape, mut bytes, mut held) = (String::new(), 0, false);
             loop {
                 let frame = raw.read().unwrap();
@@ -140,14 +159,19 @@ fn the_tools_of_replication_work_through_the_gate() {
     for major in VERSIONS {
         let ways = Ways::new(major);
         for (number, (way, address)) in ways.each().into_iter().enumerate() {
-            let folder = std::env::temp_dir().join(format!("sealgate-wal-{}-{major}-{number}", std::process::id()));
+            let folder =
+                std::env::temp_dir().join(format!("sealgate-wal-{}-{major}-{number}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             std::fs::create_dir(&folder).unwrap();
             let tool = |program: &str, arguments: &[&str]| {
                 let mut command = Command::new(ways.server.binaries().program(program));
                 command.args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-U", "postgres"]);
                 let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
-                assert!(output.status.success(), "{way}, {program}: {}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    output.status.success(),
+                    "{way}, {program}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             };
             // A place that is passed: the tools end there.
             let end = || {
@@ -165,9 +189,14 @@ fn the_tools_of_replication_work_through_the_gate() {
             let slot = format!("logical_{number}");
             let file = folder.join("decoded").display().to_string();
             tool("pg_recvlogical", &["-d", "postgres", "-S", &slot, "-P", "test_decoding", "--create-slot"]);
-            ways.server.execute("postgres", &format!("INSERT INTO orders VALUES ({}, 'decoded')", number + 300)).unwrap();
+            ways.server
+                .execute("postgres", &format!("INSERT INTO orders VALUES ({}, 'decoded')", number + 300))
+                .unwrap();
             let now = end();
-            tool("pg_recvlogical", &["-d", "postgres", "-S", &slot, "--start", "-E", &now, "-n", "-s", "1", "-f", &file]);
+            tool(
+                "pg_recvlogical",
+                &["-d", "postgres", "-S", &slot, "--start", "-E", &now, "-n", "-s", "1", "-f", &file],
+            );
             assert!(std::fs::read_to_string(&file).unwrap().contains("decoded"), "{way}");
             let _ = std::fs::remove_dir_all(&folder);
         }
