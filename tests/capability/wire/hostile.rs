@@ -203,7 +203,7 @@ fn bodies_that_are_cut_or_miscounted_are_the_servers_to_refuse() {
         (b'Q', b""),
         (b'Q', b"SELECT 1"),
         (b'Q', b"SELECT 1\0SELECT 2\0"),
-        (b'F', b"\0"),
+        (b'F', b"\0\0\x03\xba"),
         (b'S', b"x"),
         (b'H', b"x"),
         (b'd', b""),
