@@ -336,6 +336,11 @@ impl Queue {
         self.early = early;
     }
 
+    /// The server waits for copy data.
+    pub fn is_copying(&self) -> bool {
+        self.copying
+    }
+
     /// The server has read its data to the end: later Syncs count again.
     pub fn copy_over(&mut self) {
         (self.copying, self.early) = (false, Early::default());

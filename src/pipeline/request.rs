@@ -68,6 +68,7 @@ impl Session {
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
+                    Part::Settle if self.queue.is_copying() => return self.within_copy(),
                     Part::Settle => return Step::Need(Need::Settle),
                     Part::Discard => {
                         if !self.note_discarded(tag, head, false) {
@@ -89,7 +90,11 @@ impl Session {
                         return Step::Took(frame.len());
                     }
                     if self.concerns(frame) {
-                        return if run > 0 { Step::Pass(run) } else { self.take(shop, frame, out) };
+                        return if run > 0 {
+                            Step::Pass(run)
+                        } else {
+                            self.take_out_of_copy(shop, frame, out)
+                        };
                     }
                     self.note(frame.tag(), frame.bytes());
                     run += frame.len();
@@ -215,6 +220,18 @@ impl Session {
             return self.queue.marked(kind, changing(Change::Portal(portal.into(), None)));
         }
         self.queue.plain(kind);
+    }
+
+    /// While the server waits for copy data, nothing else settles: what would have to wait
+    /// for that is not what the server waits for either.
+    fn take_out_of_copy(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        let step = self.take(shop, frame, out);
+        let waits = matches!(step, Step::Need(Need::Settle));
+        if waits && self.queue.is_copying() { self.within_copy() } else { step }
+    }
+
+    fn within_copy(&mut self) -> Step {
+        self.protocol_error("another message within the data of a COPY")
     }
 
     fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {

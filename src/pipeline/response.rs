@@ -11,10 +11,14 @@ use crate::policy::Refusal;
 use crate::watch::Judgement;
 use crate::wire::backend::{self, ErrorFacts};
 use crate::wire::compose::{ErrorText, put_error};
+use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{Frame, Malformed, Peek, peek};
 
 /// A long result has an outcome record every so many rows.
 const OUTCOME_EVERY_ROWS: u64 = 10_000;
+
+/// Within so many bytes an error has told its SQLSTATE.
+const ERROR_HEAD_BYTES: usize = 4_096;
 
 /// What becomes of one frame.
 enum Fate {
@@ -49,10 +53,16 @@ impl Session {
                         self.response_passing = len - head.len();
                         run += head.len();
                     } else if len > self.bounds.frame_bytes_max && run == 0 {
-                        let detail =
-                            format!("A message of {len} bytes is larger than limits.frame_bytes_max.");
-                        let hint = "Read fewer columns or raise the limit.";
-                        return self.end(Refusal::unhandled("too-large", &detail, hint));
+                        match self.tell_large(tag, head, now_ms) {
+                            Ok(Fate::Pass) => {
+                                self.response_passing = len - head.len();
+                                run += head.len();
+                            }
+                            Ok(Fate::Took) => return self.end(too_large(len)),
+                            Ok(Fate::Need(need)) => return Step::Need(need),
+                            Ok(Fate::End(refusal)) => return self.end(refusal),
+                            Err(Malformed(detail)) => return self.protocol_error(detail),
+                        }
                     }
                     break;
                 }
@@ -90,8 +100,11 @@ impl Session {
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
                 // its name can make one, whose rows would have no record.
-                let guarded =
-                    owed.mark.as_mut().is_some_and(|mark| mark.refusal.is_some() || mark.running().is_some());
+                // Nor has any row behind the last of its statements.
+                let guarded = owed.mark.as_mut().is_some_and(|mark| {
+                    let over = !mark.runs.is_empty() && mark.completed >= mark.runs.len();
+                    over || mark.refusal.is_some() || mark.running().is_some()
+                });
                 owed.kind.has_rows() && !guarded
             }),
             _ => false,
@@ -100,7 +113,8 @@ impl Session {
 
     /// May a frame pass before it has wholly arrived?
     fn streams(&mut self, tag: u8) -> bool {
-        self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A' | b'V'))
+        // FunctionCall reaches large objects alone.
+        tag == b'V' || self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
     }
 
     /// Could this frame be answered by something else than itself? Then the run before it
@@ -144,21 +158,11 @@ impl Session {
     /// value count as one.
     fn tell(&mut self, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Result<Fate, Malformed> {
         let tag = frame.tag();
-        match self.claim_running() {
-            Ok(true) => {}
-            Ok(false) => return Ok(Fate::Need(Need::Durable)),
-            Err(refusal) => return Ok(Fate::End(refusal)),
-        }
-        self.met_unsealed |= self.runs_unsealed();
-        // Not what another session notifies of, which this one did not ask for.
-        if matches!(tag, b'E' | b'N' | b'S')
-            && self.met_unsealed
-            && let Some(refusal) = self.watched(1, now_ms)
-        {
-            return Ok(Fate::End(refusal));
+        if let Some(fate) = self.holds_back(tag, now_ms) {
+            return Ok(fate);
         }
         match tag {
-            b'E' => self.error(frame, out),
+            b'E' => self.error(backend::read_error(frame.body())?, out),
             b'S' => {
                 let (name, value) = backend::read_parameter_status(frame.body())?;
                 self.parameter(name, value);
@@ -167,6 +171,40 @@ impl Session {
             b'N' | b'A' => Ok(Fate::Pass),
             _ => Ok(self.complete(frame)),
         }
+    }
+
+    /// The head of an error or a notice that is too long to be held: it passes as it comes,
+    /// on the same terms. `Took`: it cannot.
+    fn tell_large(&mut self, tag: u8, head: &[u8], now_ms: u64) -> Result<Fate, Malformed> {
+        let facts = match tag {
+            b'N' => None,
+            b'E' => match backend::read_error_head(head.get(HEADER_BYTES..).unwrap_or(&[])) {
+                Some(facts) => Some(facts),
+                None if head.len() < ERROR_HEAD_BYTES => return Ok(Fate::Need(Need::Input)),
+                None => return Ok(Fate::Took),
+            },
+            _ => return Ok(Fate::Took),
+        };
+        if let Some(fate) = self.holds_back(tag, now_ms) {
+            return Ok(fate);
+        }
+        let Some(facts) = facts else { return Ok(Fate::Pass) };
+        self.queue.answered();
+        // Dressed, it would not be the server's any more: that is its answer to a refusal.
+        self.error(facts, &mut Vec::new())
+    }
+
+    /// What must come before the server's words, or instead of them.
+    fn holds_back(&mut self, tag: u8, now_ms: u64) -> Option<Fate> {
+        match self.claim_running() {
+            Ok(true) => {}
+            Ok(false) => return Some(Fate::Need(Need::Durable)),
+            Err(refusal) => return Some(Fate::End(refusal)),
+        }
+        self.met_unsealed |= self.runs_unsealed();
+        // Not what another session notifies of, which this one did not ask for.
+        let counts = matches!(tag, b'E' | b'N' | b'S') && self.met_unsealed;
+        if counts { self.watched(1, now_ms).map(Fate::End) } else { None }
     }
 
     /// Has the execution under way, if any, its receipt?
@@ -408,8 +446,7 @@ impl Session {
         }
     }
 
-    fn error(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
-        let facts = backend::read_error(frame.body())?;
+    fn error(&mut self, facts: ErrorFacts, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
@@ -474,6 +511,11 @@ fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malfor
         found |= view.snapshot().field_by_origin(origin.table_oid, origin.attribute).is_some();
     })?;
     Ok(found)
+}
+
+fn too_large(bytes: usize) -> Refusal {
+    let detail = format!("A message of {bytes} bytes is larger than limits.frame_bytes_max.");
+    Refusal::unhandled("too-large", &detail, "Read fewer columns or raise the limit.")
 }
 
 /// The server's error with our words, where it answers a refusal of ours. What ends the

@@ -176,11 +176,14 @@ impl Session {
     /// Takes the catalog as it is now; every prepared text is judged again when it is used.
     pub fn renew(&mut self, view: Arc<View>) {
         if self.epoch() != Some(view.epoch()) {
-            // The unnamed statement's text is not kept: it must be parsed anew.
-            let unnamed = Rc::new(Prepared::unknown());
-            self.queue.apply(super::owed::Change::Statement(Box::default(), Some(unnamed)));
-            self.judging = true;
-            self.renewed |= self.view.is_some();
+            // At the login nothing has been prepared yet, by no catalog.
+            if self.view.is_some() {
+                // The unnamed statement's text is not kept: it must be parsed anew.
+                let unnamed = Rc::new(Prepared::unknown());
+                self.queue.apply(super::owed::Change::Statement(Box::default(), Some(unnamed)));
+                self.judging = true;
+                self.renewed = true;
+            }
             self.view = Some(view);
         }
         self.catalog_dirty = false;

@@ -313,16 +313,19 @@ impl Writer {
         let (entries, replies): (Vec<Entry>, Vec<_>) =
             batch.drain(..).map(|submission| (submission.entry, submission.reply)).unzip();
         let outcome = self.write_held_or_say_why().and_then(|()| self.commit(&entries));
-        let replies = replies.into_iter().flatten();
         match outcome {
             Ok(receipts) => {
-                for (reply, receipt) in replies.zip(receipts) {
+                // A session that ended leaves intents that nobody waits for: they have their
+                // receipts too, and nobody else may get them.
+                let is_intent = |entry: &Entry| matches!(entry.record, Record::Intent(_));
+                let intents = entries.iter().zip(replies).filter(|(entry, _)| is_intent(entry));
+                for ((_, reply), receipt) in intents.zip(receipts) {
                     // The session may be gone.
-                    let _ = reply.send(Ok(receipt));
+                    let _ = reply.map(|reply| reply.send(Ok(receipt)));
                 }
             }
             Err(refused) => {
-                for reply in replies {
+                for reply in replies.into_iter().flatten() {
                     let _ = reply.send(Err(refused.clone()));
                 }
                 self.hold(entries);

@@ -115,6 +115,23 @@ pub fn read_error(body: &[u8]) -> Result<ErrorFacts, Malformed> {
     Ok(ErrorFacts { sqlstate, fatal: severity == b"FATAL" || severity == b"PANIC" })
 }
 
+/// The same from the head of a body that has not wholly arrived; none where it does not tell.
+#[must_use]
+pub fn read_error_head(head: &[u8]) -> Option<ErrorFacts> {
+    let mut reader = Reader::new(head, "invalid ErrorResponse message");
+    let (mut sqlstate, mut severity) = (None, None);
+    while sqlstate.is_none() || severity.is_none() {
+        match reader.u8().ok()? {
+            0 => return None,
+            b'C' => sqlstate = reader.cstr().ok()?.first_chunk::<5>().copied(),
+            b'V' => severity = reader.cstr().ok(),
+            _ => drop(reader.cstr().ok()?),
+        }
+    }
+    let fatal = matches!(severity?, b"FATAL" | b"PANIC");
+    Some(ErrorFacts { sqlstate: sqlstate?, fatal })
+}
+
 /// The number of rows in a CommandComplete body (`INSERT 0 5`, `SELECT 3`), where it says one.
 #[must_use]
 pub fn rows(body: &[u8]) -> Option<u64> {
@@ -231,5 +248,8 @@ mod tests {
         assert_eq!((&error.sqlstate, error.fatal), (b"42601", false));
         assert!(read_error(b"SFATAL\0VFATAL\0C57P01\0Mx\0\0").unwrap().fatal);
         assert!(read_error(b"SERROR\0Mx\0\0").is_err());
+        assert_eq!(read_error_head(b"SFEHLER\0VERROR\0C42601\0Mbegins"), Some(error));
+        assert_eq!(read_error_head(b"SFEHLER\0VERROR\0C426"), None);
+        assert_eq!(read_error_head(b"SERROR\0Mx\0\0"), None);
     }
 }

@@ -24,3 +24,4 @@ mod refusal;
 mod residency;
 mod shadow;
 mod watch;
+mod wire;

@@ -104,6 +104,19 @@ async fn written(handle: &JournalHandle, number: u64) -> Result<Receipt, Refused
 }
 
 #[tokio::test]
+async fn an_intent_that_nobody_waits_for_takes_no_other_ones_receipt() {
+    let folder = Scratch::new("unawaited");
+    let (handle, thread) = open(folder.audit());
+    for number in (0..200).step_by(2) {
+        // Both in one batch: the thread takes what is queued.
+        queued(handle.submit(Record::Intent(intent(number))));
+        let receipt = queued(handle.intent(intent(number + 1))).await.unwrap();
+        assert_eq!(receipt.execution(), intent(number + 1).execution);
+    }
+    thread.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_receipt_comes_when_its_record_is_on_file() {
     let scratch = Scratch::new("receipt");
     let (handle, thread) = open(scratch.audit());

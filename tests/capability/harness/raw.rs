@@ -150,6 +150,11 @@ impl Raw {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// The socket itself, for what frames cannot say.
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// What comes within a time, as it comes. To show that something does not.
     pub fn within(&mut self, time: Duration) -> Vec<u8> {
         self.uncork();
