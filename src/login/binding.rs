@@ -76,7 +76,10 @@ fn hash_of(algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Hash> {
 /// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] DEFAULT sha1, ... }` (RFC 4055)
 fn hash_of_pss(parameters: AnyRef<'_>) -> Result<Option<Hash>, Error> {
     let hash = parameters.sequence(|reader| {
-        let hash = reader.context_specific::<AlgorithmIdentifierRef<'_>>(TagNumber(0), x509_cert::der::TagMode::Explicit)?;
+        let hash = reader.context_specific::<AlgorithmIdentifierRef<'_>>(
+            TagNumber(0),
+            x509_cert::der::TagMode::Explicit,
+        )?;
         while !reader.is_finished() {
             AnyRef::decode(reader)?;
         }

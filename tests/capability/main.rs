@@ -23,4 +23,5 @@ mod record;
 mod refusal;
 mod residency;
 mod shadow;
+mod verifiers;
 mod watch;

@@ -68,7 +68,11 @@ impl<'a> Attributes<'a> {
 
     /// Left-over bytes are an error.
     fn end(&self) -> Result<(), Malformed> {
-        if self.rest.is_none() { Ok(()) } else { Err(Malformed("There is something behind the last attribute.")) }
+        if self.rest.is_none() {
+            Ok(())
+        } else {
+            Err(Malformed("There is something behind the last attribute."))
+        }
     }
 }
 

@@ -14,7 +14,12 @@ mod message;
 mod upstream;
 mod verifier;
 
-pub use exchange::{Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge};
+#[cfg(test)]
+mod tests;
+
+pub use exchange::{
+    Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge,
+};
 pub use fuzz::fuzz_scram;
 pub use message::Nonce;
 pub use upstream::{Step, Upstream, UpstreamFault};

@@ -54,7 +54,9 @@ impl fmt::Display for UpstreamFault {
             UpstreamFault::OtherVerifier => {
                 f.write_str("the server's verifier is not the one that auth_query returned")
             }
-            UpstreamFault::Unproven => f.write_str("the server has broken off the SCRAM exchange before its end"),
+            UpstreamFault::Unproven => {
+                f.write_str("the server has broken off the SCRAM exchange before its end")
+            }
             UpstreamFault::WrongSignature => f.write_str("the server's SCRAM signature is wrong"),
             UpstreamFault::Malformed(malformed) => {
                 write!(f, "malformed authentication message of the server: {}", malformed.0)

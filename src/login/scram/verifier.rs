@@ -141,9 +141,8 @@ mod tests {
 
     #[test]
     fn a_mock_is_the_same_for_a_name_and_differs_by_name_and_secret() {
-        let salt = |secret: u8, user: &[u8]| {
-            Verifier::mock(&MockSecret::new([secret; 32]), user, 4096).salt.clone()
-        };
+        let salt =
+            |secret: u8, user: &[u8]| Verifier::mock(&MockSecret::new([secret; 32]), user, 4096).salt.clone();
         assert_eq!(salt(1, b"ada"), salt(1, b"ada"));
         assert_ne!(salt(1, b"ada"), salt(1, b"bob"));
         assert_ne!(salt(1, b"ada"), salt(2, b"ada"));
