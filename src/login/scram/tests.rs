@@ -105,11 +105,14 @@ fn a_choice_without_a_message_is_asked_to_go_on() {
     assert!(first.first(frame(&response(FIRST))).is_ok());
 }
 
+/// Digest of the hop, mechanism, message, SQLSTATE.
+type FirstCase<'a> = (Option<&'a [u8]>, &'a [u8], &'a str, &'a str);
+
 #[test]
 fn refuses_first_messages() {
     let bound: Option<&[u8]> = Some(&[7; 32]);
     let long = format!("n,,n=,r={}", "x".repeat(1100));
-    let cases: &[(Option<&[u8]>, &[u8], &str, &str)] = &[
+    let cases: &[FirstCase<'_>] = &[
         (None, PLUS, "p=tls-server-end-point,,n=,r=x", "08P01"),
         (bound, b"SCRAM-SHA-1", FIRST, "08P01"),
         (bound, PLUS, FIRST, "08P01"),
