@@ -50,18 +50,18 @@ impl CommonName {
 
 /// A DirectoryString as text. The kinds that have more than one reading are not read.
 fn utf8(value: &Any) -> Option<String> {
-    let bytes = value.value();
-    let tag = value.tag();
-    let ascii = [Tag::PrintableString, Tag::Ia5String, Tag::TeletexString].contains(&tag);
-    if tag == Tag::Utf8String || (ascii && bytes.is_ascii()) {
-        String::from_utf8(bytes.to_vec()).ok()
+    let (bytes, tag) = (value.value(), value.tag());
+    let in_ascii = [Tag::PrintableString, Tag::Ia5String, Tag::TeletexString].contains(&tag);
+    let name = if tag == Tag::Utf8String || (in_ascii && bytes.is_ascii()) {
+        String::from_utf8(bytes.to_vec()).ok()?
     } else if tag == Tag::BmpString {
         let (pairs, []) = bytes.as_chunks::<2>() else { return None };
-        String::from_utf16(&pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect::<Vec<_>>()).ok()
+        let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+        String::from_utf16(&units).ok()?
     } else {
-        None
-    }
-    .filter(|name| !name.is_empty())
+        return None;
+    };
+    (!name.is_empty()).then_some(name)
 }
 
 /// Fuzz entry: any bytes as a certificate.

@@ -24,8 +24,9 @@ pub const AUTH_QUERY_DEFAULT: &str = "SELECT CASE WHEN rolvaliduntil OPERATOR(pg
      THEN NULL ELSE rolpassword END FROM pg_catalog.pg_authid \
      WHERE rolname OPERATOR(pg_catalog.=) $1 AND rolcanlogin";
 
-/// From the question to the answer, with dialling, waiting and a second attempt.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the question to the answer, with waiting, dialling and a second attempt: long enough
+/// to find out that one address is dead and to ask at another.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// Questions on their way to the server. Further sessions wait for one of these to be
 /// answered, each within its own [`ANSWER_TIMEOUT`]; how many those are is the gate's limit.
 pub const QUESTIONS_MAX: usize = 256;
@@ -195,19 +196,20 @@ impl Shared {
         user: Option<String>,
         _place: OwnedSemaphorePermit,
     ) -> Result<Answer, VerifierError> {
+        let mut used = None;
         let attempts = async {
-            let live = self.connected().await?;
-            match self.attempt(&live, user.as_deref()).await {
-                Err(error) if is_broken(&error) => {
-                    self.give_up(&live);
-                    let live = self.connected().await?;
-                    self.attempt(&live, user.as_deref()).await.inspect_err(|error| {
-                        if is_broken(error) {
-                            self.give_up(&live);
-                        }
-                    })
+            let mut last = false;
+            loop {
+                let live = used.insert(self.connected().await?);
+                let answer = self.attempt(live, user.as_deref()).await;
+                let broken = answer.as_ref().is_err_and(is_broken);
+                if broken {
+                    self.give_up(live);
                 }
-                answer => answer,
+                if !broken || last {
+                    return answer;
+                }
+                last = true;
             }
         };
         match timeout(ANSWER_TIMEOUT, attempts).await {
@@ -217,7 +219,9 @@ impl Shared {
             Ok(Err(Attempt::Misfit(what))) => Err(VerifierError::Misfit(what)),
             Err(_) => {
                 // Whatever waits behind a question that is not answered waits in vain.
-                self.live.store(None);
+                if let Some(live) = used {
+                    self.give_up(&live);
+                }
                 Err(VerifierError::TimedOut)
             }
         }

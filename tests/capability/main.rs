@@ -23,5 +23,6 @@ mod record;
 mod refusal;
 mod residency;
 mod shadow;
+mod verifiers;
 mod watch;
 mod wire;

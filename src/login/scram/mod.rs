@@ -14,6 +14,9 @@ mod message;
 mod upstream;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use exchange::{
     Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge,
 };
