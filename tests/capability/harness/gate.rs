@@ -244,6 +244,14 @@ impl Gate {
         self.await_ready()
     }
 
+    /// Runs the program where it cannot become ready, until its log holds `text`.
+    pub fn run_until_logged(&mut self, text: &str) {
+        self.kill();
+        let password = self.password.clone();
+        self.run(password.as_deref());
+        super::await_that(text, || self.log().contains(text));
+    }
+
     /// Changes the configuration for the next run.
     pub fn configure(&self, change: impl FnOnce(String) -> String) {
         let file = self.folder.join("sealgate.toml");

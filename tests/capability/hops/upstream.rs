@@ -56,16 +56,21 @@ fn a_server_that_takes_tls_alone_refuses_disable_and_is_verified() {
     assert!(attempt(&server, "disable", &certificates.root()).is_err());
     let strange = Certificates::new("hostssl-strange");
     for mode in ["verify-ca", "verify-full"] {
-        assert!(attempt(&server, mode, &strange.root()).is_err(), "{mode} with a strange root");
+        let line = format!("tls = {{ mode = \"{mode}\", ca = \"{}\" }}", strange.root());
+        let mut gate = scram_setup(&server).upstream_line(&line).prepare().unwrap();
+        gate.run_until_logged("TLS: ");
+        assert!(!libpq(&gate, "user=ada", "ada-secret").status.success(), "{mode} with a strange root");
     }
 }
 
+/// `prefer` goes on in plain where the server does not offer TLS, and not where its hba
+/// refuses a connection under TLS: libpq would try again in plain there.
 #[test]
 fn a_server_that_takes_plain_alone_refuses_whoever_insists_on_tls() {
     let certificates = Certificates::new("hostnossl");
     let server = tls_server("hostnossl", &certificates);
     for (mode, serves) in
-        [("disable", true), ("allow", true), ("prefer", true), ("require", false), ("verify-full", false)]
+        [("disable", true), ("allow", true), ("prefer", false), ("require", false), ("verify-full", false)]
     {
         let attempt = attempt(&server, mode, &certificates.root());
         assert_eq!(attempt.is_ok(), serves, "{mode}: {attempt:?}");
