@@ -58,8 +58,9 @@ fn a_server_that_takes_tls_alone_refuses_disable_and_is_verified() {
     for mode in ["verify-ca", "verify-full"] {
         let line = format!("tls = {{ mode = \"{mode}\", ca = \"{}\" }}", strange.root());
         let mut gate = scram_setup(&server).upstream_line(&line).prepare().unwrap();
-        gate.run_until_logged("TLS: ");
+        gate.run_until_logged("listening");
         assert!(!libpq(&gate, "user=ada", "ada-secret").status.success(), "{mode} with a strange root");
+        assert!(gate.log().contains("TLS: "), "{mode}: {}", gate.log());
     }
 }
 
