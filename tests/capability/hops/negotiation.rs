@@ -1,7 +1,10 @@
 //! First packets, in orders and with bytes that no honest client sends.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use super::Certificates;
-use crate::harness::{Raw, Setup, pg};
+use crate::harness::{Raw, Setup, await_that, pg};
 
 const SSL: u32 = (1234 << 16) | 5679;
 const GSSENC: u32 = (1234 << 16) | 5680;
@@ -95,4 +98,56 @@ fn plain_is_refused_before_a_password_where_tls_is_required() {
     let first = raw.read().unwrap();
     assert_eq!((first.tag, first.field(b'C').as_deref()), (b'E', Some("28000")));
     assert!(raw.is_closed());
+}
+
+#[test]
+fn one_deadline_ends_silent_connections_and_handshakes_byte_by_byte() {
+    let server = pg(15);
+    let gate = Setup::before(server.address()).extra("\n[timeouts]\nlogin = \"1s\"\n").start();
+    let mut silent = Raw::connect(gate.address());
+    let mut slow = std::net::TcpStream::connect(gate.address()).unwrap();
+    let began = Instant::now();
+    let packet = start(196_608, &[b"user\0", &[b'x'; 9_000][..], b"\0\0"].concat());
+    let mut sent = packet.iter();
+    await_that("the end of a slow handshake", || {
+        sent.next().is_none_or(|byte| slow.write_all(&[*byte]).is_err())
+    });
+    assert!(sent.len() > 0 && began.elapsed() >= Duration::from_millis(900));
+    while silent.read().is_some() {}
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    assert!(raw.query("SELECT 1").iter().any(|frame| frame.tag == b'D'));
+}
+
+#[test]
+fn a_cancel_request_counts_by_its_whole_secret_and_never_for_the_next_statement() {
+    let server = pg(15);
+    let gate = Setup::before(server.address()).start();
+    let mut raw = Raw::connect(gate.address());
+    raw.bytes(&start((3 << 16) | 2, b"user\0postgres\0database\0postgres\0\0"));
+    let frames = raw.until_ready();
+    let key = frames.iter().find(|frame| frame.tag == b'K').unwrap().body.clone();
+    let cancel = |key: &[u8]| {
+        let mut other = Raw::connect(gate.address());
+        let length = u32::try_from(8 + key.len()).unwrap();
+        other.bytes(&[&length.to_be_bytes()[..], &((1234_u32 << 16) | 5678).to_be_bytes(), key].concat());
+        assert!(other.is_closed());
+    };
+    // Idle: it must not hit the next statement.
+    cancel(&key);
+    assert!(raw.query("SELECT pg_sleep(0.2)").iter().any(|frame| frame.tag == b'D'));
+    raw.send(b'Q', b"SELECT pg_sleep(30)\0");
+    await_that("the statement", || {
+        let sql = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(30)'";
+        !server.query("postgres", sql).unwrap().is_empty()
+    });
+    let mut wrong = key.clone();
+    wrong[35] ^= 1;
+    cancel(&wrong);
+    cancel(&key[..8]);
+    let early = raw.within(Duration::from_millis(200));
+    assert!(!early.contains(&b'E') && !early.contains(&b'Z'), "cancelled by a wrong secret");
+    cancel(&key);
+    let frames = raw.until_ready();
+    let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+    assert_eq!(error.field(b'C').as_deref(), Some("57014"));
 }
