@@ -17,6 +17,7 @@ mod drivers;
 mod fidelity;
 mod format;
 mod foundation;
+mod hops;
 mod hostile;
 mod plaintext;
 mod record;

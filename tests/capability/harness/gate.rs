@@ -25,6 +25,9 @@ pub struct Setup {
     auth: &'static str,
     service_user: String,
     service_password: Option<String>,
+    listen: String,
+    upstream_lines: String,
+    login: String,
     fields: String,
     extra: String,
 }
@@ -37,9 +40,30 @@ impl Setup {
             auth: "relay",
             service_user: "postgres".to_owned(),
             service_password: None,
+            listen: String::new(),
+            upstream_lines: String::new(),
+            login: String::new(),
             fields: String::new(),
             extra: String::new(),
         }
+    }
+
+    /// A further line of `[listen]`, such as its `tls`.
+    pub fn listen(mut self, line: &str) -> Setup {
+        writeln!(self.listen, "{line}").unwrap();
+        self
+    }
+
+    /// A further line of `[upstream]`, such as its `tls`.
+    pub fn upstream_line(mut self, line: &str) -> Setup {
+        writeln!(self.upstream_lines, "{line}").unwrap();
+        self
+    }
+
+    /// A further line of `[login]`.
+    pub fn login(mut self, line: &str) -> Setup {
+        writeln!(self.login, "{line}").unwrap();
+        self
     }
 
     pub fn auth(mut self, auth: &'static str) -> Setup {
@@ -121,12 +145,14 @@ impl Setup {
         let folder = folder.display();
         let (upstream, user, auth) = (self.upstream, &self.service_user, self.auth);
         let mut text = format!(
-            "[listen]\naddress = \"{address}\"\n\n[upstream]\nhosts = [\"{upstream}\"]\nservice_user = \"{user}\"\n"
+            "[listen]\naddress = \"{address}\"\n{}\n[upstream]\nhosts = [\"{upstream}\"]\nservice_user = \"{user}\"\n{}",
+            self.listen, self.upstream_lines
         );
         if self.service_password.is_some() {
             text.push_str("service_password = { env = \"SEALGATE_SERVICE_PASSWORD\" }\n");
         }
-        write!(text, "\n[login]\nauth = \"{auth}\"\n\n[admin]\naddress = \"{admin}\"\n").unwrap();
+        write!(text, "\n[login]\nauth = \"{auth}\"\n{}\n[admin]\naddress = \"{admin}\"\n", self.login)
+            .unwrap();
         if !self.fields.is_empty() {
             write!(
                 text,
@@ -216,6 +242,14 @@ impl Gate {
         let password = self.password.clone();
         self.run(password.as_deref());
         self.await_ready()
+    }
+
+    /// Runs the program where it cannot become ready, until its log holds `text`.
+    pub fn run_until_logged(&mut self, text: &str) {
+        self.kill();
+        let password = self.password.clone();
+        self.run(password.as_deref());
+        super::await_that(text, || self.log().contains(text));
     }
 
     /// Changes the configuration for the next run.

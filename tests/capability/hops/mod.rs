@@ -1,0 +1,105 @@
+//! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
+
+mod negotiation;
+mod scram;
+mod tls;
+mod upstream;
+
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
+
+use crate::harness::{Gate, Setup, pg_with};
+
+/// A root and a server certificate for 127.0.0.1, in a folder removed with this.
+struct Certificates {
+    folder: PathBuf,
+}
+
+impl Certificates {
+    fn new(name: &str) -> Certificates {
+        let folder = std::env::temp_dir().join(format!("sealgate-hops-{}-{name}", std::process::id()));
+        // A process with this number may have been killed before.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+        authority.distinguished_name.push(DnType::CommonName, "root");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        server.distinguished_name.push(DnType::CommonName, "server");
+        let server = server.signed_by(&key, &root).unwrap();
+        fs::write(folder.join("root.crt"), root.pem()).unwrap();
+        fs::write(folder.join("server.crt"), server.pem()).unwrap();
+        write_key(&folder.join("server.key"), &key.serialize_pem());
+        Certificates { folder }
+    }
+
+    fn root(&self) -> String {
+        self.folder.join("root.crt").display().to_string()
+    }
+
+    /// The `tls` line of `[listen]`, with more words inside.
+    fn listen(&self, more: &str) -> String {
+        let folder = self.folder.display();
+        format!("tls = {{ certificate = \"{folder}/server.crt\", key = \"{folder}/server.key\"{more} }}")
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn write_key(path: &Path, pem: &str) {
+    use std::io::Write as _;
+    let mut file =
+        fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path).unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+}
+
+/// A server that asks for SCRAM, with users `ada` and `bob`.
+fn scram_server(major: u32) -> Throwaway {
+    let user = |name: &str, password: &str| User {
+        name: name.to_owned(),
+        password: Some(password.to_owned()),
+        attributes: String::new(),
+    };
+    let mut service = user("service", "service-secret");
+    service.attributes = "SUPERUSER".to_owned();
+    pg_with(Options {
+        major: Some(major),
+        authentication: Authentication::Scram,
+        users: vec![user("ada", "ada-secret"), user("bob", "bob-secret"), service],
+        ..Options::default()
+    })
+}
+
+fn scram_setup(server: &Throwaway) -> Setup {
+    Setup::before(server.address()).auth("scram").service("service", "service-secret")
+}
+
+/// Runs a query by the server's own psql with words of a connection string.
+fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
+    let address = gate.address();
+    let target =
+        format!("host={} port={} dbname=postgres connect_timeout=10 {words}", address.ip(), address.port());
+    // Debian's, which has TLS: the wheel's may have been built without it.
+    Command::new("/usr/bin/psql")
+        .args(["-XAtq", "-d", &target, "-c", "SELECT session_user"])
+        .env("PGPASSWORD", password)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
