@@ -287,6 +287,11 @@ impl Queue {
         self.discard
     }
 
+    /// Is the client to send data of a COPY?
+    pub fn is_copying(&self) -> bool {
+        self.copying
+    }
+
     /// CopyInResponse: the Syncs behind it, up to the end of the data, are not answered.
     pub fn copy_in(&mut self) {
         let end = self.entries.iter().position(|owed| owed.kind == Kind::CopyEnd);

@@ -161,6 +161,19 @@ impl Session {
         self.queue.is_empty() && self.held.is_none() && self.request_passing == 0
     }
 
+    /// Does a write wait for its record? It was judged, and goes on when the record is there.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Is the client in the middle of something that passes as it comes: a COPY, or a message
+    /// that has not wholly arrived?
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.request_passing > 0 || self.queue.is_copying()
+    }
+
     /// No transaction is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {

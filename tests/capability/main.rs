@@ -18,6 +18,7 @@ mod fidelity;
 mod format;
 mod foundation;
 mod hostile;
+mod life;
 mod plaintext;
 mod record;
 mod refusal;
