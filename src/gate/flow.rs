@@ -2,6 +2,7 @@
 //! task sleeps until something can.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -12,7 +13,7 @@ use super::worker::Worker;
 use super::{Phase, SharedGate};
 use crate::audit::{Receipt, Record};
 use crate::config::Timeouts;
-use crate::pipeline::{Event, Need, Session, Step, Workshop};
+use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
 use crate::transport::Channel;
@@ -44,10 +45,8 @@ const DRAINED: Termination = Termination {
     message: "terminating connection due to administrator command",
     detail: "",
 };
-const RECLASSIFIED: Termination = Termination {
-    detail: "sealgate: another policy holds for this database now. Connect again.",
-    ..DRAINED
-};
+const RECLASSIFIED: Termination =
+    Termination { detail: "sealgate: another policy holds for this database now. Connect again.", ..DRAINED };
 const IDLE: Termination = Termination {
     sqlstate: "57P05",
     message: "terminating connection due to idle-session timeout",
@@ -187,7 +186,7 @@ impl Flow<'_> {
                 return Ok(Some(RECLASSIFIED));
             }
             // Not what is held: it may have been read by the old policy a moment ago.
-            self.reload().await?;
+            self.reload_policy().await?;
             self.request.resume();
             self.rest.generation = generation;
             self.rest.overruled = None;
@@ -336,13 +335,25 @@ impl Flow<'_> {
 
     /// Reads the catalog again, after this session changed it.
     async fn reload(&mut self) -> Result<(), Refusal> {
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(()) };
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew(view);
+        }
+        Ok(())
+    }
+
+    /// The same after the policy has changed.
+    async fn reload_policy(&mut self) -> Result<(), Refusal> {
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew_policy(view);
+        }
+        Ok(())
+    }
+
+    async fn read_catalog(&self) -> Result<Option<Arc<View>>, Refusal> {
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(None) };
         let database = self.session.who().database.clone();
         match catalogs.reload(&database).await {
-            Ok(snapshot) => {
-                self.session.renew(self.worker.view(snapshot));
-                Ok(())
-            }
+            Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
             Err(error) => {
                 tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
                 Err(Refusal::unhandled(

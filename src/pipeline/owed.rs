@@ -239,8 +239,9 @@ impl Queue {
             Kind::Sync if self.copying => return,
             Kind::CopyEnd => {
                 self.copying = false;
-                // Nothing answers it, so a second one at the same place must not add up.
-                if self.entries.back().is_some_and(|owed| owed.kind == Kind::CopyEnd) {
+                // Nothing answers it, so a second one at the same place must not add up, and
+                // one without a request before it must not look like work.
+                if self.entries.back().is_none_or(|owed| owed.kind == Kind::CopyEnd) {
                     return;
                 }
             }
@@ -263,6 +264,8 @@ impl Queue {
         let owed = self.entries.pop_front()?;
         self.boundaries -= usize::from(owed.kind.is_boundary());
         self.catalog -= usize::from(owed.mark.as_ref().is_some_and(|mark| mark.catalog));
+        // After a COPY nothing is under way.
+        self.front();
         Some(owed)
     }
 
@@ -518,9 +521,14 @@ mod tests {
         for _ in 0..1_000 {
             queue.plain(Kind::CopyEnd);
         }
-        assert_eq!(queue.entries.len(), 1);
-        queue.plain(Kind::Sync);
-        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Sync));
+        assert!(queue.is_empty(), "nothing is under way");
+        queue.plain(Kind::Query);
+        for _ in 0..1_000 {
+            queue.plain(Kind::CopyEnd);
+        }
+        assert_eq!(queue.entries.len(), 2);
+        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Query));
+        assert!(queue.is_empty(), "nor is it once a COPY has ended");
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn a_transaction_finishes_and_the_rest_ends_at_once() {
     assert_eq!(fatal(&mut within).0, "57P01");
     assert_eq!(gate.wait(), Some(0));
     let ends = records_with(&gate, "session", 6);
-    assert_eq!(ends.iter().filter(|record| record["event"] == "end").count(), 3);
+    assert_eq!(ends.iter().filter(|record| record["action"] == "end").count(), 3);
     assert_eq!(server.query("postgres", "SELECT 1 FROM orders").unwrap().len(), 2);
     await_that("the end of every backend", || backends(&server, "true") == 0);
 }

@@ -63,9 +63,13 @@ fn idle_sessions_end_and_busy_ones_do_not() {
     let gate = Setup::before(server.address()).extra(timeouts).start();
     let open = || Raw::login(gate.address(), "postgres", "postgres");
     let (mut idle, mut within, mut failed, mut busy) = (open(), open(), open(), open());
+    let mut copied = open();
     within.query("BEGIN; INSERT INTO orders VALUES (1, 'lost', '')");
     failed.query("BEGIN; SELECT 1/0");
-    failed.query("BEGIN");
+    // After a COPY a session is idle like any other.
+    copied.send(b'Q', &string("COPY orders (id) FROM STDIN"));
+    copied.send(b'c', b"");
+    copied.until_ready();
     busy.send(b'Q', &string("SELECT 'busy' FROM pg_sleep(2.5)"));
     let mut listening = open();
     listening.query("LISTEN news");
@@ -79,7 +83,8 @@ fn idle_sessions_end_and_busy_ones_do_not() {
     assert_eq!((&*state, &*message), ("57P05", "terminating connection due to idle-session timeout"));
     let (state, message, _) = fatal(&mut within);
     assert_eq!((&*state, &*message), ("25P03", "terminating connection due to idle-in-transaction timeout"));
-    assert_eq!(fatal(&mut failed).0, "57P05");
+    assert_eq!(fatal(&mut failed).0, "25P03");
+    assert_eq!(fatal(&mut copied).0, "57P05");
     assert_eq!(firsts(&busy.until_ready()), ["busy"]);
     assert_eq!(tags(&listening.query("SELECT 1")), "TDCZI");
     await_that("the end of the transaction", || backends(&server, "state LIKE 'idle in%'") == 0);

@@ -1,8 +1,10 @@
 //! The life of the program: read again, drained, kept within limits, told of, and with
 //! servers that come and go.
 
+mod check;
 mod drain;
 mod heavy_hosts;
+mod kill;
 mod limits;
 mod notify;
 mod reload;
@@ -34,7 +36,7 @@ pub fn fatal(raw: &mut Raw) -> (String, String, String) {
     while let Some(frame) = raw.read() {
         last = Some(frame);
     }
-    let last = last.expect("the stream ended without a word");
+    let Some(last) = last else { panic!("the stream ended without a word") };
     assert_eq!(last.tag, b'E');
     assert_eq!(last.field(b'S').as_deref(), Some("FATAL"));
     (last.field(b'C').unwrap(), last.field(b'M').unwrap(), last.field(b'D').unwrap_or_default())

@@ -90,10 +90,14 @@ fn a_session_that_was_never_judged_sends_nothing_more() {
     assert_eq!(tags(&within.query("BEGIN; INSERT INTO orders VALUES (1, 'in transaction', '')")), "CCZT");
     copying.send(b'Q', &string("COPY customers (id, phone) FROM STDIN"));
     assert_eq!(copying.read().unwrap().tag, b'G');
-    partial.bytes(&[b"Q".as_slice(), &1_000_u32.to_be_bytes(), b"INSERT INTO customers (id, phone) VALUES"].concat());
+    partial.bytes(
+        &[b"Q".as_slice(), &1_000_u32.to_be_bytes(), b"INSERT INTO customers (id, phone) VALUES"].concat(),
+    );
     await_that("the part of a message at the server", || holds(&tap.to_server(), b"phone) VALUES"));
     busy.send(b'Q', &string("SELECT 'answered', pg_sleep(1)"));
-    await_that("a statement that runs", || backends(&server, "query LIKE '%pg_sleep%' AND state = 'active'") == 1);
+    await_that("a statement that runs", || {
+        backends(&server, "query LIKE '%pg_sleep%' AND state = 'active'") == 1
+    });
     gate.configure(|text| text.replace("database = \"elsewhere\"\n", ""));
     reload(&gate, "applied");
     // All of these could carry what is classified now; not one byte of it may arrive.
@@ -144,7 +148,8 @@ fn what_the_server_has_already_is_answered() {
     assert_eq!(fatal(&mut raw).0, "57P01");
     // And what does not end in time is ended, here and at the server.
     gate.configure(|text| {
-        text.replace("[[field]]\n", "[[field]]\ndatabase = \"elsewhere\"\n") + "\n[timeouts]\ndrain = \"1s\"\n"
+        text.replace("[[field]]\n", "[[field]]\ndatabase = \"elsewhere\"\n")
+            + "\n[timeouts]\ndrain = \"1s\"\n"
     });
     reload(&gate, "applied");
     let mut long = Raw::login(gate.address(), "postgres", "postgres");
@@ -187,7 +192,8 @@ fn a_faulty_file_changes_nothing_and_is_named() {
         (sound.replace("[listen]\n", missing), "/nowhere.pem"),
         (sound.clone() + NOTE, "note"),
         (
-            sound.clone() + "\n[residency]\nallowed = [\"EEA\"]\nunknown = \"deny\"\n\
+            sound.clone()
+                + "\n[residency]\nallowed = [\"EEA\"]\nunknown = \"deny\"\n\
              [[residency.place]]\ncidr = \"127.0.0.0/8\"\nregion = \"local\"\narea = \"elsewhere\"\n",
             "residency",
         ),
@@ -252,7 +258,12 @@ fn many_reloads_lose_nothing() {
     let bench = |extra: &[&str]| {
         let mut command = Command::new(server.binaries().program("pgbench"));
         command.args(["-h", "127.0.0.1", "-p", &gate.address().port().to_string(), "-U", "postgres"]);
-        command.args(extra).arg("postgres").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(extra)
+            .arg("postgres")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command.spawn().unwrap()
     };
     assert!(bench(&["-i", "-q"]).wait().unwrap().success());
@@ -262,9 +273,11 @@ fn many_reloads_lose_nothing() {
         reload(&gate, "applied");
     }
     let output = running.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("aborted"), "{said}");
-    let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)";
+    let sums =
+        "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)";
     assert_eq!(server.query("postgres", sums).unwrap().concat()[0].as_deref(), Some("t"));
     assert!(Session::open(gate.address(), "postgres", None, "postgres").is_ok());
 }
