@@ -99,7 +99,7 @@ pub enum FieldState {
 }
 
 /// One classified column.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field {
     pub id: FieldId,
     /// None: every database that is reached through this gate.

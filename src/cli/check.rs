@@ -89,6 +89,7 @@ async fn look(settings: Settings) -> Vec<Finding> {
         Ok(dialer) => {
             let dialer = Arc::new(dialer);
             findings.extend(upstreams(&dialer).await);
+            findings.extend(login(&settings, &dialer).await);
             findings.extend(catalogs(&settings, &dialer).await);
         }
         Err(fault) => findings.extend(faults("upstream.tls", fault)),
@@ -112,6 +113,19 @@ async fn upstreams(dialer: &Dialer) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Login `scram`: asks for the verifier of a user that nobody has, as a login would.
+async fn login(settings: &Settings, dialer: &Arc<Dialer>) -> Vec<Finding> {
+    const NOBODY: &[u8] = b"sealgate check: nobody";
+    match regime::verifiers(settings, dialer) {
+        Ok(None) => Vec::new(),
+        Ok(Some(verifiers)) => vec![match verifiers.ask(NOBODY).await {
+            Ok(_) => finding("login", true, "verifiers of passwords can be read"),
+            Err(error) => finding("login", false, error.to_string()),
+        }],
+        Err(fault) => faults("login", fault),
+    }
 }
 
 /// Creates and removes a file, as the journal will.

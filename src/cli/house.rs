@@ -16,7 +16,9 @@ use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
 use crate::catalog::Field;
 use crate::config::{self, Endpoint, HostPort, Secret, Settings};
-use crate::gate::{Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, SharedGate, accept, today};
+use crate::gate::{
+    Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
+};
 use crate::login::scram::MockSecret;
 use crate::ops;
 use crate::seal::{Keyring, MasterKey};
@@ -158,6 +160,8 @@ pub struct House {
     acceptor: Arc<Acceptor>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
     phase: watch::Sender<Phase>,
+    /// What could not be exchanged since is as it says.
+    started: Arc<Regime>,
     journal: Option<JournalThread>,
     /// None without a service account.
     swaps: Option<Swaps>,
@@ -209,7 +213,8 @@ impl House {
             Some(admin) => Some(serve_admin(&admin.address, &gate, metrics).await?),
             None => None,
         };
-        Ok(House { gate, addresses, admin, acceptor, accepting, phase, journal: thread, swaps })
+        let started = regime;
+        Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: thread, swaps })
     }
 
     /// Puts another configuration in the place of the one in use, as a whole or not at all.
@@ -229,18 +234,23 @@ impl House {
         }
         let regime = regime(settings).await?;
         let access = access(&regime.settings, &regime.dialer)?;
-        let later = counts_later(&before.settings, &regime.settings);
+        let later = counts_later(&self.started.settings, &regime.settings);
+        let reclassified = fields_differ(&before.settings, &regime.settings);
         let (fields, limits) = (regime.settings.fields.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
         // Keys before the fields that need them.
         self.gate.regime.store(Arc::new(regime));
-        self.acceptor.renew().await;
+        self.acceptor.renew(Renewal::Tools).await;
         if limits != before.settings.watch {
             self.gate.watch.store(Arc::new(Watch::new(limits)));
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             swaps.access.store(Arc::new(access));
             swaps.policy.store(Arc::new(fields));
+        }
+        if reclassified {
+            // From here on every session looks first, and reads the catalog itself.
+            self.acceptor.renew(Renewal::Policy).await;
         }
         if let Some(catalogs) = &self.gate.catalogs {
             for database in catalogs.databases() {
@@ -254,14 +264,18 @@ impl House {
 
     /// Takes nothing new, lets transactions finish within the configured time, ends what is
     /// left, closes the journal. False where something was cut off or could not be written.
-    pub async fn drain(self) -> bool {
+    /// When `hasten` comes, nothing is waited for any more.
+    pub async fn drain(self, hasten: impl Future<Output = ()>) -> bool {
         let House { gate, acceptor, accepting, phase, journal, .. } = self;
         phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
         }
         let patience = Duration::from_millis(gate.regime.load().settings.timeouts.drain_ms);
-        let drained = empties(&gate, patience).await;
+        let drained = tokio::select! {
+            drained = empties(&gate, patience) => drained,
+            () = hasten => false,
+        };
         if !drained {
             tracing::warn!(sessions = gate.admission.sessions(), "sessions that did not end are cut off");
             phase.send_replace(Phase::Cutting);
@@ -305,6 +319,11 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
         later.push("[admin]");
     }
     later
+}
+
+/// Is anything classified otherwise than before?
+fn fields_differ(before: &Settings, after: &Settings) -> bool {
+    before.fields != after.fields
 }
 
 fn tell_key_version(regime: &Regime) {

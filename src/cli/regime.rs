@@ -32,12 +32,21 @@ pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
         }
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let verifiers =
-        access(&settings, &dialer)?.filter(|_| settings.login.auth == Auth::Scram).map(|access| {
-            let query = settings.login.auth_query.clone().unwrap_or_else(|| AUTH_QUERY_DEFAULT.to_owned());
-            Verifiers::new(VerifierSource { access: Arc::new(access), query }, Handle::current())
-        });
+    let verifiers = verifiers(&settings, &dialer)?;
     Ok(Regime { settings, dialer, verifiers, client_tls, keyring, threads })
+}
+
+/// Who asks for the verifiers of users. None but for login `scram` with a service account.
+/// Must run within a tokio runtime.
+///
+/// # Errors
+/// The account's password cannot be read.
+pub fn verifiers(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Verifiers>, Fault> {
+    let access = access(settings, dialer)?.filter(|_| settings.login.auth == Auth::Scram);
+    Ok(access.map(|access| {
+        let query = settings.login.auth_query.clone().unwrap_or_else(|| AUTH_QUERY_DEFAULT.to_owned());
+        Verifiers::new(VerifierSource { access: Arc::new(access), query }, Handle::current())
+    }))
 }
 
 /// The way to the servers, as the settings have it.

@@ -1,9 +1,10 @@
 //! `sealgate run`: the proxy, until SIGTERM or Ctrl-C.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::CONFIGURATION;
 use super::house::{Fault, House, settings};
@@ -23,6 +24,10 @@ pub fn run(config: &Path) -> u8 {
         Err(error) => return tell(&Fault::Start(format!("the runtime cannot be started: {error}"))),
     };
     runtime.block_on(async {
+        // First of all: a signal that comes while the house is opened waits for it.
+        let Some(mut signals) = Signals::take() else {
+            return tell(&Fault::Start("signals cannot be taken".to_owned()));
+        };
         let metrics = match ops::install() {
             Ok(metrics) => metrics,
             Err(error) => return tell(&Fault::Start(format!("metrics cannot be recorded: {error}"))),
@@ -37,32 +42,79 @@ pub fn run(config: &Path) -> u8 {
         if let Some(address) = house.admin {
             tracing::info!(%address, "metrics and health");
         }
-        serve(&house, config).await;
+        serve(&house, config, &mut signals).await;
         tracing::info!("draining");
         tell_manager(&[NotifyState::Stopping]);
-        u8::from(!house.drain().await)
+        u8::from(!house.drain(signals.end()).await)
     })
 }
 
-/// Until the process shall end: reloads where it is asked to, and tells the service manager.
-async fn serve(house: &House, config: &Path) {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("signals cannot be taken");
-        return;
-    };
-    tell_manager(&[NotifyState::Ready]);
-    let mut alive = sd_notify::watchdog_enabled().map(|within| tokio::time::interval(within / 2));
-    loop {
+/// The signals that the process answers to. Once taken they do nothing else any more: a
+/// SIGHUP while the gate drains is not noticed.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+#[derive(PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
+}
+
+impl Signals {
+    fn take() -> Option<Signals> {
+        let terminate = signal(SignalKind::terminate()).ok()?;
+        let interrupt = signal(SignalKind::interrupt()).ok()?;
+        Some(Signals { terminate, interrupt, hangup: signal(SignalKind::hangup()).ok()? })
+    }
+
+    /// SIGTERM or Ctrl-C.
+    async fn end(&mut self) {
+        while self.next().await != Asked::End {}
+    }
+
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => reload(house, config).await,
-            () = async { if let Some(alive) = &mut alive { alive.tick().await; } }, if alive.is_some() => {
-                tell_manager(&[NotifyState::Watchdog]);
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Until the process shall end: reloads where it is asked to, and tells the service manager.
+async fn serve(house: &House, config: &Path, signals: &mut Signals) {
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        tokio::spawn(stay_alive(within / 2));
+    }
+    tell_manager(&[NotifyState::Ready]);
+    while signals.next().await == Asked::Reload {
+        // A reload waits for servers; the end does not wait for it.
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            let mut reloading = std::pin::pin!(reload(house, config));
+            loop {
+                tokio::select! {
+                    () = &mut reloading => break,
+                    asked = signals.next() => match asked {
+                        Asked::End => return,
+                        // The file may have changed since it was read.
+                        Asked::Reload => again = true,
+                    },
+                }
             }
         }
+    }
+}
+
+/// Tells the service manager, again and again, that this thread is not stuck.
+async fn stay_alive(interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        tell_manager(&[NotifyState::Watchdog]);
     }
 }
 

@@ -2,6 +2,7 @@
 //! task sleeps until something can.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -12,7 +13,7 @@ use super::worker::Worker;
 use super::{Phase, SharedGate};
 use crate::audit::{Receipt, Record};
 use crate::config::Timeouts;
-use crate::pipeline::{Event, Need, Session};
+use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
 use crate::store::journal::Pending;
 use crate::transport::Channel;
@@ -44,10 +45,8 @@ const DRAINED: Termination = Termination {
     message: "terminating connection due to administrator command",
     detail: "",
 };
-const RECLASSIFIED: Termination = Termination {
-    detail: "sealgate: columns of this database are classified now. Connect again.",
-    ..DRAINED
-};
+const RECLASSIFIED: Termination =
+    Termination { detail: "sealgate: another policy holds for this database now. Connect again.", ..DRAINED };
 const IDLE: Termination = Termination {
     sqlstate: "57P05",
     message: "terminating connection due to idle-session timeout",
@@ -83,6 +82,12 @@ impl Flow<'_> {
         let mut told = false;
         loop {
             self.let_cancels_pass().await;
+            // Nothing is awaited between this look and the pump: no request slips through.
+            match self.overruled().await {
+                Ok(None) => {}
+                Ok(Some(termination)) => return End::Terminated(termination),
+                Err(refusal) => return End::Refused(Box::new(refusal)),
+            }
             let pumped = self.pump_timed();
             if let Some(cancelling) = self.cancelling {
                 cancelling.tell(!self.session.is_settled());
@@ -152,6 +157,47 @@ impl Flow<'_> {
         }
     }
 
+    /// Must the session end whatever it does, or take another policy before it goes on?
+    ///
+    /// After a reload that changes what is classified, no request is taken up by the old
+    /// policy. A session that was judged takes the new one as soon as nothing is under way.
+    /// One whose database had nothing classified ends: what it prepared was never looked at,
+    /// so that in its transaction, too, nothing it sends could be judged. Either is given
+    /// `timeouts.drain` to hear the answers to what the server has already; data that still
+    /// comes in a stream (COPY, a long message) could carry what is classified now, and ends
+    /// the session at once.
+    async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
+        if self.worker.phase.get() == Phase::Cutting {
+            return Ok(Some(DRAINED));
+        }
+        let generation = self.worker.generation.get();
+        if self.rest.generation == generation {
+            return Ok(None);
+        }
+        let judged = self.session.epoch().is_some();
+        let concerned = self.rest.judges
+            && (judged || self.gate.regime.load().settings.classifies(&self.session.who().database));
+        if !concerned {
+            self.rest.generation = generation;
+            return Ok(None);
+        }
+        if self.session.is_settled() && !self.request.is_waiting_to_write() {
+            if !judged {
+                return Ok(Some(RECLASSIFIED));
+            }
+            // Not what is held: it may have been read by the old policy a moment ago.
+            self.reload_policy().await?;
+            self.request.resume();
+            self.rest.generation = generation;
+            self.rest.overruled = None;
+            return Box::pin(self.overruled()).await;
+        }
+        let patience = Duration::from_millis(self.gate.regime.load().settings.timeouts.drain_ms);
+        let until = *self.rest.overruled.get_or_insert_with(|| Deadline::now() + patience);
+        let streams = self.session.is_streaming() || self.request.is_waiting_to_write();
+        Ok((streams || Deadline::now() >= until).then_some(RECLASSIFIED))
+    }
+
     /// Should a session end where nothing moves?
     fn terminates(&mut self) -> Option<Termination> {
         let idle = self.session.is_idle() && self.intents.is_empty();
@@ -160,15 +206,7 @@ impl Flow<'_> {
             Phase::Draining if idle => return Some(DRAINED),
             Phase::Serving | Phase::Draining => {}
         }
-        if idle && self.rest.generation != self.worker.generation.get() {
-            self.rest.generation = self.worker.generation.get();
-            // What was prepared meanwhile was not looked at.
-            let classifies = || self.gate.regime.load().settings.classifies(&self.session.who().database);
-            if self.session.epoch().is_none() && self.rest.judges && classifies() {
-                return Some(RECLASSIFIED);
-            }
-        }
-        self.rest.deadline = None;
+        self.rest.deadline = self.rest.overruled;
         if self.session.is_settled() {
             let (limit, termination) = if self.session.is_idle() {
                 (self.rest.idle, IDLE)
@@ -211,8 +249,9 @@ impl Flow<'_> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
         let (session, now_ms) = (&mut *self.session, self.gate.now_ms());
+        let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
-            session.request(&mut shop, input, out)
+            take_up(session, overruled, &mut shop, input, out)
         })?;
         moved |= self.response.pump(self.server, self.client, &mut scratch, |input, out| {
             session.response(&mut shop, input, out, now_ms)
@@ -220,7 +259,7 @@ impl Flow<'_> {
         if moved && self.request.need != Need::Input {
             // What the server answered may be what the client's next frame waits for.
             moved |= self.request.pump(self.client, self.server, &mut scratch, |input, out| {
-                session.request(&mut shop, input, out)
+                take_up(session, overruled, &mut shop, input, out)
             })?;
         }
         Ok(moved)
@@ -296,13 +335,25 @@ impl Flow<'_> {
 
     /// Reads the catalog again, after this session changed it.
     async fn reload(&mut self) -> Result<(), Refusal> {
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(()) };
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew(view);
+        }
+        Ok(())
+    }
+
+    /// The same after the policy has changed.
+    async fn reload_policy(&mut self) -> Result<(), Refusal> {
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew_policy(view);
+        }
+        Ok(())
+    }
+
+    async fn read_catalog(&self) -> Result<Option<Arc<View>>, Refusal> {
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(None) };
         let database = self.session.who().database.clone();
         match catalogs.reload(&database).await {
-            Ok(snapshot) => {
-                self.session.renew(self.worker.view(snapshot));
-                Ok(())
-            }
+            Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
             Err(error) => {
                 tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
                 Err(Refusal::unhandled(
@@ -328,6 +379,20 @@ impl Flow<'_> {
     }
 }
 
+/// What a client sends, unless the policy that it would be judged by holds no more.
+fn take_up(
+    session: &mut Session,
+    overruled: bool,
+    shop: &mut Workshop,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Step {
+    if overruled && !session.is_held() {
+        return Step::Need(Need::Settle);
+    }
+    session.request(shop, input, out)
+}
+
 /// How long a session may rest, and since when it does.
 pub struct Rest {
     pub idle: Option<Duration>,
@@ -338,6 +403,8 @@ pub struct Rest {
     pub generation: u64,
     since: Option<Deadline>,
     deadline: Option<Deadline>,
+    /// Another policy holds, and until then what was begun by the old one must have ended.
+    overruled: Option<Deadline>,
 }
 
 impl Rest {
@@ -349,6 +416,7 @@ impl Rest {
             generation,
             since: None,
             deadline: None,
+            overruled: None,
         }
     }
 }

@@ -75,6 +75,13 @@ impl Lane {
         self.eof && self.need == Need::Input && !self.is_waiting_to_write()
     }
 
+    /// What came before is walked again, before more is read.
+    pub fn resume(&mut self) {
+        if self.need == Need::Input && self.used < self.inlet.len() {
+            self.need = Need::Settle;
+        }
+    }
+
     /// Called when nothing is under way.
     pub fn rest(&mut self) {
         shrink(&mut self.inlet);

@@ -26,12 +26,21 @@ use crate::transport::{Channel, Peer, Socket};
 /// Accepted connections that wait for their thread.
 const HANDED_MAX: usize = 256;
 
+/// What a thread takes of a configuration that was read again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renewal {
+    /// Keys and bounds.
+    Tools,
+    /// What is classified.
+    Policy,
+}
+
 /// What a thread is handed.
 enum Handed {
     Tcp(std::net::TcpStream, SocketAddr),
     Unix(std::os::unix::net::UnixStream),
     /// The configuration was read again; whoever waits is told when the thread has taken it.
-    Renew(oneshot::Sender<()>),
+    Renew(Renewal, oneshot::Sender<()>),
 }
 
 struct Thread {
@@ -82,10 +91,10 @@ impl Acceptor {
     }
 
     /// Has every thread take the gate's configuration as it is now; returns when all have.
-    pub async fn renew(&self) {
+    pub async fn renew(&self, renewal: Renewal) {
         for thread in &self.threads {
             let (done, taken) = oneshot::channel();
-            if thread.hand.send(Handed::Renew(done)).await.is_ok() {
+            if thread.hand.send(Handed::Renew(renewal, done)).await.is_ok() {
                 let _ = taken.await;
             }
         }
@@ -212,8 +221,11 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
                     next = handed.recv() => {
                         let (client, peer) = match next {
                             None => break,
-                            Some(Handed::Renew(done)) => {
-                                worker.renew(gate.regime.load().workshop());
+                            Some(Handed::Renew(renewal, done)) => {
+                                match renewal {
+                                    Renewal::Tools => worker.equip(gate.regime.load().workshop()),
+                                    Renewal::Policy => worker.renew(),
+                                }
                                 let _ = done.send(());
                                 continue;
                             }

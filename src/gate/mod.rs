@@ -16,7 +16,7 @@ mod worker;
 
 pub use admission::Admission;
 pub use cancel::Cancels;
-pub use listener::{Acceptor, Listener, accept};
+pub use listener::{Acceptor, Listener, Renewal, accept};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

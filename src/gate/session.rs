@@ -27,8 +27,15 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer
     };
     // On the heap, and only as long as it is needed: an idle session is small.
     let starting = Box::pin(startup::start(gate, &regime, worker, &mut client, peer));
-    let started = timeout(deadline, starting).await;
-    drop(unproven);
+    let mut phase = gate.phase.clone();
+    let started = tokio::select! {
+        started = timeout(deadline, starting) => started,
+        // Who has no session yet does not delay the end.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {
+            Ok(Err(startup::fatal("57P03", "the database system is shutting down")))
+        }
+    };
+    drop((unproven, phase));
     match started {
         Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
         Ok(Err(Over::Done)) => {}
@@ -89,7 +96,7 @@ async fn end_of(flow: &mut Flow<'_>, end: End, registered: Option<&Registered>) 
         }
         End::Terminated(why) => {
             flow.farewell(&last_words(why.sqlstate, why.message, why.detail, "")).await;
-            busy && flow.worker.phase.get() == Phase::Cutting
+            busy
         }
     };
     if let Some(registered) = registered.filter(|_| cancels) {

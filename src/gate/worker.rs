@@ -23,7 +23,7 @@ pub struct Worker {
     pub records: Records,
     /// How far the gate has come on its way to the end.
     pub phase: Cell<Phase>,
-    /// Grows with every reload of the configuration.
+    /// Grows with every reload that changes what is classified.
     pub generation: Cell<u64>,
     /// Wakes the sessions that sleep, to look at phase and generation.
     pub changed: Notify,
@@ -45,9 +45,14 @@ impl Worker {
         }
     }
 
-    /// Takes the tools of another configuration; every session looks at what it means for it.
-    pub fn renew(&self, shop: Workshop) {
+    /// Takes the tools of another configuration.
+    pub fn equip(&self, shop: Workshop) {
         self.shop.replace(shop);
+    }
+
+    /// Another policy holds: no session of this thread takes up a request by the old one any
+    /// more from here on.
+    pub fn renew(&self) {
         self.generation.set(self.generation.get() + 1);
         self.changed.notify_waiters();
     }

@@ -250,13 +250,19 @@ impl Session {
         } else {
             out.extend_from_slice(frame.bytes());
         }
-        self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), judged)));
+        self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), self.bound(judged))));
         Ok(Step::Took(frame.len()))
     }
 
     pub(super) fn take_execute(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
         let (portal, limit) = frontend::read_execute(frame.body())?;
-        let prepared = match self.queue.portal(portal) {
+        let meaning = self.queue.portal(portal);
+        if self.is_outlived(&meaning) {
+            let detail = "The policy changed since this portal was opened, and with it what it shows.";
+            let refusal = Refusal::unhandled("not-prepared", detail, "Bind the statement again.");
+            return Ok(self.refuse(frame.len(), &Target::Execute, refusal, None, out));
+        }
+        let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
             Meaning::Judged(prepared) => prepared,
             Meaning::Plain => {

@@ -265,8 +265,9 @@ impl Queue {
             }
             Kind::CopyEnd => {
                 self.copying = false;
-                // Nothing answers it, so a second one at the same place must not add up.
-                if self.entries.back().is_some_and(|owed| owed.kind == Kind::CopyEnd) {
+                // Nothing answers it, so a second one at the same place must not add up, and
+                // one without a request before it must not look like work.
+                if self.entries.back().is_none_or(|owed| owed.kind == Kind::CopyEnd) {
                     return;
                 }
             }
@@ -292,6 +293,8 @@ impl Queue {
             self.late += std::mem::take(&mut self.late_behind);
         }
         self.catalog -= usize::from(owed.mark.as_ref().is_some_and(|mark| mark.catalog));
+        // After a COPY nothing is under way.
+        self.front();
         Some(owed)
     }
 
@@ -316,6 +319,11 @@ impl Queue {
         self.discard
     }
 
+    /// The server waits for copy data.
+    pub fn is_copying(&self) -> bool {
+        self.copying
+    }
+
     /// CopyInResponse: the Syncs behind it, up to the end of the data, are a part of it.
     pub fn copy_in(&mut self) {
         // Not the end of an earlier one.
@@ -334,11 +342,6 @@ impl Queue {
         });
         self.boundaries -= early.syncs;
         self.early = early;
-    }
-
-    /// The server waits for copy data.
-    pub fn is_copying(&self) -> bool {
-        self.copying
     }
 
     /// The server has read its data to the end: later Syncs count again.
@@ -586,9 +589,14 @@ mod tests {
         for _ in 0..1_000 {
             queue.plain(Kind::CopyEnd);
         }
-        assert_eq!(queue.entries.len(), 1);
-        queue.plain(Kind::Sync);
-        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Sync));
+        assert!(queue.is_empty(), "nothing is under way");
+        queue.plain(Kind::Query);
+        for _ in 0..1_000 {
+            queue.plain(Kind::CopyEnd);
+        }
+        assert_eq!(queue.entries.len(), 2);
+        assert_eq!(queue.pop().map(|owed| owed.kind), Some(Kind::Query));
+        assert!(queue.is_empty(), "nor is it once a COPY has ended");
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl Session {
             && self.judging
             && let Ok((portal, _)) = frontend::bind_names(head.get(5..).unwrap_or(&[]))
         {
-            return self.queue.marked(kind, changing(Change::Portal(portal.into(), None)));
+            return self.queue.marked(kind, changing(Change::Portal(portal.into(), self.bound(None))));
         }
         self.queue.plain(kind);
     }

@@ -62,6 +62,8 @@ pub struct Session {
     pub(super) catalog_dirty: bool,
     /// The catalog has changed since the login.
     renewed: bool,
+    /// The first epoch of the policy that holds, where another one held before.
+    policy_since: Option<u64>,
     pub(super) in_transaction: bool,
     pub(super) reading: Reading,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
@@ -113,6 +115,7 @@ impl Session {
             judging: false,
             catalog_dirty: false,
             renewed: false,
+            policy_since: None,
             in_transaction: false,
             reading: Reading { standard_conforming_strings: true, encoding: Encoding::Other },
             met_unsealed: false,
@@ -161,6 +164,19 @@ impl Session {
         self.queue.is_empty() && self.held.is_none() && self.request_passing == 0
     }
 
+    /// Does a write wait for its record? It was judged, and goes on when the record is there.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Is the client in the middle of something that passes as it comes: a COPY, or a message
+    /// that has not wholly arrived?
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.request_passing > 0 || self.queue.is_copying()
+    }
+
     /// No transaction is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -187,6 +203,31 @@ impl Session {
             self.view = Some(view);
         }
         self.catalog_dirty = false;
+    }
+
+    /// Takes the catalog by another policy. What was opened under the old one (portals, SQL's
+    /// cursors, prepared statements) shows nothing any more that was not judged again.
+    pub fn renew_policy(&mut self, view: Arc<View>) {
+        self.policy_since = Some(view.epoch());
+        self.judging = true;
+        self.renewed = true;
+        self.renew(view);
+    }
+
+    /// What a portal is remembered as when it is bound: after a change of policy those that
+    /// touch nothing classified, too, so that they differ from those that came before it.
+    pub(super) fn bound(&self, judged: Option<Rc<Prepared>>) -> Option<Rc<Prepared>> {
+        let remembered = || self.policy_since.map(|epoch| Rc::new(Prepared::new(None, epoch, None)));
+        judged.or_else(remembered)
+    }
+
+    /// Was a portal opened under another policy than the one that holds?
+    pub(super) fn is_outlived(&self, portal: &Meaning) -> bool {
+        self.policy_since.is_some_and(|since| match portal {
+            Meaning::Plain => true,
+            Meaning::Judged(prepared) => prepared.epoch < since,
+            Meaning::Unsettled => false,
+        })
     }
 
     /// This session has changed the catalog, and it can be read again.

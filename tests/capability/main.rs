@@ -19,6 +19,7 @@ mod format;
 mod foundation;
 mod hops;
 mod hostile;
+mod life;
 mod plaintext;
 mod record;
 mod refusal;

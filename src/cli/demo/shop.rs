@@ -167,7 +167,7 @@ impl Shop {
     /// all files.
     pub async fn close(self) {
         let Shop { house, server, folder, .. } = self;
-        let _ = tokio::time::timeout(DRAIN, house.drain()).await;
+        let _ = tokio::time::timeout(DRAIN, house.drain(std::future::pending())).await;
         drop(server);
         drop(folder);
     }

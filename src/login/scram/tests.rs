@@ -1,6 +1,7 @@
 //! Claims about both sides: RFC 7677's example, each refusal by itself, both machines
 //! against each other, and mutations of sound exchanges.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::message::{put_authentication, put_initial, put_offer};
@@ -25,6 +26,7 @@ fn claim() -> Claim {
         application: name(""),
         client: name("::1"),
         region: name(""),
+        certificate: None,
         session: 1,
     }
 }
@@ -185,7 +187,7 @@ fn a_user_without_verifier_is_refused_as_a_wrong_password_is() {
 
 /// The upstream's side with the recovered keys, up to its first message.
 fn upstream(digest: Option<Vec<u8>>) -> Upstream {
-    Upstream::new(proven().keys, digest, Nonce::literal("rOprNGfwEbeRWgbNEkqO"))
+    Upstream::new(Rc::new(proven().keys), digest, Nonce::literal("rOprNGfwEbeRWgbNEkqO"))
 }
 
 fn step(login: Upstream, bytes: &[u8], out: &mut Vec<u8>) -> Upstream {
@@ -361,7 +363,7 @@ fn the_servers_final_message_must_be_its_signature() {
 fn sound_streams() -> [Vec<u8>; 2] {
     let mut out = Vec::new();
     // The recovered key plays the client against the entry's fixed nonces.
-    let login = Upstream::new(proven().keys, None, Nonce::literal("abc"));
+    let login = Upstream::new(Rc::new(proven().keys), None, Nonce::literal("abc"));
     let login = step(login, &request(10, OFFER), &mut out);
     let mut client = out.clone();
     let first = format!("r=abc{},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096", "A".repeat(24));

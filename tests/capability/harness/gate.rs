@@ -131,7 +131,7 @@ impl Setup {
         let folder = new_folder();
         fs::write(folder.join("sealgate.toml"), self.configuration(&folder, address, admin)).unwrap();
         let password = self.service_password.clone();
-        let gate = Gate { folder, address, admin, password, running: None };
+        let gate = Gate { folder, address, admin, password, environment: Vec::new(), running: None };
         if !self.fields.is_empty() {
             let made = gate.sealgate(&["keys", "init"], self.service_password.as_deref());
             if !made.status.success() {
@@ -179,6 +179,7 @@ pub struct Gate {
     address: SocketAddr,
     admin: SocketAddr,
     password: Option<String>,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -252,6 +253,17 @@ impl Gate {
         super::await_that(text, || self.log().contains(text));
     }
 
+    /// Sets a variable for the next run.
+    pub fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs the program and waits for nothing.
+    pub fn start_only(&mut self) {
+        let password = self.password.clone();
+        self.run(password.as_deref());
+    }
+
     /// Changes the configuration for the next run.
     pub fn configure(&self, change: impl FnOnce(String) -> String) {
         let file = self.folder.join("sealgate.toml");
@@ -276,6 +288,7 @@ impl Gate {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut command = sealgate_command();
         command.arg("run").arg("--config").arg(self.folder.join("sealgate.toml"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(password) = password {
             command.env("SEALGATE_SERVICE_PASSWORD", password);
         }

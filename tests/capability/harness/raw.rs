@@ -125,6 +125,11 @@ impl Raw {
         self.bytes(&frame(tag, body));
     }
 
+    /// Sends to a peer that may have closed.
+    pub fn try_send(&mut self, tag: u8, body: &[u8]) {
+        let _ = self.stream.write_all(&frame(tag, body));
+    }
+
     /// The next frame; None at the end of the stream.
     pub fn read(&mut self) -> Option<Frame> {
         self.uncork();
