@@ -13,6 +13,7 @@ mod honest;
 mod hostile;
 mod judged;
 mod owed;
+mod pending;
 mod plan;
 mod release;
 mod request;

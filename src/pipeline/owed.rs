@@ -5,9 +5,11 @@
 //! may rely on it (if the change fails, the server skips the request too); across a Sync
 //! it may not.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use super::pending::Pending;
 use super::plan::Plan;
 use super::release::Shape;
 use crate::audit::{Execution, Receipt};
@@ -57,6 +59,8 @@ pub struct Prepared {
     /// Its Parse was refused or discarded: the name is bound without any value, and what
     /// that means is the server's to say.
     pub failed: bool,
+    /// Number of the request that describes it, the last one; 0: none yet.
+    described: Cell<u64>,
 }
 
 impl Prepared {
@@ -71,7 +75,14 @@ impl Prepared {
     }
 
     pub fn new(text: Option<Box<[u8]>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
-        Prepared { text, epoch, plan, shape: std::cell::RefCell::new(None), failed: false }
+        Prepared {
+            text,
+            epoch,
+            plan,
+            shape: std::cell::RefCell::new(None),
+            failed: false,
+            described: Cell::new(0),
+        }
     }
 
     /// May a value that is bound to it be classified?
@@ -132,6 +143,8 @@ impl Mark {
 pub struct Owed {
     pub kind: Kind,
     pub mark: Option<Box<Mark>>,
+    /// Grows by one with each request of the session.
+    number: u64,
 }
 
 /// What a refusal is sent in place of.
@@ -205,6 +218,13 @@ pub struct Queue {
     discard: Discard,
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// What the entries will make of these names.
+    pending_statements: Pending,
+    pending_portals: Pending,
+    /// Numbers of the last entry, of the last boundary and of the last Execute, from 1 on.
+    last: u64,
+    last_boundary: u64,
+    last_execute: u64,
 }
 
 impl Queue {
@@ -225,21 +245,17 @@ impl Queue {
 
     /// An Execute of the batch that is still open has been sent.
     pub fn batch_executes(&self) -> bool {
-        self.open_batch().any(|owed| owed.kind == Kind::Execute)
+        self.is_in_open_batch(self.last_execute)
     }
 
     /// Describes of the open batch that will tell this statement's shape.
     pub fn describes(&self, prepared: &Rc<Prepared>) -> bool {
-        self.open_batch().any(|owed| {
-            owed.mark
-                .as_ref()
-                .and_then(|mark| mark.describes.as_ref())
-                .is_some_and(|it| Rc::ptr_eq(it, prepared))
-        })
+        self.is_in_open_batch(prepared.described.get())
     }
 
-    fn open_batch(&self) -> impl Iterator<Item = &Owed> {
-        self.entries.iter().rev().take_while(|owed| !owed.kind.is_boundary())
+    /// Is the entry of this number still here, and no boundary behind it?
+    fn is_in_open_batch(&self, number: u64) -> bool {
+        number > self.last_boundary && self.entries.front().is_some_and(|owed| owed.number <= number)
     }
 
     pub fn plain(&mut self, kind: Kind) {
@@ -274,8 +290,43 @@ impl Queue {
             Kind::Sync | Kind::Query | Kind::Function => self.boundaries += 1,
             Kind::Parse | Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close => {}
         }
-        self.catalog += usize::from(mark.as_ref().is_some_and(|mark| mark.catalog));
-        self.entries.push_back(Owed { kind, mark });
+        self.last += 1;
+        if kind.is_boundary() {
+            self.last_boundary = self.last;
+        } else if kind == Kind::Execute {
+            self.last_execute = self.last;
+        }
+        if let Some(mark) = &mark {
+            self.expect(mark);
+        }
+        self.entries.push_back(Owed { kind, mark, number: self.last });
+    }
+
+    /// What the last entry will change.
+    fn expect(&mut self, mark: &Mark) {
+        self.catalog += usize::from(mark.catalog);
+        if let Some(described) = &mark.describes {
+            described.described.set(self.last);
+        }
+        match &mark.change {
+            Some(Change::Statement(name, prepared)) => {
+                self.pending_statements.note(cut(name), self.last, prepared.clone());
+            }
+            Some(Change::Portal(name, prepared)) => {
+                self.pending_portals.note(cut(name), self.last, prepared.clone());
+            }
+            None => {}
+        }
+    }
+
+    /// What the oldest entry has changed, or would have.
+    fn settle(&mut self, mark: &Mark) {
+        self.catalog -= usize::from(mark.catalog);
+        match &mark.change {
+            Some(Change::Statement(name, _)) => self.pending_statements.settle(cut(name)),
+            Some(Change::Portal(name, _)) => self.pending_portals.settle(cut(name)),
+            None => {}
+        }
     }
 
     pub fn front(&mut self) -> Option<&mut Owed> {
@@ -292,7 +343,9 @@ impl Queue {
             self.boundaries -= 1;
             self.late += std::mem::take(&mut self.late_behind);
         }
-        self.catalog -= usize::from(owed.mark.as_ref().is_some_and(|mark| mark.catalog));
+        if let Some(mark) = &owed.mark {
+            self.settle(mark);
+        }
         // After a COPY nothing is under way.
         self.front();
         Some(owed)
@@ -341,6 +394,8 @@ impl Queue {
             !drop
         });
         self.boundaries -= early.syncs;
+        let boundary = self.entries.iter().rev().find(|owed| owed.kind.is_boundary());
+        self.last_boundary = boundary.map_or(0, |owed| owed.number);
         self.early = early;
     }
 
@@ -428,30 +483,18 @@ impl Queue {
     }
 
     pub fn statement(&self, name: &[u8]) -> Meaning {
-        self.meaning(name, &self.statements, |change| match change {
-            Change::Statement(name, prepared) => Some((name, prepared)),
-            Change::Portal(..) => None,
-        })
+        self.meaning(name, &self.statements, &self.pending_statements)
     }
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
-        self.meaning(name, &self.portals, |change| match change {
-            Change::Portal(name, prepared) => Some((name, prepared)),
-            Change::Statement(..) => None,
-        })
+        self.meaning(name, &self.portals, &self.pending_portals)
     }
 
     /// Is any statement of this name, settled or asked for, judged?
     pub fn may_be_judged(&self, name: &[u8]) -> bool {
         let name = cut(name);
         let judged = |prepared: &Rc<Prepared>| prepared.plan.as_ref().is_some_and(|plan| plan.touches());
-        self.statements.get(name).is_some_and(judged)
-            || self.entries.iter().filter_map(|owed| owed.mark.as_ref()?.change.as_ref()).any(|change| {
-                match change {
-                    Change::Statement(at, Some(prepared)) => cut(at) == name && judged(prepared),
-                    Change::Statement(_, None) | Change::Portal(..) => false,
-                }
-            })
+        self.statements.get(name).is_some_and(judged) || self.pending_statements.all(name).any(judged)
     }
 
     /// The epoch by which the statement of this name was judged.
@@ -468,23 +511,14 @@ impl Queue {
         }
     }
 
-    fn meaning<'a>(
-        &'a self,
-        name: &[u8],
-        settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
-        changed: impl Fn(&'a Change) -> Option<(&'a Box<[u8]>, &'a Option<Rc<Prepared>>)>,
-    ) -> Meaning {
-        let (mut open, name) = (true, cut(name));
-        for owed in self.entries.iter().rev() {
-            open &= !owed.kind.is_boundary();
-            let change = owed.mark.as_ref().and_then(|mark| mark.change.as_ref()).and_then(&changed);
-            if let Some((_, prepared)) = change.filter(|(at, _)| cut(at) == name) {
-                return match prepared {
-                    _ if !open => Meaning::Unsettled,
-                    Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
-                    None => Meaning::Plain,
-                };
-            }
+    fn meaning(&self, name: &[u8], settled: &HashMap<Box<[u8]>, Rc<Prepared>>, pending: &Pending) -> Meaning {
+        let name = cut(name);
+        if let Some((request, prepared)) = pending.latest(name) {
+            return match prepared {
+                _ if request < self.last_boundary => Meaning::Unsettled,
+                Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
+                None => Meaning::Plain,
+            };
         }
         settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
     }

@@ -398,7 +398,7 @@ impl Session {
         self.queue.copy_over();
         let complete = frame.tag() == b'C';
         let run = match self.queue.front() {
-            Some(Owed { kind: Kind::Query, mark: Some(mark) }) => {
+            Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
                 let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
                 if complete {
                     mark.completed += 1;
