@@ -10,10 +10,11 @@ fn tests_in(file: &Path, module: &str, found: &mut BTreeSet<String>) {
     let source = fs::read_to_string(file).unwrap();
     let mut lines = source.lines().map(str::trim).peekable();
     while let Some(line) = lines.next() {
-        if line != "#[test]" {
+        if line != "#[test]" && !line.starts_with("#[tokio::test") {
             continue;
         }
-        let name = lines.find_map(|line| line.strip_prefix("fn ")).and_then(|rest| rest.split('(').next());
+        let name = lines.find_map(|line| line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn "));
+        let name = name.and_then(|rest| rest.split('(').next());
         found.insert(format!("{module}::{}", name.unwrap()));
     }
 }
