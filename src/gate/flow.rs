@@ -164,8 +164,8 @@ impl Flow<'_> {
     /// One whose database had nothing classified ends: what it prepared was never looked at,
     /// so that in its transaction, too, nothing it sends could be judged. Either is given
     /// `timeouts.drain` to hear the answers to what the server has already; data that still
-    /// comes in a stream (COPY, a long message) could carry what is classified now, and ends
-    /// the session at once.
+    /// comes in a stream (COPY, a long message), and a write that waits for its record, could
+    /// carry what is classified now, and end the session at once.
     async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
         if self.worker.phase.get() == Phase::Cutting {
             return Ok(Some(DRAINED));
@@ -195,7 +195,8 @@ impl Flow<'_> {
         let patience = Duration::from_millis(self.gate.regime.load().settings.timeouts.drain_ms);
         let until = *self.rest.overruled.get_or_insert_with(|| Deadline::now() + patience);
         let streams = self.session.is_streaming() || self.request.is_waiting_to_write();
-        Ok((streams || Deadline::now() >= until).then_some(RECLASSIFIED))
+        let ends = streams || self.session.is_held() || Deadline::now() >= until;
+        Ok(ends.then_some(RECLASSIFIED))
     }
 
     /// Should a session end where nothing moves?
@@ -387,7 +388,7 @@ fn take_up(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Step {
-    if overruled && !session.is_held() {
+    if overruled {
         return Step::Need(Need::Settle);
     }
     session.request(shop, input, out)

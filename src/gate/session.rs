@@ -42,6 +42,7 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer
         Ok(Err(over)) => startup::tell(&mut client, over).await,
         Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }
+    client.close();
 }
 
 async fn run(
@@ -79,6 +80,7 @@ async fn run(
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
+    server.close();
     drop(admitted);
 }
 

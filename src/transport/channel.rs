@@ -187,6 +187,14 @@ impl Channel {
         }
         self.socket.shutdown_write()
     }
+
+    /// Tells a peer under TLS that this is the end and nobody's cut (RFC 8446, 6.1). The
+    /// socket closes when the channel is dropped.
+    pub fn close(&mut self) {
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.close(&self.socket);
+        }
+    }
 }
 
 impl AsyncRead for Channel {

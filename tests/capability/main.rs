@@ -24,6 +24,7 @@ mod plaintext;
 mod record;
 mod refusal;
 mod residency;
+mod routes;
 mod shadow;
 mod verifiers;
 mod watch;

@@ -91,7 +91,6 @@ pub async fn tell(client: &mut Channel, over: Over) {
         },
     );
     let _ = client.write_all(&out).await;
-    let _ = client.shutdown_write();
 }
 
 /// Brings one connection from accept to its first ReadyForQuery.

@@ -497,7 +497,8 @@ impl Tunnel {
 
     /// Tells the peer that nothing more will come, as far as the socket takes it.
     pub fn close(&mut self, socket: &Socket) {
-        if self.is_handshaking() {
+        // Not into the middle of a record.
+        if self.is_handshaking() || self.has_unsent() {
             return;
         }
         let mut alert = [0; ALERT_BYTES_MAX];

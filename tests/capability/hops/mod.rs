@@ -6,22 +6,22 @@ mod tls;
 mod upstream;
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
-use crate::harness::{Gate, Setup, pg_with};
+use crate::harness::{Gate, Setup, await_that, pg_with};
 
 /// A root and a server certificate for 127.0.0.1, in a folder removed with this.
-struct Certificates {
+pub struct Certificates {
     folder: PathBuf,
 }
 
 impl Certificates {
-    fn new(name: &str) -> Certificates {
+    pub fn new(name: &str) -> Certificates {
         let folder = std::env::temp_dir().join(format!("sealgate-hops-{}-{name}", std::process::id()));
         // A process with this number may have been killed before.
         let _ = fs::remove_dir_all(&folder);
@@ -41,15 +41,30 @@ impl Certificates {
         Certificates { folder }
     }
 
-    fn root(&self) -> String {
+    pub fn root(&self) -> String {
         self.folder.join("root.crt").display().to_string()
     }
 
     /// The `tls` line of `[listen]`, with more words inside.
-    fn listen(&self, more: &str) -> String {
+    pub fn listen(&self, more: &str) -> String {
         let folder = self.folder.display();
         format!("tls = {{ certificate = \"{folder}/server.crt\", key = \"{folder}/server.key\"{more} }}")
     }
+}
+
+/// Makes a server of 15, which is built with TLS, offer it.
+pub fn turn_tls_on(server: &Throwaway, certificates: &Certificates) {
+    let data = server.data_folder();
+    let owner = fs::metadata(&data).unwrap();
+    for file in ["server.crt", "server.key"] {
+        let path = data.join(file);
+        fs::copy(certificates.folder.join(file), &path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    server.execute("postgres", "ALTER SYSTEM SET ssl = on").unwrap();
+    server.execute("postgres", "SELECT pg_reload_conf()").unwrap();
+    await_that("ssl = on", || server.query("postgres", "SHOW ssl").unwrap() == [[Some("on".to_owned())]]);
 }
 
 impl Drop for Certificates {

@@ -1,13 +1,10 @@
 //! The server hop: each mode against servers with and without TLS. On PostgreSQL 15, which
 //! Debian builds with OpenSSL.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
-use super::{Certificates, libpq, said, scram_setup};
-use crate::harness::{await_that, pg_with};
+use super::{Certificates, libpq, said, scram_setup, turn_tls_on};
+use crate::harness::pg_with;
 
 /// A server with TLS on, whose hba takes TCP by `kind` alone (`hostssl` or `hostnossl`).
 fn tls_server(kind: &str, certificates: &Certificates) -> Throwaway {
@@ -24,17 +21,7 @@ fn tls_server(kind: &str, certificates: &Certificates) -> Throwaway {
         hba: vec![format!("{rejected} all all 127.0.0.1/32 reject")],
         ..Options::default()
     });
-    let data = server.data_folder();
-    let owner = fs::metadata(&data).unwrap();
-    for file in ["server.crt", "server.key"] {
-        let path = data.join(file);
-        fs::copy(certificates.folder.join(file), &path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
-    server.execute("postgres", "ALTER SYSTEM SET ssl = on").unwrap();
-    server.execute("postgres", "SELECT pg_reload_conf()").unwrap();
-    await_that("ssl = on", || server.query("postgres", "SHOW ssl").unwrap() == [[Some("on".to_owned())]]);
+    turn_tls_on(&server, certificates);
     server
 }
 

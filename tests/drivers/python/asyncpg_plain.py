@@ -135,8 +135,12 @@ async def cancelling():
             await c.fetch("SELECT pg_sleep(60)", timeout=0.05)
         except asyncio.TimeoutError:
             say("timed out", await c.fetchval("SELECT 'well'"))
+    watcher = await connect()
     task = asyncio.create_task(c.execute("SELECT pg_sleep(60)"))
-    await asyncio.sleep(0.02)
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
+    while await watcher.fetchval(asleep, c.get_server_pid()) == 0:
+        pass
+    await watcher.close()
     task.cancel()
     say("cancelled", isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError))
     say("after", await c.fetchval("SELECT 'well'"))

@@ -3,6 +3,7 @@ have in common, so without process ids, ports, object ids and times."""
 
 import hashlib
 import os
+import re
 import sys
 import traceback
 
@@ -22,7 +23,9 @@ _part = ""
 
 
 def say(what, *values):
-    print(f"{_part}: {what}:", *(repr(value) for value in values), flush=True)
+    # The number of a temporary schema is that of the server's process.
+    values = (re.sub(r"pg_temp_\d+", "pg_temp", repr(value)) for value in values)
+    print(f"{_part}: {what}:", *values, flush=True)
 
 
 def short(value):

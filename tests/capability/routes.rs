@@ -1,0 +1,150 @@
+//! Programs in the drivers' own languages (`tests/drivers/`) that do what applications do, and
+//! say what came of it. By every route through the gate they say what they say directly.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
+
+use crate::harness::{Gate, Setup, VERSIONS, pg_with};
+use crate::hops::{Certificates, turn_tls_on};
+
+const USER: &str = "driver";
+const PASSWORD: &str = "driver-secret";
+
+/// One way from a program to the server.
+struct Route {
+    name: &'static str,
+    gate: Gate,
+    /// Where the program connects: an address, or the folder of a Unix socket.
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+fn server(major: u32) -> Throwaway {
+    let user = |name: &str, password: &str| User {
+        name: name.to_owned(),
+        password: Some(password.to_owned()),
+        attributes: "SUPERUSER".to_owned(),
+    };
+    let server = pg_with(Options {
+        major: Some(major),
+        authentication: Authentication::Scram,
+        users: vec![user(USER, PASSWORD), user("service", "service-secret")],
+        configuration: vec!["max_prepared_transactions = 10".to_owned()],
+        ..Options::default()
+    });
+    server.execute("postgres", "CREATE TABLE personal (id int, email text)").unwrap();
+    server
+}
+
+/// The rows of the table. TLS towards the server needs 15: the other is built without.
+fn routes(server: &Throwaway, certificates: &Certificates, major: u32) -> Vec<Route> {
+    let plain = || Setup::before(server.address());
+    let classified = |setup: Setup| {
+        setup.service("service", "service-secret").field("public.personal", "email", "equality")
+    };
+    let scram = || plain().auth("scram").service("service", "service-secret");
+    let listen = certificates.listen("");
+    let mut routes = vec![
+        route("relay", &plain(), false),
+        route("relay, another table classified", &classified(plain()), false),
+        route("scram", &scram(), false),
+        route("relay, TLS for clients", &plain().listen(&listen), true),
+        route("scram, another table classified, TLS for clients", &classified(scram()).listen(&listen), true),
+    ];
+    if major == 15 {
+        let upstream = format!("tls = {{ mode = \"verify-full\", ca = \"{}\" }}", certificates.root());
+        let both = classified(scram()).listen(&listen).upstream_line(&upstream);
+        routes.push(route("scram, another table classified, TLS on both hops", &both, true));
+    }
+    routes
+}
+
+fn route(name: &'static str, setup: &Setup, tls: bool) -> Route {
+    let gate = setup.start();
+    let SocketAddr::V4(address) = gate.address() else { panic!("an IPv4 address") };
+    Route { name, host: address.ip().to_string(), port: address.port(), gate, tls }
+}
+
+/// What a program says on one way.
+fn transcript(program: &[&str], host: &str, port: u16, root: Option<&str>) -> String {
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]);
+    for (name, value) in [
+        ("PGHOST", host),
+        ("PGPORT", &port.to_string()),
+        ("PGUSER", USER),
+        ("PGPASSWORD", PASSWORD),
+        ("PGDATABASE", "postgres"),
+        ("PGSSLMODE", if root.is_some() { "verify-full" } else { "disable" }),
+        ("PGSSLROOTCERT", root.unwrap_or("")),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+    ] {
+        command.env(name, value);
+    }
+    if root.is_none() {
+        command.env_remove("PGSSLROOTCERT");
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program:?} at {host}:{port}\n{out}\n{err}");
+    out.into_owned()
+}
+
+/// Runs a program directly and by every route. `milestones`: what it must have come past.
+fn says_the_same(program: &[&str], milestones: &[&str]) {
+    for major in VERSIONS {
+        let server = server(major);
+        let certificates = Certificates::new(&format!("routes-{major}-{}", program[program.len() - 1].len()));
+        if major == 15 {
+            turn_tls_on(&server, &certificates);
+        }
+        let address = server.address();
+        let direct = transcript(program, &address.ip().to_string(), address.port(), None);
+        for milestone in milestones {
+            assert!(direct.contains(milestone), "{milestone} is not in what it says:\n{direct}");
+        }
+        for route in routes(&server, &certificates, major) {
+            let root = route.tls.then(|| certificates.root());
+            let ours = transcript(program, &route.host, route.port, root.as_deref());
+            let differing = direct.lines().zip(ours.lines()).find(|(direct, ours)| direct != ours);
+            let log = if differing.is_some() { route.gate.log() } else { String::new() };
+            assert_eq!(differing, None, "{program:?} on {major} by {}\n{log}", route.name);
+            assert_eq!(direct.lines().count(), ours.lines().count(), "{program:?} by {}", route.name);
+        }
+    }
+}
+
+/// A program of `tests/drivers/`.
+fn driver(file: &str) -> String {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers").join(file);
+    assert!(path.is_file(), "{} is missing", path.display());
+    path.display().to_string()
+}
+
+/// The interpreter with the drivers, which `.ci/setup test` installs.
+fn python() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    assert!(path.is_file(), "{} is missing: run .ci/setup test", path.display());
+    path.display().to_string()
+}
+
+#[test]
+fn psycopg_says_by_every_route_what_it_says_directly() {
+    let milestones = [
+        "login: pid is the server's: True",
+        "cancelling: error: 'ERROR' '57014'",
+        "reconnecting: connected again: True",
+        "\ndone\n",
+    ];
+    says_the_same(&[&python(), &driver("python/psycopg_plain.py")], &milestones);
+}
+
+#[test]
+fn asyncpg_says_by_every_route_what_it_says_directly() {
+    let milestones = ["login: pid is the server's: True", "cancelling: after: 'well'", "\ndone\n"];
+    says_the_same(&[&python(), &driver("python/asyncpg_plain.py")], &milestones);
+}
