@@ -171,3 +171,21 @@ fn the_tools_of_the_server_say_by_every_route_what_they_say_directly() {
     // The programs of 18 that the tests run are built without TLS.
     says_the_same_with(&["bash", &driver("tools.sh")], &milestones, |major| major == 15);
 }
+
+#[test]
+fn sqlalchemy_says_by_every_route_what_it_says_directly() {
+    let milestones = [
+        "psycopg: savepoint: 21 'kept'",
+        "psycopg: committed: 'in two phases'",
+        "asyncpg: deleted: 57",
+        "\ndone\n",
+    ];
+    says_the_same(&[&python(), &driver("python/sqlalchemy_plain.py")], &milestones);
+}
+
+#[test]
+fn django_says_by_every_route_what_it_says_directly() {
+    let milestones =
+        ["objects: json: 2", "cursors: iterated: 51", "transactions: refused: '23505'", "\ndone\n"];
+    says_the_same(&[&python(), &driver("python/django_plain.py")], &milestones);
+}
