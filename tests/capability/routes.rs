@@ -189,3 +189,24 @@ fn django_says_by_every_route_what_it_says_directly() {
         ["objects: json: 2", "cursors: iterated: 51", "transactions: refused: '23505'", "\ndone\n"];
     says_the_same(&[&python(), &driver("python/django_plain.py")], &milestones);
 }
+
+#[test]
+fn pgjdbc_says_by_every_route_what_it_says_directly() {
+    let jar = "/usr/share/java/postgresql.jar";
+    assert!(Path::new(jar).is_file(), "{jar} is missing: run .ci/setup test");
+    let classes = std::env::temp_dir().join(format!("sealgate-java-{}", std::process::id()));
+    let built = Command::new("javac")
+        .args(["-cp", jar, "-d", &classes.display().to_string(), &driver("java/Session.java")])
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let path = format!("{jar}:{}", classes.display());
+    let milestones = [
+        "login: pid is the server's: [true]",
+        "large objects: read: [1500000, 100000, 7]",
+        "cancelling: cancelled: [57014",
+        "\ndone\n",
+    ];
+    says_the_same(&["java", "-XX:TieredStopAtLevel=1", "-cp", &path, "Session"], &milestones);
+    std::fs::remove_dir_all(&classes).unwrap();
+}
