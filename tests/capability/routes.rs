@@ -210,3 +210,38 @@ fn pgjdbc_says_by_every_route_what_it_says_directly() {
     says_the_same(&["java", "-XX:TieredStopAtLevel=1", "-cp", &path, "Session"], &milestones);
     std::fs::remove_dir_all(&classes).unwrap();
 }
+
+#[test]
+fn node_postgres_says_by_every_route_what_it_says_directly() {
+    let milestones = ["login: pid is the server's: [true]", "cancelling: cancelled: [\"57014\"", "\ndone\n"];
+    says_the_same(&["node", &driver("node/session.js")], &milestones);
+}
+
+/// Builds a Go program with the distribution's drivers, and runs it.
+fn go_says_the_same(program: &str, milestones: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let binary = root.join(format!("target/go/{program}"));
+    let built = Command::new("go")
+        .args(["build", "-o", &binary.display().to_string(), "main.go"])
+        .current_dir(root.join("tests/drivers/go").join(program))
+        .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")])
+        .env("GOCACHE", root.join("target/go/cache"))
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    says_the_same(&[&binary.display().to_string()], milestones);
+}
+
+#[test]
+fn pgx_says_by_every_route_what_it_says_directly() {
+    let milestones = ["queries: pid is the server's: [true]", "waiting: cancelled: [ERROR 57014", "\ndone\n"];
+    go_says_the_same("pgx", &milestones);
+}
+
+#[test]
+fn lib_pq_says_by_every_route_what_it_says_directly() {
+    go_says_the_same(
+        "libpq",
+        &["copies: copied: [20000]", "notifications: heard: [drivers hello]", "\ndone\n"],
+    );
+}

@@ -1,0 +1,143 @@
+// What applications do with lib/pq, said as a transcript that does not depend on the way there.
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+var part string
+
+func say(what string, values ...interface{}) { fmt.Printf("%s: %s: %v\n", part, what, values) }
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "failed in %s: %v\n", part, err)
+		os.Exit(1)
+	}
+}
+
+func refused(what string, err error) {
+	if told, ok := err.(*pq.Error); ok {
+		say(what, told.Severity, told.Code, told.Message, told.Detail, told.Constraint)
+		return
+	}
+	must(fmt.Errorf("%s: %v", what, err))
+}
+
+func words(more string) string {
+	words := fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=%s connect_timeout=20 %s", os.Getenv("PGHOST"),
+		os.Getenv("PGPORT"), os.Getenv("PGUSER"), os.Getenv("PGPASSWORD"), os.Getenv("PGDATABASE"), os.Getenv("PGSSLMODE"), more)
+	if root := os.Getenv("PGSSLROOTCERT"); root != "" {
+		words += " sslrootcert=" + root
+	}
+	return words
+}
+
+func open(more string) *sql.DB {
+	db, err := sql.Open("postgres", words(more))
+	must(err)
+	db.SetMaxOpenConns(1)
+	return db
+}
+
+func queries() {
+	for _, more := range []string{"", "binary_parameters=yes"} {
+		db := open(more)
+		var text string
+		var number int64
+		var bytes []byte
+		var list pq.Int64Array
+		row := db.QueryRow("SELECT $1::text, $2::int8, $3::bytea, $4::int8[]", "gr\u00fc\u00df", int64(9007199254740993), []byte{0, 255}, pq.Array([]int64{1, 2}))
+		must(row.Scan(&text, &number, &bytes, &list))
+		say("row"+more, text, number, bytes, list)
+		statement, err := db.Prepare("SELECT $1::int4 * 2")
+		must(err)
+		for n := 0; n < 50; n++ {
+			var doubled int
+			must(statement.QueryRow(n).Scan(&doubled))
+			if doubled != 2*n {
+				must(fmt.Errorf("%d", doubled))
+			}
+		}
+		must(statement.Close())
+		_, err = db.Exec("SELECT 1/0")
+		refused("division", err)
+		must(db.Close())
+	}
+}
+
+func copies() {
+	db := open("")
+	transaction, err := db.Begin()
+	must(err)
+	_, err = transaction.Exec("CREATE TEMP TABLE c (id int, t text) ON COMMIT DROP")
+	must(err)
+	statement, err := transaction.Prepare(pq.CopyIn("c", "id", "t"))
+	must(err)
+	for n := 0; n < 20000; n++ {
+		_, err = statement.Exec(n, fmt.Sprint("row ", n))
+		must(err)
+	}
+	_, err = statement.Exec()
+	must(err)
+	must(statement.Close())
+	var count int
+	must(transaction.QueryRow("SELECT count(*) FROM c").Scan(&count))
+	say("copied", count)
+	_, err = transaction.Exec("SAVEPOINT s; SELECT 1/0")
+	refused("within", err)
+	_, err = transaction.Exec("SELECT 1")
+	refused("failed", err)
+	must(transaction.Rollback())
+	must(db.Close())
+}
+
+func notifications() {
+	heard := make(chan *pq.Notification, 10)
+	listener := pq.NewListener(words(""), time.Second, time.Minute, nil)
+	must(listener.Listen("drivers"))
+	db := open("")
+	_, err := db.Exec("SELECT pg_notify('drivers', 'hello')")
+	must(err)
+	select {
+	case one := <-listener.Notify:
+		say("heard", one.Channel, one.Extra)
+	case <-time.After(20 * time.Second):
+		must(fmt.Errorf("nothing heard"))
+	}
+	close(heard)
+	must(listener.Close())
+	must(db.Close())
+}
+
+func long() {
+	db := open("")
+	var length int
+	var back string
+	must(db.QueryRow("SELECT length($1), repeat('y', 5000000)", strings.Repeat("x", 5000000)).Scan(&length, &back))
+	say("lengths", length, len(back))
+	must(db.Close())
+	for n := 0; n < 20; n++ {
+		db := open("")
+		must(db.Ping())
+		must(db.Close())
+	}
+	say("connected again", true)
+}
+
+func main() {
+	for _, one := range []struct {
+		name string
+		run  func()
+	}{{"queries", queries}, {"copies", copies}, {"notifications", notifications}, {"long", long}} {
+		part = one.name
+		one.run()
+	}
+	fmt.Println("done")
+}

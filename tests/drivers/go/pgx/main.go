@@ -1,0 +1,194 @@
+// What applications do with pgx, said as a transcript that does not depend on the way there.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgconn"
+	"github.com/jackc/pgx/v4"
+)
+
+var part string
+var ctx = context.Background()
+
+func say(what string, values ...interface{}) { fmt.Printf("%s: %s: %v\n", part, what, values) }
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "failed in %s: %v\n", part, err)
+		os.Exit(1)
+	}
+}
+
+func refused(what string, err error) {
+	var told *pgconn.PgError
+	if errors.As(err, &told) {
+		say(what, told.Severity, told.Code, told.Message, told.Detail, told.ConstraintName)
+		return
+	}
+	must(fmt.Errorf("%s: %v", what, err))
+}
+
+func connect(simple bool) *pgx.Conn {
+	words := fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=%s connect_timeout=20", os.Getenv("PGHOST"),
+		os.Getenv("PGPORT"), os.Getenv("PGUSER"), os.Getenv("PGPASSWORD"), os.Getenv("PGDATABASE"), os.Getenv("PGSSLMODE"))
+	if root := os.Getenv("PGSSLROOTCERT"); root != "" {
+		words += " sslrootcert=" + root
+	}
+	config, err := pgx.ParseConfig(words)
+	must(err)
+	config.PreferSimpleProtocol = simple
+	c, err := pgx.ConnectConfig(ctx, config)
+	must(err)
+	return c
+}
+
+func queries() {
+	for _, simple := range []bool{false, true} {
+		c := connect(simple)
+		var pid uint32
+		must(c.QueryRow(ctx, "SELECT pg_backend_pid()::int8").Scan(&pid))
+		say("pid is the server's", pid == c.PgConn().PID())
+		for round := 0; round < 3; round++ {
+			var text string
+			var number int64
+			var at time.Time
+			var yes bool
+			row := c.QueryRow(ctx, "SELECT $1::text, $2::int8, '2024-02-29 12:00:00+00'::timestamptz, $3::bool", "gr\u00fc\u00df", int64(9007199254740993), true)
+			must(row.Scan(&text, &number, &at, &yes))
+			say("row", text, number, at.UTC(), yes)
+		}
+		_, err := c.Exec(ctx, "SELECT 1/0")
+		refused("division", err)
+		must(c.Close(ctx))
+	}
+}
+
+func batches() {
+	c := connect(false)
+	_, err := c.Exec(ctx, "CREATE TEMP TABLE b (id int PRIMARY KEY, t text)")
+	must(err)
+	batch := &pgx.Batch{}
+	for n := 0; n < 500; n++ {
+		batch.Queue("INSERT INTO b VALUES ($1, $2)", n, strings.Repeat("t", n))
+	}
+	batch.Queue("SELECT count(*), sum(length(t)) FROM b")
+	results := c.SendBatch(ctx, batch)
+	for n := 0; n < 500; n++ {
+		_, err := results.Exec()
+		must(err)
+	}
+	var count, sum int
+	must(results.QueryRow().Scan(&count, &sum))
+	must(results.Close())
+	say("counts", count, sum)
+	batch = &pgx.Batch{}
+	batch.Queue("INSERT INTO b VALUES (1000, '')")
+	batch.Queue("INSERT INTO b VALUES (7, '')")
+	batch.Queue("INSERT INTO b VALUES (1001, '')")
+	refused("a batch that fails", c.SendBatch(ctx, batch).Close())
+	must(c.QueryRow(ctx, "SELECT count(*) FROM b").Scan(&count))
+	say("after", count)
+	must(c.Close(ctx))
+}
+
+func copies() {
+	c := connect(false)
+	_, err := c.Exec(ctx, "CREATE TEMP TABLE c (id int4, t text)")
+	must(err)
+	rows := make([][]interface{}, 20000)
+	for n := range rows {
+		rows[n] = []interface{}{int32(n), fmt.Sprint("row ", n)}
+	}
+	copied, err := c.CopyFrom(ctx, pgx.Identifier{"c"}, []string{"id", "t"}, pgx.CopyFromRows(rows))
+	must(err)
+	var out strings.Builder
+	tag, err := c.PgConn().CopyTo(ctx, &out, "COPY (SELECT * FROM c ORDER BY id) TO STDOUT")
+	must(err)
+	say("copied", copied, tag, out.Len())
+	_, err = c.PgConn().CopyFrom(ctx, strings.NewReader("1\tone\nx\ttwo\n"), "COPY c FROM STDIN")
+	refused("does not fit", err)
+	must(c.Close(ctx))
+}
+
+func transactions() {
+	c := connect(false)
+	transaction, err := c.Begin(ctx)
+	must(err)
+	_, err = transaction.Exec(ctx, "CREATE TEMP TABLE t (id int PRIMARY KEY)")
+	must(err)
+	nested, err := transaction.Begin(ctx)
+	must(err)
+	_, err = nested.Exec(ctx, "INSERT INTO t VALUES (1), (1)")
+	refused("twice", err)
+	must(nested.Rollback(ctx))
+	_, err = transaction.Exec(ctx, "INSERT INTO t VALUES (2)")
+	must(err)
+	objects := transaction.LargeObjects()
+	id, err := objects.Create(ctx, 0)
+	must(err)
+	object, err := objects.Open(ctx, id, pgx.LargeObjectModeRead|pgx.LargeObjectModeWrite)
+	must(err)
+	_, err = object.Write([]byte(strings.Repeat("z", 1500000)))
+	must(err)
+	_, err = object.Seek(1400000, 0)
+	must(err)
+	piece := make([]byte, 200000)
+	read, err := object.Read(piece)
+	say("large object", read, err == io.EOF)
+	must(transaction.Rollback(ctx))
+	must(c.Close(ctx))
+}
+
+func waiting() {
+	listening, speaking := connect(false), connect(false)
+	_, err := listening.Exec(ctx, "LISTEN drivers")
+	must(err)
+	_, err = speaking.Exec(ctx, "SELECT pg_notify('drivers', 'hello')")
+	must(err)
+	limited, stop := context.WithTimeout(ctx, 20*time.Second)
+	heard, err := listening.WaitForNotification(limited)
+	must(err)
+	stop()
+	say("heard", heard.Channel, heard.Payload, heard.PID == speaking.PgConn().PID())
+	go func() {
+		var asleep int
+		for asleep == 0 {
+			must(speaking.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = $1", int32(listening.PgConn().PID())).Scan(&asleep))
+		}
+		must(listening.PgConn().CancelRequest(ctx))
+	}()
+	_, err = listening.Exec(ctx, "SELECT pg_sleep(60)")
+	refused("cancelled", err)
+	must(listening.Close(ctx))
+}
+
+func long() {
+	c := connect(false)
+	var length int
+	var back string
+	must(c.QueryRow(ctx, "SELECT length($1::text), repeat('y', 5000000)", strings.Repeat("x", 5000000)).Scan(&length, &back))
+	say("lengths", length, len(back))
+	must(c.Close(ctx))
+	for n := 0; n < 20; n++ {
+		must(connect(false).Close(ctx))
+	}
+	say("connected again", true)
+}
+
+func main() {
+	for _, one := range []struct {
+		name string
+		run  func()
+	}{{"queries", queries}, {"batches", batches}, {"copies", copies}, {"transactions", transactions}, {"waiting", waiting}, {"long", long}} {
+		part = one.name
+		one.run()
+	}
+	fmt.Println("done")
+}
