@@ -134,7 +134,7 @@ pub async fn start(
         session,
         cancel,
         admitted: (admitted, of_user),
-        early: incoming.bytes,
+        early: incoming.into_rest(),
         server_early,
         judges,
     }))

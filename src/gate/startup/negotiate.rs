@@ -1,6 +1,8 @@
 //! The first packets of a connection: encryption requests, cancel requests, and the one that
 //! starts a session.
 
+use zeroize::Zeroize as _;
+
 use super::{Over, fatal};
 use crate::gate::{Regime, SharedGate};
 use crate::transport::tls::ServerTls;
@@ -32,8 +34,25 @@ impl Incoming {
         if count == 0 { Err(Over::Done) } else { Ok(()) }
     }
 
+    /// Uses up the head; nothing of it stays behind in memory.
     pub fn consume(&mut self, count: usize) {
-        self.bytes.drain(..count.min(self.bytes.len()));
+        let used = count.min(self.bytes.len());
+        let left = self.bytes.len() - used;
+        self.bytes.copy_within(used.., 0);
+        self.bytes.get_mut(left..).unwrap_or(&mut []).zeroize();
+        self.bytes.truncate(left);
+    }
+
+    /// What is not used up.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+/// A password, or a proof that with the verifier gives the key away, may stand in it.
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
     }
 }
 
