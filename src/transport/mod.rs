@@ -9,5 +9,5 @@ mod socket;
 pub mod tls;
 
 pub use channel::Channel;
-pub use service_tls::{EndPoint, ServiceStream, ServiceTls};
+pub use service_tls::{EndPoint, ServiceStream};
 pub use socket::{Peer, Socket};
