@@ -106,7 +106,7 @@ fn says_the_same_with(program: &[&str], milestones: &[&str], has_tls: impl Fn(u3
     for major in VERSIONS {
         let server = server(major);
         let tools = server.binaries().program("postgres").parent().map(Path::to_owned).unwrap();
-        let certificates = Certificates::new(&format!("routes-{major}-{}", program[program.len() - 1].len()));
+        let certificates = Certificates::new(&format!("routes-{major}"));
         if major == 15 {
             turn_tls_on(&server, &certificates);
         }

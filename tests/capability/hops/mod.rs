@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
@@ -22,7 +23,11 @@ pub struct Certificates {
 
 impl Certificates {
     pub fn new(name: &str) -> Certificates {
-        let folder = std::env::temp_dir().join(format!("sealgate-hops-{}-{name}", std::process::id()));
+        // Tests of one process may use one name at a time.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("sealgate-hops-{}-{number}-{name}", std::process::id()));
         // A process with this number may have been killed before.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
