@@ -68,7 +68,7 @@ public final class Session {
         refused("wrong password", () -> connect("password", "wrong"));
     }
 
-    // Named statements, text and then binary results, from the fifth execution on.
+    // Named statements, text and then binary results, from the third execution on.
     static void prepared() throws Exception {
         String types = "SELECT ?::int4, ?::int8, ?::text, ?::bool, ?::numeric, ?::float8, '\\x00ff'::bytea, '2024-02-29'::date, ARRAY[1, NULL, 3], "
             + "'2024-02-29 12:00:00.000001'::timestamp, '6ba7b810-9dad-11d1-80b4-00c04fd430c8'::uuid, '{\"a\": [1]}'::jsonb";
@@ -210,6 +210,50 @@ public final class Session {
             refused("cancelled", () -> s.execute("SELECT pg_sleep(60)"));
             canceller.join();
             say("after", one(c, "SELECT 'well'"));
+            s.setQueryTimeout(1);
+            refused("timed out", () -> s.execute("SELECT pg_sleep(60)"));
+            s.setQueryTimeout(0);
+            say("after a timeout", one(c, "SELECT 'well'"));
+        }
+    }
+
+    // Every way the driver has to ask, binary results at once among them.
+    static void modes() throws Exception {
+        for (String mode : new String[] {"simple", "extended", "extendedForPrepared", "extendedCacheEverything"}) {
+            try (Connection c = connect("preferQueryMode", mode, "prepareThreshold", "-1", "preparedStatementCacheQueries", "4")) {
+                long sum = 0;
+                for (int round = 0; round < 3; round++) {
+                    for (int n = 0; n < 10; n++) {
+                        try (PreparedStatement s = c.prepareStatement("SELECT ? + " + n + ", ?::int8[]::text")) {
+                            s.setInt(1, n);
+                            s.setArray(2, c.createArrayOf("int8", new Long[] {1L, null, 3L}));
+                            try (ResultSet r = s.executeQuery()) {
+                                r.next();
+                                sum += r.getInt(1) + r.getString(2).length();
+                            }
+                        }
+                    }
+                }
+                try (Statement s = c.createStatement()) {
+                    // On its own: with binary results at once the driver describes all before it executes any.
+                    s.execute("CREATE TEMP TABLE m (id int)");
+                    boolean rows = s.execute("SELECT 1; INSERT INTO m VALUES (1), (2); SELECT 2");
+                    int updates = 0;
+                    while (rows || s.getUpdateCount() != -1) {
+                        updates += rows ? 0 : s.getUpdateCount();
+                        rows = s.getMoreResults();
+                    }
+                    say(mode, sum, updates);
+                    refused("the second of three", () -> s.execute("SELECT 1; SELECT 1 / 0; SELECT 2"));
+                }
+                try (PreparedStatement s = c.prepareStatement("INSERT INTO m VALUES (?) RETURNING id * 2")) {
+                    s.setInt(1, 21);
+                    try (ResultSet r = s.executeQuery()) {
+                        r.next();
+                        say("returned", r.getInt(1));
+                    }
+                }
+            }
         }
     }
 
@@ -247,10 +291,10 @@ public final class Session {
     }
 
     public static void main(String[] arguments) throws Exception {
-        String[] names = {"login", "prepared", "batches", "cursors", "transactions", "copies", "large objects", "cancelling",
+        String[] names = {"login", "prepared", "batches", "cursors", "transactions", "copies", "large objects", "cancelling", "modes",
             "notifications", "long values", "reconnecting"};
         Part[] parts = {Session::login, Session::prepared, Session::batches, Session::cursors, Session::transactions, Session::copies,
-            Session::largeObjects, Session::cancelling, Session::notifications, Session::longValues, Session::reconnecting};
+            Session::largeObjects, Session::cancelling, Session::modes, Session::notifications, Session::longValues, Session::reconnecting};
         for (int at = 0; at < parts.length; at++) {
             part = names[at];
             parts[at].run();

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -95,11 +96,72 @@ func copies() {
 	_, err = transaction.Exec("SELECT 1")
 	refused("failed", err)
 	must(transaction.Rollback())
+	transaction, err = db.Begin()
+	must(err)
+	_, err = transaction.Exec("CREATE TEMP TABLE d (id int) ON COMMIT DROP; SAVEPOINT s")
+	must(err)
+	statement, err = transaction.Prepare(pq.CopyIn("d", "id"))
+	must(err)
+	_, err = statement.Exec("x")
+	must(err)
+	_, err = statement.Exec()
+	refused("does not fit", err)
+	statement.Close()
+	_, err = transaction.Exec("ROLLBACK TO SAVEPOINT s")
+	must(err)
+	_, err = transaction.Exec("INSERT INTO d VALUES (1)")
+	must(err)
+	must(transaction.QueryRow("SELECT count(*) FROM d").Scan(&count))
+	say("after", count)
+	must(transaction.Commit())
 	must(db.Close())
 }
 
+func logins() {
+	for _, more := range []string{"password=wrong", "dbname=no_such_database"} {
+		refused(more, open(more).Ping())
+	}
+	db := open("application_name='a driver' statement_timeout=7000")
+	var name, limit string
+	must(db.QueryRow("SELECT current_setting('application_name'), current_setting('statement_timeout')").Scan(&name, &limit))
+	say("settings", name, limit)
+	must(db.Close())
+}
+
+// The driver sends a cancel request where its context ends.
+func cancelling() {
+	ctx := context.Background()
+	db, other := open(""), open("")
+	c, err := db.Conn(ctx)
+	must(err)
+	var pid int
+	must(c.QueryRowContext(ctx, "SELECT pg_backend_pid()").Scan(&pid))
+	limited, stop := context.WithCancel(ctx)
+	go func() {
+		asleep := 0
+		for asleep == 0 {
+			must(other.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = $1", pid).Scan(&asleep))
+		}
+		stop()
+	}()
+	_, err = c.ExecContext(limited, "SELECT pg_sleep(60)")
+	refused("cancelled", err)
+	c.Close()
+	var again string
+	must(db.QueryRow("SELECT 'well'").Scan(&again))
+	say("after", again)
+	must(db.QueryRow("SELECT pg_backend_pid()").Scan(&pid))
+	var ended bool
+	must(other.QueryRow("SELECT pg_terminate_backend($1, 5000)", pid).Scan(&ended))
+	_, err = db.Exec("SELECT 1")
+	say("ended", ended)
+	must(db.QueryRow("SELECT 'anew'").Scan(&again))
+	say("connected again", again)
+	must(db.Close())
+	must(other.Close())
+}
+
 func notifications() {
-	heard := make(chan *pq.Notification, 10)
 	listener := pq.NewListener(words(""), time.Second, time.Minute, nil)
 	must(listener.Listen("drivers"))
 	db := open("")
@@ -111,7 +173,6 @@ func notifications() {
 	case <-time.After(20 * time.Second):
 		must(fmt.Errorf("nothing heard"))
 	}
-	close(heard)
 	must(listener.Close())
 	must(db.Close())
 }
@@ -135,7 +196,7 @@ func main() {
 	for _, one := range []struct {
 		name string
 		run  func()
-	}{{"queries", queries}, {"copies", copies}, {"notifications", notifications}, {"long", long}} {
+	}{{"logins", logins}, {"queries", queries}, {"copies", copies}, {"cancelling", cancelling}, {"notifications", notifications}, {"long", long}} {
 		part = one.name
 		one.run()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgconn"
+	"github.com/jackc/pgconn/stmtcache"
 	"github.com/jackc/pgx/v4"
 )
 
@@ -36,6 +37,14 @@ func refused(what string, err error) {
 }
 
 func connect(simple bool) *pgx.Conn {
+	config := configuration()
+	config.PreferSimpleProtocol = simple
+	c, err := pgx.ConnectConfig(ctx, config)
+	must(err)
+	return c
+}
+
+func configuration() *pgx.ConnConfig {
 	words := fmt.Sprintf("host=%s port=%s user=%s password=%s dbname=%s sslmode=%s connect_timeout=20", os.Getenv("PGHOST"),
 		os.Getenv("PGPORT"), os.Getenv("PGUSER"), os.Getenv("PGPASSWORD"), os.Getenv("PGDATABASE"), os.Getenv("PGSSLMODE"))
 	if root := os.Getenv("PGSSLROOTCERT"); root != "" {
@@ -43,10 +52,111 @@ func connect(simple bool) *pgx.Conn {
 	}
 	config, err := pgx.ParseConfig(words)
 	must(err)
-	config.PreferSimpleProtocol = simple
+	return config
+}
+
+func logins() {
+	for _, wrong := range []func(*pgx.ConnConfig){
+		func(config *pgx.ConnConfig) { config.Password = "wrong" },
+		func(config *pgx.ConnConfig) { config.Database = "no_such_database" },
+	} {
+		config := configuration()
+		wrong(config)
+		_, err := pgx.ConnectConfig(ctx, config)
+		refused("login", err)
+	}
+	config := configuration()
+	config.RuntimeParams = map[string]string{"application_name": "a driver", "statement_timeout": "7s"}
 	c, err := pgx.ConnectConfig(ctx, config)
 	must(err)
-	return c
+	var name, limit string
+	must(c.QueryRow(ctx, "SELECT current_setting('application_name'), current_setting('statement_timeout')").Scan(&name, &limit))
+	say("settings", name, limit)
+	must(c.Close(ctx))
+}
+
+// Statements that are prepared by name and kept, described without a name, or not kept at all. A
+// cache that is smaller than what is asked closes statements on its way.
+func caches() {
+	for _, mode := range []int{-1, stmtcache.ModePrepare, stmtcache.ModeDescribe} {
+		config := configuration()
+		config.BuildStatementCache = nil
+		if mode >= 0 {
+			config.BuildStatementCache = func(c *pgconn.PgConn) stmtcache.Cache { return stmtcache.New(c, mode, 5) }
+		}
+		c, err := pgx.ConnectConfig(ctx, config)
+		must(err)
+		sum := 0
+		for round := 0; round < 3; round++ {
+			for n := 0; n < 12; n++ {
+				var got int
+				must(c.QueryRow(ctx, fmt.Sprintf("SELECT $1::int4 + %d", n), n).Scan(&got))
+				sum += got
+			}
+		}
+		var kept int
+		must(c.QueryRow(ctx, "SELECT count(*) FROM pg_prepared_statements").Scan(&kept))
+		say("cache", mode, sum, kept)
+		_, err = c.Exec(ctx, "CREATE TEMP TABLE k (a int); INSERT INTO k VALUES (1)")
+		must(err)
+		var a int
+		must(c.QueryRow(ctx, "SELECT * FROM k").Scan(&a))
+		_, err = c.Exec(ctx, "ALTER TABLE k ALTER a TYPE text")
+		must(err)
+		var text string
+		err = c.QueryRow(ctx, "SELECT * FROM k").Scan(&text)
+		say("after its table changed", text, err)
+		must(c.Close(ctx))
+	}
+}
+
+func cursors() {
+	c := connect(false)
+	transaction, err := c.Begin(ctx)
+	must(err)
+	_, err = transaction.Exec(ctx, "DECLARE d SCROLL CURSOR FOR SELECT n, repeat('x', n) FROM generate_series(1, 100) AS n")
+	must(err)
+	for _, fetch := range []string{"FETCH 7 FROM d", "FETCH BACKWARD 3 FROM d", "FETCH ALL FROM d"} {
+		rows, err := transaction.Query(ctx, fetch)
+		must(err)
+		sum := 0
+		for rows.Next() {
+			var n int
+			var text string
+			must(rows.Scan(&n, &text))
+			sum += len(text)
+		}
+		say(fetch, sum, rows.CommandTag(), rows.Err())
+	}
+	must(transaction.Rollback(ctx))
+	must(c.Close(ctx))
+}
+
+func ends() {
+	c, other := connect(false), connect(false)
+	// The driver gives the session up, and cancels what it left there.
+	limited, stop := context.WithCancel(ctx)
+	pid := int32(c.PgConn().PID())
+	there := func(condition string) (count int) {
+		must(other.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1"+condition, pid).Scan(&count))
+		return count
+	}
+	go func() {
+		for there(" AND wait_event = 'PgSleep'") == 0 {
+		}
+		stop()
+	}()
+	_, err := c.Exec(limited, "SELECT pg_sleep(60)")
+	say("given up", err != nil, c.IsClosed())
+	for there("") != 0 {
+	}
+	say("nothing left", true)
+	c = connect(false)
+	var ended bool
+	must(other.QueryRow(ctx, "SELECT pg_terminate_backend($1, 5000)", int32(c.PgConn().PID())).Scan(&ended))
+	_, err = c.Exec(ctx, "SELECT 1")
+	refused("ended", err)
+	must(other.Close(ctx))
 }
 
 func queries() {
@@ -167,6 +277,7 @@ func waiting() {
 	_, err = listening.Exec(ctx, "SELECT pg_sleep(60)")
 	refused("cancelled", err)
 	must(listening.Close(ctx))
+	must(speaking.Close(ctx))
 }
 
 func long() {
@@ -186,7 +297,7 @@ func main() {
 	for _, one := range []struct {
 		name string
 		run  func()
-	}{{"queries", queries}, {"batches", batches}, {"copies", copies}, {"transactions", transactions}, {"waiting", waiting}, {"long", long}} {
+	}{{"logins", logins}, {"queries", queries}, {"caches", caches}, {"cursors", cursors}, {"ends", ends}, {"batches", batches}, {"copies", copies}, {"transactions", transactions}, {"waiting", waiting}, {"long", long}} {
 		part = one.name
 		one.run()
 	}
