@@ -8,9 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sealgate::transport::tls::{
-    ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings, TlsMode, TlsVersion,
-};
+use sealgate::config::{TlsMode, TlsVersion};
+use sealgate::transport::tls::{ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings};
 use sealgate::transport::{Channel, Socket};
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};

@@ -7,12 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::house::{Fault, access, keyring};
-use crate::config::{self, Auth, ListenTls, Settings, TlsMode, UpstreamTls};
+use crate::config::{Auth, Certificate, ClientCertificate, ListenTls, Settings, TlsMode, UpstreamTls};
 use crate::gate::{Regime, today};
-use crate::transport::tls;
 use crate::transport::tls::{
-    ClientCertificate, ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
-    TlsVersion,
+    ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
 };
 use crate::upstream::dial::{DialError, Dialer, Encryption};
 use crate::upstream::verifiers::{AUTH_QUERY_DEFAULT, VerifierSource, Verifiers};
@@ -80,8 +78,8 @@ pub fn server_tls(settings: &Settings) -> Result<Option<ServerTls>, Fault> {
     Ok(Some(served))
 }
 
-fn towards_client(listen: &ListenTls, certificate: config::ClientCertificate) -> ServerTlsSettings {
-    let identity = |entry: &config::Certificate| Identity {
+fn towards_client(listen: &ListenTls, certificate: ClientCertificate) -> ServerTlsSettings {
+    let identity = |entry: &Certificate| Identity {
         chain: entry.certificate.clone(),
         key: entry.key.clone(),
         names: entry.hosts.clone(),
@@ -92,36 +90,20 @@ fn towards_client(listen: &ListenTls, certificate: config::ClientCertificate) ->
         client_crl: None,
         // One that is required is asked for here and missed in the login, whose error says so.
         client_certificate: match certificate {
-            config::ClientCertificate::None => ClientCertificate::None,
-            config::ClientCertificate::Optional | config::ClientCertificate::Required => {
-                ClientCertificate::Optional
-            }
+            ClientCertificate::None => ClientCertificate::None,
+            ClientCertificate::Optional | ClientCertificate::Required => ClientCertificate::Optional,
         },
-        version_min: version(listen.min_version),
+        version_min: listen.min_version,
     }
 }
 
 fn towards_server(upstream: &UpstreamTls) -> ClientTlsSettings {
     let identity = upstream.certificate.clone();
     ClientTlsSettings {
-        mode: match upstream.mode {
-            TlsMode::Disable => tls::TlsMode::Disable,
-            TlsMode::Allow => tls::TlsMode::Allow,
-            TlsMode::Prefer => tls::TlsMode::Prefer,
-            TlsMode::Require => tls::TlsMode::Require,
-            TlsMode::VerifyCa => tls::TlsMode::VerifyCa,
-            TlsMode::VerifyFull => tls::TlsMode::VerifyFull,
-        },
+        mode: upstream.mode,
         ca: upstream.ca.clone(),
         crl: None,
         identity: identity.map(|(chain, key)| ClientIdentity { chain, key }),
-        version_min: version(upstream.min_version),
-    }
-}
-
-fn version(version: config::TlsVersion) -> TlsVersion {
-    match version {
-        config::TlsVersion::V1_2 => TlsVersion::V1_2,
-        config::TlsVersion::V1_3 => TlsVersion::V1_3,
+        version_min: upstream.min_version,
     }
 }

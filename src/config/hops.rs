@@ -133,7 +133,7 @@ impl Reader<'_> {
             this.path(&section, key, example)
         };
         let ca = optional(self, "ca", "\"ca.crt\"");
-        if section.value("ca").is_none() && matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull) {
+        if section.value("ca").is_none() && mode.needs_ca() {
             self.missing(&section, "ca", "\"ca.crt\"");
         }
         let certificate = optional(self, "certificate", "\"client.crt\"");

@@ -123,25 +123,53 @@ pub struct Certificate {
 }
 
 /// The oldest version of TLS that is spoken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TlsVersion {
+    #[default]
     V1_2,
     V1_3,
 }
 
-/// `sslmode`, as libpq's documentation has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// `sslmode`, as libpq's documentation has it, from the most lenient on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TlsMode {
     Disable,
     /// Plain first; TLS where the server does not take that.
     Allow,
     /// TLS first; plain where the server does not offer it.
     Prefer,
+    /// With TLS or not at all; the chain is verified if there is a `ca`, as libpq does.
     Require,
     /// And its chain must end at the `ca`.
     VerifyCa,
     /// And it must name the host that was dialled.
     VerifyFull,
+}
+
+impl TlsMode {
+    /// Does the first connection ask for TLS?
+    #[must_use]
+    pub fn starts_with_tls(self) -> bool {
+        self >= TlsMode::Prefer
+    }
+
+    /// Where the server does not offer TLS: may it be plain?
+    #[must_use]
+    pub fn may_be_plain(self) -> bool {
+        self <= TlsMode::Prefer
+    }
+
+    /// Where the server refuses a login without TLS: is TLS tried then?
+    #[must_use]
+    pub fn retries_with_tls(self) -> bool {
+        self == TlsMode::Allow
+    }
+
+    /// Is the server's chain verified in any case, so that a `ca` is needed?
+    #[must_use]
+    pub fn needs_ca(self) -> bool {
+        self >= TlsMode::VerifyCa
+    }
 }
 
 /// `[upstream] tls`
@@ -187,8 +215,9 @@ pub struct Login {
 }
 
 /// What is asked of a client beside its password.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ClientCertificate {
+    #[default]
     None,
     /// One that is shown must be valid.
     Optional,

@@ -427,3 +427,18 @@ fn refuses_hops_that_cannot_be_meant() {
     sound(&hops(tls, &format!("{service}tls = {{ mode = \"require\" }}\n"), "auth = \"scram\""));
     sound(&hops(tls, "tls = { mode = \"disable\" }\n", ""));
 }
+
+#[test]
+fn modes_of_tls_try_what_libpq_tries() {
+    for (mode, tls_first, may_be_plain, retries, ca) in [
+        (TlsMode::Disable, false, true, false, false),
+        (TlsMode::Allow, false, true, true, false),
+        (TlsMode::Prefer, true, true, false, false),
+        (TlsMode::Require, true, false, false, false),
+        (TlsMode::VerifyCa, true, false, false, true),
+        (TlsMode::VerifyFull, true, false, false, true),
+    ] {
+        let found = (mode.starts_with_tls(), mode.may_be_plain(), mode.retries_with_tls(), mode.needs_ca());
+        assert_eq!(found, (tls_first, may_be_plain, retries, ca), "{mode:?}");
+    }
+}

@@ -197,18 +197,16 @@ impl Dialer {
     #[must_use]
     pub fn may_insist(&self, route: &Route) -> bool {
         matches!(route.address, Address::Tcp(_))
-            && self.encryption.as_ref().is_some_and(|encryption| encryption.mode == TlsMode::Allow)
+            && self.encryption.as_ref().is_some_and(|encryption| encryption.mode.retries_with_tls())
     }
 
     async fn encrypt(&self, mut channel: Channel, route: &Route, insist: bool) -> Result<Channel, DialError> {
         let Endpoint::Tcp(host) = &route.host else { return Ok(channel) };
         let Some(Encryption { mode, client }) = &self.encryption else { return Ok(channel) };
-        let required = match mode {
-            TlsMode::Disable => return Ok(channel),
-            TlsMode::Allow if !insist => return Ok(channel),
-            TlsMode::Allow | TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => true,
-            TlsMode::Prefer => false,
-        };
+        if !(insist || mode.starts_with_tls()) {
+            return Ok(channel);
+        }
+        let required = insist || !mode.may_be_plain();
         let broken = |cause: &dyn fmt::Display| DialError::Tls {
             host: route.host.to_string(),
             cause: cause.to_string(),

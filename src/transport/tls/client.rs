@@ -9,69 +9,7 @@ use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::{DnsName, ServerName};
 
 use super::verify::ServerVerifier;
-use super::{ALPN, TlsError, TlsFault, TlsVersion, files, provider};
-
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum TlsMode {
-    Disable,
-    /// Without TLS; with it where the server refuses that.
-    Allow,
-    /// With TLS; without where the server has none.
-    Prefer,
-    /// With TLS or not at all; the chain is verified if there is a `ca`, as libpq does.
-    Require,
-    /// The server's chain leads to `ca`.
-    VerifyCa,
-    /// And its certificate is for the host that is dialled.
-    VerifyFull,
-}
-
-impl TlsMode {
-    /// `sslmode`'s own words.
-    #[must_use]
-    pub fn named(name: &str) -> Option<TlsMode> {
-        Some(match name {
-            "disable" => TlsMode::Disable,
-            "allow" => TlsMode::Allow,
-            "prefer" => TlsMode::Prefer,
-            "require" => TlsMode::Require,
-            "verify-ca" => TlsMode::VerifyCa,
-            "verify-full" => TlsMode::VerifyFull,
-            _ => return None,
-        })
-    }
-
-    /// Does the first connection ask for TLS?
-    #[must_use]
-    pub fn starts_with_tls(self) -> bool {
-        self >= TlsMode::Prefer
-    }
-
-    /// Where the server answers N, or its handshake fails: may it be plain?
-    #[must_use]
-    pub fn may_be_plain(self) -> bool {
-        self <= TlsMode::Prefer
-    }
-
-    /// Where the server refuses a login without TLS: is TLS tried then?
-    #[must_use]
-    pub fn retries_with_tls(self) -> bool {
-        self == TlsMode::Allow
-    }
-
-    /// Does it need a `ca`?
-    #[must_use]
-    pub fn needs_ca(self) -> bool {
-        self >= TlsMode::VerifyCa
-    }
-
-    /// Is every connection under TLS, so that direct TLS can be spoken?
-    #[must_use]
-    pub fn is_strict(self) -> bool {
-        self >= TlsMode::Require
-    }
-}
+use super::{ALPN, TlsError, TlsFault, TlsMode, TlsVersion, files, provider, versions};
 
 /// A certificate and key of our own for a server that asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,7 +44,7 @@ impl ClientTls {
     pub fn load(settings: &ClientTlsSettings) -> Result<ClientTls, TlsFault> {
         let verifier = Arc::new(ServerVerifier::load(settings)?);
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(settings.version_min.and_later())
+            .with_protocol_versions(versions(settings.version_min))
             .map_err(|error| TlsFault::new("".as_ref(), error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier);

@@ -10,15 +10,16 @@ mod server;
 mod tunnel;
 mod verify;
 
-pub use client::{ClientIdentity, ClientTls, ClientTlsSettings, TlsMode};
+pub use client::{ClientIdentity, ClientTls, ClientTlsSettings};
 pub use fault::{TlsError, TlsFault, TlsWarning};
 pub use fuzz::fuzz_tls_accept;
-pub use server::{ClientCertificate, Identity, ServerTls, ServerTlsSettings};
+pub use server::{Identity, ServerTls, ServerTlsSettings};
 pub use tunnel::TlsFacts;
 pub(super) use tunnel::Tunnel;
 
 use std::sync::{Arc, LazyLock};
 
+use crate::config::{ClientCertificate, TlsMode, TlsVersion};
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
@@ -26,22 +27,13 @@ use rustls::version::{TLS12, TLS13};
 /// The protocol's name in ALPN.
 const ALPN: &[u8] = b"postgresql";
 
-/// The oldest version that is spoken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum TlsVersion {
-    #[default]
-    V1_2,
-    V1_3,
-}
-
-impl TlsVersion {
-    fn and_later(self) -> &'static [&'static SupportedProtocolVersion] {
-        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
-        static LATEST: [&SupportedProtocolVersion; 1] = [&TLS13];
-        match self {
-            TlsVersion::V1_2 => &BOTH,
-            TlsVersion::V1_3 => &LATEST,
-        }
+/// The versions that are spoken where this is the oldest.
+fn versions(oldest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    static LATEST: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match oldest {
+        TlsVersion::V1_2 => &BOTH,
+        TlsVersion::V1_3 => &LATEST,
     }
 }
 

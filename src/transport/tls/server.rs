@@ -9,7 +9,7 @@ use rustls::server::{
 };
 
 use super::identity::{Choice, Resolver};
-use super::{ALPN, TlsFault, TlsVersion, TlsWarning, files, provider};
+use super::{ALPN, ClientCertificate, TlsFault, TlsVersion, TlsWarning, files, provider, versions};
 
 /// A certificate chain, its key, and the host names for which it is shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,17 +20,6 @@ pub struct Identity {
     pub key: PathBuf,
     /// Host names, exact or as `*.example.org`; none: those that the certificate is for.
     pub names: Vec<String>,
-}
-
-/// Are clients asked for a certificate?
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum ClientCertificate {
-    #[default]
-    None,
-    /// Asked for; one that is sent must be good.
-    Optional,
-    /// No connection without one.
-    Required,
 }
 
 /// What [`ServerTls::load`] is told.
@@ -65,7 +54,7 @@ impl ServerTls {
         let choice = Arc::new(Choice::load(&settings.identities, &mut warnings)?);
         let resolver = Arc::new(Resolver::new(Arc::clone(&choice)));
         let mut config = ServerConfig::builder_with_provider(server_provider())
-            .with_protocol_versions(settings.version_min.and_later())
+            .with_protocol_versions(versions(settings.version_min))
             .map_err(|error| TlsFault::new("".as_ref(), error.to_string()))?
             .with_client_cert_verifier(verifier(settings)?)
             .with_cert_resolver(resolver);

@@ -14,7 +14,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::client::{ClientTlsSettings, TlsMode};
+use super::TlsMode;
+use super::client::ClientTlsSettings;
 use super::{TlsFault, files, provider};
 
 /// What is trusted.

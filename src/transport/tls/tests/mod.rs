@@ -189,7 +189,7 @@ pub async fn say(from: &mut Channel, to: &mut Channel, words: &[u8]) {
 
 pub fn odd_client(configure: impl FnOnce(&mut rustls::ClientConfig), version: TlsVersion) -> ClientTls {
     static OLD: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
-    let versions = if version == TlsVersion::V1_2 { &OLD } else { version.and_later() };
+    let versions = if version == TlsVersion::V1_2 { &OLD } else { super::versions(version) };
     let any = super::verify::ServerVerifier::load(&dialling(TlsMode::Require, None)).unwrap();
     let mut config = rustls::ClientConfig::builder_with_provider(super::provider())
         .with_protocol_versions(versions)

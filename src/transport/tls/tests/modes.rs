@@ -186,23 +186,3 @@ async fn a_revoked_certificate_is_refused() {
         assert!(dialled.is_ok());
     }
 }
-
-#[test]
-fn modes_are_named_and_ordered_as_in_libpq() {
-    for (name, tls_first, may_be_plain, retries, strict, ca) in [
-        ("disable", false, true, false, false, false),
-        ("allow", false, true, true, false, false),
-        ("prefer", true, true, false, false, false),
-        ("require", true, false, false, true, false),
-        ("verify-ca", true, false, false, true, true),
-        ("verify-full", true, false, false, true, true),
-    ] {
-        let mode = TlsMode::named(name).unwrap();
-        assert_eq!(mode.starts_with_tls(), tls_first, "{name}");
-        assert_eq!(mode.may_be_plain(), may_be_plain, "{name}");
-        assert_eq!(mode.retries_with_tls(), retries, "{name}");
-        assert_eq!(mode.is_strict(), strict, "{name}");
-        assert_eq!(mode.needs_ca(), ca, "{name}");
-    }
-    assert_eq!(TlsMode::named("on"), None);
-}
