@@ -147,22 +147,27 @@ pub enum TlsMode {
 }
 
 impl TlsMode {
-    /// Does the first connection ask for TLS?
+    /// Has it another way for a server that refuses a login on the first one?
     #[must_use]
-    pub fn starts_with_tls(self) -> bool {
-        self >= TlsMode::Prefer
+    pub fn has_other_way(self) -> bool {
+        matches!(self, TlsMode::Allow | TlsMode::Prefer)
     }
 
-    /// Where the server does not offer TLS: may it be plain?
+    /// Does a connection ask for TLS, on the first way or on the other one?
+    #[must_use]
+    pub fn asks_for_tls(self, other: bool) -> bool {
+        match self {
+            TlsMode::Disable => false,
+            TlsMode::Allow => other,
+            TlsMode::Prefer => !other,
+            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => true,
+        }
+    }
+
+    /// Where TLS is asked for and the server does not offer it: may it be plain?
     #[must_use]
     pub fn may_be_plain(self) -> bool {
-        self <= TlsMode::Prefer
-    }
-
-    /// Where the server refuses a login without TLS: is TLS tried then?
-    #[must_use]
-    pub fn retries_with_tls(self) -> bool {
-        self == TlsMode::Allow
+        self == TlsMode::Prefer
     }
 
     /// Is the server's chain verified in any case, so that a `ca` is needed?

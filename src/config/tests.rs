@@ -430,15 +430,16 @@ fn refuses_hops_that_cannot_be_meant() {
 
 #[test]
 fn modes_of_tls_try_what_libpq_tries() {
-    for (mode, tls_first, may_be_plain, retries, ca) in [
-        (TlsMode::Disable, false, true, false, false),
-        (TlsMode::Allow, false, true, true, false),
-        (TlsMode::Prefer, true, true, false, false),
-        (TlsMode::Require, true, false, false, false),
-        (TlsMode::VerifyCa, true, false, false, true),
-        (TlsMode::VerifyFull, true, false, false, true),
+    for (mode, first, other, may_be_plain, ca) in [
+        (TlsMode::Disable, false, None, false, false),
+        (TlsMode::Allow, false, Some(true), false, false),
+        (TlsMode::Prefer, true, Some(false), true, false),
+        (TlsMode::Require, true, None, false, false),
+        (TlsMode::VerifyCa, true, None, false, true),
+        (TlsMode::VerifyFull, true, None, false, true),
     ] {
-        let found = (mode.starts_with_tls(), mode.may_be_plain(), mode.retries_with_tls(), mode.needs_ca());
-        assert_eq!(found, (tls_first, may_be_plain, retries, ca), "{mode:?}");
+        let second = mode.has_other_way().then(|| mode.asks_for_tls(true));
+        let found = (mode.asks_for_tls(false), second, mode.may_be_plain(), mode.needs_ca());
+        assert_eq!(found, (first, other, may_be_plain, ca), "{mode:?}");
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::SharedGate;
-use crate::upstream::dial::{Dialer, Route};
+use crate::upstream::dial::{DialError, Dialer, Route};
 use crate::wire::startup::put_cancel;
 
 /// How long the server may take to act on one cancel request.
@@ -172,12 +172,14 @@ impl Drop for Registered {
 /// closed, so that it cannot hit a later statement.
 pub async fn send(target: &Target) {
     let sent = timeout(CANCEL_TIMEOUT, async {
-        let insist = target.dialer.may_insist(&target.route);
-        let mut channel = match target.dialer.reach(&target.route, insist).await {
-            Err(_) if insist => target.dialer.reach(&target.route, false).await,
-            reached => reached,
+        // A secret goes in plain only where it cannot go otherwise.
+        let mut reached = Err(DialError::NoneWritable);
+        for other in target.dialer.ways_tls_first(&target.route) {
+            if reached.is_err() {
+                reached = target.dialer.reach(&target.route, *other).await;
+            }
         }
-        .map_err(|error| error.to_string())?;
+        let mut channel = reached.map_err(|error| error.to_string())?;
         let mut packet = Vec::new();
         put_cancel(&mut packet, target.process, &target.secret);
         channel.write_all(&packet).await.map_err(|error| error.to_string())?;

@@ -174,12 +174,12 @@ impl Dialer {
         Ok(addresses.into_iter().map(route).collect())
     }
 
-    /// Dials one address, and speaks TLS to it as the configuration has it. Where plain comes
-    /// first (`allow`), `insist` asks for TLS.
+    /// Dials one address, and speaks TLS to it as the configuration has it: on its first way,
+    /// or on the `other` one, if it has two.
     ///
     /// # Errors
     /// It does not answer within the timeout, or not as it should.
-    pub async fn reach(&self, route: &Route, insist: bool) -> Result<Channel, DialError> {
+    pub async fn reach(&self, route: &Route, other: bool) -> Result<Channel, DialError> {
         let unreachable = |cause| DialError::Unreachable { host: route.host.to_string(), cause };
         let reached = timeout(self.connect_timeout, async {
             let socket = match &route.address {
@@ -187,26 +187,37 @@ impl Dialer {
                 Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?),
             };
             socket.tune();
-            self.encrypt(Channel::plain(socket), route, insist).await
+            self.encrypt(Channel::plain(socket), route, other).await
         })
         .await;
         reached.unwrap_or_else(|_| Err(unreachable(std::io::ErrorKind::TimedOut.into())))
     }
 
-    /// Does a plain connection that the server refused deserve a second try with TLS?
+    /// Does a login that the server refused before it asked for anything deserve a second try?
     #[must_use]
-    pub fn may_insist(&self, route: &Route) -> bool {
+    pub fn has_other_way(&self, route: &Route) -> bool {
         matches!(route.address, Address::Tcp(_))
-            && self.encryption.as_ref().is_some_and(|encryption| encryption.mode.retries_with_tls())
+            && self.encryption.as_ref().is_some_and(|encryption| encryption.mode.has_other_way())
     }
 
-    async fn encrypt(&self, mut channel: Channel, route: &Route, insist: bool) -> Result<Channel, DialError> {
+    /// The ways to one address, those with TLS first.
+    #[must_use]
+    pub fn ways_tls_first(&self, route: &Route) -> &'static [bool] {
+        let tls_first =
+            self.encryption.as_ref().is_some_and(|encryption| encryption.mode.asks_for_tls(false));
+        match (self.has_other_way(route), tls_first) {
+            (false, _) => &[false],
+            (true, true) => &[false, true],
+            (true, false) => &[true, false],
+        }
+    }
+
+    async fn encrypt(&self, mut channel: Channel, route: &Route, other: bool) -> Result<Channel, DialError> {
         let Endpoint::Tcp(host) = &route.host else { return Ok(channel) };
         let Some(Encryption { mode, client }) = &self.encryption else { return Ok(channel) };
-        if !(insist || mode.starts_with_tls()) {
+        if !mode.asks_for_tls(other) {
             return Ok(channel);
         }
-        let required = insist || !mode.may_be_plain();
         let broken = |cause: &dyn fmt::Display| DialError::Tls {
             host: route.host.to_string(),
             cause: cause.to_string(),
@@ -220,7 +231,7 @@ impl Dialer {
                 handshake.map_err(|error: TlsError| broken(&error))?;
                 Ok(channel)
             }
-            Some(b'N') if !required => Ok(channel),
+            Some(b'N') if mode.may_be_plain() => Ok(channel),
             Some(b'N') => Err(broken(&"the server does not offer it")),
             Some(_) => Err(broken(&"the server does not answer the request for it")),
             None => Err(broken(&"the server closed the connection")),

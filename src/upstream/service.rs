@@ -132,7 +132,7 @@ impl ServiceConnection {
         let login = async {
             match ServiceConnection::log_in(dialer.reach(route, false).await?, account, database).await {
                 Err(ServiceError::Server { sqlstate, .. })
-                    if sqlstate == "28000" && dialer.may_insist(route) =>
+                    if sqlstate == "28000" && dialer.has_other_way(route) =>
                 {
                     ServiceConnection::log_in(dialer.reach(route, true).await?, account, database).await
                 }

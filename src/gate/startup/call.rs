@@ -29,8 +29,8 @@ pub(super) fn broken(error: Malformed) -> Over {
 /// What the first answer of a server says of it.
 enum First {
     Answer,
-    /// It takes no connection in plain.
-    Insist,
+    /// It takes no login on this way: in plain, or under TLS.
+    NotSo,
     /// It is starting up, or a standby that serves nobody yet.
     NotYet,
 }
@@ -49,13 +49,19 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
         };
         let mut incoming = Incoming::new(LOGIN_FRAME_BYTES_MAX);
         let mut first = say(&mut server, packet, &mut incoming).await;
-        if matches!(first, Ok(First::Insist)) && regime.dialer.may_insist(&route) {
-            server = regime.dialer.reach(&route, true).await.map_err(|error| dial_failed(&error))?;
+        if matches!(first, Ok(First::NotSo)) && regime.dialer.has_other_way(&route) {
+            server = match regime.dialer.reach(&route, true).await {
+                Ok(reached) => reached,
+                Err(error) => {
+                    last = Some(error);
+                    continue;
+                }
+            };
             incoming = Incoming::new(LOGIN_FRAME_BYTES_MAX);
             first = say(&mut server, packet, &mut incoming).await;
         }
         let goes_on = match first {
-            Ok(First::Answer | First::Insist) => false,
+            Ok(First::Answer | First::NotSo) => false,
             Ok(First::NotYet) | Err(_) => at + 1 < hosts.len(),
         };
         if goes_on {
@@ -88,7 +94,7 @@ async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Re
                 return Ok(First::Answer);
             }
             return Ok(match &backend::read_error(frame.body()).map_err(broken)?.sqlstate {
-                b"28000" => First::Insist,
+                b"28000" => First::NotSo,
                 b"57P03" => First::NotYet,
                 _ => First::Answer,
             });

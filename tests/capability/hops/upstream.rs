@@ -51,14 +51,14 @@ fn a_server_that_takes_tls_alone_refuses_disable_and_is_verified() {
     }
 }
 
-/// `prefer` goes on in plain where the server does not offer TLS, and not where its hba
-/// refuses a connection under TLS: libpq would try again in plain there.
+/// `prefer` goes on in plain where the server does not offer TLS, and where its hba refuses a
+/// login under TLS, as libpq does; whoever insists on TLS never does.
 #[test]
 fn a_server_that_takes_plain_alone_refuses_whoever_insists_on_tls() {
     let certificates = Certificates::new("hostnossl");
     let server = tls_server("hostnossl", &certificates);
     for (mode, serves) in
-        [("disable", true), ("allow", true), ("prefer", false), ("require", false), ("verify-full", false)]
+        [("disable", true), ("allow", true), ("prefer", true), ("require", false), ("verify-full", false)]
     {
         let attempt = attempt(&server, mode, &certificates.root());
         assert_eq!(attempt.is_ok(), serves, "{mode}: {attempt:?}");
