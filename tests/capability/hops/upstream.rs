@@ -1,10 +1,14 @@
 //! The server hop: each mode against servers with and without TLS. On PostgreSQL 15, which
 //! Debian builds with OpenSSL.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
 use super::{Certificates, libpq, said, scram_setup, turn_tls_on};
-use crate::harness::pg_with;
+use crate::harness::{Raw, Setup, pg_with};
+use crate::shop::states;
 
 /// A server with TLS on, whose hba takes TCP by `kind` alone (`hostssl` or `hostnossl`).
 fn tls_server(kind: &str, certificates: &Certificates) -> Throwaway {
@@ -62,5 +66,36 @@ fn a_server_that_takes_plain_alone_refuses_whoever_insists_on_tls() {
     {
         let attempt = attempt(&server, mode, &certificates.root());
         assert_eq!(attempt.is_ok(), serves, "{mode}: {attempt:?}");
+    }
+}
+
+/// CVE-2021-23222: whoever is on the way could put an answer behind the server's S.
+#[test]
+fn bytes_stuffed_behind_the_servers_answer_are_never_taken_for_its_own() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 8];
+            if stream.read_exact(&mut request).is_ok() {
+                // S, and behind it what ends a login.
+                let _ = stream.write_all(b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+                let _ = stream.read(&mut [0; 4096]);
+            }
+        }
+    });
+    for mode in ["prefer", "require"] {
+        let mut gate = Setup::before(address)
+            .upstream_line(&format!("tls = {{ mode = \"{mode}\" }}"))
+            .prepare()
+            .unwrap();
+        gate.run_until_logged("listening");
+        let mut raw = Raw::connect(gate.address());
+        raw.untagged(b"\0\x03\0\0user\0ada\0\0");
+        let answer = raw.until_ready();
+        assert_eq!(states(&answer), ["08006"], "{mode}");
+        assert!(!answer.iter().any(|frame| frame.tag == b'R' || frame.tag == b'Z'), "{mode}");
+        assert!(gate.log().contains("TLS: "), "{mode}: {}", gate.log());
     }
 }
