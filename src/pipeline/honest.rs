@@ -6,7 +6,7 @@
 //! error in the extended protocol skips to the next Sync; a COPY takes Syncs for a part of
 //! its data, but only those that it has read when it fails.
 
-use super::hostile::{Dice, Nowhere, domain, sealer, session, walk, workshop};
+use super::fuzz::{Choices, DECISIONS_MAX, Nowhere, OPENED, sealed, session, walk, workshop};
 use crate::audit::{Entry, Journal, Record};
 use crate::wire::frame::put;
 use crate::wire::frontend::{put_describe_portal, put_execute, put_parse, put_query, put_value};
@@ -35,9 +35,7 @@ struct Server {
 
 impl Server {
     fn new() -> Server {
-        let mut server = Server::default();
-        sealer().seal(&domain(), b"opened-5b1d", &mut server.sealed).unwrap();
-        server
+        Server { sealed: sealed(), ..Server::default() }
     }
 
     fn take(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
@@ -159,7 +157,7 @@ fn describe(out: &mut Vec<u8>) {
 }
 
 /// One whole exchange of a client that knows which of its statements is a COPY.
-fn exchange(dice: &mut Dice, out: &mut Vec<u8>) {
+fn exchange(dice: &mut Choices<'_>, out: &mut Vec<u8>) {
     let copies = dice.roll(3) > 0;
     let text = if copies {
         [COPY, &[b"0123459"[dice.roll(7)]]].concat()
@@ -207,7 +205,7 @@ fn told(mut bytes: &[u8]) -> (String, usize) {
     let (mut tags, mut opened) = (String::new(), 0);
     while let Ok(Peek::Whole(frame)) = peek(bytes) {
         tags.push(char::from(frame.tag()));
-        opened += usize::from(frame.tag() == b'D' && frame.body().ends_with(b"opened-5b1d"));
+        opened += usize::from(frame.tag() == b'D' && frame.body().ends_with(OPENED));
         bytes = &bytes[frame.len()..];
     }
     (tags, opened)
@@ -219,25 +217,26 @@ fn directly(client: &[u8]) -> String {
     told(&answer).0
 }
 
-fn through_the_gate(dice: &mut Dice, client: &[u8]) -> Result<(String, usize), String> {
-    let (mut session, mut shop, mut server) = (session(), workshop(), Server::new());
+fn through_the_gate(dice: &mut Choices<'_>, client: &[u8]) -> Result<(String, usize), String> {
+    let (mut session, mut shop, mut server) = (session(1 << 16), workshop(), Server::new());
     let (mut journal, mut sink) = (Journal::new("test".to_owned(), 1), Nowhere);
     let (mut unsent, mut from_client, mut to_server) = (client.to_vec(), Vec::new(), Vec::new());
     let (mut from_server, mut to_client) = (Vec::new(), Vec::new());
     let mut quiet = 0;
-    while quiet < 120 {
+    while quiet < 120 || dice.are_told() {
         let before = (unsent.len(), from_client.len(), to_server.len(), from_server.len());
         match dice.roll(4) {
             0 => from_client.extend(unsent.drain(..dice.roll(unsent.len() + 1))),
             1 => server.serve(&mut to_server, dice.roll(4), &mut from_server),
-            2 => walk(dice, &mut from_client, &mut to_server, |input, out| {
-                session.request(&mut shop, input, out)
-            })
-            .ok_or("ended by a request")?,
-            _ => walk(dice, &mut from_server, &mut to_client, |input, out| {
-                session.response(&mut shop, input, out, 0)
-            })
-            .ok_or_else(|| format!("ended by an answer after {}", told(&to_client).0))?,
+            2 => {
+                let step = |input: &[u8], out: &mut Vec<u8>| session.request(&mut shop, input, out);
+                walk(dice, &mut from_client, &mut to_server, step).map_err(|()| "ended by a request")?;
+            }
+            _ => {
+                let step = |input: &[u8], out: &mut Vec<u8>| session.response(&mut shop, input, out, 0);
+                walk(dice, &mut from_server, &mut to_client, step)
+                    .map_err(|()| format!("ended by an answer after {}", told(&to_client).0))?;
+            }
         }
         for record in session.take_records() {
             let entry = Entry { record, time_us: 0 };
@@ -256,25 +255,41 @@ fn through_the_gate(dice: &mut Dice, client: &[u8]) -> Result<(String, usize), S
     Ok(told(&to_client))
 }
 
+/// Plays what `dice` tell; the types of the answers and how many rows were open.
+///
+/// # Panics
+/// Where the gate's answers are not the server's.
+fn compare(dice: &mut Choices<'_>) -> (String, usize) {
+    let mut client = Vec::new();
+    for _ in 0..=dice.roll(6) {
+        exchange(dice, &mut client);
+    }
+    let (expected, asked) = (directly(&client), told(&client).0);
+    match through_the_gate(dice, &client) {
+        Ok((tags, opened)) => {
+            assert_eq!(tags, expected, "for {asked}");
+            assert_eq!(opened, tags.matches('D').count(), "every row is open, for {asked}");
+            (tags, opened)
+        }
+        Err(what) => panic!("{what}, directly {expected}, for {asked}"),
+    }
+}
+
+/// What a client asks, how a server that is PostgreSQL answers and when is `data`'s choice.
+///
+/// # Panics
+/// Where the client is told anything else than directly: that is what a fuzzer looks for.
+pub fn fuzz_answers(data: &[u8]) {
+    compare(&mut Choices::told(data.get(..DECISIONS_MAX).unwrap_or(data)));
+}
+
 #[test]
 fn a_copy_that_fails_anywhere_leaves_every_answer_in_its_place() {
     let (mut failed, mut rows) = (0, 0);
     for seed in 0..1_500 {
-        let mut dice = Dice(seed);
-        let mut client = Vec::new();
-        for _ in 0..=dice.roll(6) {
-            exchange(&mut dice, &mut client);
-        }
-        let expected = directly(&client);
-        match through_the_gate(&mut dice, &client) {
-            Ok((tags, opened)) => {
-                assert_eq!(tags, expected, "seed {seed}, for {}", told(&client).0);
-                assert_eq!(opened, tags.matches('D').count(), "seed {seed}: every row is open");
-                failed += usize::from(tags.contains("GEZZ"));
-                rows += opened;
-            }
-            Err(what) => panic!("seed {seed}: {what}, directly {expected}, for {}", told(&client).0),
-        }
+        let (tags, opened) = compare(&mut Choices::seeded(seed));
+        failed += usize::from(tags.contains("GEZZ"));
+        rows += opened;
     }
     assert!(failed > 50 && rows > 500, "the interesting orders must occur: {failed}, {rows}");
 }

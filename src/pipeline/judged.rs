@@ -73,9 +73,9 @@ impl Session {
     fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
         for facts in &plan.facts.statements {
             let Effect { executes, fetches, .. } = &facts.effect;
-            if executes.as_ref().is_some_and(|name| self.queue.may_be_judged(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that was prepared through the protocol and touches classified data.";
-                let hint = "Bind and execute it through the protocol.";
+            if executes.as_ref().is_some_and(|name| self.queue.may_be_guarded(name.as_bytes())) {
+                let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
+                let hint = "Prepare, bind and execute it through the protocol.";
                 return Err(Refusal::unhandled("sql-execute", detail, hint));
             }
             if executes.as_ref().is_some_and(|name| self.has_outlived(name.as_bytes())) {
@@ -114,17 +114,14 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let text = frontend::read_query(frame.body())?;
-        let refused = |this: &mut Self, refusal, out: &mut Vec<u8>| {
-            Ok(this.refuse(frame.len(), &Target::Query, refusal, None, out))
-        };
-        match self.uncertain(text) {
+        let plan = match self.uncertain(text) {
             Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => return refused(self, refusal, out),
-            None => {}
-        }
-        let plan = match self.plan_of(shop, text) {
+            Some(Err(refusal)) => Err(refusal),
+            None => self.plan_of(shop, text),
+        };
+        let plan = match plan {
             Ok(plan) => plan,
-            Err(refusal) => return refused(self, refusal, out),
+            Err(refusal) => return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out)),
         };
         let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
         if !plan.touches() {
@@ -171,14 +168,14 @@ impl Session {
             self.queue.marked(Kind::Parse, changing(change));
             return Ok(Step::Took(frame.len()));
         }
-        match self.uncertain(parse.text) {
+        let plan = match self.uncertain(parse.text) {
             Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
-            None => {}
-        }
-        let plan = match self.plan_of(shop, parse.text) {
+            Some(Err(refusal)) => Err(refusal),
+            None => self.plan_of(shop, parse.text),
+        };
+        let plan = match plan {
             Ok(plan) => plan,
-            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+            Err(refusal) => return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out)),
         };
         let cleared = if plan.touches() {
             match shop.clear_parse(&view, &plan, &parse) {
@@ -388,6 +385,22 @@ impl Session {
             }
         }
         self.send_held(held, out)
+    }
+
+    /// Refuses a text; the names that its PREPAREs would have made mean nothing that a value
+    /// may be given to.
+    fn refuse_text(
+        &mut self,
+        consumed: usize,
+        target: &Target,
+        refusal: Refusal,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
+        if !self.fails_to_prepare(text) {
+            return self.end(too_many_names());
+        }
+        self.refuse(consumed, target, refusal, None, out)
     }
 
     /// Sends, in place of what is refused, a message that the server itself must refuse; its

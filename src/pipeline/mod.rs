@@ -7,7 +7,11 @@
 //! clock, no socket and no thread.
 
 mod clear;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod honest;
 #[cfg(test)]
 mod hostile;
@@ -21,6 +25,10 @@ mod response;
 mod session;
 mod view;
 
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_session;
+#[cfg(any(test, fuzzing))]
+pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
 pub use session::{Bounds, Event, Session};
 pub use view::View;

@@ -217,6 +217,9 @@ pub struct Queue {
     late_behind: usize,
     discard: Discard,
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// Names whose preparing has failed since it was last asked for otherwise: what they were
+    /// meant for.
+    failed: HashMap<Box<[u8]>, Rc<Prepared>>,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
     /// What the entries will make of these names.
     pending_statements: Pending,
@@ -310,6 +313,7 @@ impl Queue {
         }
         match &mark.change {
             Some(Change::Statement(name, prepared)) => {
+                self.failed.remove(cut(name));
                 self.pending_statements.note(cut(name), self.last, prepared.clone());
             }
             Some(Change::Portal(name, prepared)) => {
@@ -456,13 +460,14 @@ impl Queue {
         }
     }
 
-    /// The server did not agree to a change, or says so. What is bound to the name all the
-    /// same was meant for the statement that failed, so that is what it is judged by.
+    /// The server does not agree to a change, or is not asked. What is bound to the name all
+    /// the same was meant for the statement that failed, so that is what it is judged by,
+    /// once what was asked before has its answer.
     pub fn fail(&mut self, change: Change) {
         if let Change::Statement(name, Some(prepared)) = change
             && prepared.is_guarded()
         {
-            self.statements.entry(cut(&name).into()).or_insert(prepared);
+            self.failed.insert(cut(&name).into(), prepared);
         }
     }
 
@@ -479,22 +484,26 @@ impl Queue {
     }
 
     pub fn is_full(&self) -> bool {
-        self.statements.len() + self.portals.len() >= NAMES_MAX
+        self.statements.len() + self.failed.len() + self.portals.len() >= NAMES_MAX
     }
 
     pub fn statement(&self, name: &[u8]) -> Meaning {
-        self.meaning(name, &self.statements, &self.pending_statements)
+        match self.meaning(name, &self.statements, &self.pending_statements) {
+            Meaning::Plain => self.failed.get(cut(name)).cloned().map_or(Meaning::Plain, Meaning::Judged),
+            meaning @ (Meaning::Judged(_) | Meaning::Unsettled) => meaning,
+        }
     }
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
         self.meaning(name, &self.portals, &self.pending_portals)
     }
 
-    /// Is any statement of this name, settled or asked for, judged?
-    pub fn may_be_judged(&self, name: &[u8]) -> bool {
+    /// May a value for any statement of this name, settled or asked for, be classified?
+    pub fn may_be_guarded(&self, name: &[u8]) -> bool {
         let name = cut(name);
-        let judged = |prepared: &Rc<Prepared>| prepared.plan.as_ref().is_some_and(|plan| plan.touches());
-        self.statements.get(name).is_some_and(judged) || self.pending_statements.all(name).any(judged)
+        let guarded = |prepared: &Rc<Prepared>| prepared.is_guarded();
+        let settled = [self.statements.get(name), self.failed.get(name)];
+        settled.into_iter().flatten().any(guarded) || self.pending_statements.all(name).any(guarded)
     }
 
     /// The epoch by which the statement of this name was judged.
@@ -563,6 +572,20 @@ mod tests {
         assert!(matches!(queue.front().map(|owed| owed.kind), Some(Kind::Sync)));
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
+    }
+
+    #[test]
+    fn what_failed_outlives_an_earlier_close_and_ends_with_a_later_one() {
+        let mut queue = Queue::default();
+        queue.marked(Kind::Close, naming(b"s", None));
+        queue.plain(Kind::Sync);
+        queue.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))));
+        assert!(queue.may_be_guarded(b"s"));
+        let change = queue.pop().and_then(|owed| owed.mark?.change);
+        queue.apply(change.unwrap_or(Change::Portal(Box::default(), None)));
+        assert!(matches!(queue.statement(b"s"), Meaning::Judged(prepared) if prepared.failed));
+        queue.marked(Kind::Close, naming(b"s", None));
+        assert!(!queue.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::plan::{Plan, Workshop};
 use super::session::Session;
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::Effect;
+use crate::statement::{Effect, prepared_names};
 use crate::wire::frontend;
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -115,22 +115,37 @@ impl Session {
         }
     }
 
-    /// A Parse that is discarded leaves its name as it is at the server; but a client that
-    /// does not wait for answers binds values to it that it means for what was discarded.
+    /// A text that is discarded leaves its names as they are at the server; but a client that
+    /// does not wait for answers gives values to them that it means for what was discarded.
     /// False: there are too many such names.
     #[must_use]
     fn note_discarded(&mut self, tag: u8, head: &[u8], whole: bool) -> bool {
         let body = head.get(5..).unwrap_or(&[]);
         // What has not arrived may name anything.
-        if tag == b'P' && self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body)) {
-            let name = body.split(|byte| *byte == 0).next().unwrap_or(&[]);
-            self.judging = true;
-            if !name.is_empty() && self.queue.is_full() {
-                return false;
-            }
-            self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
+        let hits = self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body));
+        if !hits || !matches!(tag, b'P' | b'Q') {
+            return true;
         }
+        let parsed = (tag == b'P').then(|| body.split(|byte| *byte == 0).next().unwrap_or(&[]));
+        parsed.is_none_or(|name| self.fails(name)) && self.fails_to_prepare(body)
+    }
+
+    /// What is given to this name from now on was meant for a statement that failed. False:
+    /// there are too many such names.
+    #[must_use]
+    fn fails(&mut self, name: &[u8]) -> bool {
+        self.judging = true;
+        if !name.is_empty() && self.queue.is_full() {
+            return false;
+        }
+        self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
         true
+    }
+
+    /// The same for every name that SQL's PREPARE would have given.
+    #[must_use]
+    pub(super) fn fails_to_prepare(&mut self, text: &[u8]) -> bool {
+        prepared_names(text).all(|name| self.fails(&name))
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {

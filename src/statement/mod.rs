@@ -22,6 +22,7 @@ mod fuzz;
 mod judge;
 mod literal;
 mod prefilter;
+mod prepare;
 mod query;
 mod reader;
 mod refusal;
@@ -36,6 +37,7 @@ pub use fuzz::fuzz_analyse;
 pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
+pub use prepare::prepared_names;
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]

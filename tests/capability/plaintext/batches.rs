@@ -532,6 +532,40 @@ pub const BATCHES: &[Batch] = &[
         raw.sync();
         raw.query("FETCH 1 FROM pp")
     }),
+    batch("EXECUTE of a statement whose PREPARE was refused", Outcome::Refused, |raw, s, n| {
+        raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)");
+        raw.query(&format!("EXECUTE \"Q 1\"({n}, '{s}')"))
+    }),
+    batch("EXECUTE of a statement whose Parse was refused", Outcome::Refused, |raw, s, _| {
+        raw.parse("q2", "SELECT id FROM customers WHERE lower(email) = $1", &[]);
+        raw.sync();
+        raw.query(&format!("EXECUTE q2('{s}')"))
+    }),
+    batch(
+        "EXECUTE in the same write as its refused PREPARE, closed before",
+        Outcome::Contained,
+        |raw, s, n| {
+            let prepare = "PREPARE q3(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)\0";
+            let mut bytes = frame(b'C', b"Sq3\0");
+            bytes.extend(frame(b'S', b""));
+            bytes.extend(frame(b'Q', prepare.as_bytes()));
+            bytes.extend(frame(b'Q', format!("EXECUTE q3({n}, '{s}')\0").as_bytes()));
+            raw.bytes(&bytes);
+            settle(raw, 3)
+        },
+    ),
+    batch("Bind to a refused Parse behind a Close of the same name", Outcome::Contained, |raw, s, n| {
+        prepared(raw, "s19");
+        raw.cork();
+        raw.close(b'S', "s19");
+        raw.send(b'S', b"");
+        raw.parse("s19", "INSERT INTO customers (id, email) VALUES ($1::int, lower($2))", &[]);
+        raw.send(b'S', b"");
+        bind_row(raw, "", "s19", s, n);
+        raw.execute("", 0);
+        raw.send(b'S', b"");
+        settle(raw, 3)
+    }),
     batch("strings without their standard, by SET", Outcome::Contained, |raw, s, n| {
         under(raw, OFF, &backslash(s, n), ON)
     }),
