@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint build
+.PHONY: help demo test bench fuzz lint build
 
 # What the machine has comes before what .ci/setup put under target/.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/target/venv/bin
@@ -37,11 +37,27 @@ bench: ## against a direct connection and PgBouncer in one run [ARGS="--help"]
 	@cargo build --locked --release
 	@benches/pgbench/run $(ARGS)
 
+# What a fuzzer finds it keeps in target/fuzz/artifacts; what it has learnt, in target/fuzz/corpus.
+# Without a sanitizer a stable toolchain is enough; the house has no unsafe code of its own.
+FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
+FUZZ = cargo fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none
+fuzz: export PATH := $(PATH):$(CURDIR)/target/fuzz/bin
+fuzz: ## every fuzz target in its turn [TARGETS="session tls"] [SECONDS_EACH=60]
+	@.ci/setup build
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked --root target/fuzz cargo-fuzz@0.13.2
+	@for target in $(or $(TARGETS),$(FUZZ_TARGETS)); do \
+	    mkdir -p target/fuzz/{corpus,artifacts}/$$target; \
+	    $(FUZZ) $$target target/fuzz/corpus/$$target -- -max_total_time=$(or $(SECONDS_EACH),60) \
+	        -max_len=4096 -len_control=0 -timeout=20 -artifact_prefix=target/fuzz/artifacts/$$target/ \
+	        $$(test ! -e tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict); \
+	done
+
 # The advisory database is not reachable everywhere; the rest of the policy needs no network.
 lint: ## format, clippy, licences and advisories
 	@.ci/setup lint
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo deny --locked --log-level error check licenses bans sources
 	@.ci/advisories
 

@@ -39,6 +39,7 @@ impl<'a> Choices<'a> {
         Choices { told, state: 0 }
     }
 
+    #[cfg(test)]
     pub(super) fn seeded(seed: u64) -> Choices<'static> {
         Choices { told: &[], state: seed }
     }
@@ -364,9 +365,6 @@ pub(super) fn play(
         put_query(&mut from_client, b"SELECT email FROM customers");
     }
     let mut honest = honest.iter();
-    if std::env::var("TRACE").is_ok() {
-        eprintln!("-----");
-    }
     while more(choices) && !played.ended {
         if let Some(kind) = honest.next() {
             answer(*kind, choices, &sealed, &mut from_server);
@@ -376,18 +374,12 @@ pub(super) fn play(
             if !peers.sound_client && choices.roll(4) == 0 {
                 spoil(choices, &mut frame);
             }
-            if std::env::var("TRACE").is_ok() {
-                eprintln!("C {:?}", String::from_utf8_lossy(&frame));
-            }
             from_client.append(&mut frame);
         } else {
             let mut frame = Vec::new();
             answer(choices.roll(16), choices, &sealed, &mut frame);
             if !peers.sound_server && choices.roll(4) == 0 {
                 spoil(choices, &mut frame);
-            }
-            if std::env::var("TRACE").is_ok() {
-                eprintln!("   S {:?}", String::from_utf8_lossy(&frame));
             }
             from_server.append(&mut frame);
         }
@@ -418,9 +410,6 @@ pub(super) fn play(
             renew(&mut session, view(epoch));
         }
         played.ended = requested.is_err() || answered.is_err();
-        if std::env::var("TRACE").is_ok() && holds(&played.requested, SENTINEL) {
-            eprintln!("UP {:?}", String::from_utf8_lossy(&played.requested));
-        }
         assert!(!peers.sound_client || !holds(&played.requested, SENTINEL), "a value went upstream");
         assert!(receipts > 0 || !holds(&played.answered, OPENED), "a value came out without its receipt");
     }

@@ -7,10 +7,10 @@
 //! clock, no socket and no thread.
 
 mod clear;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod honest;
 #[cfg(test)]
@@ -25,9 +25,9 @@ mod response;
 mod session;
 mod view;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_session;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
 pub use session::{Bounds, Event, Session};

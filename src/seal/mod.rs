@@ -8,6 +8,7 @@
 //! Absent on purpose: logging, metrics, and any error that holds a value.
 
 mod envelope;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod keyring;
 mod keyring_file;
@@ -22,6 +23,7 @@ mod xaes;
 pub use envelope::{
     Header, SEALED_LENGTH_MAX, TAG_LENGTH, VALUE_LENGTH_MAX, domain_tag, guard_prefix, header,
 };
+#[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_open;
 pub use keyring::{
     DOMAIN_NAME_LENGTH_MAX, DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault,

@@ -18,6 +18,7 @@ mod definition;
 mod facts;
 mod flow;
 mod from;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod judge;
 mod literal;
@@ -33,6 +34,7 @@ mod tree;
 
 pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
+#[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
 pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};

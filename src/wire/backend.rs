@@ -194,6 +194,7 @@ pub fn read_sasl_mechanisms(list: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
 }
 
 /// Fuzz entry: every reader on any body.
+#[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz_backend(data: &[u8]) -> bool {
     let mut fine = read_row_description(data).is_ok() | read_error(data).is_ok();
     if let Ok(mut row) = DataRow::read(data) {

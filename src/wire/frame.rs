@@ -88,6 +88,7 @@ pub fn put(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Fuzz entry: walks a byte stream as a session would; must neither panic nor loop.
+#[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz_frames(mut data: &[u8]) -> usize {
     let mut frames = 0;
     while let Ok(Peek::Whole(frame)) = peek(data) {

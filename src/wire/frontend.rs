@@ -231,6 +231,7 @@ pub fn put_no_function(out: &mut Vec<u8>) {
 }
 
 /// Fuzz entry: every reader on any body.
+#[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz_frontend(data: &[u8]) -> bool {
     let parse = Parse::read(data).map(|parse| parse.types().count()).is_ok();
     let mut round = Vec::new();

@@ -148,6 +148,7 @@ pub fn put_ssl_request(out: &mut Vec<u8>) {
 }
 
 /// Fuzz entry: any packet is read or refused.
+#[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz_startup(data: &[u8]) -> bool {
     match length(data) {
         Ok(Some(length)) => match data.get(..length).map(read) {

@@ -9,6 +9,7 @@
 
 mod arithmetic;
 mod exchange;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod message;
 mod upstream;
@@ -20,6 +21,7 @@ mod tests;
 pub use exchange::{
     Challenge, ExpectFinal, ExpectFirst, ExpectInitial, Fault, Initial, Proven, ReadyToChallenge,
 };
+#[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_scram;
 pub use message::Nonce;
 pub use upstream::{Step, Upstream, UpstreamFault};

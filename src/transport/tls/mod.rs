@@ -4,6 +4,7 @@
 mod client;
 mod fault;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod identity;
 mod server;
@@ -12,7 +13,8 @@ mod verify;
 
 pub use client::{ClientIdentity, ClientTls, ClientTlsSettings};
 pub use fault::{TlsError, TlsFault, TlsWarning};
-pub use fuzz::fuzz_tls_accept;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzz::{fuzz_tls_accept, fuzz_tls_connect};
 pub use server::{Identity, ServerTls, ServerTlsSettings};
 pub use tunnel::TlsFacts;
 pub(super) use tunnel::Tunnel;

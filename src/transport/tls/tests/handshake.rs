@@ -262,5 +262,6 @@ async fn changed_hellos_do_no_harm() {
             bytes.extend_from_within(1..);
         }
         super::super::fuzz_tls_accept(&server, &bytes);
+        super::super::fuzz_tls_connect(&client, &bytes);
     }
 }
