@@ -12,8 +12,8 @@ use crate::upstream::dial::{DialError, Route};
 use crate::upstream::standing::Standing;
 use crate::wire::{Malformed, Peek, backend, peek};
 
-/// Most that a server may say between AuthenticationOk and ReadyForQuery, in bytes.
-const PRELUDE_BYTES_MAX: usize = 1 << 20;
+/// Most that a server may say for the client's ears before it is ready, in bytes.
+pub(super) const PRELUDE_BYTES_MAX: usize = 1 << 20;
 
 /// A server that has our StartupMessage and has begun to answer.
 pub(super) struct Called {
