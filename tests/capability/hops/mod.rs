@@ -1,5 +1,6 @@
 //! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
 
+mod login;
 mod negotiation;
 mod scram;
 mod tls;
@@ -85,19 +86,27 @@ fn write_key(path: &Path, pem: &str) {
     file.write_all(pem.as_bytes()).unwrap();
 }
 
-/// A server that asks for SCRAM, with users `ada` and `bob`.
+/// A server that asks for SCRAM, with users `ada` and `bob`. Everybody's password is the name
+/// and `-secret`.
 fn scram_server(major: u32) -> Throwaway {
-    let user = |name: &str, password: &str| User {
+    scram_server_with(major, &[])
+}
+
+/// The same with further users, each with its own method in `pg_hba.conf`.
+fn scram_server_with(major: u32, methods: &[(&str, &str)]) -> Throwaway {
+    let user = |name: &str, attributes: &str| User {
         name: name.to_owned(),
-        password: Some(password.to_owned()),
-        attributes: String::new(),
+        password: Some(format!("{name}-secret")),
+        attributes: attributes.to_owned(),
     };
-    let mut service = user("service", "service-secret");
-    service.attributes = "SUPERUSER".to_owned();
+    let mut users = vec![user("ada", ""), user("bob", ""), user("service", "SUPERUSER")];
+    users.extend(methods.iter().map(|(name, _)| user(name, "")));
+    let hba = methods.iter().map(|(name, method)| format!("host all {name} all {method}"));
     pg_with(Options {
         major: Some(major),
         authentication: Authentication::Scram,
-        users: vec![user("ada", "ada-secret"), user("bob", "bob-secret"), service],
+        users,
+        hba: hba.collect(),
         ..Options::default()
     })
 }
