@@ -133,14 +133,14 @@ fn says_the_same_with(program: &[&str], milestones: &[&str], has_tls: impl Fn(u3
 }
 
 /// A program of `tests/drivers/`.
-fn driver(file: &str) -> String {
+pub fn driver(file: &str) -> String {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers").join(file);
     assert!(path.is_file(), "{} is missing", path.display());
     path.display().to_string()
 }
 
 /// The interpreter with the drivers, which `.ci/setup test` installs.
-fn python() -> String {
+pub fn python() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     assert!(path.is_file(), "{} is missing: run .ci/setup test", path.display());
     path.display().to_string()

@@ -2,6 +2,8 @@
 
 mod login;
 mod negotiation;
+mod newest;
+mod relay;
 mod scram;
 mod tls;
 mod upstream;
