@@ -1,5 +1,6 @@
 //! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
 
+mod cancel;
 mod login;
 mod negotiation;
 mod newest;
