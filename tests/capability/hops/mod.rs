@@ -7,6 +7,7 @@ mod newest;
 mod relay;
 mod scram;
 mod tls;
+mod unix;
 mod upstream;
 
 use std::fs;
