@@ -2,10 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::Certificates;
 use crate::harness::{Frame, Gate, Raw, Session, Setup, await_that, string};
+use crate::routes::python;
 use crate::shop::{classified, firsts, server, states, tags};
 
 /// Cancel requests that wait on their way, and whether they may pass.
@@ -184,6 +187,43 @@ fn a_cancel_request_that_is_late_hits_its_statement_or_none() {
         }
     }
     assert!(crate::wire::is_sound(&nothing) && crate::wire::is_sound(&other));
+}
+
+/// The older function of libpq speaks no TLS, whatever its session does.
+const IN_PLAIN: &str = "
+import psycopg, threading
+c, watcher = (psycopg.connect(autocommit=True) for _ in range(2))
+assert c.pgconn.ssl_in_use
+handle = c.pgconn.get_cancel()
+def cancel():
+    while not watcher.execute('SELECT 1 FROM pg_stat_activity WHERE wait_event = %s', ('PgSleep',)).fetchall():
+        pass
+    handle.cancel()
+thread = threading.Thread(target=cancel)
+thread.start()
+try:
+    c.execute('SELECT pg_sleep(60)')
+except psycopg.errors.QueryCanceled as error:
+    print(error.sqlstate, c.execute('SELECT 1').fetchone())
+thread.join()
+";
+
+#[test]
+fn a_cancel_request_in_plain_is_taken_where_tls_is_required() {
+    let server = server(15);
+    let certificates = Certificates::new("cancel");
+    let gate = Setup::before(server.address()).listen(&certificates.listen("")).start();
+    let address = gate.address();
+    let output = Command::new(python())
+        .args(["-c", IN_PLAIN])
+        .envs([("PGHOST", address.ip().to_string()), ("PGPORT", address.port().to_string())])
+        .envs([("PGUSER", "postgres"), ("PGDATABASE", "postgres"), ("PGSSLMODE", "verify-full")])
+        .env("PGSSLROOTCERT", certificates.root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out, "57014 (1,)\n", "{err}");
 }
 
 #[test]

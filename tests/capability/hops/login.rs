@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sealgate::store::postgres::Throwaway;
 
-use super::{libpq, said, scram_server, scram_server_with, scram_setup};
+use super::{libpq, libpq_runs, said, scram_server, scram_server_with, scram_setup};
 use crate::harness::{Frame, Gate, Raw, Session, Setup, Tap, VERSIONS, frame};
 use crate::shop::holds;
 
@@ -287,6 +287,27 @@ fn an_auth_query_that_cannot_be_asked_lets_nobody_in_and_the_log_names_the_cause
     server.execute("postgres", &function.replace("CREATE", "CREATE OR REPLACE")).unwrap();
     server.execute("postgres", "GRANT EXECUTE ON FUNCTION sealgate.verifier TO looker").unwrap();
     assert!(opens(&gate, "ada", "ada-secret"), "no start is needed");
+}
+
+#[test]
+fn a_walsender_proves_itself_as_anybody_does() {
+    let server = scram_server(18);
+    server
+        .execute("postgres", "ALTER ROLE ada REPLICATION; CREATE TABLE customers (id int, email text)")
+        .unwrap();
+    let nothing = scram_setup(&server).start();
+    let other = scram_setup(&server).field("public.customers", "email", "equality").start();
+    for gate in [&nothing, &other] {
+        for (kind, sql) in [("true", "IDENTIFY_SYSTEM"), ("database", "SHOW server_version_num")] {
+            let runs = |user: &str, password: &str| {
+                said(&libpq_runs(gate, &format!("user={user} replication={kind}"), password, sql))
+            };
+            let answer = runs("ada", "ada-secret");
+            assert!(answer.starts_with(['7', '1']) && answer.lines().count() == 1, "{kind}: {answer}");
+            assert!(runs("ada", "wrong").contains("password authentication failed for user \"ada\""));
+            assert!(runs("bob", "bob-secret").contains("permission denied to start WAL sender"));
+        }
+    }
 }
 
 #[test]

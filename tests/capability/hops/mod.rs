@@ -119,14 +119,18 @@ fn scram_setup(server: &Throwaway) -> Setup {
     Setup::before(server.address()).auth("scram").service("service", "service-secret")
 }
 
-/// Runs a query by the server's own psql with words of a connection string.
+/// Asks who it is by psql with words of a connection string.
 fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
+    libpq_runs(gate, words, password, "SELECT session_user")
+}
+
+fn libpq_runs(gate: &Gate, words: &str, password: &str, sql: &str) -> Output {
     let address = gate.address();
     let target =
         format!("host={} port={} dbname=postgres connect_timeout=10 {words}", address.ip(), address.port());
     // Debian's, which has TLS: the wheel's may have been built without it.
     Command::new("/usr/bin/psql")
-        .args(["-XAtq", "-d", &target, "-c", "SELECT session_user"])
+        .args(["-XAtq", "-d", &target, "-c", sql])
         .env("PGPASSWORD", password)
         .stdin(Stdio::null())
         .output()

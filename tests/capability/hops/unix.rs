@@ -102,6 +102,11 @@ fn a_client_of_a_unix_socket_is_local_and_has_no_tls() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, *b"N");
     }
+    // Where a certificate is the second factor, nobody comes without it.
+    let listen = certificates.listen(&format!(", client_ca = \"{}\"", certificates.root()));
+    let factor =
+        Setup::before(server.address()).unix().listen(&listen).login("certificate = \"required\"").start();
+    assert!(by_socket(&factor, "user=postgres", "").contains("a valid client certificate is required"));
     // TLS from the first byte, as far as a ClientHello says that it is one.
     let mut direct = UnixStream::connect(gate.socket()).unwrap();
     direct.set_read_timeout(Some(PATIENCE)).unwrap();
