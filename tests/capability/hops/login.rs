@@ -87,7 +87,16 @@ type Lie = fn(usize, Frame) -> Vec<u8>;
 #[test]
 fn a_server_that_does_not_prove_itself_gets_no_session() {
     let server = scram_server(18);
-    let cases: [(&str, Lie, &str, &str); 11] = [
+    let cases: [(&str, Lie, &str, &str); 12] = [
+        (
+            "versions without end",
+            |n, it| {
+                let version = frame(b'v', &[0, 3, 0, 0, 0, 0, 0, 0]);
+                if n == 0 { [version.repeat(2), pass(&it)].concat() } else { pass(&it) }
+            },
+            "08P01",
+            "more than once",
+        ),
         (
             "another signature",
             |n, it| if n == 2 { with(&it, "v=", "v=AAAA") } else { pass(&it) },
