@@ -216,4 +216,9 @@ fn what_cannot_be_at_a_unix_socket_is_refused_by_line() {
     fs::write(&file, &text).unwrap();
     let output = gate.verb(&["check"]);
     assert!(output.status.success(), "{}", said(&output));
+    fs::write(&file, text.replacen(&place, "unix:/nowhere/at/all", 1)).unwrap();
+    let told = gate.verb(&["check"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(said(&told).contains("FAULT  listen: unix:/nowhere/at/all:5432: there is no such folder"));
+    assert_eq!(gate.verb(&["run"]).status.code(), Some(1));
 }
