@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -116,10 +116,10 @@ impl Acceptor {
     }
 }
 
-/// A socket that clients connect to. A Unix socket's file goes with it.
+/// A socket that clients connect to.
 pub enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(SocketFile, UnixListener),
 }
 
 impl Listener {
@@ -136,7 +136,7 @@ impl Listener {
                 let file = endpoint.socket_file().unwrap_or_default();
                 take_over(&file).await?;
                 let listener = listen(bind_closed(&file, unix_mode)?)?;
-                Ok(Listener::Unix(listener, file))
+                Ok(Listener::Unix(SocketFile::new(file)?, listener))
             }
         }
     }
@@ -156,15 +156,29 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 Ok(Handed::Tcp(stream.into_std()?, peer))
             }
-            Listener::Unix(listener, _) => Ok(Handed::Unix(listener.accept().await?.0.into_std()?)),
+            Listener::Unix(_, listener) => Ok(Handed::Unix(listener.accept().await?.0.into_std()?)),
         }
     }
 }
 
-impl Drop for Listener {
+/// The file of a Unix socket, which goes with it: unless another has been put in its place.
+pub struct SocketFile {
+    path: PathBuf,
+    /// Nobody else gets it for as long as the socket lives.
+    inode: u64,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> io::Result<SocketFile> {
+        let inode = std::fs::symlink_metadata(&path)?.ino();
+        Ok(SocketFile { path, inode })
+    }
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Listener::Unix(_, file) = self {
-            let _ = std::fs::remove_file(file);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -373,7 +387,12 @@ mod tests {
         let listener = Listener::bind(&endpoint, 0o750).await.unwrap();
         assert_eq!(mode(&file), 0o750);
         UnixStream::connect(&file).await.unwrap();
+        // Somebody took it away and another began: its file is not ours to remove.
+        std::fs::remove_file(&file).unwrap();
+        let other = Listener::bind(&endpoint, 0o777).await.unwrap();
         drop(listener);
+        UnixStream::connect(&file).await.unwrap();
+        drop(other);
         assert!(!file.exists());
     }
 }
