@@ -10,7 +10,7 @@ use super::CONFIGURATION;
 use super::house::{self, Fault};
 use super::regime;
 use crate::catalog::Snapshot;
-use crate::config::Settings;
+use crate::config::{Endpoint, Settings};
 use crate::gate::today;
 use crate::store::catalog::{CatalogSource, Catalogs, Timing};
 use crate::upstream::dial::Dialer;
@@ -74,6 +74,13 @@ async fn look(settings: Settings) -> Vec<Finding> {
             Ok(()) => finding("audit", true, format!("{} can be written", audit.path.display())),
             Err(error) => finding("audit", false, format!("{}: {error}", audit.path.display())),
         });
+    }
+    for endpoint in &settings.listen.addresses {
+        if let Endpoint::Unix { folder, .. } = endpoint
+            && !folder.is_dir()
+        {
+            findings.push(finding("listen", false, format!("{endpoint}: there is no such folder")));
+        }
     }
     match regime::server_tls(&settings) {
         Ok(None) => {}

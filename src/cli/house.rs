@@ -191,7 +191,7 @@ impl House {
             journal,
             cancels: Cancels::default(),
             admission: Admission::default(),
-            mock: MockSecret::new(rand::random()),
+            mock: mock_secret(regime.keyring.as_deref()),
             next_session: AtomicU64::new(first_session()),
             phase: phases,
             started: Instant::now(),
@@ -330,6 +330,13 @@ fn tell_key_version(regime: &Regime) {
     if let Some(keyring) = &regime.keyring {
         metrics::gauge!("sealgate_key_version").set(f64::from(keyring.current_version()));
     }
+}
+
+/// Where there is a keyring, the salts of users that do not exist are the same at each start,
+/// as those of users are.
+fn mock_secret(keyring: Option<&Keyring>) -> MockSecret {
+    let lasting = keyring.and_then(Keyring::salt_secret);
+    MockSecret::new(lasting.map_or_else(rand::random, |secret| *secret))
 }
 
 /// The tasks that ask the servers: for their catalogs, and which of them takes writes.

@@ -3,7 +3,8 @@
 //!
 //! A cancel request travels beside the session, so it could arrive late and hit the next
 //! statement. While one is under way the session starts nothing new, and one for a session
-//! that has nothing under way is not sent at all.
+//! that has nothing under way is not sent at all. Where it stays unknown whether the server has
+//! acted on one, the session ends before it starts anything new.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,6 +38,8 @@ pub struct Cancelling {
     /// The session has something under way.
     busy: AtomicBool,
     requests: AtomicUsize,
+    /// One has gone to the server, and nobody waits any more for it to be acted on.
+    astray: AtomicBool,
     done: Notify,
 }
 
@@ -54,7 +57,12 @@ impl Cancelling {
         self.requests.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until none is.
+    /// Could one still reach the server, whenever that may be?
+    pub fn is_astray(&self) -> bool {
+        self.astray.load(Ordering::SeqCst)
+    }
+
+    /// Waits until none is under way.
     pub async fn settled(&self) {
         loop {
             let done = self.done.notified();
@@ -67,19 +75,26 @@ impl Cancelling {
 }
 
 /// One request under way, however it ends.
-struct Underway<'a>(&'a Cancelling);
+struct Underway<'a> {
+    cancelling: &'a Cancelling,
+    /// The server has it, or may have it, and has not acted on it yet.
+    unanswered: bool,
+}
 
 impl<'a> Underway<'a> {
     fn new(cancelling: &'a Cancelling) -> Underway<'a> {
         cancelling.requests.fetch_add(1, Ordering::SeqCst);
-        Underway(cancelling)
+        Underway { cancelling, unanswered: false }
     }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::SeqCst);
-        self.0.done.notify_waiters();
+        if self.unanswered {
+            self.cancelling.astray.store(true, Ordering::SeqCst);
+        }
+        self.cancelling.requests.fetch_sub(1, Ordering::SeqCst);
+        self.cancelling.done.notify_waiters();
     }
 }
 
@@ -128,10 +143,10 @@ impl Cancels {
     /// Serves a client's cancel request, until the server has acted on it.
     pub async fn serve(&self, process: i32, secret: &[u8]) {
         let Some((target, cancelling)) = self.find(process, secret) else { return };
-        let underway = Underway::new(&cancelling);
+        let mut underway = Underway::new(&cancelling);
         // What came after this look is held back until the request is over.
         if cancelling.busy.load(Ordering::SeqCst) {
-            send(&target).await;
+            send(&target, &mut underway.unanswered).await;
         }
         drop(underway);
     }
@@ -169,8 +184,9 @@ impl Drop for Registered {
 }
 
 /// Sends a cancel request, under TLS where the session is, and waits until the server has
-/// closed, so that it cannot hit a later statement.
-pub async fn send(target: &Target) {
+/// closed, so that it cannot hit a later statement. `unanswered` where it may yet do so, also
+/// when this is given up.
+pub async fn send(target: &Target, unanswered: &mut bool) {
     let sent = timeout(CANCEL_TIMEOUT, async {
         // A secret goes in plain only where it cannot go otherwise.
         let mut reached = Err(DialError::NoneWritable);
@@ -182,9 +198,11 @@ pub async fn send(target: &Target) {
         let mut channel = reached.map_err(|error| error.to_string())?;
         let mut packet = Vec::new();
         put_cancel(&mut packet, target.process, &target.secret);
+        *unanswered = true;
         channel.write_all(&packet).await.map_err(|error| error.to_string())?;
         // However it closes, it has acted.
         let _ = channel.read_byte().await;
+        *unanswered = false;
         Ok::<(), String>(())
     })
     .await;
@@ -240,5 +258,10 @@ mod tests {
         assert!(!waiting.is_finished() && cancelling.is_underway());
         drop(underway);
         waiting.await.unwrap();
+        assert!(!cancelling.is_astray());
+        let mut given_up = Underway::new(&cancelling);
+        given_up.unanswered = true;
+        drop(given_up);
+        assert!(!cancelling.is_underway() && cancelling.is_astray());
     }
 }

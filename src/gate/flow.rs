@@ -47,6 +47,10 @@ const DRAINED: Termination = Termination {
 };
 const RECLASSIFIED: Termination =
     Termination { detail: "sealgate: another policy holds for this database now. Connect again.", ..DRAINED };
+const CANCEL_ASTRAY: Termination = Termination {
+    detail: "sealgate: a cancel request was not answered by the server and could hit another statement. Connect again.",
+    ..DRAINED
+};
 const IDLE: Termination = Termination {
     sqlstate: "57P05",
     message: "terminating connection due to idle-session timeout",
@@ -169,6 +173,9 @@ impl Flow<'_> {
     async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
         if self.worker.phase.get() == Phase::Cutting {
             return Ok(Some(DRAINED));
+        }
+        if self.session.is_settled() && self.cancelling.is_some_and(Cancelling::is_astray) {
+            return Ok(Some(CANCEL_ASTRAY));
         }
         let generation = self.worker.generation.get();
         if self.rest.generation == generation {

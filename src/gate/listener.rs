@@ -5,14 +5,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::{Domain, SockAddr, Socket as Unlistening, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
@@ -22,6 +24,9 @@ use super::worker::Worker;
 use super::{Phase, SharedGate, session};
 use crate::config::Endpoint;
 use crate::transport::{Channel, Peer, Socket};
+
+/// Connections to a Unix socket that wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// Accepted connections that wait for their thread.
 const HANDED_MAX: usize = 256;
@@ -111,10 +116,10 @@ impl Acceptor {
     }
 }
 
-/// A socket that clients connect to. A Unix socket's file goes with it.
+/// A socket that clients connect to.
 pub enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(SocketFile, UnixListener),
 }
 
 impl Listener {
@@ -130,9 +135,8 @@ impl Listener {
             Endpoint::Unix { .. } => {
                 let file = endpoint.socket_file().unwrap_or_default();
                 take_over(&file).await?;
-                let listener = UnixListener::bind(&file)?;
-                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(unix_mode))?;
-                Ok(Listener::Unix(listener, file))
+                let listener = listen(bind_closed(&file, unix_mode)?)?;
+                Ok(Listener::Unix(SocketFile::new(file)?, listener))
             }
         }
     }
@@ -152,26 +156,61 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 Ok(Handed::Tcp(stream.into_std()?, peer))
             }
-            Listener::Unix(listener, _) => Ok(Handed::Unix(listener.accept().await?.0.into_std()?)),
+            Listener::Unix(_, listener) => Ok(Handed::Unix(listener.accept().await?.0.into_std()?)),
         }
     }
 }
 
-impl Drop for Listener {
+/// The file of a Unix socket, which goes with it: unless another has been put in its place.
+pub struct SocketFile {
+    path: PathBuf,
+    /// Nobody else gets it for as long as the socket lives.
+    inode: u64,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> io::Result<SocketFile> {
+        let inode = std::fs::symlink_metadata(&path)?.ino();
+        Ok(SocketFile { path, inode })
+    }
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Listener::Unix(_, file) = self {
-            let _ = std::fs::remove_file(file);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a socket's file where nobody answers at it. Anything else is left alone.
-async fn take_over(file: &std::path::Path) -> io::Result<()> {
+/// Removes a socket's file where certainly nobody listens at it. Anything else is left alone.
+async fn take_over(file: &Path) -> io::Result<()> {
+    let in_use = |what: String| Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     let Ok(found) = std::fs::symlink_metadata(file) else { return Ok(()) };
-    if !found.file_type().is_socket() || UnixStream::connect(file).await.is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
+    if !found.file_type().is_socket() {
+        return in_use(format!("{} is there and is no socket", file.display()));
     }
-    std::fs::remove_file(file)
+    match UnixStream::connect(file).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(file),
+        Ok(_) => in_use(format!("another process listens at {}", file.display())),
+        // It may have more clients than it can take, or forbid us to connect.
+        Err(error) => in_use(format!("another process may listen at {}: {error}", file.display())),
+    }
+}
+
+/// A Unix socket with its file. Nobody can connect before [`listen`], and the file has its
+/// permissions by then: it was made with those that the umask left it.
+fn bind_closed(file: &Path, mode: u32) -> io::Result<Unlistening> {
+    let socket = Unlistening::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(file)?)?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode))?;
+    Ok(socket)
+}
+
+fn listen(socket: Unlistening) -> io::Result<UnixListener> {
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
 /// Accepts until the gate drains. An accept that fails (too many open files) is tried again.
@@ -270,4 +309,90 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
             }
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let folder =
+                std::env::temp_dir().join(format!("sealgate-listener-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir(&folder).unwrap();
+            Folder(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn mode(file: &Path) -> u32 {
+        std::fs::symlink_metadata(file).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn nobody_can_connect_to_a_unix_socket_before_its_file_has_its_permissions() {
+        let folder = Folder::new("modes");
+        for wanted in [0o700, 0o777, 0o620] {
+            let file = folder.0.join(format!("{wanted:o}"));
+            let socket = bind_closed(&file, wanted).unwrap();
+            assert_eq!(mode(&file), wanted);
+            let early = UnixStream::connect(&file).await.map_err(|error| error.kind());
+            assert_eq!(early.err(), Some(io::ErrorKind::ConnectionRefused));
+            let listener = listen(socket).unwrap();
+            let (client, served) = tokio::join!(UnixStream::connect(&file), listener.accept());
+            assert!(client.is_ok() && served.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_listens_at_is_taken_over() {
+        let folder = Folder::new("stale");
+        let file = folder.0.join(".s.PGSQL.6432");
+        let endpoint = Endpoint::Unix { folder: folder.0.clone(), port: 6432 };
+        let refused = async || match Listener::bind(&endpoint, 0o777).await {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        std::fs::write(&file, "kept").unwrap();
+        assert!(refused().await.contains("is no socket"));
+        assert_eq!(std::fs::read(&file).unwrap(), b"kept");
+        std::fs::remove_file(&file).unwrap();
+
+        let live = bind_closed(&file, 0o777).unwrap();
+        live.listen(0).unwrap();
+        let mut waiting = Vec::new();
+        assert!(refused().await.contains("another process listens at"));
+        // One that has no room for further clients is no less alive.
+        let full = loop {
+            match UnixStream::connect(&file).await {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        assert!(refused().await.contains("another process may listen at"));
+        assert!(file.exists());
+
+        drop((live, waiting));
+        assert!(file.exists(), "a socket's file stays behind where its process was killed");
+        let listener = Listener::bind(&endpoint, 0o750).await.unwrap();
+        assert_eq!(mode(&file), 0o750);
+        UnixStream::connect(&file).await.unwrap();
+        // Somebody took it away and another began: its file is not ours to remove.
+        std::fs::remove_file(&file).unwrap();
+        let other = Listener::bind(&endpoint, 0o777).await.unwrap();
+        drop(listener);
+        UnixStream::connect(&file).await.unwrap();
+        drop(other);
+        assert!(!file.exists());
+    }
 }

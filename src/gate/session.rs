@@ -102,7 +102,7 @@ async fn end_of(flow: &mut Flow<'_>, end: End, registered: Option<&Registered>) 
         }
     };
     if let Some(registered) = registered.filter(|_| cancels) {
-        cancel::send(registered.target()).await;
+        cancel::send(registered.target(), &mut false).await;
     }
 }
 

@@ -271,6 +271,14 @@ impl Keyring {
         self.domains.get(name).map(|keyed| keyed.generation.unwrap_or(self.current))
     }
 
+    /// What the salts of users that do not exist are made from. Of the oldest root key: a new
+    /// version must not change them, or it would show which those are.
+    #[must_use]
+    pub fn salt_secret(&self) -> Option<Zeroizing<[u8; 32]>> {
+        let (_, oldest) = self.roots.first_key_value()?;
+        Some(expand(oldest.key.bytes(), "sealgate/v1/login/salts"))
+    }
+
     pub(super) fn root(&self, version: u16) -> Option<&RootKey> {
         self.roots.get(&version).map(|root| &root.key)
     }
@@ -443,6 +451,18 @@ mod tests {
         assert_eq!(keyring.sealing_version(&phone.name), Some(2), "a new domain begins at the current root");
         let kept: Vec<_> = keyring.domains().filter(|keyed| keyed.domain != phone).cloned().collect();
         assert_eq!(kept, before);
+    }
+
+    #[test]
+    fn the_secret_of_salts_outlives_new_versions_and_is_no_other_key() {
+        let secret =
+            |versions: &[u16]| Keyring::from_parts(parts(versions, &[])).unwrap().salt_secret().unwrap();
+        assert_eq!(*secret(&[1]), *secret(&[1, 2]));
+        assert_ne!(*secret(&[1]), *secret(&[2]));
+        let keyring = Keyring::from_parts(parts(&[1], &[])).unwrap();
+        let root = keyring.root(1).unwrap();
+        assert_ne!(secret(&[1])[..], root.bytes()[..]);
+        assert_ne!(secret(&[1]), root.derive::<32>(&domain("salts", Mode::Random)));
     }
 
     #[test]

@@ -308,7 +308,7 @@ fn told(error: ServiceError) -> VerifierError {
     match error {
         ServiceError::Server { sqlstate, message } => {
             let quotes_nothing =
-                ["08", "28", "3D", "42", "53", "57"].iter().any(|class| sqlstate.starts_with(class));
+                ["08", "28", "3D", "3F", "42", "53", "57"].iter().any(|class| sqlstate.starts_with(class));
             VerifierError::Refused { message: if quotes_nothing { message } else { String::new() }, sqlstate }
         }
         ServiceError::TimedOut(_) => VerifierError::TimedOut,

@@ -26,6 +26,7 @@ struct Route {
     host: String,
     port: u16,
     tls: bool,
+    unix: bool,
 }
 
 fn server(major: u32) -> Throwaway {
@@ -60,6 +61,12 @@ fn routes(server: &Throwaway, certificates: &Certificates, major: u32) -> Vec<Ro
         route("relay, TLS for clients", &plain().listen(&listen), true),
         route("scram, another table classified, TLS for clients", &classified(scram()).listen(&listen), true),
     ];
+    if major == 18 {
+        let unix = classified(Setup::before_unix(server).auth("scram")).unix();
+        let unix = route("scram, another table classified, Unix sockets on both hops", &unix, false);
+        let folder = unix.gate.folder().display().to_string();
+        routes.push(Route { host: folder, unix: true, ..unix });
+    }
     if major == 15 {
         let upstream = format!("tls = {{ mode = \"verify-full\", ca = \"{}\" }}", certificates.root());
         let both = classified(scram()).listen(&listen).upstream_line(&upstream);
@@ -71,7 +78,7 @@ fn routes(server: &Throwaway, certificates: &Certificates, major: u32) -> Vec<Ro
 fn route(name: &'static str, setup: &Setup, tls: bool) -> Route {
     let gate = setup.start();
     let SocketAddr::V4(address) = gate.address() else { panic!("an IPv4 address") };
-    Route { name, host: address.ip().to_string(), port: address.port(), gate, tls }
+    Route { name, host: address.ip().to_string(), port: address.port(), gate, tls, unix: false }
 }
 
 /// What a program says on one way. `tools`: the folder of the server's own programs.
@@ -101,13 +108,13 @@ fn transcript(program: &[&str], tools: &Path, host: &str, port: u16, root: Optio
     out.into_owned()
 }
 
-/// Runs a program directly and by every route. `milestones`: what it must have come past.
+/// Runs a program directly and by every route over TCP. `milestones`: what it must have come past.
 fn says_the_same(program: &[&str], milestones: &[&str]) {
-    says_the_same_with(program, milestones, |_| true);
+    says_the_same_by(program, milestones, |route, _| !route.unix);
 }
 
-/// The same, with TLS only before servers for which the program has it.
-fn says_the_same_with(program: &[&str], milestones: &[&str], has_tls: impl Fn(u32) -> bool) {
+/// The same by those routes, before a server of that version, that the program can take.
+fn says_the_same_by(program: &[&str], milestones: &[&str], takes: impl Fn(&Route, u32) -> bool) {
     for major in VERSIONS {
         let server = server(major);
         let tools = server.binaries().program("postgres").parent().map(Path::to_owned).unwrap();
@@ -120,8 +127,7 @@ fn says_the_same_with(program: &[&str], milestones: &[&str], has_tls: impl Fn(u3
         for milestone in milestones {
             assert!(direct.contains(milestone), "{milestone} is not in what it says:\n{direct}");
         }
-        for route in routes(&server, &certificates, major).into_iter().filter(|it| !it.tls || has_tls(major))
-        {
+        for route in routes(&server, &certificates, major).into_iter().filter(|it| takes(it, major)) {
             let root = route.tls.then(|| certificates.root());
             let ours = transcript(program, &tools, &route.host, route.port, root.as_deref());
             let differing = direct.lines().zip(ours.lines()).find(|(direct, ours)| direct != ours);
@@ -133,14 +139,14 @@ fn says_the_same_with(program: &[&str], milestones: &[&str], has_tls: impl Fn(u3
 }
 
 /// A program of `tests/drivers/`.
-fn driver(file: &str) -> String {
+pub fn driver(file: &str) -> String {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers").join(file);
     assert!(path.is_file(), "{} is missing", path.display());
     path.display().to_string()
 }
 
 /// The interpreter with the drivers, which `.ci/setup test` installs.
-fn python() -> String {
+pub fn python() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     assert!(path.is_file(), "{} is missing: run .ci/setup test", path.display());
     path.display().to_string()
@@ -154,7 +160,7 @@ fn psycopg_says_by_every_route_what_it_says_directly() {
         "reconnecting: connected again: True",
         "\ndone\n",
     ];
-    says_the_same(&[&python(), &driver("python/psycopg_plain.py")], &milestones);
+    says_the_same_by(&[&python(), &driver("python/psycopg_plain.py")], &milestones, |_, _| true);
 }
 
 #[test]
@@ -174,7 +180,7 @@ fn the_tools_of_the_server_say_by_every_route_what_they_say_directly() {
         "\ndone\n",
     ];
     // The programs of 18 that the tests run are built without TLS.
-    says_the_same_with(&["bash", &driver("tools.sh")], &milestones, |major| major == 15);
+    says_the_same_by(&["bash", &driver("tools.sh")], &milestones, |route, major| !route.tls || major == 15);
 }
 
 #[test]

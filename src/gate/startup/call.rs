@@ -12,8 +12,8 @@ use crate::upstream::dial::{DialError, Route};
 use crate::upstream::standing::Standing;
 use crate::wire::{Malformed, Peek, backend, peek};
 
-/// Most that a server may say between AuthenticationOk and ReadyForQuery, in bytes.
-const PRELUDE_BYTES_MAX: usize = 1 << 20;
+/// Most that a server may say for the client's ears before it is ready, in bytes.
+pub(super) const PRELUDE_BYTES_MAX: usize = 1 << 20;
 
 /// A server that has our StartupMessage and has begun to answer.
 pub(super) struct Called {
@@ -82,10 +82,14 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
 /// Sends the StartupMessage and waits for the first whole message.
 async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Result<First, Over> {
     server.write_all(packet).await?;
+    let mut negotiated = false;
     loop {
         if let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
             // Of a server that does not know 3.2; what it speaks shows in its cancel key.
             if frame.tag() == b'v' {
+                if std::mem::replace(&mut negotiated, true) {
+                    return Err(fatal("08P01", "sealgate: the server negotiates the version more than once"));
+                }
                 let length = frame.len();
                 incoming.consume(length);
                 continue;

@@ -111,8 +111,8 @@ pub async fn start(
     let claim = claim(gate, regime, worker, client, peer, &start).await?;
     let user = Arc::clone(&claim.user);
     let greeting = negotiate_version(&start);
-    let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } =
-        prove::prove(gate, regime, &start, claim, client, incoming, greeting).await?;
+    let login = prove::Login { gate, regime, start: &start, claim, client, incoming, greeting };
+    let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } = login.prove().await?;
     let of_user = OfUser::new(gate, regime, &user)
         .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
     let judges = !is_physical(&start);

@@ -68,7 +68,7 @@ pub(super) async fn negotiate(
     let (mut ssl, mut gss) = (false, false);
     incoming.more(client).await?;
     if incoming.bytes.first() == Some(&TLS_HANDSHAKE) {
-        accept_direct(regime, client, &mut incoming).await?;
+        accept_direct(regime, client, peer, &mut incoming).await?;
         ssl = true;
     }
     loop {
@@ -125,10 +125,15 @@ pub(super) async fn negotiate(
 
 /// TLS from the first byte (PostgreSQL 17 and later). Whoever speaks it must name the
 /// protocol, or a connection meant for another server could be led here.
-async fn accept_direct(regime: &Regime, client: &mut Channel, incoming: &mut Incoming) -> Result<(), Over> {
-    let Some(tls) = &regime.client_tls else {
+async fn accept_direct(
+    regime: &Regime,
+    client: &mut Channel,
+    peer: Peer,
+    incoming: &mut Incoming,
+) -> Result<(), Over> {
+    let (Some(tls), Peer::Tcp(_)) = (&regime.client_tls, peer) else {
         // Nobody there would understand an answer in plain.
-        tracing::info!("direct TLS was asked for, and [listen] has no tls");
+        tracing::info!(client = %peer, "direct TLS was asked for where it is not offered");
         return Err(Over::Done);
     };
     let early = std::mem::take(&mut incoming.bytes);

@@ -27,51 +27,50 @@ pub(super) struct Proven {
     pub greeting: Vec<u8>,
 }
 
-/// Asks for the proof that the configuration wants. `greeting` goes to the client first.
-///
-/// # Errors
-/// See [`Over`].
-pub(super) async fn prove(
-    gate: &SharedGate,
-    regime: &Regime,
-    start: &Start<'_>,
-    claim: Claim,
-    client: &mut Channel,
-    incoming: Incoming,
-    greeting: Vec<u8>,
-) -> Result<Proven, Over> {
-    match regime.settings.login.auth {
-        Auth::Relay => relay(gate, regime, start, claim, client, incoming, greeting).await,
-        Auth::Scram => scram::scram(gate, regime, start, claim, client, incoming, greeting).await,
-    }
+/// A login under way.
+pub(super) struct Login<'a> {
+    pub gate: &'a SharedGate,
+    pub regime: &'a Regime,
+    pub start: &'a Start<'a>,
+    pub claim: Claim,
+    pub client: &'a mut Channel,
+    /// What the client has sent beyond its StartupMessage.
+    pub incoming: Incoming,
+    /// What it is told before anything else.
+    pub greeting: Vec<u8>,
 }
 
-/// The server's own exchange, passed through.
-async fn relay(
-    gate: &SharedGate,
-    regime: &Regime,
-    start: &Start<'_>,
-    claim: Claim,
-    client: &mut Channel,
-    mut incoming: Incoming,
-    greeting: Vec<u8>,
-) -> Result<Proven, Over> {
-    let hosts = regime.dialer.standings().order(Instant::now());
-    let mut called = call(regime, &startup::compose(start), &hosts).await?;
-    client.write_all(&greeting).await?;
-    let relay = Relay::new(claim);
-    let principal = pass_through(relay, client, &mut incoming, &mut called).await?;
-    let mut session = open(gate, regime, principal);
-    match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
-        Ended::Refused(said) => {
-            client.write_all(&said).await?;
-            Err(Over::Done)
+impl Login<'_> {
+    /// Asks for the proof that the configuration wants.
+    ///
+    /// # Errors
+    /// See [`Over`].
+    pub async fn prove(self) -> Result<Proven, Over> {
+        match self.regime.settings.login.auth {
+            Auth::Relay => self.relay().await,
+            Auth::Scram => scram::scram(self).await,
         }
-        // The client has proven itself to this server, and cannot to another in its place.
-        Ended::Ready(prelude) if is_standby(regime, &called, &prelude) => Err(none_writable()),
-        Ended::Ready(mut prelude) => {
-            let greeting = std::mem::take(&mut prelude.said);
-            Ok(Proven { called, prelude, session, incoming, greeting })
+    }
+
+    /// The server's own exchange, passed through.
+    async fn relay(self) -> Result<Proven, Over> {
+        let Login { gate, regime, start, claim, client, mut incoming, greeting } = self;
+        let hosts = regime.dialer.standings().order(Instant::now());
+        let mut called = call(regime, &startup::compose(start), &hosts).await?;
+        client.write_all(&greeting).await?;
+        let principal = pass_through(Relay::new(claim), client, &mut incoming, &mut called).await?;
+        let mut session = open(gate, regime, principal);
+        match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
+            Ended::Refused(said) => {
+                client.write_all(&said).await?;
+                Err(Over::Done)
+            }
+            // The client has proven itself to this server, and cannot to another in its place.
+            Ended::Ready(prelude) if is_standby(regime, &called, &prelude) => Err(none_writable()),
+            Ended::Ready(mut prelude) => {
+                let greeting = std::mem::take(&mut prelude.said);
+                Ok(Proven { called, prelude, session, incoming, greeting })
+            }
         }
     }
 }

@@ -4,21 +4,19 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::call::{Called, Ended, broken, call, none_writable, prelude};
+use super::call::{Called, Ended, PRELUDE_BYTES_MAX, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
-use super::prove::{Proven, is_standby, open};
+use super::prove::{Login, Proven, is_standby, open};
 use super::{Over, fatal};
-use crate::gate::{Regime, SharedGate};
-use crate::login::Claim;
 use crate::login::binding::tls_server_end_point;
 use crate::login::scram::{
-    Challenge, ExpectInitial, Fault, Initial, Nonce, Proven as Shown, RecoveredKeys, Step, Upstream,
-    UpstreamFault,
+    CLIENT_MESSAGE_BYTES_MAX, Challenge, ExpectInitial, Fault, Initial, Nonce, Proven as Shown,
+    RecoveredKeys, Step, Upstream, UpstreamFault,
 };
 use crate::transport::Channel;
 use crate::wire::compose::put_authentication_ok;
-use crate::wire::startup::{self, Start};
-use crate::wire::{Peek, peek};
+use crate::wire::startup;
+use crate::wire::{Malformed, Peek, peek};
 
 impl From<Fault> for Over {
     fn from(fault: Fault) -> Over {
@@ -34,20 +32,13 @@ impl From<UpstreamFault> for Over {
     }
 }
 
-/// Both exchanges. `greeting` goes to the client first.
+/// Both exchanges.
 ///
 /// # Errors
 /// See [`Over`].
-pub(super) async fn scram(
-    gate: &SharedGate,
-    regime: &Regime,
-    start: &Start<'_>,
-    claim: Claim,
-    client: &mut Channel,
-    mut incoming: Incoming,
-    greeting: Vec<u8>,
-) -> Result<Proven, Over> {
-    let shown = exchange(gate, regime, start, claim, client, &mut incoming, greeting).await?;
+pub(super) async fn scram(mut login: Login<'_>) -> Result<Proven, Over> {
+    let shown = exchange(&mut login).await?;
+    let Login { gate, regime, start, client, incoming, .. } = login;
     let (keys, packet) = (Rc::new(shown.keys), startup::compose(start));
     let mut hosts = regime.dialer.standings().order(Instant::now());
     loop {
@@ -83,22 +74,15 @@ pub(super) async fn scram(
 }
 
 /// The client's side: offer, challenge, proof.
-async fn exchange(
-    gate: &SharedGate,
-    regime: &Regime,
-    start: &Start<'_>,
-    claim: Claim,
-    client: &mut Channel,
-    incoming: &mut Incoming,
-    greeting: Vec<u8>,
-) -> Result<Shown, Over> {
+async fn exchange(login: &mut Login<'_>) -> Result<Shown, Over> {
+    let Login { gate, regime, start, claim, client, incoming, greeting } = login;
     let Some(verifiers) = &regime.verifiers else {
         return Err(fatal("28000", "sealgate: no account is configured that could check passwords"));
     };
     let presented = client.tls().and_then(|facts| facts.presented.as_deref());
     let digest = presented.and_then(tls_server_end_point);
-    let mut out = greeting;
-    let offered = ExpectInitial::offer(claim, digest, &mut out);
+    let mut out = std::mem::take(greeting);
+    let offered = ExpectInitial::offer(claim.clone(), digest, &mut out);
     client.write_all(&out).await?;
     out.clear();
     let first = take(client, incoming, |frame| offered.initial(frame, &mut out)).await?;
@@ -131,13 +115,19 @@ async fn take<T>(
     read: impl FnOnce(crate::wire::Frame<'_>) -> Result<T, Fault>,
 ) -> Result<T, Over> {
     loop {
-        if let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
-            let length = frame.len();
-            let taken = read(frame)?;
-            incoming.consume(length);
-            return Ok(taken);
+        match peek(&incoming.bytes).map_err(broken)? {
+            Peek::Whole(frame) => {
+                let length = frame.len();
+                let taken = read(frame)?;
+                incoming.consume(length);
+                return Ok(taken);
+            }
+            // What would not be taken in the end is not waited for.
+            Peek::Partial { len, .. } if len > CLIENT_MESSAGE_BYTES_MAX + 1 => {
+                return Err(Fault::from(Malformed("The message is too long.")).into());
+            }
+            Peek::Partial { .. } | Peek::Nothing => incoming.more(client).await?,
         }
-        incoming.more(client).await?;
     }
 }
 
@@ -165,6 +155,9 @@ async fn log_in(keys: &Rc<RecoveredKeys>, called: &mut Called, said: &mut Vec<u8
                     return Ok(false);
                 }
             }
+        }
+        if said.len() > PRELUDE_BYTES_MAX {
+            return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
         }
         server.write_all(&out).await?;
         incoming.more(server).await?;

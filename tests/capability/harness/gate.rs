@@ -10,6 +10,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use sealgate::store::postgres::Throwaway;
+
 use super::PATIENCE;
 
 /// 32 bytes, base64: a key for tests alone.
@@ -21,7 +23,10 @@ const LOG_TAIL_MAX: usize = 8_000;
 
 /// How the program should be configured. Every part of the file can be replaced.
 pub struct Setup {
-    upstream: SocketAddr,
+    /// As `[upstream] hosts` has it.
+    host: String,
+    /// Listens at a Unix socket as well.
+    unix: bool,
     auth: &'static str,
     service_user: String,
     service_password: Option<String>,
@@ -36,7 +41,8 @@ impl Setup {
     /// Before `upstream`, relaying logins, with nothing classified.
     pub fn before(upstream: SocketAddr) -> Setup {
         Setup {
-            upstream,
+            host: upstream.to_string(),
+            unix: false,
             auth: "relay",
             service_user: "postgres".to_owned(),
             service_password: None,
@@ -46,6 +52,18 @@ impl Setup {
             fields: String::new(),
             extra: String::new(),
         }
+    }
+
+    /// Before a server that listens at a Unix socket.
+    pub fn before_unix(server: &Throwaway) -> Setup {
+        let host = format!("unix:{}:{}", server.socket_folder().display(), server.port());
+        Setup { host, ..Setup::before(server.address()) }
+    }
+
+    /// Listens at a Unix socket in its own folder as well, by the port's number.
+    pub fn unix(mut self) -> Setup {
+        self.unix = true;
+        self
     }
 
     /// A further line of `[listen]`, such as its `tls`.
@@ -143,9 +161,13 @@ impl Setup {
 
     fn configuration(&self, folder: &Path, address: SocketAddr, admin: SocketAddr) -> String {
         let folder = folder.display();
-        let (upstream, user, auth) = (self.upstream, &self.service_user, self.auth);
+        let (host, user, auth) = (&self.host, &self.service_user, self.auth);
+        let mut listens = format!("\"{address}\"");
+        if self.unix {
+            listens = format!("[{listens}, \"unix:{folder}:{}\"]", address.port());
+        }
         let mut text = format!(
-            "[listen]\naddress = \"{address}\"\n{}\n[upstream]\nhosts = [\"{upstream}\"]\nservice_user = \"{user}\"\n{}",
+            "[listen]\naddress = {listens}\n{}\n[upstream]\nhosts = [\"{host}\"]\nservice_user = \"{user}\"\n{}",
             self.listen, self.upstream_lines
         );
         if self.service_password.is_some() {
@@ -191,6 +213,11 @@ impl Gate {
 
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The file of its Unix socket, where it has one.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.address.port()))
     }
 
     /// Holds `sealgate.toml`, `keys/`, `audit/` and `log`.

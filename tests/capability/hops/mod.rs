@@ -1,8 +1,13 @@
 //! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
 
+mod cancel;
+mod login;
 mod negotiation;
+mod newest;
+mod relay;
 mod scram;
 mod tls;
+mod unix;
 mod upstream;
 
 use std::fs;
@@ -85,19 +90,27 @@ fn write_key(path: &Path, pem: &str) {
     file.write_all(pem.as_bytes()).unwrap();
 }
 
-/// A server that asks for SCRAM, with users `ada` and `bob`.
+/// A server that asks for SCRAM, with users `ada` and `bob`. Everybody's password is the name
+/// and `-secret`.
 fn scram_server(major: u32) -> Throwaway {
-    let user = |name: &str, password: &str| User {
+    scram_server_with(major, &[])
+}
+
+/// The same with further users, each with its own method in `pg_hba.conf`.
+fn scram_server_with(major: u32, methods: &[(&str, &str)]) -> Throwaway {
+    let user = |name: &str, attributes: &str| User {
         name: name.to_owned(),
-        password: Some(password.to_owned()),
-        attributes: String::new(),
+        password: Some(format!("{name}-secret")),
+        attributes: attributes.to_owned(),
     };
-    let mut service = user("service", "service-secret");
-    service.attributes = "SUPERUSER".to_owned();
+    let mut users = vec![user("ada", ""), user("bob", ""), user("service", "SUPERUSER")];
+    users.extend(methods.iter().map(|(name, _)| user(name, "")));
+    let hba = methods.iter().map(|(name, method)| format!("host all {name} all {method}"));
     pg_with(Options {
         major: Some(major),
         authentication: Authentication::Scram,
-        users: vec![user("ada", "ada-secret"), user("bob", "bob-secret"), service],
+        users,
+        hba: hba.collect(),
         ..Options::default()
     })
 }
@@ -106,14 +119,18 @@ fn scram_setup(server: &Throwaway) -> Setup {
     Setup::before(server.address()).auth("scram").service("service", "service-secret")
 }
 
-/// Runs a query by the server's own psql with words of a connection string.
+/// Asks who it is by psql with words of a connection string.
 fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
+    libpq_runs(gate, words, password, "SELECT session_user")
+}
+
+fn libpq_runs(gate: &Gate, words: &str, password: &str, sql: &str) -> Output {
     let address = gate.address();
     let target =
         format!("host={} port={} dbname=postgres connect_timeout=10 {words}", address.ip(), address.port());
     // Debian's, which has TLS: the wheel's may have been built without it.
     Command::new("/usr/bin/psql")
-        .args(["-XAtq", "-d", &target, "-c", "SELECT session_user"])
+        .args(["-XAtq", "-d", &target, "-c", sql])
         .env("PGPASSWORD", password)
         .stdin(Stdio::null())
         .output()

@@ -84,14 +84,8 @@ fn a_second_signal_does_not_wait() {
 #[test]
 fn a_unix_socket_goes_with_the_program() {
     let server = server(15);
-    let mut gate = Setup::before(server.address()).prepare().unwrap();
-    let folder = gate.folder().display().to_string();
-    let tcp = gate.address();
-    gate.configure(|text| {
-        text.replacen(&format!("\"{tcp}\""), &format!("[\"{tcp}\", \"unix:{folder}:6432\"]"), 1)
-    });
-    gate.run_again().unwrap();
-    let file = gate.folder().join(".s.PGSQL.6432");
+    let mut gate = Setup::before(server.address()).unix().start();
+    let file = gate.socket();
     assert!(file.exists());
     reload(&gate, "applied");
     assert!(file.exists());
