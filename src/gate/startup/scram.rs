@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::call::{Called, Ended, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
-use super::prove::{Proven, is_standby, open};
+use super::prove::{Proven, foresee, is_standby, open};
 use super::{Over, fatal};
 use crate::gate::{Regime, SharedGate};
 use crate::login::Claim;
@@ -48,6 +48,7 @@ pub(super) async fn scram(
     greeting: Vec<u8>,
 ) -> Result<Proven, Over> {
     let shown = exchange(gate, regime, start, claim, client, &mut incoming, greeting).await?;
+    foresee(gate, regime, &shown.principal);
     let (keys, packet) = (Rc::new(shown.keys), startup::compose(start));
     let mut hosts = regime.dialer.standings().order(Instant::now());
     loop {

@@ -2,6 +2,7 @@
 //! servers that come and go.
 
 mod check;
+mod databases;
 mod drain;
 mod heavy_hosts;
 mod kill;
