@@ -4,6 +4,7 @@
 mod check;
 mod databases;
 mod drain;
+mod farewell;
 mod heavy_hosts;
 mod kill;
 mod limits;
