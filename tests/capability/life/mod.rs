@@ -8,6 +8,7 @@ mod farewell;
 mod heavy_hosts;
 mod kill;
 mod limits;
+mod network;
 mod notify;
 mod reload;
 
