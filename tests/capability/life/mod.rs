@@ -11,6 +11,7 @@ mod limits;
 mod network;
 mod notify;
 mod reload;
+mod renewal;
 
 use sealgate::store::postgres::Throwaway;
 
