@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{fatal, reload};
-use crate::harness::{Raw, Setup};
+use crate::harness::{Raw, Session, Setup};
 use crate::shop::{classified, errors, firsts, server, states};
 
 const LIMIT: &str = "\n[[watch.limit]]\ncells = 5\nwindow = \"1h\"\naction = \"cut\"\n";
@@ -48,4 +48,15 @@ fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_the
     assert_eq!(firsts(&frames).len(), 10, "{:?}", errors(&frames));
     assert_eq!(walsender(gate.address()), ["SG003"]);
     assert_eq!(fatal(&mut after).0, "57P05");
+
+    // Who checks passwords: the server trusts everybody, Sealgate does not.
+    server.execute("postgres", "CREATE ROLE ada LOGIN PASSWORD 'ada-secret'").unwrap();
+    let login = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
+    let relayed = login("wrong").unwrap();
+    let scram =
+        sound.replace("auth = \"relay\"", "auth = \"scram\"").replace("idle = \"1s\"", "idle = \"1h\"");
+    gate.configure(|_| scram);
+    reload(&gate, "applied");
+    assert!(login("wrong").is_err() && login("ada-secret").is_ok());
+    assert!(relayed.text("SELECT 1").is_ok(), "an open session stays");
 }
