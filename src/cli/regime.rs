@@ -61,7 +61,9 @@ pub fn dialer(settings: &Settings) -> Result<Dialer, Fault> {
         Some(_) | None => None,
     };
     let connect = Duration::from_millis(settings.timeouts.connect_ms);
-    Ok(Dialer::new(settings.upstream.hosts.clone(), Arc::new(settings.residency()), encryption, connect))
+    let hosts = settings.upstream.hosts.clone();
+    let dialer = Dialer::new(hosts, Arc::new(settings.residency()), encryption, connect);
+    Ok(dialer.with_vanished(settings.timeouts.vanished))
 }
 
 /// What clients are served, if they are offered TLS.

@@ -17,7 +17,7 @@ pub use fault::Fault;
 pub use settings::{
     Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Listen, ListenTls,
     Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
-    UpstreamTls,
+    UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.

@@ -50,8 +50,22 @@ const LIMITS: Words = Words {
     ],
     later: &[],
 };
-const TIMEOUTS: Words =
-    Words { served: &["connect", "login", "idle", "idle_in_transaction", "drain"], later: &[] };
+const TIMEOUTS: Words = Words {
+    served: &[
+        "connect",
+        "login",
+        "idle",
+        "idle_in_transaction",
+        "drain",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+    ],
+    later: &[],
+};
+/// Longest interval of keepalives, which Linux has a limit for.
+const KEEPALIVE_MS_MAX: u64 = 32_400_000;
 /// Longest timeout.
 const TIMEOUT_MS_MAX: u64 = 86_400_000;
 
@@ -228,15 +242,31 @@ impl Reader<'_> {
         timeouts.drain_ms = self.timeout(&section, "drain").unwrap_or(timeouts.drain_ms);
         timeouts.idle_ms = self.timeout(&section, "idle");
         timeouts.idle_in_transaction_ms = self.timeout(&section, "idle_in_transaction");
+        let vanished = &mut timeouts.vanished;
+        let mut keepalive = |key, default| self.keepalive(&section, key).unwrap_or(default);
+        vanished.keepalives_idle_ms = keepalive("keepalives_idle", vanished.keepalives_idle_ms);
+        vanished.keepalives_interval_ms = keepalive("keepalives_interval", vanished.keepalives_interval_ms);
+        let count =
+            self.integer(&section, "keepalives_count", 1..=100).and_then(|count| u32::try_from(count).ok());
+        vanished.keepalives_count = count.unwrap_or(vanished.keepalives_count);
+        vanished.tcp_user_timeout_ms = self.timeout(&section, "tcp_user_timeout");
         timeouts
     }
 
     fn timeout(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
+        self.duration(section, key, TIMEOUT_MS_MAX, "from \"1s\" to \"1d\": a number and s, m, h or d")
+    }
+
+    fn keepalive(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
+        self.duration(section, key, KEEPALIVE_MS_MAX, "from \"1s\" to \"9h\": a number and s, m or h")
+    }
+
+    fn duration(&mut self, section: &Section<'_>, key: &str, max: u64, remedy: &'static str) -> Option<u64> {
         let text = self.string(section, key)?;
-        let fitting = scalar::duration_ms(text.text).filter(|ms| (1_000..=TIMEOUT_MS_MAX).contains(ms));
+        let fitting = scalar::duration_ms(text.text).filter(|ms| (1_000..=max).contains(ms));
         if fitting.is_none() {
             let found = format!("{} {key} = {}", section.title, shown(text.text));
-            self.fault(text.at, found, "from \"1s\" to \"1d\": a number and s, m, h or d");
+            self.fault(text.at, found, remedy);
         }
         fitting
     }

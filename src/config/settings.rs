@@ -322,6 +322,29 @@ pub struct Timeouts {
     pub idle_in_transaction_ms: Option<u64>,
     /// What transactions have to end in after SIGTERM.
     pub drain_ms: u64,
+    pub vanished: Vanished,
+}
+
+/// When a peer that does not answer any more, to the kernel's questions or at all, is given
+/// up, on both hops. Each as libpq names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vanished {
+    pub keepalives_idle_ms: u64,
+    pub keepalives_interval_ms: u64,
+    pub keepalives_count: u32,
+    /// None: the system's own retransmissions. It counts for a peer that does not read, too.
+    pub tcp_user_timeout_ms: Option<u64>,
+}
+
+impl Default for Vanished {
+    fn default() -> Vanished {
+        Vanished {
+            keepalives_idle_ms: 60_000,
+            keepalives_interval_ms: 10_000,
+            keepalives_count: 6,
+            tcp_user_timeout_ms: None,
+        }
+    }
 }
 
 impl Default for Timeouts {
@@ -332,6 +355,7 @@ impl Default for Timeouts {
             idle_ms: None,
             idle_in_transaction_ms: None,
             drain_ms: 30_000,
+            vanished: Vanished::default(),
         }
     }
 }

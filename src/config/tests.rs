@@ -357,7 +357,8 @@ fn reads_both_hops() {
          [login]\nauth = \"scram\"\ncertificate = \"required\"\ncertificate_user = \"match\"\n\
          auth_query = \"SELECT verifier FROM f($1)\"\n\
          [limits]\nsessions_per_user_max = 5\nunproven_max = 7\n\
-         [timeouts]\nidle = \"1h\"\nidle_in_transaction = \"30s\"\ndrain = \"5s\"\n"
+         [timeouts]\nidle = \"1h\"\nidle_in_transaction = \"30s\"\ndrain = \"5s\"\nkeepalives_idle = \"9h\"\n\
+         keepalives_count = 2\ntcp_user_timeout = \"3s\"\n"
     ));
     let listen = settings.listen;
     assert_eq!(listen.addresses[1].to_string(), "unix:/run/sealgate:5432");
@@ -377,6 +378,9 @@ fn reads_both_hops() {
     let timeouts = settings.timeouts;
     assert_eq!((timeouts.idle_ms, timeouts.idle_in_transaction_ms), (Some(3_600_000), Some(30_000)));
     assert_eq!((timeouts.drain_ms, timeouts.login_ms), (5_000, 60_000));
+    let vanished = timeouts.vanished;
+    assert_eq!((vanished.keepalives_idle_ms, vanished.keepalives_interval_ms), (32_400_000, 10_000));
+    assert_eq!((vanished.keepalives_count, vanished.tcp_user_timeout_ms), (2, Some(3_000)));
     let off =
         sound(&LEAST.replace(
             "[upstream]",
@@ -419,6 +423,7 @@ fn refuses_hops_that_cannot_be_meant() {
         ),
         (hops("unix_mode = \"rwx\"\n", "", ""), "is not a file mode"),
         (format!("{LEAST}[timeouts]\nidle = \"0s\""), "from \"1s\" to \"1d\""),
+        (format!("{LEAST}[timeouts]\nkeepalives_interval = \"10h\""), "from \"1s\" to \"9h\""),
         (format!("{LEAST}[limits]\nunproven_max = 0"), "from 1 to 100000"),
     ] {
         refuses(&text, &[part]);

@@ -21,6 +21,9 @@ use crate::transport::Channel;
 /// How long a client may take to read its last message.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// The message by which a server is asked for the answers that it has.
+const FLUSH: &[u8] = b"H\0\0\0\x04";
+
 /// How a session ended.
 pub enum End {
     /// A peer closed.
@@ -170,6 +173,9 @@ impl Flow<'_> {
     /// `timeouts.drain` to hear the answers to what the server has already; data that still
     /// comes in a stream (COPY, a long message), and a write that waits for its record, could
     /// carry what is classified now, and end the session at once.
+    ///
+    /// The answers to a batch whose Sync has not been taken up are asked for by a Flush: unlike
+    /// a Sync it ends nothing.
     async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
         if self.worker.phase.get() == Phase::Cutting {
             return Ok(Some(DRAINED));
@@ -197,12 +203,17 @@ impl Flow<'_> {
             self.request.resume();
             self.rest.generation = generation;
             self.rest.overruled = None;
+            self.rest.flushed = false;
             return Box::pin(self.overruled()).await;
         }
         let patience = Duration::from_millis(self.gate.regime.load().settings.timeouts.drain_ms);
         let until = *self.rest.overruled.get_or_insert_with(|| Deadline::now() + patience);
         let streams = self.session.is_streaming() || self.request.is_waiting_to_write();
         let ends = streams || self.session.is_held() || Deadline::now() >= until;
+        if !ends && !self.rest.flushed && self.session.awaits_flush() {
+            self.rest.flushed = true;
+            self.request.outlet().extend_from_slice(FLUSH);
+        }
         Ok(ends.then_some(RECLASSIFIED))
     }
 
@@ -373,17 +384,40 @@ impl Flow<'_> {
         }
     }
 
-    /// Sends what waits and a last message.
+    /// Sends what waits and a last message; where the client has a message of the server in
+    /// part, the rest of it first. If that does not come in time nothing more is said: it would
+    /// be read as a part of that message.
     pub async fn farewell(&mut self, last: &[u8]) {
-        self.response.outlet().extend_from_slice(last);
         let _ = tokio::time::timeout(FAREWELL, async {
-            while self.response.is_waiting_to_write() {
-                if self.client.writable().await.is_err() || self.response.flush(self.client).is_err() {
-                    return;
-                }
-            }
+            self.finish_message().await?;
+            self.response.outlet().extend_from_slice(last);
+            self.write_out().await
         })
         .await;
+    }
+
+    async fn finish_message(&mut self) -> Result<(), Stop> {
+        let mut left = self.session.response_left();
+        while left > 0 {
+            self.write_out().await?;
+            let taken = {
+                let mut scratch = self.worker.scratch.borrow_mut();
+                self.response.take(self.server, &mut scratch, left)?
+            };
+            left -= taken;
+            if taken == 0 {
+                self.server.readable().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_out(&mut self) -> Result<(), Stop> {
+        while self.response.is_waiting_to_write() {
+            self.client.writable().await?;
+            self.response.flush(self.client)?;
+        }
+        Ok(())
     }
 }
 
@@ -413,6 +447,8 @@ pub struct Rest {
     deadline: Option<Deadline>,
     /// Another policy holds, and until then what was begun by the old one must have ended.
     overruled: Option<Deadline>,
+    /// And the answers to that were asked for.
+    flushed: bool,
 }
 
 impl Rest {
@@ -425,6 +461,7 @@ impl Rest {
             since: None,
             deadline: None,
             overruled: None,
+            flushed: false,
         }
     }
 }

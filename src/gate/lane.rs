@@ -172,6 +172,31 @@ impl Lane {
         Ok(true)
     }
 
+    /// Takes up to `most` bytes of a message that passes as it comes, to be written: those that
+    /// came before, else what is there to be read. 0: nothing is.
+    pub fn take(&mut self, source: &mut Channel, scratch: &mut [u8], most: usize) -> Result<usize, Stop> {
+        let before = self.inlet.get(self.used..).unwrap_or(&[]);
+        if !before.is_empty() {
+            let count = before.len().min(most);
+            self.outlet.extend_from_slice(before.get(..count).unwrap_or(before));
+            self.used += count;
+            return Ok(count);
+        }
+        let room = scratch.len().min(most);
+        let buffer = scratch.get_mut(..room).unwrap_or(&mut []);
+        match source.try_read(buffer) {
+            Ok(0) => Err(Stop::Closed),
+            Ok(count) => {
+                let fresh = buffer.get_mut(..count).unwrap_or(&mut []);
+                self.outlet.extend_from_slice(fresh);
+                fresh.fill(0);
+                Ok(count)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Walks what came before.
     pub fn walk_inlet(
         &mut self,

@@ -280,7 +280,7 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
                         sessions.spawn_local(async move {
                             match client {
                                 Ok(socket) => {
-                                    socket.tune();
+                                    socket.tune(gate.regime.load().settings.timeouts.vanished);
                                     session::serve(&gate, &worker, Channel::plain(socket), peer).await;
                                 }
                                 Err(error) => tracing::warn!(%error, "a connection could not be taken over"),

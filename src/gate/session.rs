@@ -53,7 +53,8 @@ async fn run(
     ready: Ready,
     generation: u64,
 ) {
-    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges } = ready;
+    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges, stay } =
+        ready;
     let who = session.who().clone();
     let recorded = session.epoch().is_some();
     if recorded {
@@ -81,7 +82,7 @@ async fn run(
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
     server.close();
-    drop(admitted);
+    drop((admitted, stay));
 }
 
 /// Says the last words, and stops what the server still does for the session.

@@ -177,6 +177,18 @@ impl Session {
         self.request_passing > 0 || self.queue.is_copying()
     }
 
+    /// Bytes that are still to come of the message that the client has in part.
+    #[must_use]
+    pub fn response_left(&self) -> usize {
+        self.response_passing
+    }
+
+    /// Has the server requests whose answers it may keep until a Sync or a Flush comes?
+    #[must_use]
+    pub fn awaits_flush(&self) -> bool {
+        !self.queue.is_empty() && self.queue.boundaries() == 0 && !self.is_streaming()
+    }
+
     /// No transaction is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -10,6 +10,8 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::config::Vanished;
+
 /// Who is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peer {
@@ -135,17 +137,18 @@ impl Socket {
     }
 
     /// No delay, and dead peers are noticed: on both hops. Nothing to do for Unix sockets.
-    pub fn tune(&self) {
+    pub fn tune(&self, vanished: Vanished) {
         let Socket::Tcp(stream) = self else { return };
         let socket = SockRef::from(stream);
         let keepalive = socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(10))
-            .with_retries(6);
+            .with_time(Duration::from_millis(vanished.keepalives_idle_ms))
+            .with_interval(Duration::from_millis(vanished.keepalives_interval_ms))
+            .with_retries(vanished.keepalives_count);
+        let user_timeout = vanished.tcp_user_timeout_ms.map(Duration::from_millis);
         let tuned = stream
             .set_nodelay(true)
             .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-            .and_then(|()| socket.set_tcp_user_timeout(Some(Duration::from_secs(120))));
+            .and_then(|()| socket.set_tcp_user_timeout(user_timeout));
         if let Err(error) = tuned {
             tracing::debug!(%error, "socket options were not accepted");
         }

@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::standing::{Standing, Standings};
-use crate::config::{Endpoint, HostPort, TlsMode};
+use crate::config::{Endpoint, HostPort, TlsMode, Vanished};
 use crate::residency::{Date, Residency, Verdict};
 use crate::transport::tls::{ClientTls, TlsError};
 use crate::transport::{Channel, Socket};
@@ -106,6 +106,7 @@ pub struct Dialer {
     /// None: no TLS.
     encryption: Option<Encryption>,
     connect_timeout: Duration,
+    vanished: Vanished,
     standings: Standings,
 }
 
@@ -118,7 +119,14 @@ impl Dialer {
         connect_timeout: Duration,
     ) -> Dialer {
         let standings = Standings::new(hosts.len());
-        Dialer { hosts, residency, encryption, connect_timeout, standings }
+        let vanished = Vanished::default();
+        Dialer { hosts, residency, encryption, connect_timeout, vanished, standings }
+    }
+
+    /// Gives servers up that have vanished as the configuration has it.
+    #[must_use]
+    pub fn with_vanished(self, vanished: Vanished) -> Dialer {
+        Dialer { vanished, ..self }
     }
 
     /// To one server, in plain, without a judgement by region.
@@ -186,7 +194,7 @@ impl Dialer {
                 Address::Tcp(address) => Socket::Tcp(TcpStream::connect(address).await.map_err(unreachable)?),
                 Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?),
             };
-            socket.tune();
+            socket.tune(self.vanished);
             self.encrypt(Channel::plain(socket), route, other).await
         })
         .await;

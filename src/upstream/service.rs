@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -116,6 +117,7 @@ fn with_source(error: &dyn std::error::Error) -> String {
 pub struct ServiceConnection {
     client: Client,
     driver: JoinHandle<()>,
+    cut: Arc<AtomicBool>,
 }
 
 impl ServiceConnection {
@@ -194,17 +196,17 @@ impl ServiceConnection {
             config.password(password.as_bytes());
         }
         // The channel is under TLS already, where it shall be.
+        let cut = Arc::new(AtomicBool::new(false));
         let (client, driver) = if channel.tls().is_some() {
             config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let (client, connection) = config.connect_raw(channel, UnderTls).await?;
-            (client, tokio::spawn(async move { drop(connection.await) }))
+            (client, tokio::spawn(drive(connection, Arc::clone(&cut))))
         } else {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect_raw(channel, NoTls).await?;
-            // Whoever waits for an answer gets the same error.
-            (client, tokio::spawn(async move { drop(connection.await) }))
+            (client, tokio::spawn(drive(connection, Arc::clone(&cut))))
         };
-        let service = ServiceConnection { client, driver };
+        let service = ServiceConnection { client, driver, cut };
         service.client.batch_execute(SESSION).await?;
         Ok(service)
     }
@@ -236,6 +238,18 @@ impl ServiceConnection {
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
+
+    /// Becomes true when the server, or the network, ends the session.
+    #[must_use]
+    pub fn cut(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cut)
+    }
+}
+
+/// Whoever waits for an answer gets the error with which it ends.
+async fn drive<E>(connection: impl Future<Output = Result<(), E>>, cut: Arc<AtomicBool>) {
+    drop(connection.await);
+    cut.store(true, Ordering::Release);
 }
 
 impl Drop for ServiceConnection {

@@ -131,13 +131,13 @@ fn a_walsender_from_elsewhere_is_refused_in_every_spelling_before_the_server_hea
 }
 
 /// Another host: a network of its own, reached over a pair of devices. Gone when dropped.
-struct Elsewhere {
-    name: String,
-    gate: Ipv4Addr,
+pub struct Elsewhere {
+    pub name: String,
+    pub gate: Ipv4Addr,
 }
 
 impl Elsewhere {
-    fn new() -> Result<Elsewhere, String> {
+    pub fn new() -> Result<Elsewhere, String> {
         let number = std::process::id() % 250;
         let name = format!("sgt{number}");
         let script = "n=$1; a=10.213.$2.1; b=10.213.$2.2; \

@@ -18,6 +18,7 @@ use crate::login::Claim;
 use crate::pipeline::Session;
 use crate::policy::Refusal;
 use crate::residency::{Replication, Verdict, replication_kind};
+use crate::store::catalog::Stay;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
 use crate::wire::startup::{self, Request, Start};
@@ -41,6 +42,8 @@ pub struct Ready {
     pub server_early: Vec<u8>,
     /// Can SQL reach it?
     pub judges: bool,
+    /// Keeps its catalog up to date. None where nothing is classified.
+    pub stay: Option<Stay>,
 }
 
 /// How a startup ended without a session.
@@ -116,9 +119,7 @@ pub async fn start(
     let of_user = OfUser::new(gate, regime, &user)
         .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
     let judges = !is_physical(&start);
-    if judges {
-        session_view(gate, worker, &mut session).await?;
-    }
+    let stay = if judges { session_view(gate, worker, &mut session).await? } else { None };
     let cancel = prelude.key.map(|(process, secret)| {
         let ours = secret_key(start.minor_spoken());
         put_backend_key(&mut greeting, process, &ours);
@@ -137,6 +138,7 @@ pub async fn start(
         early: incoming.into_rest(),
         server_early,
         judges,
+        stay,
     }))
 }
 
@@ -246,17 +248,21 @@ fn check_names(regime: &Regime, start: &Start<'_>) -> Result<(), Over> {
 }
 
 /// Gives the session the classification of its database; without one it may not go on.
-async fn session_view(gate: &SharedGate, worker: &Worker, session: &mut Session) -> Result<(), Over> {
+async fn session_view(
+    gate: &SharedGate,
+    worker: &Worker,
+    session: &mut Session,
+) -> Result<Option<Stay>, Over> {
     let database: Arc<str> = session.who().database.clone();
-    let Some(catalogs) = &gate.catalogs else { return Ok(()) };
+    let Some(catalogs) = &gate.catalogs else { return Ok(None) };
     // As it is now: a reload may have come since this connection did.
     if !gate.regime.load().settings.classifies(&database) {
-        return Ok(());
+        return Ok(None);
     }
-    match catalogs.current(&database).await {
-        Ok(snapshot) => {
+    match catalogs.enter(&database).await {
+        Ok((snapshot, stay)) => {
             session.renew(worker.view(snapshot));
-            Ok(())
+            Ok(Some(stay))
         }
         Err(error) => {
             tracing::error!(%database, %error, "the catalog cannot be read; the session is refused");

@@ -59,6 +59,7 @@ impl Login<'_> {
         let mut called = call(regime, &startup::compose(start), &hosts).await?;
         client.write_all(&greeting).await?;
         let principal = pass_through(Relay::new(claim), client, &mut incoming, &mut called).await?;
+        foresee(gate, regime, &principal);
         let mut session = open(gate, regime, principal);
         match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
             Ended::Refused(said) => {
@@ -80,6 +81,14 @@ pub(super) fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) ->
     let standing = if prelude.standby { Standing::Standby } else { Standing::Writable };
     regime.dialer.standings().set(called.route.index, standing, Instant::now());
     prelude.standby && regime.dialer.chooses()
+}
+
+/// While the server makes its session ready, the catalog can be looked at.
+pub(super) fn foresee(gate: &SharedGate, regime: &Regime, principal: &Principal) {
+    let database = principal.database();
+    if let Some(catalogs) = gate.catalogs.as_ref().filter(|_| regime.settings.classifies(database)) {
+        catalogs.foresee(database);
+    }
 }
 
 pub(super) fn open(gate: &SharedGate, regime: &Regime, principal: Principal) -> Session {

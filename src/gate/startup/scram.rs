@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::call::{Called, Ended, PRELUDE_BYTES_MAX, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
-use super::prove::{Login, Proven, is_standby, open};
+use super::prove::{Login, Proven, foresee, is_standby, open};
 use super::{Over, fatal};
 use crate::login::binding::tls_server_end_point;
 use crate::login::scram::{
@@ -39,6 +39,7 @@ impl From<UpstreamFault> for Over {
 pub(super) async fn scram(mut login: Login<'_>) -> Result<Proven, Over> {
     let shown = exchange(&mut login).await?;
     let Login { gate, regime, start, client, incoming, .. } = login;
+    foresee(gate, regime, &shown.principal);
     let (keys, packet) = (Rc::new(shown.keys), startup::compose(start));
     let mut hosts = regime.dialer.standings().order(Instant::now());
     loop {

@@ -46,6 +46,18 @@ pub enum LoadError {
     Stopped,
 }
 
+impl LoadError {
+    /// Our session was cut as soon as it had looked.
+    pub(super) fn cut() -> LoadError {
+        LoadError::Service(ServiceError::Unreachable("the server closed the connection".to_owned()))
+    }
+
+    /// Is there no database of this name (any more)?
+    pub(super) fn is_of_no_database(&self) -> bool {
+        matches!(self, LoadError::Service(error) if error.sqlstate() == Some("3D000"))
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,11 +5,15 @@ mod classified;
 mod closure;
 mod dependents;
 mod load;
+mod presence;
 mod registry;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};
-pub use registry::{CatalogKeeper, CatalogSource, Catalogs, DATABASES_MAX, POLL_INTERVAL, STALE_MAX, Timing};
+pub use presence::Stay;
+pub use registry::{
+    CatalogKeeper, CatalogSource, Catalogs, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX, Timing,
+};
 
 #[cfg(test)]
 mod tests;

@@ -3,17 +3,19 @@
 //!
 //! A snapshot is confirmed when a load, or the catalog's watermark, says that it still
 //! holds. One that could not be confirmed for [`STALE_MAX`] is no longer given out: no
-//! snapshot, no session (P3).
+//! snapshot, no session (P3). New sessions get it only while a session of ours is in the
+//! database: so it is of this database, and not of one that had the name before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::load::{LoadError, Loaded, load};
+use super::presence::{Presence, Stay};
 use super::watermark;
 use crate::catalog::{Field, Snapshot};
 use crate::upstream::dial::today;
@@ -25,6 +27,9 @@ pub const STALE_MAX: Duration = Duration::from_secs(60);
 /// after [`POLL_RATIO`] times as long as it took.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const POLL_RATIO: u32 = 20;
+/// How long our session stays in a database when the last client session has left it: time
+/// for the next to come, and less than the 5 s for which DROP DATABASE waits.
+pub const LINGER: Duration = Duration::from_secs(1);
 /// Databases of which a snapshot, and one service connection each, is kept.
 pub const DATABASES_MAX: usize = 128;
 /// Databases that are looked at, at the same time.
@@ -48,11 +53,12 @@ pub struct CatalogSource {
 pub struct Timing {
     pub poll_interval: Duration,
     pub stale_max: Duration,
+    pub linger: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing { poll_interval: POLL_INTERVAL, stale_max: STALE_MAX }
+        Timing { poll_interval: POLL_INTERVAL, stale_max: STALE_MAX, linger: LINGER }
     }
 }
 
@@ -65,14 +71,17 @@ struct Held {
     content: [u8; 32],
     /// A look that began then has found it true.
     confirmed: Instant,
+    presence: Arc<Presence>,
 }
 
-type Answer = Result<Arc<Snapshot>, LoadError>;
+type Answer = Result<(Arc<Snapshot>, Stay), LoadError>;
 type Shelf = ArcSwap<HashMap<Arc<str>, Held>>;
 
 /// Asks the keeper to look at a database's catalog from now on.
 struct Request {
     database: Arc<str>,
+    /// Does the answer of a look that is under way already come too early?
+    anew: bool,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -91,34 +100,58 @@ impl Catalogs {
         let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
         let held = Arc::new(ArcSwap::from_pointee(HashMap::new()));
         let stale_max = source.timing.stale_max;
+        let left = Arc::new(Notify::new());
         let keeper = CatalogKeeper {
             source,
             held: held.clone(),
             requests: receiver,
             databases: HashMap::new(),
+            left,
             jobs: JoinSet::new(),
             permits: Arc::new(Semaphore::new(LOADS_MAX)),
+            databases_max: DATABASES_MAX,
             epoch: 0,
         };
         (Catalogs { held, requests: sender, stale_max }, keeper)
     }
 
-    /// The snapshot in use, if one is loaded and not stale. Never waits.
+    /// The snapshot in use, if one is loaded and not stale: for whoever stays. Never waits.
     #[must_use]
     pub fn held(&self, database: &str) -> Option<Arc<Snapshot>> {
         let all = self.held.load();
         let held = all.get(database)?;
-        (held.confirmed.elapsed() <= self.stale_max).then(|| held.snapshot.clone())
+        let holds = held.presence.is_open() && held.confirmed.elapsed() <= self.stale_max;
+        holds.then(|| held.snapshot.clone())
     }
 
-    /// The snapshot in use; loads it at the first use of a database.
+    /// The snapshot in use, for a new session that stays as long as the [`Stay`] is held; loads
+    /// it at the first use of a database, and looks again where nobody was there.
     ///
     /// # Errors
     /// No snapshot can be had: refuse the session.
-    pub async fn current(&self, database: &str) -> Answer {
-        match self.held(database) {
-            Some(snapshot) => Ok(snapshot),
-            None => self.reload(database).await,
+    pub async fn enter(&self, database: &str) -> Answer {
+        let there = self.presence(database).and_then(|presence| presence.enter());
+        // What is held is asked for by whoever is there: from now on it is kept up to date.
+        match there.and_then(|stay| Some((self.held(database)?, stay))) {
+            Some(entered) => Ok(entered),
+            None => self.look(database, false).await,
+        }
+    }
+
+    /// The same for who does not stay.
+    ///
+    /// # Errors
+    /// As [`Catalogs::enter`].
+    pub async fn current(&self, database: &str) -> Result<Arc<Snapshot>, LoadError> {
+        self.enter(database).await.map(|(snapshot, _)| snapshot)
+    }
+
+    /// Somebody is about to enter: where nobody was there, the look that this takes begins now.
+    pub fn foresee(&self, database: &str) {
+        if self.presence(database).is_some_and(|presence| !presence.is_open()) {
+            let (answer, _) = oneshot::channel();
+            // A queue that is full has others to do this for.
+            let _ = self.requests.try_send(Request { database: database.into(), anew: false, answer });
         }
     }
 
@@ -128,17 +161,26 @@ impl Catalogs {
     /// # Errors
     /// The look failed. [`Catalogs::held`] may still give the last snapshot for a while;
     /// whoever knows of a change must not use that.
-    pub async fn reload(&self, database: &str) -> Answer {
+    pub async fn reload(&self, database: &str) -> Result<Arc<Snapshot>, LoadError> {
+        self.look(database, true).await.map(|(snapshot, _)| snapshot)
+    }
+
+    async fn look(&self, database: &str, anew: bool) -> Answer {
         let (answer, receiver) = oneshot::channel();
-        let request = Request { database: database.into(), answer };
+        let request = Request { database: database.into(), anew, answer };
         self.requests.send(request).await.map_err(|_| LoadError::Stopped)?;
         receiver.await.map_err(|_| LoadError::Stopped)?
     }
 
-    /// The databases of which a snapshot is kept.
+    fn presence(&self, database: &str) -> Option<Arc<Presence>> {
+        self.held.load().get(database).map(|held| held.presence.clone())
+    }
+
+    /// The databases whose catalog is kept up to date.
     #[must_use]
     pub fn databases(&self) -> Vec<Arc<str>> {
-        self.held.load().keys().cloned().collect()
+        let all = self.held.load();
+        all.iter().filter(|(_, held)| held.presence.is_open()).map(|(name, _)| name.clone()).collect()
     }
 
     /// What the last load of a database could not follow, for the operator.
@@ -156,6 +198,15 @@ struct Database {
     busy: bool,
     known: Known,
     due: Instant,
+    presence: Arc<Presence>,
+}
+
+impl Database {
+    /// When something is to be done about it: a look, or our leave. None: when somebody asks.
+    fn wakes(&self, timing: Timing) -> Option<Instant> {
+        let open = !self.busy && self.presence.is_open();
+        open.then(|| self.presence.leaves(timing.linger).map_or(self.due, |leaves| leaves.min(self.due)))
+    }
 }
 
 /// What a job hands to the next one for the same database.
@@ -181,8 +232,12 @@ pub struct CatalogKeeper {
     held: Arc<Shelf>,
     requests: mpsc::Receiver<Request>,
     databases: HashMap<Arc<str>, Database>,
+    /// Told when the last client session leaves a database.
+    left: Arc<Notify>,
     jobs: JoinSet<Job>,
     permits: Arc<Semaphore>,
+    /// [`DATABASES_MAX`], or fewer in tests.
+    databases_max: usize,
     epoch: u64,
 }
 
@@ -190,8 +245,9 @@ impl CatalogKeeper {
     /// Serves until every [`Catalogs`] is dropped.
     pub async fn run(mut self) {
         loop {
-            let due = self.databases.values().filter(|one| !one.busy).map(|one| one.due).min();
-            let wake = due.unwrap_or_else(|| Instant::now() + self.source.timing.poll_interval);
+            let timing = self.source.timing;
+            let due = self.databases.values().filter_map(|one| one.wakes(timing)).min();
+            let wake = due.unwrap_or_else(|| Instant::now() + timing.poll_interval);
             tokio::select! {
                 request = self.requests.recv() => match request {
                     Some(request) => self.accept(request),
@@ -204,26 +260,30 @@ impl CatalogKeeper {
                         self.start_over();
                     }
                 },
+                // When it shall be left is looked up anew.
+                () = self.left.notified() => {}
                 () = tokio::time::sleep_until(wake.into()) => self.look(),
             }
         }
     }
 
     fn accept(&mut self, request: Request) {
-        let full = self.databases.len() >= DATABASES_MAX && !self.databases.contains_key(&request.database);
-        if full {
-            let error = LoadError::TooMany { what: "databases in use", max: DATABASES_MAX };
+        let full = self.databases.len() >= self.databases_max;
+        if full && !self.databases.contains_key(&request.database) && !self.forget_one() {
+            let error = LoadError::TooMany { what: "databases in use", max: self.databases_max };
             let _ = request.answer.send(Err(error));
             return;
         }
+        let left = &self.left;
         let one = self.databases.entry(request.database.clone()).or_insert_with(|| Database {
             waiting: Vec::new(),
             next: Vec::new(),
             busy: false,
             known: Known::default(),
             due: Instant::now(),
+            presence: Arc::new(Presence::new(Arc::clone(left))),
         });
-        let queue = if one.busy { &mut one.next } else { &mut one.waiting };
+        let queue = if one.busy && request.anew { &mut one.next } else { &mut one.waiting };
         queue.retain(|answer| !answer.is_closed());
         if queue.len() >= WAITING_MAX {
             let error = LoadError::TooMany { what: "sessions that wait for the catalog", max: WAITING_MAX };
@@ -234,11 +294,18 @@ impl CatalogKeeper {
         self.begin(&request.database);
     }
 
-    /// Looks at every database whose time has come.
+    /// Leaves the databases in which nobody is any more, and looks at every other one whose
+    /// time has come.
     fn look(&mut self) {
-        let now = Instant::now();
-        let due = self.databases.iter().filter(|(_, one)| !one.busy && one.due <= now);
-        let due: Vec<Arc<str>> = due.map(|(name, _)| name.clone()).collect();
+        let (now, linger) = (Instant::now(), self.source.timing.linger);
+        let mut due: Vec<Arc<str>> = Vec::new();
+        for (name, one) in self.databases.iter_mut().filter(|(_, one)| !one.busy) {
+            if one.presence.close(linger, now) {
+                one.known.service = None;
+            } else if one.presence.is_open() && one.due <= now {
+                due.push(name.clone());
+            }
+        }
         for database in due {
             self.begin(&database);
         }
@@ -267,13 +334,21 @@ impl CatalogKeeper {
 
     fn conclude(&mut self, job: Job) {
         let Job { database, known, result, took, began } = job;
-        let answer = match result {
-            Ok(loaded) => self.hold(&database, loaded, began),
+        let cut = known.service.as_ref().map(|(service, _)| service.cut());
+        let presence = self.databases.get(&database).map(|one| one.presence.clone());
+        let Some(presence) = presence else { return };
+        let looked = match result {
+            Ok(loaded) => self.hold(&database, loaded, began, &presence),
             Err(error) => {
                 tracing::warn!(%database, %error, "the catalog could not be read");
                 Err(error)
             }
         };
+        // What is held is the truth before anybody new may have it.
+        match cut.filter(|_| looked.is_ok()) {
+            Some(cut) => presence.open(cut),
+            None => presence.lose(),
+        }
         let Some(one) = self.databases.get_mut(&database) else { return };
         one.busy = false;
         one.known = known;
@@ -281,23 +356,32 @@ impl CatalogKeeper {
         let answered = std::mem::replace(&mut one.waiting, std::mem::take(&mut one.next));
         if !one.waiting.is_empty() {
             self.begin(&database);
-        } else if answer.is_err() {
-            self.forget_if_stale(&database);
+        } else if let Err(error) = &looked {
+            self.forget(&database, error);
         }
         for waiting in answered {
+            let entered = looked.clone().and_then(|snapshot| {
+                presence.enter().map(|stay| (snapshot, stay)).ok_or_else(LoadError::cut)
+            });
             // Whoever asked may have left.
-            let _ = waiting.send(answer.clone());
+            let _ = waiting.send(entered);
         }
     }
 
     /// Puts a loaded snapshot in use, or confirms the one that is.
-    fn hold(&mut self, database: &Arc<str>, loaded: Option<Loaded>, began: Instant) -> Answer {
+    fn hold(
+        &mut self,
+        database: &Arc<str>,
+        loaded: Option<Loaded>,
+        began: Instant,
+        presence: &Arc<Presence>,
+    ) -> Result<Arc<Snapshot>, LoadError> {
         let before = self.held.load().get(database).cloned();
         let held = match (loaded, before) {
-            (None, Some(before)) => Held { confirmed: began, ..before },
+            (None, Some(before)) => Held { confirmed: began, presence: presence.clone(), ..before },
             (None, None) => return Err(LoadError::Unreadable("a watermark without a snapshot".to_owned())),
             (Some(Loaded { content, notes, .. }), Some(before)) if content == before.content => {
-                Held { notes: notes.into(), confirmed: began, ..before }
+                Held { notes: notes.into(), confirmed: began, presence: presence.clone(), ..before }
             }
             (Some(Loaded { mut parts, notes, content }), _) => {
                 self.epoch += 1;
@@ -308,6 +392,7 @@ impl CatalogKeeper {
                     notes: notes.into(),
                     content,
                     confirmed: began,
+                    presence: presence.clone(),
                 }
             }
         };
@@ -318,12 +403,28 @@ impl CatalogKeeper {
         Ok(snapshot)
     }
 
-    /// A database that cannot be read any more is not looked at for ever.
-    fn forget_if_stale(&mut self, database: &Arc<str>) {
+    /// A database that cannot be read any more is not looked at for ever; one that is no more,
+    /// or that nobody is in, not once again.
+    fn forget(&mut self, database: &Arc<str>, error: &LoadError) {
+        let fresh = |held: &Held| held.confirmed.elapsed() <= self.source.timing.stale_max;
         let held = self.held.load();
-        if held.get(database).is_some_and(|held| held.confirmed.elapsed() <= self.source.timing.stale_max) {
-            return;
+        let kept = held.get(database).is_some_and(|held| held.presence.is_open() && fresh(held));
+        if !kept || error.is_of_no_database() {
+            self.drop_database(database);
         }
+    }
+
+    /// Makes room, if there is a database that nobody is in.
+    fn forget_one(&mut self) -> bool {
+        let vacant = self.databases.iter().find(|(_, one)| !one.busy && !one.presence.is_open());
+        let vacant = vacant.map(|(name, _)| name.clone());
+        vacant.is_some_and(|name| {
+            self.drop_database(&name);
+            true
+        })
+    }
+
+    fn drop_database(&mut self, database: &Arc<str>) {
         self.databases.remove(database);
         self.publish(|all| {
             all.remove(database);

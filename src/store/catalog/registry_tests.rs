@@ -12,7 +12,7 @@ fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
-        timing: Timing { poll_interval, ..Timing::default() },
+        timing: Timing { poll_interval, linger: NEVER, ..Timing::default() },
     }
 }
 
@@ -27,6 +27,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     super::super::tests::block_on(async {
         tokio::time::timeout(Duration::from_secs(30), future).await.unwrap()
     })
+}
+
+fn await_that(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn service_sessions(server: &Throwaway) -> String {
@@ -136,8 +144,77 @@ fn keeps_the_last_snapshot_for_a_while_when_the_server_is_gone() {
         block_on(catalogs.reload("postgres")).is_err(),
         "whoever knows of a change must not get the old one"
     );
-    assert!(catalogs.held("postgres").is_some());
-    assert!(block_on(catalogs.current("postgres")).is_ok());
+    assert!(catalogs.held("postgres").is_some(), "sessions under way go on by it");
+    assert!(block_on(catalogs.current("postgres")).is_err(), "new ones do not begin by it");
+}
+
+#[test]
+fn leaves_a_database_that_nobody_is_in_and_looks_first_when_somebody_comes() {
+    let server = start(15);
+    server.create_database("shop").unwrap();
+    server.execute("shop", TABLE).unwrap();
+    let mut source = source(&server, Duration::from_millis(20));
+    source.timing.linger = Duration::from_millis(200);
+    let catalogs = keep(source);
+    let (first, stay) = block_on(catalogs.enter("shop")).unwrap();
+    // Longer than it lingers: a view is found, by a look that nobody asked for.
+    std::thread::sleep(Duration::from_millis(400));
+    server.execute("shop", "CREATE VIEW v AS SELECT email FROM customers").unwrap();
+    await_that(|| catalogs.held("shop").is_some_and(|held| held.epoch() > first.epoch()));
+    assert_eq!(service_sessions(&server), "1");
+    let seen = catalogs.held("shop").unwrap();
+    drop(stay);
+    await_that(|| service_sessions(&server) == "0");
+    assert!(catalogs.held("shop").is_none() && catalogs.databases().is_empty());
+    let (again, stay) = block_on(catalogs.enter("shop")).unwrap();
+    assert!(Arc::ptr_eq(&seen, &again), "nothing changed: nothing is loaded or judged anew");
+    drop(stay);
+    await_that(|| service_sessions(&server) == "0");
+    catalogs.foresee("shop");
+    await_that(|| service_sessions(&server) == "1");
+    await_that(|| service_sessions(&server) == "0");
+    // Another database under the same name.
+    server.create_database("other").unwrap();
+    server.execute("other", "CREATE VIEW customers AS SELECT 1 AS id, 'e' AS email, 's' AS ssn").unwrap();
+    server.execute("postgres", "DROP DATABASE shop").unwrap();
+    server.execute("postgres", "ALTER DATABASE other RENAME TO shop").unwrap();
+    assert!(block_on(catalogs.current("shop")).unwrap().epoch() > seen.epoch());
+}
+
+#[test]
+fn gives_nothing_to_new_sessions_where_its_own_was_cut() {
+    let server = start(15);
+    server.create_database("shop").unwrap();
+    server.execute("shop", TABLE).unwrap();
+    server.create_database("other").unwrap();
+    let catalogs = keep(source(&server, NEVER));
+    let first = block_on(catalogs.current("shop")).unwrap();
+    server.execute("postgres", "DROP DATABASE shop WITH (FORCE)").unwrap();
+    await_that(|| block_on(catalogs.current("shop")).is_err());
+    assert!(catalogs.held("shop").is_none(), "it is no more");
+    server.execute("postgres", "ALTER DATABASE other RENAME TO shop").unwrap();
+    assert!(block_on(catalogs.current("shop")).unwrap().epoch() > first.epoch());
+}
+
+#[test]
+fn a_database_that_nobody_is_in_makes_room_for_another() {
+    let server = start(15);
+    for name in ["a", "b", "c"] {
+        server.create_database(name).unwrap();
+    }
+    let mut source = source(&server, NEVER);
+    source.timing.linger = Duration::ZERO;
+    let (catalogs, mut keeper) = Catalogs::new(source);
+    keeper.databases_max = 2;
+    std::thread::spawn(move || super::super::tests::block_on(keeper.run()));
+    let _one = block_on(catalogs.enter("a")).unwrap();
+    let (_, two) = block_on(catalogs.enter("b")).unwrap();
+    let full = block_on(catalogs.enter("c")).err();
+    assert_eq!(full, Some(LoadError::TooMany { what: "databases in use", max: 2 }));
+    drop(two);
+    await_that(|| catalogs.held("b").is_none());
+    assert!(block_on(catalogs.enter("c")).is_ok());
+    assert!(catalogs.held("a").is_some());
 }
 
 #[test]
@@ -176,7 +253,7 @@ fn ends_with_its_last_handle() {
 fn gives_out_no_snapshot_that_is_stale() {
     let server = start(15);
     server.execute("postgres", TABLE).unwrap();
-    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO };
+    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO, linger: NEVER };
     let catalogs = keep(CatalogSource { timing, ..source(&server, NEVER) });
     block_on(catalogs.reload("postgres")).unwrap();
     assert!(catalogs.held("postgres").is_none());

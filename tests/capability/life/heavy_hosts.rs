@@ -1,6 +1,7 @@
 //! Several hosts: tried in order, the writable one found, and followed when it changes.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sealgate::store::postgres::Throwaway;
 
-use crate::harness::{Gate, Raw, Setup, await_that, psql};
-use crate::shop::{classified, errors, firsts, server, tags};
+use crate::harness::{Frame, Gate, Raw, Session, Setup, await_that, psql};
+use crate::shop::{classified, errors, firsts, server, states, tags};
 
 /// `$1` postgres, `$2` data folder, `$3` port. Standard input is the pipe that ends it.
 const KEEPER: &str = r#"
@@ -30,6 +31,21 @@ struct Standby {
 
 impl Standby {
     fn of(primary: &Throwaway) -> Standby {
+        let standby = Standby::run(primary, "on");
+        await_that("a standby that serves", || standby.psql(primary, "SELECT 1") == "1");
+        standby
+    }
+
+    /// It serves nobody: it is starting up as long as it lives.
+    fn cold(primary: &Throwaway) -> Standby {
+        let standby = Standby::run(primary, "off");
+        await_that("a standby that answers", || {
+            TcpStream::connect(standby.address).is_ok() && states(&refused(standby.address)) == ["57P03"]
+        });
+        standby
+    }
+
+    fn run(primary: &Throwaway, hot: &str) -> Standby {
         let address = nobody();
         let name = format!("sealgate-standby-{}-{}", std::process::id(), address.port());
         let (folder, owner) = (std::env::temp_dir().join(name), fs::metadata(primary.data_folder()).unwrap());
@@ -41,12 +57,13 @@ impl Standby {
         backup.args(["-h", "127.0.0.1", "-p", &primary.port().to_string(), "-U", "postgres", "-R"]);
         backup.args(["-c", "fast", "-X", "stream", "-D"]).arg(&folder);
         assert!(backup.stdin(Stdio::null()).status().unwrap().success());
+        let mut settings =
+            fs::File::options().append(true).open(folder.join("postgresql.auto.conf")).unwrap();
+        writeln!(settings, "hot_standby = {hot}").unwrap();
         let mut keeper = run_as(Command::new("sh"));
         keeper.args(["-c", KEEPER, "sh"]).arg(primary.binaries().program("postgres")).arg(&folder);
         keeper.arg(address.port().to_string()).stdin(Stdio::piped()).process_group(0);
-        let standby = Standby { address, keeper: keeper.spawn().unwrap() };
-        await_that("a standby that serves", || standby.psql(primary, "SELECT 1") == "1");
-        standby
+        Standby { address, keeper: keeper.spawn().unwrap() }
     }
 
     fn psql(&self, primary: &Throwaway, sql: &str) -> String {
@@ -60,6 +77,13 @@ impl Drop for Standby {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+/// What a startup is answered.
+fn refused(address: SocketAddr) -> Vec<Frame> {
+    let mut raw = Raw::connect(address);
+    raw.startup(&[("user", "postgres"), ("database", "postgres")]);
+    raw.until_ready()
 }
 
 /// The port of the server that a new session reaches, or the SQLSTATE that it is told.
@@ -156,4 +180,28 @@ fn the_writable_host_is_found_and_followed() {
         drop(reached(&gate));
         gate.metric("sealgate_sessions").is_some_and(|open| open <= 2.0)
     });
+}
+
+#[test]
+fn a_host_that_starts_up_is_passed_over_and_scram_finds_the_writable_one() {
+    let primary = server(15);
+    primary.execute("postgres", "CREATE ROLE ada LOGIN PASSWORD 'ada-secret'").unwrap();
+    let (cold, hot) = (Standby::cold(&primary), Standby::of(&primary));
+    let main = primary.port().to_string();
+    // Alone, it is heard word for word.
+    let alone = before(Setup::before(cold.address), cold.address, &[cold.address], false);
+    assert_eq!(refused(alone.address()), refused(cold.address));
+    drop(alone);
+    // Nobody looks ahead: the very first login gets there.
+    let relay = before(Setup::before(cold.address), cold.address, &[cold.address, primary.address()], false);
+    assert_eq!(reached(&relay), main);
+    drop(relay);
+    let hosts = [cold.address, hot.address, primary.address()];
+    let gate = before(classified(Setup::before(cold.address)).auth("scram"), cold.address, &hosts, true);
+    let open = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
+    for _ in 0..3 {
+        let port = open("ada-secret").unwrap().text("SELECT current_setting('port')").unwrap();
+        assert_eq!(port.concat(), [Some(main.clone())]);
+    }
+    assert!(open("wrong").is_err());
 }

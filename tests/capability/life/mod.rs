@@ -2,12 +2,16 @@
 //! servers that come and go.
 
 mod check;
+mod databases;
 mod drain;
+mod farewell;
 mod heavy_hosts;
 mod kill;
 mod limits;
+mod network;
 mod notify;
 mod reload;
+mod renewal;
 
 use sealgate::store::postgres::Throwaway;
 

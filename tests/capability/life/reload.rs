@@ -134,6 +134,38 @@ fn a_session_that_was_never_judged_sends_nothing_more() {
 }
 
 #[test]
+fn a_batch_across_a_reload_is_judged_from_there_on_and_nobody_waits() {
+    let server = server(15);
+    server.execute("postgres", &format!("INSERT INTO customers (id, note) VALUES (1, '{SECRET}')")).unwrap();
+    let tap = Tap::before(server.address());
+    let gate = classified(Setup::before(tap.address())).start();
+    let open = || Raw::login(gate.address(), "postgres", "postgres");
+    let (mut bound, mut parsed, mut harmless) = (open(), open(), open());
+    bound.parse("", "SELECT note FROM customers", &[]);
+    bound.bind("", "", &[], &[], &[]);
+    parsed.parse("put", "INSERT INTO customers (id, note) VALUES (2, $1)", &[]);
+    harmless.parse("", "SELECT 'harmless'", &[]);
+    harmless.bind("", "", &[], &[], &[]);
+    await_that("the batches at the server", || {
+        let seen = tap.to_server();
+        holds(&seen, b"VALUES (2, $1)") && holds(&seen, b"SELECT 'harmless'")
+    });
+    let began = std::time::Instant::now();
+    classify_note(&gate);
+    // Only now the rest of each batch: by the new policy.
+    bound.execute("", 0);
+    let shown = bound.sync();
+    assert!(firsts(&shown).is_empty() && tags(&shown).ends_with("ZI"), "rows were shown that nobody judged");
+    parsed.bind("", "put", &[], &[Some(SECRET.as_bytes())], &[]);
+    parsed.execute("", 0);
+    is_refused(&parsed.sync(), "a statement that means something else now");
+    assert!(!holds(&tap.to_server(), SECRET.as_bytes()), "P1: it reached the server in plain");
+    assert_eq!(tags(&harmless.sync()), "12ZI");
+    assert_eq!(firsts(&harmless.query("SELECT 'goes on'")), ["goes on"]);
+    assert!(began.elapsed().as_secs() < 20, "that is not timeouts.drain: {:?}", began.elapsed());
+}
+
+#[test]
 fn what_the_server_has_already_is_answered() {
     let server = server(15);
     let mut gate = classified(Setup::before(server.address())).prepare().unwrap();

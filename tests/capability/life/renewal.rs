@@ -1,0 +1,62 @@
+//! What a reload changes for new sessions, and what open ones keep.
+
+use std::net::IpAddr;
+
+use super::{fatal, reload};
+use crate::harness::{Raw, Session, Setup};
+use crate::shop::{classified, errors, firsts, server, states};
+
+const LIMIT: &str = "\n[[watch.limit]]\ncells = 5\nwindow = \"1h\"\naction = \"cut\"\n";
+const MAP: &str = "\n[residency]\nallowed = [\"EEA\"]\n[[residency.place]]\ncidr = \"127.0.0.1/32\"\n\
+    region = \"here\"\narea = \"EEA\"\n[[residency.place]]\ncidr = \"127.0.0.2/32\"\nregion = \"there\"\n";
+
+/// The SQLSTATE that a walsender from 127.0.0.2 is told, if it is told one.
+fn walsender(address: std::net::SocketAddr) -> Vec<String> {
+    let mut raw = Raw::connect_from(IpAddr::from([127, 0, 0, 2]), address);
+    raw.startup(&[("user", "postgres"), ("replication", "true")]);
+    states(&raw.until_ready())
+}
+
+#[test]
+fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_them() {
+    let server = server(15);
+    let rows = "INSERT INTO customers (id, city) SELECT n, 'city' FROM generate_series(1, 10) n";
+    server.execute("postgres", rows).unwrap();
+    let gate = classified(Setup::before(server.address())).extra(LIMIT).start();
+    let open = || Raw::login(gate.address(), "postgres", "postgres");
+    let read = "SELECT city FROM customers";
+    let (mut strict, mut kept) = (open(), open());
+    assert_eq!(walsender(gate.address()), [""; 0]);
+
+    gate.configure(|text| text.replace("cells = 5", "cells = 50") + MAP + "\n[timeouts]\nidle = \"1s\"\n");
+    reload(&gate, "applied");
+    assert_eq!(firsts(&open().query(read)).len(), 10);
+    assert_eq!(states(&strict.query(read)), ["SG007"], "an open session keeps its limits");
+    assert_eq!(walsender(gate.address()), ["SG003"]);
+    assert_eq!(fatal(&mut open()).0, "57P05");
+    assert_eq!(firsts(&kept.query("SELECT 'no timeout'")), ["no timeout"], "an open session keeps its own");
+
+    let sound = std::fs::read_to_string(gate.folder().join("sealgate.toml")).unwrap();
+    let line = sound.lines().count() + 1;
+    gate.configure(|text| {
+        text.replace("cells = 50", "cells = 5").replace("127.0.0.2/32", "127.0.0.9/32") + "idel = \"9s\"\n"
+    });
+    reload(&gate, "refused");
+    assert!(gate.log().contains(&format!("sealgate.toml:{line}:")), "{}", gate.log());
+    let mut after = open();
+    let frames = after.query(read);
+    assert_eq!(firsts(&frames).len(), 10, "{:?}", errors(&frames));
+    assert_eq!(walsender(gate.address()), ["SG003"]);
+    assert_eq!(fatal(&mut after).0, "57P05");
+
+    // Who checks passwords: the server trusts everybody, Sealgate does not.
+    server.execute("postgres", "CREATE ROLE ada LOGIN PASSWORD 'ada-secret'").unwrap();
+    let login = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
+    let relayed = login("wrong").unwrap();
+    let scram =
+        sound.replace("auth = \"relay\"", "auth = \"scram\"").replace("idle = \"1s\"", "idle = \"1h\"");
+    gate.configure(|_| scram);
+    reload(&gate, "applied");
+    assert!(login("wrong").is_err() && login("ada-secret").is_ok());
+    assert!(relayed.text("SELECT 1").is_ok(), "an open session stays");
+}
