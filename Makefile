@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz lint build
+.PHONY: help demo test suites bench fuzz lint build
 
 # What the machine has comes before what .ci/setup put under target/.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/target/venv/bin
@@ -31,6 +31,13 @@ test: ## every test, against real servers that the tests start
 	else \
 	    cargo test --locked --lib --bins --tests; \
 	fi
+
+# Hours of them, with sources and drivers of the distribution: not a part of `make test`.
+suites: ## the drivers' own test suites, directly and through the gate [ARGS="gate classified -s go"]
+	@.ci/setup test
+	@cargo build --locked
+	@tests/drivers/suites fetch
+	@tests/drivers/suites run $(ARGS)
 
 bench: ## against a direct connection and PgBouncer in one run [ARGS="--help"]
 	@.ci/setup bench

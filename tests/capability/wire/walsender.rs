@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::{Ways, login};
-use crate::harness::{Frame, Raw, VERSIONS, await_that, string};
+use crate::harness::{Frame, Raw, VERSIONS, await_that, pg, string};
 use crate::shop::{errors, firsts, holds, states, tags};
 
 fn walsender(address: std::net::SocketAddr, replication: &str) -> Raw {
@@ -201,5 +201,65 @@ fn the_tools_of_replication_work_through_the_gate() {
             let _ = std::fs::remove_dir_all(&folder);
         }
         assert_eq!(firsts(&login(ways.other.address()).query("SELECT count(*) FROM orders")), ["4"]);
+    }
+}
+
+/// Another server subscribes through the gate: its table is copied, then follows.
+#[test]
+fn a_subscription_of_another_server_follows_through_the_gate() {
+    for major in VERSIONS {
+        let (ways, subscriber) = (Ways::new(major), pg(major));
+        ways.server.execute("postgres", "CREATE PUBLICATION news FOR TABLE orders").unwrap();
+        ways.server.execute("postgres", "INSERT INTO orders VALUES (7001, 'copied')").unwrap();
+        let columns = "SELECT string_agg(format('%I %s', attname, atttypid::regtype), ', ' ORDER BY attnum)
+             FROM pg_attribute WHERE attrelid = 'orders'::regclass AND attnum > 0";
+        let columns = ways.server.query("postgres", columns).unwrap()[0][0].clone().unwrap();
+        for (number, (way, address)) in ways.each().into_iter().enumerate() {
+            let database = format!("reader_{number}");
+            subscriber.execute("postgres", &format!("CREATE DATABASE {database}")).unwrap();
+            subscriber.execute(&database, &format!("CREATE TABLE orders ({columns})")).unwrap();
+            let subscribe = format!(
+                "CREATE SUBSCRIPTION reader_{number} CONNECTION 'host=127.0.0.1 port={} user=postgres dbname=postgres' PUBLICATION news",
+                address.port()
+            );
+            subscriber.execute(&database, &subscribe).unwrap();
+            let holds = |id: usize| {
+                let found = subscriber.query(&database, &format!("SELECT 1 FROM orders WHERE id = {id}"));
+                !found.unwrap().is_empty()
+            };
+            await_that("the table to be copied", || holds(7001));
+            let id = 7100 + number;
+            ways.server
+                .execute("postgres", &format!("INSERT INTO orders VALUES ({id}, 'followed')"))
+                .unwrap();
+            await_that("the table to follow", || holds(id));
+            // It drops its slot by a walsender of its own.
+            subscriber.execute(&database, &format!("DROP SUBSCRIPTION reader_{number}")).unwrap();
+            let left = ways.server.query("postgres", "SELECT 1 FROM pg_replication_slots").unwrap();
+            assert!(left.is_empty(), "{way}");
+        }
+    }
+}
+
+#[test]
+fn pg_basebackup_writes_a_whole_tar_through_the_gate() {
+    for major in VERSIONS {
+        let ways = Ways::new(major);
+        for (number, (way, address)) in ways.each().into_iter().enumerate() {
+            let folder =
+                std::env::temp_dir().join(format!("sealgate-tar-{}-{major}-{number}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&folder);
+            let mut command = Command::new(ways.server.binaries().program("pg_basebackup"));
+            command.args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-U", "postgres"]);
+            command.args(["-F", "tar", "-X", "stream", "-c", "fast", "--no-sync", "-D"]).arg(&folder);
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            assert!(output.status.success(), "{way}: {}", String::from_utf8_lossy(&output.stderr));
+            for (archive, member) in [("base.tar", "global/pg_control"), ("pg_wal.tar", "0000000100000000")] {
+                let listed = Command::new("tar").arg("-tf").arg(folder.join(archive)).output().unwrap();
+                assert!(listed.status.success(), "{way}: {archive} is cut");
+                assert!(holds(&listed.stdout, member.as_bytes()), "{way}: {archive}");
+            }
+            let _ = std::fs::remove_dir_all(&folder);
+        }
     }
 }
