@@ -1,7 +1,7 @@
 //! Sealing on the way in: a permitted message becomes [`Cleared`], and only that may be
 //! written upstream in its place.
 
-use super::owed::Prepared;
+use super::names::Prepared;
 use super::plan::{Plan, Workshop};
 use super::view::View;
 use crate::catalog::{Field, FieldId};

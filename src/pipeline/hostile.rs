@@ -5,8 +5,8 @@
 //! go upstream, and a sealed value must not come back open without its receipt.
 
 use super::fuzz::{
-    Choices, OPENED, Peers, Played, answer, bind, fuzz_session, holds, play, session, session_untouched,
-    workshop,
+    Choices, OPENED, Peers, Played, SENTINEL, answer, bind, fuzz_session, holds, play, session,
+    session_untouched, workshop,
 };
 use super::{Need, Step};
 use crate::wire::frame::put;
@@ -124,6 +124,26 @@ fn what_was_refused_has_no_rows() {
     answer(4, &mut Choices::seeded(1), b"legible", &mut row);
     assert!(matches!(session.response(&mut shop, &row, &mut told, 0), Step::End(_)));
     assert!(!holds(&told, b"legible"));
+}
+
+/// Found by the fuzzer: a text that is too large to be read names statements too.
+#[test]
+fn what_an_unseen_text_may_have_prepared_is_given_no_values() {
+    let mut prepare = Vec::new();
+    put_query(&mut prepare, b"PREPARE s(text) AS INSERT INTO customers (email) VALUES ($1)");
+    let (mut session, mut shop, mut sent) = (session(64), workshop(), Vec::new());
+    let step = session.request(&mut shop, &prepare[..20], &mut sent);
+    assert!(matches!(step, Step::Took(20)), "refused before it is whole");
+    let step = session.request(&mut shop, &prepare[20..], &mut sent);
+    assert!(matches!(step, Step::Took(_)));
+    let (mut execute, mut bound) = (Vec::new(), Vec::new());
+    put_query(&mut execute, b"EXECUTE s('sentinel-7f3a9c')");
+    bind(&mut bound, b"", b"s", 0);
+    for next in [execute, bound] {
+        let step = session.request(&mut shop, &next, &mut sent);
+        assert!(matches!(step, Step::Took(count) if count == next.len()), "not as it came");
+    }
+    assert!(!holds(&sent, SENTINEL));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::clear::{Cleared, clear_execute};
-use super::owed::{Change, Kind, Mark, Meaning, Prepared, Target};
+use super::names::{Change, Meaning, Prepared};
+use super::owed::{Kind, Mark, Target};
 use super::plan::{Plan, Workshop};
 use super::request::too_many_names;
 use super::session::{Event, Held, Session};
@@ -73,7 +74,7 @@ impl Session {
     fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
         for facts in &plan.facts.statements {
             let Effect { executes, fetches, .. } = &facts.effect;
-            if executes.as_ref().is_some_and(|name| self.queue.may_be_guarded(name.as_bytes())) {
+            if executes.as_ref().is_some_and(|name| self.queue.names.may_be_guarded(name.as_bytes())) {
                 let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
                 let hint = "Prepare, bind and execute it through the protocol.";
                 return Err(Refusal::unhandled("sql-execute", detail, hint));
@@ -155,7 +156,7 @@ impl Session {
         let parse = Parse::read(frame.body())?;
         let Some(view) = self.view.clone() else { return self.no_view() };
         let target = Target::Parse(parse.name.into());
-        if !parse.name.is_empty() && self.queue.is_full() {
+        if !parse.name.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
         let kept =
@@ -206,7 +207,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let (portal, statement) = frontend::bind_names(frame.body())?;
-        if !portal.is_empty() && self.queue.is_full() {
+        if !portal.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
         let target = Target::Bind(portal.into());

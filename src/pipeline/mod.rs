@@ -16,6 +16,7 @@ mod honest;
 #[cfg(test)]
 mod hostile;
 mod judged;
+mod names;
 mod owed;
 mod pending;
 mod plan;

@@ -1,15 +1,10 @@
-//! The queue of what the server owes: one entry a request, in order.
-//!
-//! Names of statements and portals change only when the server says so; until then a
-//! change rides on the entry of the request that asked for it. Within a batch a request
-//! may rely on it (if the change fails, the server skips the request too); across a Sync
-//! it may not.
+//! The queue of what the server owes: one entry a request, in order. What a request changes
+//! about a name rides on its entry.
 
-use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::pending::Pending;
+use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
 use crate::audit::{Execution, Receipt};
@@ -46,55 +41,6 @@ impl Kind {
     pub fn is_boundary(self) -> bool {
         matches!(self, Kind::Sync | Kind::Query | Kind::Function)
     }
-}
-
-/// A prepared statement as the gate knows it.
-pub struct Prepared {
-    /// The text as the client sent it; none where too many are kept.
-    pub text: Option<Box<[u8]>>,
-    pub epoch: u64,
-    /// None: nothing classified in it.
-    pub plan: Option<Rc<Plan>>,
-    pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
-    /// Its Parse was refused or discarded: the name is bound without any value, and what
-    /// that means is the server's to say.
-    pub failed: bool,
-    /// Number of the request that describes it, the last one; 0: none yet.
-    described: Cell<u64>,
-}
-
-impl Prepared {
-    /// A statement whose text is not kept: nothing may be bound to it.
-    pub fn unknown() -> Prepared {
-        Prepared::new(None, 0, None)
-    }
-
-    /// A statement whose Parse was refused or discarded.
-    pub fn failed() -> Prepared {
-        Prepared { failed: true, ..Prepared::unknown() }
-    }
-
-    pub fn new(text: Option<Box<[u8]>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
-        Prepared {
-            text,
-            epoch,
-            plan,
-            shape: std::cell::RefCell::new(None),
-            failed: false,
-            described: Cell::new(0),
-        }
-    }
-
-    /// May a value that is bound to it be classified?
-    fn is_guarded(&self) -> bool {
-        self.epoch == 0 || self.plan.as_ref().is_some_and(|plan| plan.touches())
-    }
-}
-
-/// A name that means something else once the server agrees.
-pub enum Change {
-    Statement(Box<[u8]>, Option<Rc<Prepared>>),
-    Portal(Box<[u8]>, Option<Rc<Prepared>>),
 }
 
 /// One execution of a statement that touches classified fields.
@@ -157,18 +103,6 @@ pub enum Target {
     Describe,
 }
 
-/// What a name means for a request that uses it now.
-pub enum Meaning {
-    /// Nothing classified.
-    Plain,
-    Judged(Rc<Prepared>),
-    /// It depends on an answer that has not come.
-    Unsettled,
-}
-
-/// Most names kept for one session; beyond it a name that cannot be kept is refused.
-pub const NAMES_MAX: usize = 10_000;
-
 /// Most requests without an answer; beyond it the client's next frames wait. More answers
 /// than the server holds back in its own buffer, so that one comes without a Sync too.
 pub const OWED_MAX: usize = 65_536;
@@ -183,14 +117,6 @@ pub enum Discard {
     /// An error in the extended protocol came, or a refusal that the server cannot but
     /// answer with one was sent, and no Sync since: whatever comes before one.
     ToSync,
-}
-
-/// The server cuts names of statements and portals to this length, in bytes
-/// (`NAMEDATALEN - 1`): longer ones that begin alike are one name.
-const NAME_BYTES_MAX: usize = 63;
-
-fn cut(name: &[u8]) -> &[u8] {
-    name.get(..NAME_BYTES_MAX).unwrap_or(name)
 }
 
 /// What stands between CopyInResponse and the end of the data and is no data.
@@ -216,14 +142,7 @@ pub struct Queue {
     /// The same of a COPY in the Query at the front, whose own ReadyForQuery comes first.
     late_behind: usize,
     discard: Discard,
-    statements: HashMap<Box<[u8]>, Rc<Prepared>>,
-    /// Names whose preparing has failed since it was last asked for otherwise: what they were
-    /// meant for.
-    failed: HashMap<Box<[u8]>, Rc<Prepared>>,
-    portals: HashMap<Box<[u8]>, Rc<Prepared>>,
-    /// What the entries will make of these names.
-    pending_statements: Pending,
-    pending_portals: Pending,
+    pub names: Names,
     /// Numbers of the last entry, of the last boundary and of the last Execute, from 1 on.
     last: u64,
     last_boundary: u64,
@@ -311,25 +230,16 @@ impl Queue {
         if let Some(described) = &mark.describes {
             described.described.set(self.last);
         }
-        match &mark.change {
-            Some(Change::Statement(name, prepared)) => {
-                self.failed.remove(cut(name));
-                self.pending_statements.note(cut(name), self.last, prepared.clone());
-            }
-            Some(Change::Portal(name, prepared)) => {
-                self.pending_portals.note(cut(name), self.last, prepared.clone());
-            }
-            None => {}
+        if let Some(change) = &mark.change {
+            self.names.expect(change, self.last);
         }
     }
 
     /// What the oldest entry has changed, or would have.
     fn settle(&mut self, mark: &Mark) {
         self.catalog -= usize::from(mark.catalog);
-        match &mark.change {
-            Some(Change::Statement(name, _)) => self.pending_statements.settle(cut(name)),
-            Some(Change::Portal(name, _)) => self.pending_portals.settle(cut(name)),
-            None => {}
+        if let Some(change) = &mark.change {
+            self.names.settle(change);
         }
     }
 
@@ -443,72 +353,13 @@ impl Queue {
         late
     }
 
-    /// The server agreed to a change.
-    pub fn apply(&mut self, change: Change) {
-        let (names, name, prepared) = match change {
-            Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
-            Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
-        };
-        let name: Box<[u8]> = if name.len() > NAME_BYTES_MAX { cut(&name).into() } else { name };
-        match prepared {
-            Some(prepared) => {
-                names.insert(name, prepared);
-            }
-            None => {
-                names.remove(&name);
-            }
-        }
-    }
-
-    /// The server does not agree to a change, or is not asked. What is bound to the name all
-    /// the same was meant for the statement that failed, so that is what it is judged by,
-    /// once what was asked before has its answer.
-    pub fn fail(&mut self, change: Change) {
-        if let Change::Statement(name, Some(prepared)) = change
-            && prepared.is_guarded()
-        {
-            self.failed.insert(cut(&name).into(), prepared);
-        }
-    }
-
-    /// Portals end with the transaction.
-    pub fn end_transaction(&mut self) {
-        if !self.portals.is_empty() {
-            self.portals.clear();
-        }
-    }
-
-    /// As many requests are without an answer as may be.
-    pub fn owes_most(&self) -> bool {
-        self.entries.len() >= OWED_MAX
-    }
-
-    pub fn is_full(&self) -> bool {
-        self.statements.len() + self.failed.len() + self.portals.len() >= NAMES_MAX
-    }
-
+    /// What a statement's name means for a request that uses it now.
     pub fn statement(&self, name: &[u8]) -> Meaning {
-        match self.meaning(name, &self.statements, &self.pending_statements) {
-            Meaning::Plain => self.failed.get(cut(name)).cloned().map_or(Meaning::Plain, Meaning::Judged),
-            meaning @ (Meaning::Judged(_) | Meaning::Unsettled) => meaning,
-        }
+        self.names.statement(name, self.last_boundary)
     }
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
-        self.meaning(name, &self.portals, &self.pending_portals)
-    }
-
-    /// May a value for any statement of this name, settled or asked for, be classified?
-    pub fn may_be_guarded(&self, name: &[u8]) -> bool {
-        let name = cut(name);
-        let guarded = |prepared: &Rc<Prepared>| prepared.is_guarded();
-        let settled = [self.statements.get(name), self.failed.get(name)];
-        settled.into_iter().flatten().any(guarded) || self.pending_statements.all(name).any(guarded)
-    }
-
-    /// The epoch by which the statement of this name was judged.
-    pub fn prepared_at(&self, name: &[u8]) -> Option<u64> {
-        self.statements.get(cut(name)).map(|prepared| prepared.epoch)
+        self.names.portal(name, self.last_boundary)
     }
 
     /// May a portal of this name, now or once the server has answered, show classified data?
@@ -520,16 +371,9 @@ impl Queue {
         }
     }
 
-    fn meaning(&self, name: &[u8], settled: &HashMap<Box<[u8]>, Rc<Prepared>>, pending: &Pending) -> Meaning {
-        let name = cut(name);
-        if let Some((request, prepared)) = pending.latest(name) {
-            return match prepared {
-                _ if request < self.last_boundary => Meaning::Unsettled,
-                Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
-                None => Meaning::Plain,
-            };
-        }
-        settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
+    /// As many requests are without an answer as may be.
+    pub fn owes_most(&self) -> bool {
+        self.entries.len() >= OWED_MAX
     }
 }
 
@@ -556,7 +400,7 @@ mod tests {
         let Some(Change::Statement(name, what)) = queue.pop().and_then(|owed| owed.mark?.change) else {
             panic!("parse")
         };
-        queue.apply(Change::Statement(name, what));
+        queue.names.apply(Change::Statement(name, what));
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
     }
@@ -564,7 +408,7 @@ mod tests {
     #[test]
     fn a_failed_parse_leaves_the_old_meaning() {
         let mut queue = Queue::default();
-        queue.apply(Change::Statement((*b"s").into(), Some(prepared())));
+        queue.names.apply(Change::Statement((*b"s").into(), Some(prepared())));
         queue.marked(Kind::Parse, naming(b"s", None));
         queue.plain(Kind::Bind);
         queue.plain(Kind::Sync);
@@ -579,13 +423,13 @@ mod tests {
         let mut queue = Queue::default();
         queue.marked(Kind::Close, naming(b"s", None));
         queue.plain(Kind::Sync);
-        queue.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))));
-        assert!(queue.may_be_guarded(b"s"));
+        queue.names.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))));
+        assert!(queue.names.may_be_guarded(b"s"));
         let change = queue.pop().and_then(|owed| owed.mark?.change);
-        queue.apply(change.unwrap_or(Change::Portal(Box::default(), None)));
+        queue.names.apply(change.unwrap_or(Change::Portal(Box::default(), None)));
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(prepared) if prepared.failed));
         queue.marked(Kind::Close, naming(b"s", None));
-        assert!(!queue.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
+        assert!(!queue.names.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
     }
 
     #[test]
@@ -633,7 +477,7 @@ mod tests {
         queue.marked(Kind::Parse, naming(&longer, Some(prepared())));
         assert!(matches!(queue.statement(&whole), Meaning::Judged(_)));
         let change = queue.pop().and_then(|owed| owed.mark?.change);
-        queue.apply(change.unwrap_or(Change::Statement(Box::default(), None)));
+        queue.names.apply(change.unwrap_or(Change::Statement(Box::default(), None)));
         for name in [&whole[..], &longer, &[b'n'; 200]] {
             assert!(matches!(queue.statement(name), Meaning::Judged(_)));
         }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::owed::Prepared;
+use super::names::Prepared;
 
 /// One change of a name that rides on a request without an answer.
 struct Expected {

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::judged::changing;
-use super::owed::{Change, Discard, Kind, Meaning, Prepared, Target};
+use super::names::{Change, Meaning, Prepared};
+use super::owed::{Discard, Kind, Target};
 use super::plan::{Plan, Workshop};
 use super::session::Session;
 use super::{Need, Step};
@@ -65,6 +66,7 @@ impl Session {
                     }
                     _ if run > 0 => return Step::Pass(run),
                     Part::Refuse(target, refusal) => {
+                        self.fails_unseen(tag);
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
@@ -126,6 +128,9 @@ impl Session {
         if !hits || !matches!(tag, b'P' | b'Q') {
             return true;
         }
+        if !whole {
+            self.fails_unseen(tag);
+        }
         let parsed = (tag == b'P').then(|| body.split(|byte| *byte == 0).next().unwrap_or(&[]));
         parsed.is_none_or(|name| self.fails(name)) && self.fails_to_prepare(body)
     }
@@ -135,11 +140,19 @@ impl Session {
     #[must_use]
     fn fails(&mut self, name: &[u8]) -> bool {
         self.judging = true;
-        if !name.is_empty() && self.queue.is_full() {
+        if !name.is_empty() && self.queue.names.is_full() {
             return false;
         }
-        self.queue.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
+        self.queue.names.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
         true
+    }
+
+    /// The same for whatever a text names that has not wholly arrived.
+    fn fails_unseen(&mut self, tag: u8) {
+        if matches!(tag, b'P' | b'Q') {
+            self.judging = true;
+            self.queue.names.fail_unseen();
+        }
     }
 
     /// The same for every name that SQL's PREPARE would have given.

@@ -245,7 +245,7 @@ impl Session {
             return Err(Malformed("an answer that was not asked for"));
         }
         if let Some(change) = self.queue.pop().and_then(|owed| owed.mark).and_then(|mark| mark.change) {
-            self.queue.apply(change);
+            self.queue.names.apply(change);
         }
         Ok(Fate::Pass)
     }
@@ -442,7 +442,7 @@ impl Session {
         self.in_transaction = frame.body().first() != Some(&b'I');
         self.met_unsealed = false;
         if !self.in_transaction {
-            self.queue.end_transaction();
+            self.queue.names.end_transaction();
         }
     }
 
@@ -471,7 +471,7 @@ impl Session {
     fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
         let mark = owed?.mark?;
         if let Some(change) = mark.change {
-            self.queue.fail(change);
+            self.queue.names.fail(change);
         }
         self.drop_runs(mark.runs, Some(facts.sqlstate));
         mark.refusal

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::owed::{Mark, Meaning, Prepared, Queue, Running};
+use super::names::{Meaning, Prepared};
+use super::owed::{Mark, Queue, Running};
 use super::plan::Plan;
 use super::view::View;
 use super::{Need, Step};
@@ -208,7 +209,7 @@ impl Session {
             if self.view.is_some() {
                 // The unnamed statement's text is not kept: it must be parsed anew.
                 let unnamed = Rc::new(Prepared::unknown());
-                self.queue.apply(super::owed::Change::Statement(Box::default(), Some(unnamed)));
+                self.queue.names.apply(super::names::Change::Statement(Box::default(), Some(unnamed)));
                 self.judging = true;
                 self.renewed = true;
             }
@@ -251,7 +252,7 @@ impl Session {
     /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
-        self.renewed && self.queue.prepared_at(name) != self.epoch()
+        self.renewed && self.queue.names.prepared_at(name) != self.epoch()
     }
 
     /// Records to hand to the journal, in order.
@@ -407,7 +408,7 @@ impl Session {
             return Err(again());
         }
         let renewed = Rc::new(Prepared::new(Some(text.clone()), view.epoch(), plan));
-        self.queue.apply(super::owed::Change::Statement(name.into(), Some(Rc::clone(&renewed))));
+        self.queue.names.apply(super::names::Change::Statement(name.into(), Some(Rc::clone(&renewed))));
         Ok(Meaning::Judged(renewed))
     }
 

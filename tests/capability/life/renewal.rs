@@ -25,7 +25,9 @@ fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_the
     let gate = classified(Setup::before(server.address())).extra(LIMIT).start();
     let open = || Raw::login(gate.address(), "postgres", "postgres");
     let read = "SELECT city FROM customers";
-    let (mut strict, mut kept) = (open(), open());
+    server.execute("postgres", "CREATE ROLE ada LOGIN PASSWORD 'ada-secret'").unwrap();
+    let login = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
+    let (mut strict, mut kept, relayed) = (open(), open(), login("wrong").unwrap());
     assert_eq!(walsender(gate.address()), [""; 0]);
 
     gate.configure(|text| text.replace("cells = 5", "cells = 50") + MAP + "\n[timeouts]\nidle = \"1s\"\n");
@@ -50,9 +52,6 @@ fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_the
     assert_eq!(fatal(&mut after).0, "57P05");
 
     // Who checks passwords: the server trusts everybody, Sealgate does not.
-    server.execute("postgres", "CREATE ROLE ada LOGIN PASSWORD 'ada-secret'").unwrap();
-    let login = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
-    let relayed = login("wrong").unwrap();
     let scram =
         sound.replace("auth = \"relay\"", "auth = \"scram\"").replace("idle = \"1s\"", "idle = \"1h\"");
     gate.configure(|_| scram);

@@ -1,0 +1,219 @@
+//! What the names of statements and portals mean, now and once the server has answered.
+//!
+//! Names change only when the server says so; until then a change rides on the entry of the
+//! request that asked for it. Within a batch a request may rely on it (if the change fails,
+//! the server skips the request too); across a Sync it may not.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::pending::Pending;
+use super::plan::Plan;
+use super::release::Shape;
+
+/// A prepared statement as the gate knows it.
+pub struct Prepared {
+    /// The text as the client sent it; none where too many are kept.
+    pub text: Option<Box<[u8]>>,
+    pub epoch: u64,
+    /// None: nothing classified in it.
+    pub plan: Option<Rc<Plan>>,
+    pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
+    /// Its Parse was refused or discarded: the name is bound without any value, and what
+    /// that means is the server's to say.
+    pub failed: bool,
+    /// Number of the request that describes it, the last one; 0: none yet.
+    pub described: Cell<u64>,
+}
+
+impl Prepared {
+    /// A statement whose text is not kept: nothing may be bound to it.
+    pub fn unknown() -> Prepared {
+        Prepared::new(None, 0, None)
+    }
+
+    /// A statement whose Parse was refused or discarded.
+    pub fn failed() -> Prepared {
+        Prepared { failed: true, ..Prepared::unknown() }
+    }
+
+    pub fn new(text: Option<Box<[u8]>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
+        Prepared {
+            text,
+            epoch,
+            plan,
+            shape: std::cell::RefCell::new(None),
+            failed: false,
+            described: Cell::new(0),
+        }
+    }
+
+    /// May a value that is bound to it be classified?
+    fn is_guarded(&self) -> bool {
+        self.epoch == 0 || self.plan.as_ref().is_some_and(|plan| plan.touches())
+    }
+}
+
+/// A name that means something else once the server agrees.
+pub enum Change {
+    Statement(Box<[u8]>, Option<Rc<Prepared>>),
+    Portal(Box<[u8]>, Option<Rc<Prepared>>),
+}
+
+/// What a name means for a request that uses it now.
+pub enum Meaning {
+    /// Nothing classified.
+    Plain,
+    Judged(Rc<Prepared>),
+    /// It depends on an answer that has not come.
+    Unsettled,
+}
+
+/// Most names kept for one session; beyond it a name that cannot be kept is refused.
+pub const NAMES_MAX: usize = 10_000;
+
+/// The server cuts names of statements and portals to this length, in bytes
+/// (`NAMEDATALEN - 1`): longer ones that begin alike are one name.
+const NAME_BYTES_MAX: usize = 63;
+
+fn cut(name: &[u8]) -> &[u8] {
+    name.get(..NAME_BYTES_MAX).unwrap_or(name)
+}
+
+#[derive(Default)]
+pub struct Names {
+    statements: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// Names whose preparing has failed since it was last asked for otherwise: what they were
+    /// meant for.
+    failed: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// A text was refused or discarded that nobody has seen whole: it may have failed to
+    /// prepare any name that is not known otherwise.
+    failed_unseen: bool,
+    portals: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// What the entries will make of these names.
+    pending_statements: Pending,
+    pending_portals: Pending,
+}
+
+impl Names {
+    /// A request, of this number, will make this change if the server agrees.
+    pub fn expect(&mut self, change: &Change, request: u64) {
+        match change {
+            Change::Statement(name, prepared) => {
+                self.failed.remove(cut(name));
+                self.pending_statements.note(cut(name), request, prepared.clone());
+            }
+            Change::Portal(name, prepared) => {
+                self.pending_portals.note(cut(name), request, prepared.clone());
+            }
+        }
+    }
+
+    /// The oldest request that would make this change has its answer.
+    pub fn settle(&mut self, change: &Change) {
+        match change {
+            Change::Statement(name, _) => self.pending_statements.settle(cut(name)),
+            Change::Portal(name, _) => self.pending_portals.settle(cut(name)),
+        }
+    }
+
+    /// The server agreed to a change.
+    pub fn apply(&mut self, change: Change) {
+        let (names, name, prepared) = match change {
+            Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
+            Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
+        };
+        let name: Box<[u8]> = if name.len() > NAME_BYTES_MAX { cut(&name).into() } else { name };
+        match prepared {
+            Some(prepared) => {
+                names.insert(name, prepared);
+            }
+            None => {
+                names.remove(&name);
+            }
+        }
+    }
+
+    /// The server does not agree to a change, or is not asked. What is bound to the name all
+    /// the same was meant for the statement that failed, so that is what it is judged by,
+    /// once what was asked before has its answer.
+    pub fn fail(&mut self, change: Change) {
+        if let Change::Statement(name, Some(prepared)) = change
+            && prepared.is_guarded()
+        {
+            self.failed.insert(cut(&name).into(), prepared);
+        }
+    }
+
+    /// The same for any name that a text which was not seen whole may have named.
+    pub fn fail_unseen(&mut self) {
+        self.failed_unseen = true;
+    }
+
+    /// Portals end with the transaction.
+    pub fn end_transaction(&mut self) {
+        if !self.portals.is_empty() {
+            self.portals.clear();
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.statements.len() + self.failed.len() + self.portals.len() >= NAMES_MAX
+    }
+
+    /// What a statement's name means for a request that uses it now; `boundary`: the number of
+    /// the last request that ReadyForQuery answers.
+    pub fn statement(&self, name: &[u8], boundary: u64) -> Meaning {
+        match meaning(name, &self.statements, &self.pending_statements, boundary) {
+            Meaning::Plain => match self.failed.get(cut(name)) {
+                Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
+                None if self.may_have_failed_unseen(name) => Meaning::Judged(Rc::new(Prepared::failed())),
+                None => Meaning::Plain,
+            },
+            meaning @ (Meaning::Judged(_) | Meaning::Unsettled) => meaning,
+        }
+    }
+
+    pub fn portal(&self, name: &[u8], boundary: u64) -> Meaning {
+        meaning(name, &self.portals, &self.pending_portals, boundary)
+    }
+
+    /// May a value for any statement of this name, settled or asked for, be classified?
+    pub fn may_be_guarded(&self, name: &[u8]) -> bool {
+        let name = cut(name);
+        let guarded = |prepared: &Rc<Prepared>| prepared.is_guarded();
+        let settled = [self.statements.get(name), self.failed.get(name)];
+        settled.into_iter().flatten().any(guarded)
+            || self.pending_statements.all(name).any(guarded)
+            || self.may_have_failed_unseen(name)
+    }
+
+    fn may_have_failed_unseen(&self, name: &[u8]) -> bool {
+        let name = cut(name);
+        let known = self.statements.contains_key(name) || self.pending_statements.latest(name).is_some();
+        self.failed_unseen && !name.is_empty() && !known
+    }
+
+    /// The epoch by which the statement of this name was judged.
+    pub fn prepared_at(&self, name: &[u8]) -> Option<u64> {
+        self.statements.get(cut(name)).map(|prepared| prepared.epoch)
+    }
+}
+
+fn meaning(
+    name: &[u8],
+    settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
+    pending: &Pending,
+    boundary: u64,
+) -> Meaning {
+    let name = cut(name);
+    if let Some((request, prepared)) = pending.latest(name) {
+        return match prepared {
+            _ if request < boundary => Meaning::Unsettled,
+            Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
+            None => Meaning::Plain,
+        };
+    }
+    settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
+}
