@@ -48,13 +48,32 @@ pub struct Access {
     pub account: ServiceAccount,
     /// Where it connects for what belongs to no database.
     pub database: String,
+    /// Does nobody else get in where it does not (login `scram`)?
+    pub is_needed: bool,
 }
 
 impl Access {
     /// To one server, in plain.
     #[must_use]
     pub fn plain(server: SocketAddr, account: ServiceAccount) -> Access {
-        Access { dialer: Arc::new(Dialer::plain(server)), account, database: "postgres".to_owned() }
+        let dialer = Arc::new(Dialer::plain(server));
+        Access { dialer, account, database: "postgres".to_owned(), is_needed: false }
+    }
+
+    /// Is one host there, as it should be, and does it let the account in where it is needed?
+    /// Once it has, it is only dialled.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the login. Any other answer may be one to this moment
+    /// alone.
+    pub async fn knock(&self, index: usize, today: Date) -> Result<(), ServiceError> {
+        if !self.is_needed || self.dialer.account().is_well(index) {
+            return Ok(self.dialer.reach_host(index, today).await.map(drop)?);
+        }
+        match ServiceConnection::of_host(&self.dialer, index, &self.account, &self.database, today).await {
+            Err(error) if error.is_refused_login() || error.sqlstate().is_none() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -78,6 +97,11 @@ impl ServiceError {
             ServiceError::Server { sqlstate, .. } => Some(sqlstate),
             ServiceError::Unreachable(_) | ServiceError::TimedOut(_) => None,
         }
+    }
+
+    /// Does the server not take this login at all (class 28)?
+    fn is_refused_login(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| sqlstate.starts_with("28"))
     }
 }
 
@@ -139,7 +163,15 @@ impl ServiceConnection {
                 connected => connected,
             }
         };
-        timeout(CONNECT_TIMEOUT, login).await.map_err(|_| ServiceError::TimedOut("login"))?
+        let connected = timeout(CONNECT_TIMEOUT, login).await.unwrap_or(Err(ServiceError::TimedOut("login")));
+        match &connected {
+            Ok(_) => dialer.account().none(route),
+            Err(error) if error.is_refused_login() => {
+                dialer.account().found(route, &error.to_string(), "the service account is not let in");
+            }
+            Err(_) => {}
+        }
+        connected
     }
 
     /// The first server that lets us in, in the order in which sessions try them.

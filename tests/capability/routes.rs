@@ -140,7 +140,7 @@ fn driver(file: &str) -> String {
 }
 
 /// The interpreter with the drivers, which `.ci/setup test` installs.
-fn python() -> String {
+pub fn python() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     assert!(path.is_file(), "{} is missing: run .ci/setup test", path.display());
     path.display().to_string()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::negotiate::{Incoming, LOGIN_FRAME_BYTES_MAX};
-use super::{Over, fatal};
+use super::{Over, fatal, fatal_logged};
 use crate::gate::{Regime, today};
 use crate::policy::Refusal;
 use crate::transport::Channel;
@@ -109,7 +109,7 @@ pub(super) fn dial_failed(error: &DialError) -> Over {
         DialError::Refused { why, .. } => Refusal::residency(why).into(),
         DialError::NoneWritable => none_writable(),
         DialError::Unresolved { .. } | DialError::Unreachable { .. } | DialError::Tls { .. } => {
-            fatal("08006", "sealgate: the database server cannot be reached")
+            fatal_logged("08006", "sealgate: the database server cannot be reached")
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::call::{Called, Ended, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
 use super::prove::{Proven, is_standby, open};
-use super::{Over, fatal};
+use super::{Over, fatal, fatal_logged};
 use crate::gate::{Regime, SharedGate};
 use crate::login::Claim;
 use crate::login::binding::tls_server_end_point;
@@ -111,8 +111,8 @@ async fn exchange(
         }
     };
     let user = start.parameter(b"user").unwrap_or_default();
-    let answer =
-        verifiers.ask(user).await.map_err(|error| fatal(error.sqlstate(), error.client_message()))?;
+    let answer = verifiers.ask(user).await;
+    let answer = answer.map_err(|error| fatal_logged(error.sqlstate(), error.client_message()))?;
     let challenge = Challenge {
         verifier: answer.verifier,
         mock: &gate.mock,

@@ -1,88 +1,48 @@
 //! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
 
+mod certificates;
+mod client;
+mod direct;
+mod names;
 mod negotiation;
 mod scram;
 mod tls;
 mod upstream;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+pub use certificates::Certificates;
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
 use crate::harness::{Gate, Setup, await_that, pg_with};
-
-/// A root and a server certificate for 127.0.0.1, in a folder removed with this.
-pub struct Certificates {
-    folder: PathBuf,
-}
-
-impl Certificates {
-    pub fn new(name: &str) -> Certificates {
-        // Tests of one process may use one name at a time.
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("sealgate-hops-{}-{number}-{name}", std::process::id()));
-        // A process with this number may have been killed before.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
-        authority.distinguished_name.push(DnType::CommonName, "root");
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        server.distinguished_name.push(DnType::CommonName, "server");
-        let server = server.signed_by(&key, &root).unwrap();
-        fs::write(folder.join("root.crt"), root.pem()).unwrap();
-        fs::write(folder.join("server.crt"), server.pem()).unwrap();
-        write_key(&folder.join("server.key"), &key.serialize_pem());
-        Certificates { folder }
-    }
-
-    pub fn root(&self) -> String {
-        self.folder.join("root.crt").display().to_string()
-    }
-
-    /// The `tls` line of `[listen]`, with more words inside.
-    pub fn listen(&self, more: &str) -> String {
-        let folder = self.folder.display();
-        format!("tls = {{ certificate = \"{folder}/server.crt\", key = \"{folder}/server.key\"{more} }}")
-    }
-}
+use crate::routes::python;
 
 /// Makes a server of 15, which is built with TLS, offer it.
 pub fn turn_tls_on(server: &Throwaway, certificates: &Certificates) {
-    let data = server.data_folder();
-    let owner = fs::metadata(&data).unwrap();
-    for file in ["server.crt", "server.key"] {
-        let path = data.join(file);
-        fs::copy(certificates.folder.join(file), &path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
-    }
+    show(server, certificates, "server");
     server.execute("postgres", "ALTER SYSTEM SET ssl = on").unwrap();
     server.execute("postgres", "SELECT pg_reload_conf()").unwrap();
     await_that("ssl = on", || server.query("postgres", "SHOW ssl").unwrap() == [[Some("on".to_owned())]]);
 }
 
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+/// Puts a certificate and its key where the server looks for its own.
+fn show(server: &Throwaway, certificates: &Certificates, file: &str) {
+    for end in ["crt", "key"] {
+        let to = server.data_folder().join(format!("server.{end}"));
+        give(server, &certificates.path(&format!("{file}.{end}")), &to);
     }
 }
 
-fn write_key(path: &Path, pem: &str) {
-    use std::io::Write as _;
-    let mut file =
-        fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path).unwrap();
-    file.write_all(pem.as_bytes()).unwrap();
+/// Copies a file for the server's account alone.
+fn give(server: &Throwaway, from: &str, to: &Path) {
+    let owner = fs::metadata(server.data_folder()).unwrap();
+    fs::copy(from, to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(to, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
 /// A server that asks for SCRAM, with users `ada` and `bob`.
@@ -106,18 +66,56 @@ fn scram_setup(server: &Throwaway) -> Setup {
     Setup::before(server.address()).auth("scram").service("service", "service-secret")
 }
 
-/// Runs a query by the server's own psql with words of a connection string.
+/// Debian's psql, which has TLS: the wheel's may have been built without it.
+const LIBPQ_15: &str = "/usr/bin/psql";
+
+/// Runs a query by psql with words of a connection string.
 fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
     let address = gate.address();
     let target =
         format!("host={} port={} dbname=postgres connect_timeout=10 {words}", address.ip(), address.port());
-    // Debian's, which has TLS: the wheel's may have been built without it.
-    Command::new("/usr/bin/psql")
+    Command::new(LIBPQ_15)
         .args(["-XAtq", "-d", &target, "-c", "SELECT session_user"])
         .env("PGPASSWORD", password)
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+/// Logs in by each of its arguments, and says of each in one line what came of it.
+const LOGINS: &str = r"
+import sys, psycopg
+for words in sys.argv[1:]:
+    try:
+        with psycopg.connect(words) as session:
+            print(session.execute('SELECT session_user').fetchone()[0])
+    except psycopg.Error as error:
+        print(' '.join(str(error).split()))
+";
+
+/// Logs in with psycopg, whose libpq is of 18, at one address with each of these words: `ada`
+/// where she is in, otherwise why she is not.
+fn psycopg(address: SocketAddr, words: &[String]) -> Vec<String> {
+    let (ip, port) = (address.ip(), address.port());
+    let target = format!("host={ip} hostaddr={ip} port={port} dbname=postgres user=ada");
+    let output = Command::new(python())
+        .args(["-c", LOGINS])
+        .args(words.iter().map(|words| format!("{target} connect_timeout=10 {words}")))
+        .env("PGPASSWORD", "ada-secret")
+        .output()
+        .unwrap();
+    let lines: Vec<String> = said(&output).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), words.len(), "{lines:?}");
+    lines
+}
+
+/// What `openssl s_client` says of a connection, to the end of it.
+fn s_client(address: SocketAddr, words: &[&str]) -> String {
+    let connect = address.to_string();
+    // It waits for a peer that says nothing for ever.
+    let command = ["20", "openssl", "s_client", "-connect", &connect];
+    let output = Command::new("timeout").args(command).args(words).stdin(Stdio::null()).output().unwrap();
+    said(&output)
 }
 
 fn said(output: &Output) -> String {
