@@ -5,6 +5,7 @@ mod client;
 mod direct;
 mod names;
 mod negotiation;
+mod prefer;
 mod scram;
 mod tls;
 mod upstream;
@@ -35,6 +36,24 @@ fn show(server: &Throwaway, certificates: &Certificates, file: &str) {
         let to = server.data_folder().join(format!("server.{end}"));
         give(server, &certificates.path(&format!("{file}.{end}")), &to);
     }
+}
+
+/// Changes settings of the server, and its `pg_hba.conf` where there are lines for it, and
+/// waits until they count.
+fn change(server: &Throwaway, settings: &[(&str, &str)], hba: Option<&str>) {
+    if let Some(lines) = hba {
+        let file = server.data_folder().join("pg_hba.conf");
+        // Written in its place, so that its owner stays.
+        fs::write(file, format!("local all all trust\n{lines}\n")).unwrap();
+    }
+    for (name, value) in settings {
+        server.execute("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'")).unwrap();
+    }
+    let loaded = || server.query("postgres", "SELECT pg_conf_load_time()").unwrap();
+    let before = loaded();
+    server.execute("postgres", "SELECT pg_reload_conf()").unwrap();
+    // A new session has what the postmaster has read.
+    await_that("the server's new settings", || loaded() != before);
 }
 
 /// Copies a file for the server's account alone.
@@ -71,11 +90,14 @@ const LIBPQ_15: &str = "/usr/bin/psql";
 
 /// Runs a query by psql with words of a connection string.
 fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
-    let address = gate.address();
+    libpq_at(gate.address(), words, password, "SELECT session_user")
+}
+
+fn libpq_at(address: SocketAddr, words: &str, password: &str, sql: &str) -> Output {
     let target =
         format!("host={} port={} dbname=postgres connect_timeout=10 {words}", address.ip(), address.port());
     Command::new(LIBPQ_15)
-        .args(["-XAtq", "-d", &target, "-c", "SELECT session_user"])
+        .args(["-XAtq", "-d", &target, "-c", sql])
         .env("PGPASSWORD", password)
         .stdin(Stdio::null())
         .output()
@@ -85,10 +107,10 @@ fn libpq(gate: &Gate, words: &str, password: &str) -> Output {
 /// Logs in by each of its arguments, and says of each in one line what came of it.
 const LOGINS: &str = r"
 import sys, psycopg
-for words in sys.argv[1:]:
+for words in sys.argv[2:]:
     try:
         with psycopg.connect(words) as session:
-            print(session.execute('SELECT session_user').fetchone()[0])
+            print(session.execute(sys.argv[1]).fetchone()[0])
     except psycopg.Error as error:
         print(' '.join(str(error).split()))
 ";
@@ -96,10 +118,15 @@ for words in sys.argv[1:]:
 /// Logs in with psycopg, whose libpq is of 18, at one address with each of these words: `ada`
 /// where she is in, otherwise why she is not.
 fn psycopg(address: SocketAddr, words: &[String]) -> Vec<String> {
+    psycopg_says(address, words, "SELECT session_user")
+}
+
+/// The same with what a query says in place of her name.
+fn psycopg_says(address: SocketAddr, words: &[String], sql: &str) -> Vec<String> {
     let (ip, port) = (address.ip(), address.port());
     let target = format!("host={ip} hostaddr={ip} port={port} dbname=postgres user=ada");
     let output = Command::new(python())
-        .args(["-c", LOGINS])
+        .args(["-c", LOGINS, sql])
         .args(words.iter().map(|words| format!("{target} connect_timeout=10 {words}")))
         .env("PGPASSWORD", "ada-secret")
         .output()
