@@ -9,6 +9,7 @@ mod prefer;
 mod scram;
 mod tls;
 mod upstream;
+mod upstream_certificates;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -143,6 +144,19 @@ fn s_client(address: SocketAddr, words: &[&str]) -> String {
     let command = ["20", "openssl", "s_client", "-connect", &connect];
     let output = Command::new("timeout").args(command).args(words).stdin(Stdio::null()).output().unwrap();
     said(&output)
+}
+
+/// Panics unless a connection to a server held an SSLRequest and then records of TLS alone,
+/// as far as it came.
+fn assert_tls_alone(bytes: &[u8]) {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    assert!(SSL_REQUEST.starts_with(bytes) || bytes.starts_with(&SSL_REQUEST), "{:?}", bytes.get(..64));
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let [kind, 3, 0..=4, high, low, ..] = rest {
+        assert!((20..=23).contains(kind), "no record of TLS: {rest:?}");
+        rest = rest.get(5 + usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+    }
+    assert!(rest.len() < 5, "no record of TLS: {rest:?}");
 }
 
 fn said(output: &Output) -> String {
