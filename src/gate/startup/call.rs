@@ -70,9 +70,6 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
         }
         return match first {
             Ok(_) => Ok(Called { server, route, incoming }),
-            Err(Over::Done) => {
-                Err(fatal("08006", "sealgate: the database server closed the connection before it answered"))
-            }
             Err(over) => Err(over),
         };
     }
@@ -81,7 +78,8 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
 
 /// Sends the StartupMessage and waits for the first whole message.
 async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Result<First, Over> {
-    server.write_all(packet).await?;
+    // Where it is not taken, the server has said why, and that is read next.
+    let _ = server.write_all(packet).await;
     loop {
         if let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
             // Of a server that does not know 3.2; what it speaks shows in its cancel key.
@@ -99,7 +97,7 @@ async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Re
                 _ => First::Answer,
             });
         }
-        incoming.more(server).await?;
+        incoming.more_of_server(server).await?;
     }
 }
 
@@ -149,7 +147,7 @@ pub(super) async fn prelude(
             return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
         }
         let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? else {
-            incoming.more(server).await?;
+            incoming.more_of_server(server).await?;
             continue;
         };
         let length = frame.len();

@@ -167,6 +167,6 @@ async fn log_in(keys: &Rc<RecoveredKeys>, called: &mut Called, said: &mut Vec<u8
             }
         }
         server.write_all(&out).await?;
-        incoming.more(server).await?;
+        incoming.more_of_server(server).await?;
     }
 }

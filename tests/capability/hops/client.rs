@@ -8,7 +8,7 @@ use super::{Certificates, LIBPQ_15, psycopg, scram_server, scram_setup};
 use crate::life::reload;
 use crate::shop::records_with;
 
-const NONE: &str = "sslcert=/none sslkey=/none";
+pub const NONE: &str = "sslcert=/none sslkey=/none";
 
 fn with_clients(name: &str) -> (Certificates, Certificates) {
     let (ours, other) = (Certificates::new(name), Certificates::new(&format!("{name}-other")));
