@@ -10,7 +10,7 @@ use crate::harness::{Raw, Tap, await_that};
 use crate::routes::python;
 use crate::shop::holds;
 
-const CANCEL: [u8; 4] = 80_877_102_u32.to_be_bytes();
+pub const CANCEL: [u8; 4] = 80_877_102_u32.to_be_bytes();
 
 #[test]
 fn direct_tls_is_served_in_every_version_and_bound() {
@@ -67,7 +67,7 @@ fn direct_tls_ends_without_a_word_where_there_is_none() {
 }
 
 /// A client that waits for a statement that takes long.
-fn busy(server: &Throwaway, command: &mut Command) -> Child {
+pub fn busy(server: &Throwaway, command: &mut Command) -> Child {
     let client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     await_that("the statement", || {
         let sql = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(%'";

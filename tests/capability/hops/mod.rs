@@ -10,6 +10,7 @@ mod scram;
 mod tls;
 mod upstream;
 mod upstream_certificates;
+mod wiretap;
 
 use std::fs;
 use std::net::SocketAddr;
