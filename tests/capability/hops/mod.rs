@@ -9,6 +9,7 @@ mod prefer;
 mod scram;
 mod tls;
 mod upstream;
+mod upstream_binding;
 mod upstream_certificates;
 mod wiretap;
 
@@ -87,6 +88,9 @@ fn scram_setup(server: &Throwaway) -> Setup {
     Setup::before(server.address()).auth("scram").service("service", "service-secret")
 }
 
+/// The whole packet: its length and 80877103.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
 /// Debian's psql, which has TLS: the wheel's may have been built without it.
 const LIBPQ_15: &str = "/usr/bin/psql";
 
@@ -150,7 +154,6 @@ fn s_client(address: SocketAddr, words: &[&str]) -> String {
 /// Panics unless a connection to a server held an SSLRequest and then records of TLS alone,
 /// as far as it came.
 fn assert_tls_alone(bytes: &[u8]) {
-    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
     assert!(SSL_REQUEST.starts_with(bytes) || bytes.starts_with(&SSL_REQUEST), "{:?}", bytes.get(..64));
     let mut rest = bytes.get(8..).unwrap_or_default();
     while let [kind, 3, 0..=4, high, low, ..] = rest {

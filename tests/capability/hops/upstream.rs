@@ -6,11 +6,9 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
-use super::{Certificates, libpq, said, scram_setup, turn_tls_on};
+use super::{Certificates, SSL_REQUEST, libpq, said, scram_setup, turn_tls_on};
 use crate::harness::{Raw, Setup, pg_with};
 use crate::shop::states;
-
-const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
 
 /// A server with TLS on, whose hba takes TCP by `kind` alone (`hostssl` or `hostnossl`).
 fn tls_server(kind: &str, certificates: &Certificates) -> Throwaway {
@@ -82,7 +80,7 @@ fn bytes_stuffed_behind_the_servers_answer_are_never_taken_for_its_own() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 8];
-            if stream.read_exact(&mut request).is_ok() && request[4..] == SSL_REQUEST {
+            if stream.read_exact(&mut request).is_ok() && request == SSL_REQUEST {
                 // S, and behind it what ends a login.
                 let _ = stream.write_all(b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
                 let _ = stream.read(&mut [0; 4096]);
