@@ -1,8 +1,10 @@
 //! `prefer` and `allow` on the server hop come to what libpq's come to, whatever the server is
 //! like: a session or none, with TLS or in plain.
 
+use super::client::NONE;
 use super::{
-    Certificates, change, libpq, libpq_at, psycopg_says, said, scram_server, scram_setup, show, turn_tls_on,
+    Certificates, change, give, libpq, libpq_at, psycopg_says, said, scram_server, scram_setup, show,
+    turn_tls_on,
 };
 use crate::harness::{Gate, await_that};
 
@@ -34,17 +36,26 @@ fn prefer_and_allow_come_to_what_libpq_comes_to_before_every_kind_of_server() {
     let server = scram_server(15);
     let (ours, strange) = (Certificates::new("prefer"), Certificates::new("prefer-strange"));
     turn_tls_on(&server, &ours);
+    give(&server, &ours.root(), &server.data_folder().join("root.crt"));
+    change(&server, &[("ssl_ca_file", "root.crt")], None);
     let mut ways = Vec::new();
-    for mode in ["prefer", "allow"] {
-        for (version, root) in [("1.2", &strange), ("1.3", &ours)] {
-            let root = root.root();
-            let tls = format!("tls = {{ mode = \"{mode}\", min_version = \"{version}\", ca = \"{root}\" }}");
-            let mut gate = scram_setup(&server).upstream_line(&tls).prepare().unwrap();
-            gate.run_until_logged("listening");
-            let words =
-                format!("sslmode={mode} ssl_min_protocol_version=TLSv{version} sslrootcert={root} user=ada");
-            ways.push(Way { mode, words, gate });
-        }
+    for (mode, version, root, shown) in [
+        ("prefer", "1.2", &strange, None),
+        ("prefer", "1.3", &ours, None),
+        // The server says no within the handshake in TLS 1.2, and behind it in 1.3.
+        ("prefer", "1.2", &ours, Some(&strange)),
+        ("allow", "1.2", &strange, None),
+        ("allow", "1.3", &ours, None),
+    ] {
+        let root = root.root();
+        let identity = shown.map_or_else(String::new, |shown| format!(", {}", shown.identity("server")));
+        let shown = shown.map_or_else(|| NONE.to_owned(), |shown| shown.shown("server"));
+        let tls =
+            format!("tls = {{ mode = \"{mode}\", min_version = \"{version}\", ca = \"{root}\"{identity} }}");
+        let mut gate = scram_setup(&server).upstream_line(&tls).prepare().unwrap();
+        gate.run_until_logged("listening");
+        let tls = format!("sslmode={mode} ssl_min_protocol_version=TLSv{version} sslrootcert={root}");
+        ways.push(Way { mode, words: format!("user=ada {tls} {shown}"), gate });
     }
     // Of two ports that are named, libpq takes the last.
     let through = ways.iter().map(|way| format!("port={} sslmode=disable", way.gate.address().port()));
