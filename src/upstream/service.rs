@@ -153,8 +153,11 @@ impl ServiceConnection {
         account: &ServiceAccount,
         database: &str,
     ) -> Result<ServiceConnection, ServiceError> {
+        let mut reached = false;
         let login = async {
-            match ServiceConnection::log_in(dialer.reach(route, false).await?, account, database).await {
+            let channel = dialer.reach(route, false).await?;
+            reached = true;
+            match ServiceConnection::log_in(channel, account, database).await {
                 Err(ServiceError::Server { sqlstate, .. })
                     if sqlstate == "28000" && dialer.has_other_way(route) =>
                 {
@@ -166,7 +169,9 @@ impl ServiceConnection {
         let connected = timeout(CONNECT_TIMEOUT, login).await.unwrap_or(Err(ServiceError::TimedOut("login")));
         match &connected {
             Ok(_) => dialer.account().none(route),
-            Err(error) if error.is_refused_login() => {
+            // A server that does not accept our certificate may say so behind the handshake, by
+            // no answer of its protocol.
+            Err(error) if reached && (error.is_refused_login() || error.sqlstate().is_none()) => {
                 dialer.account().found(route, &error.to_string(), "the service account is not let in");
             }
             Err(_) => {}

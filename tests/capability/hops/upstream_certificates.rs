@@ -6,7 +6,7 @@ use super::{
     Certificates, assert_tls_alone, change, give, libpq_at, said, scram_server, scram_setup, show,
     turn_tls_on,
 };
-use crate::harness::{Raw, Setup, Tap};
+use crate::harness::{Raw, Setup, Tap, await_that};
 
 /// A login at a server that is not accepted ends before anything of it is sent.
 #[test]
@@ -79,6 +79,7 @@ fn the_gates_certificate_is_what_the_servers_hba_asks_for_as_libpqs_is() {
     turn_tls_on(&server, &ours);
     let root = ours.root();
     give(&server, &root, &server.data_folder().join("root.crt"));
+    change(&server, &[("ssl_ca_file", "root.crt")], None);
     let shown = [NONE.to_owned(), ours.shown("ada"), ours.shown("bob"), other.shown("ada")];
     let identities = [None, Some((&ours, "ada")), Some((&ours, "bob")), Some((&other, "ada"))];
     let gates = identities.map(|identity| {
@@ -89,6 +90,9 @@ fn the_gates_certificate_is_what_the_servers_hba_asks_for_as_libpqs_is() {
         gate.run_until_logged("listening");
         gate
     });
+    // It is in the log before a client comes.
+    await_that("the fault", || gates[3].log().contains("the service account is not let in"));
+    assert!(gates[3].get("/health/ready").unwrap().starts_with("HTTP/1.1 503"));
     // The service account is another matter: whatever TLS it comes by.
     let service = "hostssl all service 127.0.0.1/32 scram-sha-256\n";
     for (method, accepted) in [
@@ -98,7 +102,7 @@ fn the_gates_certificate_is_what_the_servers_hba_asks_for_as_libpqs_is() {
         ("scram-sha-256 clientcert=verify-full", [false, true, false, false]),
     ] {
         let hba = format!("{service}hostssl all all 127.0.0.1/32 {method}");
-        change(&server, &[("ssl_ca_file", "root.crt")], Some(&hba));
+        change(&server, &[], Some(&hba));
         for (number, gate) in gates.iter().enumerate() {
             let words = format!("user=ada sslmode=verify-full sslrootcert={root} {}", shown[number]);
             let direct = libpq_at(server.address(), &words, "ada-secret", "SELECT 1");
