@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
 use crate::catalog::Field;
-use crate::config::{self, Endpoint, HostPort, Secret, Settings};
+use crate::config::{self, Auth, Endpoint, HostPort, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
 };
@@ -25,7 +25,7 @@ use crate::seal::{Keyring, MasterKey};
 use crate::store::catalog::{CatalogSource, Catalogs, Timing};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
 use crate::store::keyfile;
-use crate::upstream::dial::Dialer;
+use crate::upstream::dial::{DialError, Dialer};
 use crate::upstream::lookout;
 use crate::upstream::service::{Access, ServiceAccount};
 use crate::watch::Watch;
@@ -142,7 +142,8 @@ pub fn service_account(settings: &Settings) -> Result<Option<ServiceAccount>, Fa
 pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access>, Fault> {
     let Some(account) = service_account(settings)? else { return Ok(None) };
     let database = settings.upstream.service.as_ref().map(|service| service.database.clone());
-    Ok(Some(Access { dialer: Arc::clone(dialer), account, database: database.unwrap_or_default() }))
+    let (dialer, database) = (Arc::clone(dialer), database.unwrap_or_default());
+    Ok(Some(Access { dialer, account, database, is_needed: settings.login.auth == Auth::Scram }))
 }
 
 /// What a running gate looks up anew every time, so that a reload can exchange it.
@@ -210,7 +211,11 @@ impl House {
             .map(|listener| tokio::spawn(accept(listener, Arc::clone(&acceptor), Arc::clone(&gate))))
             .collect();
         let admin = match &regime.settings.admin {
-            Some(admin) => Some(serve_admin(&admin.address, &gate, metrics).await?),
+            Some(admin) => {
+                let access = swaps.as_ref().map(|swaps| Arc::clone(&swaps.access));
+                let health = Ready { gate: Arc::clone(&gate), access };
+                Some(serve_admin(&admin.address, health, metrics).await?)
+            }
             None => None,
         };
         let started = regime;
@@ -381,18 +386,20 @@ async fn bind(endpoints: &[Endpoint], unix_mode: u32) -> Result<Vec<Listener>, F
 
 async fn serve_admin(
     address: &HostPort,
-    gate: &SharedGate,
+    health: Ready,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> Result<SocketAddr, Fault> {
     let named = |error: std::io::Error| Fault::Start(format!("{address}: cannot listen: {error}"));
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
     let found = listener.local_addr().map_err(named)?;
-    tokio::spawn(ops::serve(listener, metrics, Arc::new(Ready { gate: Arc::clone(gate) })));
+    tokio::spawn(ops::serve(listener, metrics, Arc::new(health)));
     Ok(found)
 }
 
 struct Ready {
     gate: SharedGate,
+    /// None without a service account.
+    access: Option<Arc<ArcSwap<Access>>>,
 }
 
 impl ops::Health for Ready {
@@ -403,7 +410,22 @@ impl ops::Health for Ready {
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
         }
+        if let Some(access) = &self.access {
+            return enters(&access.load_full()).await;
+        }
         let dialer = Arc::clone(&self.gate.regime.load().dialer);
-        dialer.first(today()).await.map(|_| ()).map_err(|error| error.to_string())
+        dialer.first(today()).await.map(drop).map_err(|error| error.to_string())
     }
+}
+
+/// No client would get further.
+async fn enters(access: &Access) -> Result<(), String> {
+    let mut missing = DialError::NoneWritable.to_string();
+    for index in access.dialer.standings().order(Instant::now()) {
+        match access.knock(index, today()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => missing = error.to_string(),
+        }
+    }
+    Err(missing)
 }

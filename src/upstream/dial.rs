@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::faults::Faults;
 use super::standing::{Standing, Standings};
 use crate::config::{Endpoint, HostPort, TlsMode, Vanished};
 use crate::residency::{Date, Residency, Verdict};
-use crate::transport::tls::{ClientTls, TlsError};
+use crate::transport::tls::ClientTls;
 use crate::transport::{Channel, Socket};
 use crate::wire::startup::put_ssl_request;
 
@@ -108,6 +109,9 @@ pub struct Dialer {
     connect_timeout: Duration,
     vanished: Vanished,
     standings: Standings,
+    /// Of the TLS of each host, and of the service account there.
+    tls: Faults,
+    account: Faults,
 }
 
 impl Dialer {
@@ -118,9 +122,10 @@ impl Dialer {
         encryption: Option<Encryption>,
         connect_timeout: Duration,
     ) -> Dialer {
-        let standings = Standings::new(hosts.len());
+        let count = hosts.len();
+        let (standings, tls, account) = (Standings::new(count), Faults::new(count), Faults::new(count));
         let vanished = Vanished::default();
-        Dialer { hosts, residency, encryption, connect_timeout, vanished, standings }
+        Dialer { hosts, residency, encryption, connect_timeout, vanished, standings, tls, account }
     }
 
     /// Gives servers up that have vanished as the configuration has it.
@@ -153,6 +158,12 @@ impl Dialer {
         &self.standings
     }
 
+    /// Is the service account let in?
+    #[must_use]
+    pub(super) fn account(&self) -> &Faults {
+        &self.account
+    }
+
     /// May another host take the place of one that is a standby?
     #[must_use]
     pub fn chooses(&self) -> bool {
@@ -183,22 +194,22 @@ impl Dialer {
     }
 
     /// Dials one address, and speaks TLS to it as the configuration has it: on its first way,
-    /// or on the `other` one, if it has two.
+    /// or on the `other` one, if it has two. What is wrong with its TLS is logged.
     ///
     /// # Errors
     /// It does not answer within the timeout, or not as it should.
     pub async fn reach(&self, route: &Route, other: bool) -> Result<Channel, DialError> {
-        let unreachable = |cause| DialError::Unreachable { host: route.host.to_string(), cause };
-        let reached = timeout(self.connect_timeout, async {
-            let socket = match &route.address {
-                Address::Tcp(address) => Socket::Tcp(TcpStream::connect(address).await.map_err(unreachable)?),
-                Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?),
-            };
-            socket.tune(self.vanished);
-            self.encrypt(Channel::plain(socket), route, other).await
-        })
-        .await;
-        reached.unwrap_or_else(|_| Err(unreachable(std::io::ErrorKind::TimedOut.into())))
+        let reached = timeout(self.connect_timeout, self.encrypt(route, other)).await;
+        let reached =
+            reached.unwrap_or_else(|_| Err(unreachable(route, std::io::ErrorKind::TimedOut.into())));
+        match &reached {
+            Ok(channel) if channel.tls().is_some() => self.tls.none(route),
+            Err(DialError::Tls { cause, .. }) => {
+                self.tls.found(route, cause, "its TLS is not what is asked for: no session goes there")
+            }
+            Ok(_) | Err(_) => {}
+        }
+        reached
     }
 
     /// Does a login that the server refused before it asked for anything deserve a second try?
@@ -220,7 +231,19 @@ impl Dialer {
         }
     }
 
-    async fn encrypt(&self, mut channel: Channel, route: &Route, other: bool) -> Result<Channel, DialError> {
+    /// One address, in plain.
+    async fn connect(&self, route: &Route) -> Result<Channel, DialError> {
+        let failed = |cause| unreachable(route, cause);
+        let socket = match &route.address {
+            Address::Tcp(address) => Socket::Tcp(TcpStream::connect(address).await.map_err(failed)?),
+            Address::Unix(path) => Socket::Unix(UnixStream::connect(path).await.map_err(failed)?),
+        };
+        socket.tune(self.vanished);
+        Ok(Channel::plain(socket))
+    }
+
+    async fn encrypt(&self, route: &Route, other: bool) -> Result<Channel, DialError> {
+        let mut channel = self.connect(route).await?;
         let Endpoint::Tcp(host) = &route.host else { return Ok(channel) };
         let Some(Encryption { mode, client }) = &self.encryption else { return Ok(channel) };
         if !mode.asks_for_tls(other) {
@@ -234,11 +257,16 @@ impl Dialer {
         put_ssl_request(&mut request);
         channel.write_all(&request).await.map_err(|error| broken(&error))?;
         match channel.read_byte().await.map_err(|error| broken(&error))? {
-            Some(b'S') => {
-                let handshake = channel.connect_tls(client, &host.host, false).await;
-                handshake.map_err(|error: TlsError| broken(&error))?;
-                Ok(channel)
-            }
+            Some(b'S') => match channel.connect_tls(client, &host.host, false).await {
+                Ok(()) => Ok(channel),
+                // Whatever it was, the certificate too: a handshake that fails is for libpq
+                // as good as none, and goes on in plain on another connection.
+                Err(error) if mode.may_be_plain() => {
+                    self.tls.found(route, &error.to_string(), "its TLS fails: sessions go in plain");
+                    self.connect(route).await
+                }
+                Err(error) => Err(broken(&error)),
+            },
             Some(b'N') if mode.may_be_plain() => Ok(channel),
             Some(b'N') => Err(broken(&"the server does not offer it")),
             Some(_) => Err(broken(&"the server does not answer the request for it")),
@@ -293,6 +321,10 @@ impl Dialer {
         }
         Err(last.unwrap_or(DialError::NoneWritable))
     }
+}
+
+fn unreachable(route: &Route, cause: std::io::Error) -> DialError {
+    DialError::Unreachable { host: route.host.to_string(), cause }
 }
 
 /// The name that is judged, and its addresses.

@@ -1,6 +1,7 @@
-//! Looks at every host, again and again, where there are several: which of them takes
-//! writes now? So that a session's first attempt goes to the right one, also under a login
-//! that cannot be repeated with another host (`relay`).
+//! Looks at every host, again and again. Where there are several: which of them takes writes
+//! now? So that a session's first attempt goes to the right one, also under a login that
+//! cannot be repeated with another host (`relay`). A single one serves as it is: what is wrong
+//! with it is in the log before a client comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use super::standing::Standing;
 /// Between two looks at one host, and the longest that one may take.
 const INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two looks at a single host.
+const REST: Duration = Duration::from_secs(10);
 
 /// Keeps the standings of the dialer that `access` holds at the time. Ends when it is dropped.
 pub async fn keep(access: Arc<ArcSwap<Access>>) {
@@ -29,11 +32,23 @@ pub async fn keep(access: Arc<ArcSwap<Access>>) {
                 for index in 0..now.dialer.hosts().len() {
                     looks.spawn(look(Arc::clone(&now), index));
                 }
+            } else {
+                looks.spawn(look_in(Arc::clone(&now)));
             }
             of = Some(now);
         }
         sleep(INTERVAL).await;
         while looks.try_join_next().is_some() {}
+    }
+}
+
+/// Whoever finds a fault logs it.
+async fn look_in(access: Arc<Access>) {
+    loop {
+        if let Err(error) = access.knock(0, today()).await {
+            tracing::debug!(%error, "the host does not serve");
+        }
+        sleep(REST).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way to the server: judge, dial, and ask the catalog.
 
 pub mod dial;
+mod faults;
 pub mod lookout;
 pub mod service;
 pub mod standing;

@@ -49,13 +49,32 @@ pub struct Access {
     pub account: ServiceAccount,
     /// Where it connects for what belongs to no database.
     pub database: String,
+    /// Does nobody else get in where it does not (login `scram`)?
+    pub is_needed: bool,
 }
 
 impl Access {
     /// To one server, in plain.
     #[must_use]
     pub fn plain(server: SocketAddr, account: ServiceAccount) -> Access {
-        Access { dialer: Arc::new(Dialer::plain(server)), account, database: "postgres".to_owned() }
+        let dialer = Arc::new(Dialer::plain(server));
+        Access { dialer, account, database: "postgres".to_owned(), is_needed: false }
+    }
+
+    /// Is one host there, as it should be, and does it let the account in where it is needed?
+    /// Once it has, it is only dialled.
+    ///
+    /// # Errors
+    /// It cannot be reached, or refuses the login. Any other answer may be one to this moment
+    /// alone.
+    pub async fn knock(&self, index: usize, today: Date) -> Result<(), ServiceError> {
+        if !self.is_needed || self.dialer.account().is_well(index) {
+            return Ok(self.dialer.reach_host(index, today).await.map(drop)?);
+        }
+        match ServiceConnection::of_host(&self.dialer, index, &self.account, &self.database, today).await {
+            Err(error) if error.is_refused_login() || error.sqlstate().is_none() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -79,6 +98,11 @@ impl ServiceError {
             ServiceError::Server { sqlstate, .. } => Some(sqlstate),
             ServiceError::Unreachable(_) | ServiceError::TimedOut(_) => None,
         }
+    }
+
+    /// Does the server not take this login at all (class 28)?
+    fn is_refused_login(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| sqlstate.starts_with("28"))
     }
 }
 
@@ -131,8 +155,11 @@ impl ServiceConnection {
         account: &ServiceAccount,
         database: &str,
     ) -> Result<ServiceConnection, ServiceError> {
+        let mut reached = false;
         let login = async {
-            match ServiceConnection::log_in(dialer.reach(route, false).await?, account, database).await {
+            let channel = dialer.reach(route, false).await?;
+            reached = true;
+            match ServiceConnection::log_in(channel, account, database).await {
                 Err(ServiceError::Server { sqlstate, .. })
                     if sqlstate == "28000" && dialer.has_other_way(route) =>
                 {
@@ -141,7 +168,17 @@ impl ServiceConnection {
                 connected => connected,
             }
         };
-        timeout(CONNECT_TIMEOUT, login).await.map_err(|_| ServiceError::TimedOut("login"))?
+        let connected = timeout(CONNECT_TIMEOUT, login).await.unwrap_or(Err(ServiceError::TimedOut("login")));
+        match &connected {
+            Ok(_) => dialer.account().none(route),
+            // A server that does not accept our certificate may say so behind the handshake, by
+            // no answer of its protocol.
+            Err(error) if reached && (error.is_refused_login() || error.sqlstate().is_none()) => {
+                dialer.account().found(route, &error.to_string(), "the service account is not let in");
+            }
+            Err(_) => {}
+        }
+        connected
     }
 
     /// The first server that lets us in, in the order in which sessions try them.

@@ -269,7 +269,7 @@ impl Shared {
 
     /// The first server that lets us in.
     async fn dial(&self) -> Result<Live, ServiceError> {
-        let Access { dialer, account, database } = &*self.source.access;
+        let Access { dialer, account, database, .. } = &*self.source.access;
         let (service, _) = ServiceConnection::first(dialer, account, database, today()).await?;
         let iterations = iterations(&service).await?;
         Ok(Live { service, iterations })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::negotiate::{Incoming, LOGIN_FRAME_BYTES_MAX};
-use super::{Over, fatal};
+use super::{Over, fatal, fatal_logged};
 use crate::gate::{Regime, today};
 use crate::policy::Refusal;
 use crate::transport::Channel;
@@ -70,9 +70,6 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
         }
         return match first {
             Ok(_) => Ok(Called { server, route, incoming }),
-            Err(Over::Done) => {
-                Err(fatal("08006", "sealgate: the database server closed the connection before it answered"))
-            }
             Err(over) => Err(over),
         };
     }
@@ -81,7 +78,8 @@ pub(super) async fn call(regime: &Regime, packet: &[u8], hosts: &[usize]) -> Res
 
 /// Sends the StartupMessage and waits for the first whole message.
 async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Result<First, Over> {
-    server.write_all(packet).await?;
+    // Where it is not taken, the server has said why, and that is read next.
+    let _ = server.write_all(packet).await;
     let mut negotiated = false;
     loop {
         if let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? {
@@ -103,7 +101,7 @@ async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Re
                 _ => First::Answer,
             });
         }
-        incoming.more(server).await?;
+        incoming.more_of_server(server).await?;
     }
 }
 
@@ -113,7 +111,7 @@ pub(super) fn dial_failed(error: &DialError) -> Over {
         DialError::Refused { why, .. } => Refusal::residency(why).into(),
         DialError::NoneWritable => none_writable(),
         DialError::Unresolved { .. } | DialError::Unreachable { .. } | DialError::Tls { .. } => {
-            fatal("08006", "sealgate: the database server cannot be reached")
+            fatal_logged("08006", "sealgate: the database server cannot be reached")
         }
     }
 }
@@ -153,7 +151,7 @@ pub(super) async fn prelude(
             return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
         }
         let Peek::Whole(frame) = peek(&incoming.bytes).map_err(broken)? else {
-            incoming.more(server).await?;
+            incoming.more_of_server(server).await?;
             continue;
         };
         let length = frame.len();

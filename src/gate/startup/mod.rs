@@ -77,6 +77,12 @@ pub fn fatal(sqlstate: &'static str, message: impl Into<String>) -> Over {
     Over::Fatal { sqlstate, message: message.into(), detail: String::new(), hint: String::new() }
 }
 
+/// One whose cause is for the operator alone.
+pub fn fatal_logged(sqlstate: &'static str, message: &str) -> Over {
+    let hint = "The log of Sealgate names the cause.".to_owned();
+    Over::Fatal { sqlstate, message: message.to_owned(), detail: String::new(), hint }
+}
+
 /// Writes the FATAL error that ends a startup.
 pub async fn tell(client: &mut Channel, over: Over) {
     let Over::Fatal { sqlstate, message, detail, hint } = over else { return };

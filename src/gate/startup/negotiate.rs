@@ -3,7 +3,7 @@
 
 use zeroize::Zeroize as _;
 
-use super::{Over, fatal};
+use super::{Over, fatal, fatal_logged};
 use crate::gate::{Regime, SharedGate};
 use crate::transport::tls::ServerTls;
 use crate::transport::{Channel, Peer};
@@ -26,12 +26,30 @@ impl Incoming {
         Incoming { bytes: Vec::new(), bytes_max }
     }
 
-    pub async fn more(&mut self, channel: &mut Channel) -> Result<(), Over> {
+    /// More of the client.
+    pub async fn more(&mut self, client: &mut Channel) -> Result<(), Over> {
+        self.has_room()?;
+        let count = client.read_some(&mut self.bytes).await?;
+        if count == 0 { Err(Over::Done) } else { Ok(()) }
+    }
+
+    /// More of the server. That it breaks off is told to the client, and why to the log.
+    pub async fn more_of_server(&mut self, server: &mut Channel) -> Result<(), Over> {
+        self.has_room()?;
+        let cause = match server.read_some(&mut self.bytes).await {
+            Ok(1..) => return Ok(()),
+            Ok(0) => "it closed the connection".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(cause, "the server broke off a login");
+        Err(fatal_logged("08006", "sealgate: the database server broke off the login"))
+    }
+
+    fn has_room(&self) -> Result<(), Over> {
         if self.bytes.len() >= self.bytes_max {
             return Err(fatal("08P01", "sealgate: a message of the login is too long"));
         }
-        let count = channel.read_some(&mut self.bytes).await?;
-        if count == 0 { Err(Over::Done) } else { Ok(()) }
+        Ok(())
     }
 
     /// Uses up the head; nothing of it stays behind in memory.

@@ -131,7 +131,7 @@ async fn pass_through(
         }
         server.write_all(&out).await?;
         tokio::select! {
-            read = from_server.more(server) => read?,
+            read = from_server.more_of_server(server) => read?,
             read = incoming.more(client) => read?,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::call::{Called, Ended, PRELUDE_BYTES_MAX, broken, call, none_writable, prelude};
 use super::negotiate::Incoming;
 use super::prove::{Login, Proven, foresee, is_standby, open};
-use super::{Over, fatal};
+use super::{Over, fatal, fatal_logged};
 use crate::login::binding::tls_server_end_point;
 use crate::login::scram::{
     CLIENT_MESSAGE_BYTES_MAX, Challenge, ExpectInitial, Fault, Initial, Nonce, Proven as Shown,
@@ -96,8 +96,8 @@ async fn exchange(login: &mut Login<'_>) -> Result<Shown, Over> {
         }
     };
     let user = start.parameter(b"user").unwrap_or_default();
-    let answer =
-        verifiers.ask(user).await.map_err(|error| fatal(error.sqlstate(), error.client_message()))?;
+    let answer = verifiers.ask(user).await;
+    let answer = answer.map_err(|error| fatal_logged(error.sqlstate(), error.client_message()))?;
     let challenge = Challenge {
         verifier: answer.verifier,
         mock: &gate.mock,
@@ -161,6 +161,6 @@ async fn log_in(keys: &Rc<RecoveredKeys>, called: &mut Called, said: &mut Vec<u8
             return Err(fatal("08P01", "sealgate: the server says too much before it is ready"));
         }
         server.write_all(&out).await?;
-        incoming.more(server).await?;
+        incoming.more_of_server(server).await?;
     }
 }

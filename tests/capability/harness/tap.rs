@@ -65,17 +65,22 @@ impl Tap {
 
     /// Every byte sent to the server, connection after connection.
     pub fn to_server(&self) -> Vec<u8> {
-        self.all(|record| &record.to_server)
+        self.each_to_server().concat()
+    }
+
+    /// The same, each connection for itself.
+    pub fn each_to_server(&self) -> Vec<Vec<u8>> {
+        self.each(|record| &record.to_server)
     }
 
     /// Every byte sent to clients, connection after connection.
     pub fn to_client(&self) -> Vec<u8> {
-        self.all(|record| &record.to_client)
+        self.each(|record| &record.to_client).concat()
     }
 
-    fn all(&self, side: impl Fn(&Record) -> &Mutex<Vec<u8>>) -> Vec<u8> {
+    fn each(&self, side: impl Fn(&Record) -> &Mutex<Vec<u8>>) -> Vec<Vec<u8>> {
         let lines = self.lines.lock().unwrap();
-        lines.iter().flat_map(|line| side(&line.record).lock().unwrap().clone()).collect()
+        lines.iter().map(|line| side(&line.record).lock().unwrap().clone()).collect()
     }
 
     /// Cuts every connection, as a network does.

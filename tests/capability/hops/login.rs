@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sealgate::store::postgres::Throwaway;
 
-use super::{libpq, libpq_runs, said, scram_server, scram_server_with, scram_setup};
+use super::{libpq, libpq_at, said, scram_server, scram_server_with, scram_setup};
 use crate::harness::{Frame, Gate, Raw, Session, Setup, Tap, VERSIONS, frame};
 use crate::shop::holds;
 
@@ -309,7 +309,7 @@ fn a_walsender_proves_itself_as_anybody_does() {
     for gate in [&nothing, &other] {
         for (kind, sql) in [("true", "IDENTIFY_SYSTEM"), ("database", "SHOW server_version_num")] {
             let runs = |user: &str, password: &str| {
-                said(&libpq_runs(gate, &format!("user={user} replication={kind}"), password, sql))
+                said(&libpq_at(gate.address(), &format!("user={user} replication={kind}"), password, sql))
             };
             let answer = runs("ada", "ada-secret");
             assert!(answer.starts_with(['7', '1']) && answer.lines().count() == 1, "{kind}: {answer}");

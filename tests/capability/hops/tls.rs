@@ -80,12 +80,12 @@ fn new_certificates_count_after_a_reload_and_broken_ones_do_not() {
     };
     assert!(connect(&old) && !connect(&new));
     for file in ["server.crt", "server.key"] {
-        fs::copy(new.folder.join(file), old.folder.join(file)).unwrap();
+        fs::copy(new.path(file), old.path(file)).unwrap();
     }
     gate.signal("HUP");
     await_that("the new certificate", || connect(&new));
     assert!(!connect(&old));
-    fs::write(old.folder.join("server.crt"), "broken").unwrap();
+    fs::write(old.path("server.crt"), "broken").unwrap();
     gate.signal("HUP");
     await_that("the file's name in the log", || gate.log().contains("server.crt"));
     assert!(connect(&new));

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
-use super::{Certificates, libpq, said, scram_setup, turn_tls_on};
+use super::{Certificates, SSL_REQUEST, libpq, said, scram_setup, turn_tls_on};
 use crate::harness::{Raw, Setup, pg_with};
 use crate::shop::states;
 
@@ -32,7 +32,8 @@ fn tls_server(kind: &str, certificates: &Certificates) -> Throwaway {
 /// Does a login by way of a gate in this mode succeed? With the error where not.
 fn attempt(server: &Throwaway, mode: &str, root: &str) -> Result<(), String> {
     let line = format!("tls = {{ mode = \"{mode}\", ca = \"{root}\" }}");
-    let gate = scram_setup(server).upstream_line(&line).try_start()?;
+    let mut gate = scram_setup(server).upstream_line(&line).prepare()?;
+    gate.run_until_logged("listening");
     let output = libpq(&gate, "user=ada", "ada-secret");
     if said(&output) == "ada\n" { Ok(()) } else { Err(said(&output)) }
 }
@@ -69,7 +70,8 @@ fn a_server_that_takes_plain_alone_refuses_whoever_insists_on_tls() {
     }
 }
 
-/// CVE-2021-23222: whoever is on the way could put an answer behind the server's S.
+/// CVE-2021-23222: whoever is on the way could put an answer behind the server's S. Where the
+/// handshake that follows may fail, the gate begins anew, and reads nothing of it either.
 #[test]
 fn bytes_stuffed_behind_the_servers_answer_are_never_taken_for_its_own() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -78,7 +80,7 @@ fn bytes_stuffed_behind_the_servers_answer_are_never_taken_for_its_own() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 8];
-            if stream.read_exact(&mut request).is_ok() {
+            if stream.read_exact(&mut request).is_ok() && request == SSL_REQUEST {
                 // S, and behind it what ends a login.
                 let _ = stream.write_all(b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
                 let _ = stream.read(&mut [0; 4096]);
@@ -96,6 +98,6 @@ fn bytes_stuffed_behind_the_servers_answer_are_never_taken_for_its_own() {
         let answer = raw.until_ready();
         assert_eq!(states(&answer), ["08006"], "{mode}");
         assert!(!answer.iter().any(|frame| frame.tag == b'R' || frame.tag == b'Z'), "{mode}");
-        assert!(gate.log().contains("TLS: "), "{mode}: {}", gate.log());
+        assert!(gate.log().contains("received corrupt message"), "{mode}: {}", gate.log());
     }
 }
