@@ -87,8 +87,8 @@ pub struct Names {
     /// Names whose preparing has failed since it was last asked for otherwise: what they were
     /// meant for.
     failed: HashMap<Box<[u8]>, Rc<Prepared>>,
-    /// A text was refused or discarded that nobody has seen whole: it may have failed to
-    /// prepare any name that is not known otherwise.
+    /// A text was refused or discarded of which nobody has read every name: it may have failed
+    /// to prepare any that is not known otherwise.
     failed_unseen: bool,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
     /// What the entries will make of these names.
@@ -146,7 +146,7 @@ impl Names {
         }
     }
 
-    /// The same for any name that a text which was not seen whole may have named.
+    /// The same for any name, of which nobody knows which it was.
     pub fn fail_unseen(&mut self) {
         self.failed_unseen = true;
     }

@@ -66,7 +66,9 @@ impl Session {
                     }
                     _ if run > 0 => return Step::Pass(run),
                     Part::Refuse(target, refusal) => {
-                        self.fails_unseen(tag);
+                        if matches!(tag, b'P' | b'Q') {
+                            self.fails_unseen();
+                        }
                         self.request_dropping = len - head.len();
                         return self.refuse(head.len(), &target, refusal, None, out);
                     }
@@ -129,7 +131,7 @@ impl Session {
             return true;
         }
         if !whole {
-            self.fails_unseen(tag);
+            self.fails_unseen();
         }
         let parsed = (tag == b'P').then(|| body.split(|byte| *byte == 0).next().unwrap_or(&[]));
         parsed.is_none_or(|name| self.fails(name)) && self.fails_to_prepare(body)
@@ -147,18 +149,26 @@ impl Session {
         true
     }
 
-    /// The same for whatever a text names that has not wholly arrived.
-    fn fails_unseen(&mut self, tag: u8) {
-        if matches!(tag, b'P' | b'Q') {
-            self.judging = true;
-            self.queue.names.fail_unseen();
-        }
+    /// The same for whatever a text names that nobody has read.
+    fn fails_unseen(&mut self) {
+        self.judging = true;
+        self.queue.names.fail_unseen();
     }
 
     /// The same for every name that SQL's PREPARE would have given.
     #[must_use]
     pub(super) fn fails_to_prepare(&mut self, text: &[u8]) -> bool {
-        prepared_names(text).all(|name| self.fails(&name))
+        for name in prepared_names(text) {
+            match name {
+                Some(name) if !self.fails(&name) => return false,
+                Some(_) => {}
+                None => {
+                    self.fails_unseen();
+                    break;
+                }
+            }
+        }
+        true
     }
 
     fn part(&self, tag: u8, len: usize, head: &[u8]) -> Part {
