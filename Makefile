@@ -64,6 +64,7 @@ lint: ## format, clippy, licences and advisories
 	@.ci/setup lint
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --features fuzzing -- -D warnings
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo deny --locked --log-level error check licenses bans sources
 	@.ci/advisories

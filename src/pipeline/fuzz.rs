@@ -10,13 +10,10 @@ use std::sync::Arc;
 
 use super::{Bounds, Need, PlanCache, Session, Step, View, Workshop};
 use crate::audit::{Entry, Execution, Journal, Record, Sink, SinkError};
-use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    RelationKind, Snapshot, SnapshotParts,
-};
+use crate::catalog::{Domain, DomainName, Logical, Mode};
 use crate::login::{Claim, Principal, Progress, Relay};
-use crate::seal::{KeyedDomain, Keyring, KeyringParts, Random, Root, RootKey, Sealer};
-use crate::statement::Limits;
+use crate::seal::{Sealer, fuzz_sealer};
+use crate::statement::{Limits, fuzz_snapshot};
 use crate::wire::frame::put;
 use crate::wire::frontend::{put_describe_portal, put_execute, put_parse, put_query, put_value};
 use crate::wire::{Peek, peek, startup::Start};
@@ -66,14 +63,6 @@ impl<'a> Choices<'a> {
     }
 }
 
-struct Constant;
-
-impl Random for Constant {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-}
-
 pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
@@ -93,13 +82,7 @@ fn domain() -> Domain {
 }
 
 fn sealer() -> Sealer {
-    let parts = KeyringParts {
-        created_unix_s: 0,
-        roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
-        current: 1,
-        domains: vec![KeyedDomain { domain: domain(), generation: Some(1), created_unix_s: 0 }],
-    };
-    Sealer::new(Arc::new(Keyring::from_parts(parts).ok().unwrap()), Box::new(Constant))
+    fuzz_sealer(&[domain()]).unwrap()
 }
 
 /// What opens to [`OPENED`].
@@ -110,34 +93,7 @@ pub(super) fn sealed() -> Vec<u8> {
 }
 
 fn view(epoch: u64) -> Arc<View> {
-    let table = QualifiedName { schema: "public".into(), name: "customers".into() };
-    let field = Field {
-        id: FieldId(0),
-        database: None,
-        table: table.clone(),
-        column: "email".into(),
-        class: "contact".into(),
-        logical: Logical::Text,
-        domain: Some(domain()),
-        state: FieldState::Sealed,
-        subject: None,
-    };
-    let column = |name: &str, number, type_oid, field| Column { name: name.into(), number, type_oid, field };
-    let relation = Relation {
-        name: table,
-        oid: 16_400,
-        kind: RelationKind::Table,
-        columns: vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))],
-        reaches: None,
-        fault: None,
-    };
-    Arc::new(View::new(Arc::new(Snapshot::new(SnapshotParts {
-        database: "shop".into(),
-        epoch,
-        fields: vec![field],
-        relations: vec![relation],
-        ..SnapshotParts::default()
-    }))))
+    Arc::new(View::new(Arc::new(fuzz_snapshot(epoch))))
 }
 
 fn principal() -> Principal {
@@ -346,8 +302,8 @@ pub(super) struct Played {
     pub answered: Vec<u8>,
 }
 
-/// Plays a session of at most `turns` frames that begins with `first`, a query whose answers
-/// come in order. `more`: does it go on?
+/// Plays a session, a frame a turn, for as long as there is `more`. `honest`: kinds of answers
+/// that come first and in this order, to a query that the client begins with; none: no such query.
 pub(super) fn play(
     choices: &mut Choices<'_>,
     peers: Peers,

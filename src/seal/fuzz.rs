@@ -19,13 +19,8 @@ fn domain(name: &str, mode: Mode) -> Domain {
     Domain { name: DomainName(name.into()), mode, logical: Logical::Text }
 }
 
-/// Opens arbitrary bytes as an envelope of either mode and as a keyring file.
-///
-/// # Panics
-/// On any panic below it, and where an opened equality value does not seal to the same
-/// text again: then one value would have two texts.
-pub fn fuzz_open(data: &[u8]) {
-    let domains = [domain("fuzz-random", Mode::Random), domain("fuzz-equality", Mode::Equality)];
+/// A sealer that knows these domains and seals the same each time.
+pub(crate) fn fuzz_sealer(domains: &[Domain]) -> Option<Sealer> {
     let parts = KeyringParts {
         created_unix_s: 0,
         roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
@@ -39,8 +34,17 @@ pub fn fuzz_open(data: &[u8]) {
             })
             .collect(),
     };
-    let Ok(keyring) = Keyring::from_parts(parts) else { return };
-    let mut sealer = Sealer::new(Arc::new(keyring), Box::new(Constant));
+    Some(Sealer::new(Arc::new(Keyring::from_parts(parts).ok()?), Box::new(Constant)))
+}
+
+/// Opens arbitrary bytes as an envelope of either mode and as a keyring file.
+///
+/// # Panics
+/// On any panic below it, and where an opened equality value does not seal to the same
+/// text again: then one value would have two texts.
+pub fn fuzz_open(data: &[u8]) {
+    let domains = [domain("fuzz-random", Mode::Random), domain("fuzz-equality", Mode::Equality)];
+    let Some(mut sealer) = fuzz_sealer(&domains) else { return };
     let mut value = Plaintext::default();
     for domain in &domains {
         if sealer.open(domain, data, &mut value).is_ok() {

@@ -25,6 +25,8 @@ pub use envelope::{
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_open;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz_sealer;
 pub use keyring::{
     DOMAIN_NAME_LENGTH_MAX, DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault,
     KeyringParts, ROOTS_MAX, Root, RootKey,

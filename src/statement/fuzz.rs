@@ -19,7 +19,7 @@ use super::tree::{Encoding, Reading};
 ///
 /// On a defect of this folder, which is what a fuzzer looks for.
 pub fn fuzz_analyse(data: &[u8]) {
-    let snapshot = fuzz_snapshot();
+    let snapshot = fuzz_snapshot(1);
     for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
         for standard_conforming_strings in [true, false] {
             let reading = Reading { standard_conforming_strings, encoding };
@@ -31,7 +31,9 @@ pub fn fuzz_analyse(data: &[u8]) {
     }
 }
 
-fn fuzz_snapshot() -> Snapshot {
+/// The catalog of a database with one table, `customers (id, email, note)`, whose `email` is
+/// sealed.
+pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
     let table = QualifiedName { schema: Arc::from("public"), name: Arc::from("customers") };
     let domain =
         Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, logical: Logical::Text };
@@ -46,16 +48,23 @@ fn fuzz_snapshot() -> Snapshot {
         state: FieldState::Sealed,
         subject: None,
     };
-    let column = |name: &str, number, field| Column { name: Arc::from(name), number, type_oid: 25, field };
+    let column =
+        |name: &str, number, type_oid, field| Column { name: Arc::from(name), number, type_oid, field };
     let relation = Relation {
         name: table,
-        oid: 1,
+        oid: 16_400,
         kind: RelationKind::Table,
-        columns: vec![column("id", 1, None), column("email", 2, Some(FieldId(0))), column("note", 3, None)],
+        columns: vec![
+            column("id", 1, 23, None),
+            column("email", 2, 25, Some(FieldId(0))),
+            column("note", 3, 25, None),
+        ],
         reaches: None,
         fault: None,
     };
     Snapshot::new(SnapshotParts {
+        database: Arc::from("shop"),
+        epoch,
         fields: vec![field],
         relations: vec![relation],
         ..SnapshotParts::default()

@@ -36,6 +36,8 @@ pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzz::fuzz_snapshot;
 pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
