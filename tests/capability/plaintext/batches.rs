@@ -536,6 +536,10 @@ pub const BATCHES: &[Batch] = &[
         raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)");
         raw.query(&format!("EXECUTE \"Q 1\"({n}, '{s}')"))
     }),
+    batch("EXECUTE of a refused PREPARE whose name was escaped", Outcome::Contained, |raw, s, n| {
+        raw.query("PREPARE /* a /* b */ */ U&\"q\\0035\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)");
+        raw.query(&format!("EXECUTE q5({n}, '{s}')"))
+    }),
     batch("EXECUTE of a statement whose Parse was refused", Outcome::Refused, |raw, s, _| {
         raw.parse("q2", "SELECT id FROM customers WHERE lower(email) = $1", &[]);
         raw.sync();
