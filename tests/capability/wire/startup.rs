@@ -79,7 +79,7 @@ fn options_are_escaped_as_the_server_has_it() {
             b"--work-mem=6MB --application-name=two\\ words\\\\x",
             b"  -c   geqo=off   ",
             b"-c application_name=caf\xc3\xa9\\ \\'",
-            b"-cstatement_timeout=5 -cbytea_output=escape",
+            b"-cstatement_timeout=54321 -cbytea_output=escape",
             b"-c no_such=1",
             b"-c work_mem",
             b"-X",
