@@ -2,16 +2,19 @@
 //! task sleeps until something can.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as Deadline, sleep_until};
+use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::cancel::Cancelling;
 use super::lane::{Lane, Stop};
 use super::worker::Worker;
 use super::{Phase, SharedGate};
-use crate::audit::{Receipt, Record};
+use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
@@ -86,6 +89,9 @@ pub struct Flow<'a> {
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let worker = self.worker;
+        let _enlisted = worker.enlist(self.session.who().session, waker);
         let mut told = false;
         loop {
             self.let_cancels_pass().await;
@@ -95,7 +101,7 @@ impl Flow<'_> {
                 Ok(Some(termination)) => return End::Terminated(termination),
                 Err(refusal) => return End::Refused(Box::new(refusal)),
             }
-            let pumped = self.pump_timed();
+            let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
             if let Some(cancelling) = self.cancelling {
                 cancelling.tell(!self.session.is_settled());
             }
@@ -250,7 +256,7 @@ impl Flow<'_> {
     fn pump_response(&mut self) -> Result<bool, Stop> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
-        let (session, now_ms) = (&mut *self.session, self.gate.now_ms());
+        let (session, now_ms) = (&mut *self.session, self.gate.ms_at(Instant::now()));
         self.response.pump(self.server, self.client, &mut scratch, |input, out| {
             session.response(&mut shop, input, out, now_ms)
         })
@@ -259,15 +265,15 @@ impl Flow<'_> {
     fn pump_timed(&mut self) -> Result<bool, Stop> {
         // Without a classification nothing is done that would be worth the clock.
         let began = self.session.epoch().map(|_| Instant::now());
-        let moved = self.pump();
+        let moved = self.pump(began.map_or(0, |began| self.gate.ms_at(began)));
         self.overhead.spend(began);
         moved
     }
 
-    fn pump(&mut self) -> Result<bool, Stop> {
+    fn pump(&mut self, now_ms: u64) -> Result<bool, Stop> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
-        let (session, now_ms) = (&mut *self.session, self.gate.now_ms());
+        let session = &mut *self.session;
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
             take_up(session, overruled, &mut shop, input, out)
@@ -294,16 +300,34 @@ impl Flow<'_> {
 
     async fn wake(&mut self) {
         let deadline = self.rest.deadline;
-        tokio::select! {
-            biased;
-            _ = self.client.readable(), if self.request.wants_input() => {}
-            _ = self.server.readable(), if self.response.wants_input() => {}
-            _ = self.server.writable(), if self.request.wants_output() => {}
-            _ = self.client.writable(), if self.response.wants_output() => {}
-            fate = next(&mut self.intents), if !self.intents.is_empty() => self.session.acknowledge(fate),
-            () = self.worker.changed.notified() => {}
-            () = async { sleep_until(deadline.unwrap_or_else(Deadline::now)).await }, if deadline.is_some() => {}
+        let mut slept = false;
+        let moved = poll_fn(|context| {
+            let moves = self.poll_moves(context);
+            // Woken by what is none of these (the gate changed): everything is looked at again.
+            if moves || std::mem::replace(&mut slept, true) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match deadline {
+            None => moved.await,
+            Some(deadline) => timeout_at(deadline, moved).await.unwrap_or_default(),
         }
+    }
+
+    /// Can anything move? If not, the task is woken when a socket or a record can.
+    fn poll_moves(&mut self, context: &mut Context<'_>) -> bool {
+        if (self.request.wants_input() && self.client.poll_readable(context).is_ready())
+            || (self.response.wants_input() && self.server.poll_readable(context).is_ready())
+            || (self.request.wants_output() && self.server.poll_writable(context).is_ready())
+            || (self.response.wants_output() && self.client.poll_writable(context).is_ready())
+        {
+            return true;
+        }
+        // An intent leaves the queue only when its fate is known.
+        let Some((number, fate)) = self.intents.front_mut() else { return false };
+        let Poll::Ready(fate) = Pin::new(fate).poll(context) else { return false };
+        let fate = fate.map_err(|_| *number);
+        self.intents.pop_front();
+        self.session.acknowledge(fate);
+        true
     }
 
     /// Hands records to the journal. False where it does not take them.
@@ -382,6 +406,12 @@ impl Flow<'_> {
                 ))
             }
         }
+    }
+
+    /// Did the last pump leave nothing that another one could move?
+    fn is_spent(&self) -> bool {
+        let (client, server) = (&self.client, &self.server);
+        self.request.is_spent() && self.response.is_spent() && client.is_quiet() && server.is_quiet()
     }
 
     /// Sends what waits and a last message; where the client has a message of the server in
@@ -492,13 +522,4 @@ impl Overhead {
             *self = Overhead::default();
         }
     }
-}
-
-/// The fate of the oldest intent; it is taken off the queue only when it is known.
-async fn next(intents: &mut VecDeque<(u64, Pending)>) -> Result<Receipt, u64> {
-    let Some((number, fate)) = intents.front_mut() else { return std::future::pending().await };
-    let number = *number;
-    let fate = fate.await;
-    intents.pop_front();
-    fate.map_err(|_| number)
 }

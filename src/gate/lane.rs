@@ -70,6 +70,11 @@ impl Lane {
         self.need == Need::Input && !self.eof && !self.is_waiting_to_write()
     }
 
+    /// All that was read has gone as far as it can, and out.
+    pub fn is_spent(&self) -> bool {
+        self.need == Need::Input && !self.is_waiting_to_write()
+    }
+
     /// The peer has closed, and all that it sent has gone on as far as it can.
     pub fn is_over(&self) -> bool {
         self.eof && self.need == Need::Input && !self.is_waiting_to_write()

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket as Unlistening, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 use super::records::Records;
 use super::worker::Worker;
@@ -67,14 +67,25 @@ impl Acceptor {
     pub fn start(gate: &SharedGate) -> io::Result<Acceptor> {
         let mut threads = Vec::new();
         for index in 0..gate.regime.load().threads {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (hand, handed) = mpsc::channel(HANDED_MAX);
+            let (made, runtime_made) = std::sync::mpsc::sync_channel(1);
             let load = Arc::new(AtomicUsize::new(0));
             let (gate, counted) = (Arc::clone(gate), Arc::clone(&load));
             let join = std::thread::Builder::new()
                 .name(format!("gate-{index}"))
                 .stack_size(crate::statement::STACK_BYTES_MIN)
-                .spawn(move || runtime.block_on(serve(gate, handed, counted)))?;
+                .spawn(move || {
+                    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                        Ok(runtime) => {
+                            let _ = made.send(Ok(()));
+                            runtime.block_on(serve(gate, handed, counted));
+                        }
+                        Err(error) => {
+                            let _ = made.send(Err(error));
+                        }
+                    }
+                })?;
+            runtime_made.recv().map_err(io::Error::other)??;
             threads.push(Thread { hand, load, join });
         }
         Ok(Acceptor { threads })
@@ -243,72 +254,66 @@ impl Drop for Loaded {
 async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<AtomicUsize>) {
     let workshop = gate.regime.load().workshop();
     let worker = Rc::new(Worker::new(workshop, Records::new(gate.journal.clone())));
-    let local = LocalSet::new();
-    local
-        .run_until(async {
-            let ticking = Rc::clone(&worker);
-            let ticks = tokio::task::spawn_local(async move { ticking.records.tick().await });
-            let mut sessions = tokio::task::JoinSet::new();
-            let mut phase = gate.phase.clone();
-            loop {
-                tokio::select! {
-                    changed = phase.changed() => {
-                        if changed.is_err() { break }
-                        worker.phase.set(*phase.borrow_and_update());
-                        worker.changed.notify_waiters();
-                    }
-                    next = handed.recv() => {
-                        let (client, peer) = match next {
-                            None => break,
-                            Some(Handed::Renew(renewal, done)) => {
-                                match renewal {
-                                    Renewal::Tools => worker.equip(gate.regime.load().workshop()),
-                                    Renewal::Policy => worker.renew(),
-                                }
-                                let _ = done.send(());
-                                continue;
-                            }
-                            Some(Handed::Tcp(stream, peer)) => {
-                                (TcpStream::from_std(stream).map(Socket::Tcp), Peer::Tcp(peer))
-                            }
-                            Some(Handed::Unix(stream)) => {
-                                (UnixStream::from_std(stream).map(Socket::Unix), Peer::Local)
-                            }
-                        };
-                        let (gate, worker) = (Arc::clone(&gate), Rc::clone(&worker));
-                        let loaded = Loaded(Arc::clone(&load));
-                        sessions.spawn_local(async move {
-                            match client {
-                                Ok(socket) => {
-                                    socket.tune(gate.regime.load().settings.timeouts.vanished);
-                                    session::serve(&gate, &worker, Channel::plain(socket), peer).await;
-                                }
-                                Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
-                            }
-                            drop(loaded);
-                        });
-                    }
-                    Some(ended) = sessions.join_next() => {
-                        if ended.is_err() {
-                            tracing::error!("a session panicked; it ended, the others go on");
+    let ticking = Rc::clone(&worker);
+    let ticks = tokio::task::spawn_local(async move { ticking.records.tick().await });
+    let mut sessions = tokio::task::JoinSet::new();
+    let mut phase = gate.phase.clone();
+    loop {
+        tokio::select! {
+            changed = phase.changed() => {
+                if changed.is_err() { break }
+                let phase = *phase.borrow_and_update();
+                worker.enter(phase);
+            }
+            next = handed.recv() => {
+                let (client, peer) = match next {
+                    None => break,
+                    Some(Handed::Renew(renewal, done)) => {
+                        match renewal {
+                            Renewal::Tools => worker.equip(gate.regime.load().workshop()),
+                            Renewal::Policy => worker.renew(),
                         }
+                        let _ = done.send(());
+                        continue;
                     }
+                    Some(Handed::Tcp(stream, peer)) => {
+                        (TcpStream::from_std(stream).map(Socket::Tcp), Peer::Tcp(peer))
+                    }
+                    Some(Handed::Unix(stream)) => {
+                        (UnixStream::from_std(stream).map(Socket::Unix), Peer::Local)
+                    }
+                };
+                let (gate, worker) = (Arc::clone(&gate), Rc::clone(&worker));
+                let loaded = Loaded(Arc::clone(&load));
+                sessions.spawn_local(async move {
+                    match client {
+                        Ok(socket) => {
+                            socket.tune(gate.regime.load().settings.timeouts.vanished);
+                            session::serve(&gate, &worker, Channel::plain(socket), peer).await;
+                        }
+                        Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+                    }
+                    drop(loaded);
+                });
+            }
+            Some(ended) = sessions.join_next() => {
+                if ended.is_err() {
+                    tracing::error!("a session panicked; it ended, the others go on");
                 }
             }
-            let cutting = phase.wait_for(|phase| *phase == Phase::Cutting);
-            tokio::select! {
-                () = async { while sessions.join_next().await.is_some() {} } => {}
-                _ = cutting => {}
-            }
-            worker.phase.set(Phase::Cutting);
-            worker.changed.notify_waiters();
-            while sessions.join_next().await.is_some() {}
-            ticks.abort();
-            if worker.records.flush().await.is_err() {
-                tracing::error!("records were not taken by the journal");
-            }
-        })
-        .await;
+        }
+    }
+    let cutting = phase.wait_for(|phase| *phase == Phase::Cutting);
+    tokio::select! {
+        () = async { while sessions.join_next().await.is_some() {} } => {}
+        _ = cutting => {}
+    }
+    worker.enter(Phase::Cutting);
+    while sessions.join_next().await.is_some() {}
+    ticks.abort();
+    if worker.records.flush().await.is_err() {
+        tracing::error!("records were not taken by the journal");
+    }
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub type SharedGate = Arc<Gate>;
 impl Gate {
     /// Milliseconds on a clock that does not go back.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    pub fn ms_at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -3,8 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use tokio::sync::Notify;
+use std::task::Waker;
 
 use super::Phase;
 use super::counters::Counters;
@@ -25,8 +24,8 @@ pub struct Worker {
     pub phase: Cell<Phase>,
     /// Grows with every reload that changes what is classified.
     pub generation: Cell<u64>,
-    /// Wakes the sessions that sleep, to look at phase and generation.
-    pub changed: Notify,
+    /// By which the sessions of this thread are woken to look at phase and generation.
+    sessions: RefCell<HashMap<u64, Waker>>,
     views: RefCell<HashMap<Arc<str>, Arc<View>>>,
 }
 
@@ -40,7 +39,7 @@ impl Worker {
             records,
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(0),
-            changed: Notify::new(),
+            sessions: RefCell::default(),
             views: RefCell::new(HashMap::new()),
         }
     }
@@ -54,7 +53,25 @@ impl Worker {
     /// more from here on.
     pub fn renew(&self) {
         self.generation.set(self.generation.get() + 1);
-        self.changed.notify_waiters();
+        self.wake();
+    }
+
+    /// The gate has come further on its way to the end.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.wake();
+    }
+
+    /// Has a session woken at every change of phase and generation, until what this returns is
+    /// dropped. Once for all its sleeps: to enlist for each would cost more than the sleep's
+    /// own bookkeeping.
+    pub fn enlist(&self, session: u64, waker: Waker) -> Enlisted<'_> {
+        self.sessions.borrow_mut().insert(session, waker);
+        Enlisted { worker: self, session }
+    }
+
+    fn wake(&self) {
+        self.sessions.borrow().values().for_each(Waker::wake_by_ref);
     }
 
     /// The view of a snapshot, made once on this thread. One a database that has fields.
@@ -68,5 +85,17 @@ impl Worker {
                 view
             }
         }
+    }
+}
+
+/// A session that is woken when phase or generation change.
+pub struct Enlisted<'a> {
+    worker: &'a Worker,
+    session: u64,
+}
+
+impl Drop for Enlisted<'_> {
+    fn drop(&mut self) {
+        self.worker.sessions.borrow_mut().remove(&self.session);
     }
 }

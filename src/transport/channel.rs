@@ -16,12 +16,14 @@ const LOGIN_READ_BYTES: usize = 4 * 1024;
 pub struct Channel {
     socket: Socket,
     tunnel: Option<Box<Tunnel>>,
+    /// A plain socket was read empty, and nobody has seen it readable since: no need to ask.
+    quiet: bool,
 }
 
 impl Channel {
     #[must_use]
     pub fn plain(socket: Socket) -> Channel {
-        Channel { socket, tunnel: None }
+        Channel { socket, tunnel: None, quiet: false }
     }
 
     /// Takes TLS from a client. `early`: what was read of it already.
@@ -73,11 +75,25 @@ impl Channel {
         if let Some(tunnel) = &mut self.tunnel {
             return tunnel.try_read(&self.socket, buffer);
         }
-        let count = self.socket.try_read(buffer)?;
-        if count < buffer.len() && count > 0 {
-            self.socket.forget_readable();
+        if self.quiet {
+            return Err(ErrorKind::WouldBlock.into());
         }
-        Ok(count)
+        let read = self.socket.try_read(buffer);
+        match &read {
+            Ok(count) if *count < buffer.len() && *count > 0 => {
+                self.socket.forget_readable();
+                self.quiet = true;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.quiet = true,
+            Ok(_) | Err(_) => {}
+        }
+        read
+    }
+
+    /// Would [`Channel::try_read`] find nothing, as far as is known?
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// Takes what can be sent, or kept to be sent by [`Channel::try_flush`], now.
@@ -105,15 +121,32 @@ impl Channel {
         self.tunnel.as_ref().is_some_and(|tunnel| tunnel.has_unsent())
     }
 
+    /// As [`Channel::readable`], to be polled; one task at a time.
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.has_news()) {
+            return Poll::Ready(Ok(()));
+        }
+        let ready = ready!(self.socket.poll_read_ready(context));
+        self.quiet = false;
+        Poll::Ready(ready)
+    }
+
+    /// As [`Channel::writable`], to be polled; one task at a time.
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(context)
+    }
+
     /// Waits until [`Channel::try_read`] may find something.
     ///
     /// # Errors
     /// The runtime's.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub async fn readable(&mut self) -> io::Result<()> {
         if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.has_news()) {
             return Ok(());
         }
-        self.socket.readable().await
+        self.socket.readable().await?;
+        self.quiet = false;
+        Ok(())
     }
 
     /// Waits until the socket takes something.
@@ -210,7 +243,7 @@ impl AsyncRead for Channel {
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.socket.poll_read_ready(context))?;
+                    ready!(self.poll_readable(context))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }

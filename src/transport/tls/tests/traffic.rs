@@ -1,6 +1,7 @@
 //! Bytes through the tunnel: every one of them, in order, however they come.
 
 use std::io::{ErrorKind, Read, Write};
+use std::task::Poll;
 
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
@@ -63,11 +64,13 @@ async fn exchange(channel: &mut Channel, total: usize, write: usize, read: usize
         }
         if !moved {
             let wants_output = sent < total || channel.has_unsent();
-            tokio::select! {
-                _ = channel.readable(), if received < total => {}
-                _ = channel.writable(), if wants_output => {}
-                else => {}
-            }
+            std::future::poll_fn(|context| {
+                let moves = (received < total && channel.poll_readable(context).is_ready())
+                    || (wants_output && channel.poll_writable(context).is_ready());
+                let waits = received < total || wants_output;
+                if moves || !waits { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
         }
         // A channel that is always ready must not keep the other end from its turn.
         tokio::task::yield_now().await;
