@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealgate::store::postgres::Throwaway;
 
@@ -21,23 +22,31 @@ fn first_packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// Stands before a server and has another word in what it says to ada: the first argument
+/// Stands before a server and has another word in what it says to one user: the first argument
 /// counts its messages.
-fn liar(server: SocketAddr, lie: impl Fn(usize, Frame) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
+fn liar(
+    server: SocketAddr,
+    user: &str,
+    lie: impl Fn(usize, Frame) -> Vec<u8> + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, lie) = (listener.local_addr().unwrap(), Arc::new(lie));
+    let victim = format!("user\0{user}\0");
     std::thread::spawn(move || {
         while let Ok((mut client, _)) = listener.accept() {
-            let lie = Arc::clone(&lie);
+            let (lie, victim) = (Arc::clone(&lie), victim.clone());
             std::thread::spawn(move || {
                 let Some(packet) = first_packet(&mut client) else { return };
-                let of_ada = holds(&packet, b"user\0ada\0");
+                let is_victim = holds(&packet, victim.as_bytes());
                 let mut upstream = Raw::connect(server);
                 upstream.untagged(&packet);
                 let (mut from, mut to) =
                     (client.try_clone().unwrap(), upstream.socket().try_clone().unwrap());
-                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-                if !of_ada {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    to.shutdown(std::net::Shutdown::Both)
+                });
+                if !is_victim {
                     let _ = std::io::copy(&mut upstream.socket(), &mut client);
                     return;
                 }
@@ -166,7 +175,7 @@ fn a_server_that_does_not_prove_itself_gets_no_session() {
         ),
     ];
     for (name, lie, sqlstate, message) in cases {
-        let gate = scram_setup_before(liar(server.address(), lie)).start();
+        let gate = scram_setup_before(liar(server.address(), "ada", lie)).start();
         let tap = Tap::before(gate.address());
         let (found, text) = refusal(tap.address(), "ada", "ada-secret");
         assert!(found == sqlstate && text.contains(message), "{name}: {found} {text}");
@@ -296,6 +305,30 @@ fn an_auth_query_that_cannot_be_asked_lets_nobody_in_and_the_log_names_the_cause
     server.execute("postgres", &function.replace("CREATE", "CREATE OR REPLACE")).unwrap();
     server.execute("postgres", "GRANT EXECUTE ON FUNCTION sealgate.verifier TO looker").unwrap();
     assert!(opens(&gate, "ada", "ada-secret"), "no start is needed");
+}
+
+#[test]
+fn a_server_that_has_the_service_account_compute_without_end_is_given_up() {
+    let server = scram_server(18);
+    let lies = Arc::new(AtomicBool::new(false));
+    let asks = {
+        let lies = Arc::clone(&lies);
+        move |n, it: Frame| {
+            let now = n == 1 && lies.load(Ordering::Relaxed);
+            if now { with(&it, "i=4096", "i=2147483647") } else { pass(&it) }
+        }
+    };
+    let gate = scram_setup_before(liar(server.address(), "service", asks)).start();
+    assert!(opens(&gate, "ada", "ada-secret"));
+    lies.store(true, Ordering::Relaxed);
+    let ended =
+        "SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity WHERE usename = 'service'";
+    server.query("postgres", ended).unwrap();
+    let (sqlstate, message) = refusal(gate.address(), "ada", "ada-secret");
+    assert_eq!((&*sqlstate, &*message), ("08006", "sealgate: the database server cannot be reached"));
+    let reason = "SCRAM iteration count exceeds the maximum allowed";
+    assert!(gate.log().contains(reason), "{}", gate.log());
+    assert!(gate.get("/metrics").is_some(), "the thread that tends the gate is not busy with it");
 }
 
 #[test]
