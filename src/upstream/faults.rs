@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use super::dial::Route;
 
+/// Addresses of one host whose faults are remembered; a name may lead to others every minute.
+const ADDRESSES_MAX: usize = 16;
+
 /// What was found last of one host.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Finding {
-    Nothing,
-    Well,
-    /// At one of its addresses; another one may be well.
-    Fault {
-        address: String,
-        cause: String,
-    },
+#[derive(Clone, Default)]
+struct Finding {
+    /// One of its addresses was as it should be.
+    is_well: bool,
+    /// Address and cause, the oldest first; others may be well.
+    faults: Vec<(String, String)>,
 }
 
 /// The findings about all hosts, by their place in the configuration.
@@ -23,7 +23,7 @@ pub struct Faults(Mutex<Vec<Finding>>);
 impl Faults {
     #[must_use]
     pub fn new(count: usize) -> Faults {
-        Faults(Mutex::new(vec![Finding::Nothing; count]))
+        Faults(Mutex::new(vec![Finding::default(); count]))
     }
 
     /// Notes a fault, whose text holds nothing of a client, and what comes of it.
@@ -42,28 +42,38 @@ impl Faults {
         }
     }
 
-    /// Was the last thing found that there is nothing wrong?
+    /// Is there an address that is well, and none that is not?
     #[must_use]
     pub fn is_well(&self, index: usize) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(index) == Some(&Finding::Well)
+        all.get(index).is_some_and(|host| host.is_well && host.faults.is_empty())
     }
 
     /// Is this news for the log?
     fn note(&self, index: usize, at: &str, fault: Option<&str>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = all.get_mut(index) else { return false };
-        let news = match (&*entry, fault) {
-            (Finding::Fault { cause, .. }, Some(found)) => cause != found,
-            (Finding::Fault { address, .. }, None) if address != at => return false,
-            (Finding::Fault { .. }, None) => true,
-            (Finding::Nothing | Finding::Well, found) => found.is_some(),
+        let Some(host) = all.get_mut(index) else { return false };
+        let known = host.faults.iter_mut().find(|(address, _)| address == at);
+        let Some(found) = fault else {
+            let was_wrong = known.is_some();
+            host.is_well = true;
+            host.faults.retain(|(address, _)| address != at);
+            return was_wrong;
         };
-        *entry = match fault {
-            Some(cause) => Finding::Fault { address: at.to_owned(), cause: cause.to_owned() },
-            None => Finding::Well,
-        };
-        news
+        match known {
+            Some((_, cause)) if cause == found => false,
+            Some((_, cause)) => {
+                found.clone_into(cause);
+                true
+            }
+            None => {
+                if host.faults.len() >= ADDRESSES_MAX {
+                    host.faults.remove(0);
+                }
+                host.faults.push((at.to_owned(), found.to_owned()));
+                true
+            }
+        }
     }
 }
 
@@ -83,5 +93,20 @@ mod tests {
         assert!(faults.note(1, "c", Some("unknown")));
         assert!(faults.note(0, "a", None) && !faults.note(0, "a", None));
         assert!(!faults.note(2, "d", Some("unknown")));
+    }
+
+    #[test]
+    fn each_address_of_a_host_has_its_own_fault() {
+        let faults = Faults::new(1);
+        assert!(faults.note(0, "a", Some("expired")) && faults.note(0, "b", Some("unknown")));
+        for _ in 0..3 {
+            assert!(!faults.note(0, "a", Some("expired")) && !faults.note(0, "b", Some("unknown")));
+        }
+        assert!(faults.note(0, "a", None) && !faults.is_well(0), "the other one is still wrong");
+        assert!(faults.note(0, "b", None) && faults.is_well(0));
+        for number in 0..1_000 {
+            assert!(faults.note(0, &number.to_string(), Some("expired")));
+        }
+        assert_eq!(faults.0.lock().unwrap()[0].faults.len(), ADDRESSES_MAX);
     }
 }
