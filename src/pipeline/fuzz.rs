@@ -6,6 +6,7 @@
 //! means for a sealed column does not go upstream (P1), and a sealed value does not come
 //! back open without its receipt (P2).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Bounds, Need, PlanCache, Session, Step, View, Workshop};
@@ -294,6 +295,24 @@ pub(super) struct Peers {
     pub sound_server: bool,
 }
 
+/// What the records say of one session.
+#[derive(Default)]
+struct Accounts {
+    /// Executions whose intents are durable.
+    receipts: HashSet<u64>,
+    /// Values that came out, as the outcomes tell.
+    cells: usize,
+}
+
+impl Accounts {
+    fn note(&mut self, record: &Record) {
+        let Record::Outcome(outcome) = record else { return };
+        let recorded = self.receipts.contains(&outcome.execution.number);
+        assert!(recorded || outcome.cells == 0, "a value came out before its own receipt");
+        self.cells += usize::try_from(outcome.cells).unwrap();
+    }
+}
+
 /// What one session has come to.
 #[derive(Default)]
 pub(super) struct Played {
@@ -316,7 +335,7 @@ pub(super) fn play(
     let (mut journal, mut sink) = (Journal::new("test".to_owned(), 1), Nowhere);
     let (sealed, mut epoch) = (sealed(), 1);
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
-    let (mut played, mut parsed, mut receipts) = (Played::default(), [false; 2], 0);
+    let (mut played, mut parsed, mut accounts) = (Played::default(), [false; 2], Accounts::default());
     if !honest.is_empty() {
         put_query(&mut from_client, b"SELECT email FROM customers");
     }
@@ -346,17 +365,19 @@ pub(super) fn play(
             session.response(&mut shop, input, out, 0)
         });
         for record in session.take_records() {
+            accounts.note(&record);
             let Record::Intent(intent) = &record else { continue };
             let Execution { number, .. } = intent.execution;
-            if !peers.durable {
-                if choices.roll(2) == 0 {
-                    session.acknowledge(Err(number));
+            // Some fates are bad, and some never become known.
+            match (peers.durable, choices.roll(4)) {
+                (true, 0) | (false, 0 | 1) => {}
+                (true, 1) | (false, _) => session.acknowledge(Err(number)),
+                (true, _) => {
+                    accounts.receipts.insert(number);
+                    for receipt in journal.commit(&mut sink, &[Entry { record, time_us: 0 }]).unwrap() {
+                        session.acknowledge(Ok(receipt));
+                    }
                 }
-                continue;
-            }
-            for receipt in journal.commit(&mut sink, &[Entry { record, time_us: 0 }]).unwrap() {
-                receipts += 1;
-                session.acknowledge(Ok(receipt));
             }
         }
         session.take_events();
@@ -367,8 +388,14 @@ pub(super) fn play(
         }
         played.ended = requested.is_err() || answered.is_err();
         assert!(!peers.sound_client || !holds(&played.requested, SENTINEL), "a value went upstream");
-        assert!(receipts > 0 || !holds(&played.answered, OPENED), "a value came out without its receipt");
+        let none = accounts.receipts.is_empty();
+        assert!(!none || !holds(&played.answered, OPENED), "a value came out without any receipt");
     }
+    // What was under way has its outcome, too: every value that came out is in one.
+    session.close(None);
+    session.take_records().iter().for_each(|record| accounts.note(record));
+    let opened = played.answered.windows(OPENED.len()).filter(|window| *window == OPENED).count();
+    assert!(opened <= accounts.cells, "{opened} values came out, {} were accounted for", accounts.cells);
     played
 }
 
