@@ -32,7 +32,7 @@ const FOLDER_LENGTH_MAX: usize = 80;
 const LOG_TAIL_MAX: usize = 4_000;
 
 /// `$1` postgres, `$2` folder, `$3` port. Descriptor 3 is the pipe of which we hold the
-/// other end; the server must not inherit it.
+/// other end; the server must not inherit it. A folder that is `kept` is for another keeper.
 const KEEPER: &str = r#"
 exec 3<&0
 "$1" -D "$2/data" -p "$3" </dev/null >>"$2/log" 2>&1 3<&- &
@@ -42,7 +42,7 @@ watch=$!
 wait "$server"
 : >"$2/ended"
 wait "$watch"
-rm -rf "$2"
+[ -e "$2/kept" ] || rm -rf "$2"
 "#;
 
 /// How TCP connections prove who they are.
@@ -81,6 +81,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Throwaway {
     binaries: Binaries,
+    account: Account,
+    ipv6: bool,
     folder: PathBuf,
     port: u16,
     keeper: Child,
@@ -131,31 +133,70 @@ impl Throwaway {
             return Err(error);
         }
         let port = free_port()?;
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", KEEPER, "sh"])
-            .arg(binaries.program("postgres"))
-            .arg(&folder)
-            .arg(port.to_string());
-        account
-            .drop_to(&mut command)
-            .process_group(0)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut keeper = command.spawn().map_err(|error| format!("cannot run sh: {error}"))?;
-        let lease = keeper.stdin.take();
-        let server = Throwaway { binaries: binaries.clone(), folder, port, keeper, lease };
-        server.await_answer(options.ipv6)?;
+        let (keeper, lease) = keep(binaries, account, &folder, port)?;
+        let server = Throwaway {
+            binaries: binaries.clone(),
+            account,
+            ipv6: options.ipv6,
+            folder,
+            port,
+            keeper,
+            lease,
+        };
+        server.await_answer()?;
         Ok(server)
+    }
+
+    /// Kills the postmaster as a power failure would; its other processes end as soon as they
+    /// notice. The folder stays.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn crash(&mut self) -> Result<(), String> {
+        File::create(self.folder.join("kept")).map_err(|error| error.to_string())?;
+        let pid = self.pid()?;
+        let killed = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+        if !killed.is_ok_and(|status| status.success()) {
+            return Err(format!("process {pid} cannot be killed"));
+        }
+        self.lease = None;
+        self.keeper.wait().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Starts it again after [`Throwaway::crash`], with the same folder and port; returns when it
+    /// answers.
+    ///
+    /// # Errors
+    /// It does not start: with the tail of its log.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            fs::remove_file(self.folder.join("ended")).map_err(|error| error.to_string())?;
+            let log_before = fs::metadata(self.log_file()).map_or(0, |metadata| metadata.len());
+            (self.keeper, self.lease) = keep(&self.binaries, self.account, &self.folder, self.port)?;
+            match self.await_answer() {
+                Ok(()) => {
+                    return fs::remove_file(self.folder.join("kept")).map_err(|error| error.to_string());
+                }
+                Err(error) => {
+                    self.lease = None;
+                    let _ = self.keeper.wait();
+                    let log = fs::read(self.log_file()).unwrap_or_default();
+                    let fresh = log.get(usize::try_from(log_before).unwrap_or(0)..).unwrap_or_default();
+                    // Backends of before may not have noticed yet.
+                    let early = String::from_utf8_lossy(fresh).contains("still in use");
+                    if !early || Instant::now() > deadline {
+                        return Err(error);
+                    }
+                    std::thread::sleep(POLL_INTERVAL);
+                }
+            }
+        }
     }
 
     /// Waits until the server asks for, or waives, a password on its own Unix socket: no
     /// other server can be taken for it there.
-    fn await_answer(&self, ipv6: bool) -> Result<(), String> {
+    fn await_answer(&self) -> Result<(), String> {
         let deadline = Instant::now() + START_TIMEOUT;
         while !answers(&self.socket()) {
             if self.folder.join("ended").exists() {
@@ -167,7 +208,7 @@ impl Throwaway {
             std::thread::sleep(POLL_INTERVAL);
         }
         let log = self.log_tail();
-        if ipv6 && log.contains("could not bind") {
+        if self.ipv6 && log.contains("could not bind") {
             return Err(log);
         }
         Ok(())
@@ -286,11 +327,37 @@ impl Throwaway {
     }
 }
 
+/// Starts a server with the process that stands between, and what that waits for.
+fn keep(
+    binaries: &Binaries,
+    account: Account,
+    folder: &Path,
+    port: u16,
+) -> Result<(Child, Option<ChildStdin>), String> {
+    let mut command = Command::new("sh");
+    command.args(["-c", KEEPER, "sh"]).arg(binaries.program("postgres")).arg(folder).arg(port.to_string());
+    account
+        .drop_to(&mut command)
+        .process_group(0)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut keeper = command.spawn().map_err(|error| format!("cannot run sh: {error}"))?;
+    let lease = keeper.stdin.take();
+    Ok((keeper, lease))
+}
+
 impl Drop for Throwaway {
     fn drop(&mut self) {
-        self.lease = None;
+        let crashed = self.lease.take().is_none();
         // Nothing can be done about a keeper that cannot be waited for.
         let _ = self.keeper.wait();
+        if crashed {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

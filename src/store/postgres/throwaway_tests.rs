@@ -126,3 +126,23 @@ fn works_inside_an_async_runtime() {
     let rows = runtime.block_on(async { server.query("postgres", "SELECT 1") }).unwrap();
     assert_eq!(rows, [[Some("1".to_owned())]]);
 }
+
+#[test]
+fn a_server_that_crashed_is_started_again_with_what_it_had_committed() {
+    let mut server = start(&Options { ipv6: true, ..Options::default() });
+    let (pid, port, folder) = (server.pid().unwrap(), server.port(), server.folder().to_owned());
+    server.execute("postgres", "CREATE TABLE kept AS SELECT 'row' AS value").unwrap();
+    server.crash().unwrap();
+    assert!(!alive(pid) && server.query("postgres", "SELECT 1").is_err() && server.crash().is_err());
+    server.restart().unwrap();
+    assert_eq!((server.port(), server.folder()), (port, &*folder));
+    assert_eq!(server.query("postgres", "SELECT value FROM kept").unwrap(), [[Some("row".to_owned())]]);
+    drop(server);
+    assert!(!folder.exists());
+
+    let mut left = start(&Options::default());
+    let folder = left.folder().to_owned();
+    left.crash().unwrap();
+    drop(left);
+    assert!(!folder.exists());
+}

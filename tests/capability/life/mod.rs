@@ -12,6 +12,7 @@ mod network;
 mod notify;
 mod reload;
 mod renewal;
+mod restart;
 
 use sealgate::store::postgres::Throwaway;
 
