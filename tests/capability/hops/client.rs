@@ -1,11 +1,9 @@
 //! What the gate learns of a client by TLS: its certificate, and what its login is bound to.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::certificates::{expired, named};
 use super::{Certificates, LIBPQ_15, psycopg, scram_server, scram_setup};
-use crate::life::reload;
 use crate::shop::records_with;
 
 pub const NONE: &str = "sslcert=/none sslkey=/none";
@@ -97,45 +95,4 @@ fn the_record_says_whose_certificate_it_was_and_what_the_login_was_bound_to() {
         assert_eq!((intent["user"].as_str(), intent["auth"].as_str()), (Some("ada"), Some(auth)), "{intent}");
         assert_eq!(intent["certificate"].as_str(), certificate, "{intent}");
     }
-}
-
-#[test]
-fn an_open_session_goes_on_across_a_rotation_and_new_ones_see_the_new_certificate() {
-    let server = scram_server(15);
-    let (old, new) = (Certificates::new("across-old"), Certificates::new("across-new"));
-    let gate = scram_setup(&server).listen(&old.listen("")).start();
-    let address = gate.address();
-    let verified = |root: &Certificates| {
-        format!("host=127.0.0.1 sslmode=verify-full channel_binding=require sslrootcert={}", root.root())
-    };
-    let target =
-        format!("port={} dbname=postgres user=ada connect_timeout=10 {}", address.port(), verified(&old));
-    let mut open = Command::new(LIBPQ_15)
-        .args(["-XAtq", "-d", &target])
-        .env("PGPASSWORD", "ada-secret")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut to, mut from) = (open.stdin.take().unwrap(), BufReader::new(open.stdout.take().unwrap()));
-    let mut ask = |sql: &str| {
-        writeln!(to, "{sql}").unwrap();
-        let mut line = String::new();
-        from.read_line(&mut line).unwrap();
-        line
-    };
-    assert_eq!(ask("CREATE TEMP TABLE kept AS SELECT 7 AS n; SELECT n FROM kept;"), "7\n");
-    for file in ["server.crt", "server.key"] {
-        std::fs::copy(new.path(file), old.path(file)).unwrap();
-    }
-    reload(&gate, "applied");
-    let said = psycopg(address, &[verified(&new), verified(&old)]);
-    assert_eq!(said[0], "ada");
-    assert!(said[1].contains("certificate verify failed"), "{}", said[1]);
-    // Much, so that it takes many records of TLS.
-    assert_eq!(ask("SELECT length(repeat('x', 3000000)) + n FROM kept;"), "3000007\n");
-    assert_eq!(ask("SELECT repeat('x', 3000000);").len(), 3_000_001);
-    assert_eq!(ask("SELECT n FROM kept;"), "7\n");
-    drop(to);
-    assert!(open.wait().unwrap().success());
 }

@@ -10,6 +10,7 @@ mod negotiation;
 mod newest;
 mod prefer;
 mod relay;
+mod rotation;
 mod scram;
 mod tls;
 mod unix;
