@@ -1,16 +1,13 @@
 //! Programs in the drivers' own languages (`tests/drivers/`) that do what applications do, and
 //! say what came of it. By every route through the gate they say what they say directly.
 
-use std::fmt::Write as _;
+mod native;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
-use tokio::sync::mpsc;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::harness::{Gate, Setup, VERSIONS, pg_with};
 use crate::hops::{Certificates, turn_tls_on};
@@ -105,7 +102,9 @@ fn transcript(program: &[&str], tools: &Path, host: &str, port: u16, root: Optio
     let output = command.stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program:?} at {host}:{port}\n{out}\n{err}");
-    out.into_owned()
+    // What stands on standard error may name where it went.
+    let err = err.replace(host, "HOST").replace(&port.to_string(), "PORT");
+    format!("{out}--- on standard error\n{err}")
 }
 
 /// Runs a program directly and by every route over TCP. `milestones`: what it must have come past.
@@ -278,129 +277,4 @@ fn lib_pq_says_by_every_route_what_it_says_directly() {
         "\ndone\n",
     ];
     go_says_the_same("libpq", &milestones);
-}
-
-/// A session, and what it is told on the side: notices and notifications as they come.
-async fn connect(
-    address: (&str, u16),
-    password: &str,
-) -> Result<(Client, mpsc::Receiver<String>), tokio_postgres::Error> {
-    let mut config = Config::new();
-    config.host(address.0).port(address.1).user(USER).password(password).dbname("postgres");
-    let (client, mut connection) = config.connect(NoTls).await?;
-    let (teller, told) = mpsc::channel(16);
-    tokio::spawn(async move {
-        while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
-            let text = match message {
-                AsyncMessage::Notice(notice) => format!("notice {}", notice.message()),
-                AsyncMessage::Notification(it) => format!("heard {} {}", it.channel(), it.payload()),
-                _ => "something else".to_owned(),
-            };
-            drop(teller.try_send(text));
-        }
-    });
-    Ok((client, told))
-}
-
-fn code(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(
-        || format!("closed {}", error.is_closed()),
-        |it| format!("{} {} {}", it.severity(), it.code().code(), it.message()),
-    )
-}
-
-/// What applications do with tokio-postgres, said as the programs of `tests/drivers` say it.
-async fn tokio_says(address: (&str, u16)) -> String {
-    let mut said = String::new();
-    let mut say = |what: &str, value: &dyn std::fmt::Debug| writeln!(said, "{what}: {value:?}").unwrap();
-    say("wrong password", &connect(address, "wrong").await.err().as_ref().map(code));
-    let (mut client, mut told) = connect(address, PASSWORD).await.unwrap();
-    let (other, _) = connect(address, PASSWORD).await.unwrap();
-    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-
-    let wide = "SELECT $1::int8, $2::text, $3::bytea, $4::float8, $5::bool, $6::int4[]";
-    let wide = client.prepare(wide).await.unwrap();
-    let (list, bytes) = (vec![Some(1_i32), None], vec![0_u8, 255]);
-    let given: [&(dyn ToSql + Sync); 6] = [&9_007_199_254_740_993_i64, &"grüß", &bytes, &1.5, &true, &list];
-    let row = client.query_one(&wide, &given).await.unwrap();
-    let values = (row.get::<_, i64>(0), row.get::<_, String>(1), row.get::<_, Vec<u8>>(2));
-    say("row", &(values, row.get::<_, f64>(3), row.get::<_, bool>(4), row.get::<_, Vec<Option<i32>>>(5)));
-    let long = "x".repeat(5_000_000);
-    let row = client.query_one("SELECT length($1::text), repeat('y', 5000000)", &[&long]).await.unwrap();
-    say("lengths", &(row.get::<_, i32>(0), row.get::<_, String>(1).len()));
-
-    let double = client.prepare("SELECT 100 / $1::int4").await.unwrap();
-    // Asked at once: a failure ends nothing but itself.
-    let (one, none, two) = tokio::join!(
-        client.query_one(&double, &[&4]),
-        client.query_one(&double, &[&0]),
-        client.query_one(&double, &[&5])
-    );
-    let quotients = (one.unwrap().get::<_, i32>(0), two.unwrap().get::<_, i32>(0));
-    say("pipelined", &(quotients, code(&none.unwrap_err())));
-
-    let mut transaction = client.transaction().await.unwrap();
-    transaction.batch_execute("CREATE TEMP TABLE t (id int PRIMARY KEY)").await.unwrap();
-    let savepoint = transaction.savepoint("s").await.unwrap();
-    let twice = savepoint.execute("INSERT INTO t VALUES (1), (1)", &[]).await.unwrap_err();
-    let failed = savepoint.query("SELECT 1", &[]).await.unwrap_err();
-    say("within", &(code(&twice), code(&failed)));
-    savepoint.rollback().await.unwrap();
-    let portal = transaction.bind("SELECT generate_series(1, 10)", &[]).await.unwrap();
-    for rows in [4, 4, 4, 4] {
-        say("portal", &transaction.query_portal(&portal, rows).await.unwrap().len());
-    }
-    transaction.commit().await.unwrap();
-
-    let many = client.simple_query("SELECT 1; TABLE t; SELECT 'end'").await.unwrap();
-    let texts = many.iter().map(|message| match message {
-        SimpleQueryMessage::Row(row) => format!("row {:?}", row.get(0)),
-        SimpleQueryMessage::CommandComplete(count) => format!("complete {count}"),
-        SimpleQueryMessage::RowDescription(_) | _ => "description".to_owned(),
-    });
-    say("simple", &texts.collect::<Vec<_>>());
-    client.batch_execute("LISTEN drivers; DO $$BEGIN RAISE NOTICE 'a notice'; END$$").await.unwrap();
-    other.execute("SELECT pg_notify('drivers', $1)", &[&"hello"]).await.unwrap();
-    say("told", &(told.recv().await, told.recv().await));
-
-    let asleep = "SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-    let cancel = async {
-        while other.query(asleep, &[&pid]).await.unwrap().is_empty() {}
-        client.cancel_token().cancel_query(NoTls).await.unwrap();
-    };
-    let (cancelled, ()) = tokio::join!(client.execute("SELECT pg_sleep(60)", &[]), cancel);
-    say("cancelled", &code(&cancelled.unwrap_err()));
-    let ended = other.query_one("SELECT pg_terminate_backend($1, 5000)", &[&pid]).await.unwrap();
-    let after = client.query("SELECT 1", &[]).await.unwrap_err();
-    say("ended", &(ended.get::<_, bool>(0), after.is_closed() || after.as_db_error().is_some()));
-    let (again, _) = connect(address, PASSWORD).await.unwrap();
-    say("connected again", &again.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0));
-    said
-}
-
-/// Without TLS, for which the driver needs a connector that the tests do not have.
-#[test]
-fn tokio_postgres_says_by_every_plain_route_what_it_says_directly() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let says = |host: &str, port: u16| {
-        let said = async { tokio::time::timeout(Duration::from_secs(60), tokio_says((host, port))).await };
-        runtime.block_on(said).unwrap()
-    };
-    for major in VERSIONS {
-        let server = server(major);
-        let certificates = Certificates::new(&format!("tokio-{major}"));
-        if major == 15 {
-            turn_tls_on(&server, &certificates);
-        }
-        let address = server.address();
-        let direct = says(&address.ip().to_string(), address.port());
-        assert!(direct.contains("cancelled: \"ERROR 57014"), "{direct}");
-        assert!(
-            direct.contains("told: (Some(\"notice a notice\"), Some(\"heard drivers hello\"))"),
-            "{direct}"
-        );
-        for route in routes(&server, &certificates, major).iter().filter(|route| !route.tls) {
-            assert_eq!(direct, says(&route.host, route.port), "{major} by {}", route.name);
-        }
-    }
 }
