@@ -99,11 +99,13 @@ fn transcript(program: &[&str], tools: &Path, host: &str, port: u16, root: Optio
     if root.is_none() {
         command.env_remove("PGSSLROOTCERT");
     }
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id().to_string();
+    let output = child.wait_with_output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program:?} at {host}:{port}\n{out}\n{err}");
-    // What stands on standard error may name where it went.
-    let err = err.replace(host, "HOST").replace(&port.to_string(), "PORT");
+    // What stands on standard error may name where it went, and who it was.
+    let err = err.replace(host, "HOST").replace(&port.to_string(), "PORT").replace(&pid, "PID");
     format!("{out}--- on standard error\n{err}")
 }
 
