@@ -134,7 +134,12 @@ fn says_the_same_by(program: &[&str], milestones: &[&str], takes: impl Fn(&Route
             let differing = direct.lines().zip(ours.lines()).find(|(direct, ours)| direct != ours);
             let log = if differing.is_some() { route.gate.log() } else { String::new() };
             assert_eq!(differing, None, "{program:?} on {major} by {}\n{log}", route.name);
-            assert_eq!(direct.lines().count(), ours.lines().count(), "{program:?} by {}:\n{ours}", route.name);
+            assert_eq!(
+                direct.lines().count(),
+                ours.lines().count(),
+                "{program:?} by {}:\n{ours}",
+                route.name
+            );
         }
     }
 }
