@@ -27,6 +27,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
 
+/// Pumps in a row after which others have their turn: each moves at most a scratch buffer's
+/// bytes a way, so about a millisecond.
+const TURNS_MAX: u32 = 16;
+
 /// How a session ended.
 pub enum End {
     /// A peer closed.
@@ -92,7 +96,7 @@ impl Flow<'_> {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let worker = self.worker;
         let _enlisted = worker.enlist(self.session.who().session, waker);
-        let mut told = false;
+        let (mut told, mut turns) = (false, 0);
         loop {
             self.let_cancels_pass().await;
             // Nothing is awaited between this look and the pump: no request slips through.
@@ -121,8 +125,14 @@ impl Flow<'_> {
             }
             if moved {
                 self.rest.since = None;
+                turns += 1;
+                if turns >= TURNS_MAX {
+                    turns = 0;
+                    self.give_way().await;
+                }
                 continue;
             }
+            turns = 0;
             let owes = !self.session.is_settled() || self.response.is_waiting_to_write();
             if self.response.is_over() || (self.request.is_over() && !owes) {
                 return End::Closed;
@@ -157,6 +167,13 @@ impl Flow<'_> {
                 return End::Refused(Box::new(refusal));
             }
         }
+    }
+
+    /// A peer that sends as fast as it is read would keep the thread from the other sessions, and
+    /// from what the other peer of this one says.
+    async fn give_way(&mut self) {
+        tokio::task::yield_now().await;
+        poll_fn(|context| Poll::Ready(self.poll_moves(context))).await;
     }
 
     /// A cancel request that is under way could hit what comes next.
@@ -250,6 +267,8 @@ impl Flow<'_> {
 
     /// What the server said before it closed still reaches the client.
     fn hear_out(&mut self) {
+        // It may have come since the server was last looked at.
+        self.server.look_again();
         while self.pump_response().unwrap_or(false) {}
     }
 
@@ -314,8 +333,11 @@ impl Flow<'_> {
 
     /// Can anything move? If not, the task is woken when a socket or a record can.
     fn poll_moves(&mut self, context: &mut Context<'_>) -> bool {
-        if (self.request.wants_input() && self.client.poll_readable(context).is_ready())
-            || (self.response.wants_input() && self.server.poll_readable(context).is_ready())
+        let heard = self.request.wants_input() && self.client.poll_readable(context).is_ready();
+        let answered = self.response.wants_input() && self.server.poll_readable(context).is_ready();
+        // Both are asked: a client that never pauses must not keep its answers from being seen.
+        if heard
+            || answered
             || (self.request.wants_output() && self.server.poll_writable(context).is_ready())
             || (self.response.wants_output() && self.client.poll_writable(context).is_ready())
         {

@@ -157,6 +157,11 @@ impl Channel {
         self.socket.writable().await
     }
 
+    /// Has the next [`Channel::try_read`] ask the socket, whatever is known of it.
+    pub fn look_again(&mut self) {
+        self.quiet = false;
+    }
+
     /// Appends what comes next to `bytes`; 0 says that the peer has closed.
     ///
     /// # Errors

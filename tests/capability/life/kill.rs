@@ -90,3 +90,25 @@ fn a_server_that_crashes_in_the_middle_ends_its_sessions_and_their_records() {
     });
     assert!(!gate.log().contains("panic"), "{}", gate.log());
 }
+
+#[test]
+fn the_servers_last_words_reach_a_client_that_speaks_at_the_same_moment() {
+    let server = server(15);
+    // Nothing is classified, so that a long message passes as it comes.
+    let gate = Setup::before(server.address()).start();
+    for round in 0..10 {
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let pid = firsts(&raw.query("SELECT pg_backend_pid()")).concat();
+        // While the gate stands still the server ends the session and the client asks for more: it
+        // learns of both at once, and what it sends on finds nobody.
+        gate.signal("STOP");
+        server.query("postgres", &format!("SELECT pg_terminate_backend({pid}, 5000)::text")).unwrap();
+        // More than is read at a time: the first part goes on, the second one is refused.
+        raw.send(b'Q', &string(&format!("SELECT length('{}')", "x".repeat(300_000))));
+        gate.signal("CONT");
+        let seen = raw.until_ready();
+        assert_eq!(tags(&seen), "E", "round {round}");
+        assert_eq!(seen[0].field(b'C').as_deref(), Some("57P01"), "round {round}");
+        assert!(raw.is_closed());
+    }
+}

@@ -1,7 +1,7 @@
 //! COPY in all its ways, and in all its ways of failing.
 
 use super::{Ways, activity, all, everywhere, frames, login, readies, step};
-use crate::harness::{Frame, Raw, VERSIONS, await_that, string};
+use crate::harness::{Frame, Raw, VERSIONS, await_that, frame, string};
 use crate::shop::{errors, firsts, states, tags};
 
 /// COPY by a Query, with its data, whatever the server says meanwhile.
@@ -250,6 +250,32 @@ fn a_client_that_goes_away_within_a_copy_leaves_nothing() {
         assert_eq!(firsts(&login(ways.other.address()).query("SELECT count(*) FROM orders")), ["0"]);
         assert!(ways.is_sound());
     }
+}
+
+#[test]
+fn an_error_is_heard_by_a_client_that_never_pauses_in_its_copy() {
+    use std::io::Write as _;
+    let ways = Ways::new(15);
+    for (way, address) in ways.each() {
+        let mut raw = login(address);
+        raw.send(b'Q', b"COPY orders (id) FROM STDIN\0");
+        assert_eq!(raw.read().unwrap().tag, b'G');
+        let mut socket = raw.socket().try_clone().unwrap();
+        let copying = std::thread::spawn(move || {
+            // What does not fit comes first; then more than can be under way, until the end is heard.
+            let _ = socket.write_all(&frame(b'd', b"x\n"));
+            let some = frame(b'd', b"1\n").repeat(1_000);
+            while socket.write_all(&some).is_ok() {}
+        });
+        let error = raw.read().unwrap();
+        assert_eq!((error.tag, error.field(b'C').as_deref()), (b'E', Some("22P02")), "{way}");
+        // Nor does it keep others waiting, on whichever thread they are.
+        let mut others: Vec<_> = (0..4).map(|_| login(address)).collect();
+        assert!(others.iter_mut().all(|other| firsts(&other.query("SELECT 1")) == ["1"]), "{way}");
+        raw.socket().shutdown(std::net::Shutdown::Both).unwrap();
+        copying.join().unwrap();
+    }
+    assert!(ways.is_sound());
 }
 
 #[test]
