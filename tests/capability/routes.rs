@@ -99,14 +99,11 @@ fn transcript(program: &[&str], tools: &Path, host: &str, port: u16, root: Optio
     if root.is_none() {
         command.env_remove("PGSSLROOTCERT");
     }
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let pid = child.id().to_string();
-    let output = child.wait_with_output().unwrap();
+    let output = command.stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program:?} at {host}:{port}\n{out}\n{err}");
-    // What stands on standard error may name where it went, and who it was.
-    let err = err.replace(host, "HOST").replace(&port.to_string(), "PORT").replace(&pid, "PID");
-    format!("{out}--- on standard error\n{err}")
+    // What drivers log on standard error depends on time, and names objects of their own.
+    out.into_owned()
 }
 
 /// Runs a program directly and by every route over TCP. `milestones`: what it must have come past.
@@ -240,8 +237,7 @@ fn node_postgres_says_by_every_route_what_it_says_directly() {
         "pools: ended: [\"rejected\"]",
         "\ndone\n",
     ];
-    // What the driver thinks of the program's style is not the gate's matter.
-    says_the_same(&["node", "--no-warnings", &driver("node/session.js")], &milestones);
+    says_the_same(&["node", &driver("node/session.js")], &milestones);
 }
 
 /// Builds a Go program with the distribution's drivers, and runs it.
