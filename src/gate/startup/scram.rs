@@ -86,18 +86,23 @@ async fn exchange(login: &mut Login<'_>) -> Result<Shown, Over> {
     let offered = ExpectInitial::offer(claim.clone(), digest, &mut out);
     client.write_all(&out).await?;
     out.clear();
-    let first = take(client, incoming, |frame| offered.initial(frame, &mut out)).await?;
-    let ready = match first {
-        Initial::Read(ready) => ready,
-        Initial::Chosen(chosen) => {
-            client.write_all(&out).await?;
-            out.clear();
-            take(client, incoming, |frame| chosen.first(frame)).await?
+    let user = start.parameter(b"user").unwrap_or_default();
+    // Two ways at once: the client's to its first message, and ours to the server.
+    let first = async {
+        match take(client, incoming, |frame| offered.initial(frame, &mut out)).await? {
+            Initial::Read(ready) => Ok(ready),
+            Initial::Chosen(chosen) => {
+                client.write_all(&out).await?;
+                out.clear();
+                take(client, incoming, |frame| chosen.first(frame)).await
+            }
         }
     };
-    let user = start.parameter(b"user").unwrap_or_default();
-    let answer = verifiers.ask(user).await;
-    let answer = answer.map_err(|error| fatal_logged(error.sqlstate(), error.client_message()))?;
+    let answer = async {
+        let answer = verifiers.ask(user).await;
+        answer.map_err(|error| fatal_logged(error.sqlstate(), error.client_message()))
+    };
+    let (ready, answer) = tokio::try_join!(first, answer)?;
     let challenge = Challenge {
         verifier: answer.verifier,
         mock: &gate.mock,
