@@ -7,7 +7,7 @@ use super::view::View;
 use crate::audit::{Execution, Receipt};
 use crate::catalog::{Field, FieldId};
 use crate::policy::{Permit, Refusal};
-use crate::seal::{OpenError, Plaintext, header};
+use crate::seal::{OpenError, Plaintext, header, wipe};
 use crate::statement::StatementFacts;
 use crate::wire::backend::{DataRow, Origin};
 use crate::wire::frame::put;
@@ -76,9 +76,11 @@ impl Released<'_> {
 }
 
 /// A row whose classified values are open, waiting for its receipt. No `Debug`; it lies in
-/// the thread's one row buffer, which is wiped for the next row.
+/// the thread's one row buffer, and is wiped when it has been released, or has not.
 pub struct Opened<'a> {
-    row: &'a [u8],
+    row: &'a mut Vec<u8>,
+    /// The last of its values.
+    value: &'a mut Plaintext,
     execution: Execution,
     /// Classified values in it, by field: aligned with `reads` of the facts.
     pub cells: &'a [u64],
@@ -90,6 +92,14 @@ impl Opened<'_> {
     /// Only the receipt of the same execution releases the row.
     pub fn release(&self, receipt: &Receipt) -> Option<Released<'_>> {
         (receipt.execution() == self.execution).then_some(Released(self.row))
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        wipe(self.row);
+        self.row.clear();
+        self.value.clear();
     }
 }
 
@@ -108,12 +118,10 @@ impl Workshop {
         execution: Execution,
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
-        self.row.fill(0);
-        self.row.clear();
         self.cells.clear();
         if !shape.any {
             self.row.extend_from_slice(frame.bytes());
-            return Ok(Opened { row: &self.row, execution, cells: &self.cells, bytes: 0 });
+            return Ok(self.opened(execution, 0));
         }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
         let mut source = DataRow::read(frame.body()).map_err(malformed)?;
@@ -151,10 +159,15 @@ impl Workshop {
             }
         });
         (self.row, self.cells) = (row, cells);
+        let opened = self.opened(execution, bytes);
         match failed {
             Some(refusal) => Err(refusal),
-            None => Ok(Opened { row: &self.row, execution, cells: &self.cells, bytes }),
+            None => Ok(opened),
         }
+    }
+
+    fn opened(&mut self, execution: Execution, bytes: u64) -> Opened<'_> {
+        Opened { row: &mut self.row, value: &mut self.opened, execution, cells: &self.cells, bytes }
     }
 
     /// The field and the open form of one value; none where it is not classified.

@@ -33,6 +33,7 @@ pub use keyring::{
 };
 pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyring, encode_keyring};
 pub use plaintext::Plaintext;
+pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
 
 /// A source of bytes that nobody can predict, handed in by whoever owns a generator.

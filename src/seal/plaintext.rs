@@ -122,7 +122,7 @@ impl Drop for Plaintext {
 }
 
 /// Overwrites with zeros in a way that the compiler may not leave out.
-pub(super) fn wipe(bytes: &mut [u8]) {
+pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     optimization_barrier(bytes);
 }

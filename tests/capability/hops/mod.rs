@@ -5,6 +5,7 @@ mod certificates;
 mod client;
 mod direct;
 mod login;
+mod memory;
 mod names;
 mod negotiation;
 mod newest;

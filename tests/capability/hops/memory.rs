@@ -1,0 +1,107 @@
+//! What somebody who reads the gate's memory finds of sessions that are over: no value, no key
+//! of a login.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::process::Command;
+
+use super::{Certificates, said, scram_server, turn_tls_on};
+use crate::harness::{Gate, Setup, VERSIONS, await_that};
+use crate::routes::python;
+
+/// What every value holds, and nothing else.
+const MARK: &str = "Wq7Zt-";
+
+/// Values by parameter and in rows, in text and in binary, in errors of the server and of the
+/// gate, and in what is not classified. No literals: PostgreSQL's own parser, in C, frees what it
+/// has read as it is.
+const VISIT: &str = r#"
+import sys, psycopg
+mark = sys.argv[2]
+with psycopg.connect(sys.argv[1], autocommit=True) as session:
+    for binary in (False, True):
+        with session.cursor(binary=binary) as cursor:
+            for n in range(20):
+                value = f"{mark}{binary}{n}"
+                cursor.execute("INSERT INTO customers VALUES (3, %s, %s)", (value, value), binary=binary)
+                cursor.execute("SELECT email, note FROM customers WHERE email = %s", (value,))
+                assert cursor.fetchone() == (value, value)
+    for sql in (
+        "SELECT email FROM customers WHERE email LIKE %s",
+        "SELECT %s::int FROM customers WHERE email = 'a'",
+        "UPDATE customers SET email = %s WHERE id = 1/0",
+        "INSERT INTO customers VALUES (NULL, %s, '')",
+    ):
+        try:
+            session.execute(sql, (f"{mark}error",))
+            print("no error", sql)
+        except psycopg.Error:
+            pass
+    rows = session.execute("SELECT * FROM customers").fetchall()
+    print(len(rows), all(row[1].startswith(mark) for row in rows))
+"#;
+
+#[test]
+fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
+    let server = scram_server(VERSIONS[0]);
+    let certificates = Certificates::new("memory");
+    turn_tls_on(&server, &certificates);
+    server
+        .execute(
+            "postgres",
+            "CREATE TABLE customers (id int NOT NULL, email text, note text); GRANT ALL ON customers TO ada",
+        )
+        .unwrap();
+    let gate = Setup::before(server.address())
+        .auth("scram")
+        .service("service", "service-secret")
+        .listen(&certificates.listen(", mode = \"prefer\""))
+        .upstream_line(&format!("tls = {{ mode = \"verify-full\", ca = \"{}\" }}", certificates.root()))
+        .field("public.customers", "email", "equality")
+        .start();
+    for tls in ["require", "disable"] {
+        let address = gate.address();
+        let target =
+            format!("host={} port={} dbname=postgres user=ada sslmode={tls}", address.ip(), address.port());
+        let output = Command::new(python())
+            .args(["-c", VISIT, &target, MARK])
+            .env("PGPASSWORD", "ada-secret")
+            .output()
+            .unwrap();
+        let expected = if tls == "require" { "40 True\n" } else { "80 True\n" };
+        assert_eq!(said(&output), expected, "{tls}");
+        await_that("the end of the session", || gate.metric("sealgate_sessions") == Some(0.0));
+        // The search is known to see: the name of the table is in the policy.
+        assert!(!found(&gate, b"public.customers").is_empty());
+        let left = found(&gate, MARK.as_bytes());
+        assert!(left.is_empty(), "{tls}: {} values, {left:#?}", left.len());
+    }
+}
+
+/// What stands in the writable memory of the gate around each occurrence.
+fn found(gate: &Gate, what: &[u8]) -> Vec<String> {
+    let folder = format!("/proc/{}", gate.pid());
+    let memory = File::open(format!("{folder}/mem")).unwrap();
+    let maps = std::fs::read_to_string(format!("{folder}/maps")).unwrap();
+    let mut found = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (range, rights) = (words.next().unwrap(), words.next().unwrap());
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        // It may have been given back since.
+        if memory.read_exact_at(&mut bytes, from).is_err() {
+            continue;
+        }
+        let place = words.nth(3).unwrap_or("anonymous");
+        for (at, _) in bytes.windows(what.len()).enumerate().filter(|(_, window)| *window == what) {
+            let around = &bytes[at.saturating_sub(48)..bytes.len().min(at + 48)];
+            found.push(format!("{place}: {}", around.escape_ascii()));
+        }
+    }
+    found
+}
