@@ -187,7 +187,7 @@ impl House {
         let (journal, thread) = open_journal(&regime.settings)?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
-            watch: ArcSwap::from_pointee(Watch::new(regime.settings.watch.clone())),
+            watch: Watch::new(regime.settings.watch.clone()),
             catalogs,
             journal,
             cancels: Cancels::default(),
@@ -247,7 +247,7 @@ impl House {
         self.gate.regime.store(Arc::new(regime));
         self.acceptor.renew(Renewal::Tools).await;
         if limits != before.settings.watch {
-            self.gate.watch.store(Arc::new(Watch::new(limits)));
+            self.gate.watch.change(limits);
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             swaps.access.store(Arc::new(access));

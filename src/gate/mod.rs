@@ -93,7 +93,7 @@ pub struct Gate {
     pub catalogs: Option<Catalogs>,
     /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
-    pub watch: ArcSwap<Watch>,
+    pub watch: Watch,
     pub cancels: Cancels,
     pub admission: Admission,
     /// Makes up the salts of users that do not exist.

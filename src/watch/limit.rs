@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
 
 use super::window::Window;
 
@@ -67,28 +69,38 @@ pub enum Judgement {
 /// All limits, and the count of every user that is or was here. Users are looked up once, at
 /// login; what is opened afterwards is counted without a lock.
 pub struct Watch {
-    limits: Vec<Limit>,
-    /// The longest window of all limits.
-    memory_ms: u64,
+    table: Mutex<Table>,
     /// The latest time that was handed in.
     latest_ms: Arc<AtomicU64>,
-    users: Mutex<HashMap<String, Arc<UserWatch>>>,
     /// Counts together whoever finds the table full.
     crowd: Arc<UserWatch>,
 }
 
+struct Table {
+    limits: Vec<Limit>,
+    /// The longest window of all limits that held since the start.
+    memory_ms: u64,
+    users: HashMap<String, Arc<UserWatch>>,
+}
+
 /// Counts of one user, over all of that user's sessions.
 pub struct UserWatch {
-    counters: Vec<Counter>,
+    spans: ArcSwap<Vec<Span>>,
     latest_ms: Arc<AtomicU64>,
     /// When this user last opened something.
     last_ms: AtomicU64,
 }
 
-struct Counter {
+/// What was shown in a window of one length, and the rules that ask for it.
+struct Span {
+    window_ms: u64,
+    window: Arc<Window>,
+    rules: Vec<Arc<Rule>>,
+}
+
+struct Rule {
     limit: Limit,
-    rule: Arc<str>,
-    window: Window,
+    name: Arc<str>,
     /// One more than the time of the last alert; 0: none yet.
     alerted_ms: AtomicU64,
 }
@@ -101,45 +113,66 @@ impl Watch {
     pub fn new(limits: Vec<Limit>) -> Watch {
         let latest_ms = Arc::new(AtomicU64::new(0));
         let crowd = Arc::new(UserWatch::new(limits.iter(), &latest_ms));
-        let memory_ms = limits.iter().map(|limit| limit.window_ms).max().unwrap_or(0);
-        Watch { limits, memory_ms, latest_ms, users: Mutex::new(HashMap::new()), crowd }
+        let memory_ms = memory_ms(&limits);
+        let table = Mutex::new(Table { limits, memory_ms, users: HashMap::new() });
+        Watch { table, latest_ms, crowd }
+    }
+
+    /// Puts other limits in the place of those that hold, for sessions that are open, too. What
+    /// was shown stays counted: under each window of a length that the user had before.
+    pub fn change(&self, limits: Vec<Limit>) {
+        let mut table = self.table();
+        for (name, user) in &table.users {
+            user.change(limits.iter().filter(|limit| limit.holds_for(name)));
+        }
+        self.crowd.change(limits.iter());
+        table.memory_ms = table.memory_ms.max(memory_ms(&limits));
+        table.limits = limits;
     }
 
     /// The counts of a login user. Where [`Watch::USERS_MAX`] users have something to be
     /// remembered, further ones are counted together, under every limit.
     #[must_use]
     pub fn user(&self, name: &str) -> Arc<UserWatch> {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table();
+        let Table { limits, memory_ms, users } = &mut *table;
         if let Some(known) = users.get(name) {
             return known.clone();
         }
         if users.len() >= Self::USERS_MAX {
             let latest = self.latest_ms.load(Ordering::SeqCst);
-            users.retain(|_, user| Arc::strong_count(user) > 1 || !user.is_stale(latest, self.memory_ms));
+            users.retain(|_, user| Arc::strong_count(user) > 1 || !user.is_stale(latest, *memory_ms));
         }
         if users.len() >= Self::USERS_MAX {
             return self.crowd.clone();
         }
-        let limits = self.limits.iter().filter(|limit| limit.holds_for(name));
+        let limits = limits.iter().filter(|limit| limit.holds_for(name));
         let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
         users.insert(name.to_owned(), fresh.clone());
         fresh
     }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn memory_ms(limits: &[Limit]) -> u64 {
+    limits.iter().map(|limit| limit.window_ms).max().unwrap_or(0)
 }
 
 impl UserWatch {
     fn new<'a>(limits: impl Iterator<Item = &'a Limit>, latest_ms: &Arc<AtomicU64>) -> UserWatch {
-        let counter = |limit: &Limit| Counter {
-            limit: limit.clone(),
-            rule: limit.rule(),
-            window: Window::new(limit.window_ms),
-            alerted_ms: AtomicU64::new(0),
-        };
         UserWatch {
-            counters: limits.map(counter).collect(),
+            spans: ArcSwap::from_pointee(spans(limits, &[])),
             latest_ms: latest_ms.clone(),
             last_ms: AtomicU64::new(0),
         }
+    }
+
+    fn change<'a>(&self, limits: impl Iterator<Item = &'a Limit>) {
+        let before = self.spans.load();
+        self.spans.store(Arc::new(spans(limits, &before)));
     }
 
     /// Nothing it holds can still count. Twice the memory, since a window may reach a slot further.
@@ -147,47 +180,66 @@ impl UserWatch {
         self.last_ms.load(Ordering::SeqCst).saturating_add(memory_ms.saturating_mul(2)) < latest_ms
     }
 
-    /// Must some count be kept for this user at all?
-    #[must_use]
-    pub fn is_limited(&self) -> bool {
-        !self.counters.is_empty()
-    }
-
     /// Counts cells before they are shown. After [`Judgement::Cut`] none of them may be shown,
     /// and they are not counted: what a cutting limit lets through in any window is never more
     /// than the limit. `now_ms`: milliseconds on any one clock, the same for all sessions.
     #[must_use]
     pub fn open(&self, cells: u64, now_ms: u64) -> Judgement {
-        if self.counters.is_empty() || cells == 0 {
+        let spans = self.spans.load();
+        if spans.is_empty() || cells == 0 {
             return Judgement::Go;
         }
         self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
         self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
-        open_under(&self.counters, cells, now_ms)
+        open_under(&spans, cells, now_ms)
     }
 }
 
-/// Claims the cells under each counter in turn; a cut under a later one takes back what was
-/// claimed under those before. At most as deep as there are limits.
-fn open_under(counters: &[Counter], cells: u64, now_ms: u64) -> Judgement {
-    let Some((counter, others)) = counters.split_first() else { return Judgement::Go };
-    let claim = counter.window.claim(cells, now_ms);
-    let over = claim.total > counter.limit.cells;
-    if over && counter.limit.action == LimitAction::Cut {
-        counter.window.take_back(&claim);
-        return Judgement::Cut(counter.rule.clone());
+/// The limits by the length of their windows, with what was counted before.
+fn spans<'a>(limits: impl Iterator<Item = &'a Limit>, before: &[Span]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for limit in limits {
+        let window_ms = limit.window_ms;
+        let known = before.iter().find(|span| span.window_ms == window_ms);
+        let same = known.and_then(|span| span.rules.iter().find(|rule| rule.limit == *limit));
+        let rule = same.map_or_else(|| Arc::new(Rule::new(limit)), Arc::clone);
+        if let Some(span) = spans.iter_mut().find(|span| span.window_ms == window_ms) {
+            span.rules.push(rule);
+            continue;
+        }
+        let window = known.map_or_else(|| Arc::new(Window::new(window_ms)), |span| span.window.clone());
+        spans.push(Span { window_ms, window, rules: vec![rule] });
+    }
+    spans
+}
+
+/// Claims the cells in each window in turn; a cut under a later one takes back what was
+/// claimed in those before. At most as deep as there are limits.
+fn open_under(spans: &[Span], cells: u64, now_ms: u64) -> Judgement {
+    let Some((span, others)) = spans.split_first() else { return Judgement::Go };
+    let claim = span.window.claim(cells, now_ms);
+    let mut over = span.rules.iter().filter(|rule| claim.total > rule.limit.cells);
+    if let Some(rule) = over.clone().find(|rule| rule.limit.action == LimitAction::Cut) {
+        span.window.take_back(&claim);
+        return Judgement::Cut(rule.name.clone());
     }
     match open_under(others, cells, now_ms) {
-        Judgement::Go if over && counter.alerts(now_ms) => Judgement::Alert(counter.rule.clone()),
+        Judgement::Go => over
+            .find(|rule| rule.alerts(now_ms))
+            .map_or(Judgement::Go, |rule| Judgement::Alert(rule.name.clone())),
         cut @ Judgement::Cut(_) => {
-            counter.window.take_back(&claim);
+            span.window.take_back(&claim);
             cut
         }
-        rest @ (Judgement::Go | Judgement::Alert(_)) => rest,
+        alert @ Judgement::Alert(_) => alert,
     }
 }
 
-impl Counter {
+impl Rule {
+    fn new(limit: &Limit) -> Rule {
+        Rule { limit: limit.clone(), name: limit.rule(), alerted_ms: AtomicU64::new(0) }
+    }
+
     /// Once per window.
     fn alerts(&self, now_ms: u64) -> bool {
         let last = self.alerted_ms.load(Ordering::SeqCst);

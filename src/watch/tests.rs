@@ -177,6 +177,29 @@ fn a_user_who_comes_back_is_remembered_and_a_full_table_opens_nothing() {
 }
 
 #[test]
+fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
+    let hour = |cells, action| limit(cells, 3_600_000, action);
+    let watch = Watch::new(vec![hour(100, LimitAction::Alert)]);
+    let user = watch.user("ada");
+    assert_eq!(user.open(60, NOON), Judgement::Go);
+    watch.change(vec![hour(70, LimitAction::Cut), limit(5, 1_000, LimitAction::Cut)]);
+    assert!(matches!(user.open(11, NOON + 1), Judgement::Cut(rule) if rule.contains("70 cells")));
+    assert!(matches!(user.open(6, NOON + 1), Judgement::Cut(rule) if rule.contains("5 cells")));
+    assert_eq!(user.open(5, NOON + 1), Judgement::Go, "what was cut does not count");
+    assert!(Arc::ptr_eq(&user, &watch.user("ada")));
+    // Two of one length count as one, and a limit that is taken away binds nobody.
+    watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
+    assert!(matches!(user.open(20, NOON + 2), Judgement::Alert(rule) if rule.contains("80 cells")));
+    assert!(matches!(user.open(6, NOON + 2), Judgement::Cut(rule) if rule.contains("90 cells")));
+    // The same limits again: the alert has been raised.
+    watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
+    assert_eq!(user.open(5, NOON + 3), Judgement::Go);
+    watch.change(vec![Limit { users: Some(vec!["bob".into()]), ..hour(0, LimitAction::Cut) }]);
+    assert_eq!(user.open(1_000, NOON + 4), Judgement::Go);
+    assert!(matches!(watch.user("bob").open(1, NOON + 4), Judgement::Cut(_)));
+}
+
+#[test]
 fn threads_together_are_never_granted_more_than_the_limit() {
     const LIMIT: u64 = 10_000;
     let watch = Watch::new(vec![limit(LIMIT, 3_600_000, LimitAction::Cut)]);

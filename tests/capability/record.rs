@@ -224,7 +224,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
     let (phase, phases) = watch::channel(Phase::Serving);
     std::mem::forget(phase);
     let gate: SharedGate = Arc::new(Shared {
-        watch: ArcSwap::from_pointee(Watch::new(Vec::new())),
+        watch: Watch::new(Vec::new()),
         catalogs: Some(catalogs),
         journal: Some(journal),
         cancels: Cancels::default(),

@@ -92,7 +92,7 @@ pub(super) fn foresee(gate: &SharedGate, regime: &Regime, principal: &Principal)
 }
 
 pub(super) fn open(gate: &SharedGate, regime: &Regime, principal: Principal) -> Session {
-    let watch = gate.watch.load().user(principal.user());
+    let watch = gate.watch.user(principal.user());
     let bounds = Bounds { frame_bytes_max: regime.settings.limits.frame_bytes_max as usize };
     Session::new(principal, None, Some(watch), bounds, rand::random())
 }

@@ -18,7 +18,28 @@ fn walsender(address: std::net::SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_them() {
+fn a_limit_that_is_tightened_ends_sessions_that_are_open_by_what_they_have_shown() {
+    let server = server(15);
+    let rows = "INSERT INTO customers (id, city) SELECT n, 'city' FROM generate_series(1, 10) n";
+    server.execute("postgres", rows).unwrap();
+    let limit = LIMIT.replace("cells = 5", "cells = 50");
+    let gate = classified(Setup::before(server.address())).extra(&limit).start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let read = "SELECT city FROM customers";
+    assert_eq!(firsts(&raw.query(read)).len(), 10);
+    gate.configure(|text| text.replace("cells = 50", "cells = 13"));
+    reload(&gate, "applied");
+    let frames = raw.query(read);
+    assert_eq!((firsts(&frames).len(), states(&frames)), (3, vec!["SG007".to_owned()]));
+    assert!(raw.is_closed());
+    // Taken away, it binds nobody.
+    gate.configure(|text| text.replace(&limit.replace("cells = 50", "cells = 13"), ""));
+    reload(&gate, "applied");
+    assert_eq!(firsts(&Raw::login(gate.address(), "postgres", "postgres").query(read)).len(), 10);
+}
+
+#[test]
+fn regions_and_timeouts_hold_for_new_sessions_limits_for_all_and_a_broken_file_keeps_them() {
     let server = server(15);
     let rows = "INSERT INTO customers (id, city) SELECT n, 'city' FROM generate_series(1, 10) n";
     server.execute("postgres", rows).unwrap();
@@ -33,7 +54,11 @@ fn limits_regions_and_timeouts_hold_for_new_sessions_and_a_broken_file_keeps_the
     gate.configure(|text| text.replace("cells = 5", "cells = 50") + MAP + "\n[timeouts]\nidle = \"1s\"\n");
     reload(&gate, "applied");
     assert_eq!(firsts(&open().query(read)).len(), 10);
-    assert_eq!(states(&strict.query(read)), ["SG007"], "an open session keeps its limits");
+    assert_eq!(
+        firsts(&strict.query(read)).len(),
+        10,
+        "what may be shown is the user's, in open sessions too"
+    );
     assert_eq!(walsender(gate.address()), ["SG003"]);
     assert_eq!(fatal(&mut open()).0, "57P05");
     assert_eq!(firsts(&kept.query("SELECT 'no timeout'")), ["no timeout"], "an open session keeps its own");
