@@ -11,6 +11,10 @@ const BLOCK_BYTES: usize = 64;
 
 pub type Key = [u8; KEY_BYTES];
 
+/// A key in a place of its own, wiped when it is dropped. Whoever moves it moves a pointer: a key
+/// that is moved itself leaves a copy on the stack.
+pub type Kept = Box<Zeroizing<Key>>;
+
 /// HMAC-SHA-256 over the parts as one text.
 pub fn hmac(key: &Key, parts: &[&[u8]]) -> Key {
     let mut block = Zeroizing::new([0_u8; BLOCK_BYTES]);
@@ -28,11 +32,18 @@ pub fn sha256(bytes: &[u8]) -> Key {
     Sha256::digest(bytes).into()
 }
 
+/// Keeps a key, whose bytes are written where it stays.
+pub fn kept(write: impl FnOnce(&mut Key)) -> Kept {
+    let mut kept = Kept::default();
+    write(&mut kept);
+    kept
+}
+
 /// `a XOR b`: proof and key, whichever is known, by the signature.
-pub fn xor(a: &Key, b: &Key) -> Zeroizing<Key> {
-    let mut out = Zeroizing::new(*a);
-    for (to, from) in out.iter_mut().zip(b) {
-        *to ^= from;
-    }
-    out
+pub fn xor(a: &Key, b: &Key) -> Kept {
+    kept(|out| {
+        for ((to, a), b) in out.iter_mut().zip(a).zip(b) {
+            *to = a ^ b;
+        }
+    })
 }

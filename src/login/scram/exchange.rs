@@ -261,7 +261,7 @@ impl ExpectFinal {
         let auth_message = [&self.first_bare, b",".as_slice(), &self.server_first, b",", last.without_proof];
         let signature = Zeroizing::new(hmac(&self.verifier.stored_key, &auth_message));
         let client_key = xor(&last.proof, &signature);
-        let fits = sha256(&*client_key).ct_eq(&self.verifier.stored_key);
+        let fits = sha256(&**client_key).ct_eq(&**self.verifier.stored_key);
         if !bool::from(fits & Choice::from(u8::from(self.known))) {
             return Err(Fault::wrong_password(&self.claim.user));
         }
@@ -270,7 +270,7 @@ impl ExpectFinal {
         let text = format!("v={}", STANDARD.encode(*server_signature));
         message::put_authentication(&mut final_message, code::SASL_FINAL, text.as_bytes());
         let method = if self.bound { "scram-plus" } else { "scram" };
-        let keys = RecoveredKeys { client_key: *client_key, verifier: self.verifier };
+        let keys = RecoveredKeys { client_key, verifier: self.verifier };
         Ok(Proven { principal: Principal::proven(self.claim, method), keys, final_message })
     }
 

@@ -3,9 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::Zeroizing;
 
-use super::arithmetic::Key;
+use super::arithmetic::Kept;
 use super::verifier::{iterations_in, key_in};
 use super::{CLIENT_MESSAGE_BYTES_MAX, code};
 use crate::wire::frame::put;
@@ -145,7 +144,7 @@ pub struct ClientFinal<'a> {
     pub binding: &'a [u8],
     pub nonce: &'a [u8],
     pub without_proof: &'a [u8],
-    pub proof: Zeroizing<Key>,
+    pub proof: Kept,
 }
 
 /// Reads a client's last message; extensions before the proof are ignored.
@@ -192,7 +191,7 @@ pub fn put_server_first(nonce: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
 }
 
 /// The server's signature in `server-final-message`.
-pub fn read_server_final(message: &[u8]) -> Result<Zeroizing<Key>, Malformed> {
+pub fn read_server_final(message: &[u8]) -> Result<Kept, Malformed> {
     let mut attributes = Attributes { rest: Some(message) };
     let signature = attributes.expect(b'v')?;
     attributes.end()?;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::arithmetic::{KEY_BYTES, Key, hmac};
+use super::arithmetic::{Kept, Key, hmac, kept};
 
 /// Iterations of a verifier that a server makes, where nobody set `scram_iterations`.
 pub const ITERATIONS_DEFAULT: u32 = 4096;
@@ -15,13 +15,12 @@ const TEXT_BYTES_MAX: usize = 1024;
 const MOCK_SALT_BYTES: usize = 16;
 
 /// A SCRAM-SHA-256 verifier (`pg_authid.rolpassword`). Whoever has it can pose as the
-/// server and try passwords: no `Debug`, no `Clone`, and it wipes itself.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// server and try passwords: no `Debug`, no `Clone`, and its keys wipe themselves.
 pub struct Verifier {
     pub(super) iterations: u32,
     pub(super) salt: Vec<u8>,
-    pub(super) stored_key: Key,
-    pub(super) server_key: Key,
+    pub(super) stored_key: Kept,
+    pub(super) server_key: Kept,
 }
 
 impl Verifier {
@@ -39,8 +38,8 @@ impl Verifier {
         Some(Verifier {
             iterations: iterations_in(iterations.as_bytes())?,
             salt,
-            stored_key: *key_in(stored_key.as_bytes())?,
-            server_key: *key_in(server_key.as_bytes())?,
+            stored_key: key_in(stored_key.as_bytes())?,
+            server_key: key_in(server_key.as_bytes())?,
         })
     }
 
@@ -49,7 +48,7 @@ impl Verifier {
     pub(super) fn mock(secret: &MockSecret, user: &[u8], iterations: u32) -> Verifier {
         let code = hmac(&secret.0, &[user]);
         let salt = code.iter().take(MOCK_SALT_BYTES).copied().collect();
-        Verifier { iterations, salt, stored_key: [0; KEY_BYTES], server_key: [0; KEY_BYTES] }
+        Verifier { iterations, salt, stored_key: Kept::default(), server_key: Kept::default() }
     }
 }
 
@@ -63,9 +62,10 @@ pub(super) fn iterations_in(digits: &[u8]) -> Option<u32> {
 }
 
 /// A key, signature or proof in base64.
-pub(super) fn key_in(base64: &[u8]) -> Option<Zeroizing<Key>> {
+pub(super) fn key_in(base64: &[u8]) -> Option<Kept> {
     let bytes = Zeroizing::new(STANDARD.decode(base64).ok()?);
-    Some(Zeroizing::new(Key::try_from(bytes.as_slice()).ok()?))
+    let bytes: &Key = bytes.as_slice().try_into().ok()?;
+    Some(kept(|key| key.copy_from_slice(bytes)))
 }
 
 /// What the salts of mock exchanges are made from: chance, and the same for as long as it
@@ -80,10 +80,9 @@ impl MockSecret {
     }
 }
 
-/// Enough to log in as the user without the password. No `Debug`; it wipes itself.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// Enough to log in as the user without the password. No `Debug`; its keys wipe themselves.
 pub struct RecoveredKeys {
-    pub(super) client_key: Key,
+    pub(super) client_key: Kept,
     pub(super) verifier: Verifier,
 }
 

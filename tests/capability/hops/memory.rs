@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 
-use super::{Certificates, said, scram_server, turn_tls_on};
-use crate::harness::{Gate, Setup, VERSIONS, await_that};
+use sealgate::store::postgres::Throwaway;
+
+use super::{Certificates, said, scram_server, scram_setup, turn_tls_on};
+use crate::harness::{Gate, Session, VERSIONS, await_that};
 use crate::routes::python;
 
 /// What every value holds, and nothing else.
@@ -41,25 +43,33 @@ with psycopg.connect(sys.argv[1], autocommit=True) as session:
     print(len(rows), all(row[1].startswith(mark) for row in rows))
 "#;
 
-#[test]
-fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
-    let server = scram_server(VERSIONS[0]);
+/// The keys of a user's verifier that a login shows: ClientKey and ServerKey (RFC 5802, 3).
+const KEYS: &str = r#"
+import base64, hashlib, hmac, sys
+iterations, salt = sys.argv[1].split("$")[1].split(":")
+salted = hashlib.pbkdf2_hmac("sha256", sys.argv[2].encode(), base64.b64decode(salt), int(iterations))
+for name in (b"Client Key", b"Server Key"):
+    print(hmac.new(salted, name, "sha256").hexdigest())
+"#;
+
+fn open(server: &Throwaway) -> Gate {
     let certificates = Certificates::new("memory");
-    turn_tls_on(&server, &certificates);
-    server
-        .execute(
-            "postgres",
-            "CREATE TABLE customers (id int NOT NULL, email text, note text); GRANT ALL ON customers TO ada",
-        )
-        .unwrap();
-    let gate = Setup::before(server.address())
-        .auth("scram")
-        .service("service", "service-secret")
+    turn_tls_on(server, &certificates);
+    let table =
+        "CREATE TABLE customers (id int NOT NULL, email text, note text); GRANT ALL ON customers TO ada";
+    server.execute("postgres", table).unwrap();
+    scram_setup(server)
         .listen(&certificates.listen(", mode = \"prefer\""))
         .upstream_line(&format!("tls = {{ mode = \"verify-full\", ca = \"{}\" }}", certificates.root()))
         .field("public.customers", "email", "equality")
-        .start();
-    for tls in ["require", "disable"] {
+        .start()
+}
+
+#[test]
+fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
+    let server = scram_server(VERSIONS[0]);
+    let gate = open(&server);
+    for (tls, expected) in [("require", "40 True\n"), ("disable", "80 True\n")] {
         let address = gate.address();
         let target =
             format!("host={} port={} dbname=postgres user=ada sslmode={tls}", address.ip(), address.port());
@@ -68,7 +78,6 @@ fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
             .env("PGPASSWORD", "ada-secret")
             .output()
             .unwrap();
-        let expected = if tls == "require" { "40 True\n" } else { "80 True\n" };
         assert_eq!(said(&output), expected, "{tls}");
         await_that("the end of the session", || gate.metric("sealgate_sessions") == Some(0.0));
         // The search is known to see: the name of the table is in the policy.
@@ -76,6 +85,33 @@ fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
         let left = found(&gate, MARK.as_bytes());
         assert!(left.is_empty(), "{tls}: {} values, {left:#?}", left.len());
     }
+}
+
+#[test]
+fn when_a_login_is_over_none_of_its_keys_is_left_in_memory() {
+    let server = scram_server(VERSIONS[0]);
+    let gate = open(&server);
+    let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = 'ada'";
+    let verifier = server.query("postgres", sql).unwrap().concat().remove(0).unwrap();
+    let output = Command::new(python()).args(["-c", KEYS, &verifier, "ada-secret"]).output().unwrap();
+    let keys: Vec<_> = said(&output).lines().map(unhex).collect();
+    assert_eq!(keys.len(), 2, "{}", said(&output));
+    // Nothing comes after the login that would overwrite what it has left.
+    let login = |password| Session::open(gate.address(), "ada", Some(password), "postgres");
+    assert!(login("wrong").is_err());
+    let open = [login("ada-secret").unwrap(), login("ada-secret").unwrap()];
+    assert!(!found(&gate, b"public.customers").is_empty());
+    // A key as it is, and as HMAC begins with it (RFC 2104).
+    for (key, pad) in keys.iter().flat_map(|key| [0, 0x36, 0x5c].map(|pad| (key, pad))) {
+        let block: Vec<_> = key.iter().map(|byte| byte ^ pad).collect();
+        let left = found(&gate, &block);
+        assert!(left.is_empty(), "a key of the login, with {pad:#x}: {left:#?}");
+    }
+    drop(open);
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 /// What stands in the writable memory of the gate around each occurrence.
