@@ -1,9 +1,10 @@
-//! What somebody who reads the gate's memory finds of sessions that are over: no value, no key
-//! of a login.
+//! What somebody who reads the gate's memory finds of sessions that are idle or over: no value, no
+//! key of a login.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::FileExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use sealgate::store::postgres::Throwaway;
 
@@ -40,7 +41,8 @@ with psycopg.connect(sys.argv[1], autocommit=True) as session:
         except psycopg.Error:
             pass
     rows = session.execute("SELECT * FROM customers").fetchall()
-    print(len(rows), all(row[1].startswith(mark) for row in rows))
+    print(len(rows), all(row[1].startswith(mark) for row in rows), flush=True)
+    sys.stdin.read()
 "#;
 
 /// The keys of a user's verifier that a login shows: ClientKey and ServerKey (RFC 5802, 3).
@@ -74,22 +76,29 @@ fn open(server: &Throwaway) -> Option<Gate> {
 }
 
 #[test]
-fn when_a_session_is_over_none_of_its_values_is_left_in_memory() {
+fn when_a_session_is_idle_or_over_none_of_its_values_is_left_in_memory() {
     let server = scram_server(VERSIONS[0]);
     let Some(gate) = open(&server) else { return };
     for (tls, expected) in [("require", "40 True\n"), ("disable", "80 True\n")] {
         let address = gate.address();
         let target =
             format!("host={} port={} dbname=postgres user=ada sslmode={tls}", address.ip(), address.port());
-        let output = Command::new(python())
+        let mut visit = Command::new(python())
             .args(["-c", VISIT, &target, MARK])
             .env("PGPASSWORD", "ada-secret")
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
-        assert_eq!(said(&output), expected, "{tls}");
-        await_that("the end of the session", || gate.metric("sealgate_sessions") == Some(0.0));
+        let mut said = String::new();
+        BufReader::new(visit.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, expected, "{tls}");
         // The search is known to see: the name of the table is in the policy.
         assert!(!found(&gate, b"public.customers").is_empty());
+        await_that("that nothing is under way", || found(&gate, MARK.as_bytes()).is_empty());
+        drop(visit.stdin.take());
+        assert!(visit.wait().unwrap().success());
+        await_that("the end of the session", || gate.metric("sealgate_sessions") == Some(0.0));
         let left = found(&gate, MARK.as_bytes());
         assert!(left.is_empty(), "{tls}: {} values, {left:#?}", left.len());
     }
