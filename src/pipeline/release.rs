@@ -118,6 +118,8 @@ impl Workshop {
         execution: Execution,
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
+        // It is empty, unless the last one was never dropped: no row begins with another's.
+        self.row.clear();
         self.cells.clear();
         if !shape.any {
             self.row.extend_from_slice(frame.bytes());

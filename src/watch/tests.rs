@@ -200,11 +200,22 @@ fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
 }
 
 #[test]
-fn threads_together_are_never_granted_more_than_the_limit() {
+fn threads_together_are_never_granted_more_than_the_limit_while_others_come_and_go() {
     const LIMIT: u64 = 10_000;
-    let watch = Watch::new(vec![limit(LIMIT, 3_600_000, LimitAction::Cut)]);
+    let lasting = limit(LIMIT, 3_600_000, LimitAction::Cut);
+    let watch = Watch::new(vec![lasting.clone()]);
     let granted = AtomicU64::new(0);
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for step in 0..2_000 {
+                let passing = limit(LIMIT * 2 + step, 3_600_000 + step % 2, LimitAction::Cut);
+                watch.change(if step % 3 == 0 {
+                    vec![passing, lasting.clone()]
+                } else {
+                    vec![lasting.clone()]
+                });
+            }
+        });
         for thread in 0..4_u64 {
             let (user, granted) = (watch.user("app"), &granted);
             scope.spawn(move || {
