@@ -2,28 +2,29 @@
 //! client. It takes the receipt of the very execution the row belongs to, or the permit
 //! of what touches nothing.
 
+use std::sync::Arc;
+
 use super::plan::Workshop;
 use super::view::View;
 use crate::audit::{Execution, Receipt};
 use crate::catalog::{Field, FieldId};
 use crate::policy::{Permit, Refusal};
-use crate::seal::{OpenError, Plaintext, header, wipe};
-use crate::statement::StatementFacts;
+use crate::seal::{OpenError, Plaintext, wipe};
+use crate::statement::{ResultColumn, StatementFacts};
 use crate::wire::backend::{DataRow, Origin};
 use crate::wire::frame::put;
 use crate::wire::frontend::put_value;
 use crate::wire::{Frame, Malformed};
 
 /// What to do with one column of a result.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Column {
-    /// Known to be unclassified: never looked into.
+    /// Known to be unclassified: never looked into, whatever it looks like.
     Plain,
-    /// The server says it is this field.
+    /// It carries this field, by the text and by the server's word where it gives one.
     Field(FieldId),
-    /// The server does not say where it comes from (DISTINCT over a set, a derived
-    /// column): opened if its own header names the domain of a field that is read.
-    Unsaid,
+    /// Made from fields that are not sealed: counts as a value of each.
+    Derived(Arc<[FieldId]>),
 }
 
 /// The columns of one result.
@@ -33,19 +34,31 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Combines the server's truth with the plan's.
+    /// Lays what the text says of each column over what the server says of it.
     ///
     /// # Errors
-    /// A classified field stands in the result that the plan did not foresee.
+    /// They do not agree: the text does not account for a classified column, or a field that
+    /// it reads is none of the columns, so that the relation is not the one that was judged.
     pub fn new(origins: &[Origin], view: &View, facts: &StatementFacts) -> Result<Shape, Refusal> {
+        let told = &facts.outputs;
+        let is_run = |column: &ResultColumn| matches!(column, ResultColumn::Run(_));
+        let first_run = told.iter().position(is_run).unwrap_or(told.len());
+        let behind_last_run = told.iter().rposition(is_run).map_or(told.len(), |last| last + 1);
+        let (head, rest) = told.split_at(first_run);
+        let (middle, tail) = rest.split_at(behind_last_run.saturating_sub(first_run).min(rest.len()));
+        let left = origins.len().checked_sub(head.len() + tail.len()).ok_or_else(unforeseen)?;
+        if middle.is_empty() && left > 0 {
+            return Err(unforeseen());
+        }
+        let (before, others) = origins.split_at(head.len());
+        let (within, after) = others.split_at(left);
         let mut columns = Vec::with_capacity(origins.len());
-        for origin in origins {
-            columns.push(match view.snapshot().field_by_origin(origin.table_oid, origin.attribute) {
-                Some(field) if facts.reads.contains(&field) => Column::Field(field),
-                Some(_) => return Err(unforeseen()),
-                None if origin.table_oid == 0 && !facts.reads.is_empty() => Column::Unsaid,
-                None => Column::Plain,
-            });
+        for (column, origin) in head.iter().zip(before) {
+            columns.push(lay(column, *origin, view)?);
+        }
+        lay_runs(middle, within, view, &mut columns)?;
+        for (column, origin) in tail.iter().zip(after) {
+            columns.push(lay(column, *origin, view)?);
         }
         let any = columns.iter().any(|column| *column != Column::Plain);
         Ok(Shape { columns, any })
@@ -57,12 +70,74 @@ impl Shape {
     }
 }
 
+/// The field that the server names as the origin of a column.
+fn field_of(origin: Origin, view: &View) -> Option<FieldId> {
+    view.snapshot().field_by_origin(origin.table_oid, origin.attribute)
+}
+
+/// A column whose place is known.
+fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Refusal> {
+    let field = field_of(origin, view);
+    match (column, field) {
+        (ResultColumn::Plain, None) => Ok(Column::Plain),
+        (ResultColumn::Field(told), Some(field)) if *told == field => Ok(Column::Field(field)),
+        // The server says nothing of an expression that passes the field on.
+        (ResultColumn::Field(told), None) if origin.table_oid == 0 => Ok(Column::Field(*told)),
+        (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
+        (ResultColumn::Derived(ids), Some(field)) if ids.contains(&field) => Ok(Column::Derived(ids.clone())),
+        (
+            ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Derived(_) | ResultColumn::Run(_),
+            _,
+        ) => Err(unforeseen()),
+    }
+}
+
+/// Columns of which only the server knows how many there are: fields are where it says. Each
+/// must be there, and what it says nothing of counts as everything that may be derived.
+fn lay_runs(
+    runs: &[ResultColumn],
+    origins: &[Origin],
+    view: &View,
+    columns: &mut Vec<Column>,
+) -> Result<(), Refusal> {
+    let (mut fields, mut derived) = (Vec::new(), Vec::new());
+    for column in runs {
+        match column {
+            ResultColumn::Plain => {}
+            ResultColumn::Field(id) => fields.push(*id),
+            ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
+            ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
+        }
+    }
+    derived.sort_unstable();
+    derived.dedup();
+    let derived: Arc<[FieldId]> = derived.into();
+    let (mut met, mut met_derived) = (Vec::new(), derived.is_empty());
+    for origin in origins {
+        columns.push(match field_of(*origin, view) {
+            Some(field) if fields.contains(&field) => {
+                met.push(field);
+                Column::Field(field)
+            }
+            Some(_) => return Err(unforeseen()),
+            None if origin.table_oid == 0 && !derived.is_empty() => {
+                met_derived = true;
+                Column::Derived(derived.clone())
+            }
+            None => Column::Plain,
+        });
+    }
+    let all_met = met_derived && fields.iter().all(|field| met.contains(field));
+    if all_met { Ok(()) } else { Err(unforeseen()) }
+}
+
 /// A classified column in a result whose statement did not name it.
 pub fn unforeseen() -> Refusal {
     Refusal::unhandled(
         "lineage",
-        "The result holds a classified column that the statement's text does not account for.",
-        "Read the column from its table.",
+        "The columns of the result are not those that the statement's text accounts for.",
+        "The table may have been changed a moment ago: connect again and repeat the statement. Otherwise \
+         read the column from its table.",
     )
 }
 
@@ -135,23 +210,32 @@ impl Workshop {
             out.extend_from_slice(&u16::try_from(source.left()).unwrap_or(u16::MAX).to_be_bytes());
             let mut columns = shape.columns.iter();
             while source.left() > 0 {
-                let column = columns.next().copied().unwrap_or(Column::Unsaid);
+                let column = columns.next();
                 let result = source.next().map_err(malformed).and_then(|value| {
-                    let Some(sealed) = value else {
+                    let column = column.ok_or_else(unforeseen)?;
+                    let Some(stored) = value else {
                         put_value(out, None);
                         return Ok(());
                     };
-                    let opened = self.open_value(view, facts, column, sealed)?;
-                    if let Some((field, plain)) = opened {
-                        let at = facts.reads.iter().position(|id| *id == field);
+                    let fields = match column {
+                        Column::Plain => &[][..],
+                        Column::Field(field) => std::slice::from_ref(field),
+                        Column::Derived(fields) => fields,
+                    };
+                    for field in fields {
+                        let at = facts.reads.iter().position(|id| id == field);
                         if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
                             *count += 1;
                         }
-                        bytes += plain.len() as u64;
-                        put_value(out, Some(plain));
-                    } else {
-                        put_value(out, Some(sealed));
                     }
+                    let shown = match column {
+                        Column::Field(field) => self.open_value(view, *field, stored)?,
+                        Column::Plain | Column::Derived(_) => stored,
+                    };
+                    if !fields.is_empty() {
+                        bytes += shown.len() as u64;
+                    }
+                    put_value(out, Some(shown));
                     Ok(())
                 });
                 if let Err(refusal) = result {
@@ -172,40 +256,21 @@ impl Workshop {
         Opened { row: &mut self.row, value: &mut self.opened, execution, cells: &self.cells, bytes }
     }
 
-    /// The field and the open form of one value; none where it is not classified.
+    /// The open form of one value of a field; of one that is not sealed, the value itself.
     fn open_value<'a>(
         &'a mut self,
         view: &View,
-        facts: &StatementFacts,
-        column: Column,
-        sealed: &'a [u8],
-    ) -> Result<Option<(FieldId, &'a [u8])>, Refusal> {
-        let field = match column {
-            Column::Plain => None,
-            Column::Field(field) => view.snapshot().field(field),
-            Column::Unsaid => {
-                let by_header = header(sealed).and_then(|header| {
-                    let of_domain = |field: &&Field| {
-                        field
-                            .domain
-                            .as_ref()
-                            .is_some_and(|domain| crate::seal::domain_tag(&domain.name) == header.tag)
-                    };
-                    facts.reads.iter().filter_map(|id| view.snapshot().field(*id)).find(of_domain)
-                });
-                // An expression over what is not sealed shows it all the same.
-                let derived = || view.snapshot().field(*facts.derived_reads.first()?);
-                by_header.or_else(derived)
-            }
-        };
-        let Some(field) = field else { return Ok(None) };
-        let Some(domain) = &field.domain else { return Ok(Some((field.id, sealed))) };
+        field: FieldId,
+        stored: &'a [u8],
+    ) -> Result<&'a [u8], Refusal> {
+        let field: &Field = view.snapshot().field(field).ok_or_else(unforeseen)?;
+        let Some(domain) = &field.domain else { return Ok(stored) };
         let Some(sealer) = &mut self.sealer else {
             return Err(Refusal::does_not_open(&field.path(), "no keyring is loaded"));
         };
         let opened: &mut Plaintext = &mut self.opened;
-        match sealer.open(domain, sealed, opened) {
-            Ok(()) => Ok(Some((field.id, opened.expose()))),
+        match sealer.open(domain, stored, opened) {
+            Ok(()) => Ok(opened.expose()),
             Err(error) => Err(Refusal::does_not_open(&field.path(), why(&error))),
         }
     }
@@ -219,5 +284,98 @@ fn why(error: &OpenError) -> &'static str {
         OpenError::Altered => "it was altered, or sealed under another key",
         OpenError::OtherType => "it holds a value of another type",
         OpenError::UnknownDomain => "the keyring does not hold this field's domain",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fuzz::{OPENED, sealed, workshop};
+    use super::*;
+    use crate::statement::fuzz_snapshot;
+    use crate::wire::{Peek, peek};
+
+    const EMAIL: FieldId = FieldId(0);
+
+    fn view() -> View {
+        View::new(Arc::new(fuzz_snapshot(1)))
+    }
+
+    fn facts(outputs: Vec<ResultColumn>) -> StatementFacts {
+        StatementFacts { reads: vec![EMAIL], outputs, ..StatementFacts::default() }
+    }
+
+    fn origin(table_oid: u32, attribute: i16) -> Origin {
+        Origin { table_oid, attribute, type_oid: 25, format: 0 }
+    }
+
+    /// The fuzz catalog's `customers.email`, its `id`, and columns of no and of another table.
+    fn origins() -> [Origin; 4] {
+        [origin(16_400, 2), origin(16_400, 1), origin(0, 0), origin(16_500, 2)]
+    }
+
+    /// Every way to lay out up to three columns.
+    fn layouts() -> Vec<Vec<ResultColumn>> {
+        let kinds = || {
+            [
+                ResultColumn::Plain,
+                ResultColumn::Field(EMAIL),
+                ResultColumn::Run(vec![]),
+                ResultColumn::Run(vec![EMAIL]),
+            ]
+        };
+        let mut all: Vec<Vec<ResultColumn>> = vec![vec![]];
+        for length in 0..3 {
+            let longer: Vec<_> = all
+                .iter()
+                .filter(|layout| layout.len() == length)
+                .flat_map(|layout| kinds().map(|kind| [layout.as_slice(), &[kind]].concat()))
+                .collect();
+            all.extend(longer);
+        }
+        all
+    }
+
+    /// A sealed value in each of so many columns.
+    fn row(width: usize) -> Vec<u8> {
+        let mut row = Vec::new();
+        put(&mut row, b'D', |out| {
+            out.extend_from_slice(&u16::try_from(width).unwrap().to_be_bytes());
+            (0..width).for_each(|_| put_value(out, Some(&sealed())));
+        });
+        row
+    }
+
+    #[test]
+    fn a_value_is_opened_only_where_text_and_server_say_that_it_carries_the_field() {
+        let (view, mut shop) = (view(), workshop());
+        let (mut accepted, mut opened_some) = (0, 0);
+        for outputs in layouts() {
+            for width in 0..4_usize {
+                for choice in 0..4_usize.pow(u32::try_from(width).unwrap()) {
+                    let choose = |at: usize| origins()[choice / 4_usize.pow(u32::try_from(at).unwrap()) % 4];
+                    let columns: Vec<Origin> = (0..width).map(choose).collect();
+                    let facts = facts(outputs.clone());
+                    let Ok(shape) = Shape::new(&columns, &view, &facts) else { continue };
+                    accepted += 1;
+                    let bytes = row(width);
+                    let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
+                    let execution = Execution { session: 1, number: 1 };
+                    let Ok(opened) = shop.open_row(&view, &facts, &shape, execution, frame) else { panic!("opens") };
+                    let count = opened.row.windows(OPENED.len()).filter(|part| *part == OPENED).count();
+                    let said = columns.iter().filter(|origin| field_of(**origin, &view).is_some()).count();
+                    let unsaid = columns.iter().filter(|origin| origin.table_oid == 0).count();
+                    let sure = outputs.iter().filter(|column| **column == ResultColumn::Field(EMAIL)).count();
+                    // Where the server says nothing, only the text's own place counts.
+                    assert!(count >= said && count <= said + unsaid.min(sure), "{outputs:?} {columns:?}");
+                    assert_eq!(opened.cells.iter().sum::<u64>(), count as u64, "{outputs:?} {columns:?}");
+                    let carries = outputs.iter().any(|column| {
+                        *column == ResultColumn::Field(EMAIL) || *column == ResultColumn::Run(vec![EMAIL])
+                    });
+                    assert_eq!(count > 0, carries, "a field that is read is answered: {outputs:?} {columns:?}");
+                    opened_some += usize::from(count > 0);
+                }
+            }
+        }
+        assert!(accepted > 100 && opened_some > 50, "the interesting layouts must occur: {accepted} {opened_some}");
     }
 }

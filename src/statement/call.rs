@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             Some(Kind::RowExpr(row)) => row.args.iter().collect(),
             Some(_) | None => vec![test],
         };
-        let exact = !outputs.open && outputs.columns.len() == tests.len();
+        let exact = !outputs.is_open() && outputs.columns.len() == tests.len();
         if !exact {
             let mut reach = self.settle_outputs(outputs)?;
             for test in tests {

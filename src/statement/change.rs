@@ -40,7 +40,7 @@ impl<'a> Walk<'a> {
         if let Some(clause) = on_conflict_clause {
             self.on_conflict(clause, &target)?;
         }
-        self.returning(returning_clause.as_ref(), vec![target])
+        self.returning(returning_clause.as_ref(), &target.clone(), vec![target])
     }
 
     fn insert_rows(&mut self, rows: &'a [Node], fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
         if *action != OnConflictAction::OnconflictUpdate as i32 {
             return Ok(());
         }
-        let excluded = Source { alias: "excluded".to_owned(), schema: None, columns: target.columns.clone() };
+        let excluded = target.under("excluded", false);
         self.scope.push(vec![target.clone(), excluded]);
         self.assignments(target_list, target)?;
         self.predicate(where_clause.as_deref())?;
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         self.assignments(target_list, &target)?;
         self.predicate(where_clause.as_deref())?;
         let sources = self.scope.pop();
-        self.returning(returning_clause.as_ref(), sources)
+        self.returning(returning_clause.as_ref(), &target, sources)
     }
 
     pub(super) fn delete(&mut self, delete: &'a protobuf::DeleteStmt) -> Proven<Outputs> {
@@ -178,21 +178,29 @@ impl<'a> Walk<'a> {
         if let Columns::Table(relation) = &target.columns {
             self.writes.extend(relation.columns.iter().filter_map(|column| column.field));
         }
-        let sources = self.from(using_clause, vec![target])?;
+        let sources = self.from(using_clause, vec![target.clone()])?;
         self.scope.push(sources);
         self.predicate(where_clause.as_deref())?;
         let sources = self.scope.pop();
-        self.returning(returning_clause.as_ref(), sources)
+        self.returning(returning_clause.as_ref(), &target, sources)
     }
 
+    /// From PostgreSQL 18 on `old` and `new` are the row before and after, unless something
+    /// else has the name. An older server knows neither, and says so.
     fn returning(
         &mut self,
         clause: Option<&'a protobuf::ReturningClause>,
-        sources: Vec<Source<'a>>,
+        target: &Source<'a>,
+        mut sources: Vec<Source<'a>>,
     ) -> Proven<Outputs> {
         let Some(clause) = clause else { return Ok(Outputs::default()) };
         if !clause.options.is_empty() {
             return Err(unsupported("RETURNING WITH"));
+        }
+        for name in ["old", "new"] {
+            if sources.iter().all(|source| source.alias != name) {
+                sources.push(target.under(name, true));
+            }
         }
         self.scope.push(sources);
         let outputs = self.targets(&clause.exprs)?;

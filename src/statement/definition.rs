@@ -11,7 +11,7 @@ use pg_query::protobuf::{self, Node};
 use crate::catalog::{Field, Named, Snapshot};
 
 use super::census::{Census, census};
-use super::facts::{Effect, StatementFacts};
+use super::facts::{Effect, ResultColumn, StatementFacts};
 use super::flow::Walk;
 use super::judge::{Bench, account, facts_of, statement};
 use super::prefilter::{Prefilter, READERS};
@@ -208,7 +208,7 @@ fn explained(bench: Bench<'_>, query: Option<&Node>) -> Proven<StatementFacts> {
     let mut facts = statement(bench, query, &census(query))?;
     // The output is the plan's text: columns of the result are looked at, not shown.
     let reads = std::mem::take(&mut facts.reads);
-    facts.derived_reads.clear();
+    facts.outputs = vec![ResultColumn::Run(Vec::new())];
     facts.searches.extend(reads);
     facts.searches.sort_unstable();
     facts.searches.dedup();

@@ -16,6 +16,21 @@ pub enum Action {
     Write,
 }
 
+/// What a column of a result is, by the text alone: where a value is opened is decided here,
+/// never by what it looks like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ResultColumn {
+    /// Nothing classified, whatever it looks like.
+    Plain,
+    /// It carries the values of this field.
+    Field(FieldId),
+    /// A value made from these fields, which are classified but not sealed.
+    Derived(Arc<[FieldId]>),
+    /// Any number of columns (`*`). These fields are among them, as columns of their tables:
+    /// RowDescription's origins say where.
+    Run(Vec<FieldId>),
+}
+
 /// One literal of the source text that means a classified value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LiteralUse {
@@ -52,13 +67,10 @@ pub struct Effect {
 /// Facts of one statement of a text.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct StatementFacts {
-    /// Sorted, without duplicates. Fields that may stand in the result, as the column
-    /// itself (RowDescription's origin then says where).
+    /// Sorted, without duplicates: every field that `outputs` name.
     pub reads: Vec<FieldId>,
-    /// Those of `reads` that stand inside an expression of the result, for which
-    /// RowDescription names no origin. Fields that are classified but not sealed only: a
-    /// sealed one never stands in an expression.
-    pub derived_reads: Vec<FieldId>,
+    /// The columns of the result, in order. Empty where the statement returns no rows.
+    pub outputs: Vec<ResultColumn>,
     pub searches: Vec<FieldId>,
     pub writes: Vec<FieldId>,
     pub literals: Vec<LiteralUse>,

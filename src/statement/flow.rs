@@ -10,7 +10,7 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Field, FieldId, Snapshot};
 
-use super::facts::{LiteralUse, ParameterUse};
+use super::facts::{LiteralUse, ParameterUse, ResultColumn};
 use super::literal::{literal_value, plain_literal_end};
 use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Outputs, Scope, whole_row};
@@ -55,7 +55,8 @@ pub(super) struct Walk<'a> {
     pub(super) scope: Scope<'a>,
     pub(super) seen: HashSet<(Seen, i32)>,
     pub(super) reads: BTreeSet<FieldId>,
-    pub(super) derived_reads: BTreeSet<FieldId>,
+    /// The columns that reach the client.
+    pub(super) outputs: Vec<ResultColumn>,
     pub(super) searches: BTreeSet<FieldId>,
     pub(super) writes: BTreeSet<FieldId>,
     mentioned: BTreeSet<FieldId>,
@@ -72,7 +73,7 @@ impl<'a> Walk<'a> {
             scope: Scope::default(),
             seen: HashSet::new(),
             reads: BTreeSet::new(),
-            derived_reads: BTreeSet::new(),
+            outputs: Vec::new(),
             searches: BTreeSet::new(),
             writes: BTreeSet::new(),
             mentioned: BTreeSet::new(),
@@ -275,9 +276,8 @@ impl<'a> Walk<'a> {
         let outputs = match parts.as_slice() {
             [] => {
                 let mut all = Outputs::default();
-                for source in self.scope.innermost() {
+                for source in self.scope.innermost().iter().filter(|source| !source.only_qualified) {
                     let outputs = source.star();
-                    all.open |= outputs.open;
                     all.columns.extend(outputs.columns);
                 }
                 all

@@ -47,6 +47,7 @@ impl<'a> Walk<'a> {
             alias: alias.map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone()),
             schema: if alias.is_some() { None } else { schema.map(str::to_owned) },
             columns,
+            only_qualified: false,
         };
         let Some(relation) = self.classified(range)? else { return Ok(source(Columns::Unknown, schema)) };
         if !range.inh {
@@ -121,7 +122,7 @@ impl<'a> Walk<'a> {
         }
         let columns = if renamed { Columns::Unknown } else { Columns::Derived(Rc::new(outputs)) };
         let alias = alias.map_or_else(String::new, |alias| alias.aliasname.clone());
-        Ok(Source { alias, schema: None, columns })
+        Ok(Source { alias, schema: None, columns, only_qualified: false })
     }
 
     fn source_function(
@@ -188,5 +189,5 @@ impl<'a> Walk<'a> {
 
 /// A source with any columns, none of them classified.
 pub(super) fn unknown_source<'a>(alias: &str) -> Source<'a> {
-    Source { alias: alias.to_owned(), schema: None, columns: Columns::Unknown }
+    Source { alias: alias.to_owned(), schema: None, columns: Columns::Unknown, only_qualified: false }
 }

@@ -146,7 +146,7 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
         parameters: walk.parameter_uses()?,
         literals: walk.literal_uses(),
         reads: walk.reads.iter().copied().collect(),
-        derived_reads: walk.derived_reads.iter().copied().collect(),
+        outputs: std::mem::take(&mut walk.outputs),
         searches: walk.searches.iter().copied().collect(),
         writes: walk.writes.iter().copied().collect(),
         ..StatementFacts::default()

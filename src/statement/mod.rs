@@ -33,7 +33,9 @@ mod table;
 mod tree;
 
 pub use bounds::{Limits, STACK_BYTES_MIN};
-pub use facts::{Action, Effect, LiteralUse, ParameterUse, StatementFacts, TextFacts, Unproven};
+pub use facts::{
+    Action, Effect, LiteralUse, ParameterUse, ResultColumn, StatementFacts, TextFacts, Unproven,
+};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -9,7 +9,7 @@ use super::census::{Census, census};
 use super::flow::{Flow, Seen, Walk};
 use super::from::unknown_source;
 use super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Output, Outputs};
+use super::scope::{Carried, Output, Outputs, Place};
 use super::tree::{self, kind};
 
 /// Does any relation of this census matter?
@@ -41,12 +41,10 @@ impl<'a> Walk<'a> {
                 Carried::Field(id) => {
                     self.reads.insert(*id);
                 }
-                Carried::Derived(ids) => {
-                    self.reads.extend(ids.iter().copied());
-                    self.derived_reads.extend(ids.iter().copied());
-                }
+                Carried::Derived(ids) => self.reads.extend(ids.iter().copied()),
             }
         }
+        self.outputs = outputs.told();
     }
 
     // ---- SELECT ---------------------------------------------------------------------
@@ -164,9 +162,13 @@ impl<'a> Walk<'a> {
             width = row.items.len();
         }
         let columns = (1..=width)
-            .map(|n| Output { name: Some(format!("column{n}")), carried: Carried::Plain })
+            .map(|n| Output {
+                name: Some(format!("column{n}")),
+                carried: Carried::Plain,
+                place: Place::Sure,
+            })
             .collect();
-        Ok(Outputs { columns, open: false })
+        Ok(Outputs { columns })
     }
 
     /// WITH: a part that names a classified table is refused, so every name that WITH
@@ -219,7 +221,6 @@ impl<'a> Walk<'a> {
                 && matches!(column.fields.last().and_then(kind), Some(Kind::AStar(_)))
             {
                 let star = self.star(column)?;
-                outputs.open |= star.open;
                 outputs.columns.extend(star.columns);
                 continue;
             }
@@ -235,7 +236,7 @@ impl<'a> Walk<'a> {
                     }
                 }
             };
-            outputs.columns.push(Output { name: output_name(target, value), carried });
+            outputs.columns.push(Output { name: output_name(target, value), carried, place: Place::Sure });
         }
         Ok(outputs)
     }
@@ -249,7 +250,7 @@ impl<'a> Walk<'a> {
                     .ok()
                     .and_then(|position| position.checked_sub(1))
                     .and_then(|position| outputs.columns.get(position));
-                if outputs.open && outputs.carries() {
+                if outputs.is_open() && outputs.carries() {
                     return Err(unsupported("a position in GROUP BY or ORDER BY beside *"));
                 }
                 Ok(meant.map(|output| output.carried.clone()))

@@ -4,10 +4,12 @@
 //! any column. An unqualified name that an open inner source could catch is never taken
 //! for a classified column of an outer one: it is refused.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::catalog::{FieldId, Relation};
 
+use super::facts::ResultColumn;
 use super::refusal::{Proven, refuse};
 
 /// What a column brings with it.
@@ -27,23 +29,67 @@ impl Carried {
     }
 }
 
+/// How sure is the place of an output among the columns of the result?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is one column, which comes behind those before it.
+    Sure,
+    /// One of the columns of a table, by `*`: there may be more of them than the catalog knew.
+    Star,
+    /// Any number of columns of an unclassified relation, all of them plain.
+    Open,
+}
+
 /// One column of a query's result. The name is None where the server makes one up.
 #[derive(Clone)]
 pub(super) struct Output {
     pub(super) name: Option<String>,
     pub(super) carried: Carried,
+    pub(super) place: Place,
 }
 
-/// The result of a query: its columns, and whether there may be more, all plain.
+/// The result of a query, in the order of its columns.
 #[derive(Clone, Default)]
 pub(super) struct Outputs {
     pub(super) columns: Vec<Output>,
-    pub(super) open: bool,
 }
 
 impl Outputs {
     pub(super) fn carries(&self) -> bool {
         self.columns.iter().any(|column| !column.carried.is_plain())
+    }
+
+    /// May there be columns that nobody knows here?
+    pub(super) fn is_open(&self) -> bool {
+        self.columns.iter().any(|column| column.place == Place::Open)
+    }
+
+    /// The columns as those who match them with the server's need them: whatever carries is
+    /// told.
+    pub(super) fn told(&self) -> Vec<ResultColumn> {
+        let mut told = Vec::with_capacity(self.columns.len());
+        for output in &self.columns {
+            let column = match &output.carried {
+                Carried::Plain => ResultColumn::Plain,
+                Carried::Field(id) => ResultColumn::Field(*id),
+                Carried::Derived(ids) => ResultColumn::Derived(ids.as_slice().into()),
+            };
+            match (output.place, column) {
+                (Place::Sure, column) => told.push(column),
+                (Place::Star | Place::Open, column) => {
+                    let fields = match &column {
+                        ResultColumn::Field(id) => vec![*id],
+                        ResultColumn::Derived(ids) => ids.to_vec(),
+                        ResultColumn::Plain | ResultColumn::Run(_) => Vec::new(),
+                    };
+                    match told.last_mut() {
+                        Some(ResultColumn::Run(run)) => run.extend(fields),
+                        Some(_) | None => told.push(ResultColumn::Run(fields)),
+                    }
+                }
+            }
+        }
+        told
     }
 }
 
@@ -62,6 +108,8 @@ pub(super) struct Source<'a> {
     /// The schema by which `schema.table.column` may name it; None with an alias.
     pub(super) schema: Option<String>,
     pub(super) columns: Columns<'a>,
+    /// Its columns are named by its alias alone (`old` and `new` of RETURNING).
+    pub(super) only_qualified: bool,
 }
 
 enum Found {
@@ -82,14 +130,28 @@ impl Source<'_> {
         }
     }
 
+    /// The same columns under another alias.
+    pub(super) fn under(&self, alias: &str, only_qualified: bool) -> Self {
+        Source { alias: alias.to_owned(), schema: None, only_qualified, ..self.clone() }
+    }
+
     fn is_open(&self) -> bool {
         match &self.columns {
             Columns::Unknown => true,
             Columns::Table(_) => false,
-            Columns::Derived(outputs) => {
-                outputs.open || outputs.columns.iter().any(|column| column.name.is_none())
-            }
+            Columns::Derived(outputs) => outputs.columns.iter().any(|column| column.name.is_none()),
         }
+    }
+
+    /// What a name that is none of those known here may stand for: outputs that the server
+    /// named itself and that carry something.
+    fn unnamed(&self) -> impl Iterator<Item = &Carried> {
+        let outputs = match &self.columns {
+            Columns::Unknown | Columns::Table(_) => None,
+            Columns::Derived(outputs) => Some(&outputs.columns),
+        };
+        let unnamed = |output: &&Output| output.name.is_none() && !output.carried.is_plain();
+        outputs.into_iter().flatten().filter(unnamed).map(|output| &output.carried)
     }
 
     fn find(&self, name: &str) -> Found {
@@ -114,7 +176,9 @@ impl Source<'_> {
     /// All of its columns, as `*` shows them.
     pub(super) fn star(&self) -> Outputs {
         match &self.columns {
-            Columns::Unknown => Outputs { columns: Vec::new(), open: true },
+            Columns::Unknown => Outputs {
+                columns: vec![Output { name: None, carried: Carried::Plain, place: Place::Open }],
+            },
             Columns::Table(relation) => Outputs {
                 columns: relation
                     .columns
@@ -122,9 +186,9 @@ impl Source<'_> {
                     .map(|column| Output {
                         name: Some(column.name.to_string()),
                         carried: column.field.map_or(Carried::Plain, Carried::Field),
+                        place: Place::Star,
                     })
                     .collect(),
-                open: false,
             },
             Columns::Derived(outputs) => Outputs::clone(outputs),
         }
@@ -153,27 +217,34 @@ impl<'a> Scope<'a> {
     /// A name of one part.
     pub(super) fn unqualified(&self, name: &str) -> Proven<Carried> {
         let mut may_be_caught = false;
+        let mut unnamed = Vec::new();
         for level in self.levels.iter().rev() {
             let mut hits = Vec::new();
-            let mut open = false;
+            let (mut open, mut whole) = (false, false);
             for source in level {
-                match source.find(name) {
+                let found = if source.only_qualified { Found::None } else { source.find(name) };
+                match found {
                     Found::One(carried) => hits.push(carried),
                     Found::Several if source.carries() => return Err(ambiguous(name)),
                     Found::Several => hits.push(Carried::Plain),
-                    Found::None if source.alias == name && source.carries() => return Err(whole_row(name)),
-                    Found::None => open |= source.is_open(),
+                    Found::None => {
+                        whole |= source.alias == name && source.carries();
+                        open |= source.is_open() && !source.only_qualified;
+                        unnamed.extend(source.unnamed().cloned());
+                    }
                 }
             }
             match hits.as_slice() {
+                // A column of this name comes before the row of this name.
+                [] if whole => return Err(whole_row(name)),
                 [] => may_be_caught |= open,
-                [only] if only.is_plain() => return Ok(Carried::Plain),
+                [only] if only.is_plain() => return either(name, &unnamed),
                 [only] if !may_be_caught => return Ok(only.clone()),
-                all if all.iter().all(Carried::is_plain) => return Ok(Carried::Plain),
+                all if all.iter().all(Carried::is_plain) => return either(name, &unnamed),
                 _ => return Err(ambiguous(name)),
             }
         }
-        if may_be_caught { Ok(Carried::Plain) } else { Err(unknown_column()) }
+        if may_be_caught { either(name, &unnamed) } else { Err(unknown_column()) }
     }
 
     /// `alias.column`, and `schema.table.column`.
@@ -183,8 +254,11 @@ impl<'a> Scope<'a> {
             Found::One(carried) => Ok(carried),
             Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
             Found::Several => Err(ambiguous(name)),
-            // PostgreSQL would take it for a function of the whole row.
-            Found::None => Err(unknown_column()),
+            Found::None => {
+                let unnamed: Vec<Carried> = source.unnamed().cloned().collect();
+                // PostgreSQL would take it for a function of the whole row.
+                if unnamed.is_empty() { Err(unknown_column()) } else { either(name, &unnamed) }
+            }
         }
     }
 
@@ -206,6 +280,20 @@ impl<'a> Scope<'a> {
             "Qualify columns with the alias of a table in FROM.",
         ))
     }
+}
+
+/// Plain, or any of these outputs whose names only the server knows: counts as all of them.
+fn either(name: &str, unnamed: &[Carried]) -> Proven<Carried> {
+    let mut fields = BTreeSet::new();
+    for carried in unnamed {
+        match carried {
+            Carried::Plain => {}
+            Carried::Field(_) => return Err(ambiguous(name)),
+            Carried::Derived(ids) => fields.extend(ids.iter().copied()),
+        }
+    }
+    let fields: Vec<FieldId> = fields.into_iter().collect();
+    Ok(if fields.is_empty() { Carried::Plain } else { Carried::Derived(fields) })
 }
 
 fn ambiguous(name: &str) -> super::facts::Unproven {
