@@ -5,7 +5,9 @@
 //! shape) keeps the epoch beside it and judges again when it differs.
 
 mod field;
+mod path;
 mod snapshot;
 
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
+pub use path::{Names, Reach, Reaching, SearchPath};
 pub use snapshot::{Column, Named, Relation, RelationKind, Snapshot, SnapshotParts};

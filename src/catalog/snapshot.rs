@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::field::{Field, FieldId, QualifiedName};
+use super::path::Reaching;
 
 /// What `pg_class.relkind` says, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +76,12 @@ pub enum Named<'a> {
     One(&'a Relation),
     /// Several relations, at least one of which matters: the statement must qualify.
     Ambiguous,
+    /// One of several, by the search path: its schema must be written into what is sent.
+    Pinned(&'a Relation),
+    /// Several, none of which is on the search path.
+    NotOnPath,
+    /// Several, and a temporary one of the session itself may come before them.
+    PerhapsTemporary,
     /// The policy names it, the catalog does not have it (yet).
     Missing,
 }
@@ -88,9 +95,9 @@ pub struct SnapshotParts {
     pub fields: Vec<Field>,
     /// Every relation whose bare name equals that of one that matters.
     pub relations: Vec<Relation>,
-    /// Bare names of functions, procedures, operators' and casts' functions that lead to
-    /// classified columns, each with the reason.
-    pub functions: HashMap<Arc<str>, Arc<str>>,
+    /// By their bare names, functions, procedures, operators and types that lead to classified
+    /// columns.
+    pub functions: HashMap<Arc<str>, Vec<Reaching>>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -102,7 +109,7 @@ pub struct Snapshot {
     relations: HashMap<Arc<str>, Vec<Relation>>,
     policy_tables: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
-    functions: HashMap<Arc<str>, Arc<str>>,
+    functions: HashMap<Arc<str>, Vec<Reaching>>,
 }
 
 impl Snapshot {
@@ -166,22 +173,42 @@ impl Snapshot {
         self.by_origin.get(&(table_oid, attribute)).copied()
     }
 
-    /// Why a function of this bare name leads to classified columns, if one does.
+    /// What leads to classified columns and has this bare name.
     #[must_use]
-    pub fn function_reaches(&self, name: &str) -> Option<&Arc<str>> {
-        self.functions.get(name)
+    pub fn reaching(&self, name: &str) -> &[Reaching] {
+        self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// What a name in a statement can mean. It never depends on `search_path`, which a
-    /// function can change unseen: an unqualified name with more than one meaning, one of
-    /// which matters, is [`Named::Ambiguous`].
+    pub(super) fn reaching_all(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.functions.keys()
+    }
+
+    /// The relation of exactly this name, if it is kept here.
+    #[must_use]
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.get(name)?.iter().find(|relation| *relation.name.schema == *schema)
+    }
+
+    /// The bare names of all relations that are kept here.
+    pub fn bare_names(&self) -> impl Iterator<Item = &str> {
+        self.relations.keys().map(|name| &**name)
+    }
+
+    /// What a name in a statement can mean, whatever the search path is, which a function can
+    /// change unseen: an unqualified name with more than one meaning, one of which matters, is
+    /// [`Named::Ambiguous`].
     #[must_use]
     pub fn named(&self, schema: Option<&str>, name: &str) -> Named<'_> {
         if schema.is_some_and(|schema| schema.starts_with("pg_temp")) {
             // A temporary table that shadows a name is refused, not told apart.
             return match self.named(None, name) {
                 Named::Harmless => Named::Harmless,
-                Named::One(_) | Named::Ambiguous | Named::Missing => Named::Ambiguous,
+                Named::One(_)
+                | Named::Ambiguous
+                | Named::Pinned(_)
+                | Named::NotOnPath
+                | Named::PerhapsTemporary
+                | Named::Missing => Named::Ambiguous,
             };
         }
         let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);

@@ -1,6 +1,10 @@
 //! Sealing on the way in: a permitted message becomes [`Cleared`], and only that may be
 //! written upstream in its place.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
 use super::names::Prepared;
 use super::plan::{Plan, Workshop};
 use super::view::View;
@@ -16,11 +20,68 @@ pub struct Cleared {
     bytes: Vec<u8>,
     /// One entry a sealed value.
     sealed: Vec<FieldId>,
+    moved: Moved,
+}
+
+/// Where the text that went to the server differs in length from the client's, so that the
+/// position of an error can be told in the client's own. In characters, from 0.
+#[derive(Default)]
+pub struct Moved(Vec<Shift>);
+
+/// One difference: where it begins in the client's text, and how long it is in both.
+struct Shift {
+    start: usize,
+    before: usize,
+    after: usize,
+}
+
+impl Moved {
+    fn new(text: &[u8], replacements: &[(Range<usize>, Vec<u8>)]) -> Moved {
+        // A character begins with each byte that does not continue one (UTF-8).
+        let characters = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        let (mut at, mut start) = (0, 0);
+        let shifts = replacements.iter().map(|(span, new)| {
+            start += characters(text.get(at..span.start).unwrap_or_default());
+            let before = characters(text.get(span.clone()).unwrap_or_default());
+            let shift = Shift { start, before, after: characters(new) };
+            (at, start) = (span.end, start + before);
+            shift
+        });
+        Moved(shifts.collect())
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A position (from 1) in the text that was sent, as one in the client's.
+    pub fn back(&self, position: usize) -> usize {
+        let (mut added, mut removed) = (0, 0);
+        let sent = position.saturating_sub(1);
+        for shift in &self.0 {
+            let begins = shift.start + added - removed;
+            if sent < begins {
+                break;
+            }
+            if sent < begins + shift.after {
+                return shift.start + 1;
+            }
+            added += shift.after;
+            removed += shift.before;
+        }
+        sent + removed - added + 1
+    }
 }
 
 impl Cleared {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where its text differs from the client's; none where it does not.
+    pub fn take_moved(&mut self) -> Option<Rc<Moved>> {
+        let moved = std::mem::take(&mut self.moved);
+        (!moved.is_nothing()).then(|| Rc::new(moved))
     }
 
     /// How many values of which field were sealed.
@@ -30,7 +91,7 @@ impl Cleared {
 
     fn new(bytes: Vec<u8>, mut sealed: Vec<FieldId>) -> Cleared {
         sealed.sort_unstable();
-        Cleared { bytes, sealed }
+        Cleared { bytes, sealed, moved: Moved::default() }
     }
 }
 
@@ -38,7 +99,6 @@ impl Cleared {
 /// unknown; and for an array of them: none, text[], varchar[].
 const SCALAR_OIDS: [u32; 4] = [0, 25, 1043, 705];
 const ARRAY_OIDS: [u32; 3] = [0, 1009, 1015];
-const TEXT_ARRAY_OID: u32 = 1009;
 
 impl Workshop {
     /// Seals one value of a field; a field that is not sealed is copied as it is.
@@ -61,17 +121,21 @@ impl Workshop {
         })
     }
 
-    /// The text with every classified literal sealed; unchanged where there is none.
+    /// The text with every classified literal sealed, and spelled so that it means what was
+    /// judged; unchanged where there is nothing to do.
     fn clear_text(
         &mut self,
         view: &View,
         plan: &Plan,
         text: &[u8],
         fields: &mut Vec<FieldId>,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<(Vec<u8>, Moved), Refusal> {
         let lost =
             || Refusal::unhandled("splice", "A literal could not be replaced in place.", "Use a parameter.");
-        let mut replacements = Vec::new();
+        let mut replacements = BTreeMap::new();
+        for edit in &plan.facts.edits {
+            replacements.insert((edit.span.start, edit.span.end), edit.new.clone());
+        }
         for literal in plan.facts.statements.iter().flat_map(|facts| &facts.literals) {
             let field = field_of(view, literal.field)?;
             if field.domain.is_none() {
@@ -82,50 +146,58 @@ impl Workshop {
             let mut sealed = Vec::new();
             self.seal_value(field, &plain, &mut sealed)?;
             fields.push(literal.field);
-            replacements.push((literal.span.clone(), quote_sealed(&sealed)));
+            replacements.insert((literal.span.start, literal.span.end), quote_sealed(&sealed));
         }
-        replacements.sort_by_key(|(span, _)| span.start);
-        splice(text, &replacements).ok_or_else(lost)
+        let replacements: Vec<_> =
+            replacements.into_iter().map(|((start, end), new)| (start..end, new)).collect();
+        let spliced = splice(text, &replacements).ok_or_else(lost)?;
+        Ok((spliced, Moved::new(text, &replacements)))
     }
 
     /// A Query message with its literals sealed.
     pub(super) fn clear_query(&mut self, view: &View, plan: &Plan, text: &[u8]) -> Result<Cleared, Refusal> {
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        frontend::put_query(&mut out, &self.clear_text(view, plan, text, &mut sealed)?);
-        Ok(Cleared::new(out, sealed))
+        let (text, moved) = self.clear_text(view, plan, text, &mut sealed)?;
+        frontend::put_query(&mut out, &text);
+        Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
 
-    /// A Parse message with its literals sealed and the types of sealed parameters set to
-    /// what the server stores.
+    /// A Parse message with its literals sealed. The types of its parameters stay as they were
+    /// declared: each that may stand for a sealed value stands for text at the server too, and
+    /// so the client is told what it would be told directly.
     pub(super) fn clear_parse(
         &mut self,
         view: &View,
         plan: &Plan,
         parse: &Parse<'_>,
     ) -> Result<Cleared, Refusal> {
-        let mut types: Vec<u32> = parse.types().collect();
+        let types: Vec<u32> = parse.types().collect();
+        self.clear_prepared(view, plan, parse.name, parse.text, &types)
+    }
+
+    /// The same of a statement whose parts are known.
+    pub(super) fn clear_prepared(
+        &mut self,
+        view: &View,
+        plan: &Plan,
+        name: &[u8],
+        text: &[u8],
+        types: &[u32],
+    ) -> Result<Cleared, Refusal> {
         for parameter in plan.facts.statements.iter().flat_map(|facts| &facts.parameters) {
             let field = field_of(view, parameter.field)?;
-            if field.domain.is_none() {
-                continue;
-            }
-            let at = usize::from(parameter.number).saturating_sub(1);
-            if types.len() <= at {
-                types.resize(at + 1, 0);
-            }
-            let Some(oid) = types.get_mut(at) else { continue };
-            let (allowed, stored): (&[u32], u32) =
-                if parameter.array { (&ARRAY_OIDS, TEXT_ARRAY_OID) } else { (&SCALAR_OIDS, value::TEXT_OID) };
+            let declared = types.get(usize::from(parameter.number).saturating_sub(1));
+            let Some(oid) = declared.filter(|_| field.domain.is_some()) else { continue };
+            let allowed: &[u32] = if parameter.array { &ARRAY_OIDS } else { &SCALAR_OIDS };
             if !allowed.contains(oid) {
                 let detail = format!("parameter ${} is declared with type OID {oid}", parameter.number);
                 return Err(Refusal::value(&field.path(), &detail));
             }
-            *oid = stored;
         }
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        let text = self.clear_text(view, plan, parse.text, &mut sealed)?;
-        frontend::put_parse(&mut out, parse.name, &text, &types);
-        Ok(Cleared::new(out, sealed))
+        let (text, moved) = self.clear_text(view, plan, text, &mut sealed)?;
+        frontend::put_parse(&mut out, name, &text, types);
+        Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
 
     /// A Bind message with its classified parameters sealed.
@@ -209,4 +281,21 @@ fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
             "Try again.",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_in_what_was_sent_is_told_in_the_clients_text() {
+        let text = "SELECT 'ä', x FROM t".as_bytes();
+        // `ä` becomes longer, `x` is named with its schema, and something is inserted before `t`.
+        let moved = Moved::new(text, &[(7..11, b"'SEALED'".to_vec()), (13..14, b"y".to_vec()), (20..20, b"s.".to_vec())]);
+        let sent = "SELECT 'SEALED', y FROM s.t";
+        for (part, expected) in [("SELECT", 1), ("'SEALED'", 8), ("EALED", 8), (", y", 11), ("y FROM", 13), ("FROM", 15), ("s.t", 20), ("t", 20)] {
+            let at = sent.rfind(part).unwrap();
+            assert_eq!(moved.back(at + 1), expected, "{part}");
+        }
+    }
 }

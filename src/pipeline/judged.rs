@@ -3,70 +3,153 @@
 
 use std::rc::Rc;
 
+use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::names::{Change, Meaning, Prepared};
-use super::owed::{Kind, Mark, Target};
-use super::plan::{Plan, Workshop};
+use super::owed::{Ask, Kind, Mark, Target};
+use super::plan::{Plan, Unplanned, Workshop};
+use super::question::Probe;
 use super::request::too_many_names;
-use super::session::{Event, Held, Session};
+use super::session::{Event, Found, Held, Session};
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::{Effect, Encoding};
+use crate::statement::{Effect, Encoding, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
 /// Prepared texts longer than this are not kept for a second judgement.
 const KEPT_TEXT_BYTES_MAX: usize = 64 * 1024;
 
+/// What became of a text that had to be judged.
+enum Judged {
+    Plan(Rc<Plan>),
+    /// Something must come first.
+    First(Step),
+    Refused(Refusal),
+}
+
 impl Session {
     /// Where the reading of a text is not certain until the server has answered: waits, or
-    /// refuses within an open batch. A text of plain ASCII without a backslash reads the
-    /// same in every string mode and encoding.
-    pub(super) fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
+    /// refuses within an open batch. Text of plain ASCII without a backslash reads the same in
+    /// every string mode and encoding.
+    fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
         if let Some(step) = self.outdated() {
             return Some(step);
         }
-        let plain = text.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
-        if plain {
-            None
-        } else if self.queue.boundaries() > 0 {
-            Some(Ok(Step::Need(Need::Settle)))
-        } else if self.queue.batch_executes() {
-            let detail = "String mode and encoding are not certain after an Execute of the same batch.";
-            let hint = "Send it after Sync, or without backslashes and other characters than ASCII.";
-            Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
+        let boundaries = self.queue.boundaries();
+        let by_encoding = self.view.as_ref().is_some_and(|view| view.depends_on_encoding());
+        let sure = if text.contains(&b'\\') || by_encoding && !text.is_ascii() {
+            self.certainty.of_code(boundaries)
+        } else if text.is_ascii() {
+            Sure::Yes
         } else {
-            None
+            self.certainty.encoding(boundaries)
+        };
+        match sure {
+            Sure::Yes => None,
+            Sure::Later => Some(Ok(Step::Need(Need::Settle))),
+            Sure::NotInThisBatch => {
+                let detail = "String mode and encoding are not certain after a Bind or an Execute of the same batch.";
+                let hint = "Send it after Sync, or without backslashes and other characters than ASCII.";
+                Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
+            }
         }
     }
 
     /// Where this session has changed the catalog, or is about to: waits until it can be
     /// read again, or refuses within an open batch.
     fn outdated(&self) -> Option<Result<Step, Refusal>> {
-        let step = match self.wants_catalog() {
-            Some(step) if self.queue.is_empty() => return Some(Ok(step)),
-            None if !self.queue.changes_catalog() => return None,
-            Some(_) | None => Step::Need(Need::Settle),
+        let in_batch = || {
+            let hint = "Send it in a batch of its own, after Sync.";
+            let detail = "The catalog is changed earlier in the same batch.";
+            Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)))
         };
-        if self.queue.boundaries() > 0 {
-            return Some(Ok(step));
+        match self.certainty.catalog() {
+            Sure::NotInThisBatch => in_batch(),
+            Sure::Later => Some(Ok(Step::Need(Need::Settle))),
+            Sure::Yes if !self.certainty.is_outdated() => None,
+            Sure::Yes if self.queue.is_empty() => Some(Ok(Step::Need(Need::Catalog))),
+            Sure::Yes if self.queue.boundaries() > 0 => Some(Ok(Step::Need(Need::Settle))),
+            Sure::Yes => in_batch(),
         }
-        let hint = "Send it in a batch of its own, after Sync.";
-        let detail = "The catalog is changed earlier in the same batch.";
-        Some(Err(Refusal::unhandled("catalog-in-batch", detail, hint)))
     }
 
-    /// The plan of a text, with what the session itself must refuse.
-    pub(super) fn plan_of(&mut self, shop: &mut Workshop, text: &[u8]) -> Result<Rc<Plan>, Refusal> {
+    /// The plan of a text, with what the session itself must refuse, and what must be certain
+    /// before it is used. `parsed`: the name of the statement that a Parse makes.
+    fn judge(
+        &mut self,
+        shop: &mut Workshop,
+        text: &[u8],
+        parsed: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        match self.uncertain(text) {
+            Some(Ok(step)) => return Judged::First(step),
+            Some(Err(refusal)) => return Judged::Refused(refusal),
+            None => {}
+        }
+        if self.probe == Some(Probe::Readable) {
+            self.probe = Some(Probe::Renewed);
+            return Judged::First(Step::Need(Need::Catalog));
+        }
         let Some(view) = self.view.clone() else {
-            return Err(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Try again."));
+            return Judged::Refused(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Try again."));
         };
-        let (plan, kept) = shop.plan(&view, text, self.reading, &self.principal);
+        let path = self.certainty.path().cloned();
+        let (plan, kept) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
         self.events.push(Event::Plan { kept });
-        let plan = plan?;
-        self.can_read(&plan)?;
-        self.refuse_by_name(&plan)?;
-        Ok(plan)
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(unplanned) => return self.unplanned(unplanned, text, parsed, out),
+        };
+        if let Err(refusal) = self.can_read(&plan).and_then(|()| self.refuse_by_name(&plan)) {
+            return Judged::Refused(refusal);
+        }
+        match self.settles(&plan) {
+            Some(Ok(step)) => Judged::First(step),
+            Some(Err(refusal)) => Judged::Refused(refusal),
+            None => Judged::Plan(plan),
+        }
+    }
+
+    /// A text without a plan: what could help is asked for once.
+    fn unplanned(
+        &mut self,
+        unplanned: Unplanned,
+        text: &[u8],
+        parsed: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Judged {
+        let Unplanned { refusal, remedy } = unplanned;
+        let first = match remedy {
+            Remedy::Nothing => None,
+            Remedy::Path if self.certainty.path().is_some() => None,
+            Remedy::Path => self.ask(Ask::Path, out),
+            Remedy::Temporary(name) => self.ask(Ask::Temporary(name), out),
+            Remedy::Server => match self.probe.take() {
+                // It was read anew since, and the text is still not understood.
+                Some(Probe::Renewed) => None,
+                Some(Probe::Underway | Probe::Readable | Probe::Told) | None => self.probes(text, parsed, &refusal, out),
+            },
+        };
+        first.map_or(Judged::Refused(refusal), Judged::First)
+    }
+
+    /// What must be certain of other sessions, too, before a plan is used: where it rests on
+    /// the order of a table's columns, that nobody is changing it.
+    fn settles(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
+        if plan.is_positional() {
+            let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or be changing in another session.";
+            let hint = "List the columns, or send the statement again, after Sync.";
+            let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
+            match (self.certainty.of_code(self.queue.boundaries()), self.confirmed.take()) {
+                (Sure::NotInThisBatch, _) | (Sure::Yes, Some(false)) => return refused(),
+                (Sure::Later, _) => return Some(Ok(Step::Need(Need::Settle))),
+                (Sure::Yes, None) => return Some(Ok(Step::Need(Need::Confirmation))),
+                (Sure::Yes, Some(true)) => {}
+            }
+        }
+        None
     }
 
     /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
@@ -96,8 +179,8 @@ impl Session {
 
     /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it. And
     /// nobody but the server knows a catalog that is changed and not yet committed.
-    fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
-        if self.catalog_dirty && self.in_transaction && plan.touches() {
+    pub(super) fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.certainty.defines() && plan.touches() {
             let detail = "The catalog is changed earlier in the same transaction.";
             return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
         }
@@ -115,36 +198,47 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let text = frontend::read_query(frame.body())?;
-        let plan = match self.uncertain(text) {
-            Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => Err(refusal),
-            None => self.plan_of(shop, text),
+        if let Some(step) = self.told(frame.len()) {
+            return Ok(step);
+        }
+        let plan = match self.judge(shop, text, None, out) {
+            Judged::Plan(plan) => plan,
+            Judged::First(step) => return Ok(step),
+            Judged::Refused(refusal) => {
+                return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out));
+            }
         };
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(refusal) => return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out)),
-        };
-        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
-        if !plan.touches() {
+        self.probe = None;
+        let doubt = plan.doubt();
+        if !plan.touches() && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
-            self.queue.marked(Kind::Query, Mark { catalog, ..Mark::default() });
+            self.owe(Kind::Query, Mark { catalog: doubt.catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let cleared = match self.view.clone() {
             Some(view) => shop.clear_query(&view, &plan, text),
             None => return self.no_view(),
         };
-        let cleared = match cleared {
+        let mut cleared = match cleared {
             Ok(cleared) => cleared,
             Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Query, refusal, Some(&plan), out)),
         };
         self.judging = true;
         self.count_sealed(&cleared);
-        let runs = self.begin(&plan);
-        let mark = Mark { runs, catalog, ..Mark::default() };
+        let runs = if plan.touches() { self.begin(&plan) } else { Vec::new() };
+        let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
-        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, target }, plan.writes(), out))
+        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, doubt, target }, plan.writes(), out))
+    }
+
+    /// A message of which the client has been told by the server's own error.
+    fn told(&mut self, consumed: usize) -> Option<Step> {
+        if self.probe != Some(Probe::Told) {
+            return None;
+        }
+        self.probe = None;
+        Some(Step::Took(consumed))
     }
 
     pub(super) fn take_parse(
@@ -161,24 +255,28 @@ impl Session {
         }
         let kept =
             || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
-        if !view.prefilter_hits(parse.text) {
-            let prepared = Prepared::new(kept(), view.epoch(), None);
+        if !self.hits(parse.text) {
+            let neutral = is_neutral(parse.text);
+            self.certainty.note_statement(neutral);
+            let prepared = Prepared { neutral, ..Prepared::new(kept(), view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
-            self.queue.marked(Kind::Parse, changing(change));
+            self.owe(Kind::Parse, changing(change), Doubt::NONE);
             return Ok(Step::Took(frame.len()));
         }
-        let plan = match self.uncertain(parse.text) {
-            Some(Ok(step)) => return Ok(step),
-            Some(Err(refusal)) => Err(refusal),
-            None => self.plan_of(shop, parse.text),
+        if let Some(step) = self.told(frame.len()) {
+            return Ok(step);
+        }
+        let plan = match self.judge(shop, parse.text, Some(parse.name), out) {
+            Judged::Plan(plan) => plan,
+            Judged::First(step) => return Ok(step),
+            Judged::Refused(refusal) => {
+                return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out));
+            }
         };
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(refusal) => return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out)),
-        };
-        let cleared = if plan.touches() {
+        self.probe = None;
+        let cleared = if plan.touches() || !plan.facts.edits.is_empty() {
             match shop.clear_parse(&view, &plan, &parse) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
@@ -191,12 +289,16 @@ impl Session {
         }
         out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
         self.judging = true;
+        self.pins |= plan.path.is_some();
+        self.certainty.note_statement(false);
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
         // so only without any.
         let text = if plan.has_literals() { None } else { Some(parse.text.into()) };
-        let prepared = Prepared::new(text, view.epoch(), Some(plan));
-        self.queue
-            .marked(Kind::Parse, changing(Change::Statement(parse.name.into(), Some(Rc::new(prepared)))));
+        let types = parse.types().collect();
+        let prepared = Prepared { types, ..Prepared::new(text, view.epoch(), Some(plan)) };
+        let moved = cleared.and_then(|mut cleared| cleared.take_moved());
+        let change = Some(Change::Statement(parse.name.into(), Some(Rc::new(prepared))));
+        self.owe(Kind::Parse, Mark { change, moved, ..Mark::default() }, Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 
@@ -211,17 +313,27 @@ impl Session {
             return Ok(self.end(too_many_names()));
         }
         let target = Target::Bind(portal.into());
-        let prepared = match self.statement(shop, statement) {
-            Ok(Meaning::Unsettled) => return Ok(Step::Need(Need::Settle)),
-            Ok(Meaning::Judged(prepared)) => Some(prepared),
-            Ok(Meaning::Plain) => None,
+        let prepared = match self.statement(shop, statement, out) {
+            Ok(Found::Step(step)) => return Ok(step),
+            Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
+            Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
+            Ok(Found::Meaning(Meaning::Plain)) => None,
             Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
         };
         if prepared.as_ref().is_some_and(|prepared| prepared.failed) {
             frontend::put_empty_bind(out, portal, statement);
-            self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), None)));
+            let change = Change::Portal(portal.into(), None);
+            self.certainty.note_portal(false);
+            self.owe(Kind::Bind, changing(change), Doubt::CODE);
             return Ok(Step::Took(frame.len()));
         }
+        let neutral = if statement.is_empty() {
+            self.certainty.is_neutral_statement()
+        } else {
+            prepared.as_ref().is_some_and(|prepared| prepared.neutral)
+        };
+        self.certainty.note_portal(portal.is_empty() && neutral);
+        let doubt = if neutral { Doubt::NONE } else { Doubt::CODE };
         let judged = prepared.filter(|prepared| prepared.plan.is_some());
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
@@ -248,7 +360,8 @@ impl Session {
         } else {
             out.extend_from_slice(frame.bytes());
         }
-        self.queue.marked(Kind::Bind, changing(Change::Portal(portal.into(), self.bound(judged))));
+        let change = Change::Portal(portal.into(), self.bound(judged));
+        self.owe(Kind::Bind, changing(change), doubt);
         Ok(Step::Took(frame.len()))
     }
 
@@ -274,13 +387,14 @@ impl Session {
             self.note(b'E', frame.bytes());
             return Ok(Step::Took(frame.len()));
         };
-        let catalog = plan.facts.statements.iter().any(|facts| facts.effect.catalog);
+        let doubt = plan.doubt();
+        let catalog = doubt.catalog;
         if !plan.touches() {
             if let Err(refusal) = self.refuse_by_name(&plan) {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
             out.extend_from_slice(frame.bytes());
-            self.queue.marked(Kind::Execute, Mark { catalog, ..Mark::default() });
+            self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
@@ -297,7 +411,7 @@ impl Session {
         });
         let mark = Mark { runs, catalog, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
-        Ok(self.send(Held { consumed, describe, cleared, kind, mark, target }, plan.writes(), out))
+        Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
     }
 
     pub(super) fn take_describe(
@@ -308,8 +422,9 @@ impl Session {
     ) -> Result<Step, Malformed> {
         let (kind, name) = frontend::read_target(frame.body())?;
         let meaning = match kind {
-            frontend::Kind::Statement => match self.statement(shop, name) {
-                Ok(meaning) => meaning,
+            frontend::Kind::Statement => match self.statement(shop, name, out) {
+                Ok(Found::Meaning(meaning)) => meaning,
+                Ok(Found::Step(step)) => return Ok(step),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Describe, refusal, None, out)),
             },
             frontend::Kind::Portal => self.queue.portal(name),
@@ -322,7 +437,7 @@ impl Session {
             Meaning::Plain => None,
         };
         out.extend_from_slice(frame.bytes());
-        self.queue.marked(Kind::Describe, Mark { describes, ..Mark::default() });
+        self.owe(Kind::Describe, Mark { describes, ..Mark::default() }, Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 
@@ -333,7 +448,7 @@ impl Session {
             frontend::Kind::Portal => Change::Portal(name.into(), None),
         };
         out.extend_from_slice(frame.bytes());
-        self.queue.marked(Kind::Close, changing(change));
+        self.owe(Kind::Close, changing(change), Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 
@@ -358,9 +473,9 @@ impl Session {
     fn send_held(&mut self, held: Held, out: &mut Vec<u8>) -> Step {
         out.extend_from_slice(held.cleared.bytes());
         if let Some(describe) = held.describe {
-            self.queue.marked(Kind::Describe, describe);
+            self.owe(Kind::Describe, describe, Doubt::NONE);
         }
-        self.queue.marked(held.kind, held.mark);
+        self.owe(held.kind, held.mark, held.doubt);
         Step::Took(held.consumed)
     }
 
@@ -415,6 +530,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Step {
         self.note_refusal(&refusal, plan);
+        self.probe = None;
         let mut poison = b"sealgate refused ".to_vec();
         poison.extend_from_slice(&self.mark);
         let kind = match target {
@@ -446,7 +562,8 @@ impl Session {
             }
             Target::Query | Target::Bind(_) | Target::Execute | Target::Describe => None,
         };
-        self.queue.marked(kind, Mark { refusal: Some(refusal), change, ..Mark::default() });
+        // The server runs nothing of it.
+        self.owe(kind, Mark { refusal: Some(refusal), change, ..Mark::default() }, Doubt::NONE);
         self.queue.refused();
         Step::Took(consumed)
     }

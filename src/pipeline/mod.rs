@@ -6,6 +6,7 @@
 //! the others are read. What the machine cannot know it asks for as a [`Need`]; it has no
 //! clock, no socket and no thread.
 
+mod certainty;
 mod clear;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
@@ -20,6 +21,7 @@ mod names;
 mod owed;
 mod pending;
 mod plan;
+mod question;
 mod release;
 mod request;
 mod response;
@@ -59,4 +61,12 @@ pub enum Need {
     Durable,
     /// The catalog must be read again ([`Session::renew`]).
     Catalog,
+    /// It must be certain that the catalog is as it was read, and that nobody is changing it
+    /// ([`Session::confirm`]).
+    Confirmation,
+    /// This session is about to change tables that others judge by
+    /// ([`Session::defines`], [`Session::fence`]).
+    Fence,
+    /// Another session is changing a table that this one uses ([`Session::uses`]).
+    Passage,
 }

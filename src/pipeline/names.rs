@@ -25,6 +25,10 @@ pub struct Prepared {
     pub failed: bool,
     /// Number of the request that describes it, the last one; 0: none yet.
     pub described: Cell<u64>,
+    /// The types of parameters that the client declared (`pg_type.oid`), where it is judged.
+    pub types: Box<[u32]>,
+    /// It is known to run no code of the database.
+    pub neutral: bool,
 }
 
 impl Prepared {
@@ -46,7 +50,14 @@ impl Prepared {
             shape: std::cell::RefCell::new(None),
             failed: false,
             described: Cell::new(0),
+            types: Box::default(),
+            neutral: false,
         }
+    }
+
+    /// Is it the same text, judged alike?
+    fn is_the_same(&self, other: &Prepared) -> bool {
+        self.text.is_some() && self.text == other.text && self.epoch == other.epoch && !self.failed
     }
 
     /// May a value that is bound to it be classified?
@@ -84,9 +95,9 @@ fn cut(name: &[u8]) -> &[u8] {
 #[derive(Default)]
 pub struct Names {
     statements: HashMap<Box<[u8]>, Rc<Prepared>>,
-    /// Names whose preparing has failed since it was last asked for otherwise: what they were
-    /// meant for.
-    failed: HashMap<Box<[u8]>, Rc<Prepared>>,
+    /// Names whose preparing has failed since it was last asked for otherwise, and the number of
+    /// the request that failed, or that would have come next.
+    failed: HashMap<Box<[u8]>, u64>,
     /// A text was refused or discarded of which nobody has read every name: it may have failed
     /// to prepare any that is not known otherwise.
     failed_unseen: bool,
@@ -118,8 +129,14 @@ impl Names {
         }
     }
 
-    /// The server agreed to a change.
-    pub fn apply(&mut self, change: Change) {
+    /// The server agreed to a change; `request`: the number of the request that asked for it. A
+    /// statement that was made since a name failed is what the name means.
+    pub fn apply(&mut self, change: Change, request: u64) {
+        if let Change::Statement(name, Some(_)) = &change
+            && self.failed.get(cut(name)).is_some_and(|failed| *failed < request)
+        {
+            self.failed.remove(cut(name));
+        }
         let (names, name, prepared) = match change {
             Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
             Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
@@ -136,13 +153,17 @@ impl Names {
     }
 
     /// The server does not agree to a change, or is not asked. What is bound to the name all
-    /// the same was meant for the statement that failed, so that is what it is judged by,
-    /// once what was asked before has its answer.
-    pub fn fail(&mut self, change: Change) {
+    /// the same was meant for the statement that failed, whatever the name means at the server:
+    /// it is given no value, unless it means the same there.
+    pub fn fail(&mut self, change: Change, request: u64) {
         if let Change::Statement(name, Some(prepared)) = change
             && prepared.is_guarded()
         {
-            self.failed.insert(cut(&name).into(), prepared);
+            let name = cut(&name);
+            if self.statements.get(name).is_some_and(|known| known.is_the_same(&prepared)) {
+                return;
+            }
+            self.failed.insert(name.into(), request);
         }
     }
 
@@ -165,13 +186,16 @@ impl Names {
     /// What a statement's name means for a request that uses it now; `boundary`: the number of
     /// the last request that ReadyForQuery answers.
     pub fn statement(&self, name: &[u8], boundary: u64) -> Meaning {
+        let asked = self.pending_statements.latest(cut(name)).map(|(request, _)| request);
+        let failed = self.failed.get(cut(name)).is_some_and(|failed| asked.is_none_or(|asked| asked <= *failed));
         match meaning(name, &self.statements, &self.pending_statements, boundary) {
-            Meaning::Plain => match self.failed.get(cut(name)) {
-                Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
-                None if self.may_have_failed_unseen(name) => Meaning::Judged(Rc::new(Prepared::failed())),
-                None => Meaning::Plain,
-            },
-            meaning @ (Meaning::Judged(_) | Meaning::Unsettled) => meaning,
+            Meaning::Unsettled => Meaning::Unsettled,
+            // Whatever the server has under the name: the client means what it asked for last.
+            _ if failed => Meaning::Judged(Rc::new(Prepared::failed())),
+            Meaning::Plain if self.may_have_failed_unseen(name) => {
+                Meaning::Judged(Rc::new(Prepared::failed()))
+            }
+            meaning @ (Meaning::Plain | Meaning::Judged(_)) => meaning,
         }
     }
 
@@ -183,8 +207,8 @@ impl Names {
     pub fn may_be_guarded(&self, name: &[u8]) -> bool {
         let name = cut(name);
         let guarded = |prepared: &Rc<Prepared>| prepared.is_guarded();
-        let settled = [self.statements.get(name), self.failed.get(name)];
-        settled.into_iter().flatten().any(guarded)
+        self.failed.contains_key(name)
+            || self.statements.get(name).is_some_and(guarded)
             || self.pending_statements.all(name).any(guarded)
             || self.may_have_failed_unseen(name)
     }
@@ -193,6 +217,13 @@ impl Names {
         let name = cut(name);
         let known = self.statements.contains_key(name) || self.pending_statements.latest(name).is_some();
         self.failed_unseen && !name.is_empty() && !known
+    }
+
+    /// Is it known of this statement that it runs no code?
+    pub fn is_neutral(&self, name: &[u8]) -> bool {
+        let latest = self.pending_statements.latest(cut(name)).map(|(_, prepared)| prepared);
+        let settled = || self.statements.get(cut(name));
+        latest.unwrap_or_else(settled).is_some_and(|prepared| prepared.neutral)
     }
 
     /// The epoch by which the statement of this name was judged.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::clear::Moved;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
@@ -74,8 +75,24 @@ pub struct Mark {
     pub runs: Vec<Option<Running>>,
     /// How many statements of a Query have completed.
     pub completed: usize,
-    /// The catalog must be read again once this has run.
+    /// It changes the catalog.
     pub catalog: bool,
+    /// What stands in the server's message otherwise than in the client's.
+    pub moved: Option<Rc<Moved>>,
+    /// A question of ours: the client sees neither it nor its answer.
+    pub asks: Option<Ask>,
+    /// A message by which the server only says whether it can read a text.
+    pub probe: bool,
+}
+
+/// What is asked of the server in the client's session, by FunctionCall, which leaves everything
+/// there as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// `current_schemas(true)`
+    Path,
+    /// Whether there is a temporary relation of this name: `to_regclass`.
+    Temporary(String),
 }
 
 impl Mark {
@@ -90,7 +107,14 @@ pub struct Owed {
     pub kind: Kind,
     pub mark: Option<Box<Mark>>,
     /// Grows by one with each request of the session.
-    number: u64,
+    pub number: u64,
+}
+
+impl Owed {
+    /// Is it a question of ours, or a probe?
+    pub fn is_ours(&self) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.asks.is_some() || mark.probe)
+    }
 }
 
 /// What a refusal is sent in place of.
@@ -131,7 +155,6 @@ struct Early {
 pub struct Queue {
     entries: VecDeque<Owed>,
     boundaries: usize,
-    catalog: usize,
     /// CopyInResponse came and its CopyDone or CopyFail was not yet sent.
     copying: bool,
     early: Early,
@@ -143,10 +166,9 @@ pub struct Queue {
     late_behind: usize,
     discard: Discard,
     pub names: Names,
-    /// Numbers of the last entry, of the last boundary and of the last Execute, from 1 on.
+    /// Numbers of the last entry and of the last boundary, from 1 on.
     last: u64,
     last_boundary: u64,
-    last_execute: u64,
 }
 
 impl Queue {
@@ -160,16 +182,6 @@ impl Queue {
         self.boundaries
     }
 
-    /// A request that changes the catalog is under way.
-    pub fn changes_catalog(&self) -> bool {
-        self.catalog > 0
-    }
-
-    /// An Execute of the batch that is still open has been sent.
-    pub fn batch_executes(&self) -> bool {
-        self.is_in_open_batch(self.last_execute)
-    }
-
     /// Describes of the open batch that will tell this statement's shape.
     pub fn describes(&self, prepared: &Rc<Prepared>) -> bool {
         self.is_in_open_batch(prepared.described.get())
@@ -178,6 +190,11 @@ impl Queue {
     /// Is the entry of this number still here, and no boundary behind it?
     fn is_in_open_batch(&self, number: u64) -> bool {
         number > self.last_boundary && self.entries.front().is_some_and(|owed| owed.number <= number)
+    }
+
+    /// The number of the last request.
+    pub fn last_number(&self) -> u64 {
+        self.last
     }
 
     pub fn plain(&mut self, kind: Kind) {
@@ -215,8 +232,6 @@ impl Queue {
         self.last += 1;
         if kind.is_boundary() {
             self.last_boundary = self.last;
-        } else if kind == Kind::Execute {
-            self.last_execute = self.last;
         }
         if let Some(mark) = &mark {
             self.expect(mark);
@@ -226,7 +241,6 @@ impl Queue {
 
     /// What the last entry will change.
     fn expect(&mut self, mark: &Mark) {
-        self.catalog += usize::from(mark.catalog);
         if let Some(described) = &mark.describes {
             described.described.set(self.last);
         }
@@ -237,7 +251,6 @@ impl Queue {
 
     /// What the oldest entry has changed, or would have.
     fn settle(&mut self, mark: &Mark) {
-        self.catalog -= usize::from(mark.catalog);
         if let Some(change) = &mark.change {
             self.names.settle(change);
         }
@@ -400,7 +413,7 @@ mod tests {
         let Some(Change::Statement(name, what)) = queue.pop().and_then(|owed| owed.mark?.change) else {
             panic!("parse")
         };
-        queue.names.apply(Change::Statement(name, what));
+        queue.names.apply(Change::Statement(name, what), 1);
         queue.pop();
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(_)));
     }
@@ -408,7 +421,7 @@ mod tests {
     #[test]
     fn a_failed_parse_leaves_the_old_meaning() {
         let mut queue = Queue::default();
-        queue.names.apply(Change::Statement((*b"s").into(), Some(prepared())));
+        queue.names.apply(Change::Statement((*b"s").into(), Some(prepared())), 1);
         queue.marked(Kind::Parse, naming(b"s", None));
         queue.plain(Kind::Bind);
         queue.plain(Kind::Sync);
@@ -423,10 +436,11 @@ mod tests {
         let mut queue = Queue::default();
         queue.marked(Kind::Close, naming(b"s", None));
         queue.plain(Kind::Sync);
-        queue.names.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))));
+        let last = queue.last_number();
+        queue.names.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))), last);
         assert!(queue.names.may_be_guarded(b"s"));
         let change = queue.pop().and_then(|owed| owed.mark?.change);
-        queue.names.apply(change.unwrap_or(Change::Portal(Box::default(), None)));
+        queue.names.apply(change.unwrap_or(Change::Portal(Box::default(), None)), 1);
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(prepared) if prepared.failed));
         queue.marked(Kind::Close, naming(b"s", None));
         assert!(!queue.names.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
@@ -477,7 +491,7 @@ mod tests {
         queue.marked(Kind::Parse, naming(&longer, Some(prepared())));
         assert!(matches!(queue.statement(&whole), Meaning::Judged(_)));
         let change = queue.pop().and_then(|owed| owed.mark?.change);
-        queue.names.apply(change.unwrap_or(Change::Statement(Box::default(), None)));
+        queue.names.apply(change.unwrap_or(Change::Statement(Box::default(), None)), 1);
         for name in [&whole[..], &longer, &[b'n'; 200]] {
             assert!(matches!(queue.statement(name), Meaning::Judged(_)));
         }

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::certainty::Doubt;
 use super::view::View;
 use crate::audit::FieldUse;
+use crate::catalog::SearchPath;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::seal::{Plaintext, Sealer};
-use crate::statement::{Limits, Reading, StatementFacts, TextFacts, analyse};
+use crate::statement::{Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, analyse};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -18,6 +20,8 @@ pub struct Plan {
     pub permit: Permit,
     /// The classified fields of each statement, as the record names them.
     pub uses: Vec<Arc<[FieldUse]>>,
+    /// The search path that its names were looked up on, if one had to be.
+    pub path: Option<Arc<SearchPath>>,
 }
 
 impl Plan {
@@ -29,8 +33,31 @@ impl Plan {
         self.facts.statements.iter().any(|facts| !facts.writes.is_empty())
     }
 
+    /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
-        self.facts.statements.iter().any(|facts| !facts.literals.is_empty())
+        let inserts = |edit: &Edit| edit.span.is_empty();
+        !self.facts.edits.iter().all(inserts)
+            || self.facts.statements.iter().any(|facts| !facts.literals.is_empty())
+    }
+
+    /// What it may do to the session beside its rows.
+    pub fn doubt(&self) -> Doubt {
+        let effects = || self.facts.statements.iter().map(|facts| &facts.effect);
+        Doubt {
+            code: true,
+            reading: effects().any(|effect| effect.reading),
+            catalog: effects().any(|effect| effect.catalog),
+        }
+    }
+
+    /// Does any of its statements rest on the order of a table's columns?
+    pub fn is_positional(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.positional)
+    }
+
+    /// The tables that matter and that it names.
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.facts.statements.iter().flat_map(|facts| &facts.relations)
     }
 }
 
@@ -48,6 +75,8 @@ struct PlanKey {
     database: Arc<str>,
     epoch: u64,
     reading: Reading,
+    /// None: names on the search path decide nothing of it.
+    path: Option<Arc<SearchPath>>,
 }
 
 impl PlanCache {
@@ -96,38 +125,75 @@ impl Workshop {
         }
     }
 
-    /// The plan of a text: kept, or made now. The second value says whether it was kept.
+    /// The plan of a text: kept, or made now. The second value says whether it was kept. The
+    /// path counts only where the text cannot be judged without one.
     pub(super) fn plan(
         &mut self,
         view: &View,
         text: &[u8],
         reading: Reading,
+        path: Option<&Arc<SearchPath>>,
         principal: &Principal,
-    ) -> (Result<Rc<Plan>, Refusal>, bool) {
+    ) -> (Result<Rc<Plan>, Unplanned>, bool) {
+        let (planned, kept) = self.plan_on(view, text, reading, None, principal);
+        match (&planned, path) {
+            (Err(Unplanned { remedy: Remedy::Path, .. }), Some(path)) => {
+                self.plan_on(view, text, reading, Some(path), principal)
+            }
+            (_, _) => (planned, kept),
+        }
+    }
+
+    fn plan_on(
+        &mut self,
+        view: &View,
+        text: &[u8],
+        reading: Reading,
+        path: Option<&Arc<SearchPath>>,
+        principal: &Principal,
+    ) -> (Result<Rc<Plan>, Unplanned>, bool) {
         let key = PlanKey {
             text: text.into(),
             database: view.snapshot().database().clone(),
             epoch: view.epoch(),
             reading,
+            path: path.cloned(),
         };
         if let Some(plan) = self.plans.plans.get(&key) {
             return (Ok(Rc::clone(plan)), true);
         }
-        let analysed = analyse(text, reading, view.snapshot(), &self.limits);
+        let names = view.snapshot().names(path.map(Arc::as_ref));
+        let analysed = analyse(text, reading, names, &self.limits);
+        let remedy = analysed.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
         let permit = match policy::judge(principal, analysed.as_ref()) {
             Ok(permit) => permit,
-            Err(refusal) => return (Err(refusal), false),
+            Err(refusal) => return (Err(Unplanned { refusal, remedy }), false),
         };
         let facts = match analysed {
             Ok(facts) => facts,
-            Err(unproven) => return (Err(Refusal::unproven(&unproven)), false),
+            Err(unproven) => {
+                return (Err(Unplanned { refusal: Refusal::unproven(&unproven), remedy }), false);
+            }
         };
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
-        let plan = Rc::new(Plan { facts, permit, uses });
+        let path = path.filter(|_| facts.by_path).cloned();
+        let plan = Rc::new(Plan { facts, permit, uses, path });
         if !plan.has_literals() {
             self.plans.keep(key, &plan);
         }
         (Ok(plan), false)
+    }
+}
+
+/// A text without a plan, and what could help.
+pub struct Unplanned {
+    pub refusal: Refusal,
+    pub remedy: Remedy,
+}
+
+impl From<Refusal> for Unplanned {
+    fn from(refusal: Refusal) -> Unplanned {
+        Unplanned { refusal, remedy: Remedy::Nothing }
     }
 }
 

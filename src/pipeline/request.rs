@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::certainty::Doubt;
 use super::judged::changing;
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Discard, Kind, Target};
@@ -9,7 +10,8 @@ use super::plan::{Plan, Workshop};
 use super::session::Session;
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::{Effect, prepared_names};
+use crate::statement::{Effect, is_neutral, prepared_names};
+use crate::wire::frame::HEADER_BYTES;
 use crate::wire::frontend;
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -40,11 +42,17 @@ impl Session {
         if self.held.is_some() {
             return self.resume(out);
         }
+        if self.asking {
+            return Step::Need(Need::Settle);
+        }
         if self.request_passing > 0 {
             return pass_on(&mut self.request_passing, input).map_or(Step::Need(Need::Input), Step::Pass);
         }
         if self.request_dropping > 0 {
             return pass_on(&mut self.request_dropping, input).map_or(Step::Need(Need::Input), Step::Took);
+        }
+        if let Some(step) = self.asks_ahead(input, out) {
+            return step;
         }
         let mut run = 0;
         loop {
@@ -126,7 +134,7 @@ impl Session {
     fn note_discarded(&mut self, tag: u8, head: &[u8], whole: bool) -> bool {
         let body = head.get(5..).unwrap_or(&[]);
         // What has not arrived may name anything.
-        let hits = self.view.as_ref().is_some_and(|view| !whole || view.prefilter_hits(body));
+        let hits = self.view.is_some() && (!whole || self.hits(body));
         if !hits || !matches!(tag, b'P' | b'Q') {
             return true;
         }
@@ -145,7 +153,8 @@ impl Session {
         if !name.is_empty() && self.queue.names.is_full() {
             return false;
         }
-        self.queue.names.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))));
+        let number = self.queue.last_number();
+        self.queue.names.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))), number);
         true
     }
 
@@ -202,12 +211,14 @@ impl Session {
 
     /// Must this frame be read and judged, or may it pass in a run?
     fn concerns(&self, frame: Frame<'_>) -> bool {
-        let Some(view) = &self.view else { return false };
+        if self.view.is_none() {
+            return false;
+        }
         let body = frame.body();
         match frame.tag() {
-            b'Q' => view.prefilter_hits(body),
+            b'Q' => self.hits(body),
             // A named statement is remembered even where it touches nothing.
-            b'P' => self.judging || body.first() != Some(&0) || view.prefilter_hits(body),
+            b'P' => self.judging || body.first() != Some(&0) || self.hits(body),
             b'B' | b'E' | b'D' | b'C' => self.judging || frame.tag() == b'C',
             b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
             _ => false,
@@ -250,14 +261,52 @@ impl Session {
         if kind == Kind::Query || kind == Kind::Execute {
             self.untouched_statements += 1;
         }
+        if self.view.is_none() {
+            return self.queue.plain(kind);
+        }
+        let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+        let doubt = self.doubt_of(kind, body);
         // A streamed Bind still takes its portal's name from whatever held it before.
         if kind == Kind::Bind
             && self.judging
-            && let Ok((portal, _)) = frontend::bind_names(head.get(5..).unwrap_or(&[]))
+            && let Ok((portal, _)) = frontend::bind_names(body)
         {
-            return self.queue.marked(kind, changing(Change::Portal(portal.into(), self.bound(None))));
+            let change = Change::Portal(portal.into(), self.bound(None));
+            return self.owe(kind, changing(change), doubt);
         }
-        self.queue.plain(kind);
+        self.owe_plain(kind, doubt);
+    }
+
+    /// What a message may do that passes as it came. `body`: as much of it as has arrived.
+    fn doubt_of(&mut self, kind: Kind, body: &[u8]) -> Doubt {
+        let doubt = |neutral: bool| if neutral { Doubt::NONE } else { Doubt::CODE };
+        match kind {
+            Kind::Parse => {
+                let text = body.strip_prefix(b"\0").and_then(|rest| rest.split(|byte| *byte == 0).next());
+                self.certainty.note_statement(text.is_some_and(is_neutral));
+                Doubt::NONE
+            }
+            // Once there is doubt no more of it need be found.
+            Kind::Bind if self.certainty.has_doubt() => Doubt::CODE,
+            Kind::Bind => {
+                let neutral = frontend::bind_names(body).is_ok_and(|(portal, statement)| {
+                    let neutral = if statement.is_empty() {
+                        self.certainty.is_neutral_statement()
+                    } else {
+                        self.queue.names.is_neutral(statement)
+                    };
+                    self.certainty.note_portal(portal.is_empty() && neutral);
+                    neutral
+                });
+                doubt(neutral)
+            }
+            Kind::Execute => {
+                doubt(body.first() == Some(&0) && self.certainty.is_neutral_portal())
+            }
+            Kind::Query => doubt(is_neutral(body.strip_suffix(b"\0").unwrap_or(body))),
+            // FunctionCall reaches large objects alone.
+            Kind::Function | Kind::Describe | Kind::Close | Kind::Sync | Kind::CopyEnd => Doubt::NONE,
+        }
     }
 
     /// While the server waits for copy data, nothing else settles: what would have to wait
@@ -285,7 +334,7 @@ impl Session {
                 let refusal = Refusal::unhandled("function-call", detail, "Call the function in a SELECT.");
                 self.note_refusal(&refusal, None);
                 frontend::put_no_function(out);
-                self.queue.plain(Kind::Function);
+                self.owe_plain(Kind::Function, Doubt::NONE);
                 Ok(Step::Took(frame.len()))
             }
         };

@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
-use super::owed::{Kind, Owed, Running};
+use super::clear::Moved;
+use super::owed::{Kind, Mark, Owed, Running};
 use super::plan::Workshop;
+use super::question::{Probe, is_of_text};
 use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::{Need, Step};
@@ -113,15 +115,18 @@ impl Session {
 
     /// May a frame pass before it has wholly arrived?
     fn streams(&mut self, tag: u8) -> bool {
-        // FunctionCall reaches large objects alone.
-        tag == b'V' || self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
+        // The client's FunctionCall reaches large objects alone.
+        let asked = tag == b'V' && self.queue.front().is_some_and(|owed| owed.is_ours());
+        tag == b'V' && !asked || self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
     }
 
     /// Could this frame be answered by something else than itself? Then the run before it
     /// goes first.
     fn replaces(&mut self, tag: u8) -> bool {
-        matches!(tag, b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A')
-            && self.queue.front().is_some_and(|owed| owed.mark.is_some())
+        matches!(
+            tag,
+            b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
+        ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
     }
 
@@ -143,6 +148,7 @@ impl Session {
             b'2' => self.agreed(Kind::Bind),
             b'3' => self.agreed(Kind::Close),
             b'Z' => self.ready(frame),
+            b'V' => self.function_result(frame),
             b'G' => {
                 self.queue.copy_in();
                 Ok(Fate::Pass)
@@ -162,7 +168,7 @@ impl Session {
             return Ok(fate);
         }
         match tag {
-            b'E' => self.error(backend::read_error(frame.body())?, out),
+            b'E' => self.error(backend::read_error(frame.body())?, Some(frame), out),
             b'S' => {
                 let (name, value) = backend::read_parameter_status(frame.body())?;
                 self.parameter(name, value);
@@ -191,7 +197,7 @@ impl Session {
         let Some(facts) = facts else { return Ok(Fate::Pass) };
         self.queue.answered();
         // Dressed, it would not be the server's any more: that is its answer to a refusal.
-        self.error(facts, &mut Vec::new())
+        self.error(facts, None, &mut Vec::new())
     }
 
     /// What must come before the server's words, or instead of them.
@@ -244,10 +250,18 @@ impl Session {
         if self.queue.front().is_none_or(|owed| owed.kind != kind) {
             return Err(Malformed("an answer that was not asked for"));
         }
-        if let Some(change) = self.queue.pop().and_then(|owed| owed.mark).and_then(|mark| mark.change) {
-            self.queue.names.apply(change);
+        let Some(Owed { mark: Some(mark), number, .. }) = self.queue.pop() else { return Ok(Fate::Pass) };
+        let Mark { change, swallow, probe, .. } = *mark;
+        if let Some(change) = change {
+            self.queue.names.apply(change, number);
         }
-        Ok(Fate::Pass)
+        if probe && kind == Kind::Parse {
+            self.probe = Some(Probe::Readable);
+        }
+        if probe {
+            self.still_asks();
+        }
+        Ok(if swallow || probe { Fate::Took } else { Fate::Pass })
     }
 
     /// A DataRow of something that carries a mark.
@@ -407,7 +421,9 @@ impl Session {
             }
             Some(Owed { kind: Kind::Execute, .. }) => {
                 let mark = self.queue.pop().and_then(|owed| owed.mark);
-                self.catalog_dirty |= mark.as_ref().is_some_and(|mark| mark.catalog);
+                if mark.as_ref().is_some_and(|mark| mark.catalog) {
+                    self.certainty.defined();
+                }
                 mark.and_then(|mark| mark.runs.into_iter().flatten().next())
             }
             _ => None,
@@ -430,23 +446,52 @@ impl Session {
         if !self.queue.front().is_some_and(|owed| owed.kind.is_boundary()) {
             return Err(Malformed("ReadyForQuery that was not asked for"));
         }
-        if let Some(mark) = self.queue.pop().and_then(|owed| owed.mark) {
-            self.catalog_dirty |= mark.catalog;
+        let mark = self.queue.pop().and_then(|owed| owed.mark);
+        let (mut asked, mut probed) = (false, false);
+        if let Some(mark) = mark {
+            (asked, probed) = (mark.asks.is_some(), mark.probe);
             self.drop_runs(mark.runs, None);
         }
         self.note_ready(frame);
-        Ok(Fate::Pass)
+        if asked || probed {
+            self.still_asks();
+        } else {
+            self.unanswerable = false;
+        }
+        // Of a probe it is the client's where its error was.
+        let ours = asked || probed && self.probe != Some(Probe::Told);
+        Ok(if ours { Fate::Took } else { Fate::Pass })
+    }
+
+    /// Is there more to come of what was asked on our own behalf?
+    fn still_asks(&mut self) {
+        self.asking = self.queue.front().is_some_and(|owed| owed.is_ours());
+    }
+
+    /// FunctionCallResponse: to a question of ours, or to the client's own.
+    fn function_result(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+        let asks = self.queue.front().and_then(|owed| owed.mark.as_ref()?.asks.clone());
+        let Some(ask) = asks else { return Ok(Fate::Pass) };
+        self.learn(&ask, backend::read_function_result(frame.body())?);
+        Ok(Fate::Took)
     }
 
     fn note_ready(&mut self, frame: Frame<'_>) {
-        self.in_transaction = frame.body().first() != Some(&b'I');
+        let status = frame.body().first().copied().unwrap_or(b'I');
+        self.certainty.ready(status, self.queue.boundaries() == 0);
         self.met_unsealed = false;
-        if !self.in_transaction {
+        if !self.certainty.in_transaction() {
             self.queue.names.end_transaction();
         }
     }
 
-    fn error(&mut self, facts: ErrorFacts, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
+    /// `frame`: none where it does not stand whole before us.
+    fn error(
+        &mut self,
+        facts: ErrorFacts,
+        frame: Option<Frame<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Result<Fate, Malformed> {
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
@@ -454,24 +499,51 @@ impl Session {
             let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {
                 return Ok(Fate::Pass);
             };
-            let refusal = mark.refusal.take();
+            if mark.asks.is_some() && !facts.fatal {
+                return Ok(self.not_answered());
+            }
+            let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
             let runs = std::mem::take(&mut mark.runs);
             self.drop_runs(runs, Some(facts.sqlstate));
-            return Ok(dress(refusal, facts, out));
+            return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
-        let refusal = self.fail(first, facts);
+        let moved = first.as_ref().and_then(|owed| owed.mark.as_ref()?.moved.clone());
+        let probe = first.as_ref().is_some_and(Owed::is_ours);
+        let mut refusal = self.fail(first, facts);
         while let Some(skipped) = self.queue.skip() {
             self.fail(Some(skipped), facts);
         }
-        Ok(dress(refusal, facts, out))
+        if probe {
+            self.still_asks();
+            // In the extended protocol the server discards the message, as we do.
+            self.probe = self.asking.then_some(Probe::Told);
+            if is_of_text(facts.sqlstate) {
+                refusal = None;
+            } else if let Some(refusal) = &refusal {
+                self.note_refusal(refusal, None);
+            }
+        }
+        Ok(dress(refusal, moved.as_deref(), facts, frame, out))
+    }
+
+    /// A question that was answered with an error, which the client did not ask. Its own
+    /// transaction has failed with it.
+    fn not_answered(&mut self) -> Fate {
+        self.unanswerable = true;
+        if !self.certainty.in_transaction() {
+            return Fate::Took;
+        }
+        let detail = "The server did not say where names lead, and the transaction cannot go on.";
+        Fate::End(Refusal::unhandled("unsettled-path", detail, "Connect again."))
     }
 
     /// What was asked in vain. The refusal, if it was one of ours.
     fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
-        let mark = owed?.mark?;
+        let Owed { mark, number, .. } = owed?;
+        let mark = mark?;
         if let Some(change) = mark.change {
-            self.queue.names.fail(change);
+            self.queue.names.fail(change, number);
         }
         self.drop_runs(mark.runs, Some(facts.sqlstate));
         mark.refusal
@@ -518,10 +590,20 @@ fn too_large(bytes: usize) -> Refusal {
     Refusal::unhandled("too-large", &detail, "Read fewer columns or raise the limit.")
 }
 
-/// The server's error with our words, where it answers a refusal of ours. What ends the
-/// session is the server's own.
-fn dress(refusal: Option<Refusal>, facts: ErrorFacts, out: &mut Vec<u8>) -> Fate {
-    let Some(refusal) = refusal.filter(|_| !facts.fatal) else { return Fate::Pass };
+/// The server's error with our words, where it answers a refusal of ours; otherwise its own,
+/// with its place in the text that the client sent. What ends the session is the server's own.
+fn dress(
+    refusal: Option<Refusal>,
+    moved: Option<&Moved>,
+    facts: ErrorFacts,
+    frame: Option<Frame<'_>>,
+    out: &mut Vec<u8>,
+) -> Fate {
+    let Some(refusal) = refusal.filter(|_| !facts.fatal) else {
+        let Some((moved, frame)) = moved.zip(frame) else { return Fate::Pass };
+        backend::put_at(out, frame, |position| moved.back(position));
+        return Fate::Took;
+    };
     put_error(
         out,
         ErrorText {

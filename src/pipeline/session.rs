@@ -3,16 +3,19 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::names::{Meaning, Prepared};
-use super::owed::{Mark, Queue, Running};
-use super::plan::Plan;
+use super::certainty::{Certainty, Doubt};
+use super::names::{Change, Meaning, Prepared};
+use super::owed::{Ask, Kind, Mark, Queue, Running};
+use super::plan::{Plan, Unplanned};
+use super::question::Probe;
 use super::view::View;
-use super::{Need, Step};
+use super::Step;
 use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Action, Encoding, Reading};
+use crate::statement::{Action, Encoding, Reading, Remedy};
 use crate::watch::UserWatch;
+use crate::wire::frontend;
 
 /// Limits of one session (P6).
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,7 @@ pub(super) struct Held {
     pub cleared: super::clear::Cleared,
     pub kind: super::owed::Kind,
     pub mark: Mark,
+    pub doubt: Doubt,
     /// Where a refusal (SG006) would have to be sent instead.
     pub target: super::owed::Target,
 }
@@ -60,12 +64,20 @@ pub struct Session {
     pub(super) held: Option<Held>,
     /// Some statement of this session was judged: names matter from now on.
     pub(super) judging: bool,
-    pub(super) catalog_dirty: bool,
+    pub(super) certainty: Certainty,
+    /// Some statement that was prepared rests on a search path.
+    pub(super) pins: bool,
+    /// A question of ours, or a probe, has no answer yet.
+    pub(super) asking: bool,
+    /// The last question was answered with an error.
+    pub(super) unanswerable: bool,
+    pub(super) probe: Option<Probe>,
+    /// What was found of the catalog for the message that waits.
+    pub(super) confirmed: Option<bool>,
     /// The catalog has changed since the login.
     renewed: bool,
     /// The first epoch of the policy that holds, where another one held before.
     policy_since: Option<u64>,
-    pub(super) in_transaction: bool,
     pub(super) reading: Reading,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
@@ -114,11 +126,19 @@ impl Session {
             response_passing: 0,
             held: None,
             judging: false,
-            catalog_dirty: false,
+            certainty: Certainty::default(),
+            pins: false,
+            asking: false,
+            unanswerable: false,
+            probe: None,
+            confirmed: None,
             renewed: false,
             policy_since: None,
-            in_transaction: false,
-            reading: Reading { standard_conforming_strings: true, encoding: Encoding::Other },
+            reading: Reading {
+                standard_conforming_strings: true,
+                encoding: Encoding::Other,
+                server_utf8: false,
+            },
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
@@ -140,6 +160,7 @@ impl Session {
     pub fn parameter(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"standard_conforming_strings" => self.reading.standard_conforming_strings = value == b"on",
+            b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
             b"client_encoding" => {
                 self.reading.encoding = match value {
                     b"UTF8" => Encoding::Utf8,
@@ -157,6 +178,13 @@ impl Session {
             Ok(receipt) => self.receipts.push(receipt),
             Err(number) => self.unrecorded.push(number),
         }
+    }
+
+    /// Is what is under way a question of ours, which a cancel request of the client does not
+    /// mean?
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.asking
     }
 
     /// Nothing is under way: the view may be exchanged.
@@ -193,7 +221,7 @@ impl Session {
     /// No transaction is open.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.is_settled() && !self.in_transaction
+        self.is_settled() && !self.certainty.in_transaction()
     }
 
     /// The epoch that this session judges by.
@@ -209,13 +237,18 @@ impl Session {
             if self.view.is_some() {
                 // The unnamed statement's text is not kept: it must be parsed anew.
                 let unnamed = Rc::new(Prepared::unknown());
-                self.queue.names.apply(super::names::Change::Statement(Box::default(), Some(unnamed)));
+                self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
                 self.judging = true;
                 self.renewed = true;
             }
             self.view = Some(view);
         }
-        self.catalog_dirty = false;
+        self.certainty.renewed();
+    }
+
+    /// The answer to [`Need::Confirmation`]: is the catalog as this session knows it?
+    pub fn confirm(&mut self, holds: bool) {
+        self.confirmed = Some(holds);
     }
 
     /// Takes the catalog by another policy. What was opened under the old one (portals, SQL's
@@ -246,7 +279,7 @@ impl Session {
     /// This session has changed the catalog, and it can be read again.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.catalog_dirty && !self.in_transaction
+        self.certainty.is_outdated()
     }
 
     /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
@@ -381,35 +414,96 @@ impl Session {
         Ok(run.receipt.is_some())
     }
 
-    /// What a statement name means now, judged again if the catalog changed meanwhile.
-    pub(super) fn statement(&mut self, shop: &mut super::Workshop, name: &[u8]) -> Result<Meaning, Refusal> {
+    /// What a statement name means now, judged again if the catalog or the search path changed
+    /// meanwhile.
+    pub(super) fn statement(
+        &mut self,
+        shop: &mut super::Workshop,
+        name: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Found, Refusal> {
         let meaning = self.queue.statement(name);
-        let (Meaning::Judged(prepared), Some(view)) = (&meaning, &self.view) else { return Ok(meaning) };
-        if prepared.epoch == view.epoch() || prepared.failed {
-            return Ok(meaning);
+        let (Meaning::Judged(prepared), Some(view)) = (&meaning, self.view.clone()) else {
+            return Ok(Found::Meaning(meaning));
+        };
+        let pinned = prepared.plan.as_ref().and_then(|plan| plan.path.clone());
+        let holds = match (&pinned, self.certainty.path()) {
+            (None, _) => true,
+            (Some(pinned), Some(path)) => pinned == path,
+            (Some(_), None) => match self.ask(Ask::Path, out) {
+                Some(step) => return Ok(Found::Step(step)),
+                None => return Err(unsettled_path()),
+            },
+        };
+        if prepared.failed || prepared.epoch == view.epoch() && holds {
+            return Ok(Found::Meaning(meaning));
         }
         let again = || {
             Refusal::unhandled(
                 "not-prepared",
-                "The catalog or the policy changed since this statement was prepared, and with it what it means.",
+                "The catalog, the policy or the search path changed since this statement was prepared, and with it what it means.",
                 "Prepare the statement again.",
             )
         };
         let text = prepared.text.as_ref().ok_or_else(again)?;
-        let hits = view.prefilter_hits(text);
-        let plan = if hits { Some(shop.plan(view, text, self.reading, &self.principal).0?) } else { None };
+        let plan = if self.hits(text) {
+            let path = self.certainty.path().cloned();
+            let (plan, _) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
+            match plan {
+                Ok(plan) => Some(plan),
+                Err(Unplanned { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
+                    Some(step) => return Ok(Found::Step(step)),
+                    None => return Err(unsettled_path()),
+                },
+                Err(Unplanned { refusal, .. }) => return Err(refusal),
+            }
+        } else {
+            None
+        };
         let same = match (&prepared.plan, &plan) {
             (Some(old), Some(new)) => same_meaning(old, new),
             (Some(old), None) => !old.touches(),
             (None, Some(new)) => !new.touches(),
             (None, None) => true,
         };
-        if !same {
+        let renewed = Prepared {
+            types: prepared.types.clone(),
+            neutral: prepared.neutral,
+            ..Prepared::new(Some(text.clone()), view.epoch(), plan)
+        };
+        if same {
+            let renewed = Rc::new(renewed);
+            self.queue.names.apply(Change::Statement(name.into(), Some(Rc::clone(&renewed))), 0);
+            return Ok(Found::Meaning(Meaning::Judged(renewed)));
+        }
+        // Only the path has changed: what was prepared reads a table of another schema.
+        if prepared.epoch != view.epoch() {
             return Err(again());
         }
-        let renewed = Rc::new(Prepared::new(Some(text.clone()), view.epoch(), plan));
-        self.queue.names.apply(super::names::Change::Statement(name.into(), Some(Rc::clone(&renewed))));
-        Ok(Meaning::Judged(renewed))
+        self.prepare_again(shop, &view, name, renewed, out).map(Found::Step)
+    }
+
+    /// Prepares a statement anew under its name, since its names mean other tables now.
+    fn prepare_again(
+        &mut self,
+        shop: &mut super::Workshop,
+        view: &View,
+        name: &[u8],
+        prepared: Prepared,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, Refusal> {
+        let (Some(text), Some(plan)) = (prepared.text.clone(), prepared.plan.clone()) else {
+            return Err(unsettled_path());
+        };
+        self.can_read(&plan)?;
+        let cleared = shop.clear_prepared(view, &plan, name, &text, &prepared.types)?;
+        frontend::put_close_statement(out, name);
+        let close = Change::Statement(name.into(), None);
+        self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);
+        out.extend_from_slice(cleared.bytes());
+        let change = Change::Statement(name.into(), Some(Rc::new(prepared)));
+        self.owe(Kind::Parse, Mark { change: Some(change), swallow: true, ..Mark::default() }, Doubt::NONE);
+        Ok(Step::Took(0))
     }
 
     /// Ends the session: the refusal is recorded, the client gets it as FATAL.
@@ -438,10 +532,43 @@ impl Session {
         self.end(Refusal::protocol(detail))
     }
 
-    /// The catalog is behind what this session did, and may be read again.
-    pub(super) fn wants_catalog(&self) -> Option<Step> {
-        self.is_outdated().then_some(Step::Need(Need::Catalog))
+    /// Queues what the server owes for a message, and what that may have done.
+    pub(super) fn owe(&mut self, kind: Kind, mark: Mark, doubt: Doubt) {
+        // A Sync within the data of a COPY ends nothing.
+        if !(kind == Kind::Sync && self.queue.is_copying()) {
+            self.certainty.sent(kind, doubt);
+        }
+        self.queue.marked(kind, mark);
     }
+
+    /// The same where nothing more need be remembered.
+    pub(super) fn owe_plain(&mut self, kind: Kind, doubt: Doubt) {
+        if !(kind == Kind::Sync && self.queue.is_copying()) {
+            self.certainty.sent(kind, doubt);
+        }
+        self.queue.plain(kind);
+    }
+
+    /// Must a text be judged? In a database of another encoding names that are written
+    /// otherwise can be folded to the same.
+    pub(super) fn hits(&self, text: &[u8]) -> bool {
+        let Some(view) = &self.view else { return false };
+        view.prefilter_hits(text) || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+    }
+}
+
+/// What a name was found to be, or what must come first.
+pub(super) enum Found {
+    Meaning(Meaning),
+    Step(Step),
+}
+
+pub(super) fn unsettled_path() -> Refusal {
+    Refusal::unhandled(
+        "relation-ambiguous",
+        "An unqualified name stands for several relations, and the search path is not certain here.",
+        "Send the statement after Sync, or qualify the name with its schema.",
+    )
 }
 
 /// Same fields in the same literals and parameters: what was sealed at Parse stays right.
@@ -449,6 +576,7 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
     old.facts.statements.len() == new.facts.statements.len()
         && old.facts.statements.iter().zip(&new.facts.statements).all(|(old, new)| {
             old.literals == new.literals
+                && old.insertions == new.insertions
                 && old.parameters == new.parameters
                 && old.reads == new.reads
                 && old.writes == new.writes

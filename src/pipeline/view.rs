@@ -1,6 +1,9 @@
 //! One database's classification, ready for use: the snapshot and what is derived from it once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use aho_corasick::AhoCorasick;
 
 use crate::audit::FieldUse;
 use crate::catalog::{FieldId, Snapshot};
@@ -10,6 +13,10 @@ use crate::statement::Prefilter;
 pub struct View {
     snapshot: Arc<Snapshot>,
     prefilter: Prefilter,
+    /// The names that a search path must settle; none where there are none.
+    ambiguous: Option<AhoCorasick>,
+    /// Names of the relations that are kept, and of their columns.
+    known: HashSet<Arc<str>>,
     uses: Vec<FieldUse>,
 }
 
@@ -26,7 +33,17 @@ impl View {
                 mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
             })
             .collect();
-        View { snapshot, prefilter, uses }
+        let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_names()).collect();
+        let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
+        let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
+        let relations = snapshot.relations();
+        let known = relations
+            .flat_map(|relation| {
+                let columns = relation.columns.iter().map(|column| column.name.clone());
+                columns.chain([relation.name.name.clone(), relation.name.schema.clone()])
+            })
+            .collect();
+        View { snapshot, prefilter, ambiguous, known, uses }
     }
 
     #[must_use]
@@ -42,6 +59,26 @@ impl View {
 
     pub(super) fn prefilter_hits(&self, text: &[u8]) -> bool {
         self.prefilter.hits(text)
+    }
+
+    /// Is anything classified?
+    pub(super) fn judges(&self) -> bool {
+        !self.snapshot.fields().is_empty()
+    }
+
+    /// Has a name that matters characters beyond ASCII?
+    pub(super) fn depends_on_encoding(&self) -> bool {
+        self.prefilter.depends_on_encoding()
+    }
+
+    /// Does it hold a name that only a search path settles?
+    pub(super) fn has_ambiguous(&self, bytes: &[u8]) -> bool {
+        self.ambiguous.as_ref().is_some_and(|ambiguous| ambiguous.is_match(bytes))
+    }
+
+    /// Is it one of the names that the catalog knows?
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.known.contains(name)
     }
 
     /// How a field is named in records.

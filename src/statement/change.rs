@@ -6,8 +6,11 @@ use pg_query::protobuf::{self, Node, OnConflictAction};
 use crate::catalog::FieldId;
 
 use super::flow::Walk;
-use super::refusal::{Proven, refuse, unsupported};
+use super::literal::quoted_name;
+use super::facts::Remedy;
+use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Carried, Columns, Outputs, Source};
+use super::spelling::end_of_target;
 use super::tree::kind;
 
 impl<'a> Walk<'a> {
@@ -25,6 +28,9 @@ impl<'a> Walk<'a> {
         let Some(range) = relation else { return Err(unsupported("this INSERT")) };
         let target = self.relation(range)?;
         let fields = insert_targets(cols, &target)?;
+        if cols.is_empty() && select_stmt.is_some() {
+            self.name_columns(range, &target, select_stmt.as_deref())?;
+        }
         match select_stmt.as_deref().map(|node| (kind(node), node)) {
             None => {}
             Some((Some(Kind::SelectStmt(select)), _)) if is_plain_values(select) => {
@@ -41,6 +47,33 @@ impl<'a> Walk<'a> {
             self.on_conflict(clause, &target)?;
         }
         self.returning(returning_clause.as_ref(), &target.clone(), vec![target])
+    }
+
+    /// Writes out which columns an INSERT without a list means, so that the values go where they
+    /// were judged to go, whatever becomes of the table until it runs.
+    fn name_columns(
+        &mut self,
+        range: &protobuf::RangeVar,
+        target: &Source<'a>,
+        source: Option<&Node>,
+    ) -> Proven<()> {
+        let Columns::Table(relation) = &target.columns else { return Ok(()) };
+        let rows = match source.and_then(kind) {
+            Some(Kind::SelectStmt(select)) => &select.values_lists,
+            Some(_) | None => return Err(unsupported("an INSERT without a list of columns")),
+        };
+        let Some(Kind::List(row)) = rows.first().and_then(kind) else {
+            return Err(unsupported("an INSERT of a query without a list of columns"));
+        };
+        let names = relation.columns.iter().take(row.items.len()).map(|column| quoted_name(&column.name));
+        let names: Vec<String> = names.collect();
+        let at = usize::try_from(range.location).ok();
+        let text = std::str::from_utf8(self.text).ok();
+        let end = at.zip(text).and_then(|(at, text)| end_of_target(text, at));
+        let end = end.ok_or_else(|| unsupported("an INSERT whose target is not read"))?;
+        self.insertions.insert(end, format!(" ({})", names.join(", ")));
+        self.positional = true;
+        Ok(())
     }
 
     fn insert_rows(&mut self, rows: &'a [Node], fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
@@ -243,10 +276,13 @@ fn insert_targets(cols: &[Node], target: &Source<'_>) -> Proven<Vec<Option<Field
 fn target_field(name: &str, target: &Source<'_>) -> Proven<Option<FieldId>> {
     let Columns::Table(relation) = &target.columns else { return Ok(None) };
     let column = relation.column(name).ok_or_else(|| {
-        refuse(
-            "column-unknown",
-            format!("a target is not a known column of {}", relation.name),
-            "Check the names; Sealgate follows a change of the table within moments.",
+        unless(
+            Remedy::Server,
+            refuse(
+                "column-unknown",
+                format!("a target is not a known column of {}", relation.name),
+                "Check the names; Sealgate follows a change of the table within moments.",
+            ),
         )
     })?;
     Ok(column.field)

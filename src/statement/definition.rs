@@ -8,22 +8,22 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Field, Named, Snapshot};
+use crate::catalog::{Field, Named, Names, Reach, Snapshot};
 
 use super::census::{Census, census};
-use super::facts::{Effect, ResultColumn, StatementFacts};
+use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{Bench, account, facts_of, statement};
 use super::prefilter::{Prefilter, READERS};
 use super::query::names_relation_that_matters;
-use super::refusal::{Proven, refuse, unsupported};
+use super::refusal::{Proven, refuse, unless, unsupported};
 use super::table;
 use super::tree::{self, kind};
 
 const ADMINISTER: &str =
     "Run it over an administrative connection to the server; Sealgate follows the catalog within moments.";
 
-pub(super) fn refuse_definition(what: &str) -> super::facts::Unproven {
+pub(super) fn refuse_definition(what: &str) -> Unproven {
     refuse("definition", format!("{what} would lead to a classified column or change one"), ADMINISTER)
 }
 
@@ -33,12 +33,9 @@ pub(super) fn catalog_changes() -> StatementFacts {
 }
 
 /// Functions that run SQL or read tables given as values, and those that reach.
-pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> Proven<()> {
+pub(super) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
-    // `row.name` may be a call of `name(row)`.
-    let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
-    let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
-    for name in called.clone() {
+    for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
             return Err(refuse(
                 "function",
@@ -47,19 +44,41 @@ pub(super) fn refuse_reaching_functions(snapshot: &Snapshot, found: &Census) -> 
             ));
         }
     }
-    // An array's type is named by its element's, with an underscore before it.
-    let applied =
-        found.operators_and_types.iter().flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
-    for name in called.chain(selected).map(String::as_str).chain(applied) {
-        if let Some(reason) = snapshot.function_reaches(name) {
-            return Err(refuse(
-                "function",
-                format!("the function, operator or type \"{name}\" leads to classified columns: {reason}"),
-                "Write the query itself.",
-            ));
+    for call in &found.calls {
+        let mut parts = call.parts.iter().rev().map(String::as_str);
+        let (name, schema) = (parts.next(), parts.next());
+        if let Some(reach) = name.and_then(|name| names.reaches(schema, name)) {
+            return Err(reaching(name.unwrap_or_default(), reach));
         }
     }
-    refuse_statistics(snapshot, found)
+    // `row.name` may be a call of `name(row)`. An array's type is named by its element's, with
+    // an underscore before it. Neither is told apart from a schema's name here, so that any of
+    // the name counts.
+    let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
+    let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
+    let applied =
+        found.operators_and_types.iter().flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
+    for name in selected.map(String::as_str).chain(applied) {
+        if let Some(one) = names.snapshot.reaching(name).first() {
+            return Err(reaching(name, Reach::Surely(&one.why)));
+        }
+    }
+    refuse_statistics(names.snapshot, found)
+}
+
+fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
+    let (why, remedy) = match reach {
+        Reach::Surely(why) => (why, Remedy::Nothing),
+        Reach::Perhaps(why) => (why, Remedy::Path),
+    };
+    unless(
+        remedy,
+        refuse(
+            "function",
+            format!("the function, operator or type \"{name}\" leads to classified columns: {why}"),
+            "Write the query itself.",
+        ),
+    )
 }
 
 /// A temporary relation comes before any other of its name, whatever the catalog says.
@@ -156,6 +175,8 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         }),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
         Some(Kind::CreateFunctionStmt(function)) => created_function(bench, function, found),
+        // What was defined in a prepared transaction holds from its commit on.
+        Some(Kind::TransactionStmt(transaction)) if ends_prepared(transaction) => Ok(catalog_changes()),
         Some(
             Kind::ExecuteStmt(_)
             | Kind::CallStmt(_)
@@ -196,8 +217,13 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
     }
 }
 
+fn ends_prepared(transaction: &protobuf::TransactionStmt) -> bool {
+    use protobuf::TransactionStmtKind as Of;
+    matches!(Of::try_from(transaction.kind), Ok(Of::TransStmtCommitPrepared | Of::TransStmtRollbackPrepared))
+}
+
 fn refuse_relations(bench: Bench<'_>, found: &Census) -> Proven<()> {
-    if names_relation_that_matters(bench.snapshot, found) {
+    if names_relation_that_matters(bench.names, found) {
         return Err(unsupported("a statement of this kind"));
     }
     Ok(())
@@ -255,10 +281,10 @@ fn stored_query(
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
     let outside = copy.is_program || !copy.filename.is_empty();
-    if !names_relation_that_matters(bench.snapshot, found) {
+    if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
+    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
     if outside {
         return Err(refuse(
             "copy",
@@ -281,12 +307,9 @@ fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven
     let Some(range) = &copy.relation else { return Err(unsupported("this COPY")) };
     let source = walk.relation(range)?;
     let columns: Vec<&str> = copy.attlist.iter().filter_map(tree::name).collect();
+    let relation = walk.classified(range)?;
     let unclassified = |name: &&str| {
-        walk.classified(range)
-            .ok()
-            .flatten()
-            .and_then(|relation| relation.column(name))
-            .is_some_and(|column| column.field.is_none())
+        relation.and_then(|relation| relation.column(name)).is_some_and(|column| column.field.is_none())
     };
     if columns.is_empty() || columns.len() != copy.attlist.len() || !columns.iter().all(unclassified) {
         return Err(refuse(
@@ -302,7 +325,7 @@ fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven
 }
 
 fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<StatementFacts> {
-    let walk = Walk::new(bench.snapshot, bench.text, true);
+    let mut walk = Walk::new(bench, true);
     let mut writes = Vec::new();
     for relation in &truncate.relations {
         let Some(Kind::RangeVar(range)) = kind(relation) else { return Err(unsupported("this TRUNCATE")) };
@@ -312,7 +335,7 @@ fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<Stat
     }
     writes.sort_unstable();
     writes.dedup();
-    Ok(StatementFacts { writes, ..StatementFacts::default() })
+    Ok(StatementFacts { writes, insertions: walk.insertions, ..StatementFacts::default() })
 }
 
 /// A body given as a string is judged by the prefilter alone: no name that matters, no

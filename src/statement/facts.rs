@@ -1,5 +1,6 @@
 //! What the street needs to know about a statement, and nothing of how it was found.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -78,6 +79,15 @@ pub struct StatementFacts {
     pub effect: Effect,
     /// The statement with every literal replaced, cut to a bounded length: safe to record.
     pub shape: Arc<str>,
+    /// Bytes to be put into the text, by the place where: what it leaves to the server to
+    /// decide, written out as it was judged (a schema, a list of columns).
+    pub insertions: BTreeMap<usize, String>,
+    /// It is an INSERT without a list of columns, whose order the catalog alone tells.
+    pub positional: bool,
+    /// The bare names of the tables that matter and that it reads, writes or defines.
+    pub relations: Vec<Arc<str>>,
+    /// It is one that takes a snapshot at once: asking something just before changes nothing.
+    pub is_query: bool,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }
@@ -87,6 +97,12 @@ impl StatementFacts {
     #[must_use]
     pub fn touches(&self) -> bool {
         !(self.reads.is_empty() && self.searches.is_empty() && self.writes.is_empty())
+    }
+
+    /// Has it no part in anything that is judged: no field, no effect beside rows?
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.touches() && self.effect == Effect::default() && self.insertions.is_empty()
     }
 
     /// The strongest word for it.
@@ -108,9 +124,38 @@ impl StatementFacts {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct TextFacts {
     pub statements: Vec<StatementFacts>,
-    /// The text holds a backslash or a byte above 0x7F, so that another
-    /// `standard_conforming_strings` or `client_encoding` could read it otherwise.
-    pub depends_on_reading: bool,
+    /// What must be spelled otherwise before the text is sent, sorted and without overlap: so
+    /// that it means what was judged in every string mode, encoding and search path.
+    pub edits: Vec<Edit>,
+    /// Its names were looked up on the search path.
+    pub by_path: bool,
+}
+
+/// Bytes that take the place of others. `span` may be empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Edit {
+    pub span: Range<usize>,
+    pub new: Vec<u8>,
+}
+
+/// It may hold a literal.
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edit").field("span", &self.span).finish_non_exhaustive()
+    }
+}
+
+/// What could make a refused text provable after all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remedy {
+    Nothing,
+    /// The session's search path.
+    Path,
+    /// Whether the session has a temporary relation of this name.
+    Temporary(String),
+    /// It names what the snapshot lacks, or cannot be read: the fault may be the client's, and
+    /// then the server's error is the answer.
+    Server,
 }
 
 /// Why a text could not be proven handled. Holds no value and no literal of the text
@@ -123,4 +168,5 @@ pub struct Unproven {
     pub detail: String,
     /// How to write it: becomes HINT.
     pub hint: String,
+    pub remedy: Remedy,
 }

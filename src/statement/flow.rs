@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Field, FieldId, Snapshot};
+use crate::catalog::{Field, FieldId, Names, Snapshot};
 
 use super::facts::{LiteralUse, ParameterUse, ResultColumn};
+use super::judge::Bench;
 use super::literal::{literal_value, plain_literal_end};
 use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Outputs, Scope, whole_row};
@@ -49,6 +50,7 @@ struct ParameterMeaning {
 /// The walk over one statement, and what it has gathered.
 pub(super) struct Walk<'a> {
     pub(super) snapshot: &'a Snapshot,
+    pub(super) names: Names<'a>,
     pub(super) text: &'a [u8],
     /// False where a backslash in a literal would need an escape's meaning.
     pub(super) conforming: bool,
@@ -59,16 +61,19 @@ pub(super) struct Walk<'a> {
     pub(super) outputs: Vec<ResultColumn>,
     pub(super) searches: BTreeSet<FieldId>,
     pub(super) writes: BTreeSet<FieldId>,
+    pub(super) insertions: BTreeMap<usize, String>,
+    pub(super) positional: bool,
     mentioned: BTreeSet<FieldId>,
     literals: BTreeMap<usize, LiteralUse>,
     parameters: BTreeMap<u16, ParameterMeaning>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, text: &'a [u8], conforming: bool) -> Walk<'a> {
+    pub(super) fn new(bench: Bench<'a>, conforming: bool) -> Walk<'a> {
         Walk {
-            snapshot,
-            text,
+            snapshot: bench.snapshot,
+            names: bench.names,
+            text: bench.text,
             conforming,
             scope: Scope::default(),
             seen: HashSet::new(),
@@ -76,6 +81,8 @@ impl<'a> Walk<'a> {
             outputs: Vec::new(),
             searches: BTreeSet::new(),
             writes: BTreeSet::new(),
+            insertions: BTreeMap::new(),
+            positional: false,
             mentioned: BTreeSet::new(),
             literals: BTreeMap::new(),
             parameters: BTreeMap::new(),

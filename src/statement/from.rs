@@ -8,8 +8,10 @@ use pg_query::protobuf::node::Node as Kind;
 
 use crate::catalog::{Named, Relation, RelationKind};
 
+use super::facts::{Remedy, Unproven};
 use super::flow::{Seen, Walk};
-use super::refusal::{Proven, refuse, unsupported};
+use super::literal::quoted_name;
+use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Columns, Source};
 use super::tree::{self, kind};
 
@@ -59,46 +61,32 @@ impl<'a> Walk<'a> {
         Ok(source(Columns::Table(relation), Some(&relation.name.schema)))
     }
 
-    /// The classified table behind a name; None for one that does not matter.
-    pub(super) fn classified(&self, range: &protobuf::RangeVar) -> Proven<Option<&'a Relation>> {
+    /// The classified table behind a name; None for one that does not matter. A name that only
+    /// the search path settles is written out, so that what is judged is what runs.
+    pub(super) fn classified(&mut self, range: &protobuf::RangeVar) -> Proven<Option<&'a Relation>> {
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let name = &range.relname;
-        match self.snapshot.named(schema, name) {
+        let named = self.names.named(schema, name);
+        if let Named::Pinned(relation) = named {
+            let at = usize::try_from(range.location).map_err(|_| unsupported("a table without a place"))?;
+            self.insertions.insert(at, format!("{}.", quoted_name(&relation.name.schema)));
+        }
+        match named {
             Named::Harmless => Ok(None),
-            Named::Ambiguous => Err(refuse(
-                "relation-ambiguous",
-                format!("\"{name}\" is the name of several relations, one of which matters"),
-                "Qualify it with its schema.",
-            )),
-            Named::Missing => Err(refuse(
-                "relation-missing",
-                format!("the policy names \"{name}\", which the catalog does not have"),
-                "Create the table, or correct the policy; another table of that name must be qualified.",
-            )),
-            Named::One(relation) => {
-                if let Some(fault) = &relation.fault {
-                    return Err(refuse(
-                        "relation-fault",
-                        format!("{}: {fault}", relation.name),
-                        "Correct the policy or the table; `sealgate check` shows the same.",
-                    ));
-                }
-                if let Some(reaches) = &relation.reaches {
-                    return Err(refuse(
-                        "relation-reaches",
-                        format!("{} leads to classified columns: {reaches}", relation.name),
-                        "Use the classified table itself.",
-                    ));
-                }
-                if relation.kind != RelationKind::Table || !relation.is_classified() {
-                    return Err(refuse(
-                        "relation-reaches",
-                        format!("{} is not an ordinary table", relation.name),
-                        "Classify and use an ordinary table.",
-                    ));
-                }
-                Ok(Some(relation))
+            Named::Ambiguous => Err(unless(Remedy::Path, ambiguous_relation(name))),
+            Named::PerhapsTemporary => {
+                Err(unless(Remedy::Temporary(name.clone()), ambiguous_relation(name)))
             }
+            Named::Missing | Named::NotOnPath => Err(unless(
+                Remedy::Server,
+                refuse(
+                    "relation-missing",
+                    format!("the policy names \"{name}\", which the catalog does not have"),
+                    "Create the table, or correct the policy; another table of that name must be qualified.",
+                ),
+            )),
+            Named::Pinned(relation) if relation.is_harmless() => Ok(None),
+            Named::One(relation) | Named::Pinned(relation) => usable(relation).map(Some),
         }
     }
 
@@ -185,6 +173,40 @@ impl<'a> Walk<'a> {
         }
         Ok(sources)
     }
+}
+
+fn ambiguous_relation(name: &str) -> Unproven {
+    refuse(
+        "relation-ambiguous",
+        format!("\"{name}\" is the name of several relations, one of which matters"),
+        "Qualify it with its schema.",
+    )
+}
+
+/// A relation that holds classified columns and may be used as it is.
+fn usable(relation: &Relation) -> Proven<&Relation> {
+    if let Some(fault) = &relation.fault {
+        return Err(refuse(
+            "relation-fault",
+            format!("{}: {fault}", relation.name),
+            "Correct the policy or the table; `sealgate check` shows the same.",
+        ));
+    }
+    if let Some(reaches) = &relation.reaches {
+        return Err(refuse(
+            "relation-reaches",
+            format!("{} leads to classified columns: {reaches}", relation.name),
+            "Use the classified table itself.",
+        ));
+    }
+    if relation.kind != RelationKind::Table || !relation.is_classified() {
+        return Err(refuse(
+            "relation-reaches",
+            format!("{} is not an ordinary table", relation.name),
+            "Classify and use an ordinary table.",
+        ));
+    }
+    Ok(relation)
 }
 
 /// A source with any columns, none of them classified.

@@ -22,8 +22,8 @@ pub fn fuzz_analyse(data: &[u8]) {
     let snapshot = fuzz_snapshot(1);
     for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
         for standard_conforming_strings in [true, false] {
-            let reading = Reading { standard_conforming_strings, encoding };
-            let Ok(facts) = analyse(data, reading, &snapshot, &Limits::default()) else { continue };
+            let reading = Reading { standard_conforming_strings, encoding, server_utf8: true };
+            let Ok(facts) = analyse(data, reading, snapshot.names(None), &Limits::default()) else { continue };
             let literals = facts.statements.iter().flat_map(|statement| &statement.literals);
             let spans: Vec<_> = literals.map(|literal| (literal.span.clone(), Vec::new())).collect();
             assert!(splice(data, &spans).is_some(), "literals are sorted and inside of the text");

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
-use crate::catalog::{Named, Snapshot};
+use crate::catalog::{Named, Names, Snapshot};
 
 use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
-use super::facts::{StatementFacts, TextFacts};
+use super::facts::{Edit, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
 use super::query::names_relation_that_matters;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
 use super::shape::shape;
+use super::spelling;
 use super::tree::{self, Encoding, Reading, kind};
 
 /// What every part of the judgement may look at.
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub(super) snapshot: &'a Snapshot,
+    pub(super) names: Names<'a>,
     pub(super) text: &'a [u8],
     pub(super) reading: Reading,
 }
@@ -30,39 +32,89 @@ pub(super) struct Bench<'a> {
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.
 ///
+/// What is proven is true of the text with its [`Edit`](super::Edit)s, in whichever string mode
+/// and encoding the server reads it: the configuration of a server is read anew at any moment,
+/// and what was reported last need not hold any more.
+///
 /// # Errors
 ///
 /// [`Unproven`](super::Unproven): the text must not go upstream.
-pub fn analyse(text: &[u8], reading: Reading, snapshot: &Snapshot, limits: &Limits) -> Proven<TextFacts> {
+pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits) -> Proven<TextFacts> {
     bounds::check(text, limits)?;
     let characters = readable(text, reading)?;
+    if spelling::folds_otherwise(characters, reading) {
+        return Err(refuse(
+            "name-folding",
+            "a name has characters beyond ASCII, and the encoding of the database is not UTF8",
+            "Write the name in double quotes, as the server has it, with client_encoding UTF8.",
+        ));
+    }
+    let mut facts = read_as(text, characters, reading, names)?;
+    if !spelling::is_certain(characters, reading) {
+        let touches = facts.statements.iter().any(StatementFacts::touches);
+        let otherwise = || read_as(text, characters, reading.in_the_other_mode(), names);
+        let plain = |facts: &TextFacts| facts.statements.iter().all(StatementFacts::is_plain);
+        let harmless = !touches && facts.edits.is_empty() && plain(&facts) && otherwise().is_ok_and(|other| plain(&other));
+        if !harmless {
+            spelling::write_out(characters, reading, &mut facts.edits)?;
+        }
+    }
+    Ok(facts)
+}
+
+/// The same in one reading.
+fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) -> Proven<TextFacts> {
     let parsed = tree::parse(characters, reading)?;
-    let bench = Bench { snapshot, text, reading };
-    let depends_on_reading = !text.is_ascii() || text.contains(&b'\\');
-    let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), depends_on_reading };
+    let bench = Bench { snapshot: names.snapshot, names, text, reading };
+    let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
-    let mut defined = false;
+    let (mut defined, mut ran) = (false, false);
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
         let judged = statement(bench, node, &found)?;
-        if defined && reads_or_writes(node) && names_relation_that_matters(snapshot, &found) {
+        if defined && reads_or_writes(node) && names_relation_that_matters(names, &found) {
             return Err(refuse(
                 "definition",
                 "a definition stands before a statement on a classified table in one text",
                 "Send the definition on its own.",
             ));
         }
+        let rests = judged.positional || !judged.insertions.is_empty();
+        if ran && rests {
+            return Err(refuse(
+                "unsettled-text",
+                "an earlier statement of the same text may change what the columns or names of this one mean",
+                "Send the statements one by one, or name schema and columns.",
+            ));
+        }
         defined |= judged.effect.catalog;
+        ran |= !is_inert(node);
+        facts.by_path |= names.path.is_some();
         facts.statements.push(judged);
         censuses.push(found);
     }
-    if facts.statements.iter().any(StatementFacts::touches) {
+    if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     }
+    let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
+    facts.edits = insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
     Ok(facts)
+}
+
+/// Does it neither run code nor change what any later statement means?
+fn is_inert(node: &Node) -> bool {
+    use pg_query::protobuf::TransactionStmtKind as Of;
+    match kind(node) {
+        Some(Kind::TransactionStmt(transaction)) => matches!(
+            Of::try_from(transaction.kind),
+            Ok(Of::TransStmtBegin | Of::TransStmtStart | Of::TransStmtSavepoint | Of::TransStmtRelease)
+        ),
+        Some(Kind::VariableShowStmt(_)) => true,
+        Some(_) | None => false,
+    }
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.
@@ -90,14 +142,28 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
-    definition::refuse_reaching_functions(bench.snapshot, found)?;
+    definition::refuse_reaching_functions(bench.names, found)?;
     definition::refuse_shadows(bench.snapshot, found)?;
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);
+    facts.is_query = is_query(node);
+    facts.relations = relations_that_matter(bench.snapshot, found);
     Ok(facts)
+}
+
+/// The tables that matter and that are named anywhere in a statement.
+fn relations_that_matter(snapshot: &Snapshot, found: &Census) -> Vec<Arc<str>> {
+    let names = found.ranges.iter().map(|range| range.name.as_str()).chain(found.words.iter().map(String::as_str));
+    let mut all: Vec<Arc<str>> = names
+        .filter(|name| !matches!(snapshot.named(None, name), Named::Harmless))
+        .map(Arc::from)
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Statements whose meaning rests on the columns that the catalog has now.
@@ -130,10 +196,10 @@ fn is_query(node: &Node) -> bool {
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
-    if !names_relation_that_matters(bench.snapshot, found) {
+    if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
-    let mut walk = Walk::new(bench.snapshot, bench.text, bench.reading.standard_conforming_strings);
+    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
     let outputs = walk.query(node)?;
     walk.emit(&outputs);
     account(&walk, found)?;
@@ -149,6 +215,8 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
         outputs: std::mem::take(&mut walk.outputs),
         searches: walk.searches.iter().copied().collect(),
         writes: walk.writes.iter().copied().collect(),
+        insertions: std::mem::take(&mut walk.insertions),
+        positional: walk.positional,
         ..StatementFacts::default()
     })
 }
@@ -240,7 +308,9 @@ mod tests {
         for sql in ["SELECT 1 FROM customers", "SELECT email", "SELECT $1", "SELECT f()", "TABLE customers"] {
             let parsed = tree::parse(sql, READING).unwrap();
             let found = census(&parsed);
-            let walk = Walk::new(&snapshot, sql.as_bytes(), true);
+            let names = snapshot.names(None);
+            let bench = Bench { snapshot: &snapshot, names, text: sql.as_bytes(), reading: READING };
+            let walk = Walk::new(bench, true);
             assert_eq!(account(&walk, &found).expect_err(sql).reason, "census");
         }
     }

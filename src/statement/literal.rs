@@ -61,6 +61,11 @@ pub fn quote_sealed(sealed: &[u8]) -> Vec<u8> {
     quoted
 }
 
+/// A name as the server has it, in double quotes.
+pub(super) fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Replaces spans (sorted, without overlap, inside the text) by new bytes; None if they
 /// are not so. Every byte outside of the spans stays as it was.
 #[must_use]

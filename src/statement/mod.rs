@@ -29,12 +29,13 @@ mod reader;
 mod refusal;
 mod scope;
 mod shape;
+mod spelling;
 mod table;
 mod tree;
 
 pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use facts::{
-    Action, Effect, LiteralUse, ParameterUse, ResultColumn, StatementFacts, TextFacts, Unproven,
+    Action, Edit, Effect, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts, TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
@@ -44,6 +45,7 @@ pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use prepare::prepared_names;
+pub use spelling::{blanked, is_neutral};
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]

@@ -51,9 +51,12 @@ const PARTS: [&str; 7] = [
 
 /// Whole words. EXECUTE and FETCH reach prepared statements and portals by name; DO and
 /// function definitions hold SQL in a string, which can hide a name; a schema's name
-/// decides what a policy's table name means; NAMES changes the encoding.
-const WORDS: [&str; 10] =
-    ["execute", "fetch", "move", "do", "function", "procedure", "schema", "names", "foreign", "publication"];
+/// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
+/// transaction whose definitions hold from then on.
+const WORDS: [&str; 11] = [
+    "execute", "fetch", "move", "do", "function", "procedure", "schema", "names", "foreign", "publication",
+    "prepared",
+];
 
 /// Built once per snapshot.
 pub struct Prefilter {
@@ -89,6 +92,12 @@ impl Prefilter {
             None => Judge::Everything,
         };
         Prefilter { judge, parts, any_encoding: names.any_encoding }
+    }
+
+    /// Has a name that matters bytes above 0x7F?
+    #[must_use]
+    pub fn depends_on_encoding(&self) -> bool {
+        self.any_encoding
     }
 
     /// True: the text must be judged.

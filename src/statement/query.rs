@@ -3,7 +3,7 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SetOperation};
 
-use crate::catalog::{FieldId, Named, Snapshot};
+use crate::catalog::{FieldId, Named, Names};
 
 use super::census::{Census, census};
 use super::flow::{Flow, Seen, Walk};
@@ -13,10 +13,10 @@ use super::scope::{Carried, Output, Outputs, Place};
 use super::tree::{self, kind};
 
 /// Does any relation of this census matter?
-pub(super) fn names_relation_that_matters(snapshot: &Snapshot, found: &Census) -> bool {
+pub(super) fn names_relation_that_matters(names: Names<'_>, found: &Census) -> bool {
     found.ranges.iter().any(|range| {
         let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
-        !matches!(snapshot.named(schema, &range.name), Named::Harmless)
+        !matches!(names.named(schema, &range.name), Named::Harmless)
     })
 }
 
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
             }
             let Some(query) = cte.ctequery.as_deref() else { return Err(unsupported("this WITH")) };
             let found = census(query);
-            if found.incomplete || names_relation_that_matters(self.snapshot, &found) {
+            if found.incomplete || names_relation_that_matters(self.names, &found) {
                 return Err(refuse(
                     "cte",
                     "a part of WITH names a classified table",

@@ -1,11 +1,16 @@
 //! The one way to say no, so that every refusal has a reason, a detail and a remedy.
 
-use super::facts::Unproven;
+use super::facts::{Remedy, Unproven};
 
 pub(super) type Proven<T> = Result<T, Unproven>;
 
 pub(super) fn refuse(reason: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Unproven {
-    Unproven { reason, detail: detail.into(), hint: hint.into() }
+    Unproven { reason, detail: detail.into(), hint: hint.into(), remedy: Remedy::Nothing }
+}
+
+/// The same where something could still help.
+pub(super) fn unless(remedy: Remedy, refusal: Unproven) -> Unproven {
+    Unproven { remedy, ..refusal }
 }
 
 /// A part of the statement has a form that is not on the list of those that are followed.

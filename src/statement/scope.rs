@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use crate::catalog::{FieldId, Relation};
 
-use super::facts::ResultColumn;
-use super::refusal::{Proven, refuse};
+use super::facts::{Remedy, ResultColumn};
+use super::refusal::{Proven, refuse, unless};
 
 /// What a column brings with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -274,10 +274,13 @@ impl<'a> Scope<'a> {
                 (Some(_), Some(_)) => return Err(ambiguous(alias)),
             }
         }
-        Err(refuse(
-            "column-unknown",
-            "a column is qualified with a table or alias that is not in FROM",
-            "Qualify columns with the alias of a table in FROM.",
+        Err(unless(
+            Remedy::Server,
+            refuse(
+                "column-unknown",
+                "a column is qualified with a table or alias that is not in FROM",
+                "Qualify columns with the alias of a table in FROM.",
+            ),
         ))
     }
 }
@@ -306,11 +309,14 @@ fn ambiguous(name: &str) -> super::facts::Unproven {
 
 /// It does not repeat the name: a value in double quotes is a name to PostgreSQL.
 fn unknown_column() -> super::facts::Unproven {
-    refuse(
-        "column-unknown",
-        "a name is not that of any column known at its place in the statement",
-        "Check the names, and quote values with single quotes; Sealgate follows a change of the table \
-         within moments.",
+    unless(
+        Remedy::Server,
+        refuse(
+            "column-unknown",
+            "a name is not that of any column known at its place in the statement",
+            "Check the names, and quote values with single quotes; Sealgate follows a change of the table \
+             within moments.",
+        ),
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::{
     Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    RelationKind, Snapshot, SnapshotParts,
+    Reaching, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -15,7 +15,8 @@ pub(super) const NICK: FieldId = FieldId(2);
 pub(super) const LEAD: FieldId = FieldId(3);
 pub(super) const CITY: FieldId = FieldId(4);
 
-pub(super) const READING: Reading = Reading { standard_conforming_strings: true, encoding: Encoding::Utf8 };
+pub(super) const READING: Reading =
+    Reading { standard_conforming_strings: true, encoding: Encoding::Utf8, server_utf8: true };
 
 fn name(schema: &str, name: &str) -> QualifiedName {
     QualifiedName { schema: Arc::from(schema), name: Arc::from(name) }
@@ -101,11 +102,14 @@ pub(super) fn shop() -> Snapshot {
         ],
         functions: ["reach_all", "<~~", "reach_type"]
             .into_iter()
-            .map(|name| (Arc::from(name), Arc::from("reads public.customers")))
+            .map(|name| {
+                let why = Arc::from("reads public.customers");
+                (Arc::from(name), vec![Reaching { schema: Arc::from("public"), why }])
+            })
             .collect(),
     })
 }
 
 pub(super) fn judged(sql: &str) -> Result<TextFacts, Unproven> {
-    analyse(sql.as_bytes(), READING, &shop(), &Limits::default())
+    analyse(sql.as_bytes(), READING, shop().names(None), &Limits::default())
 }

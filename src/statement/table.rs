@@ -22,7 +22,20 @@ fn refuse_change(what: &str) -> Unproven {
 
 fn matters(bench: Bench<'_>, range: &RangeVar) -> bool {
     let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
-    !matches!(bench.snapshot.named(schema, &range.relname), Named::Harmless)
+    match bench.names.named(schema, &range.relname) {
+        Named::Harmless => false,
+        Named::Pinned(relation) => !relation.is_harmless(),
+        Named::One(_)
+        | Named::Ambiguous
+        | Named::NotOnPath
+        | Named::PerhapsTemporary
+        | Named::Missing => true,
+    }
+}
+
+/// Must its schema be written out?
+fn is_pinned(bench: Bench<'_>, range: &RangeVar) -> bool {
+    range.schemaname.is_empty() && matches!(bench.names.named(None, &range.relname), Named::Pinned(_))
 }
 
 fn refuse_random(field: &Field, what: &str) -> Proven<()> {
@@ -61,14 +74,15 @@ pub(super) fn indexed(
     found: &Census,
 ) -> Proven<StatementFacts> {
     let Some(range) = &index.relation else { return Err(unsupported("this index")) };
-    if !matters(bench, range) {
+    let mut walk = Walk::new(bench, true);
+    let classified = if matters(bench, range) || is_pinned(bench, range) { walk.classified(range)? } else { None };
+    if classified.is_none() {
         if names_what_matters(bench.snapshot, &index.idxname) {
             return Err(refuse_definition("an index of this name"));
         }
-        return Ok(catalog_changes());
+        return Ok(StatementFacts { insertions: walk.insertions, ..catalog_changes() });
     }
-    let walk = Walk::new(bench.snapshot, bench.text, true);
-    if found.ranges.len() != 1 || walk.classified(range)?.is_none() {
+    if found.ranges.len() != 1 {
         return Err(unsupported("this index"));
     }
     for element in &index.index_params {
@@ -86,7 +100,7 @@ pub(super) fn indexed(
     if !index.exclude_op_names.is_empty() {
         return Err(unsupported("an exclusion constraint"));
     }
-    Ok(catalog_changes())
+    Ok(StatementFacts { insertions: walk.insertions, ..catalog_changes() })
 }
 
 /// CREATE TABLE: of a table that the policy names, or that refers to one.
@@ -215,8 +229,8 @@ pub(super) fn altered(
     found: &Census,
 ) -> Proven<StatementFacts> {
     let Some(range) = &alter.relation else { return Err(unsupported("this ALTER TABLE")) };
-    if matters(bench, range) {
-        let walk = Walk::new(bench.snapshot, bench.text, true);
+    let mut walk = Walk::new(bench, true);
+    if matters(bench, range) || is_pinned(bench, range) {
         walk.classified(range)?;
     }
     for command in &alter.cmds {
@@ -228,7 +242,7 @@ pub(super) fn altered(
     if found.incomplete {
         return Err(unsupported("this ALTER TABLE"));
     }
-    Ok(catalog_changes())
+    Ok(StatementFacts { insertions: walk.insertions, ..catalog_changes() })
 }
 
 fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTableCmd) -> Proven<()> {
@@ -243,7 +257,7 @@ fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTable
             let found = definition.map(census).unwrap_or_default();
             if found.ranges.iter().any(|other| {
                 let schema = Some(other.schema.as_str()).filter(|schema| !schema.is_empty());
-                !matches!(bench.snapshot.named(schema, &other.name), Named::Harmless)
+                !matches!(bench.names.named(schema, &other.name), Named::Harmless)
             }) {
                 return Err(refuse_definition("a table that takes part in a classified one"));
             }

@@ -7,13 +7,23 @@ use pg_query::ParserOptions;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use super::refusal::{Proven, refuse};
+use super::facts::Remedy;
+use super::refusal::{Proven, refuse, unless};
 
 /// How the server reads a text; both follow ParameterStatus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Reading {
     pub standard_conforming_strings: bool,
     pub encoding: Encoding,
+    /// `server_encoding` is UTF8: names beyond ASCII fold to themselves.
+    pub server_utf8: bool,
+}
+
+impl Reading {
+    /// As a server would read whose string mode was changed a moment ago.
+    pub(super) fn in_the_other_mode(self) -> Reading {
+        Reading { standard_conforming_strings: !self.standard_conforming_strings, ..self }
+    }
 }
 
 /// The client encoding, as far as it decides what bytes mean.
@@ -37,10 +47,13 @@ fn options(reading: Reading) -> ParserOptions {
 /// Parses a text. The error of the grammar quotes the text, so it is not passed on.
 pub(super) fn parse(text: &str, reading: Reading) -> Proven<protobuf::ParseResult> {
     let unparsed = || {
-        refuse(
-            "unparsed",
-            "the statement may touch classified data and PostgreSQL's grammar cannot read it",
-            "Correct the statement; nested expressions may need to be made flatter.",
+        unless(
+            Remedy::Server,
+            refuse(
+                "unparsed",
+                "the statement may touch classified data and PostgreSQL's grammar cannot read it",
+                "Correct the statement; nested expressions may need to be made flatter.",
+            ),
         )
     };
     // The wrapper's own summary of the tree asserts what it expects of some nodes; a

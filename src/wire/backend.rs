@@ -1,5 +1,6 @@
 //! Messages of the server that the street must understand.
 
+use super::frame::{Frame, put};
 use super::reader::{Malformed, Reader};
 
 /// Where one result column comes from, as the server knows it, and its format.
@@ -137,6 +138,39 @@ pub fn read_error_head(head: &[u8]) -> Option<ErrorFacts> {
 pub fn rows(body: &[u8]) -> Option<u64> {
     let tag = std::str::from_utf8(body.strip_suffix(b"\0")?).ok()?;
     tag.rsplit(' ').next()?.parse().ok()
+}
+
+/// The value of a FunctionCallResponse; none: NULL.
+///
+/// # Errors
+/// It is not whole.
+pub fn read_function_result(body: &[u8]) -> Result<Option<&[u8]>, Malformed> {
+    let malformed = Malformed("invalid FunctionCallResponse message");
+    let (length, rest) = body.split_first_chunk().ok_or(malformed)?;
+    match i32::from_be_bytes(*length) {
+        -1 if rest.is_empty() => Ok(None),
+        length if usize::try_from(length) == Ok(rest.len()) => Ok(Some(rest)),
+        _ => Err(Malformed("invalid FunctionCallResponse message")),
+    }
+}
+
+/// Appends an ErrorResponse or NoticeResponse whose position in the statement (field `P`) is
+/// what `position` makes of it.
+pub fn put_at(out: &mut Vec<u8>, frame: Frame<'_>, position: impl Fn(usize) -> usize) {
+    put(out, frame.tag(), |out| {
+        for field in frame.body().split_inclusive(|byte| *byte == 0) {
+            let told = field.strip_prefix(b"P").and_then(|told| told.strip_suffix(b"\0"));
+            let number = told.and_then(|told| std::str::from_utf8(told).ok()?.parse().ok());
+            match number {
+                Some(number) => {
+                    out.push(b'P');
+                    out.extend_from_slice(position(number).to_string().as_bytes());
+                    out.push(0);
+                }
+                None => out.extend_from_slice(field),
+            }
+        }
+    });
 }
 
 /// Name and value of a ParameterStatus body.

@@ -196,6 +196,15 @@ pub fn put_describe_portal(out: &mut Vec<u8>, portal: &[u8]) {
     });
 }
 
+/// Close of a statement.
+pub fn put_close_statement(out: &mut Vec<u8>, name: &[u8]) {
+    put(out, b'C', |out| {
+        out.push(b'S');
+        out.extend_from_slice(name);
+        out.push(0);
+    });
+}
+
 /// The portal name and row limit of an Execute body.
 ///
 /// # Errors
@@ -223,6 +232,23 @@ pub fn put_execute(out: &mut Vec<u8>, portal: &[u8], limit: i32) {
 /// Fewer than four bytes.
 pub fn function_oid(body: &[u8]) -> Result<u32, Malformed> {
     Reader::new(body, "invalid FunctionCall message").u32()
+}
+
+
+/// Sync.
+pub fn put_sync(out: &mut Vec<u8>) {
+    put(out, b'S', |_| {});
+}
+
+/// FunctionCall of one text argument, whose result shall be text.
+pub fn put_function_call(out: &mut Vec<u8>, oid: u32, argument: &[u8]) {
+    put(out, b'F', |out| {
+        out.extend_from_slice(&oid.to_be_bytes());
+        // No format codes: text, all of it; one argument; the result as text.
+        out.extend_from_slice(&[0, 0, 0, 1]);
+        put_value(out, Some(argument));
+        out.extend_from_slice(&[0, 0]);
+    });
 }
 
 /// Appends a call of the function that does not exist (OID 0), without arguments.

@@ -84,11 +84,21 @@ fn array_item(input: &[u8]) -> Result<Item<'_>, Malformed> {
     if quoted || item.is_empty() { Err(ARRAY) } else { Ok((item, false, &[])) }
 }
 
-/// `pg_type.oid` of `text`.
-pub const TEXT_OID: u32 = 25;
+/// The elements of a one-dimensional text array that are not null; none where it is no such
+/// array of UTF-8 text.
+#[must_use]
+pub fn text_array(value: &[u8]) -> Option<Vec<String>> {
+    let mut elements = Vec::new();
+    let mut put = |element: &[u8], _: &mut Vec<u8>| -> Result<(), Malformed> {
+        elements.push(String::from_utf8(element.to_vec()).map_err(|_| ARRAY)?);
+        Ok(())
+    };
+    map_text_array(value, &mut Vec::new(), &mut put).ok()?;
+    Some(elements)
+}
 
 /// Rewrites each non-null element of a one-dimensional binary array and appends the new
-/// array, of element type `text`, to `out`.
+/// array, of the same element type, to `out`.
 ///
 /// # Errors
 /// More than one dimension, lengths that do not fit; or what `element` says.
@@ -100,10 +110,10 @@ pub fn map_binary_array<E: From<Malformed>>(
     let mut reader = Reader::new(value, ARRAY.0);
     let dimensions = reader.u32()?;
     let flags = reader.u32()?;
-    reader.u32()?;
+    let element_type = reader.u32()?;
     out.extend_from_slice(&dimensions.to_be_bytes());
     out.extend_from_slice(&flags.to_be_bytes());
-    out.extend_from_slice(&TEXT_OID.to_be_bytes());
+    out.extend_from_slice(&element_type.to_be_bytes());
     match dimensions {
         0 => {}
         1 => {

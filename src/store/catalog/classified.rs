@@ -71,7 +71,8 @@ impl Classified {
     }
 }
 
-/// Every table, view, materialised view and foreign table of one of these bare names.
+/// Every relation of one of these bare names: tables, views, sequences, indexes and row types
+/// share one space of names.
 pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<NamedRelation>, LoadError> {
     let rows = reader
         .rows(
@@ -82,7 +83,7 @@ pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<Nam
                     EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), \
                     EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relkind IN ('r','p','v','m','f') \
+             WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relkind IN ('r','p','v','m','f','S','c','i','I') \
              ORDER BY c.oid",
             &[(&names, Type::TEXT_ARRAY)],
         )

@@ -5,6 +5,7 @@
 //! on that, looks for its names in function bodies, and ends when nothing is new.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
@@ -12,7 +13,7 @@ use super::body::{self, Finder, Names};
 use super::classified::{Classified, qualified};
 use super::dependents;
 use super::load::{FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{Field, QualifiedName};
+use crate::catalog::{Field, QualifiedName, Reaching};
 
 /// Longer chains of views over functions over views do not exist by accident.
 const ROUNDS_MAX: usize = 64;
@@ -27,8 +28,8 @@ pub(super) struct ReachingRelation {
 pub(super) struct Reached {
     /// By `pg_class.oid`, without the classified tables themselves.
     pub(super) relations: BTreeMap<u32, ReachingRelation>,
-    /// Bare names of functions, operators and types, each with the reason.
-    pub(super) names: BTreeMap<String, String>,
+    /// By bare name, functions, operators and types.
+    pub(super) names: BTreeMap<Arc<str>, Vec<Reaching>>,
     /// What could not be followed.
     pub(super) notes: Vec<String>,
 }
@@ -162,7 +163,10 @@ fn finish(bodies: &[Body], mut growth: Growth<'_>) -> Reached {
         if object.0 == Kind::Relation {
             reached.relations.insert(object.1, ReachingRelation { name, why });
         } else {
-            reached.names.entry(name.name.to_string()).or_insert(why);
+            let all = reached.names.entry(name.name).or_default();
+            if all.iter().all(|one| one.schema != name.schema) {
+                all.push(Reaching { schema: name.schema, why: why.into() });
+            }
         }
     }
     reached

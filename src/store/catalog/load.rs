@@ -108,7 +108,7 @@ pub async fn load(
         let mut tables = classified::read(&reader, &parts.fields).await?;
         let reached = closure::read(&reader, &parts.fields, &mut tables).await?;
         parts.relations = relations(&reader, &parts.fields, &tables, &reached).await?;
-        parts.functions = reached.names.into_iter().map(|(name, why)| (name.into(), why.into())).collect();
+        parts.functions = reached.names.into_iter().collect();
         notes = reached.notes;
         service.batch("COMMIT").await?;
     }

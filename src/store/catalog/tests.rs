@@ -321,20 +321,20 @@ fn holds(snapshot: &Snapshot, expected: &Expect) -> Result<(), String> {
             (why.is_some_and(|why| why.contains(text)), format!("{why:?}"))
         }
         Calls(name, text) => {
-            let why = snapshot.function_reaches(name);
+            let why = snapshot.reaching(name).first().map(|one| &one.why);
             (why.is_some_and(|why| why.contains(text)), format!("{why:?}"))
         }
-        Fault(text) => match table() {
-            Named::One(relation) => (
+        Fault(text) => match table().relation() {
+            Some(relation) => (
                 relation.fault.as_ref().is_some_and(|fault| fault.contains(text)),
                 format!("{:?}", relation.fault),
             ),
-            other @ (Named::Harmless | Named::Ambiguous | Named::Missing) => (false, format!("{other:?}")),
+            None => (false, format!("{:?}", table())),
         },
         Harmless(name) => {
             let (schema, bare) = name.split_once('.').unwrap_or(("public", name));
             let named = snapshot.named(Some(schema), bare);
-            let function = snapshot.function_reaches(bare);
+            let function = snapshot.reaching(bare).first().map(|one| &one.why);
             (matches!(named, Named::Harmless) && function.is_none(), format!("{named:?} {function:?}"))
         }
         Ambiguous(name) => {
@@ -342,12 +342,12 @@ fn holds(snapshot: &Snapshot, expected: &Expect) -> Result<(), String> {
             (matches!(named, Named::Ambiguous), format!("{named:?}"))
         }
         Missing => (matches!(table(), Named::Missing), format!("{:?}", table())),
-        Sound => match table() {
-            Named::One(relation) => (
+        Sound => match table().relation() {
+            Some(relation) => (
                 relation.fault.is_none() && relation.reaches.is_none() && relation.is_classified(),
                 format!("{relation:?}"),
             ),
-            other @ (Named::Harmless | Named::Ambiguous | Named::Missing) => (false, format!("{other:?}")),
+            None => (false, format!("{:?}", table())),
         },
     };
     if met { Ok(()) } else { Err(found) }

@@ -1,0 +1,140 @@
+//! What is asked of the server in the client's session, unseen by the client: where its names
+//! lead (FunctionCall, which leaves statements, portals and what is told of the session as they
+//! are), and whether it can read a text at all (Parse, which executes nothing).
+
+use super::certainty::Doubt;
+use super::owed::{Ask, Kind, Mark};
+use super::session::Session;
+use super::{Need, Step};
+use crate::catalog::SearchPath;
+use crate::policy::Refusal;
+use crate::statement::{Encoding, blanked};
+use crate::wire::frontend;
+use crate::wire::value::text_array;
+
+/// `current_schemas(bool)` and `to_regclass(text)` (`pg_proc.oid`, fixed by the server's own
+/// catalog data).
+const CURRENT_SCHEMAS: u32 = 1403;
+const TO_REGCLASS: u32 = 3495;
+
+/// The message by which a server is asked for the answers that it has.
+const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+/// A text that could not be judged, of which the server says whether it is the client's fault.
+/// The message itself waits meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Probe {
+    Underway,
+    /// The server could read it: the catalog is newer than the snapshot, and must be read.
+    Readable,
+    /// It has been.
+    Renewed,
+    /// The client has been told; the message is used up.
+    Told,
+}
+
+impl Session {
+    /// Asks the server, and waits. None: it cannot be asked here.
+    pub(super) fn ask(&mut self, ask: Ask, out: &mut Vec<u8>) -> Option<Step> {
+        if self.unanswerable {
+            return None;
+        }
+        if self.queue.boundaries() > 0 {
+            return Some(Step::Need(Need::Settle));
+        }
+        if !self.queue.is_empty() || !self.certainty.may_ask() {
+            return None;
+        }
+        match &ask {
+            Ask::Path => frontend::put_function_call(out, CURRENT_SCHEMAS, b"t"),
+            Ask::Temporary(name) => {
+                let path = self.certainty.path()?;
+                let quoted = |name: &str| name.replace('"', "\"\"");
+                let whole = format!("\"{}\".\"{}\"", quoted(path.temporary()?), quoted(name));
+                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes());
+            }
+        }
+        self.asking = true;
+        self.owe(Kind::Function, Mark { asks: Some(ask), ..Mark::default() }, Doubt::NONE);
+        Some(Step::Took(0))
+    }
+
+    /// Before a batch whose names only the path settles: within it the server cannot be asked.
+    pub(super) fn asks_ahead(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Step> {
+        let view = self.view.as_ref()?;
+        let concerns = self.pins || view.has_ambiguous(input);
+        let free = self.queue.is_empty() && self.certainty.may_ask() && !self.queue.is_copying();
+        if input.is_empty() || !free || !concerns || self.certainty.path().is_some() {
+            return None;
+        }
+        self.ask(Ask::Path, out)
+    }
+
+    /// FunctionCallResponse to a question.
+    pub(super) fn learn(&mut self, ask: &Ask, value: Option<&[u8]>) {
+        match ask {
+            Ask::Path => {
+                let ascii = value.is_some_and(<[u8]>::is_ascii);
+                let readable = ascii || self.reading.encoding == Encoding::Utf8;
+                match value.filter(|_| readable).and_then(text_array) {
+                    Some(schemas) => {
+                        self.certainty.learn_path(SearchPath::new(schemas.into_iter().map(Into::into).collect()));
+                    }
+                    None => self.unanswerable = true,
+                }
+            }
+            Ask::Temporary(name) => {
+                let path = self.certainty.path().filter(|_| value.is_none());
+                match path.map(|path| path.without_temporary(name)) {
+                    Some(path) => self.certainty.learn_path(path),
+                    // It exists, and stands before the table that matters.
+                    None => self.unanswerable = true,
+                }
+            }
+        }
+    }
+
+    /// Shows the server the text without its values, to hear whether it is the client's fault
+    /// that it could not be judged. None: there is nothing to show, or no place for it.
+    pub(super) fn probes(
+        &mut self,
+        text: &[u8],
+        parsed: Option<&[u8]>,
+        refusal: &Refusal,
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let view = self.view.clone()?;
+        let query = parsed.is_none();
+        // ReadyForQuery of a query must be that of the query.
+        if query && (!self.queue.is_empty() || !self.certainty.may_ask_of_text()) {
+            return None;
+        }
+        let known = |name: &str| view.knows(name);
+        let blank = blanked(text, self.reading.standard_conforming_strings, known)?;
+        let own = [b"sealgate probe ", self.mark.as_slice()].concat();
+        let name = parsed.filter(|name| !name.is_empty()).map_or(&b""[..], |_| &own);
+        frontend::put_parse(out, name, &blank, &[]);
+        let mark = || Mark { probe: true, ..Mark::default() };
+        self.owe(Kind::Parse, Mark { refusal: Some(refusal.clone()), ..mark() }, Doubt::NONE);
+        if !name.is_empty() {
+            frontend::put_close_statement(out, name);
+            self.owe(Kind::Close, mark(), Doubt::NONE);
+        }
+        if query {
+            frontend::put_sync(out);
+            self.owe(Kind::Sync, mark(), Doubt::NONE);
+        } else {
+            out.extend_from_slice(FLUSH);
+        }
+        self.asking = true;
+        self.probe = Some(Probe::Underway);
+        Some(Step::Took(0))
+    }
+}
+
+/// Is this an error by which a server says that a text names what does not exist, or cannot be
+/// read? (Class 42 of PostgreSQL's appendix A, an unknown schema, a failed transaction.) It holds
+/// no value, since the text that it answers held none.
+pub(super) fn is_of_text(sqlstate: [u8; 5]) -> bool {
+    sqlstate.starts_with(b"42") || matches!(&sqlstate, b"3F000" | b"25P02")
+}
