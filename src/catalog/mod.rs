@@ -5,7 +5,9 @@
 //! shape) keeps the epoch beside it and judges again when it differs.
 
 mod field;
+mod pattern;
 mod snapshot;
 
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
+pub use pattern::{PolicyField, SchemaPattern};
 pub use snapshot::{Column, Named, Relation, RelationKind, Snapshot, SnapshotParts};
