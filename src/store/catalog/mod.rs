@@ -7,6 +7,7 @@ mod dependents;
 mod load;
 mod presence;
 mod registry;
+mod tenants;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};

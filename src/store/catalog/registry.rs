@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Presence, Stay};
 use super::watermark;
-use crate::catalog::{Field, Snapshot};
+use crate::catalog::{PolicyField, Snapshot};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -44,7 +44,7 @@ const WAITING_MAX: usize = 10_000;
 pub struct CatalogSource {
     /// The way to the servers, and who asks there.
     pub access: Arc<ArcSwap<Access>>,
-    pub policy: Arc<ArcSwap<Vec<Field>>>,
+    pub policy: Arc<ArcSwap<Vec<PolicyField>>>,
     pub timing: Timing,
 }
 
@@ -214,7 +214,7 @@ impl Database {
 struct Known {
     service: Option<(ServiceConnection, Arc<Access>)>,
     /// The watermark and the policy of the last successful load.
-    loaded: Option<(String, Arc<Vec<Field>>)>,
+    loaded: Option<(String, Arc<Vec<PolicyField>>)>,
 }
 
 struct Job {
