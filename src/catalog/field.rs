@@ -60,7 +60,8 @@ impl Logical {
     }
 }
 
-/// Name of a key domain: fields of one domain share key, tag, mode and type.
+/// Name of a key domain: fields of one domain share key, tag, mode and type. In a policy and
+/// in the keyring it may be a template (`seal::template`), by which each schema has its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct DomainName(pub Arc<str>);
 

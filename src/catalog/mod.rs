@@ -6,8 +6,10 @@
 
 mod field;
 mod path;
+mod pattern;
 mod snapshot;
 
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, Reaching, SearchPath};
+pub use pattern::{PolicyField, SchemaPattern};
 pub use snapshot::{Column, Named, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -4,11 +4,12 @@
 //! a name with one that does, are kept. Whatever is not named here cannot lead to a
 //! classified column by the catalog's own account.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::field::{Field, FieldId, QualifiedName};
 use super::path::Reaching;
+use super::pattern::PolicyField;
 
 /// What `pg_class.relkind` says, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +83,7 @@ pub enum Named<'a> {
     NotOnPath,
     /// Several, and a temporary one of the session itself may come before them.
     PerhapsTemporary,
-    /// The policy names it, the catalog does not have it (yet).
+    /// The policy names it, by itself or by a pattern, the catalog does not have it (yet).
     Missing,
 }
 
@@ -93,6 +94,9 @@ pub struct SnapshotParts {
     pub epoch: u64,
     /// Fields of the policy that apply to this database; `Field::id` is its index.
     pub fields: Vec<Field>,
+    /// Entries with a pattern that apply to this database. What they match so far is in
+    /// `fields`; they also stand for tables that are yet to come.
+    pub patterns: Vec<PolicyField>,
     /// Every relation whose bare name equals that of one that matters.
     pub relations: Vec<Relation>,
     /// By their bare names, functions, procedures, operators and types that lead to classified
@@ -106,8 +110,13 @@ pub struct Snapshot {
     database: Arc<str>,
     epoch: u64,
     fields: Vec<Field>,
+    patterns: Vec<PolicyField>,
+    /// By bare name; those of one name in the order of their schemas.
     relations: HashMap<Arc<str>, Vec<Relation>>,
-    policy_tables: HashMap<Arc<str>, Vec<QualifiedName>>,
+    /// Bare names of all tables of the policy.
+    policy_names: HashSet<Arc<str>>,
+    /// Tables of the policy that the catalog does not have, by bare name.
+    missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
 }
@@ -125,19 +134,28 @@ impl Snapshot {
             }
             relations.entry(relation.name.name.clone()).or_default().push(relation);
         }
-        let mut policy_tables: HashMap<Arc<str>, Vec<QualifiedName>> = HashMap::new();
-        for field in &parts.fields {
-            let tables = policy_tables.entry(field.table.name.clone()).or_default();
-            if !tables.contains(&field.table) {
-                tables.push(field.table.clone());
+        for all in relations.values_mut() {
+            all.sort_by(|one, other| one.name.schema.cmp(&other.name.schema));
+        }
+        let mut policy_names: HashSet<Arc<str>> = HashSet::new();
+        let mut missing: HashMap<Arc<str>, Vec<QualifiedName>> = HashMap::new();
+        for QualifiedName { schema, name } in parts.fields.iter().map(|field| &field.table) {
+            policy_names.insert(name.clone());
+            let all = relations.get(name).map_or(&[][..], Vec::as_slice);
+            if of_schema(all, schema).is_empty() {
+                let table = QualifiedName { schema: schema.clone(), name: name.clone() };
+                missing.entry(name.clone()).or_default().push(table);
             }
         }
+        policy_names.extend(parts.patterns.iter().map(|entry| entry.field.table.name.clone()));
         Snapshot {
             database: parts.database,
             epoch: parts.epoch,
             fields: parts.fields,
+            patterns: parts.patterns,
             relations,
-            policy_tables,
+            policy_names,
+            missing,
             by_origin,
             functions: parts.functions,
         }
@@ -157,6 +175,25 @@ impl Snapshot {
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The policy's entries with a pattern, in its order.
+    #[must_use]
+    pub fn patterns(&self) -> &[PolicyField] {
+        &self.patterns
+    }
+
+    /// Is nothing classified here, and no table awaited that would be?
+    #[must_use]
+    pub fn classifies_nothing(&self) -> bool {
+        self.fields.is_empty() && self.patterns.is_empty()
+    }
+
+    /// What patterns say of a table, whether the catalog has it or not; without a schema, of
+    /// any table of this name. Where two speak of one column, the first counts, and before
+    /// both whatever [`Snapshot::fields`] has of it.
+    pub fn pattern_fields(&self, schema: Option<&str>, table: &str) -> impl Iterator<Item = &Field> {
+        self.patterns.iter().filter(move |entry| entry.matches(schema, table)).map(|entry| &entry.field)
     }
 
     #[must_use]
@@ -212,21 +249,23 @@ impl Snapshot {
             };
         }
         let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);
-        let policy = self.policy_tables.get(name);
-        let missing = policy.is_some_and(|tables| {
-            tables.iter().any(|table| {
-                schema.is_none_or(|schema| schema == &*table.schema)
-                    && !all.iter().any(|relation| relation.name == *table)
-            })
+        let fitting = schema.map_or(all, |schema| of_schema(all, schema));
+        let missing = self.missing.get(name).is_some_and(|tables| {
+            tables.iter().any(|table| schema.is_none_or(|schema| schema == &*table.schema))
         });
-        if missing {
+        // One that a pattern covers may have been made since, by whoever and wherever.
+        let awaited = fitting.is_empty() && self.pattern_fields(schema, name).next().is_some();
+        if missing || awaited {
             return Named::Missing;
         }
-        let mut fitting =
-            all.iter().filter(|relation| schema.is_none_or(|schema| schema == &*relation.name.schema));
+        let mut fitting = fitting.iter();
         match (fitting.next(), fitting.next()) {
             (None, _) => Named::Harmless,
             (Some(only), None) if only.is_harmless() => Named::Harmless,
+            // Of a table of each schema, which one is meant is never a matter of the name alone.
+            (Some(_), None) if schema.is_none() && self.pattern_fields(None, name).next().is_some() => {
+                Named::Ambiguous
+            }
             (Some(only), None) => Named::One(only),
             (Some(first), Some(second)) => {
                 if first.is_harmless() && second.is_harmless() && fitting.all(Relation::is_harmless) {
@@ -244,15 +283,106 @@ impl Snapshot {
     }
 
     /// Every bare name that the prefilter must look for: relations that matter, policy
-    /// tables that are missing, functions that reach.
+    /// tables that are missing or awaited, functions that reach.
     pub fn watched_names(&self) -> impl Iterator<Item = &str> {
         let relations = self
             .relations
             .iter()
             .filter(|(_, all)| all.iter().any(|relation| !relation.is_harmless()))
             .map(|(name, _)| &**name);
-        let policy = self.policy_tables.keys().map(|name| &**name);
+        let policy = self.policy_names.iter().map(|name| &**name);
         let functions = self.functions.keys().map(|name| &**name);
         relations.chain(policy).chain(functions)
+    }
+}
+
+/// Those of one schema among relations in the order of their schemas.
+fn of_schema<'a>(all: &'a [Relation], schema: &str) -> &'a [Relation] {
+    let start = all.partition_point(|relation| *relation.name.schema < *schema);
+    let end = all.partition_point(|relation| *relation.name.schema <= *schema);
+    all.get(start..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::field::FieldState;
+    use super::super::pattern::SchemaPattern;
+    use super::super::{Domain, DomainName, Logical, Mode};
+    use super::*;
+
+    fn field(schema: &str, name: &str) -> Field {
+        Field {
+            id: FieldId(0),
+            database: None,
+            table: QualifiedName { schema: schema.into(), name: name.into() },
+            column: "email".into(),
+            class: "contact".into(),
+            logical: Logical::Text,
+            domain: Some(Domain {
+                name: DomainName("email".into()),
+                mode: Mode::Equality,
+                logical: Logical::Text,
+            }),
+            state: FieldState::Sealed,
+            subject: None,
+        }
+    }
+
+    fn relation(schema: &str, name: &str, oid: u32, field: Option<FieldId>) -> Relation {
+        Relation {
+            name: QualifiedName { schema: schema.into(), name: name.into() },
+            oid,
+            kind: RelationKind::Table,
+            columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field }],
+            reaches: None,
+            fault: None,
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        let by_pattern = |table: &str| PolicyField {
+            schemas: SchemaPattern::new(&["tenant_", ""]),
+            field: field("tenant_*", table),
+        };
+        Snapshot::new(SnapshotParts {
+            fields: vec![field("tenant_b", "client"), field("gone", "client")],
+            patterns: vec![by_pattern("client"), by_pattern("invoice"), by_pattern("lead")],
+            relations: vec![
+                relation("tenant_b", "client", 2, Some(FieldId(0))),
+                relation("other", "client", 1, None),
+                relation("other", "lead", 3, None),
+            ],
+            ..SnapshotParts::default()
+        })
+    }
+
+    #[test]
+    fn a_table_that_a_pattern_covers_is_missing_until_the_catalog_has_it() {
+        let snapshot = snapshot();
+        for (schema, name, expected) in [
+            (Some("tenant_b"), "client", "One"),
+            (Some("tenant_a"), "client", "Missing"),
+            (Some("other"), "client", "Harmless"),
+            (Some("nowhere"), "client", "Harmless"),
+            (Some("gone"), "client", "Missing"),
+            (None, "client", "Missing"),
+            (Some("tenant_b"), "invoice", "Missing"),
+            (Some("other"), "invoice", "Harmless"),
+            (None, "invoice", "Missing"),
+            (Some("pg_temp"), "invoice", "Ambiguous"),
+            (None, "lead", "Harmless"),
+            (Some("tenant_b"), "lead", "Missing"),
+            (None, "order", "Harmless"),
+        ] {
+            let found = format!("{:?}", snapshot.named(schema, name));
+            assert!(found.starts_with(expected), "{schema:?} {name}: {found}");
+        }
+        let watched: HashSet<&str> = snapshot.watched_names().collect();
+        assert_eq!(watched, ["client", "invoice", "lead"].into());
+        assert_eq!(snapshot.pattern_fields(Some("tenant_x"), "lead").count(), 1);
+        assert_eq!(snapshot.pattern_fields(Some("pg_temp_1"), "lead").count(), 0);
+        assert_eq!(snapshot.pattern_fields(None, "lead").count(), 1);
+        assert!(!snapshot.classifies_nothing());
+        assert!(Snapshot::new(SnapshotParts::default()).classifies_nothing());
     }
 }

@@ -1,6 +1,7 @@
 //! `sealgate check`: everything that `run` will need, tried without serving.
 #![expect(clippy::print_stdout, reason = "a verb prints")]
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,12 +10,15 @@ use arc_swap::ArcSwap;
 use super::CONFIGURATION;
 use super::house::{self, Fault};
 use super::regime;
-use crate::catalog::Snapshot;
+use crate::catalog::{QualifiedName, Snapshot};
 use crate::config::{Endpoint, Settings};
 use crate::gate::today;
 use crate::store::catalog::{CatalogSource, Catalogs, Timing};
 use crate::upstream::dial::Dialer;
 use crate::upstream::service::Access;
+
+/// Tables that are named of those a pattern matches.
+const TABLES_SHOWN_MAX: usize = 20;
 
 /// One thing that was tried.
 #[derive(serde::Serialize)]
@@ -150,11 +154,14 @@ async fn catalogs(settings: &Settings, dialer: &Arc<Dialer>) -> Vec<Finding> {
         Ok(_) => return Vec::new(),
         Err(fault) => return faults("service account", fault),
     };
-    let mut databases: Vec<String> =
-        settings.fields.iter().filter_map(|field| field.database.as_deref().map(str::to_owned)).collect();
+    let mut databases: Vec<String> = settings
+        .fields
+        .iter()
+        .filter_map(|entry| entry.field.database.as_deref().map(str::to_owned))
+        .collect();
     databases.sort();
     databases.dedup();
-    if settings.fields.iter().any(|field| field.database.is_none()) {
+    if settings.fields.iter().any(|entry| entry.field.database.is_none()) {
         // Which databases are reached is known only when clients come: the service's is tried.
         databases.extend(settings.upstream.service.as_ref().map(|service| service.database.clone()));
     }
@@ -179,12 +186,41 @@ async fn one(catalogs: &Catalogs, database: &str) -> Vec<Finding> {
         Ok(snapshot) => {
             let mut findings =
                 vec![finding(&*what, true, format!("{} fields apply", snapshot.fields().len()))];
+            findings.extend(matches(&what, &snapshot));
             findings.extend(misfits(&what, &snapshot));
             let notes = catalogs.notes(database);
             findings.extend(notes.iter().map(|note| finding(&*what, true, format!("note: {note}"))));
             findings
         }
     }
+}
+
+/// Which tables each pattern has found: the truth is the catalog's, and one that has found
+/// nothing may be ahead of its tenants, or misspelt.
+fn matches(what: &str, snapshot: &Snapshot) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for entry in snapshot.patterns() {
+        let tables: BTreeSet<String> = snapshot
+            .fields()
+            .iter()
+            .filter(|field| {
+                field.column == entry.field.column
+                    && entry.matches(Some(&*field.table.schema), &field.table.name)
+            })
+            .map(|field| field.table.to_string())
+            .collect();
+        let shown: Vec<&str> = tables.iter().take(TABLES_SHOWN_MAX).map(String::as_str).collect();
+        let detail = match tables.len() {
+            0 => "matches no table yet".to_owned(),
+            1 => format!("matches {}", shown.join(", ")),
+            count if count > shown.len() => {
+                format!("matches {count} tables: {} and {} more", shown.join(", "), count - shown.len())
+            }
+            count => format!("matches {count} tables: {}", shown.join(", ")),
+        };
+        findings.push(finding(what, true, format!("{}: {detail}", entry.field.path())));
+    }
+    findings
 }
 
 /// Policy entries that the catalog does not bear out.
@@ -195,8 +231,9 @@ fn misfits(what: &str, snapshot: &Snapshot) -> Vec<Finding> {
             Some(finding(what, false, format!("{}: {}", relation.name, relation.fault.as_ref()?)))
         })
         .collect();
+    let there: HashSet<&QualifiedName> = snapshot.relations().map(|relation| &relation.name).collect();
     for field in snapshot.fields() {
-        if !snapshot.relations().any(|relation| relation.name == field.table) {
+        if !there.contains(&field.table) {
             findings.push(finding(what, false, format!("{}: there is no such table", field.path())));
         }
     }

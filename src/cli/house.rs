@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
-use crate::catalog::Field;
+use crate::catalog::PolicyField;
 use crate::config::{self, Auth, Endpoint, HostPort, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
@@ -104,7 +104,7 @@ pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let faults: Vec<String> = settings
         .fields
         .iter()
-        .filter_map(|field| {
+        .filter_map(|PolicyField { field, .. }| {
             let domain = field.domain.as_ref()?;
             let fault = keyring.agrees(domain).err()?;
             Some(format!("{}: field {}: {fault}", settings.origin, field.path()))
@@ -149,7 +149,7 @@ pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access
 /// What a running gate looks up anew every time, so that a reload can exchange it.
 struct Swaps {
     access: Arc<ArcSwap<Access>>,
-    policy: Arc<ArcSwap<Vec<Field>>>,
+    policy: Arc<ArcSwap<Vec<PolicyField>>>,
 }
 
 /// A gate that runs, until [`House::drain`].
@@ -193,7 +193,8 @@ impl House {
             cancels: Cancels::default(),
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
-            next_session: AtomicU64::new(first_session()),
+            fences: Arc::default(),
+        next_session: AtomicU64::new(first_session()),
             phase: phases,
             started: Instant::now(),
             regime: ArcSwap::from_pointee(regime),

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::catalog::{Domain, Field};
+use crate::catalog::{Domain, PolicyField};
 use crate::residency::Date;
 use crate::seal::{
     FieldDisagreement, Keyring, KeyringFault, KeyringParts, MasterKey, MasterKeyFault, Random, Root, RootKey,
-    guard_prefix,
+    guard_prefix, is_template,
 };
 use crate::store::keyfile::{self, KeyfileError, KeyfileFault};
 
@@ -53,11 +53,11 @@ pub fn master_key(text: Option<&str>, source: &MasterKeySource) -> Result<Master
 pub fn init(
     path: &Path,
     master: &MasterKey,
-    fields: &[Field],
+    fields: &[PolicyField],
     now_unix_s: u64,
     random: &mut dyn Random,
 ) -> Result<InitReport, KeysFault> {
-    let wanted: Vec<Domain> = fields.iter().filter_map(|field| field.domain.clone()).collect();
+    let wanted: Vec<Domain> = fields.iter().filter_map(|entry| entry.field.domain.clone()).collect();
     let created = !path.try_exists().unwrap_or(true);
     let (keyring, added) = if created {
         let mut key = [0; 32];
@@ -94,11 +94,11 @@ pub fn init(
 /// Says which field of the policy a disagreement is about.
 fn name_field(
     fault: KeyringFault,
-    fields: &[Field],
+    fields: &[PolicyField],
     other: impl FnOnce(KeyringFault) -> KeysFault,
 ) -> KeysFault {
     let KeyringFault::Disagreement(disagreement) = &fault else { return other(fault) };
-    let culprit = fields.iter().find(|field| {
+    let culprit = fields.iter().map(|entry| &entry.field).find(|field| {
         field.domain.as_ref().is_some_and(|domain| {
             domain.name == disagreement.domain
                 && [domain.mode.name(), domain.logical.name()].contains(&disagreement.found.as_str())
@@ -144,8 +144,9 @@ pub struct DomainListing {
     pub r#type: &'static str,
     /// The root version under which new values are sealed.
     pub version: u16,
-    /// The beginning of every sealed text of this domain.
-    pub guard: String,
+    /// The beginning of every sealed text of this domain. None: it is a template, and each
+    /// schema's begin otherwise.
+    pub guard: Option<String>,
     pub created: String,
 }
 
@@ -164,7 +165,7 @@ fn describe(keyring: &Keyring) -> KeyringListing {
                 mode: keyed.domain.mode.name(),
                 r#type: keyed.domain.logical.name(),
                 version: keyed.generation.unwrap_or(keyring.current_version()),
-                guard: guard_prefix(&keyed.domain),
+                guard: (!is_template(&keyed.domain.name.0)).then(|| guard_prefix(&keyed.domain)),
                 created: utc(keyed.created_unix_s),
             })
             .collect(),
@@ -232,6 +233,7 @@ impl ListReport {
             "domain", "seal", "type", "key", "guard"
         );
         for DomainListing { name, mode, r#type, version, guard, created } in domains {
+            let guard = guard.as_deref().unwrap_or("by schema");
             let _ = writeln!(text, "{name:width$}  {mode:8}  {type:8}  {version:>4}  {guard:12}  {created}");
         }
         text
@@ -290,7 +292,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::catalog::{DomainName, FieldId, FieldState, Logical, Mode, QualifiedName};
+    use crate::catalog::{
+        DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, SchemaPattern,
+    };
 
     struct Thread;
 
@@ -315,8 +319,8 @@ mod tests {
         }
     }
 
-    fn field(column: &str, domain: Option<(&str, Mode)>) -> Field {
-        Field {
+    fn field(column: &str, domain: Option<(&str, Mode)>) -> PolicyField {
+        let field = Field {
             id: FieldId(0),
             database: None,
             table: QualifiedName { schema: "public".into(), name: "customers".into() },
@@ -330,7 +334,8 @@ mod tests {
             }),
             state: FieldState::Sealed,
             subject: None,
-        }
+        };
+        PolicyField { schemas: None, field }
     }
 
     fn master() -> MasterKey {
@@ -384,10 +389,29 @@ mod tests {
         assert!(refused.starts_with(expected), "{refused}");
         assert_eq!(std::fs::read(&place.0).unwrap(), before, "nothing was added");
         let keyring = keyfile::read(&place.0, &master()).ok().unwrap();
-        let found: Vec<String> = keyring.disagreements(&other).iter().map(ToString::to_string).collect();
+        let fields: Vec<Field> = other.iter().map(|entry| entry.field.clone()).collect();
+        let found: Vec<String> = keyring.disagreements(&fields).iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 2);
         assert!(found[0].starts_with("field public.customers.note") && found[0].contains("keys init"));
         assert!(found[1].starts_with(expected));
+    }
+
+    #[test]
+    fn a_template_stands_in_the_keyring_once_for_all_schemas() {
+        let place = Place::new("template");
+        let entry = PolicyField {
+            schemas: SchemaPattern::new(&["", ""]),
+            ..field("email", Some(("email@{schema}", Mode::Equality)))
+        };
+        let one = field("email", Some(("email@acme", Mode::Equality)));
+        let made = init(&place.0, &master(), &[one.clone(), entry], NOW, &mut Thread).unwrap();
+        assert_eq!(made.added, ["email@{schema}"]);
+        assert!(init(&place.0, &master(), &[one], NOW, &mut Thread).unwrap().added.is_empty());
+        let listed = list(&place.0, &master()).unwrap();
+        let text = listed.text();
+        assert!(text.contains("email@{schema}  equality  text         1  by schema     2025"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&listed.json()).unwrap();
+        assert!(json["keyring"]["domains"][0]["guard"].is_null());
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::FIELDS_MAX;
 use super::reader::{NOT_SERVED, Reader, Section, Words, shown};
 use super::scalar;
-use crate::catalog::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, PolicyField};
+use crate::seal::{is_template, template_of};
 
 /// A field and the byte at which its entry stands.
-pub(super) type Placed = (usize, Field);
+pub(super) type Placed = (usize, PolicyField);
 
 const FIELD: Words = Words {
     served: &["database", "table", "column", "class", "type", "seal", "domain", "state", "subject"],
@@ -57,14 +58,17 @@ impl Reader<'_> {
         let read = entries.iter().filter_map(|entry| Some((entry.at, self.field(entry)?)));
         let fields: Vec<Placed> = read
             .zip(0..=u16::MAX)
-            .map(|((at, field), id)| (at, Field { id: FieldId(id), ..field }))
+            .map(|((at, PolicyField { schemas, field }), id)| {
+                (at, PolicyField { schemas, field: Field { id: FieldId(id), ..field } })
+            })
             .collect();
         self.refuse_duplicates(&fields);
+        self.refuse_patterns_that_overlap(&fields);
         self.refuse_domains_that_disagree(&fields);
         fields
     }
 
-    fn field(&mut self, entry: &Section<'_>) -> Option<Field> {
+    fn field(&mut self, entry: &Section<'_>) -> Option<PolicyField> {
         for (key, example) in [
             ("table", "\"public.customers\""),
             ("column", "\"email\""),
@@ -76,24 +80,46 @@ impl Reader<'_> {
             }
         }
         let database = self.checked(entry, "database", scalar::server_name).map(Arc::from);
-        let table = self.checked(entry, "table", scalar::qualified_name);
+        let table = self.checked(entry, "table", scalar::table);
         let column: Option<Arc<str>> = self.checked(entry, "column", scalar::identifier).map(Arc::from);
         let class: Option<Arc<str>> = self.checked(entry, "class", scalar::name).map(Arc::from);
         let subject = self.checked(entry, "subject", scalar::identifier).map(Arc::from);
         self.logical(entry);
         self.choice(entry, "state", STATE);
         let domain = self.domain(entry);
-        Some(Field {
+        let table = table?;
+        let domain = domain?;
+        self.refuse_template_of_one_schema(entry, table.schemas.is_some(), domain.as_ref());
+        let field = Field {
             id: FieldId(0),
             database,
-            table: table?,
+            table: table.name,
             column: column?,
             class: class?,
             logical: Logical::Text,
-            domain: domain?,
+            domain,
             state: FieldState::Sealed,
             subject,
-        })
+        };
+        Some(PolicyField { schemas: table.schemas, field })
+    }
+
+    fn refuse_template_of_one_schema(
+        &mut self,
+        entry: &Section<'_>,
+        by_pattern: bool,
+        domain: Option<&Domain>,
+    ) {
+        let (Some(domain), false) = (domain, by_pattern) else { return };
+        if is_template(&domain.name.0)
+            && let Some(value) = entry.value("domain")
+        {
+            self.fault(
+                value.span().start,
+                format!("[[field]] domain = {} and a table of one schema", shown(&domain.name.0)),
+                "name the schema in it, or write the table as a pattern: \"tenant_*.customers\"",
+            );
+        }
     }
 
     /// `varchar(40)` is named like `varchar`.
@@ -138,11 +164,9 @@ impl Reader<'_> {
     fn refuse_duplicates(&mut self, fields: &[Placed]) {
         let mut seen: HashMap<_, Vec<&Placed>> = HashMap::new();
         for placed in fields {
-            let (at, field) = placed;
-            let same_column = seen.entry((&field.table, &field.column)).or_default();
-            let overlapping = same_column.iter().find(|(_, other)| {
-                other.database.is_none() || field.database.is_none() || other.database == field.database
-            });
+            let (at, PolicyField { schemas, field }) = placed;
+            let same_column = seen.entry((schemas, &field.table, &field.column)).or_default();
+            let overlapping = same_column.iter().find(|(_, other)| placed.1.meets(other));
             if let Some((first, _)) = overlapping {
                 let line = self.line(*first);
                 let found = format!("[[field]] {} stands twice", field.path());
@@ -152,12 +176,49 @@ impl Reader<'_> {
         }
     }
 
+    /// Where every schema of one pattern is one of the other as well, both would speak of
+    /// every column of the narrower. Of two that merely may, the load takes the first.
+    fn refuse_patterns_that_overlap(&mut self, fields: &[Placed]) {
+        let mut seen: HashMap<_, Vec<&Placed>> = HashMap::new();
+        for placed in fields {
+            let (at, PolicyField { schemas, field }) = placed;
+            let Some(schemas) = schemas else { continue };
+            let same_column = seen.entry((&field.table.name, &field.column)).or_default();
+            let overlapping = same_column.iter().find(|(_, other)| {
+                placed.1.meets(other)
+                    && other.schemas.as_ref().is_some_and(|other| {
+                        other != schemas && (other.covers(schemas) || schemas.covers(other))
+                    })
+            });
+            if let Some((first, other)) = overlapping {
+                let line = self.line(*first);
+                let other = other.field.path();
+                self.fault(
+                    *at,
+                    format!("[[field]] {} and {other} match the same columns", field.path()),
+                    format!(
+                        "the other is in line {line}: take one of them out; an exception is an entry with its schema's name"
+                    ),
+                );
+            }
+            same_column.push(placed);
+        }
+    }
+
     fn refuse_domains_that_disagree(&mut self, fields: &[Placed]) {
-        let mut seen: HashMap<&DomainName, (usize, &Domain)> = HashMap::new();
-        for (at, field) in fields {
-            let Some(domain) = &field.domain else { continue };
-            let (first, agreed) = *seen.entry(&domain.name).or_insert((*at, domain));
-            if agreed != domain {
+        let mut seen: HashMap<DomainName, (usize, &Domain)> = HashMap::new();
+        let domains = |templates: bool| {
+            fields.iter().filter_map(move |(at, PolicyField { field, .. })| {
+                let domain = field.domain.as_ref()?;
+                (is_template(&domain.name.0) == templates).then_some((*at, field, domain))
+            })
+        };
+        // Templates first: a domain of theirs that stands by its own name is theirs.
+        for (at, field, domain) in domains(true).chain(domains(false)) {
+            let template = template_of(&domain.name).filter(|template| seen.contains_key(template));
+            let name = template.unwrap_or_else(|| domain.name.clone());
+            let (first, agreed) = *seen.entry(name).or_insert((at, domain));
+            if (agreed.mode, agreed.logical) != (domain.mode, domain.logical) {
                 let line = self.line(first);
                 let found = format!(
                     "[[field]] {} uses domain \"{}\" with seal = \"{}\", type = \"{}\"",
@@ -171,7 +232,7 @@ impl Reader<'_> {
                     agreed.mode.name(),
                     agreed.logical.name(),
                 );
-                self.fault(*at, found, remedy);
+                self.fault(at, found, remedy);
             }
         }
     }

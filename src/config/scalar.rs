@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::settings::{Endpoint, HostPort};
-use crate::catalog::QualifiedName;
+use crate::catalog::{QualifiedName, SchemaPattern};
 use crate::residency::HostPattern;
+use crate::seal::{TEMPLATE_NAME_LENGTH_MAX, is_concrete_name, is_template};
 
 /// The server cuts longer identifiers (NAMEDATALEN - 1).
 const IDENTIFIER_BYTES_MAX: usize = 63;
@@ -90,8 +91,80 @@ pub(super) fn certificate_host(text: &str) -> Result<String, Refused> {
     Ok(text.to_ascii_lowercase())
 }
 
+/// `schema.table`, or with a pattern in place of the schema.
+pub(super) struct Table {
+    pub(super) schemas: Option<SchemaPattern>,
+    /// With a pattern, its text is the schema.
+    pub(super) name: QualifiedName,
+}
+
+/// `public.customers`, `tenant_*.customers`, `"Tenant-"*.customers`: a star stands bare, and
+/// in the schema alone.
+pub(super) fn table(text: &str) -> Result<Table, Refused> {
+    let (pieces, name) = schema_pieces(text)?;
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    let Some(schemas) = SchemaPattern::new(&pieces) else {
+        return qualified_name(text).map(|name| Table { schemas: None, name });
+    };
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > IDENTIFIER_BYTES_MAX {
+        return refused("has a name of more than 63 bytes", "no schema has such a name");
+    }
+    if schemas.is_of_server() {
+        return refused(
+            "matches no schema",
+            "schemas that begin with pg_ are the server's own, and are never meant",
+        );
+    }
+    let Some(name) = name else {
+        return refused("names no table", "write \"tenant_*.customers\"");
+    };
+    let name = QualifiedName { schema: schemas.to_string().into(), name: identifier(name)?.into() };
+    Ok(Table { schemas: Some(schemas), name })
+}
+
+/// What stands between the bare stars of the first name, and what follows its dot.
+fn schema_pieces(text: &str) -> Result<(Vec<String>, Option<&str>), Refused> {
+    let (mut pieces, mut rest) = (vec![String::new()], text);
+    // Two names do not stand side by side: each begins the text or follows a star.
+    let mut may_begin = true;
+    loop {
+        if let Some(after) = rest.strip_prefix('*') {
+            pieces.push(String::new());
+            (rest, may_begin) = (after, true);
+            continue;
+        }
+        if let Some(table) = rest.strip_prefix('.') {
+            return Ok((pieces, Some(table)));
+        }
+        if rest.is_empty() {
+            return Ok((pieces, None));
+        }
+        if !std::mem::replace(&mut may_begin, false) {
+            return refused(
+                "is not a name",
+                "a dot stands between names, a star between parts of a schema's",
+            );
+        }
+        let (piece, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_identifier(quoted)?,
+            None => bare_piece(rest, pieces.len() == 1)?,
+        };
+        if let Some(last) = pieces.last_mut() {
+            *last = piece;
+        }
+        rest = after;
+    }
+}
+
+/// A bare name up to the next star, quote or dot. Behind a star, a digit may begin it.
+fn bare_piece(text: &str, first: bool) -> Result<(String, &str), Refused> {
+    let (piece, after) = text.split_at(text.find(['.', '*', '"']).unwrap_or(text.len()));
+    let begun = if first { piece.to_owned() } else { format!("_{piece}") };
+    bare_identifier(&begun).map(|_| (piece.to_owned(), after))
+}
+
 /// `schema.table`, each as SQL would write it: bare in lower case, or in double quotes.
-pub(super) fn qualified_name(text: &str) -> Result<QualifiedName, Refused> {
+fn qualified_name(text: &str) -> Result<QualifiedName, Refused> {
     let parts = identifiers(text)?;
     match parts.as_slice() {
         [schema, name] => Ok(QualifiedName { schema: schema.as_str().into(), name: name.as_str().into() }),
@@ -149,6 +222,10 @@ fn quoted_identifier(quoted: &str) -> Result<(String, &str), Refused> {
 
 fn bare_identifier(text: &str) -> Result<(String, &str), Refused> {
     let (name, after) = text.split_at(text.find('.').unwrap_or(text.len()));
+    if name.contains('*') {
+        let remedy = "a * stands in a table's schema alone; as a letter of a name, in double quotes";
+        return refused("has a * that means nothing here", remedy);
+    }
     if name.chars().any(char::is_uppercase) {
         let remedy =
             "the server folds it to lower case: write it so, or '\"...\"' with the double quotes of SQL";
@@ -185,10 +262,22 @@ pub(super) fn server_name(text: &str) -> Result<String, Refused> {
 }
 
 /// A key domain: it goes into key derivation and never changes, so it is kept to plain letters.
+/// Or a template, which has the schema in it.
 pub(super) fn domain(text: &str) -> Result<String, Refused> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if text.is_empty() || text.len() > DOMAIN_BYTES_MAX || !text.bytes().all(plain) {
-        return refused("is not a domain's name", "from 1 to 63 of A-Z a-z 0-9 _ - .");
+    if text.contains(['{', '}']) {
+        if is_template(text) {
+            return Ok(text.to_owned());
+        }
+        let allowed = format!(
+            "write \"email@{{schema}}\": 1 to {TEMPLATE_NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - . and @{{schema}} at the end"
+        );
+        return refused("is not a domain's name for each schema", allowed);
+    }
+    if !is_concrete_name(text) {
+        return refused(
+            "is not a domain's name",
+            format!("from 1 to {DOMAIN_BYTES_MAX} of A-Z a-z 0-9 _ - . @"),
+        );
     }
     Ok(text.to_owned())
 }
@@ -212,7 +301,8 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{
-        certificate_host, domain, duration_ms, file_mode, host_port, identifier, qualified_name, unix_socket,
+        certificate_host, domain, duration_ms, file_mode, host_port, identifier, qualified_name, table,
+        unix_socket,
     };
 
     #[test]
@@ -286,8 +376,8 @@ mod tests {
             ("public.a;b", None),
             ("", None),
         ] {
-            let read = qualified_name(text).ok();
-            let read = read.as_ref().map(|name| (&*name.schema, &*name.name));
+            let read = table(text).ok();
+            let read = read.as_ref().map(|table| (&*table.name.schema, &*table.name.name));
             assert_eq!(read, expected, "{text}");
         }
         assert!(qualified_name(&format!("public.{}", "a".repeat(63))).is_ok());
@@ -295,6 +385,43 @@ mod tests {
         assert_eq!(identifier("\"firstName\"").ok().as_deref(), Some("firstName"));
         assert!(identifier("firstName").is_err());
         assert!(identifier("a.b").is_err());
+    }
+
+    #[test]
+    fn reads_patterns_in_schemas_and_stars_in_quotes_as_letters() {
+        for (text, expected) in [
+            ("*.customers", Some(("*", "customers"))),
+            ("tenant_*.customers", Some(("tenant_*", "customers"))),
+            ("*_live.customers", Some(("*_live", "customers"))),
+            ("t*1*.\"My Table\"", Some(("t*1*", "My Table"))),
+            ("a**.b", Some(("a*", "b"))),
+            ("\"Tenant-\"*.customers", Some(("\"Tenant-\"*", "customers"))),
+            ("*\"a*b\".customers", Some(("*\"a*b\"", "customers"))),
+            ("\"a.b\"*.c", Some(("\"a.b\"*", "c"))),
+            ("*.\"a*\"", Some(("*", "a*"))),
+            ("*", None),
+            ("*.", None),
+            ("*.*", None),
+            ("*.cust*", None),
+            ("public.cust*", None),
+            ("*.a.b", None),
+            ("Tenant_*.customers", None),
+            ("tenant-*.customers", None),
+            ("1*.customers", None),
+            ("a\"b\"*.c", None),
+            ("\"a\"b*.c", None),
+            ("\"\"*.c", None),
+            ("pg_*.customers", None),
+        ] {
+            let read = table(text).ok();
+            let found = read.as_ref().map(|table| (&*table.name.schema, &*table.name.name));
+            assert_eq!(found, expected, "{text}");
+            assert!(read.is_none_or(|table| table.schemas.is_some()), "{text}");
+        }
+        let literal = table("\"tenant_*\".customers").ok().map(|table| (table.schemas, table.name.schema));
+        assert_eq!(literal, Some((None, "tenant_*".into())), "no pattern");
+        assert!(table(&format!("{}*.b", "a".repeat(63))).is_ok());
+        assert!(table(&format!("{}*.b", "a".repeat(64))).is_err());
     }
 
     #[test]
@@ -316,8 +443,23 @@ mod tests {
         ] {
             assert_eq!(duration_ms(text), expected, "{text}");
         }
-        assert!(domain("email_2-x.y").is_ok());
-        for text in ["", "a/b", "a b", "\u{e9}", &"a".repeat(64)] {
+        for text in ["email_2-x.y", "email@acme", "email@{schema}"] {
+            assert!(domain(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "a/b",
+            "a b",
+            "\u{e9}",
+            &"a".repeat(64),
+            "email{schema}",
+            "{schema}",
+            "@{schema}",
+            "{schema}@email",
+            "a@{schema}@{schema}",
+            "a@{schemas}",
+            &("a".repeat(30) + "@{schema}"),
+        ] {
             assert!(domain(text).is_err(), "{text}");
         }
     }

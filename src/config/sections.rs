@@ -138,7 +138,7 @@ impl Reader<'_> {
                 "add the account that reads the catalog: service_user = \"sealgate\"",
             );
         }
-        if let Some((at, _)) = fields.iter().find(|(_, field)| field.domain.is_some())
+        if let Some((at, _)) = fields.iter().find(|(_, entry)| entry.field.domain.is_some())
             && root.value("keys").is_none()
         {
             self.fault(

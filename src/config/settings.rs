@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use crate::catalog::{Field, FieldId};
+use crate::catalog::PolicyField;
 use crate::residency::{Date, Place, Places, Residency, Rules};
 use crate::watch::Limit;
 
@@ -19,9 +19,9 @@ pub struct Settings {
     pub login: Login,
     /// Always there if a field is sealed.
     pub keys: Option<Keys>,
-    /// In the file's order; `Field::id` is the index here. For a snapshot use
-    /// [`Settings::fields_of`].
-    pub fields: Vec<Field>,
+    /// In the file's order; `Field::id` is the index here. What of it applies to a database,
+    /// and which columns its patterns match, the load of a catalog finds.
+    pub fields: Vec<PolicyField>,
     /// Always there if there is a field.
     pub audit: Option<Audit>,
     pub residency: Option<ResidencySettings>,
@@ -361,24 +361,16 @@ impl Default for Timeouts {
 }
 
 impl Settings {
-    /// The fields that apply to one database, numbered from 0 as a snapshot needs them.
-    #[must_use]
-    pub fn fields_of(&self, database: &str) -> Vec<Field> {
-        let applying =
-            self.fields.iter().filter(|field| field.database.as_deref().is_none_or(|name| name == database));
-        (0..=u16::MAX).zip(applying).map(|(id, field)| Field { id: FieldId(id), ..field.clone() }).collect()
-    }
-
-    /// Is any column of this database classified?
+    /// Is any column of this database classified, or may one be?
     #[must_use]
     pub fn classifies(&self, database: &str) -> bool {
-        self.fields.iter().any(|field| field.database.as_deref().is_none_or(|name| name == database))
+        self.fields.iter().any(|entry| entry.is_of(database))
     }
 
     /// Is any field sealed, so that a keyring is needed?
     #[must_use]
     pub fn seals(&self) -> bool {
-        self.fields.iter().any(|field| field.domain.is_some())
+        self.fields.iter().any(|entry| entry.field.domain.is_some())
     }
 
     /// The map and the rules, ready to judge.

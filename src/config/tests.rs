@@ -3,7 +3,7 @@
 use super::{
     Auth, ClientCertificate, Endpoint, Fault, HostPort, Limits, Secret, Settings, TlsMode, TlsVersion, load,
 };
-use crate::catalog::{FieldId, Mode};
+use crate::catalog::Mode;
 use crate::residency::{Date, Form};
 use crate::watch::LimitAction;
 
@@ -56,10 +56,10 @@ fn loads_the_example() {
     assert_eq!(service.password, Some(Secret::Env("SEALGATE_SERVICE_PASSWORD".into())));
     assert_eq!(service.database, "postgres");
     assert_eq!(settings.fields.len(), 3);
-    assert_eq!(settings.fields[0].path(), "public.customers.email");
-    assert_eq!(settings.fields[0].domain.as_ref().unwrap().mode, Mode::Equality);
-    assert_eq!(settings.fields[0].subject.as_deref(), Some("id"));
-    assert!(settings.fields[2].domain.is_none());
+    assert_eq!(settings.fields[0].field.path(), "public.customers.email");
+    assert_eq!(settings.fields[0].field.domain.as_ref().unwrap().mode, Mode::Equality);
+    assert_eq!(settings.fields[0].field.subject.as_deref(), Some("id"));
+    assert!(settings.fields[2].field.domain.is_none());
     assert!(settings.seals());
     assert_eq!(settings.limits, Limits::default());
     let limits: Vec<_> = settings.watch.iter().map(|l| (l.cells, l.window_ms, l.action)).collect();
@@ -220,6 +220,69 @@ fn refuses_fields_that_cannot_be_meant() {
 }
 
 #[test]
+fn a_pattern_is_one_entry_for_a_table_in_many_schemas() {
+    let entry = |table: &str, domain: &str| {
+        format!("{EMAIL}seal = \"equality\"\ndomain = \"{domain}\"\n").replace("public.customers", table)
+    };
+    let settings = sound(&format!(
+        "{CLASSIFIED}{}{}{}{}",
+        entry("acme.customers", "email@acme"),
+        entry("tenant_*.customers", "email@{schema}"),
+        entry("*_live.customers", "email@{schema}"),
+        entry("*.invoices", "email"),
+    ));
+    let shown: Vec<_> =
+        settings.fields.iter().map(|entry| (entry.schemas.is_some(), entry.field.path())).collect();
+    assert_eq!(
+        shown,
+        [
+            (false, "acme.customers.email".to_owned()),
+            (true, "tenant_*.customers.email".to_owned()),
+            (true, "*_live.customers.email".to_owned()),
+            (true, "*.invoices.email".to_owned()),
+        ]
+    );
+    let pattern = entry("tenant_*.customers", "email@{schema}");
+    let of = |database: &str| format!("{pattern}database = \"{database}\"\n");
+    sound(&format!("{CLASSIFIED}{}{}", of("shop"), of("crm")));
+    for (fields, parts) in [
+        (
+            entry("public.customers", "email@{schema}"),
+            ["t.toml:18: ", "a table of one schema; name the schema in it, or write the table as a pattern"],
+        ),
+        (entry("*.customers", "{schema}"), ["t.toml:18: ", "write \"email@{schema}\""]),
+        (entry("*.customers", "email@{tenant}"), ["is not a domain's name for each schema", "1 to 29 of"]),
+        (entry("*.customers", "a/b"), ["is not a domain's name", "A-Z a-z 0-9 _ - . @"]),
+        (
+            entry("public.cust*", "email"),
+            ["t.toml:14: ", "in a table's schema alone; as a letter of a name, in double quotes"],
+        ),
+        (entry("pg_*.customers", "email"), ["t.toml:14: ", "matches no schema"]),
+        (
+            format!("{pattern}{pattern}"),
+            ["t.toml:19: [[field]] tenant_*.customers.email stands twice", "line 13"],
+        ),
+        (
+            format!("{pattern}{}", entry("*.customers", "email")),
+            ["t.toml:19: [[field]] *.customers.email and tenant_*.customers.email match the same", "line 13"],
+        ),
+        (
+            format!("{}{}", entry("*.customers", "email"), of("shop")),
+            [
+                "tenant_*.customers.email and *.customers.email match the same columns",
+                "an exception is an entry",
+            ],
+        ),
+        (
+            format!("{}{pattern}", entry("acme.customers", "email@acme").replace("equality", "random")),
+            ["acme.customers.email uses domain \"email@acme\" with seal = \"random\"", "line 19 uses it"],
+        ),
+    ] {
+        refuses(&format!("{CLASSIFIED}{fields}"), &parts);
+    }
+}
+
+#[test]
 fn refuses_fields_without_what_they_need() {
     let field = format!("{EMAIL}seal = \"random\"\ndomain = \"d\"\n");
     let found = faults(&format!("{LEAST}{field}"));
@@ -235,7 +298,7 @@ fn refuses_fields_without_what_they_need() {
 }
 
 #[test]
-fn allows_one_column_in_two_databases_and_numbers_the_fields_of_each() {
+fn allows_one_column_in_two_databases() {
     let field = |database: &str, column: &str| {
         let database =
             if database.is_empty() { String::new() } else { format!("database = \"{database}\"\n") };
@@ -245,15 +308,11 @@ fn allows_one_column_in_two_databases_and_numbers_the_fields_of_each() {
     let text =
         format!("{CLASSIFIED}{}{}{}", field("crm", "email"), field("shop", "email"), field("", "phone"));
     let settings = sound(&text);
-    let named = |database| -> Vec<_> {
-        settings.fields_of(database).into_iter().map(|field| (field.id, field.column.to_string())).collect()
-    };
-    let email = |id| (FieldId(id), "email".to_owned());
-    let phone = |id| (FieldId(id), "phone".to_owned());
-    assert_eq!(named("shop"), [email(0), phone(1)]);
-    assert_eq!(named("crm"), [email(0), phone(1)]);
-    assert_eq!(named("other"), [phone(0)]);
-    let ids: Vec<_> = settings.fields.iter().map(|field| field.id.0).collect();
+    for (database, applying) in [("shop", [1, 2].as_slice()), ("crm", &[0, 2]), ("other", &[2])] {
+        let found = (0..3).filter(|at| settings.fields[*at].is_of(database));
+        assert_eq!(found.collect::<Vec<_>>(), applying, "{database}");
+    }
+    let ids: Vec<_> = settings.fields.iter().map(|entry| entry.field.id.0).collect();
     assert_eq!(ids, [0, 1, 2]);
 }
 

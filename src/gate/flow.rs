@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use super::cancel::Cancelling;
+use super::fences::Fence;
 use super::lane::{Lane, Stop};
 use super::worker::Worker;
 use super::{Phase, SharedGate};
@@ -18,6 +19,7 @@ use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
+use crate::store::catalog::LoadError;
 use crate::store::journal::Pending;
 use crate::transport::Channel;
 
@@ -26,6 +28,14 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+/// How long a statement waits for a definition that another session has begun on a table that
+/// it uses, and how often it is looked whether that has ended.
+const DEFINITION_WAIT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a statement waits for a definition of another session that goes through here.
+const PASSAGE_WAIT: Duration = Duration::from_secs(60);
 
 /// Pumps in a row after which others have their turn: each moves at most a scratch buffer's
 /// bytes a way, so about a millisecond.
@@ -88,6 +98,10 @@ pub struct Flow<'a> {
     pub overhead: Overhead,
     /// None where the server gave no key.
     pub cancelling: Option<&'a Cancelling>,
+    /// The server's own number of this session.
+    pub process: Option<i32>,
+    /// What this session is changing.
+    pub fence: Option<Fence>,
     pub rest: Rest,
 }
 
@@ -105,9 +119,11 @@ impl Flow<'_> {
                 Ok(Some(termination)) => return End::Terminated(termination),
                 Err(refusal) => return End::Refused(Box::new(refusal)),
             }
+            self.look_for_fences();
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
             if let Some(cancelling) = self.cancelling {
-                cancelling.tell(!self.session.is_settled());
+                // A question of ours is not what a client cancels.
+                cancelling.tell(!self.session.is_settled() && !self.session.is_asking());
             }
             // What ends the session counts too.
             self.count();
@@ -148,6 +164,25 @@ impl Flow<'_> {
             let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
             if outdated && self.session.is_settled() {
                 if let Err(refusal) = self.reload().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                continue;
+            }
+            if self.session.is_through() {
+                self.fence = None;
+            }
+            if self.request.need == Need::Fence {
+                let who = self.session.who().clone();
+                self.fence = Some(self.gate.fences.raise(who.session, &who.database, self.session.moving()));
+                self.session.announce();
+                continue;
+            }
+            if self.request.need == Need::Passage {
+                self.wait_for_passage().await;
+                continue;
+            }
+            if self.request.need == Need::Confirmation {
+                if let Err(refusal) = self.confirm().await {
                     return End::Refused(Box::new(refusal));
                 }
                 continue;
@@ -414,6 +449,70 @@ impl Flow<'_> {
         Ok(())
     }
 
+    /// Makes certain, as far as anybody can from outside, that the catalog is as the session
+    /// knows it and that nobody is changing the tables that matter: by the catalog's watermark
+    /// and the locks that a definition takes. Waits for those who are, for a while.
+    async fn confirm(&mut self) -> Result<(), Refusal> {
+        let (Some(epoch), Some(catalogs)) = (self.session.epoch(), &self.gate.catalogs) else { return Ok(()) };
+        let who = self.session.who();
+        let until = Deadline::now() + DEFINITION_WAIT;
+        let unread = |error: LoadError| {
+            tracing::error!(database = %who.database, %error, "the catalog cannot be read; the session ends");
+            Refusal::unhandled("no-catalog", "The catalog cannot be read.", "See the log of the gate.")
+        };
+        let holds = loop {
+            let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
+            let changing = confirmed.changed_by.iter().any(|process| Some(*process) != self.process);
+            if !changing {
+                break confirmed.snapshot;
+            }
+            if Deadline::now() >= until {
+                self.session.confirm(false);
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        if holds.epoch() == epoch {
+            self.session.confirm(true);
+        } else if self.session.is_settled() {
+            // Judged again by it, and confirmed again.
+            self.session.renew(self.worker.view(holds));
+        } else {
+            self.session.confirm(false);
+        }
+        Ok(())
+    }
+
+    fn look_for_fences(&mut self) {
+        if self.session.epoch().is_some() {
+            let who = self.session.who();
+            let barred = self.gate.fences.before(who.session, &who.database);
+            self.session.bar(barred);
+        }
+    }
+
+    /// Waits for those who are changing a table; then the catalog that has the change is there.
+    async fn wait_for_passage(&mut self) {
+        let (gate, who) = (self.gate, self.session.who().clone());
+        let until = *self.rest.passage.get_or_insert_with(|| Deadline::now() + PASSAGE_WAIT);
+        let still = || gate.fences.before(who.session, &who.database).is_some();
+        // Answers to what it has asked before go on meanwhile.
+        tokio::select! {
+            () = gate.fences.ended(still) => {}
+            () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
+            () = tokio::time::sleep_until(until) => {
+                self.session.deny();
+                self.rest.passage = None;
+                return;
+            }
+        }
+        self.rest.passage = None;
+        let held = gate.catalogs.as_ref().and_then(|catalogs| catalogs.held(&who.database));
+        if let Some(snapshot) = held.filter(|_| self.session.is_settled()) {
+            self.session.renew(self.worker.view(snapshot));
+        }
+    }
+
     async fn read_catalog(&self) -> Result<Option<Arc<View>>, Refusal> {
         let Some(catalogs) = &self.gate.catalogs else { return Ok(None) };
         let database = self.session.who().database.clone();
@@ -501,6 +600,8 @@ pub struct Rest {
     overruled: Option<Deadline>,
     /// And the answers to that were asked for.
     flushed: bool,
+    /// Until when another session's definition is waited for.
+    passage: Option<Deadline>,
 }
 
 impl Rest {
@@ -514,6 +615,7 @@ impl Rest {
             deadline: None,
             overruled: None,
             flushed: false,
+            passage: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod admission;
 mod cancel;
 mod counters;
+mod fences;
 mod flow;
 mod lane;
 mod listener;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use admission::Admission;
 pub use cancel::Cancels;
+pub use fences::Fences;
 pub use listener::{Acceptor, Listener, Renewal, accept};
 
 use std::sync::Arc;
@@ -95,6 +97,7 @@ pub struct Gate {
     pub journal: Option<JournalHandle>,
     pub watch: Watch,
     pub cancels: Cancels,
+    pub fences: Arc<Fences>,
     pub admission: Admission,
     /// Makes up the salts of users that do not exist.
     pub mock: MockSecret,

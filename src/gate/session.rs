@@ -71,10 +71,18 @@ async fn run(
         intents: VecDeque::new(),
         overhead: Overhead::default(),
         cancelling: registered.as_ref().map(Registered::cancelling),
+        fence: None,
+        process: registered.as_ref().map(|registered| registered.target().process),
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
     end_of(&mut flow, end, registered.as_ref()).await;
+    if let Some((fence, catalogs)) = flow.fence.take().zip(gate.catalogs.as_ref()) {
+        // What it may have changed is known before the others go on; that it cannot be read is
+        // told by the keeper.
+        let _ = catalogs.reload(&who.database).await;
+        drop(fence);
+    }
     for left in session.take_records() {
         worker.records.leave(left).await;
     }

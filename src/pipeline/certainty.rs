@@ -119,6 +119,11 @@ impl Certainty {
         self.changed && self.in_transaction
     }
 
+    /// Is anything that this session did to the catalog not yet known to all?
+    pub fn is_underway(&self) -> bool {
+        self.changed || self.open.catalog || self.sent.catalog
+    }
+
     /// Is the catalog the one that this session knows of, but for what [`Certainty::is_outdated`]
     /// says?
     pub fn catalog(&self) -> Sure {

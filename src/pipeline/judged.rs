@@ -138,6 +138,13 @@ impl Session {
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
     /// the order of a table's columns, that nobody is changing it.
     fn settles(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
+        if plan.moves() && !self.announced {
+            self.moving = plan.relations().cloned().collect();
+            return Some(Ok(Step::Need(Need::Fence)));
+        }
+        if let Some(passage) = self.passage(plan) {
+            return Some(passage);
+        }
         if plan.is_positional() {
             let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or be changing in another session.";
             let hint = "List the columns, or send the statement again, after Sync.";
@@ -148,6 +155,26 @@ impl Session {
                 (Sure::Yes, None) => return Some(Ok(Step::Need(Need::Confirmation))),
                 (Sure::Yes, Some(true)) => {}
             }
+        }
+        None
+    }
+
+    /// Waits for those who are changing a table that this plan uses, unless this transaction
+    /// uses it already: then they wait for it.
+    fn passage(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
+        if plan.touches()
+            && let Some(barred) = self.barred.clone()
+            && let Some(table) = plan.relations().find(|table| barred.contains(*table) && !self.in_use.contains(*table))
+        {
+            if !std::mem::take(&mut self.denied) {
+                return Some(Ok(Step::Need(Need::Passage)));
+            }
+            let detail = format!("Another session is changing \"{table}\" and has not ended.");
+            let hint = "Send the statement again when it has.";
+            return Some(Err(Refusal::unhandled("definition-underway", &detail, hint)));
+        }
+        if plan.touches() {
+            self.in_use.extend(plan.relations().cloned());
         }
         None
     }
@@ -339,7 +366,8 @@ impl Session {
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
         {
             // The server plans the statement anew; so must we know what its names mean now.
-            match self.outdated() {
+            let plan = prepared.plan.clone();
+            match self.outdated().or_else(|| plan.and_then(|plan| self.passage(&plan))) {
                 Some(Ok(step)) => return Ok(step),
                 Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
                 None => {}

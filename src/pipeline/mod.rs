@@ -65,8 +65,8 @@ pub enum Need {
     /// ([`Session::confirm`]).
     Confirmation,
     /// This session is about to change tables that others judge by
-    /// ([`Session::defines`], [`Session::fence`]).
+    /// ([`Session::moving`], [`Session::announce`]).
     Fence,
-    /// Another session is changing a table that this one uses ([`Session::uses`]).
+    /// Another session is changing a table that this one uses ([`Session::bar`], [`Session::deny`]).
     Passage,
 }

@@ -55,6 +55,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.positional)
     }
 
+    /// Does it change what names or columns of tables that matter mean?
+    pub fn moves(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.effect.moves && !facts.relations.is_empty())
+    }
+
     /// The tables that matter and that it names.
     pub fn relations(&self) -> impl Iterator<Item = &Arc<str>> {
         self.facts.statements.iter().flat_map(|facts| &facts.relations)

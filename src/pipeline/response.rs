@@ -481,6 +481,7 @@ impl Session {
         self.certainty.ready(status, self.queue.boundaries() == 0);
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
+            self.in_use.clear();
             self.queue.names.end_transaction();
         }
     }

@@ -1,5 +1,6 @@
 //! The state of one session that both streets share.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -74,6 +75,15 @@ pub struct Session {
     pub(super) probe: Option<Probe>,
     /// What was found of the catalog for the message that waits.
     pub(super) confirmed: Option<bool>,
+    /// What other sessions are changing, by bare name; none where they are not.
+    pub(super) barred: Option<Arc<HashSet<Arc<str>>>>,
+    /// They took too long.
+    pub(super) denied: bool,
+    /// What this session is about to change, and has made known to the others.
+    pub(super) moving: Vec<Arc<str>>,
+    pub(super) announced: bool,
+    /// Tables that its transaction uses already: nobody can change them until it ends.
+    pub(super) in_use: HashSet<Arc<str>>,
     /// The catalog has changed since the login.
     renewed: bool,
     /// The first epoch of the policy that holds, where another one held before.
@@ -132,6 +142,11 @@ impl Session {
             unanswerable: false,
             probe: None,
             confirmed: None,
+            barred: None,
+            denied: false,
+            moving: Vec::new(),
+            announced: false,
+            in_use: HashSet::new(),
             renewed: false,
             policy_since: None,
             reading: Reading {
@@ -249,6 +264,38 @@ impl Session {
     /// The answer to [`Need::Confirmation`]: is the catalog as this session knows it?
     pub fn confirm(&mut self, holds: bool) {
         self.confirmed = Some(holds);
+    }
+
+    /// What this session is about to change ([`Need::Fence`](super::Need::Fence)).
+    #[must_use]
+    pub fn moving(&self) -> &[Arc<str>] {
+        &self.moving
+    }
+
+    /// The others know of [`Session::moving`].
+    pub fn announce(&mut self) {
+        self.announced = true;
+    }
+
+    /// Nothing is left of what it changed that the others need wait for. True where something
+    /// was.
+    pub fn is_through(&mut self) -> bool {
+        let through = self.announced && self.is_settled() && !self.certainty.is_underway();
+        if through {
+            self.moving.clear();
+            self.announced = false;
+        }
+        through
+    }
+
+    /// What others are changing; none: nothing.
+    pub fn bar(&mut self, barred: Option<Arc<HashSet<Arc<str>>>>) {
+        self.barred = barred;
+    }
+
+    /// The others have not come through in time.
+    pub fn deny(&mut self) {
+        self.denied = true;
     }
 
     /// Takes the catalog by another policy. What was opened under the old one (portals, SQL's

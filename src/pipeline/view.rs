@@ -63,7 +63,7 @@ impl View {
 
     /// Is anything classified?
     pub(super) fn judges(&self) -> bool {
-        !self.snapshot.fields().is_empty()
+        !self.snapshot.classifies_nothing()
     }
 
     /// Has a name that matters characters beyond ASCII?

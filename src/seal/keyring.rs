@@ -1,6 +1,8 @@
 //! The opened keyring: root keys by version, and the domains as they were fixed when made.
 //!
-//! A domain's mode, type and key generation are decided once. Whoever hands in a domain
+//! A template (`template`) stands there for the domains of all schemas: they have its mode,
+//! type and generation, and their keys are derived by their own names, so that a new schema
+//! changes nothing here. A domain's mode, type and key generation are decided once. Whoever hands in a domain
 //! from a policy has it compared with [`Keyring::agrees`]; nothing here changes one.
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{TAG_LENGTH, domain_tag};
+use super::template::{TEMPLATE_NAME_LENGTH_MAX, is_concrete_name, is_template, template_of};
 use crate::catalog::{Domain, DomainName, Field, Mode};
 
 /// Most domains that one keyring holds (P6).
@@ -88,6 +91,7 @@ pub struct Keyring {
     roots: BTreeMap<u16, Root>,
     current: u16,
     domains: BTreeMap<DomainName, KeyedDomain>,
+    /// Of all but templates, under which no value is sealed.
     by_tag: HashMap<[u8; TAG_LENGTH], DomainName>,
 }
 
@@ -125,7 +129,7 @@ impl Keyring {
 
     fn insert(&mut self, keyed: KeyedDomain) -> Result<(), KeyringFault> {
         let name = keyed.domain.name.clone();
-        if !is_domain_name(&name.0) {
+        if !is_template(&name.0) && !is_concrete_name(&name.0) {
             return Err(KeyringFault::DomainName(name));
         }
         if self.domains.len() >= DOMAINS_MAX {
@@ -137,21 +141,23 @@ impl Keyring {
             (Mode::Equality, Some(generation)) => return Err(KeyringFault::NoRoot(generation)),
             (Mode::Random, Some(_)) | (Mode::Equality, None) => return Err(KeyringFault::Generation(name)),
         }
-        let tag = domain_tag(&name);
-        if let Some(other) = self.by_tag.get(&tag) {
-            return Err(if *other == name {
-                KeyringFault::Twice(name)
-            } else {
-                KeyringFault::TagCollision(other.clone(), name)
-            });
+        if self.domains.contains_key(&name) {
+            return Err(KeyringFault::Twice(name));
         }
-        self.by_tag.insert(tag, name.clone());
+        if !is_template(&name.0) {
+            let tag = domain_tag(&name);
+            if let Some(other) = self.by_tag.get(&tag) {
+                return Err(KeyringFault::TagCollision(other.clone(), name));
+            }
+            self.by_tag.insert(tag, name.clone());
+        }
         self.domains.insert(name, keyed);
         Ok(())
     }
 
     /// Adds the domains that are not there yet, at the current root version, and returns
-    /// their names. Those that are there must agree and stay as they are.
+    /// their names. Those that are there must agree and stay as they are; a domain whose
+    /// template is there is there, and a template is added before domains that may be its.
     ///
     /// # Errors
     /// On a disagreement, or a name that cannot be added, nothing is added at all.
@@ -161,8 +167,10 @@ impl Keyring {
         created_unix_s: u64,
     ) -> Result<Vec<DomainName>, KeyringFault> {
         let mut added = Vec::new();
-        for domain in wanted {
-            let outcome = match self.domains.get(&domain.name) {
+        let (templates, others): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|domain| is_template(&domain.name.0));
+        for domain in templates.into_iter().chain(others) {
+            let outcome = match self.keyed(&domain.name) {
                 Some(_) => self.agrees(domain).map_err(KeyringFault::Disagreement),
                 None => self
                     .insert(KeyedDomain {
@@ -174,13 +182,21 @@ impl Keyring {
             };
             if let Err(fault) = outcome {
                 for name in added {
-                    self.by_tag.remove(&domain_tag(&name));
+                    if !is_template(&name.0) {
+                        self.by_tag.remove(&domain_tag(&name));
+                    }
                     self.domains.remove(&name);
                 }
                 return Err(fault);
             }
         }
         Ok(added)
+    }
+
+    /// A domain by its own name, or else by that of its template. The order never changes
+    /// what a name means: where a template is, none of its domains is added by itself.
+    fn keyed(&self, name: &DomainName) -> Option<&KeyedDomain> {
+        self.domains.get(name).or_else(|| self.domains.get(&template_of(name)?))
     }
 
     fn generation_of_new(&self, mode: Mode) -> Option<u16> {
@@ -190,7 +206,8 @@ impl Keyring {
         }
     }
 
-    /// Does a domain, as a policy has it, stand in this keyring with the same mode and type?
+    /// Does a domain, as a policy has it, or its template, stand in this keyring with the
+    /// same mode and type?
     ///
     /// # Errors
     /// What differs, as found in the policy and as the keyring has it.
@@ -227,18 +244,21 @@ impl Keyring {
             .collect()
     }
 
+    /// A domain, or that of some schema by its template.
     #[must_use]
-    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
-        self.domains.get(name).map(|keyed| &keyed.domain)
+    pub fn domain(&self, name: &DomainName) -> Option<Domain> {
+        self.keyed(name).map(|keyed| Domain { name: name.clone(), ..keyed.domain.clone() })
     }
 
-    /// The domain that an envelope's header names.
+    /// The domain that an envelope's header names. None also for domains by template: which
+    /// schemas there are, no keyring knows. For people and tests: what opens a value is the
+    /// domain of its field, against which the tag is checked.
     #[must_use]
     pub fn domain_by_tag(&self, tag: &[u8; TAG_LENGTH]) -> Option<&Domain> {
-        self.domain(self.by_tag.get(tag)?)
+        self.domains.get(self.by_tag.get(tag)?).map(|keyed| &keyed.domain)
     }
 
-    /// All domains in the order of their names.
+    /// All domains and templates in the order of their names.
     pub fn domains(&self) -> impl ExactSizeIterator<Item = &KeyedDomain> {
         self.domains.values()
     }
@@ -265,10 +285,12 @@ impl Keyring {
         self.created_unix_s
     }
 
-    /// The version under which new values of this domain are sealed.
+    /// The version under which new values of this domain are sealed. None for a template:
+    /// its name is that of no key.
     #[must_use]
     pub fn sealing_version(&self, name: &DomainName) -> Option<u16> {
-        self.domains.get(name).map(|keyed| keyed.generation.unwrap_or(self.current))
+        let keyed = self.keyed(name).filter(|_| !is_template(&name.0));
+        keyed.map(|keyed| keyed.generation.unwrap_or(self.current))
     }
 
     /// What the salts of users that do not exist are made from. Of the oldest root key: a new
@@ -282,12 +304,6 @@ impl Keyring {
     pub(super) fn root(&self, version: u16) -> Option<&RootKey> {
         self.roots.get(&version).map(|root| &root.key)
     }
-}
-
-/// ASCII letters, digits, `_`, `-` and `.`, at most [`DOMAIN_NAME_LENGTH_MAX`] of them.
-fn is_domain_name(name: &str) -> bool {
-    (1..=DOMAIN_NAME_LENGTH_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 /// A policy and the keyring say different things of one domain.
@@ -363,7 +379,8 @@ impl fmt::Display for KeyringFault {
             KeyringFault::NoRoot(version) => write!(f, "the keyring has no root key of version {version}"),
             KeyringFault::DomainName(name) => write!(
                 f,
-                "domain name \"{}\": expected 1 to {DOMAIN_NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - .",
+                "domain name \"{}\": expected 1 to {DOMAIN_NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - . @, or 1 to \
+                 {TEMPLATE_NAME_LENGTH_MAX} of them without @ before @{{schema}}",
                 name.0.escape_default()
             ),
             KeyringFault::Twice(name) => write!(f, "domain \"{name}\" stands there twice"),
@@ -478,5 +495,34 @@ mod tests {
         );
         assert_eq!(keyring.domains().len(), 1);
         assert!(keyring.domain_by_tag(&domain_tag(&wanted[0].name)).is_none());
+    }
+
+    #[test]
+    fn a_template_serves_its_schemas_and_is_never_contradicted_by_one() {
+        let template = domain("email@{schema}", Mode::Equality);
+        let (acme, zeta) = (domain("email@acme", Mode::Equality), domain("email@zeta", Mode::Random));
+        // Whatever the order of the policy, the template comes first.
+        let mut keyring = Keyring::from_parts(parts(&[1], &[])).unwrap();
+        let wanted = [acme.clone(), template.clone()];
+        assert_eq!(keyring.add_domains(&wanted, 7), Ok(vec![template.name.clone()]));
+        assert_eq!(keyring.domain(&acme.name), Some(acme.clone()));
+        assert_eq!((keyring.agrees(&acme), keyring.agrees(&template)), (Ok(()), Ok(())));
+        assert_eq!(keyring.agrees(&zeta).err().map(|found| found.key), Some("seal"));
+        assert!(keyring.add_domains(&[zeta], 7).is_err());
+        assert_eq!(keyring.sealing_version(&acme.name), Some(1));
+        assert_eq!(keyring.sealing_version(&template.name), None);
+        assert!(keyring.domain_by_tag(&domain_tag(&template.name)).is_none());
+        assert_eq!(
+            keyring.agrees(&domain("note@acme", Mode::Random)).err().map(|found| found.key),
+            Some("domain")
+        );
+        // One that was there before keeps what was fixed with it.
+        let mut keyring = Keyring::from_parts(parts(&[1, 2], std::slice::from_ref(&acme))).unwrap();
+        keyring.add_domains(std::slice::from_ref(&template), 7).unwrap();
+        let versions =
+            ["email@acme", "email@zeta"].map(|name| keyring.sealing_version(&DomainName(name.into())));
+        assert_eq!(versions, [Some(1), Some(2)]);
+        let twice = [template.clone(), template];
+        assert!(fault(parts(&[1], &twice)).contains("twice"));
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! `docs/FORMAT.md` specifies every byte of what this room writes, with test vectors;
 //! `tests/format/open.py` is an independent reader of it. Reading order: [`Plaintext`],
-//! `envelope` (the bytes), `xaes` (the random mode), `keyring`, `keyring_file`, `sealer`.
+//! `envelope` (the bytes), `xaes` (the random mode), `template` (domains by schema), `keyring`,
+//! `keyring_file`, `sealer`.
 //!
 //! Absent on purpose: logging, metrics, and any error that holds a value.
 
@@ -14,6 +15,7 @@ mod keyring;
 mod keyring_file;
 mod plaintext;
 mod sealer;
+mod template;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyri
 pub use plaintext::Plaintext;
 pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
+pub use template::{TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of};
 
 /// A source of bytes that nobody can predict, handed in by whoever owns a generator.
 ///

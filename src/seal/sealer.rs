@@ -28,6 +28,10 @@ const READER_EPOCHS_MAX: usize = 256;
 /// Domain keys, of whatever version, that are kept (P6), about 2 KiB each.
 const DOMAIN_KEYS_MAX: usize = 1024;
 
+/// Domains of which something is kept (P6), about 200 bytes each: there may be one for each
+/// field and schema.
+const DOMAINS_KEPT_MAX: usize = 4096;
+
 /// Beyond this the buffer is given back after use.
 const RETAINED_LENGTH_MAX: usize = 64 * 1024;
 
@@ -139,7 +143,7 @@ pub struct Sealer {
     random: Box<dyn Random>,
     /// Index of a domain's name in `derived`.
     domains: FxHashMap<DomainName, usize>,
-    /// As many as domains were asked for, at most those of the keyring.
+    /// As many as domains were asked for, at most [`DOMAINS_KEPT_MAX`].
     derived: Vec<Derived>,
     /// 0 <= domain_keys <= DOMAIN_KEYS_MAX
     domain_keys: u32,
@@ -247,6 +251,12 @@ impl Sealer {
         Ok(())
     }
 
+    /// How many domains are kept now.
+    #[cfg(test)]
+    pub(super) fn kept_domains(&self) -> usize {
+        self.domains.len().max(self.derived.len())
+    }
+
     /// How many domain keys and readers' epochs are kept now.
     #[cfg(test)]
     pub(super) fn kept_keys(&self) -> (usize, usize) {
@@ -270,11 +280,18 @@ impl Sealer {
             return (known.mode == domain.mode && known.logical == domain.logical).then_some(at);
         }
         self.keyring.agrees(domain).ok()?;
+        let sealing_version = self.keyring.sealing_version(&domain.name)?;
+        if self.derived.len() >= DOMAINS_KEPT_MAX {
+            self.domains.clear();
+            self.derived.clear();
+            self.readers.clear();
+            self.domain_keys = 0;
+        }
         let at = self.derived.len();
         self.derived.push(Derived {
             domain: domain.clone(),
             tag: domain_tag(&domain.name),
-            sealing_version: self.keyring.sealing_version(&domain.name)?,
+            sealing_version,
             keys: Vec::new(),
         });
         self.domains.insert(domain.name.clone(), at);

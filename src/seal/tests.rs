@@ -306,6 +306,69 @@ fn keeps_a_bounded_number_of_derived_keys() {
 }
 
 #[test]
+fn each_schema_of_a_template_has_a_key_of_its_own_over_every_new_start() {
+    for mode in [Mode::Random, Mode::Equality] {
+        let template = domain("email@{schema}", mode);
+        let mut sealer = sealer_of(&[1], std::slice::from_ref(&template));
+        let [acme, zeta] = ["acme", "zeta"].map(|schema| domain_of(&template, schema));
+        let sealed = seal(&mut sealer, &acme, "ada@example.org");
+        assert!(sealed.starts_with(&guard_prefix(&acme)) && !sealed.starts_with(&guard_prefix(&zeta)));
+        assert_ne!(seal(&mut sealer, &zeta, "ada@example.org")[16..], sealed[16..]);
+        let mut later = sealer_of(&[1, 2], std::slice::from_ref(&template));
+        assert_eq!(open(&mut later, &acme, &sealed).as_deref(), Ok("ada@example.org"));
+        let version = header(seal(&mut later, &acme, "x").as_bytes()).unwrap().version;
+        assert_eq!(version, if mode == Mode::Random { 2 } else { 1 }, "the template's own");
+        if mode == Mode::Equality {
+            assert_eq!(seal(&mut later, &acme, "ada@example.org"), sealed);
+        }
+        // Moved to another tenant, as it is and with the tag put right.
+        assert_eq!(open(&mut sealer, &zeta, &sealed), Err(OpenError::OtherDomain));
+        let mut forged = TEXT.decode(&sealed).unwrap();
+        forged[3..9].copy_from_slice(&domain_tag(&zeta.name));
+        assert_eq!(open(&mut sealer, &zeta, &TEXT.encode(forged)), Err(OpenError::Altered));
+    }
+}
+
+#[test]
+fn a_template_seals_nothing_itself_and_gives_nothing_beyond_its_schemas() {
+    let template = domain("email@{schema}", Mode::Equality);
+    let mut sealer = sealer_of(&[1], std::slice::from_ref(&template));
+    let other_mode = domain_of(&domain("email@{schema}", Mode::Random), "acme");
+    for stranger in [template, other_mode, domain("email", Mode::Equality), domain("a@acme", Mode::Equality)]
+    {
+        assert_eq!(sealer.seal(&stranger, b"x", &mut Vec::new()), Err(SealError::UnknownDomain));
+    }
+}
+
+/// Schemas whose domains have the tag 36f5c347e2eb.
+const COLLIDING: [&str; 2] = ["t9154556", "t29766141"];
+
+#[test]
+fn tags_that_collide_between_tenants_open_nothing_under_the_wrong_key() {
+    // Found by trying: SHA-256("sealgate domain/email@" schema) begins alike for both.
+    let template = domain("email@{schema}", Mode::Equality);
+    let mut sealer = sealer_of(&[1], std::slice::from_ref(&template));
+    let [one, other] = COLLIDING.map(|schema| domain_of(&template, schema));
+    assert_eq!(domain_tag(&one.name), domain_tag(&other.name));
+    let sealed = seal(&mut sealer, &one, "ada@example.org");
+    assert_eq!(open(&mut sealer, &other, &sealed), Err(OpenError::Altered));
+    assert_eq!(open(&mut sealer, &one, &sealed).as_deref(), Ok("ada@example.org"));
+}
+
+#[test]
+fn keeps_a_bounded_number_of_tenants() {
+    let template = domain("note@{schema}", Mode::Random);
+    let mut sealer = sealer_of(&[1], std::slice::from_ref(&template));
+    let first = domain_of(&template, "t0");
+    let sealed = seal(&mut sealer, &first, "x");
+    for number in 0..5000 {
+        seal(&mut sealer, &domain_of(&template, &format!("t{number}")), "x");
+        assert!(sealer.kept_domains() <= 4096 && sealer.kept_keys().0 <= 1024);
+    }
+    assert_eq!(open(&mut sealer, &first, &sealed).as_deref(), Ok("x"));
+}
+
+#[test]
 fn does_not_keep_keys_for_forged_nonces() {
     let [note, _] = both();
     let mut sealer = sealer_of(&[1], &both());

@@ -75,7 +75,11 @@ fn keyring(current: u16) -> Keyring {
         created_unix_s: 1_735_689_600,
         roots: roots.collect(),
         current,
-        domains: vec![keyed("email", Mode::Equality, Some(1)), keyed("note", Mode::Random, None)],
+        domains: vec![
+            keyed("email", Mode::Equality, Some(1)),
+            keyed("email@{schema}", Mode::Equality, Some(1)),
+            keyed("note", Mode::Random, None),
+        ],
     };
     Keyring::from_parts(parts).unwrap()
 }
@@ -106,10 +110,17 @@ fn vectors() -> Vectors {
     let values = ["", "a", "ada@example.org", "Zoë Łódź 🙂", "exactly 15 byte", "exactly 16 bytes", &long];
     let equality = values.iter().map(|value| vector(&email, 1, value));
     let random = values.iter().map(|value| vector(&note, 2, value));
+    let template = domain("email@{schema}", Mode::Equality);
+    let tenants =
+        ["acme", "caf\u{e9}"].map(|schema| vector(&domain_of(&template, schema), 1, "ada@example.org"));
     Vectors {
         master_key: STANDARD.encode(master_bytes()),
         root_keys_hex: [1, 2].map(|version| hex(&root(version))).to_vec(),
-        values: equality.chain(random).chain([vector(&note, 1, "under the older root")]).collect(),
+        values: equality
+            .chain(random)
+            .chain([vector(&note, 1, "under the older root")])
+            .chain(tenants)
+            .collect(),
     }
 }
 
@@ -130,9 +141,9 @@ fn opens_the_vectors_with_the_keyring_file() {
     let vectors: Vectors = serde_json::from_str(VECTORS).unwrap();
     let keyring = decode_keyring(KEYRING, &MasterKey::from_base64(&vectors.master_key).unwrap()).unwrap();
     let mut sealer = Sealer::new(Arc::new(keyring), Box::new(Sequence(0)));
-    assert_eq!(vectors.values.len(), 15);
+    assert_eq!(vectors.values.len(), 17);
     for vector in vectors.values {
-        let domain = sealer.keyring().domain(&DomainName(vector.domain.as_str().into())).unwrap().clone();
+        let domain = sealer.keyring().domain(&DomainName(vector.domain.as_str().into())).unwrap();
         assert_eq!(domain.mode.name(), vector.mode);
         let mut value = Plaintext::default();
         sealer.open(&domain, vector.sealed.as_bytes(), &mut value).unwrap();

@@ -27,6 +27,12 @@ pub(super) fn refuse_definition(what: &str) -> Unproven {
     refuse("definition", format!("{what} would lead to a classified column or change one"), ADMINISTER)
 }
 
+/// The same of one that changes what names or columns mean.
+pub(super) fn moves() -> StatementFacts {
+    let facts = catalog_changes();
+    StatementFacts { effect: Effect { moves: true, ..facts.effect }, ..facts }
+}
+
 /// A statement that changes the catalog, and nothing classified.
 pub(super) fn catalog_changes() -> StatementFacts {
     StatementFacts { effect: Effect { catalog: true, ..Effect::default() }, ..StatementFacts::default() }
@@ -197,9 +203,9 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         }
         // They change nothing that names or columns mean.
         Some(Kind::GrantStmt(_) | Kind::CommentStmt(_) | Kind::LockStmt(_)) => Ok(StatementFacts::default()),
+        Some(Kind::DropStmt(_)) => Ok(moves()),
         Some(
-            Kind::DropStmt(_)
-            | Kind::VacuumStmt(_)
+            Kind::VacuumStmt(_)
             | Kind::ReindexStmt(_)
             | Kind::ClusterStmt(_)
             | Kind::CreateSeqStmt(_)
@@ -397,9 +403,13 @@ pub(super) fn policy_field<'a>(
     range: &protobuf::RangeVar,
     column: &str,
 ) -> Option<&'a Field> {
-    snapshot.fields().iter().find(|field| {
+    let known = snapshot.fields().iter().find(|field| {
         *field.table.name == *range.relname
             && (range.schemaname.is_empty() || *field.table.schema == *range.schemaname)
             && *field.column == *column
+    });
+    let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+    known.or_else(|| {
+        snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column)
     })
 }

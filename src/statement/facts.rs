@@ -55,6 +55,9 @@ pub struct ParameterUse {
 pub struct Effect {
     /// DDL or anything else after which the catalog must be read again.
     pub catalog: bool,
+    /// It may change what names or columns of tables that matter mean, by a lock that keeps
+    /// everybody else from them.
+    pub moves: bool,
     /// SQL-level `EXECUTE name`: the pipeline refuses it where that name is a judged
     /// protocol-level statement.
     pub executes: Option<Arc<str>>,

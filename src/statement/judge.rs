@@ -248,7 +248,9 @@ fn confirm(
     facts: &mut TextFacts,
 ) -> Proven<()> {
     let tokens = reader::read(characters)?;
-    let mut names: HashSet<&str> = bench.snapshot.fields().iter().map(|field| &*field.column).collect();
+    let awaited = bench.snapshot.patterns().iter().map(|entry| &entry.field);
+    let mut names: HashSet<&str> =
+        bench.snapshot.fields().iter().chain(awaited).map(|field| &*field.column).collect();
     names.extend(
         censuses
             .iter()

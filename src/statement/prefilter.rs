@@ -78,7 +78,7 @@ enum Judge {
 impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
-        if snapshot.fields().is_empty() {
+        if snapshot.classifies_nothing() {
             return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
         }
         let names = Names::new(snapshot);

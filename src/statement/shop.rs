@@ -80,6 +80,7 @@ pub(super) fn shop() -> Snapshot {
             field(CITY, "customers", "city", Some(("city", Mode::Equality))),
             field(FieldId(5), "planned", "email", email),
         ],
+        patterns: Vec::new(),
         relations: vec![
             relation(
                 "public",

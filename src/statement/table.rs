@@ -7,7 +7,7 @@ use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, Ran
 use crate::catalog::{Field, Mode, Named};
 
 use super::census::{Census, census};
-use super::definition::{catalog_changes, names_what_matters, policy_field, refuse_definition};
+use super::definition::{catalog_changes, moves, names_what_matters, policy_field, refuse_definition};
 use super::facts::{StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::Bench;
@@ -150,7 +150,7 @@ pub(super) fn created(
     if found.incomplete {
         return Err(unsupported("this CREATE TABLE"));
     }
-    Ok(catalog_changes())
+    Ok(moves())
 }
 
 /// A column in CREATE TABLE or ADD COLUMN.
@@ -242,7 +242,18 @@ pub(super) fn altered(
     if found.incomplete {
         return Err(unsupported("this ALTER TABLE"));
     }
-    Ok(StatementFacts { insertions: walk.insertions, ..catalog_changes() })
+    let facts = if alter.cmds.iter().any(moves_columns) { moves() } else { catalog_changes() };
+    Ok(StatementFacts { insertions: walk.insertions, ..facts })
+}
+
+/// Does it change which columns there are, or their types?
+fn moves_columns(command: &Node) -> bool {
+    use AlterTableType as At;
+    let Some(Kind::AlterTableCmd(command)) = kind(command) else { return true };
+    matches!(
+        At::try_from(command.subtype),
+        Ok(At::AtAddColumn | At::AtDropColumn | At::AtAlterColumnType | At::AtAddOf | At::AtDropOf) | Err(_)
+    )
 }
 
 fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTableCmd) -> Proven<()> {
@@ -324,11 +335,13 @@ pub(super) fn renamed(
                 .relations()
                 .any(|relation| !relation.is_harmless() && &*relation.name.schema == schema)
                 || bench.snapshot.fields().iter().any(|field| &*field.table.schema == schema)
+                // What it holds is awaited under the new name, or no longer under the old one.
+                || bench.snapshot.patterns().iter().any(|entry| entry.matches(Some(schema), &entry.field.table.name))
         };
         if holds(&rename.subname) || holds(&rename.newname) {
             return Err(refuse_change("a new name for the schema"));
         }
-        return Ok(catalog_changes());
+        return Ok(moves());
     }
     if let Some(range) = rename.relation.as_ref().filter(|range| matters(bench, range)) {
         let column = of == ObjectType::ObjectColumn
@@ -336,12 +349,12 @@ pub(super) fn renamed(
                 .iter()
                 .all(|name| policy_field(bench.snapshot, range, name).is_none());
         if column || of == ObjectType::ObjectTabconstraint {
-            return Ok(catalog_changes());
+            return Ok(moves());
         }
         return Err(refuse_change("a new name"));
     }
     if found.words.iter().any(|word| names_what_matters(bench.snapshot, word)) {
         return Err(refuse_change("a new name"));
     }
-    Ok(catalog_changes())
+    Ok(moves())
 }

@@ -26,6 +26,7 @@ mod refusal;
 mod residency;
 mod routes;
 mod shadow;
+mod tenants;
 mod verifiers;
 mod watch;
 mod wire;

@@ -230,6 +230,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         cancels: Cancels::default(),
         admission: Admission::default(),
         mock: MockSecret::new([0; 32]),
+        fences: Default::default(),
         next_session: AtomicU64::new(1),
         phase: phases,
         started: Instant::now(),

@@ -4,10 +4,12 @@
 Needs the package `cryptography`. The master key (base64) is read from the environment
 variable SEALGATE_MASTER_KEY.
 
-    open.py KEYRING [--domain NAME] [SEALED...]
+    open.py KEYRING [--domain NAME [--schema SCHEMA]] [SEALED...]
 
 opens each SEALED, or each line of standard input where none is given, and prints the value
-as one line of JSON (a string). With --domain a value of another domain is refused.
+as one line of JSON (a string). With --domain a value of another domain is refused. A domain
+of a template must be named: by its own name (email@acme), or as the template
+(email@{schema}) with the schema.
 
     open.py --vectors FOLDER
 
@@ -17,7 +19,7 @@ Exit: 0 all opened; 1 one did not (it is named by its number on standard error, 
 are printed); 2 the keyring or the master key cannot be used.
 """
 
-import base64, hashlib, hmac, json, os, sys
+import base64, hashlib, hmac, json, os, re, sys
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 MODES = {"random": 1, "equality": 2}
+TEMPLATE_END = "@{schema}"
 
 
 class Refused(Exception):
@@ -51,12 +54,26 @@ def xaes_open(key, nonce, sealed, associated):
     return AESGCM(derived).decrypt(nonce[12:], sealed, associated)
 
 
+def encode(data):
+    return base64.b64encode(data).decode().rstrip("=").translate(str.maketrans(STANDARD, ALPHABET))
+
+
+def tag_of(name):
+    return hashlib.sha256(b"sealgate domain/" + name.encode()).digest()[:6]
+
+
+def domain_of(template, schema):
+    name = template.removesuffix(TEMPLATE_END)
+    if re.fullmatch(r"[A-Za-z0-9_.-]+", schema) and len(name) + 1 + len(schema) <= 63:
+        return f"{name}@{schema}"
+    return f"{name}@@" + encode(hashlib.sha256(b"sealgate schema/" + schema.encode()).digest()[:24])
+
+
 def decode(text):
     if not set(text) <= set(ALPHABET) or len(text) % 4 == 1:
         raise Refused("not an envelope")
     data = base64.b64decode(text.translate(str.maketrans(ALPHABET, STANDARD)) + "=" * (-len(text) % 4))
-    again = base64.b64encode(data).decode().rstrip("=").translate(str.maketrans(STANDARD, ALPHABET))
-    if again != text or data[:3] != bytes.fromhex("74f2d6"):
+    if encode(data) != text or data[:3] != bytes.fromhex("74f2d6"):
         raise Refused("not an envelope")
     return data
 
@@ -85,17 +102,22 @@ class Keyring:
         for root in file["roots"]:
             wrapped, associated = base64.b64decode(root["wrapped"]), f"sealgate/v1/keyring/root/{root['version']}"
             self.roots[root["version"]] = xaes_open(wrapping, wrapped[:24], wrapped[24:], associated.encode())
-        self.domains = {}
-        for domain in file["domains"]:
-            tag = hashlib.sha256(b"sealgate domain/" + domain["name"].encode()).digest()[:6]
-            self.domains[tag] = domain
+        self.domains = {domain["name"]: domain for domain in file["domains"]}
+
+    def domain(self, tag, wanted):
+        if wanted is None:
+            named = [name for name in self.domains if not name.endswith(TEMPLATE_END) and tag_of(name) == tag]
+            return self.domains[named[0]] if named else None
+        template = wanted.partition("@")[0] + TEMPLATE_END
+        domain = self.domains.get(wanted) or self.domains.get(template)
+        return {**domain, "name": wanted} if domain is not None and tag_of(wanted) == tag else None
 
     def open(self, text, wanted=None):
         data = decode(text)
         header, body = data[:12], data[12:]
-        domain = self.domains.get(header[3:9])
-        if len(header) < 12 or domain is None or wanted not in (None, domain["name"]):
-            raise Refused("of another domain")
+        domain = self.domain(header[3:9], wanted)
+        if len(header) < 12 or domain is None:
+            raise Refused("of another domain, or of a template's, which must be named")
         root = self.roots.get(int.from_bytes(header[10:12], "big"))
         if header[9] != MODES[domain["mode"]] or root is None:
             raise Refused("of another mode or an unknown key version")
@@ -132,6 +154,8 @@ def main(arguments):
     path, sealed, wanted, failed = arguments[0], arguments[1:], None, False
     if sealed[:1] == ["--domain"]:
         wanted, sealed = sealed[1], sealed[2:]
+    if sealed[:1] == ["--schema"]:
+        wanted, sealed = domain_of(wanted, sealed[1]), sealed[2:]
     try:
         with open(path, encoding="utf-8") as file:
             keyring = Keyring(file.read(), base64.b64decode(os.environ["SEALGATE_MASTER_KEY"], validate=True))

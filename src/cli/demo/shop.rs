@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio_postgres::{Client, NoTls};
 use zeroize::Zeroizing;
 
-use crate::catalog::{Domain, Field};
+use crate::catalog::{Domain, PolicyField};
 use crate::cli::house::{self, Fault, House};
 use crate::cli::keys;
 use crate::cli::run::forbid_core_dumps;
@@ -284,7 +284,7 @@ address = "127.0.0.1:{admin}"
 
 /// The shop's tables, with a guard on each sealed column: the database itself then takes
 /// nothing but sealed values there.
-fn schema(fields: &[Field]) -> String {
+fn schema(fields: &[PolicyField]) -> String {
     let mut text = "
         CREATE TABLE customers (
             id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -300,7 +300,9 @@ fn schema(fields: &[Field]) -> String {
         );
         CREATE INDEX ON orders (customer);"
         .to_owned();
-    for (field, domain) in fields.iter().filter_map(|field| Some((field, field.domain.as_ref()?))) {
+    for (field, domain) in
+        fields.iter().filter_map(|PolicyField { field, .. }| Some((field, field.domain.as_ref()?)))
+    {
         text.push_str(&guard(&field.column, domain));
     }
     let _ = write!(
@@ -377,7 +379,7 @@ mod tests {
         let seals: Vec<&str> = settings
             .fields
             .iter()
-            .map(|field| field.domain.as_ref().map_or("none", |domain| domain.mode.name()))
+            .map(|entry| entry.field.domain.as_ref().map_or("none", |domain| domain.mode.name()))
             .collect();
         assert_eq!(seals, ["none", "equality", "random"]);
         assert_eq!(settings.keys.map(|keys| keys.path), Some(PathBuf::from("d")));

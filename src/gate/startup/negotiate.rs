@@ -91,9 +91,15 @@ pub(super) async fn negotiate(
     }
     loop {
         let length = loop {
-            match startup::length(&incoming.bytes).map_err(malformed)? {
-                Some(length) if incoming.bytes.len() >= length => break length,
-                Some(_) | None => incoming.more(client).await?,
+            match startup::length(&incoming.bytes) {
+                Ok(Some(length)) if incoming.bytes.len() >= length => break length,
+                Ok(Some(_) | None) => incoming.more(client).await?,
+                // Not a peer that would understand a word, or one that takes its leave at once
+                // (Terminate): PostgreSQL closes without one, too.
+                Err(error) => {
+                    tracing::info!(client = %peer, cause = error.0, "a peer did not begin a session");
+                    return Err(Over::Done);
+                }
             }
         };
         let packet: Vec<u8> = incoming.bytes.get(..length).unwrap_or(&[]).to_vec();

@@ -1,7 +1,7 @@
 //! The policy's tables as the server has them, and what makes one unfit: a fault, by which
 //! every statement on it is refused until the table or the policy is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
@@ -110,6 +110,9 @@ pub(super) fn qualified(schema: &str, name: &str) -> QualifiedName {
     QualifiedName { schema: schema.into(), name: name.into() }
 }
 
+/// The fields of each table: there may be tens of thousands.
+type ByTable<'a> = HashMap<&'a QualifiedName, Vec<&'a Field>>;
+
 /// The policy's tables by OID, with the faults that follow from their own definition.
 pub(super) async fn read(
     reader: &Reader<'_>,
@@ -117,16 +120,20 @@ pub(super) async fn read(
 ) -> Result<BTreeMap<u32, Classified>, LoadError> {
     let names: BTreeSet<&str> = fields.iter().map(|field| &*field.table.name).collect();
     let names: Vec<&str> = names.into_iter().collect();
+    let mut by_table = ByTable::new();
+    for field in fields {
+        by_table.entry(&field.table).or_default().push(field);
+    }
     let mut tables = BTreeMap::new();
     for relation in named(reader, &names).await? {
-        if fields.iter().any(|field| field.table == relation.name) {
+        if by_table.contains_key(&relation.name) {
             tables.insert(relation.oid, start(relation));
         }
     }
     let oids: Vec<u32> = tables.keys().copied().collect();
-    read_columns(reader, fields, &oids, &mut tables).await?;
+    read_columns(reader, &by_table, &oids, &mut tables).await?;
     for table in tables.values_mut() {
-        missing_columns(table, fields);
+        missing_columns(table, &by_table);
     }
     read_partition_keys(reader, &oids, &mut tables).await?;
     read_foreign_keys(reader, &oids, &mut tables).await?;
@@ -160,7 +167,7 @@ fn start(relation: NamedRelation) -> Classified {
 
 async fn read_columns(
     reader: &Reader<'_>,
-    fields: &[Field],
+    by_table: &ByTable<'_>,
     oids: &[u32],
     tables: &mut BTreeMap<u32, Classified>,
 ) -> Result<(), LoadError> {
@@ -183,7 +190,7 @@ async fn read_columns(
         let number: i16 = value(row, 1)?;
         let name: &str = value(row, 2)?;
         let type_oid: u32 = value(row, 3)?;
-        let field = fields.iter().find(|field| field.table == table.name && &*field.column == name);
+        let field = of(by_table, &table.name).iter().find(|field| &*field.column == name);
         table.columns.push(Column {
             name: name.into(),
             number,
@@ -216,10 +223,13 @@ async fn read_columns(
     Ok(())
 }
 
-fn missing_columns(table: &mut Classified, fields: &[Field]) {
-    let missing: BTreeSet<Arc<str>> = fields
+fn of<'a>(by_table: &'a ByTable<'_>, table: &QualifiedName) -> &'a [&'a Field] {
+    by_table.get(table).map_or(&[], Vec::as_slice)
+}
+
+fn missing_columns(table: &mut Classified, by_table: &ByTable<'_>) {
+    let missing: BTreeSet<Arc<str>> = of(by_table, &table.name)
         .iter()
-        .filter(|field| field.table == table.name)
         .flat_map(|field| [Some(field.column.clone()), field.subject.clone()])
         .flatten()
         .filter(|column| table.columns.iter().all(|live| live.name != *column))

@@ -13,7 +13,7 @@ use super::body::{self, Finder, Names};
 use super::classified::{Classified, qualified};
 use super::dependents;
 use super::load::{FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{Field, QualifiedName, Reaching};
+use crate::catalog::{QualifiedName, Reaching};
 
 /// Longer chains of views over functions over views do not exist by accident.
 const ROUNDS_MAX: usize = 64;
@@ -102,7 +102,7 @@ impl Growth<'_> {
 
 pub(super) async fn read(
     reader: &Reader<'_>,
-    fields: &[Field],
+    policy_names: &BTreeSet<Arc<str>>,
     tables: &mut BTreeMap<u32, Classified>,
 ) -> Result<Reached, LoadError> {
     let bodies = read_bodies(reader).await?;
@@ -111,8 +111,8 @@ pub(super) async fn read(
         Growth { tables, reached: BTreeMap::new(), described: BTreeMap::new(), fresh: Vec::new() };
 
     let mut names = Names::default();
-    for field in fields {
-        names.add(&field.table.name);
+    for name in policy_names {
+        names.add(name);
     }
     for body in &bodies {
         if let Some(why) = body::reads_everything(&body.source) {

@@ -2,7 +2,7 @@
 //! functions and what leads from one to the other are of one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -11,13 +11,14 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
 use super::closure::{self, Reached};
-use crate::catalog::{Field, FieldId, Relation, SnapshotParts};
+use super::tenants;
+use crate::catalog::{PolicyField, Relation, SnapshotParts};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
-pub(super) const RELATIONS_MAX: usize = 20_000;
+pub(super) const RELATIONS_MAX: usize = 100_000;
 /// Columns of all classified tables together.
-pub(super) const COLUMNS_MAX: usize = 50_000;
+pub(super) const COLUMNS_MAX: usize = 500_000;
 /// Functions with a source text, and the bytes of all their sources.
 pub(super) const FUNCTIONS_MAX: usize = 50_000;
 pub(super) const SOURCE_BYTES_MAX: i64 = 64 << 20;
@@ -97,19 +98,25 @@ pub struct Loaded {
 pub async fn load(
     service: &ServiceConnection,
     database: &str,
-    policy: &[Field],
+    policy: &[PolicyField],
 ) -> Result<Loaded, LoadError> {
-    let fields = fields_of(database, policy);
-    let mut parts = SnapshotParts { database: database.into(), epoch: 0, fields, ..SnapshotParts::default() };
+    let applying = policy.iter().filter(|entry| entry.is_of(database));
+    let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
+    let patterns: Vec<PolicyField> = patterns.into_iter().cloned().collect();
+    let mut parts = SnapshotParts { database: database.into(), epoch: 0, ..SnapshotParts::default() };
     let mut notes = Vec::new();
-    if !parts.fields.is_empty() {
+    if !patterns.is_empty() || !named.is_empty() {
         service.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let reader = Reader { service };
+        let named = named.into_iter().map(|entry| entry.field.clone()).collect();
+        (parts.fields, notes) = tenants::expand(&reader, named, &patterns).await?;
+        parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
-        let reached = closure::read(&reader, &parts.fields, &mut tables).await?;
-        parts.relations = relations(&reader, &parts.fields, &tables, &reached).await?;
+        let names = policy_names(&parts);
+        let reached = closure::read(&reader, &names, &mut tables).await?;
+        parts.relations = relations(&reader, &names, &tables, &reached).await?;
         parts.functions = reached.names.into_iter().collect();
-        notes = reached.notes;
+        notes.extend(reached.notes);
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
@@ -117,29 +124,22 @@ pub async fn load(
     Ok(Loaded { parts, notes, content })
 }
 
-/// The policy's fields that apply to `database`, numbered anew.
-fn fields_of(database: &str, policy: &[Field]) -> Vec<Field> {
-    let mut fields: Vec<Field> = policy
-        .iter()
-        .filter(|field| field.database.as_deref().is_none_or(|only| only == database))
-        .cloned()
-        .collect();
-    for (number, field) in (0..=u16::MAX).zip(&mut fields) {
-        field.id = FieldId(number);
-    }
-    fields
+/// The bare name of every table of the policy, whether there is one or not.
+fn policy_names(parts: &SnapshotParts) -> BTreeSet<Arc<str>> {
+    let awaited = parts.patterns.iter().map(|entry| &entry.field);
+    parts.fields.iter().chain(awaited).map(|field| field.table.name.clone()).collect()
 }
 
 /// Every relation that has the bare name of one that matters.
 async fn relations(
     reader: &Reader<'_>,
-    fields: &[Field],
+    policy_names: &BTreeSet<Arc<str>>,
     tables: &BTreeMap<u32, Classified>,
     reached: &Reached,
 ) -> Result<Vec<Relation>, LoadError> {
-    let names: BTreeSet<&str> = fields
+    let names: BTreeSet<&str> = policy_names
         .iter()
-        .map(|field| &*field.table.name)
+        .map(|name| &**name)
         .chain(reached.relations.values().map(|relation| &*relation.name.name))
         .collect();
     let names: Vec<&str> = names.into_iter().collect();
@@ -167,9 +167,21 @@ async fn relations(
 
 fn content(parts: &SnapshotParts) -> [u8; 32] {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let mut digest = Sha256::new();
-    digest.update(format!("{:?} {:?} {functions:?}", parts.fields, parts.relations));
-    digest.finalize().into()
+    let SnapshotParts { fields, patterns, relations, .. } = parts;
+    let mut digest = Digested(Sha256::new());
+    // A digest takes everything.
+    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?}");
+    digest.0.finalize().into()
+}
+
+/// Takes a text that nobody needs as a whole.
+struct Digested(Sha256);
+
+impl fmt::Write for Digested {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
+    }
 }
 
 /// Asks bounded questions inside the load's transaction.

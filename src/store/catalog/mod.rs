@@ -7,12 +7,13 @@ mod dependents;
 mod load;
 mod presence;
 mod registry;
+mod tenants;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};
 pub use presence::Stay;
 pub use registry::{
-    CatalogKeeper, CatalogSource, Catalogs, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX, Timing,
+    CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX, Timing,
 };
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! snapshot, no session (P3). New sessions get it only while a session of ours is in the
 //! database: so it is of this database, and not of one that had the name before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Presence, Stay};
 use super::watermark;
-use crate::catalog::{Field, Snapshot};
+use crate::catalog::{PolicyField, Snapshot};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -44,7 +44,7 @@ const WAITING_MAX: usize = 10_000;
 pub struct CatalogSource {
     /// The way to the servers, and who asks there.
     pub access: Arc<ArcSwap<Access>>,
-    pub policy: Arc<ArcSwap<Vec<Field>>>,
+    pub policy: Arc<ArcSwap<Vec<PolicyField>>>,
     pub timing: Timing,
 }
 
@@ -69,9 +69,18 @@ struct Held {
     notes: Arc<[String]>,
     /// [`Loaded::content`] of the load that this snapshot came from.
     content: [u8; 32],
+    changed_by: Arc<[i32]>,
     /// A look that began then has found it true.
     confirmed: Instant,
     presence: Arc<Presence>,
+}
+
+/// What was found of a catalog just now.
+pub struct Confirmed {
+    pub snapshot: Arc<Snapshot>,
+    /// Server processes that hold, or wait for, the lock by which a table that matters is
+    /// changed.
+    pub changed_by: Arc<[i32]>,
 }
 
 type Answer = Result<(Arc<Snapshot>, Stay), LoadError>;
@@ -165,6 +174,18 @@ impl Catalogs {
         self.look(database, true).await.map(|(snapshot, _)| snapshot)
     }
 
+    /// The same, with who is changing what matters at this moment.
+    ///
+    /// # Errors
+    /// As [`Catalogs::reload`].
+    pub async fn confirm(&self, database: &str) -> Result<Confirmed, LoadError> {
+        let snapshot = self.reload(database).await?;
+        let all = self.held.load();
+        // Of the same look, or of a later one.
+        let changed_by = all.get(database).map_or_else(|| Arc::from([]), |held| held.changed_by.clone());
+        Ok(Confirmed { snapshot, changed_by })
+    }
+
     async fn look(&self, database: &str, anew: bool) -> Answer {
         let (answer, receiver) = oneshot::channel();
         let request = Request { database: database.into(), anew, answer };
@@ -214,16 +235,22 @@ impl Database {
 struct Known {
     service: Option<(ServiceConnection, Arc<Access>)>,
     /// The watermark and the policy of the last successful load.
-    loaded: Option<(String, Arc<Vec<Field>>)>,
+    loaded: Option<(String, Arc<Vec<PolicyField>>)>,
 }
 
 struct Job {
     database: Arc<str>,
     known: Known,
-    /// None: the catalog is as it was.
-    result: Result<Option<Loaded>, LoadError>,
+    /// No load: the catalog is as it was.
+    result: Result<Looked, LoadError>,
     took: Duration,
     began: Instant,
+}
+
+/// What one look has found. No load: the catalog is as it was.
+struct Looked {
+    loaded: Option<Loaded>,
+    changed_by: Arc<[i32]>,
 }
 
 /// Loads snapshots and keeps them current: run it as a task of one runtime.
@@ -338,7 +365,7 @@ impl CatalogKeeper {
         let presence = self.databases.get(&database).map(|one| one.presence.clone());
         let Some(presence) = presence else { return };
         let looked = match result {
-            Ok(loaded) => self.hold(&database, loaded, began, &presence),
+            Ok(looked) => self.hold(&database, looked, began, &presence),
             Err(error) => {
                 tracing::warn!(%database, %error, "the catalog could not be read");
                 Err(error)
@@ -372,16 +399,19 @@ impl CatalogKeeper {
     fn hold(
         &mut self,
         database: &Arc<str>,
-        loaded: Option<Loaded>,
+        Looked { loaded, changed_by }: Looked,
         began: Instant,
         presence: &Arc<Presence>,
     ) -> Result<Arc<Snapshot>, LoadError> {
         let before = self.held.load().get(database).cloned();
         let held = match (loaded, before) {
-            (None, Some(before)) => Held { confirmed: began, presence: presence.clone(), ..before },
+            (None, Some(before)) => {
+                Held { confirmed: began, presence: presence.clone(), changed_by, ..before }
+            }
             (None, None) => return Err(LoadError::Unreadable("a watermark without a snapshot".to_owned())),
             (Some(Loaded { content, notes, .. }), Some(before)) if content == before.content => {
-                Held { notes: notes.into(), confirmed: began, presence: presence.clone(), ..before }
+                let notes = notes.into();
+                Held { notes, confirmed: began, presence: presence.clone(), changed_by, ..before }
             }
             (Some(Loaded { mut parts, notes, content }), _) => {
                 self.epoch += 1;
@@ -391,6 +421,7 @@ impl CatalogKeeper {
                     snapshot: Arc::new(Snapshot::new(parts)),
                     notes: notes.into(),
                     content,
+                    changed_by,
                     confirmed: began,
                     presence: presence.clone(),
                 }
@@ -451,22 +482,24 @@ async fn refresh(
     source: &CatalogSource,
     database: &str,
     known: &mut Known,
-) -> Result<Option<Loaded>, LoadError> {
+) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
     let usable =
         |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
     let kept = known.service.take().filter(usable).map(|(service, _)| service);
+    let tables: BTreeSet<&str> = policy.iter().map(|entry| &*entry.field.table.name).collect();
+    let tables: Vec<&str> = tables.into_iter().collect();
     let marked = match kept {
         // The server may have cut a kept connection: then a new one tells what is.
-        Some(service) => watermark::read(&service).await.ok().map(|mark| (service, mark)),
+        Some(service) => look(&service, &tables).await.ok().map(|looked| (service, looked)),
         None => None,
     };
-    let (service, mark) = match marked {
+    let (service, (changed_by, mark)) = match marked {
         Some(marked) => marked,
         None => {
             let service = dial(&access, database).await?;
-            let mark = watermark::read(&service).await?;
-            (service, mark)
+            let looked = look(&service, &tables).await?;
+            (service, looked)
         }
     };
     if let Some((last, with)) = &known.loaded
@@ -474,12 +507,19 @@ async fn refresh(
         && Arc::ptr_eq(with, &policy)
     {
         known.service = Some((service, access));
-        return Ok(None);
+        return Ok(Looked { loaded: None, changed_by });
     }
     let loaded = load(&service, database, &policy).await?;
     known.service = Some((service, access));
     known.loaded = Some((mark, policy));
-    Ok(Some(loaded))
+    Ok(Looked { loaded: Some(loaded), changed_by })
+}
+
+/// Who is changing what matters, and then the watermark: whoever had let go by the first
+/// question has committed by the second.
+async fn look(service: &ServiceConnection, tables: &[&str]) -> Result<(Arc<[i32]>, String), LoadError> {
+    let changed_by = watermark::changing(service, tables).await?;
+    Ok((changed_by, watermark::read(service).await?))
 }
 
 /// The first server that lets us in.

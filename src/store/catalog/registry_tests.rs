@@ -241,6 +241,31 @@ fn loads_with_a_new_policy() {
 }
 
 #[test]
+fn notices_a_new_schema_and_its_table_by_a_pattern() {
+    let server = start(15);
+    let source = source(&server, Duration::from_millis(50));
+    let by_pattern = policy()
+        .into_iter()
+        .map(|entry| PolicyField { schemas: crate::catalog::SchemaPattern::new(&["tenant_", ""]), ..entry });
+    source.policy.store(Arc::new(by_pattern.collect()));
+    let catalogs = keep(source);
+    let (first, _stay) = block_on(catalogs.enter("postgres")).unwrap();
+    assert_eq!(first.fields().len(), 0);
+    let fields = || catalogs.held("postgres").map(|snapshot| snapshot.fields().len());
+    for (sql, expected) in [
+        ("CREATE SCHEMA tenant_a; CREATE TABLE tenant_a.customers (email text, ssn text)", 2),
+        (
+            "CREATE SCHEMA b; CREATE TABLE b.customers (email text, ssn text); ALTER SCHEMA b RENAME TO tenant_b",
+            4,
+        ),
+        ("DROP SCHEMA tenant_a CASCADE", 2),
+    ] {
+        server.execute("postgres", sql).unwrap();
+        await_that(|| fields() == Some(expected));
+    }
+}
+
+#[test]
 fn ends_with_its_last_handle() {
     let server = start(15);
     let (catalogs, keeper) = Catalogs::new(source(&server, NEVER));

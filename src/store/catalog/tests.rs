@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::catalog::{
-    Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, QualifiedName, Snapshot,
+    Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, PolicyField, QualifiedName,
+    SchemaPattern, Snapshot,
 };
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
 use crate::upstream::dial::{Dialer, today};
@@ -279,8 +280,12 @@ pub(super) fn field(column: &str, mode: Option<Mode>) -> Field {
     }
 }
 
-pub(super) fn policy() -> Vec<Field> {
-    vec![field("email", Some(Mode::Equality)), field("ssn", Some(Mode::Random))]
+fn named(field: Field) -> PolicyField {
+    PolicyField { schemas: None, field }
+}
+
+pub(super) fn policy() -> Vec<PolicyField> {
+    vec![named(field("email", Some(Mode::Equality))), named(field("ssn", Some(Mode::Random)))]
 }
 
 pub(super) fn start(major: u32) -> Throwaway {
@@ -305,7 +310,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn load_now(server: &Throwaway, database: &str, policy: &[Field]) -> Result<Loaded, LoadError> {
+fn load_now(server: &Throwaway, database: &str, policy: &[PolicyField]) -> Result<Loaded, LoadError> {
     block_on(async {
         let service = connect(server, &account(), database).await.unwrap();
         load(&service, database, policy).await
@@ -410,7 +415,7 @@ fn keeps_columns_in_order_with_their_fields_and_types() {
         let sql = format!("{TABLE} ALTER TABLE customers DROP name");
         server.execute("postgres", &sql).unwrap();
         let mut policy = policy();
-        policy.push(Field { database: Some("elsewhere".into()), ..field("visits", None) });
+        policy.push(named(Field { database: Some("elsewhere".into()), ..field("visits", None) }));
         let loaded = load_now(&server, "postgres", &policy).unwrap();
         assert_eq!(loaded.parts.fields.len(), 2);
         let relation = &loaded.parts.relations[0];
@@ -487,7 +492,7 @@ fn a_column_that_is_only_recorded_may_be_of_any_type_and_have_a_default() {
     let server = start(18);
     server.execute("postgres", &format!("{TABLE} ALTER TABLE customers ALTER visits SET DEFAULT 0")).unwrap();
     for (mode, sound) in [(None, true), (Some(Mode::Random), false)] {
-        let loaded = load_now(&server, "postgres", &[field("visits", mode)]).unwrap();
+        let loaded = load_now(&server, "postgres", &[named(field("visits", mode))]).unwrap();
         assert_eq!(holds(&Snapshot::new(loaded.parts), &Sound).is_ok(), sound);
     }
 }
@@ -528,4 +533,64 @@ fn refuses_a_catalog_beyond_its_limits() {
         error.to_string(),
         "the catalog is too large to be read: more than 67108864 bytes of function sources"
     );
+}
+
+#[test]
+fn a_pattern_classifies_what_each_schema_has_and_awaits_the_rest() {
+    for major in VERSIONS {
+        let server = start(major);
+        let mut entry = field("email", Some(Mode::Equality));
+        entry.table.schema = "t_*".into();
+        if let Some(domain) = &mut entry.domain {
+            domain.name = DomainName("email@{schema}".into());
+        }
+        let policy = [PolicyField { schemas: SchemaPattern::new(&["t_", ""]), field: entry }];
+        let snapshot = || Snapshot::new(load_now(&server, "postgres", &policy).unwrap().parts);
+        let nothing = snapshot();
+        assert!(nothing.fields().is_empty() && !nothing.classifies_nothing());
+        assert!(matches!(nothing.named(None, "customers"), Named::Missing));
+        assert!(matches!(nothing.named(Some("public"), "customers"), Named::Harmless));
+        server
+            .execute(
+                "postgres",
+                "CREATE SCHEMA t_b; CREATE TABLE t_b.customers (id int, email text) PARTITION BY LIST (id); \
+                 CREATE SCHEMA t_a; CREATE TABLE t_a.customers (email text); \
+                 CREATE SCHEMA t_c; CREATE VIEW t_c.customers AS SELECT 1 AS id; \
+                 CREATE TABLE public.customers (email text); CREATE TEMP TABLE customers (email text); \
+                 CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(email) FROM t_a.customers'; \
+                 CREATE VIEW v AS SELECT email FROM t_b.customers",
+            )
+            .unwrap();
+        let loaded = snapshot();
+        let fields: Vec<String> = loaded
+            .fields()
+            .iter()
+            .map(|field| format!("{} {} {}", field.id.0, field.path(), field.domain.as_ref().unwrap().name))
+            .collect();
+        assert_eq!(fields, ["0 t_a.customers.email email@t_a", "1 t_b.customers.email email@t_b"]);
+        for (schema, expected) in [
+            (Some("t_a"), "One"),
+            (Some("t_b"), "One"),
+            (Some("t_c"), "Harmless"),
+            (Some("t_d"), "Missing"),
+            (Some("public"), "Harmless"),
+            (None, "Ambiguous"),
+        ] {
+            let found = format!("{:?}", loaded.named(schema, "customers"));
+            assert!(found.starts_with(expected), "{schema:?}: {found}");
+        }
+        holds(&loaded, &Calls("f", "names customers")).unwrap();
+        holds(&loaded, &Reaches("v", "view over table t_b.customers")).unwrap();
+        // Domains of two schemas are two.
+        server
+            .execute(
+                "postgres",
+                "ALTER TABLE t_a.customers ADD UNIQUE (email); CREATE SCHEMA t_e; \
+                 CREATE TABLE t_e.customers (email text REFERENCES t_a.customers (email))",
+            )
+            .unwrap();
+        let loaded = snapshot();
+        let Named::One(relation) = loaded.named(Some("t_e"), "customers") else { panic!() };
+        assert!(relation.fault.as_ref().unwrap().contains("ties column email"), "{:?}", relation.fault);
+    }
 }

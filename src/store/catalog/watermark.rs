@@ -1,6 +1,10 @@
 //! A short text that changes with the catalog: asking for it is cheaper than loading, so
 //! the catalog can be watched for changes that did not pass through here.
 
+use std::sync::Arc;
+
+use tokio_postgres::types::Type;
+
 use super::load::{LoadError, value};
 use crate::upstream::service::ServiceConnection;
 
@@ -36,4 +40,21 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
 pub(super) async fn read(service: &ServiceConnection) -> Result<String, LoadError> {
     let rows = service.rows(WATERMARK, &[]).await?;
     rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
+}
+
+/// Processes that hold, or wait for, the lock by which columns of a table of one of these names
+/// are changed (chapter 13.3.1: ACCESS EXCLUSIVE).
+const CHANGING: &str = "SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l \
+    JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid IS NOT NULL \
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) \
+      AND c.relname = ANY ($1::pg_catalog.name[]) LIMIT 1000";
+
+/// Who is changing a table of one of these names at this moment.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn changing(service: &ServiceConnection, tables: &[&str]) -> Result<Arc<[i32]>, LoadError> {
+    let rows = service.rows(CHANGING, &[(&tables, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| value(row, 0)).collect()
 }

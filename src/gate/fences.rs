@@ -1,0 +1,86 @@
+//! Tables that a session is changing by definitions that go through here: other sessions'
+//! statements on them wait until the catalog has been read that has the change.
+//!
+//! Without a definition under way nobody takes a lock: one counter is looked at.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Bare names of tables, as sessions judge by them.
+pub type Tables = Arc<HashSet<Arc<str>>>;
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Fences {
+    count: AtomicUsize,
+    /// By the number of the session.
+    raised: Mutex<HashMap<u64, (Arc<str>, Tables)>>,
+    changed: Notify,
+}
+
+impl Fences {
+    /// Makes known what a session is about to change. It ends when the guard is dropped.
+    pub fn raise(self: &Arc<Self>, session: u64, database: &Arc<str>, tables: &[Arc<str>]) -> Fence {
+        let tables = Arc::new(tables.iter().cloned().collect());
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        raised.insert(session, (Arc::clone(database), tables));
+        self.count.store(raised.len(), Ordering::SeqCst);
+        Fence { fences: Arc::clone(self), session }
+    }
+
+    /// What sessions other than this one are changing in a database. None: nothing.
+    pub fn before(&self, session: u64, database: &str) -> Option<Tables> {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = raised.iter().filter(|(by, (of, _))| **by != session && **of == *database);
+        let tables: HashSet<Arc<str>> = others.flat_map(|(_, (_, tables))| tables.iter().cloned()).collect();
+        (!tables.is_empty()).then(|| Arc::new(tables))
+    }
+
+    /// Waits until one has ended, if `still` says that there is something to wait for.
+    pub async fn ended(&self, still: impl Fn() -> bool) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if still() {
+            changed.await;
+        }
+    }
+}
+
+/// One session's.
+pub struct Fence {
+    fences: Arc<Fences>,
+    session: u64,
+}
+
+impl Drop for Fence {
+    fn drop(&mut self) {
+        let mut raised = self.fences.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        raised.remove(&self.session);
+        self.fences.count.store(raised.len(), Ordering::SeqCst);
+        drop(raised);
+        self.fences.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_see_what_is_being_changed_until_it_ends() {
+        let (fences, shop) = (Arc::new(Fences::default()), Arc::from("shop"));
+        assert!(fences.before(2, "shop").is_none());
+        let fence = fences.raise(1, &shop, &[Arc::from("customers")]);
+        assert!(fences.before(1, "shop").is_none() && fences.before(2, "other").is_none());
+        assert!(fences.before(2, "shop").is_some_and(|tables| tables.contains("customers")));
+        drop(fence);
+        assert!(fences.before(2, "shop").is_none());
+    }
+}
