@@ -512,8 +512,15 @@ impl Session {
         let moved = first.as_ref().and_then(|owed| owed.mark.as_ref()?.moved.clone());
         let probe = first.as_ref().is_some_and(Owed::is_ours);
         let mut refusal = self.fail(first, facts);
+        let mut skips_ours = false;
         while let Some(skipped) = self.queue.skip() {
+            skips_ours |= skipped.is_ours();
             self.fail(Some(skipped), facts);
+        }
+        if skips_ours && !probe {
+            // It is not looked at; nor will the message be that it was sent for.
+            self.still_asks();
+            self.probe = None;
         }
         if probe {
             self.still_asks();

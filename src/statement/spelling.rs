@@ -330,13 +330,16 @@ pub(super) fn folds_otherwise(text: &str, reading: Reading) -> bool {
     })
 }
 
+/// Longest text that a server is asked about, in bytes: it would have to read it for nothing.
+const BLANKED_BYTES_MAX: usize = 16 * 1024;
+
 /// A text without any value, in which every name and mark stands where it stood, by characters:
 /// what a server is shown that is only to say whether it could read it. None where something
 /// is not closed, a name in quotes may be a value between the wrong ones, or there are several
 /// statements. `known`: names that the catalog has.
 #[must_use]
 pub fn blanked(text: &[u8], conforming: bool, known: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= BLANKED_BYTES_MAX)?;
     let mut blank = String::with_capacity(text.len());
     let (mut copied, mut ended) = (0, false);
     for lexeme in Lexer::new(text, conforming) {
@@ -351,6 +354,8 @@ pub fn blanked(text: &[u8], conforming: bool, known: impl Fn(&str) -> bool) -> O
         blank.push_str(between);
         copied = span.end;
         match lexeme {
+            // Between quotes that are none to the server a value is a word like any.
+            Lexeme::Word if !source.is_ascii() && !known(source) => return None,
             Lexeme::QuotedName if !is_plain_name(source) => return None,
             Lexeme::QuotedName if !qualified && !known(source.trim_matches('"')) => return None,
             Lexeme::Word | Lexeme::QuotedName | Lexeme::Parameter | Lexeme::Mark => blank.push_str(source),
@@ -525,6 +530,7 @@ mod tests {
             "SELECT t.\"ann@x\"",
             "SELECT x = \"annsmith\"",
             "SELECT 1; SELECT 2",
+            "SELECT \u{2018}annsmith\u{2019}",
         ] {
             assert!(blanked(unfit.as_bytes(), true, |_| false).is_none(), "{unfit}");
         }

@@ -554,9 +554,6 @@ fn encryption_is_asked_for_once_and_nothing_follows_unasked() {
     }
     // Lengths that cannot be, versions that are not spoken.
     for (bytes, state) in [
-        (10_001_u32.to_be_bytes().to_vec(), "08P01"),
-        (u32::MAX.to_be_bytes().to_vec(), "08P01"),
-        (3_u32.to_be_bytes().to_vec(), "08P01"),
         ([&9_u32.to_be_bytes()[..], &196_608_u32.to_be_bytes(), b"x"].concat(), "08P01"),
         ([&9_u32.to_be_bytes()[..], &(2_u32 << 16).to_be_bytes(), b"\0"].concat(), "0A000"),
         ([&9_u32.to_be_bytes()[..], &(4_u32 << 16).to_be_bytes(), b"\0"].concat(), "0A000"),
@@ -567,6 +564,30 @@ fn encryption_is_asked_for_once_and_nothing_follows_unasked() {
         assert_eq!((tags(&frames), states(&frames)), ("E".to_owned(), vec![state.to_owned()]), "{bytes:?}");
     }
     assert!(!holds(&tap.to_server(), b"sentinel-startup"));
+}
+
+#[test]
+fn what_does_not_begin_a_session_is_answered_by_a_close_and_no_word_as_directly() {
+    for major in VERSIONS {
+        let server = pg(major);
+        let gate = Setup::before(server.address()).start();
+        for bytes in [
+            // A length that cannot be.
+            10_001_u32.to_be_bytes().to_vec(),
+            u32::MAX.to_be_bytes().to_vec(),
+            3_u32.to_be_bytes().to_vec(),
+            // Terminate, as node-postgres sends it that changed its mind; another protocol.
+            b"X\0\0\0\x04".to_vec(),
+            b"GET / HTTP/1.1\r\nHost: here\r\n\r\n".to_vec(),
+            b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
+        ] {
+            for address in [server.address(), gate.address()] {
+                let mut raw = Raw::connect(address);
+                raw.bytes(&bytes);
+                assert_eq!(raw.until_ready(), [], "{address} on {major}: {bytes:?}");
+            }
+        }
+    }
 }
 
 #[test]
