@@ -110,7 +110,7 @@ impl Session {
             return None;
         }
         let known = |name: &str| view.knows(name);
-        let blank = blanked(text, self.reading.standard_conforming_strings, known)?;
+        let blank = blanked(text, self.reading, refusal.reason != "unparsed", known)?;
         let own = [b"sealgate probe ", self.mark.as_slice()].concat();
         let name = parsed.filter(|name| !name.is_empty()).map_or(&b""[..], |_| &own);
         frontend::put_parse(out, name, &blank, &[]);

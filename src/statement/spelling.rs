@@ -37,6 +37,15 @@ pub(super) enum Lexeme {
     Mark,
 }
 
+impl Lexeme {
+    fn is_string(self) -> bool {
+        matches!(
+            self,
+            Lexeme::Plain | Lexeme::Escaped | Lexeme::National | Lexeme::OtherString | Lexeme::Dollar
+        )
+    }
+}
+
 /// Cuts a text into lexemes. It ends at what is not closed.
 pub(super) struct Lexer<'a> {
     text: &'a str,
@@ -335,11 +344,19 @@ const BLANKED_BYTES_MAX: usize = 16 * 1024;
 
 /// A text without any value, in which every name and mark stands where it stood, by characters:
 /// what a server is shown that is only to say whether it could read it. None where something
-/// is not closed, a name in quotes may be a value between the wrong ones, or there are several
-/// statements. `known`: names that the catalog has.
+/// is not closed or could be read otherwise, a name may be a value between the wrong quotes, or
+/// there are several statements. `known`: names that the catalog has. `parsed`: the grammar has
+/// read it, so that its strings are where they seem to be.
 #[must_use]
-pub fn blanked(text: &[u8], conforming: bool, known: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
+pub fn blanked(text: &[u8], reading: Reading, parsed: bool, known: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= BLANKED_BYTES_MAX)?;
+    if !is_certain(text, reading) {
+        return None;
+    }
+    let conforming = reading.standard_conforming_strings;
+    // A quote too many turns strings into words and words into strings.
+    let closed = |text: &str| Lexer::new(text, conforming).flatten().any(|(lexeme, _)| lexeme.is_string());
+    let trusted = parsed || !closed(text);
     let mut blank = String::with_capacity(text.len());
     let (mut copied, mut ended) = (0, false);
     for lexeme in Lexer::new(text, conforming) {
@@ -356,6 +373,9 @@ pub fn blanked(text: &[u8], conforming: bool, known: impl Fn(&str) -> bool) -> O
         match lexeme {
             // Between quotes that are none to the server a value is a word like any.
             Lexeme::Word if !source.is_ascii() && !known(source) => return None,
+            Lexeme::Word if !trusted && !known(&source.to_ascii_lowercase()) && !is_keyword(source) => {
+                return None;
+            }
             Lexeme::QuotedName if !is_plain_name(source) => return None,
             Lexeme::QuotedName if !qualified && !known(source.trim_matches('"')) => return None,
             Lexeme::Word | Lexeme::QuotedName | Lexeme::Parameter | Lexeme::Mark => blank.push_str(source),
@@ -378,6 +398,16 @@ pub fn blanked(text: &[u8], conforming: bool, known: impl Fn(&str) -> bool) -> O
     }
     blank.push_str(text.get(copied..)?);
     Some(blank.into_bytes())
+}
+
+/// Is this a word of PostgreSQL's grammar?
+fn is_keyword(word: &str) -> bool {
+    use pg_query::protobuf::KeywordKind;
+    pg_query::scan(word).is_ok_and(|scanned| {
+        let kinds = scanned.tokens.iter().map(|token| KeywordKind::try_from(token.keyword_kind));
+        let mut kinds = kinds.peekable();
+        kinds.peek().is_some() && kinds.all(|kind| !matches!(kind, Ok(KeywordKind::NoKeyword) | Err(_)))
+    })
 }
 
 /// A quoted name of which nobody would think that it is a value.
@@ -428,6 +458,7 @@ pub fn is_neutral(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::shop::READING;
     use super::*;
 
     fn cut(text: &str, conforming: bool) -> Vec<(Lexeme, &str)> {
@@ -518,7 +549,7 @@ mod tests {
     #[test]
     fn what_is_blanked_holds_no_value_and_every_character_in_its_place() {
         let text = "SELECT gone, 'sec\u{e9}t''s', E's\\'t', $q$secret$q$, 4711 /* secret */ FROM \"t\" WHERE x=$1 -- secret";
-        let blank = String::from_utf8(blanked(text.as_bytes(), true, |name| name == "t").unwrap()).unwrap();
+        let blank = String::from_utf8(blanked(text.as_bytes(), READING, true, |name| name == "t").unwrap()).unwrap();
         assert_eq!(
             blank,
             "SELECT gone, '00000000', E'0000', $q$      $q$, 0000              FROM \"t\" WHERE x=$1          "
@@ -531,8 +562,20 @@ mod tests {
             "SELECT x = \"annsmith\"",
             "SELECT 1; SELECT 2",
             "SELECT \u{2018}annsmith\u{2019}",
+            "SELECT 'a\\'",
         ] {
-            assert!(blanked(unfit.as_bytes(), true, |_| false).is_none(), "{unfit}");
+            assert!(blanked(unfit.as_bytes(), READING, true, |_| false).is_none(), "{unfit}");
+        }
+    }
+
+    #[test]
+    fn a_quote_too_many_shows_nothing_of_a_value() {
+        let known = |name: &str| name == "email" || name == "customers";
+        for unfit in ["SELECT email FROM customers WHERE email = 'O'Brien's'", "SELECT 'a ' secret ' b' x"] {
+            assert!(blanked(unfit.as_bytes(), READING, false, known).is_none(), "{unfit}");
+        }
+        for fit in ["SELEC email FROM customers", "SELECT email FROM customers WHERE WHERE email = 'a'"] {
+            assert!(blanked(fit.as_bytes(), READING, false, known).is_some(), "{fit}");
         }
     }
 

@@ -3,8 +3,8 @@
 
 use super::reader::{Malformed, Reader};
 
-/// The server's bound (`MAX_STARTUP_PACKET_LENGTH`).
-pub const LENGTH_MAX: usize = 10_000;
+/// The server's bound (`MAX_STARTUP_PACKET_LENGTH`), and the four bytes of the length itself.
+pub const LENGTH_MAX: usize = 10_004;
 
 /// Protocol 3.0.
 pub const PROTOCOL_3_0: u32 = 3 << 16;
@@ -204,7 +204,7 @@ mod tests {
         assert!(read(&packet(CANCEL, &[0; 7])).is_err());
         assert!(read(&packet(PROTOCOL_3_0, b"user\0a\0")).is_err(), "no terminator");
         assert!(read(&packet(PROTOCOL_3_0, b"\0rest")).is_err());
-        assert!(length(&10_001_u32.to_be_bytes()).is_err());
+        assert!(length(&10_005_u32.to_be_bytes()).is_err());
         assert!(length(&7_u32.to_be_bytes()).is_err());
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::harness::{Frame, Gate, Raw, Session, Setup, Tap, VERSIONS, await_that, string};
+use crate::harness::{Frame, Gate, Raw, Session, Setup, Tap, VERSIONS, await_that, pg, string};
 use crate::shop::{self, classified, errors, firsts, holds, states, tags};
 
 type Script = (&'static str, fn(&mut Raw) -> Vec<Frame>);
@@ -573,7 +573,7 @@ fn what_does_not_begin_a_session_is_answered_by_a_close_and_no_word_as_directly(
         let gate = Setup::before(server.address()).start();
         for bytes in [
             // A length that cannot be.
-            10_001_u32.to_be_bytes().to_vec(),
+            10_005_u32.to_be_bytes().to_vec(),
             u32::MAX.to_be_bytes().to_vec(),
             3_u32.to_be_bytes().to_vec(),
             // Terminate, as node-postgres sends it that changed its mind; another protocol.
