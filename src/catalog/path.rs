@@ -120,9 +120,11 @@ impl Snapshot {
         Names { snapshot: self, path }
     }
 
-    /// Bare names of functions, operators and types that lead to classified columns.
+    /// Bare names of functions and types that lead to classified columns. Not of operators,
+    /// which count wherever they are.
     pub fn reaching_names(&self) -> impl Iterator<Item = &str> {
-        self.reaching_all().map(|name| &**name)
+        let word = |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
+        self.reaching_all().map(|name| &**name).filter(word)
     }
 
     /// Names that no text can settle by itself: relations of several schemas, one of which

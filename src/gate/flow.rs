@@ -462,11 +462,12 @@ impl Flow<'_> {
         };
         let holds = loop {
             let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
-            let changing = confirmed.changed_by.iter().any(|process| Some(*process) != self.process);
-            if !changing {
+            if confirmed.changed_by.is_empty() {
                 break confirmed.snapshot;
             }
-            if Deadline::now() >= until {
+            // What its own transaction has changed, by whatever code, nobody else can see.
+            let own = confirmed.changed_by.iter().any(|process| Some(*process) == self.process);
+            if own || Deadline::now() >= until {
                 self.session.confirm(false);
                 return Ok(());
             }

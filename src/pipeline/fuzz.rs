@@ -97,7 +97,7 @@ fn view(epoch: u64) -> Arc<View> {
     Arc::new(View::new(Arc::new(fuzz_snapshot(epoch))))
 }
 
-fn principal() -> Principal {
+pub(super) fn principal() -> Principal {
     let start = Start { minor: 0, parameters: vec![(b"user", b"app"), (b"database", b"shop")] };
     let mut relay = Relay::new(Claim::new(&start, "::1".into(), "".into(), 1));
     let Ok(Peek::Whole(frame)) = peek(b"R\0\0\0\x08\0\0\0\0") else { panic!("a frame") };
@@ -114,6 +114,7 @@ pub(super) fn session(frame_bytes_max: usize) -> Session {
     let mut session = session_untouched(frame_bytes_max);
     session.renew(view(1));
     session.parameter(b"client_encoding", b"UTF8");
+    session.parameter(b"server_encoding", b"UTF8");
     session
 }
 

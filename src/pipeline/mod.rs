@@ -7,6 +7,9 @@
 //! clock, no socket and no thread.
 
 mod certainty;
+#[cfg(any(test, feature = "fuzzing"))]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
+mod changeable;
 mod clear;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
@@ -28,6 +31,8 @@ mod response;
 mod session;
 mod view;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use changeable::fuzz_changes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
