@@ -194,7 +194,7 @@ impl House {
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
             fences: Arc::default(),
-        next_session: AtomicU64::new(first_session()),
+            next_session: AtomicU64::new(first_session()),
             phase: phases,
             started: Instant::now(),
             regime: ArcSwap::from_pointee(regime),

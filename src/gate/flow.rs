@@ -453,7 +453,9 @@ impl Flow<'_> {
     /// knows it and that nobody is changing the tables that matter: by the catalog's watermark
     /// and the locks that a definition takes. Waits for those who are, for a while.
     async fn confirm(&mut self) -> Result<(), Refusal> {
-        let (Some(epoch), Some(catalogs)) = (self.session.epoch(), &self.gate.catalogs) else { return Ok(()) };
+        let (Some(epoch), Some(catalogs)) = (self.session.epoch(), &self.gate.catalogs) else {
+            return Ok(());
+        };
         let who = self.session.who();
         let until = Deadline::now() + DEFINITION_WAIT;
         let unread = |error: LoadError| {

@@ -291,9 +291,21 @@ mod tests {
     fn a_position_in_what_was_sent_is_told_in_the_clients_text() {
         let text = "SELECT 'ä', x FROM t".as_bytes();
         // `ä` becomes longer, `x` is named with its schema, and something is inserted before `t`.
-        let moved = Moved::new(text, &[(7..11, b"'SEALED'".to_vec()), (13..14, b"y".to_vec()), (20..20, b"s.".to_vec())]);
+        let moved = Moved::new(
+            text,
+            &[(7..11, b"'SEALED'".to_vec()), (13..14, b"y".to_vec()), (20..20, b"s.".to_vec())],
+        );
         let sent = "SELECT 'SEALED', y FROM s.t";
-        for (part, expected) in [("SELECT", 1), ("'SEALED'", 8), ("EALED", 8), (", y", 11), ("y FROM", 13), ("FROM", 15), ("s.t", 20), ("t", 20)] {
+        for (part, expected) in [
+            ("SELECT", 1),
+            ("'SEALED'", 8),
+            ("EALED", 8),
+            (", y", 11),
+            ("y FROM", 13),
+            ("FROM", 15),
+            ("s.t", 20),
+            ("t", 20),
+        ] {
             let at = sent.rfind(part).unwrap();
             assert_eq!(moved.back(at + 1), expected, "{part}");
         }

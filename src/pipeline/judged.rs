@@ -49,7 +49,8 @@ impl Session {
             Sure::Yes => None,
             Sure::Later => Some(Ok(Step::Need(Need::Settle))),
             Sure::NotInThisBatch => {
-                let detail = "String mode and encoding are not certain after a Bind or an Execute of the same batch.";
+                let detail =
+                    "String mode and encoding are not certain after a Bind or an Execute of the same batch.";
                 let hint = "Send it after Sync, or without backslashes and other characters than ASCII.";
                 Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
             }
@@ -93,7 +94,11 @@ impl Session {
             return Judged::First(Step::Need(Need::Catalog));
         }
         let Some(view) = self.view.clone() else {
-            return Judged::Refused(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Try again."));
+            return Judged::Refused(Refusal::unhandled(
+                "no-catalog",
+                "The catalog is not loaded.",
+                "Try again.",
+            ));
         };
         let path = self.certainty.path().cloned();
         let (plan, kept) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
@@ -129,7 +134,9 @@ impl Session {
             Remedy::Server => match self.probe.take() {
                 // It was read anew since, and the text is still not understood.
                 Some(Probe::Renewed) => None,
-                Some(Probe::Underway | Probe::Readable | Probe::Told) | None => self.probes(text, parsed, &refusal, out),
+                Some(Probe::Underway | Probe::Readable | Probe::Told) | None => {
+                    self.probes(text, parsed, &refusal, out)
+                }
             },
         };
         first.map_or(Judged::Refused(refusal), Judged::First)
@@ -164,7 +171,8 @@ impl Session {
     fn passage(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
         if plan.touches()
             && let Some(barred) = self.barred.clone()
-            && let Some(table) = plan.relations().find(|table| barred.contains(*table) && !self.in_use.contains(*table))
+            && let Some(table) =
+                plan.relations().find(|table| barred.contains(*table) && !self.in_use.contains(*table))
         {
             if !std::mem::take(&mut self.denied) {
                 return Some(Ok(Step::Need(Need::Passage)));
@@ -256,7 +264,11 @@ impl Session {
         let runs = if plan.touches() { self.begin(&plan) } else { Vec::new() };
         let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
-        Ok(self.send(Held { consumed, describe: None, cleared, kind, mark, doubt, target }, plan.writes(), out))
+        Ok(self.send(
+            Held { consumed, describe: None, cleared, kind, mark, doubt, target },
+            plan.writes(),
+            out,
+        ))
     }
 
     /// A message of which the client has been told by the server's own error.

@@ -187,7 +187,8 @@ impl Names {
     /// the last request that ReadyForQuery answers.
     pub fn statement(&self, name: &[u8], boundary: u64) -> Meaning {
         let asked = self.pending_statements.latest(cut(name)).map(|(request, _)| request);
-        let failed = self.failed.get(cut(name)).is_some_and(|failed| asked.is_none_or(|asked| asked <= *failed));
+        let failed =
+            self.failed.get(cut(name)).is_some_and(|failed| asked.is_none_or(|asked| asked <= *failed));
         match meaning(name, &self.statements, &self.pending_statements, boundary) {
             Meaning::Unsettled => Meaning::Unsettled,
             // Whatever the server has under the name: the client means what it asked for last.

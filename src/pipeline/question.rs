@@ -78,7 +78,8 @@ impl Session {
                 let readable = ascii || self.reading.encoding == Encoding::Utf8;
                 match value.filter(|_| readable).and_then(text_array) {
                     Some(schemas) => {
-                        self.certainty.learn_path(SearchPath::new(schemas.into_iter().map(Into::into).collect()));
+                        self.certainty
+                            .learn_path(SearchPath::new(schemas.into_iter().map(Into::into).collect()));
                     }
                     None => self.unanswerable = true,
                 }

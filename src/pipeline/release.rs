@@ -360,7 +360,9 @@ mod tests {
                     let bytes = row(width);
                     let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
                     let execution = Execution { session: 1, number: 1 };
-                    let Ok(opened) = shop.open_row(&view, &facts, &shape, execution, frame) else { panic!("opens") };
+                    let Ok(opened) = shop.open_row(&view, &facts, &shape, execution, frame) else {
+                        panic!("opens")
+                    };
                     let count = opened.row.windows(OPENED.len()).filter(|part| *part == OPENED).count();
                     let said = columns.iter().filter(|origin| field_of(**origin, &view).is_some()).count();
                     let unsaid = columns.iter().filter(|origin| origin.table_oid == 0).count();
@@ -371,11 +373,18 @@ mod tests {
                     let carries = outputs.iter().any(|column| {
                         *column == ResultColumn::Field(EMAIL) || *column == ResultColumn::Run(vec![EMAIL])
                     });
-                    assert_eq!(count > 0, carries, "a field that is read is answered: {outputs:?} {columns:?}");
+                    assert_eq!(
+                        count > 0,
+                        carries,
+                        "a field that is read is answered: {outputs:?} {columns:?}"
+                    );
                     opened_some += usize::from(count > 0);
                 }
             }
         }
-        assert!(accepted > 100 && opened_some > 50, "the interesting layouts must occur: {accepted} {opened_some}");
+        assert!(
+            accepted > 100 && opened_some > 50,
+            "the interesting layouts must occur: {accepted} {opened_some}"
+        );
     }
 }

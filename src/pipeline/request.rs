@@ -300,9 +300,7 @@ impl Session {
                 });
                 doubt(neutral)
             }
-            Kind::Execute => {
-                doubt(body.first() == Some(&0) && self.certainty.is_neutral_portal())
-            }
+            Kind::Execute => doubt(body.first() == Some(&0) && self.certainty.is_neutral_portal()),
             Kind::Query => doubt(is_neutral(body.strip_suffix(b"\0").unwrap_or(body))),
             // FunctionCall reaches large objects alone.
             Kind::Function | Kind::Describe | Kind::Close | Kind::Sync | Kind::CopyEnd => Doubt::NONE,

@@ -117,7 +117,9 @@ impl Session {
     fn streams(&mut self, tag: u8) -> bool {
         // The client's FunctionCall reaches large objects alone.
         let asked = tag == b'V' && self.queue.front().is_some_and(|owed| owed.is_ours());
-        tag == b'V' && !asked || self.plain_row(tag) || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
+        tag == b'V' && !asked
+            || self.plain_row(tag)
+            || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
     }
 
     /// Could this frame be answered by something else than itself? Then the run before it

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Step;
 use super::certainty::{Certainty, Doubt};
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Queue, Running};
 use super::plan::{Plan, Unplanned};
 use super::question::Probe;
 use super::view::View;
-use super::Step;
 use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};

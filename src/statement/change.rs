@@ -5,9 +5,9 @@ use pg_query::protobuf::{self, Node, OnConflictAction};
 
 use crate::catalog::FieldId;
 
+use super::facts::Remedy;
 use super::flow::Walk;
 use super::literal::quoted_name;
-use super::facts::Remedy;
 use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Carried, Columns, Outputs, Source};
 use super::spelling::end_of_target;

@@ -21,9 +21,7 @@ fn told(sql: &str, facts: &StatementFacts) -> String {
         ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Run(_) => None,
     });
     let derived: Vec<FieldId> = derived.flatten().collect();
-    for (name, ids) in
-        [("r", &facts.reads), ("d", &derived), ("s", &facts.searches), ("w", &facts.writes)]
-    {
+    for (name, ids) in [("r", &facts.reads), ("d", &derived), ("s", &facts.searches), ("w", &facts.writes)] {
         if !ids.is_empty() {
             parts.push(format!("{name}:{}", ids.iter().map(letter).collect::<String>()));
         }
@@ -212,11 +210,17 @@ fn records_classified_columns_that_are_not_sealed() {
         ("SELECT id FROM customers WHERE nick LIKE 'a%' ORDER BY nick", "s:n"),
         ("SELECT s.u FROM (SELECT upper(nick) AS u FROM customers) s", "r:n d:n"),
         ("SELECT upper FROM (SELECT upper(nick) FROM customers) s", "r:n d:n"),
-        ("SELECT s.upper, \"case\" FROM (SELECT upper(nick), CASE WHEN true THEN nick END FROM customers) s", "r:n d:nn"),
+        (
+            "SELECT s.upper, \"case\" FROM (SELECT upper(nick), CASE WHEN true THEN nick END FROM customers) s",
+            "r:n d:nn",
+        ),
         ("SELECT upper FROM (SELECT upper(nick), o.* FROM customers c, orders o) s", "r:n d:n"),
         ("SELECT * FROM (SELECT upper(nick), o.* FROM customers c, orders o) s", "r:n d:n"),
         ("SELECT (SELECT upper) FROM (SELECT upper(nick) FROM customers) s", "r:n d:n"),
-        ("SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM (SELECT upper(nick) FROM customers) s WHERE upper = 'A')", "s:n"),
+        (
+            "SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM (SELECT upper(nick) FROM customers) s WHERE upper = 'A')",
+            "s:n",
+        ),
         ("UPDATE customers SET note = note RETURNING old.nick, new.email, id", "r:en"),
         ("SELECT (SELECT max(nick) FROM customers)", "r:n d:n"),
         ("UPDATE customers SET nick = 'x' || $1 WHERE nick = $1", "s:n w:n"),
@@ -420,10 +424,16 @@ fn refuses_rows_of_classified_tables_as_values() {
     check_refused(&[
         ("SELECT c FROM customers c", "whole-row"),
         ("UPDATE customers SET note = 'x' FROM generate_series(1, 1) g RETURNING old", "whole-row"),
-        ("UPDATE customers SET note = 'x' FROM generate_series(1, 1) g RETURNING row_to_json(new)", "whole-row"),
+        (
+            "UPDATE customers SET note = 'x' FROM generate_series(1, 1) g RETURNING row_to_json(new)",
+            "whole-row",
+        ),
         ("UPDATE customers SET note = 'x' FROM orders RETURNING (old).nick || ''", "whole-row"),
         ("DELETE FROM customers USING orders RETURNING old", "whole-row"),
-        ("INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET note = 'x' RETURNING new", "whole-row"),
+        (
+            "INSERT INTO customers (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET note = 'x' RETURNING new",
+            "whole-row",
+        ),
         ("SELECT customers FROM customers", "whole-row"),
         ("SELECT row_to_json(c) FROM customers c", "whole-row"),
         ("SELECT row_to_json(c.*) FROM customers c", "whole-row"),

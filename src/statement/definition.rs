@@ -409,7 +409,5 @@ pub(super) fn policy_field<'a>(
             && *field.column == *column
     });
     let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
-    known.or_else(|| {
-        snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column)
-    })
+    known.or_else(|| snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column))
 }

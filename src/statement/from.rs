@@ -74,9 +74,7 @@ impl<'a> Walk<'a> {
         match named {
             Named::Harmless => Ok(None),
             Named::Ambiguous => Err(unless(Remedy::Path, ambiguous_relation(name))),
-            Named::PerhapsTemporary => {
-                Err(unless(Remedy::Temporary(name.clone()), ambiguous_relation(name)))
-            }
+            Named::PerhapsTemporary => Err(unless(Remedy::Temporary(name.clone()), ambiguous_relation(name))),
             Named::Missing | Named::NotOnPath => Err(unless(
                 Remedy::Server,
                 refuse(

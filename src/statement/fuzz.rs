@@ -10,6 +10,7 @@ use crate::catalog::{
 use super::bounds::Limits;
 use super::judge::analyse;
 use super::literal::splice;
+use super::spelling;
 use super::tree::{Encoding, Reading};
 
 /// Any bytes, judged in every reading against a catalog of one field: the fuzz entry.
@@ -23,12 +24,23 @@ pub fn fuzz_analyse(data: &[u8]) {
     for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
         for standard_conforming_strings in [true, false] {
             let reading = Reading { standard_conforming_strings, encoding, server_utf8: true };
-            let Ok(facts) = analyse(data, reading, snapshot.names(None), &Limits::default()) else { continue };
+            let Ok(facts) = analyse(data, reading, snapshot.names(None), &Limits::default()) else {
+                continue;
+            };
             let literals = facts.statements.iter().flat_map(|statement| &statement.literals);
             let spans: Vec<_> = literals.map(|literal| (literal.span.clone(), Vec::new())).collect();
             assert!(splice(data, &spans).is_some(), "literals are sorted and inside of the text");
         }
     }
+}
+
+/// A text in the spelling that every string mode reads as this reading does.
+pub(crate) fn fuzz_spelled(text: &[u8], reading: Reading) -> Option<Vec<u8>> {
+    let characters = std::str::from_utf8(text).ok()?;
+    let mut edits = Vec::new();
+    spelling::write_out(characters, reading, &mut edits).ok()?;
+    let edits: Vec<_> = edits.into_iter().map(|edit| (edit.span, edit.new)).collect();
+    splice(text, &edits)
 }
 
 /// The catalog of a database with one table, `customers (id, email, note)`, whose `email` is

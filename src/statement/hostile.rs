@@ -103,8 +103,9 @@ fn refuses_bytes_that_the_server_could_read_otherwise() {
     assert_eq!(reason(b"SELECT id FROM customers", Encoding::Other), None);
     assert_eq!(reason(b"SELECT id\0 FROM customers", Encoding::Utf8), Some("not-utf8"));
     let off = Reading { standard_conforming_strings: false, encoding: Encoding::Utf8, server_utf8: true };
-    let reason =
-        |text: &str| analyse(text.as_bytes(), off, shop().names(None), &Limits::default()).err().map(|one| one.reason);
+    let reason = |text: &str| {
+        analyse(text.as_bytes(), off, shop().names(None), &Limits::default()).err().map(|one| one.reason)
+    };
     assert_eq!(reason("INSERT INTO customers (email) VALUES ('a')"), None);
     assert_eq!(reason(r"INSERT INTO customers (email) VALUES ('a\'b')"), Some("literal-form"));
     assert_eq!(reason(r"INSERT INTO customers (email, note) VALUES ('a', '\\')"), None);
@@ -421,7 +422,9 @@ fn no_mutation_lets_a_value_through_beside_a_sealed_column() {
     for _ in 0..12_000 {
         let base = supported[dice.below(supported.len())].0.replace("'a'", "'Sentinel'");
         let sql = mutated(&mut dice, &base);
-        let Ok(facts) = analyse(sql.as_bytes(), READING, snapshot.names(None), &Limits::default()) else { continue };
+        let Ok(facts) = analyse(sql.as_bytes(), READING, snapshot.names(None), &Limits::default()) else {
+            continue;
+        };
         proven += 1;
         let mut spans: Vec<_> = facts
             .statements

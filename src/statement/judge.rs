@@ -54,7 +54,10 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
         let touches = facts.statements.iter().any(StatementFacts::touches);
         let otherwise = || read_as(text, characters, reading.in_the_other_mode(), names);
         let plain = |facts: &TextFacts| facts.statements.iter().all(StatementFacts::is_plain);
-        let harmless = !touches && facts.edits.is_empty() && plain(&facts) && otherwise().is_ok_and(|other| plain(&other));
+        let harmless = !touches
+            && facts.edits.is_empty()
+            && plain(&facts)
+            && otherwise().is_ok_and(|other| plain(&other));
         if !harmless {
             spelling::write_out(characters, reading, &mut facts.edits)?;
         }
@@ -100,7 +103,8 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
-    facts.edits = insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
+    facts.edits =
+        insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
     Ok(facts)
 }
 
@@ -156,11 +160,10 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
 
 /// The tables that matter and that are named anywhere in a statement.
 fn relations_that_matter(snapshot: &Snapshot, found: &Census) -> Vec<Arc<str>> {
-    let names = found.ranges.iter().map(|range| range.name.as_str()).chain(found.words.iter().map(String::as_str));
-    let mut all: Vec<Arc<str>> = names
-        .filter(|name| !matches!(snapshot.named(None, name), Named::Harmless))
-        .map(Arc::from)
-        .collect();
+    let names =
+        found.ranges.iter().map(|range| range.name.as_str()).chain(found.words.iter().map(String::as_str));
+    let mut all: Vec<Arc<str>> =
+        names.filter(|name| !matches!(snapshot.named(None, name), Named::Harmless)).map(Arc::from).collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -40,7 +40,7 @@ pub use facts::{
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use fuzz::fuzz_snapshot;
+pub(crate) use fuzz::{fuzz_snapshot, fuzz_spelled};
 pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;

@@ -54,7 +54,16 @@ const PARTS: [&str; 7] = [
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
 /// transaction whose definitions hold from then on.
 const WORDS: [&str; 11] = [
-    "execute", "fetch", "move", "do", "function", "procedure", "schema", "names", "foreign", "publication",
+    "execute",
+    "fetch",
+    "move",
+    "do",
+    "function",
+    "procedure",
+    "schema",
+    "names",
+    "foreign",
+    "publication",
     "prepared",
 ];
 

@@ -162,11 +162,7 @@ impl<'a> Walk<'a> {
             width = row.items.len();
         }
         let columns = (1..=width)
-            .map(|n| Output {
-                name: Some(format!("column{n}")),
-                carried: Carried::Plain,
-                place: Place::Sure,
-            })
+            .map(|n| Output { name: Some(format!("column{n}")), carried: Carried::Plain, place: Place::Sure })
             .collect();
         Ok(Outputs { columns })
     }

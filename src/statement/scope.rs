@@ -176,9 +176,9 @@ impl Source<'_> {
     /// All of its columns, as `*` shows them.
     pub(super) fn star(&self) -> Outputs {
         match &self.columns {
-            Columns::Unknown => Outputs {
-                columns: vec![Output { name: None, carried: Carried::Plain, place: Place::Open }],
-            },
+            Columns::Unknown => {
+                Outputs { columns: vec![Output { name: None, carried: Carried::Plain, place: Place::Open }] }
+            }
             Columns::Table(relation) => Outputs {
                 columns: relation
                     .columns

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    Reaching, RelationKind, Snapshot, SnapshotParts,
+    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Reaching, Relation,
+    RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};

@@ -469,9 +469,14 @@ mod tests {
 
     #[test]
     fn cuts_a_text_as_the_server_does() {
-        use Lexeme::{Comment, Dollar, Escaped, Mark, Number, OtherString, Parameter, Plain, QuotedName, Word};
+        use Lexeme::{
+            Comment, Dollar, Escaped, Mark, Number, OtherString, Parameter, Plain, QuotedName, Word,
+        };
         assert_eq!(
-            cut("SELECT'a\\', E'b\\'c' || U&'d' /* x /* y */ */ FROM \"q\"\"r\".t$1 -- z\n WHERE $1=$f$'$f$", true),
+            cut(
+                "SELECT'a\\', E'b\\'c' || U&'d' /* x /* y */ */ FROM \"q\"\"r\".t$1 -- z\n WHERE $1=$f$'$f$",
+                true
+            ),
             [
                 (Word, "SELECT"),
                 (Plain, "'a\\'"),
@@ -549,7 +554,8 @@ mod tests {
     #[test]
     fn what_is_blanked_holds_no_value_and_every_character_in_its_place() {
         let text = "SELECT gone, 'sec\u{e9}t''s', E's\\'t', $q$secret$q$, 4711 /* secret */ FROM \"t\" WHERE x=$1 -- secret";
-        let blank = String::from_utf8(blanked(text.as_bytes(), READING, true, |name| name == "t").unwrap()).unwrap();
+        let blank =
+            String::from_utf8(blanked(text.as_bytes(), READING, true, |name| name == "t").unwrap()).unwrap();
         assert_eq!(
             blank,
             "SELECT gone, '00000000', E'0000', $q$      $q$, 0000              FROM \"t\" WHERE x=$1          "
@@ -581,10 +587,20 @@ mod tests {
 
     #[test]
     fn neutral_is_what_is_known_to_be() {
-        for text in ["", "BEGIN", " begin; ", "START TRANSACTION READ ONLY", "SAVEPOINT x", "SHOW search_path"] {
+        for text in
+            ["", "BEGIN", " begin; ", "START TRANSACTION READ ONLY", "SAVEPOINT x", "SHOW search_path"]
+        {
             assert!(is_neutral(text.as_bytes()), "{text}");
         }
-        for text in ["COMMIT", "BEGIN; SELECT f()", "SELECT 1", "SET x = 1", "BEGINNING", "START_REPLICATION 0/0", "begin/**/"] {
+        for text in [
+            "COMMIT",
+            "BEGIN; SELECT f()",
+            "SELECT 1",
+            "SET x = 1",
+            "BEGINNING",
+            "START_REPLICATION 0/0",
+            "begin/**/",
+        ] {
             assert!(!is_neutral(text.as_bytes()), "{text}");
         }
     }

@@ -25,11 +25,9 @@ fn matters(bench: Bench<'_>, range: &RangeVar) -> bool {
     match bench.names.named(schema, &range.relname) {
         Named::Harmless => false,
         Named::Pinned(relation) => !relation.is_harmless(),
-        Named::One(_)
-        | Named::Ambiguous
-        | Named::NotOnPath
-        | Named::PerhapsTemporary
-        | Named::Missing => true,
+        Named::One(_) | Named::Ambiguous | Named::NotOnPath | Named::PerhapsTemporary | Named::Missing => {
+            true
+        }
     }
 }
 
@@ -75,7 +73,8 @@ pub(super) fn indexed(
 ) -> Proven<StatementFacts> {
     let Some(range) = &index.relation else { return Err(unsupported("this index")) };
     let mut walk = Walk::new(bench, true);
-    let classified = if matters(bench, range) || is_pinned(bench, range) { walk.classified(range)? } else { None };
+    let classified =
+        if matters(bench, range) || is_pinned(bench, range) { walk.classified(range)? } else { None };
     if classified.is_none() {
         if names_what_matters(bench.snapshot, &index.idxname) {
             return Err(refuse_definition("an index of this name"));

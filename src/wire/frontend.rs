@@ -234,7 +234,6 @@ pub fn function_oid(body: &[u8]) -> Result<u32, Malformed> {
     Reader::new(body, "invalid FunctionCall message").u32()
 }
 
-
 /// Sync.
 pub fn put_sync(out: &mut Vec<u8>) {
     put(out, b'S', |_| {});

@@ -115,7 +115,8 @@ fn a_table_of_the_same_name_in_another_schema_is_never_taken_for_the_classified_
             assert_eq!(state(&raw.query(&sql)), None, "{way} on {major}");
             assert_eq!(holds(&tap, &value), elsewhere, "{way} on {major}: on the wire");
             raw.query("COMMIT");
-            let there = stored(&server, &format!("SELECT id::text FROM other.customers WHERE email = '{value}'"));
+            let there =
+                stored(&server, &format!("SELECT id::text FROM other.customers WHERE email = '{value}'"));
             assert_eq!(there.len(), usize::from(elsewhere), "{way} on {major}: as it goes directly");
             let value = secret("whole");
             let whole = format!("INSERT INTO public.customers (id, email) VALUES (1, '{value}')");

@@ -13,7 +13,8 @@ mod watermark;
 pub use load::{LoadError, Loaded, load};
 pub use presence::Stay;
 pub use registry::{
-    CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX, Timing,
+    CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX,
+    Timing,
 };
 
 #[cfg(test)]

@@ -478,11 +478,7 @@ impl CatalogKeeper {
 
 /// One look at a database: connects if need be, and loads if the watermark or the policy
 /// differs from the last time.
-async fn refresh(
-    source: &CatalogSource,
-    database: &str,
-    known: &mut Known,
-) -> Result<Looked, LoadError> {
+async fn refresh(source: &CatalogSource, database: &str, known: &mut Known) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
     let usable =
         |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
