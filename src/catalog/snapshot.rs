@@ -277,6 +277,28 @@ impl Snapshot {
         }
     }
 
+    /// Could a server that folds characters beyond ASCII by its locale, each to one other, take
+    /// this word for a name that matters: of a relation, its schema, its columns, or anything
+    /// that is looked for?
+    #[must_use]
+    pub fn may_fold_to(&self, word: &str) -> bool {
+        let matters = |relation: &&Relation| !relation.is_harmless();
+        let named = self.relations().filter(matters).flat_map(|relation| {
+            let columns = relation.columns.iter().map(|column| &*column.name);
+            columns.chain([&*relation.name.schema])
+        });
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        let policy =
+            self.fields.iter().chain(awaited).flat_map(|field| [&*field.column, &*field.table.schema]);
+        named.chain(policy).chain(self.watched_names()).any(|name| {
+            name.chars().count() == word.chars().count()
+                && name
+                    .chars()
+                    .zip(word.chars())
+                    .all(|(of_name, of_word)| !of_word.is_ascii() || of_word.eq_ignore_ascii_case(&of_name))
+        })
+    }
+
     /// Every relation kept in this snapshot.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values().flatten()

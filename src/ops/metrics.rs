@@ -6,6 +6,9 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 const SECONDS: [f64; 12] =
     [0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
 
+/// Buckets of `sealgate_catalog_window_seconds`: the poll is every 5 seconds.
+const WINDOW_SECONDS: [f64; 7] = [0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0];
+
 /// Installs the recorder for the whole process.
 ///
 /// # Errors
@@ -14,6 +17,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("sealgate_audit_sync_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Full("sealgate_overhead_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("sealgate_catalog_window_seconds".to_owned()), &WINDOW_SECONDS)?
         .install_recorder()?;
     describe();
     metrics::gauge!("sealgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -32,6 +36,10 @@ fn describe() {
     );
     metrics::describe_counter!("sealgate_audit_records_total", "Audit records made durable.");
     metrics::describe_histogram!("sealgate_audit_sync_seconds", "Time to make one batch of records durable.");
+    metrics::describe_histogram!(
+        "sealgate_catalog_window_seconds",
+        "Longest time for which a catalog that had changed was still judged by, a change each."
+    );
     metrics::describe_gauge!("sealgate_residency_targets", "Places judged, by kind, region and verdict.");
     metrics::describe_counter!("sealgate_plan_cache_total", "Lookups of plans by result.");
     metrics::describe_gauge!("sealgate_upstream_up", "Is the server reachable, by host and region.");

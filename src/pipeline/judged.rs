@@ -110,7 +110,7 @@ impl Session {
         if let Err(refusal) = self.can_read(&plan).and_then(|()| self.refuse_by_name(&plan)) {
             return Judged::Refused(refusal);
         }
-        match self.settles(&plan) {
+        match self.settles(&plan, parsed.is_none()) {
             Some(Ok(step)) => Judged::First(step),
             Some(Err(refusal)) => Judged::Refused(refusal),
             None => Judged::Plan(plan),
@@ -144,10 +144,9 @@ impl Session {
 
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
     /// the order of a table's columns, that nobody is changing it.
-    fn settles(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
-        if plan.moves() && !self.announced {
-            self.moving = plan.relations().cloned().collect();
-            return Some(Ok(Step::Need(Need::Fence)));
+    fn settles(&mut self, plan: &Plan, runs: bool) -> Option<Result<Step, Refusal>> {
+        if let Some(step) = self.fence(plan).filter(|_| runs) {
+            return Some(Ok(step));
         }
         if let Some(passage) = self.passage(plan) {
             return Some(passage);
@@ -164,6 +163,15 @@ impl Session {
             }
         }
         None
+    }
+
+    /// Makes known to other sessions what a plan is about to change, before it runs.
+    fn fence(&mut self, plan: &Plan) -> Option<Step> {
+        if !plan.moves() || self.announced {
+            return None;
+        }
+        self.moving = plan.relations().cloned().collect();
+        Some(Step::Need(Need::Fence))
     }
 
     /// Waits for those who are changing a table that this plan uses, unless this transaction
@@ -432,6 +440,9 @@ impl Session {
         if !plan.touches() {
             if let Err(refusal) = self.refuse_by_name(&plan) {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
+            }
+            if let Some(step) = self.fence(&plan) {
+                return Ok(step);
             }
             out.extend_from_slice(frame.bytes());
             self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);

@@ -42,7 +42,7 @@ pub(super) struct Bench<'a> {
 pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits) -> Proven<TextFacts> {
     bounds::check(text, limits)?;
     let characters = readable(text, reading)?;
-    if spelling::folds_otherwise(characters, reading) {
+    if spelling::folds_otherwise(characters, reading, |word| names.snapshot.may_fold_to(word)) {
         return Err(refuse(
             "name-folding",
             "a name has characters beyond ASCII, and the encoding of the database is not UTF8",

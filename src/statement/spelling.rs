@@ -325,14 +325,19 @@ pub(super) fn end_of_target(text: &str, start: usize) -> Option<usize> {
 
 /// Is there a name without quotes that the server may fold by rules of its own: one with
 /// characters beyond ASCII, in a database whose encoding is not UTF8?
-pub(super) fn folds_otherwise(text: &str, reading: Reading) -> bool {
+/// `matters`: could a name be this one, for all that folding does to characters beyond ASCII?
+pub(super) fn folds_otherwise(text: &str, reading: Reading, matters: impl Fn(&str) -> bool) -> bool {
     if reading.server_utf8 || text.is_ascii() {
         return false;
     }
-    // Where nothing is converted, or nobody knows how, quotes do not help either.
+    // Where nothing is converted, or nobody knows how, quotes do not help either, nor is it
+    // known how many characters there are.
     let exact = reading.encoding == Encoding::Utf8;
     Lexer::new(text, reading.standard_conforming_strings).any(|lexeme| match lexeme {
-        Some((Lexeme::Word, span)) => !text.get(span).unwrap_or("\u{e9}").is_ascii(),
+        Some((Lexeme::Word, span)) => {
+            let word = text.get(span).unwrap_or("\u{e9}");
+            !word.is_ascii() && (!exact || matters(word))
+        }
         Some((Lexeme::QuotedName, span)) => !exact && !text.get(span).unwrap_or("\u{e9}").is_ascii(),
         Some(_) => false,
         None => true,

@@ -20,6 +20,8 @@ mod foundation;
 mod hops;
 mod hostile;
 mod life;
+mod names;
+mod oracle;
 mod plaintext;
 mod record;
 mod refusal;

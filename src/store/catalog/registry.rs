@@ -413,7 +413,12 @@ impl CatalogKeeper {
                 let notes = notes.into();
                 Held { notes, confirmed: began, presence: presence.clone(), changed_by, ..before }
             }
-            (Some(Loaded { mut parts, notes, content }), _) => {
+            (Some(Loaded { mut parts, notes, content }), before) => {
+                // For as long as this at most, sessions judged by a catalog that was no more.
+                if let Some(before) = before {
+                    metrics::histogram!("sealgate_catalog_window_seconds")
+                        .record(began.saturating_duration_since(before.confirmed).as_secs_f64());
+                }
                 self.epoch += 1;
                 parts.epoch = self.epoch;
                 tracing::info!(%database, epoch = self.epoch, "catalog loaded");
