@@ -222,6 +222,11 @@ fn records_classified_columns_that_are_not_sealed() {
             "s:n",
         ),
         ("UPDATE customers SET note = note RETURNING old.nick, new.email, id", "r:en"),
+        ("SELECT (f(id)).*, nick FROM customers", "r:n"),
+        (
+            "SELECT * FROM orders o JOIN (SELECT upper(nick) AS u, nick, id FROM customers) s USING (id)",
+            "r:n d:n",
+        ),
         ("SELECT (SELECT max(nick) FROM customers)", "r:n d:n"),
         ("UPDATE customers SET nick = 'x' || $1 WHERE nick = $1", "s:n w:n"),
         ("INSERT INTO customers (nick) VALUES (upper($1))", "w:n"),

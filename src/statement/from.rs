@@ -50,6 +50,7 @@ impl<'a> Walk<'a> {
             schema: if alias.is_some() { None } else { schema.map(str::to_owned) },
             columns,
             only_qualified: false,
+            merged: false,
         };
         let Some(relation) = self.classified(range)? else { return Ok(source(Columns::Unknown, schema)) };
         if !range.inh {
@@ -108,7 +109,7 @@ impl<'a> Walk<'a> {
         }
         let columns = if renamed { Columns::Unknown } else { Columns::Derived(Rc::new(outputs)) };
         let alias = alias.map_or_else(String::new, |alias| alias.aliasname.clone());
-        Ok(Source { alias, schema: None, columns, only_qualified: false })
+        Ok(Source { alias, schema: None, columns, only_qualified: false, merged: false })
     }
 
     fn source_function(
@@ -166,6 +167,9 @@ impl<'a> Walk<'a> {
             return Ok(vec![unknown_source(&alias.aliasname)]);
         }
         let mut sources = both;
+        if join.is_natural || !join.using_clause.is_empty() {
+            sources.iter_mut().for_each(|source| source.merged = true);
+        }
         if let Some(alias) = &join.join_using_alias {
             sources.push(unknown_source(&alias.aliasname));
         }
@@ -209,5 +213,6 @@ fn usable(relation: &Relation) -> Proven<&Relation> {
 
 /// A source with any columns, none of them classified.
 pub(super) fn unknown_source<'a>(alias: &str) -> Source<'a> {
-    Source { alias: alias.to_owned(), schema: None, columns: Columns::Unknown, only_qualified: false }
+    let columns = Columns::Unknown;
+    Source { alias: alias.to_owned(), schema: None, columns, only_qualified: false, merged: false }
 }

@@ -232,7 +232,9 @@ impl<'a> Walk<'a> {
                     }
                 }
             };
-            outputs.columns.push(Output { name: output_name(target, value), carried, place: Place::Sure });
+            // `(expression).*`: as many columns as its type has.
+            let place = if is_row_star(value) { Place::Open } else { Place::Sure };
+            outputs.columns.push(Output { name: output_name(target, value), carried, place });
         }
         Ok(outputs)
     }
@@ -382,6 +384,11 @@ impl<'a> Walk<'a> {
             "Order by another column, or sort in the application.",
         )
     }
+}
+
+fn is_row_star(value: &Node) -> bool {
+    let Some(Kind::AIndirection(selection)) = kind(value) else { return false };
+    matches!(selection.indirection.last().and_then(kind), Some(Kind::AStar(_)))
 }
 
 /// The name of an output column; None where the server makes one up.

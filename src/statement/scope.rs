@@ -40,6 +40,15 @@ pub(super) enum Place {
     Open,
 }
 
+impl Place {
+    fn unsure(self) -> Place {
+        match self {
+            Place::Sure | Place::Star => Place::Star,
+            Place::Open => Place::Open,
+        }
+    }
+}
+
 /// One column of a query's result. The name is None where the server makes one up.
 #[derive(Clone)]
 pub(super) struct Output {
@@ -76,11 +85,16 @@ impl Outputs {
             };
             match (output.place, column) {
                 (Place::Sure, column) => told.push(column),
+                // Between columns of which nobody knows how many there are.
+                (Place::Star | Place::Open, ResultColumn::Derived(ids)) => told.extend([
+                    ResultColumn::Run(Vec::new()),
+                    ResultColumn::Derived(ids),
+                    ResultColumn::Run(Vec::new()),
+                ]),
                 (Place::Star | Place::Open, column) => {
                     let fields = match &column {
                         ResultColumn::Field(id) => vec![*id],
-                        ResultColumn::Derived(ids) => ids.to_vec(),
-                        ResultColumn::Plain | ResultColumn::Run(_) => Vec::new(),
+                        ResultColumn::Plain | ResultColumn::Derived(_) | ResultColumn::Run(_) => Vec::new(),
                     };
                     match told.last_mut() {
                         Some(ResultColumn::Run(run)) => run.extend(fields),
@@ -110,6 +124,9 @@ pub(super) struct Source<'a> {
     pub(super) columns: Columns<'a>,
     /// Its columns are named by its alias alone (`old` and `new` of RETURNING).
     pub(super) only_qualified: bool,
+    /// It is joined by USING, or naturally: which place its columns have in `*` is the server's to
+    /// say.
+    pub(super) merged: bool,
 }
 
 enum Found {
@@ -175,6 +192,14 @@ impl Source<'_> {
 
     /// All of its columns, as `*` shows them.
     pub(super) fn star(&self) -> Outputs {
+        let mut outputs = self.columns_of_star();
+        if self.merged {
+            outputs.columns.iter_mut().for_each(|output| output.place = output.place.unsure());
+        }
+        outputs
+    }
+
+    fn columns_of_star(&self) -> Outputs {
         match &self.columns {
             Columns::Unknown => {
                 Outputs { columns: vec![Output { name: None, carried: Carried::Plain, place: Place::Open }] }

@@ -91,6 +91,8 @@ struct Request {
     database: Arc<str>,
     /// Does the answer of a look that is under way already come too early?
     anew: bool,
+    /// Is it enough to look at the policy's own tables?
+    near: bool,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -143,7 +145,7 @@ impl Catalogs {
         // What is held is asked for by whoever is there: from now on it is kept up to date.
         match there.and_then(|stay| Some((self.held(database)?, stay))) {
             Some(entered) => Ok(entered),
-            None => self.look(database, false).await,
+            None => self.look(database, false, false).await,
         }
     }
 
@@ -160,7 +162,8 @@ impl Catalogs {
         if self.presence(database).is_some_and(|presence| !presence.is_open()) {
             let (answer, _) = oneshot::channel();
             // A queue that is full has others to do this for.
-            let _ = self.requests.try_send(Request { database: database.into(), anew: false, answer });
+            let request = Request { database: database.into(), anew: false, near: false, answer };
+            let _ = self.requests.try_send(request);
         }
     }
 
@@ -171,24 +174,25 @@ impl Catalogs {
     /// The look failed. [`Catalogs::held`] may still give the last snapshot for a while;
     /// whoever knows of a change must not use that.
     pub async fn reload(&self, database: &str) -> Result<Arc<Snapshot>, LoadError> {
-        self.look(database, true).await.map(|(snapshot, _)| snapshot)
+        self.look(database, true, false).await.map(|(snapshot, _)| snapshot)
     }
 
-    /// The same, with who is changing what matters at this moment.
+    /// A snapshot that knows the columns of the policy's own tables as they are now, and who is
+    /// changing one at this moment.
     ///
     /// # Errors
     /// As [`Catalogs::reload`].
     pub async fn confirm(&self, database: &str) -> Result<Confirmed, LoadError> {
-        let snapshot = self.reload(database).await?;
+        let (snapshot, _) = self.look(database, true, true).await?;
         let all = self.held.load();
         // Of the same look, or of a later one.
         let changed_by = all.get(database).map_or_else(|| Arc::from([]), |held| held.changed_by.clone());
         Ok(Confirmed { snapshot, changed_by })
     }
 
-    async fn look(&self, database: &str, anew: bool) -> Answer {
+    async fn look(&self, database: &str, anew: bool, near: bool) -> Answer {
         let (answer, receiver) = oneshot::channel();
-        let request = Request { database: database.into(), anew, answer };
+        let request = Request { database: database.into(), anew, near, answer };
         self.requests.send(request).await.map_err(|_| LoadError::Stopped)?;
         receiver.await.map_err(|_| LoadError::Stopped)?
     }
@@ -211,11 +215,17 @@ impl Catalogs {
     }
 }
 
+/// Who waits for a look, and whether one at the policy's own tables is enough.
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    near: bool,
+}
+
 /// The state of one database. `busy`: a job for it runs.
 struct Database {
-    waiting: Vec<oneshot::Sender<Answer>>,
+    waiting: Vec<Waiting>,
     /// Came while a job was running, which may have looked too early for them.
-    next: Vec<oneshot::Sender<Answer>>,
+    next: Vec<Waiting>,
     busy: bool,
     known: Known,
     due: Instant,
@@ -234,8 +244,16 @@ impl Database {
 #[derive(Default)]
 struct Known {
     service: Option<(ServiceConnection, Arc<Access>)>,
-    /// The watermark and the policy of the last successful load.
-    loaded: Option<(String, Arc<Vec<PolicyField>>)>,
+    /// Of the last successful load.
+    loaded: Option<Marks>,
+}
+
+/// What a load came from.
+struct Marks {
+    /// Of the policy's own tables, and of the whole catalog.
+    near: String,
+    whole: String,
+    policy: Arc<Vec<PolicyField>>,
 }
 
 struct Job {
@@ -251,6 +269,8 @@ struct Job {
 struct Looked {
     loaded: Option<Loaded>,
     changed_by: Arc<[i32]>,
+    /// Was the whole catalog looked at?
+    whole: bool,
 }
 
 /// Loads snapshots and keeps them current: run it as a task of one runtime.
@@ -311,13 +331,13 @@ impl CatalogKeeper {
             presence: Arc::new(Presence::new(Arc::clone(left))),
         });
         let queue = if one.busy && request.anew { &mut one.next } else { &mut one.waiting };
-        queue.retain(|answer| !answer.is_closed());
+        queue.retain(|waiting| !waiting.answer.is_closed());
         if queue.len() >= WAITING_MAX {
             let error = LoadError::TooMany { what: "sessions that wait for the catalog", max: WAITING_MAX };
             let _ = request.answer.send(Err(error));
             return;
         }
-        queue.push(request.answer);
+        queue.push(Waiting { answer: request.answer, near: request.near });
         self.begin(&request.database);
     }
 
@@ -344,6 +364,7 @@ impl CatalogKeeper {
             return;
         }
         one.busy = true;
+        let near = !one.waiting.is_empty() && one.waiting.iter().all(|waiting| waiting.near);
         let known = std::mem::take(&mut one.known);
         let (source, permits, database) = (self.source.clone(), self.permits.clone(), database.clone());
         self.jobs.spawn(async move {
@@ -351,7 +372,7 @@ impl CatalogKeeper {
             let _permit = permits.acquire().await;
             let began = Instant::now();
             let mut known = known;
-            let result = refresh(&source, &database, &mut known).await;
+            let result = refresh(&source, &database, &mut known, near).await;
             if result.is_err() {
                 known.service = None;
             }
@@ -386,12 +407,12 @@ impl CatalogKeeper {
         } else if let Err(error) = &looked {
             self.forget(&database, error);
         }
-        for waiting in answered {
+        for Waiting { answer, .. } in answered {
             let entered = looked.clone().and_then(|snapshot| {
                 presence.enter().map(|stay| (snapshot, stay)).ok_or_else(LoadError::cut)
             });
             // Whoever asked may have left.
-            let _ = waiting.send(entered);
+            let _ = answer.send(entered);
         }
     }
 
@@ -399,14 +420,15 @@ impl CatalogKeeper {
     fn hold(
         &mut self,
         database: &Arc<str>,
-        Looked { loaded, changed_by }: Looked,
+        Looked { loaded, changed_by, whole }: Looked,
         began: Instant,
         presence: &Arc<Presence>,
     ) -> Result<Arc<Snapshot>, LoadError> {
         let before = self.held.load().get(database).cloned();
         let held = match (loaded, before) {
             (None, Some(before)) => {
-                Held { confirmed: began, presence: presence.clone(), changed_by, ..before }
+                let confirmed = if whole { began } else { before.confirmed };
+                Held { confirmed, presence: presence.clone(), changed_by, ..before }
             }
             (None, None) => return Err(LoadError::Unreadable("a watermark without a snapshot".to_owned())),
             (Some(Loaded { content, notes, .. }), Some(before)) if content == before.content => {
@@ -482,45 +504,56 @@ impl CatalogKeeper {
 }
 
 /// One look at a database: connects if need be, and loads if the watermark or the policy
-/// differs from the last time.
-async fn refresh(source: &CatalogSource, database: &str, known: &mut Known) -> Result<Looked, LoadError> {
+/// differs from the last time. `near`: if the policy's own tables are as they were, that is all.
+async fn refresh(
+    source: &CatalogSource,
+    database: &str,
+    known: &mut Known,
+    near: bool,
+) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
     let usable =
         |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
     let kept = known.service.take().filter(usable).map(|(service, _)| service);
     let tables: BTreeSet<&str> = policy.iter().map(|entry| &*entry.field.table.name).collect();
     let tables: Vec<&str> = tables.into_iter().collect();
-    let marked = match kept {
+    let first = match kept {
         // The server may have cut a kept connection: then a new one tells what is.
         Some(service) => look(&service, &tables).await.ok().map(|looked| (service, looked)),
         None => None,
     };
-    let (service, (changed_by, mark)) = match marked {
-        Some(marked) => marked,
+    let (service, (changed_by, near_mark)) = match first {
+        Some(first) => first,
         None => {
             let service = dial(&access, database).await?;
             let looked = look(&service, &tables).await?;
             (service, looked)
         }
     };
-    if let Some((last, with)) = &known.loaded
-        && *last == mark
-        && Arc::ptr_eq(with, &policy)
+    let last = known.loaded.take().filter(|last| Arc::ptr_eq(&last.policy, &policy));
+    if let Some(last) = &last
+        && near
+        && last.near == near_mark
     {
         known.service = Some((service, access));
-        return Ok(Looked { loaded: None, changed_by });
+        known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy });
+        return Ok(Looked { loaded: None, changed_by, whole: false });
     }
-    let loaded = load(&service, database, &policy).await?;
+    let whole = watermark::whole(&service).await?;
+    let loaded = match &last {
+        Some(last) if last.whole == whole => None,
+        Some(_) | None => Some(load(&service, database, &policy).await?),
+    };
     known.service = Some((service, access));
-    known.loaded = Some((mark, policy));
-    Ok(Looked { loaded: Some(loaded), changed_by })
+    known.loaded = Some(Marks { near: near_mark, whole, policy });
+    Ok(Looked { loaded, changed_by, whole: true })
 }
 
-/// Who is changing what matters, and then the watermark: whoever had let go by the first
+/// Who is changing what matters, and then what those tables are: whoever had let go by the first
 /// question has committed by the second.
 async fn look(service: &ServiceConnection, tables: &[&str]) -> Result<(Arc<[i32]>, String), LoadError> {
     let changed_by = watermark::changing(service, tables).await?;
-    Ok((changed_by, watermark::read(service).await?))
+    Ok((changed_by, watermark::near(service, tables).await?))
 }
 
 /// The first server that lets us in.

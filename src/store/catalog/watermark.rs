@@ -37,8 +37,23 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
 ///
 /// # Errors
 /// The server's.
-pub(super) async fn read(service: &ServiceConnection) -> Result<String, LoadError> {
+pub(super) async fn whole(service: &ServiceConnection) -> Result<String, LoadError> {
     let rows = service.rows(WATERMARK, &[]).await?;
+    rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
+}
+
+/// For every relation of one of these names: which row versions describe it and its columns.
+const NEAR: &str = "SELECT coalesce(string_agg(concat_ws(':', c.oid, c.xmin, \
+        (SELECT concat_ws('/', count(*), sum(a.attnum::int8 * 4294967296 + a.xmin::text::int8)) \
+           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), ' ' ORDER BY c.oid), '') \
+    FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relpersistence <> 't'";
+
+/// The watermark of the relations of these names alone, and of their columns.
+///
+/// # Errors
+/// The server's.
+pub(super) async fn near(service: &ServiceConnection, tables: &[&str]) -> Result<String, LoadError> {
+    let rows = service.rows(NEAR, &[(&tables, Type::TEXT_ARRAY)]).await?;
     rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
 }
 
