@@ -376,3 +376,137 @@ fn a_login_that_chooses_its_database_or_its_reading_gains_nothing() {
         assert!(is_sealed(&stored(&server, "SELECT email FROM customers UNION ALL SELECT 'SEAL'")));
     }
 }
+
+const HIDDEN: &str = "CREATE FUNCTION turn_columns() RETURNS int LANGUAGE plpgsql AS $$ BEGIN \
+    EXECUTE 'ALTER TABLE cust' || 'omers DROP COLUMN id, ADD COLUMN id int'; RETURN 1; END $$";
+
+#[test]
+fn a_server_that_reads_its_configuration_anew_reads_every_text_as_it_was_judged() {
+    for major in VERSIONS {
+        let server = server(major);
+        server.execute("shop", "INSERT INTO customers (id, note) VALUES (7, 'legible-note')").unwrap();
+        let tap = Tap::before(server.address());
+        let gate = Setup::before(tap.address())
+            .field("public.customers", "email", "equality")
+            .field("public.customers", "note", "none")
+            .start();
+        let mut raw = Raw::login(gate.address(), "postgres", "shop");
+        let mut shown = 0;
+        for round in 0..8 {
+            let mode = ["off", "on"][round % 2];
+            assert_eq!(state(&raw.query("SELECT 1")), None);
+            server
+                .execute("shop", &format!("ALTER SYSTEM SET standard_conforming_strings = {mode}"))
+                .unwrap();
+            server.execute("shop", "SELECT pg_reload_conf()").unwrap();
+            // Of the last ReadyForQuery the server has told the other mode; the next message comes
+            // before it looks again, or after: either way it reads what was judged.
+            let value = secret("reload");
+            let texts = [
+                "SELECT '\\'', note || '' FROM customers --'".to_owned(),
+                format!("INSERT INTO customers (note, email) VALUES ('\\', /*', '{value}') --*/ '{value}')"),
+                format!("INSERT INTO customers (note, email) VALUES ('a\\\\', '{value}')"),
+            ];
+            let frames = raw.query(&texts[round % 3]);
+            let legible = frames
+                .iter()
+                .filter(|frame| frame.tag == b'D' && frame.body.ends_with(b"legible-note"))
+                .count();
+            shown += legible;
+            let known = ["on", "off"][round % 2] == "on";
+            // In the mode that the client knows, the second text holds a value in a comment.
+            assert!(round % 3 == 1 && known || !holds(&tap, &value), "{mode} on {major}");
+        }
+        let read = |record: &serde_json::Value| record["kind"] == "outcome" && record["action"] == "read";
+        let counted: u64 = crate::shop::records(&gate)
+            .iter()
+            .filter(|one| read(one))
+            .filter_map(|one| one["cells"].as_u64())
+            .sum();
+        assert!(shown as u64 <= counted, "{shown} shown, {counted} on record on {major}");
+    }
+}
+
+#[test]
+fn an_insert_without_columns_waits_for_another_sessions_definition_and_means_what_is_then() {
+    for major in VERSIONS {
+        for through in [true, false] {
+            let server = server(major);
+            let (gate, tap) = gate(&server, "");
+            let mut raw = Raw::login(gate.address(), "postgres", "shop");
+            raw.query("SELECT id FROM customers");
+            let other = if through { gate.address() } else { server.address() };
+            let mut definer = Raw::login(other, "postgres", "shop");
+            for sql in ["BEGIN", "ALTER TABLE customers DROP COLUMN id"] {
+                assert_eq!(state(&definer.query(sql)), None, "{sql} on {major}");
+            }
+            let value = secret("fenced");
+            raw.bytes(&crate::harness::frame(
+                b'Q',
+                &crate::harness::string(&format!("INSERT INTO customers VALUES ('{value}', 'n')")),
+            ));
+            assert!(raw.within(std::time::Duration::from_millis(300)).is_empty(), "it waits, on {major}");
+            assert_eq!(state(&definer.query("COMMIT")), None);
+            assert_eq!(state(&raw.until_ready()), None, "through the gate: {through}, on {major}");
+            assert!(!holds(&tap, &value), "through the gate: {through}, on {major}");
+            assert!(is_sealed(&stored(&server, "SELECT email FROM customers")));
+        }
+    }
+}
+
+#[test]
+fn what_a_transaction_has_changed_by_code_that_nobody_read_is_no_order_of_columns() {
+    for major in VERSIONS {
+        let server = server(major);
+        server.execute("shop", HIDDEN).unwrap();
+        let (gate, tap) = gate(&server, "");
+        let mut raw = Raw::login(gate.address(), "postgres", "shop");
+        let value = secret("hidden");
+        for before in [
+            &["BEGIN", "SELECT turn_columns()"][..],
+            &["SELECT turn_columns()"],
+            &["BEGIN", "SAVEPOINT a", "SELECT turn_columns()"],
+        ] {
+            for sql in before {
+                assert_eq!(state(&raw.query(sql)), None, "{sql} on {major}");
+            }
+            // By now email comes first.
+            let frames = raw.query(&format!("INSERT INTO customers VALUES ('{value}', 'n', 1)"));
+            assert!(!holds(&tap, &value), "{before:?} on {major}: {:?}", state(&frames));
+            raw.query("ROLLBACK");
+            let frames = raw.query(&format!("INSERT INTO customers (email, id) VALUES ('{value}', 1)"));
+            assert_eq!(state(&frames), None, "with its columns, {before:?} on {major}");
+        }
+        assert!(!holds(&tap, &value));
+    }
+}
+
+#[test]
+fn a_table_that_is_made_anew_through_the_gate_ends_no_session_that_reads_it() {
+    for major in VERSIONS {
+        let server = server(major);
+        let (gate, _tap) = gate(&server, "");
+        let mut definer = Raw::login(gate.address(), "postgres", "shop");
+        let mut readers: Vec<Raw> = (0..4).map(|_| Raw::login(gate.address(), "postgres", "shop")).collect();
+        for round in 0..5 {
+            for reader in &mut readers {
+                assert_eq!(state(&reader.query("SELECT email, note FROM customers")), None);
+            }
+            for sql in
+                ["BEGIN", "DROP TABLE customers", "CREATE TABLE customers (id int, email text, note text)"]
+            {
+                assert_eq!(state(&definer.query(sql)), None, "{sql} on {major}");
+            }
+            for reader in &mut readers {
+                reader.bytes(&crate::harness::frame(
+                    b'Q',
+                    &crate::harness::string("SELECT *, id + 1 FROM customers"),
+                ));
+            }
+            assert_eq!(state(&definer.query("COMMIT")), None);
+            for reader in &mut readers {
+                assert_eq!(state(&reader.until_ready()), None, "round {round} on {major}");
+            }
+        }
+    }
+}
