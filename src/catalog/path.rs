@@ -176,10 +176,8 @@ mod tests {
     fn said(path: &[&str], schema: Option<&str>) -> String {
         let snapshot = snapshot();
         let path = SearchPath::new(path.iter().map(|schema| Arc::from(*schema)).collect());
-        match snapshot.names(Some(&path)).named(schema, "client") {
-            Named::Pinned(relation) | Named::One(relation) => relation.name.schema.to_string(),
-            other => format!("{other:?}"),
-        }
+        let named = snapshot.names(Some(&path)).named(schema, "client");
+        named.relation().map_or_else(|| format!("{named:?}"), |relation| relation.name.schema.to_string())
     }
 
     #[test]

@@ -49,8 +49,11 @@ fn told(frames: &[Frame]) -> Vec<(char, Vec<u8>)> {
     frames.iter().filter(of_interest).map(|frame| (char::from(frame.tag), body(frame))).collect()
 }
 
-/// Ways to come to a path, with what must be said at login.
-const WAYS: &[(&str, &[(&str, &str)], &[&str])] = &[
+/// A name, what must be said at login, and what then.
+type Way = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+/// Ways to come to a path.
+const WAYS: &[Way] = &[
     ("SET", &[], &["SET search_path TO {p}"]),
     ("SET LOCAL", &[], &["BEGIN", "SET LOCAL search_path TO {p}"]),
     ("set_config", &[], &["SELECT set_config('search_' || 'path', '{p}', false)"]),

@@ -268,7 +268,7 @@ impl Server {
                     return self.fail(false, b"26000", out);
                 };
                 let asks = text.windows(2).any(|two| two == b"$1");
-                if asks != !bind.values.is_empty() {
+                if asks == bind.values.is_empty() {
                     return self.fail(false, b"08P01", out);
                 }
                 if let Some((true, change)) = code_of(&text) {
