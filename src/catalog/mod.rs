@@ -10,6 +10,6 @@ mod pattern;
 mod snapshot;
 
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
-pub use path::{Names, Reach, Reaching, SearchPath};
+pub use path::{Names, Reach, SearchPath};
 pub use pattern::{PolicyField, SchemaPattern};
-pub use snapshot::{Column, Named, Relation, RelationKind, Snapshot, SnapshotParts};
+pub use snapshot::{Column, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -106,13 +106,6 @@ pub enum Reach<'a> {
     Perhaps(&'a Arc<str>),
 }
 
-/// An object that leads to classified columns.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Reaching {
-    pub schema: Arc<str>,
-    pub why: Arc<str>,
-}
-
 impl Snapshot {
     /// Names as they are looked up on this path.
     #[must_use]

@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::field::{Field, FieldId, QualifiedName};
-use super::path::Reaching;
 use super::pattern::PolicyField;
 
 /// What `pg_class.relkind` says, as far as it matters here.
@@ -85,6 +84,13 @@ pub enum Named<'a> {
     PerhapsTemporary,
     /// The policy names it, by itself or by a pattern, the catalog does not have it (yet).
     Missing,
+}
+
+/// A function, operator or type that leads to classified columns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reaching {
+    pub schema: Arc<str>,
+    pub why: Arc<str>,
 }
 
 /// Raw material of a [`Snapshot`].

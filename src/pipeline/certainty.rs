@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::owed::Kind;
+use super::kind::Kind;
 use crate::catalog::SearchPath;
 
 /// What a message may have done beside what it was sent for.

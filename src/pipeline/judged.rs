@@ -6,11 +6,9 @@ use std::rc::Rc;
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::names::{Change, Meaning, Prepared};
-use super::owed::{Ask, Kind, Mark, Target};
+use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
-use super::question::Probe;
-use super::request::too_many_names;
-use super::session::{Event, Found, Held, Session};
+use super::session::{Event, Found, Held, Session, too_many_names};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, Encoding, Remedy, is_neutral};
@@ -309,7 +307,7 @@ impl Session {
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
-            self.owe(Kind::Parse, changing(change), Doubt::NONE);
+            self.owe(Kind::Parse, Mark::changing(change), Doubt::NONE);
             return Ok(Step::Took(frame.len()));
         }
         if let Some(step) = self.told(frame.len()) {
@@ -371,7 +369,7 @@ impl Session {
             frontend::put_empty_bind(out, portal, statement);
             let change = Change::Portal(portal.into(), None);
             self.certainty.note_portal(false);
-            self.owe(Kind::Bind, changing(change), Doubt::CODE);
+            self.owe(Kind::Bind, Mark::changing(change), Doubt::CODE);
             return Ok(Step::Took(frame.len()));
         }
         let neutral = if statement.is_empty() {
@@ -409,7 +407,7 @@ impl Session {
             out.extend_from_slice(frame.bytes());
         }
         let change = Change::Portal(portal.into(), self.bound(judged));
-        self.owe(Kind::Bind, changing(change), doubt);
+        self.owe(Kind::Bind, Mark::changing(change), doubt);
         Ok(Step::Took(frame.len()))
     }
 
@@ -499,7 +497,7 @@ impl Session {
             frontend::Kind::Portal => Change::Portal(name.into(), None),
         };
         out.extend_from_slice(frame.bytes());
-        self.owe(Kind::Close, changing(change), Doubt::NONE);
+        self.owe(Kind::Close, Mark::changing(change), Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 
@@ -622,8 +620,4 @@ impl Session {
     fn no_view(&mut self) -> Result<Step, Malformed> {
         Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
     }
-}
-
-pub(super) fn changing(change: Change) -> Mark {
-    Mark { change: Some(change), ..Mark::default() }
 }

@@ -20,6 +20,7 @@ mod honest;
 #[cfg(test)]
 mod hostile;
 mod judged;
+mod kind;
 mod names;
 mod owed;
 mod pending;

@@ -103,8 +103,8 @@ pub struct Names {
     failed_unseen: bool,
     portals: HashMap<Box<[u8]>, Rc<Prepared>>,
     /// What the entries will make of these names.
-    pending_statements: Pending,
-    pending_portals: Pending,
+    pending_statements: Pending<Prepared>,
+    pending_portals: Pending<Prepared>,
 }
 
 impl Names {
@@ -236,7 +236,7 @@ impl Names {
 fn meaning(
     name: &[u8],
     settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
-    pending: &Pending,
+    pending: &Pending<Prepared>,
     boundary: u64,
 ) -> Meaning {
     let name = cut(name);

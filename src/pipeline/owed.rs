@@ -5,44 +5,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::clear::Moved;
+pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
 use crate::audit::{Execution, Receipt};
 use crate::policy::Refusal;
 use crate::wire::Malformed;
-
-/// What was asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Parse,
-    Bind,
-    Describe,
-    Execute,
-    Close,
-    Sync,
-    Query,
-    Function,
-    /// CopyDone or CopyFail: owes nothing itself, ends the reach of CopyInResponse.
-    CopyEnd,
-}
-
-impl Kind {
-    /// May rows answer it?
-    pub fn has_rows(self) -> bool {
-        matches!(self, Kind::Query | Kind::Execute)
-    }
-
-    /// Neither a Sync nor the end of a COPY.
-    fn is_request(self) -> bool {
-        !matches!(self, Kind::Sync | Kind::CopyEnd)
-    }
-
-    /// Does ReadyForQuery answer it?
-    pub fn is_boundary(self) -> bool {
-        matches!(self, Kind::Sync | Kind::Query | Kind::Function)
-    }
-}
 
 /// One execution of a statement that touches classified fields.
 pub struct Running {
@@ -95,7 +64,25 @@ pub enum Ask {
     Temporary(String),
 }
 
+/// A text that could not be judged, of which the server says whether it is the client's fault.
+/// The message itself waits meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probe {
+    Underway,
+    /// The server could read it: the catalog is newer than the snapshot, and must be read.
+    Readable,
+    /// It has been.
+    Renewed,
+    /// The client has been told; the message is used up.
+    Told,
+}
+
 impl Mark {
+    /// What only makes a name mean something else.
+    pub fn changing(change: Change) -> Mark {
+        Mark { change: Some(change), ..Mark::default() }
+    }
+
     /// The execution whose rows come next.
     pub fn running(&mut self) -> Option<&mut Running> {
         self.runs.get_mut(self.completed).and_then(Option::as_mut)

@@ -4,22 +4,25 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::names::Prepared;
-
 /// One change of a name that rides on a request without an answer.
-struct Expected {
+struct Expected<T> {
     /// Number of the request.
     request: u64,
     /// None: nothing classified, or closed.
-    prepared: Option<Rc<Prepared>>,
+    prepared: Option<Rc<T>>,
 }
 
 /// The changes of one kind of names, by name, in the order of their requests.
-#[derive(Default)]
-pub struct Pending(HashMap<Box<[u8]>, VecDeque<Expected>>);
+pub struct Pending<T>(HashMap<Box<[u8]>, VecDeque<Expected<T>>>);
 
-impl Pending {
-    pub fn note(&mut self, name: &[u8], request: u64, prepared: Option<Rc<Prepared>>) {
+impl<T> Default for Pending<T> {
+    fn default() -> Pending<T> {
+        Pending(HashMap::new())
+    }
+}
+
+impl<T> Pending<T> {
+    pub fn note(&mut self, name: &[u8], request: u64, prepared: Option<Rc<T>>) {
         let expected = Expected { request, prepared };
         match self.0.get_mut(name) {
             Some(changes) => changes.push_back(expected),
@@ -38,13 +41,13 @@ impl Pending {
     }
 
     /// The request that changes this name last, and what it means from then on.
-    pub fn latest(&self, name: &[u8]) -> Option<(u64, Option<&Rc<Prepared>>)> {
+    pub fn latest(&self, name: &[u8]) -> Option<(u64, Option<&Rc<T>>)> {
         let last = self.0.get(name)?.back()?;
         Some((last.request, last.prepared.as_ref()))
     }
 
     /// Everything that this name will mean for a while.
-    pub fn all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Rc<Prepared>> {
+    pub fn all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Rc<T>> {
         self.0.get(name).into_iter().flatten().filter_map(|expected| expected.prepared.as_ref())
     }
 }
@@ -56,7 +59,7 @@ mod tests {
     #[test]
     fn the_latest_change_counts_until_it_is_answered() {
         let mut pending = Pending::default();
-        let prepared = || Some(Rc::new(Prepared::new(None, 1, None)));
+        let prepared = || Some(Rc::new("a statement"));
         pending.note(b"s", 1, prepared());
         pending.note(b"s", 3, None);
         pending.note(b"t", 4, prepared());

@@ -3,7 +3,7 @@
 //! are), and whether it can read a text at all (Parse, which executes nothing).
 
 use super::certainty::Doubt;
-use super::owed::{Ask, Kind, Mark};
+use super::owed::{Ask, Kind, Mark, Probe};
 use super::session::Session;
 use super::{Need, Step};
 use crate::catalog::SearchPath;
@@ -19,19 +19,6 @@ const TO_REGCLASS: u32 = 3495;
 
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
-
-/// A text that could not be judged, of which the server says whether it is the client's fault.
-/// The message itself waits meanwhile.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Probe {
-    Underway,
-    /// The server could read it: the catalog is newer than the snapshot, and must be read.
-    Readable,
-    /// It has been.
-    Renewed,
-    /// The client has been told; the message is used up.
-    Told,
-}
 
 impl Session {
     /// Asks the server, and waits. None: it cannot be asked here.

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use super::certainty::Doubt;
-use super::judged::changing;
 use super::names::{Change, Meaning, Prepared};
-use super::owed::{Discard, Kind, Target};
+use super::owed::{Discard, Kind, Mark, Target};
 use super::plan::{Plan, Workshop};
-use super::session::Session;
+use super::session::{Session, too_many_names};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, is_neutral, prepared_names};
@@ -272,7 +271,7 @@ impl Session {
             && let Ok((portal, _)) = frontend::bind_names(body)
         {
             let change = Change::Portal(portal.into(), self.bound(None));
-            return self.owe(kind, changing(change), doubt);
+            return self.owe(kind, Mark::changing(change), doubt);
         }
         self.owe_plain(kind, doubt);
     }
@@ -338,11 +337,6 @@ impl Session {
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
     }
-}
-
-pub(super) fn too_many_names() -> Refusal {
-    let detail = "Too many prepared statements and portals in one session.";
-    Refusal::unhandled("too-many-names", detail, "Close some.")
 }
 
 fn too_large() -> Refusal {

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::clear::Moved;
-use super::owed::{Kind, Mark, Owed, Running};
+use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
-use super::question::{Probe, is_of_text};
+use super::question::is_of_text;
 use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::{Need, Step};

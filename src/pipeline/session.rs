@@ -7,9 +7,8 @@ use std::sync::Arc;
 use super::Step;
 use super::certainty::{Certainty, Doubt};
 use super::names::{Change, Meaning, Prepared};
-use super::owed::{Ask, Kind, Mark, Queue, Running};
+use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
 use super::plan::{Plan, Unplanned};
-use super::question::Probe;
 use super::view::View;
 use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
 use crate::login::Principal;
@@ -608,6 +607,11 @@ impl Session {
 pub(super) enum Found {
     Meaning(Meaning),
     Step(Step),
+}
+
+pub(super) fn too_many_names() -> Refusal {
+    let detail = "Too many prepared statements and portals in one session.";
+    Refusal::unhandled("too-many-names", detail, "Close some.")
 }
 
 pub(super) fn unsettled_path() -> Refusal {

@@ -8,35 +8,20 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Field, Named, Names, Reach, Snapshot};
+use crate::catalog::{Named, Names, Reach, Snapshot};
 
 use super::census::{Census, census};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
-use super::judge::{Bench, account, facts_of, statement};
+use super::judge::{account, facts_of, statement};
+use super::matters::{
+    ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_matters,
+    refuse_definition,
+};
 use super::prefilter::{Prefilter, READERS};
-use super::query::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unless, unsupported};
 use super::table;
 use super::tree::{self, kind};
-
-const ADMINISTER: &str =
-    "Run it over an administrative connection to the server; Sealgate follows the catalog within moments.";
-
-pub(super) fn refuse_definition(what: &str) -> Unproven {
-    refuse("definition", format!("{what} would lead to a classified column or change one"), ADMINISTER)
-}
-
-/// The same of one that changes what names or columns mean.
-pub(super) fn moves() -> StatementFacts {
-    let facts = catalog_changes();
-    StatementFacts { effect: Effect { moves: true, ..facts.effect }, ..facts }
-}
-
-/// A statement that changes the catalog, and nothing classified.
-pub(super) fn catalog_changes() -> StatementFacts {
-    StatementFacts { effect: Effect { catalog: true, ..Effect::default() }, ..StatementFacts::default() }
-}
 
 /// Functions that run SQL or read tables given as values, and those that reach.
 pub(super) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
@@ -129,23 +114,6 @@ pub(super) fn changes_reading(node: &Node, found: &Census) -> bool {
         Some(_) | None => false,
     };
     set || found.calls.iter().any(|call| call.parts.last().is_some_and(|name| name == "set_config"))
-}
-
-/// Does this string, taken apart into names, hold one that matters?
-pub(super) fn names_what_matters(snapshot: &Snapshot, string: &str) -> bool {
-    snapshot.watched_names().filter(|name| !name.is_empty()).any(|name| {
-        let plain = name.bytes().all(is_name_byte);
-        if !plain {
-            return string.to_ascii_lowercase().contains(&name.to_ascii_lowercase());
-        }
-        string
-            .split(|c: char| c.is_ascii() && !u8::try_from(c).is_ok_and(is_name_byte))
-            .any(|part| part.eq_ignore_ascii_case(name))
-    })
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
 /// Refuses if anything in the tree is a name that matters.
@@ -394,20 +362,4 @@ fn created_function(
     refuse_relations(bench, found)?;
     refuse_any_name(bench, found)?;
     Ok(catalog_changes())
-}
-
-/// The field that the policy has for a column of a table of this name, whatever the
-/// catalog knows of it.
-pub(super) fn policy_field<'a>(
-    snapshot: &'a Snapshot,
-    range: &protobuf::RangeVar,
-    column: &str,
-) -> Option<&'a Field> {
-    let known = snapshot.fields().iter().find(|field| {
-        *field.table.name == *range.relname
-            && (range.schemaname.is_empty() || *field.table.schema == *range.schemaname)
-            && *field.column == *column
-    });
-    let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
-    known.or_else(|| snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column))
 }

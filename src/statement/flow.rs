@@ -11,8 +11,8 @@ use pg_query::protobuf::{self, Node};
 use crate::catalog::{Field, FieldId, Names, Snapshot};
 
 use super::facts::{LiteralUse, ParameterUse, ResultColumn};
-use super::judge::Bench;
 use super::literal::{literal_value, plain_literal_end};
+use super::matters::Bench;
 use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Outputs, Scope, whole_row};
 use super::tree::{self, kind};

@@ -13,21 +13,12 @@ use super::census::{Census, census};
 use super::definition;
 use super::facts::{Edit, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
-use super::query::names_relation_that_matters;
+use super::matters::{Bench, names_relation_that_matters};
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
 use super::shape::shape;
 use super::spelling;
 use super::tree::{self, Encoding, Reading, kind};
-
-/// What every part of the judgement may look at.
-#[derive(Clone, Copy)]
-pub(super) struct Bench<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) names: Names<'a>,
-    pub(super) text: &'a [u8],
-    pub(super) reading: Reading,
-}
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.

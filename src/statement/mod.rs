@@ -22,6 +22,7 @@ mod from;
 mod fuzz;
 mod judge;
 mod literal;
+mod matters;
 mod prefilter;
 mod prepare;
 mod query;

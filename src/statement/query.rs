@@ -3,22 +3,15 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SetOperation};
 
-use crate::catalog::{FieldId, Named, Names};
+use crate::catalog::{FieldId, Named};
 
-use super::census::{Census, census};
+use super::census::census;
 use super::flow::{Flow, Seen, Walk};
 use super::from::unknown_source;
+use super::matters::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Output, Outputs, Place};
 use super::tree::{self, kind};
-
-/// Does any relation of this census matter?
-pub(super) fn names_relation_that_matters(names: Names<'_>, found: &Census) -> bool {
-    found.ranges.iter().any(|range| {
-        let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
-        !matches!(names.named(schema, &range.name), Named::Harmless)
-    })
-}
 
 impl<'a> Walk<'a> {
     /// Any query, at the top, in WITH or as a subquery.

@@ -7,10 +7,9 @@ use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, Ran
 use crate::catalog::{Field, Mode, Named};
 
 use super::census::{Census, census};
-use super::definition::{catalog_changes, moves, names_what_matters, policy_field, refuse_definition};
 use super::facts::{StatementFacts, Unproven};
 use super::flow::Walk;
-use super::judge::Bench;
+use super::matters::{Bench, catalog_changes, moves, names_what_matters, policy_field, refuse_definition};
 use super::refusal::{Proven, refuse, unsupported};
 use super::tree::{self, kind};
 
