@@ -14,7 +14,9 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{TAG_LENGTH, domain_tag};
-use super::template::{TEMPLATE_NAME_LENGTH_MAX, is_concrete_name, is_template, template_of};
+use super::template::{
+    DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, is_concrete_name, is_template, template_of,
+};
 use crate::catalog::{Domain, DomainName, Field, Mode};
 
 /// Most domains that one keyring holds (P6).
@@ -22,9 +24,6 @@ pub const DOMAINS_MAX: usize = 1024;
 
 /// Most versions of the root key that one keyring holds (P6).
 pub const ROOTS_MAX: usize = 256;
-
-/// Longest name of a domain, in bytes.
-pub const DOMAIN_NAME_LENGTH_MAX: usize = 63;
 
 /// 32 random bytes from which the keys of all domains are derived. Wiped when dropped.
 pub struct RootKey(Zeroizing<[u8; 32]>);

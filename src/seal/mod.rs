@@ -30,14 +30,16 @@ pub use fuzz::fuzz_open;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::fuzz_sealer;
 pub use keyring::{
-    DOMAIN_NAME_LENGTH_MAX, DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault,
-    KeyringParts, ROOTS_MAX, Root, RootKey,
+    DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault, KeyringParts,
+    ROOTS_MAX, Root, RootKey,
 };
 pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyring, encode_keyring};
 pub use plaintext::Plaintext;
 pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
-pub use template::{TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of};
+pub use template::{
+    DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of,
+};
 
 /// A source of bytes that nobody can predict, handed in by whoever owns a generator.
 ///

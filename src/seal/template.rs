@@ -8,8 +8,10 @@ use base64::Engine;
 use sha2::{Digest, Sha256};
 
 use super::envelope::TEXT;
-use super::keyring::DOMAIN_NAME_LENGTH_MAX;
 use crate::catalog::{Domain, DomainName};
+
+/// Longest name of a domain, in bytes.
+pub const DOMAIN_NAME_LENGTH_MAX: usize = 63;
 
 /// The end of every template.
 const SCHEMA: &str = "@{schema}";

@@ -5,7 +5,8 @@
 //! without knowing it), then an allow-list of what may be done with classified columns
 //! (`scope` and `flow`; `compare` and `call` in expressions; `query`, `from` and `change`
 //! for clauses; `definition` and `table` for the rest), `reader` (a second, independent
-//! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal.
+//! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
+//! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
