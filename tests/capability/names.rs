@@ -356,3 +356,80 @@ fn types_are_told_as_a_plain_server_tells_them() {
         }
     }
 }
+
+#[test]
+fn a_name_that_another_encoding_could_fold_to_a_classified_one_is_refused_unless_quoted() {
+    for major in VERSIONS {
+        let server = pg(major);
+        for (database, encoding) in [("latin", "LATIN5"), ("euc", "EUC_JP"), ("unicode", "UTF8")] {
+            server
+                .execute(
+                    "postgres",
+                    &format!(
+                        "CREATE DATABASE {database} TEMPLATE template0 ENCODING '{encoding}' \
+                         LC_COLLATE 'C' LC_CTYPE 'C'"
+                    ),
+                )
+                .unwrap();
+            let letter = if database == "euc" { "\u{304b}" } else { "\u{e9}" };
+            server
+                .execute(
+                    database,
+                    &format!(
+                        "CREATE TABLE client (id int, mail text); \
+                         CREATE TABLE \"caf{letter}\" (id int, mail text); \
+                         CREATE TABLE \"stra{letter}e\" (mail text)"
+                    ),
+                )
+                .unwrap();
+        }
+        let tap = Tap::before(server.address());
+        let gate = Setup::before(tap.address())
+            .field("public.client", "mail", "equality")
+            .field("public.\\\"caf\u{e9}\\\"", "mail", "equality")
+            .start();
+        for database in ["latin", "euc", "unicode"] {
+            for encoding in ["UTF8", "SQL_ASCII"] {
+                let mut raw = login(gate.address(), database, &[("client_encoding", encoding)]);
+                // By its locale a server of one byte a letter may fold a letter to another, to one
+                // of ASCII as well (Turkish).
+                for name in [
+                    "CL\u{130}ENT",
+                    "\u{e7}lient",
+                    "CAF\u{c9}",
+                    "caf\u{e9}",
+                    "public.CAF\u{c9}",
+                    "PUBL\u{130}C.client",
+                ] {
+                    let value = format!("secret-{:016x}", rand::random::<u64>());
+                    let frames = raw.query(&format!("INSERT INTO {name} (id, mail) VALUES (1, '{value}')"));
+                    let refused = states(&frames).iter().any(|state| state.starts_with("SG"));
+                    let known = database == "unicode";
+                    assert!(
+                        refused || known,
+                        "{name} in {database}, {encoding}, on {major}: {:?}",
+                        states(&frames)
+                    );
+                    let served = states(&frames).is_empty();
+                    assert!(
+                        !served || !holds(&tap.to_server(), value.as_bytes()),
+                        "{name} in {database} on {major}"
+                    );
+                }
+                if (database, encoding) == ("latin", "UTF8") {
+                    let value = format!("secret-{:016x}", rand::random::<u64>());
+                    for sql in [
+                        format!("INSERT INTO \"caf\u{e9}\" (id, mail) VALUES (1, '{value}')"),
+                        format!("INSERT INTO client (id, mail) VALUES (1, '{value}\u{e9}')"),
+                        format!("SELECT mail AS \u{fc}ber FROM client WHERE mail = '{value}\u{e9}'"),
+                        // A name of other letters at other places is no other's.
+                        "SELECT mail FROM stra\u{e9}e".to_owned(),
+                    ] {
+                        assert_eq!(states(&raw.query(&sql)), [""; 0], "{sql} on {major}");
+                    }
+                    assert!(!holds(&tap.to_server(), value.as_bytes()), "on {major}");
+                }
+            }
+        }
+    }
+}
