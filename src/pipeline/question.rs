@@ -49,9 +49,12 @@ impl Session {
     /// Before a batch whose names only the path settles: within it the server cannot be asked.
     pub(super) fn asks_ahead(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Step> {
         let view = self.view.as_ref()?;
-        let concerns = self.pins || view.has_ambiguous(input);
+        let may_concern = self.pins || view.has_ambiguous_names();
+        if !may_concern || input.is_empty() || self.certainty.path().is_some() {
+            return None;
+        }
         let free = self.queue.is_empty() && self.certainty.may_ask() && !self.queue.is_copying();
-        if input.is_empty() || !free || !concerns || self.certainty.path().is_some() {
+        if !free || !(self.pins || view.has_ambiguous(input)) {
             return None;
         }
         self.ask(Ask::Path, out)

@@ -9,7 +9,7 @@ use super::plan::{Plan, Workshop};
 use super::session::{Session, too_many_names};
 use super::{Need, Step};
 use crate::policy::Refusal;
-use crate::statement::{Effect, is_neutral, prepared_names};
+use crate::statement::{Effect, NEUTRAL_BYTES_MAX, is_neutral, prepared_names};
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::frontend;
 use crate::wire::{Frame, Malformed, Peek, peek};
@@ -281,7 +281,9 @@ impl Session {
         let doubt = |neutral: bool| if neutral { Doubt::NONE } else { Doubt::CODE };
         match kind {
             Kind::Parse => {
-                let text = body.strip_prefix(b"\0").and_then(|rest| rest.split(|byte| *byte == 0).next());
+                // Nothing that is neutral is long, and most that is sent is.
+                let unnamed = body.strip_prefix(b"\0").filter(|rest| rest.len() <= NEUTRAL_BYTES_MAX);
+                let text = unnamed.and_then(|rest| rest.split(|byte| *byte == 0).next());
                 self.certainty.note_statement(text.is_some_and(is_neutral));
                 Doubt::NONE
             }

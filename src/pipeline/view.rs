@@ -71,6 +71,10 @@ impl View {
         self.prefilter.depends_on_encoding()
     }
 
+    pub(super) fn has_ambiguous_names(&self) -> bool {
+        self.ambiguous.is_some()
+    }
+
     /// Does it hold a name that only a search path settles?
     pub(super) fn has_ambiguous(&self, bytes: &[u8]) -> bool {
         self.ambiguous.as_ref().is_some_and(|ambiguous| ambiguous.is_match(bytes))

@@ -47,7 +47,7 @@ pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use prepare::prepared_names;
-pub use spelling::{blanked, is_neutral};
+pub use spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]

@@ -441,7 +441,7 @@ fn blank_string(source: &str, prefix: &str, blank: &mut String) {
 }
 
 /// Longest text that is looked at by [`is_neutral`], in bytes.
-const NEUTRAL_BYTES_MAX: usize = 128;
+pub const NEUTRAL_BYTES_MAX: usize = 128;
 
 /// Is it known of a text, without a grammar, that it runs no code of the database and changes
 /// nothing that later texts rest on? Drivers send such ones in one batch with the statement
