@@ -3,19 +3,22 @@
 //! Small enough to be read at a glance, which an HTTP framework is not; requests are
 //! bounded and the connection closes after each answer.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 /// Longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTIONS_MAX: usize = 32;
+/// Requests under way; where one more comes, the one that has taken longest is given up: an answer
+/// takes a moment, and who only holds connections keeps nobody out.
+const CONNECTIONS_MAX: usize = 128;
 
 /// Answers whether the gate can serve: `Err` names what is missing.
 pub trait Health: Send + Sync + 'static {
@@ -24,21 +27,33 @@ pub trait Health: Send + Sync + 'static {
 
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, metrics: PrometheusHandle, health: Arc<impl Health>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut underway: VecDeque<AbortOnDrop> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        underway.retain(|request| !request.0.is_finished());
+        if underway.len() >= CONNECTIONS_MAX {
+            underway.pop_front();
+        }
         let (metrics, health) = (metrics.clone(), Arc::clone(&health));
-        tokio::spawn(async move {
+        let request = tokio::spawn(async move {
             let answered = timeout(REQUEST_TIMEOUT, answer(stream, &metrics, &*health)).await;
             if !matches!(answered, Ok(Ok(()))) {
                 tracing::debug!("an admin request was not answered");
             }
-            drop(permit);
         });
+        underway.push_back(AbortOnDrop(request.abort_handle()));
+    }
+}
+
+/// A request that ends with its handle.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -15,9 +15,6 @@ use crate::statement::{Effect, Encoding, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
-/// Prepared texts longer than this are not kept for a second judgement.
-const KEPT_TEXT_BYTES_MAX: usize = 64 * 1024;
-
 /// What became of a text that had to be judged.
 enum Judged {
     Plan(Rc<Plan>),
@@ -298,12 +295,11 @@ impl Session {
         if !parse.name.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
-        let kept =
-            || (parse.text.len() <= KEPT_TEXT_BYTES_MAX && !parse.name.is_empty()).then(|| parse.text.into());
         if !self.hits(parse.text) {
             let neutral = is_neutral(parse.text);
+            let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
-            let prepared = Prepared { neutral, ..Prepared::new(kept(), view.epoch(), None) };
+            let prepared = Prepared { neutral, ..Prepared::new(kept, view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
@@ -338,7 +334,7 @@ impl Session {
         self.certainty.note_statement(false);
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
         // so only without any.
-        let text = if plan.has_literals() { None } else { Some(parse.text.into()) };
+        let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
         let types = parse.types().collect();
         let prepared = Prepared { types, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());

@@ -12,10 +12,49 @@ use super::pending::Pending;
 use super::plan::Plan;
 use super::release::Shape;
 
+/// The text of a prepared statement, which counts as long as it is kept.
+pub struct Kept {
+    text: Box<[u8]>,
+    of: Rc<Cell<usize>>,
+}
+
+impl Kept {
+    pub fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.of.set(self.of.get() - self.text.len());
+    }
+}
+
+/// Bytes of the texts that one session keeps.
+#[derive(Default)]
+pub struct Texts(Rc<Cell<usize>>);
+
+impl Texts {
+    /// Keeps a text, if there is room for it.
+    pub fn keep(&self, text: &[u8]) -> Option<Rc<Kept>> {
+        let bytes = self.0.get() + text.len();
+        if text.len() > TEXT_BYTES_MAX || bytes > TEXTS_BYTES_MAX {
+            return None;
+        }
+        self.0.set(bytes);
+        Some(Rc::new(Kept { text: text.into(), of: Rc::clone(&self.0) }))
+    }
+}
+
+/// Longest text that is kept for a second judgement, and most bytes of them in one session: who
+/// prepares more prepares anew after the catalog has changed.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+const TEXTS_BYTES_MAX: usize = 4 << 20;
+
 /// A prepared statement as the gate knows it.
 pub struct Prepared {
-    /// The text as the client sent it; none where too many are kept.
-    pub text: Option<Box<[u8]>>,
+    /// The text as the client sent it; none where too much is kept.
+    pub text: Option<Rc<Kept>>,
     pub epoch: u64,
     /// None: nothing classified in it.
     pub plan: Option<Rc<Plan>>,
@@ -42,7 +81,7 @@ impl Prepared {
         Prepared { failed: true, ..Prepared::unknown() }
     }
 
-    pub fn new(text: Option<Box<[u8]>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
+    pub fn new(text: Option<Rc<Kept>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
         Prepared {
             text,
             epoch,
@@ -57,7 +96,10 @@ impl Prepared {
 
     /// Is it the same text, judged alike?
     fn is_the_same(&self, other: &Prepared) -> bool {
-        self.text.is_some() && self.text == other.text && self.epoch == other.epoch && !self.failed
+        self.text.is_some()
+            && self.text.as_deref().map(Kept::bytes) == other.text.as_deref().map(Kept::bytes)
+            && self.epoch == other.epoch
+            && !self.failed
     }
 
     /// May a value that is bound to it be classified?
@@ -248,4 +290,21 @@ fn meaning(
         };
     }
     settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_kept_as_long_as_there_is_room_and_give_it_back() {
+        let texts = Texts::default();
+        let text = vec![b'x'; TEXT_BYTES_MAX];
+        let kept: Vec<_> = (0..1_000).map_while(|_| texts.keep(&text)).collect();
+        assert_eq!(kept.len(), TEXTS_BYTES_MAX / TEXT_BYTES_MAX);
+        assert!(texts.keep(b"x").is_none());
+        drop(kept);
+        assert!(texts.keep(b"x").is_some_and(|kept| kept.bytes() == b"x"));
+        assert!(texts.keep(&[b'x'; TEXT_BYTES_MAX + 1]).is_none());
+    }
 }

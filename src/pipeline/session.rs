@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Step;
 use super::certainty::{Certainty, Doubt};
-use super::names::{Change, Meaning, Prepared};
+use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
 use super::plan::{Plan, Unplanned};
 use super::view::View;
@@ -54,6 +54,8 @@ pub struct Session {
     pub(super) view: Option<Arc<View>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Queue,
+    /// Of what was prepared.
+    pub(super) texts: Texts,
     pub(super) watch: Option<Arc<UserWatch>>,
     /// Leave for what touches nothing classified.
     pub(super) untouched: Permit,
@@ -128,6 +130,7 @@ impl Session {
             view,
             bounds,
             queue: Queue::default(),
+            texts: Texts::default(),
             watch,
             untouched,
             request_passing: 0,
@@ -491,7 +494,8 @@ impl Session {
                 "Prepare the statement again.",
             )
         };
-        let text = prepared.text.as_ref().ok_or_else(again)?;
+        let kept = prepared.text.as_ref().ok_or_else(again)?;
+        let text = Kept::bytes(kept);
         let plan = if self.hits(text) {
             let path = self.certainty.path().cloned();
             let (plan, _) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
@@ -515,7 +519,7 @@ impl Session {
         let renewed = Prepared {
             types: prepared.types.clone(),
             neutral: prepared.neutral,
-            ..Prepared::new(Some(text.clone()), view.epoch(), plan)
+            ..Prepared::new(Some(Rc::clone(kept)), view.epoch(), plan)
         };
         if same {
             let renewed = Rc::new(renewed);
@@ -542,7 +546,7 @@ impl Session {
             return Err(unsettled_path());
         };
         self.can_read(&plan)?;
-        let cleared = shop.clear_prepared(view, &plan, name, &text, &prepared.types)?;
+        let cleared = shop.clear_prepared(view, &plan, name, text.bytes(), &prepared.types)?;
         frontend::put_close_statement(out, name);
         let close = Change::Statement(name.into(), None);
         self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);

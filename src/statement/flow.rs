@@ -47,6 +47,9 @@ struct ParameterMeaning {
     plain: bool,
 }
 
+/// Most columns of a result, as at the server (`MaxTupleAttributeNumber`).
+const COLUMNS_MAX: usize = 1_664;
+
 /// The walk over one statement, and what it has gathered.
 pub(super) struct Walk<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -273,6 +276,14 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A result has no more columns than the server gives one, however `*` is multiplied.
+    pub(super) fn bounded(&self, outputs: &Outputs) -> Proven<()> {
+        if outputs.columns.len() <= COLUMNS_MAX {
+            return Ok(());
+        }
+        Err(refuse("too-wide", "a query has more columns than the server allows", "Name fewer columns."))
+    }
+
     /// The columns of `*`, `alias.*` or `schema.table.*`.
     pub(super) fn star(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Outputs> {
         self.seen.insert((Seen::Column, column.location));
@@ -286,6 +297,7 @@ impl<'a> Walk<'a> {
                 for source in self.scope.innermost().iter().filter(|source| !source.only_qualified) {
                     let outputs = source.star();
                     all.columns.extend(outputs.columns);
+                    self.bounded(&all)?;
                 }
                 all
             }

@@ -15,6 +15,9 @@ use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Columns, Source};
 use super::tree::{self, kind};
 
+/// A source costs so much more to copy than to look at.
+const COPY_WORK: usize = 4;
+
 impl<'a> Walk<'a> {
     pub(super) fn from(
         &mut self,
@@ -96,6 +99,7 @@ impl<'a> Walk<'a> {
     ) -> Proven<Source<'a>> {
         let Some(query) = subselect.subquery.as_deref() else { return Err(unsupported("this subquery")) };
         if subselect.lateral {
+            self.scope.spend(COPY_WORK * before.len())?;
             self.scope.push(before.to_vec());
         }
         let outputs = self.query(query)?;
@@ -117,6 +121,7 @@ impl<'a> Walk<'a> {
         function: &'a protobuf::RangeFunction,
         before: &[Source<'a>],
     ) -> Proven<Source<'a>> {
+        self.scope.spend(COPY_WORK * before.len())?;
         self.scope.push(before.to_vec());
         let mut name = String::new();
         for item in &function.functions {
@@ -141,6 +146,7 @@ impl<'a> Walk<'a> {
             return Err(unsupported("this join"));
         };
         let left = self.source_item(left, before)?;
+        self.scope.spend(COPY_WORK * (before.len() + left.len()))?;
         let mut visible = before.to_vec();
         visible.extend(left.iter().cloned());
         let right = self.source_item(right, &visible)?;

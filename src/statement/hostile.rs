@@ -70,6 +70,37 @@ fn survives_texts_that_nest_or_repeat() {
 }
 
 #[test]
+fn what_multiplies_or_is_looked_up_without_end_is_refused_in_bounded_work() {
+    on_the_smallest_stack(|| {
+        let stars = |depth: usize, width: usize| {
+            (0..depth).fold("SELECT * FROM customers".to_owned(), |query, level| {
+                format!("SELECT {} FROM ({query}) s{level}", vec!["*"; width].join(","))
+            })
+        };
+        let sources = |count: usize, one: &str| {
+            let all: Vec<String> = (0..count).map(|at| one.replace('#', &at.to_string())).collect();
+            format!("SELECT 1 FROM customers c, {}", all.join(", "))
+        };
+        let names = format!("{} WHERE {}", sources(3_000, "x a#"), vec!["y"; 20_000].join(" AND "));
+        for (text, reason) in [
+            (stars(12, 4), "too-wide"),
+            (stars(2, 200), "too-wide"),
+            (stars(20, 2), "too-wide"),
+            (sources(10_000, "f(1) a#"), "too-costly"),
+            (sources(10_000, "LATERAL (SELECT 1) a#"), "too-costly"),
+            (names, "too-costly"),
+        ] {
+            assert_eq!(judged(&text).err().map(|one| one.reason), Some(reason), "{}", &text[..60]);
+        }
+        for text in
+            [stars(12, 1), stars(1, 200), sources(300, "f(1) a#"), sources(300, "LATERAL (SELECT 1) a#")]
+        {
+            assert!(judged(&text).is_ok(), "{}", &text[..60]);
+        }
+    });
+}
+
+#[test]
 fn threads_judge_side_by_side() {
     let cases = supported();
     let expected: Vec<_> = cases.iter().map(|(sql, _)| judged(sql).ok()).collect();

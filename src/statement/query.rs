@@ -211,6 +211,7 @@ impl<'a> Walk<'a> {
             {
                 let star = self.star(column)?;
                 outputs.columns.extend(star.columns);
+                self.bounded(&outputs)?;
                 continue;
             }
             let flow = self.flow(value)?;

@@ -4,6 +4,7 @@
 //! any column. An unqualified name that an open inner source could catch is never taken
 //! for a classified column of an outer one: it is refused.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -147,6 +148,15 @@ impl Source<'_> {
         }
     }
 
+    /// What looking a name up in it costs.
+    fn weight(&self) -> usize {
+        1 + match &self.columns {
+            Columns::Unknown => 0,
+            Columns::Table(relation) => relation.columns.len(),
+            Columns::Derived(outputs) => outputs.columns.len(),
+        }
+    }
+
     /// The same columns under another alias.
     pub(super) fn under(&self, alias: &str, only_qualified: bool) -> Self {
         Source { alias: alias.to_owned(), schema: None, only_qualified, ..self.clone() }
@@ -224,11 +234,30 @@ impl Source<'_> {
 #[derive(Default)]
 pub(super) struct Scope<'a> {
     levels: Vec<Vec<Source<'a>>>,
+    /// What was spent so far on looking names up and on making sources visible.
+    work: Cell<usize>,
 }
+
+/// Most work on one statement: the sources that are looked into and copied, and their columns.
+/// It is about a tenth of a second, which other sessions of the thread wait.
+const WORK_MAX: usize = 5_000_000;
 
 impl<'a> Scope<'a> {
     pub(super) fn push(&mut self, sources: Vec<Source<'a>>) {
         self.levels.push(sources);
+    }
+
+    /// Counts work, so that no statement keeps a thread from the others.
+    pub(super) fn spend(&self, work: usize) -> Proven<()> {
+        self.work.set(self.work.get().saturating_add(work));
+        if self.work.get() <= WORK_MAX {
+            return Ok(());
+        }
+        Err(refuse(
+            "too-costly",
+            "a statement has more tables and columns than can be judged in time",
+            "Send it as several smaller statements.",
+        ))
     }
 
     pub(super) fn pop(&mut self) -> Vec<Source<'a>> {
@@ -247,6 +276,7 @@ impl<'a> Scope<'a> {
             let mut hits = Vec::new();
             let (mut open, mut whole) = (false, false);
             for source in level {
+                self.spend(source.weight())?;
                 let found = if source.only_qualified { Found::None } else { source.find(name) };
                 match found {
                     Found::One(carried) => hits.push(carried),
@@ -275,6 +305,7 @@ impl<'a> Scope<'a> {
     /// `alias.column`, and `schema.table.column`.
     pub(super) fn qualified(&self, schema: Option<&str>, alias: &str, name: &str) -> Proven<Carried> {
         let source = self.source(schema, alias)?;
+        self.spend(source.weight())?;
         match source.find(name) {
             Found::One(carried) => Ok(carried),
             Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
@@ -290,6 +321,7 @@ impl<'a> Scope<'a> {
     /// The source that a qualifier names, innermost first.
     pub(super) fn source(&self, schema: Option<&str>, alias: &str) -> Proven<&Source<'a>> {
         for level in self.levels.iter().rev() {
+            self.spend(level.len())?;
             let mut fitting = level.iter().filter(|source| {
                 source.alias == alias && schema.is_none_or(|schema| source.schema.as_deref() == Some(schema))
             });

@@ -260,6 +260,22 @@ fn health_says_whether_it_can_serve() {
 }
 
 #[test]
+fn who_only_holds_connections_to_the_admin_address_keeps_nobody_out() {
+    let server = shop::server(15);
+    let gate = Setup::before(server.address()).start();
+    let mut held: Vec<_> = (0..1_000).map(|_| std::net::TcpStream::connect(gate.admin()).unwrap()).collect();
+    for stream in &mut held {
+        // Some have been given up by now.
+        let _ = std::io::Write::write_all(stream, b"G");
+    }
+    for path in ["/health/live", "/health/ready", "/metrics"] {
+        let began = std::time::Instant::now();
+        assert!(gate.get(path).unwrap().starts_with("HTTP/1.1 200"), "{path}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{path} before the others are given up by time");
+    }
+}
+
+#[test]
 fn a_cut_connection_ends_its_session_alone() {
     let server = shop::server(15);
     let tap = Tap::before(server.address());
