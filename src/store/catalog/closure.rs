@@ -12,7 +12,9 @@ use tokio_postgres::types::Type;
 use super::body::{self, Finder, Names};
 use super::classified::{Classified, qualified};
 use super::dependents;
-use super::load::{FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
+use super::load::{
+    FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, SOURCES_BYTES_MAX, value,
+};
 use crate::catalog::{QualifiedName, Reaching};
 
 /// Longer chains of views over functions over views do not exist by accident.
@@ -52,8 +54,8 @@ struct Body {
     /// `schema.name`, for reasons and notes.
     name: String,
     language: String,
-    /// Folded to lower case.
-    source: String,
+    /// Folded to lower case; none where it is too long to be read.
+    source: Option<String>,
 }
 
 /// The closure while it grows.
@@ -115,7 +117,12 @@ pub(super) async fn read(
         names.add(name);
     }
     for body in &bodies {
-        if let Some(why) = body::reads_everything(&body.source) {
+        let Some(source) = &body.source else {
+            let why = format!("the source of function {} is too long to be followed", body.name);
+            growth.reach((Kind::Function, body.oid), why);
+            continue;
+        };
+        if let Some(why) = body::reads_everything(source) {
             growth.reach((Kind::Function, body.oid), format!("function {}: {why}", body.name));
         }
     }
@@ -154,7 +161,7 @@ fn finish(bodies: &[Body], mut growth: Growth<'_>) -> Reached {
     let notes = bodies
         .iter()
         .filter(|body| !growth.has((Kind::Function, body.oid)))
-        .filter(|body| body::is_dynamic(&body.language, &body.source))
+        .filter(|body| body.source.as_ref().is_some_and(|source| body::is_dynamic(&body.language, source)))
         .map(|body| format!("function {} ({}) may run SQL that it builds itself", body.name, body.language))
         .collect();
     let mut reached = Reached { relations: BTreeMap::new(), names: BTreeMap::new(), notes };
@@ -178,26 +185,19 @@ async fn read_bodies(reader: &Reader<'_>) -> Result<Vec<Body>, LoadError> {
         JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
         WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL";
-    let size = reader
-        .rows(
-            "function sources",
-            1,
-            &format!("SELECT coalesce(sum(octet_length(p.prosrc)), 0)::pg_catalog.int8 {WHERE}"),
-            &[],
-        )
-        .await?;
-    let bytes: i64 = size.first().map_or(Ok(0), |row| value(row, 0))?;
-    if bytes > SOURCE_BYTES_MAX {
-        let max = usize::try_from(SOURCE_BYTES_MAX).unwrap_or(usize::MAX);
-        return Err(LoadError::TooLarge { what: "bytes of function sources", max });
-    }
+    // The shortest first: who writes what nobody can read keeps nobody else's from being read.
     let rows = reader
         .rows(
             "functions",
             FUNCTIONS_MAX,
             &format!(
-                "SELECT p.oid, n.nspname || '.' || p.proname, l.lanname::pg_catalog.text, p.prosrc \
-                 {WHERE} ORDER BY p.oid"
+                "SELECT f.oid, f.name, f.lanname, \
+                        CASE WHEN f.bytes <= {SOURCE_BYTES_MAX} AND f.upto <= {SOURCES_BYTES_MAX} THEN f.prosrc END \
+                 FROM (SELECT p.oid, n.nspname || '.' || p.proname AS name, l.lanname::pg_catalog.text, p.prosrc, \
+                              octet_length(p.prosrc)::pg_catalog.int8 AS bytes, \
+                              sum(octet_length(p.prosrc)::pg_catalog.int8) \
+                                  OVER (ORDER BY octet_length(p.prosrc), p.oid)::pg_catalog.int8 AS upto {WHERE}) f \
+                 ORDER BY f.oid"
             ),
             &[],
         )
@@ -208,7 +208,7 @@ async fn read_bodies(reader: &Reader<'_>) -> Result<Vec<Body>, LoadError> {
                 oid: value(row, 0)?,
                 name: value(row, 1)?,
                 language: value(row, 2)?,
-                source: body::fold(value(row, 3)?),
+                source: value::<Option<&str>>(row, 3)?.map(body::fold),
             })
         })
         .collect()
@@ -219,7 +219,7 @@ fn scan_bodies(bodies: &[Body], names: &Finder, growth: &mut Growth<'_>) {
         if growth.has((Kind::Function, body.oid)) {
             continue;
         }
-        if let Some(name) = names.first_in(&body.source) {
+        if let Some(name) = body.source.as_ref().and_then(|source| names.first_in(source)) {
             growth.reach(
                 (Kind::Function, body.oid),
                 format!("the body of function {} names {name}", body.name),
@@ -331,13 +331,14 @@ async fn judge_triggers(
             continue;
         }
         let Some(body) = bodies.iter().find(|body| body.oid == function) else { continue };
+        let Some(source) = &body.source else { continue };
         let mut columns = Names::default();
         for column in table.classified_columns() {
             columns.add(&column.name);
         }
-        if let Some(name) = columns.finder()?.first_in(&body.source) {
+        if let Some(name) = columns.finder()?.first_in(source) {
             table.add_fault(format!("trigger {trigger}: function {} names column {name}", body.name));
-        } else if body::replaces_row(&body.source) {
+        } else if body::replaces_row(source) {
             table.add_fault(format!("trigger {trigger}: function {} may replace the whole row", body.name));
         }
     }

@@ -19,9 +19,12 @@ use crate::upstream::service::{ServiceConnection, ServiceError};
 pub(super) const RELATIONS_MAX: usize = 100_000;
 /// Columns of all classified tables together.
 pub(super) const COLUMNS_MAX: usize = 500_000;
-/// Functions with a source text, and the bytes of all their sources.
-pub(super) const FUNCTIONS_MAX: usize = 50_000;
-pub(super) const SOURCE_BYTES_MAX: i64 = 64 << 20;
+/// Functions with a source text.
+pub(super) const FUNCTIONS_MAX: usize = 200_000;
+/// Bytes of one source, and of all that are read: a longer one, or what comes beyond, counts as
+/// leading to classified columns.
+pub(super) const SOURCE_BYTES_MAX: i64 = 256 << 10;
+pub(super) const SOURCES_BYTES_MAX: i64 = 32 << 20;
 /// Objects that depend on those reached in one round.
 pub(super) const DEPENDENTS_MAX: usize = 100_000;
 /// Things worth telling the operator, kept per load.

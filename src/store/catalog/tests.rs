@@ -109,6 +109,22 @@ const CASES: &[(&str, &str, &[Expect])] = &[
         &[Fault("names column email")],
     ),
     (
+        "functions of megabytes, which hide nobody else's",
+        "CREATE FUNCTION one() RETURNS text LANGUAGE sql AS 'SELECT email FROM customers'; \
+         DO $$ BEGIN \
+           EXECUTE format('CREATE FUNCTION long() RETURNS int LANGUAGE sql AS %L', 'SELECT 1 /*' || repeat('x', 300000) || '*/'); \
+           FOR i IN 1 .. 180 LOOP \
+             EXECUTE format('CREATE FUNCTION many_%s() RETURNS int LANGUAGE sql AS %L', i, 'SELECT 1 /*' || repeat('x', 200000) || '*/'); \
+           END LOOP; END $$",
+        &[
+            Calls("one", "names customers"),
+            Calls("long", "too long to be followed"),
+            Calls("many_180", "too long to be followed"),
+            Harmless("many_1"),
+            Sound,
+        ],
+    ),
+    (
         "functions",
         "CREATE FUNCTION one() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT email FROM customers LIMIT 1); END $$; \
          CREATE FUNCTION two() RETURNS text LANGUAGE sql AS 'SELECT one()'; \
