@@ -105,6 +105,9 @@ pub struct SnapshotParts {
     pub patterns: Vec<PolicyField>,
     /// Every relation whose bare name equals that of one that matters.
     pub relations: Vec<Relation>,
+    /// Names of relations, columns and schemas, of whatever is there, as many as are read: what
+    /// may stand in a record.
+    pub names: HashSet<Arc<str>>,
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
@@ -125,6 +128,8 @@ pub struct Snapshot {
     missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
+    /// [`SnapshotParts::names`], and those of all relations that are kept.
+    known: HashSet<Arc<str>>,
 }
 
 impl Snapshot {
@@ -154,6 +159,11 @@ impl Snapshot {
             }
         }
         policy_names.extend(parts.patterns.iter().map(|entry| entry.field.table.name.clone()));
+        let mut known = parts.names;
+        for relation in relations.values().flatten() {
+            known.extend(relation.columns.iter().map(|column| column.name.clone()));
+            known.extend([relation.name.name.clone(), relation.name.schema.clone()]);
+        }
         Snapshot {
             database: parts.database,
             epoch: parts.epoch,
@@ -164,6 +174,7 @@ impl Snapshot {
             missing,
             by_origin,
             functions: parts.functions,
+            known,
         }
     }
 
@@ -214,6 +225,12 @@ impl Snapshot {
             return None;
         }
         self.by_origin.get(&(table_oid, attribute)).copied()
+    }
+
+    /// Is it the name of a relation, a schema or a column, as far as they were read?
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.contains(name)
     }
 
     /// What leads to classified columns and has this bare name.

@@ -1,6 +1,5 @@
 //! One database's classification, ready for use: the snapshot and what is derived from it once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
@@ -15,8 +14,6 @@ pub struct View {
     prefilter: Prefilter,
     /// The names that a search path must settle; none where there are none.
     ambiguous: Option<AhoCorasick>,
-    /// Names of the relations that are kept, and of their columns.
-    known: HashSet<Arc<str>>,
     uses: Vec<FieldUse>,
 }
 
@@ -36,14 +33,7 @@ impl View {
         let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_names()).collect();
         let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
-        let relations = snapshot.relations();
-        let known = relations
-            .flat_map(|relation| {
-                let columns = relation.columns.iter().map(|column| column.name.clone());
-                columns.chain([relation.name.name.clone(), relation.name.schema.clone()])
-            })
-            .collect();
-        View { snapshot, prefilter, ambiguous, known, uses }
+        View { snapshot, prefilter, ambiguous, uses }
     }
 
     #[must_use]
@@ -82,7 +72,7 @@ impl View {
 
     /// Is it one of the names that the catalog knows?
     pub(super) fn knows(&self, name: &str) -> bool {
-        self.known.contains(name)
+        self.snapshot.knows(name)
     }
 
     /// How a field is named in records.

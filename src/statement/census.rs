@@ -38,6 +38,8 @@ pub(super) struct Census {
     pub(super) selections: Vec<String>,
     /// Operators and types: either may run a function.
     pub(super) operators_and_types: Vec<String>,
+    /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
+    pub(super) defined: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
     pub(super) executes: Vec<String>,
     /// The tree could not be walked to its end; nothing may be concluded.
@@ -167,6 +169,9 @@ impl Counter {
                 owner.parts.push(value.to_owned());
                 None
             }
+            ("Alias", "aliasname" | "colnames")
+            | ("ResTarget", "name")
+            | ("CommonTableExpr", "ctename" | "aliascolnames") => Some(&mut self.census.defined),
             ("AIndirection", "indirection") => Some(&mut self.census.selections),
             ("ExecuteStmt", "name") => Some(&mut self.census.executes),
             ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {

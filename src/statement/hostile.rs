@@ -214,6 +214,10 @@ fn shapes_hold_no_literal_and_no_comment() {
             "SELECT c.email FROM customers c, orders o WHERE o.who = \"a@b\"",
             "SELECT c.email FROM customers c, orders o WHERE o.who = \"?\"",
         ),
+        (
+            "SELECT \"C\".\"email\" AS \"Mail\" FROM \"customers\" \"C\", \"orders\" o WHERE o.\"who\" = \"Sentinel\" OR o.who = o.\"Sentinel Smith\"",
+            "SELECT \"C\".\"email\" AS \"Mail\" FROM \"customers\" \"C\", \"orders\" o WHERE o.\"who\" = \"?\" OR o.who = o.\"?\"",
+        ),
     ] {
         let facts = judged(sql).unwrap_or_else(|one| panic!("{sql}: {} {}", one.reason, one.detail));
         assert_eq!(&*facts.statements[0].shape, expected);

@@ -264,9 +264,9 @@ fn confirm(
             names: &names,
         },
     )?;
-    for (statement, raw) in facts.statements.iter_mut().zip(&parsed.stmts) {
+    for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
         if statement.touches() {
-            describe(bench, characters, raw, &tokens, statement)?;
+            describe(bench, characters, raw, found, &tokens, statement)?;
         }
     }
     Ok(())
@@ -276,6 +276,7 @@ fn describe(
     bench: Bench<'_>,
     characters: &str,
     raw: &RawStmt,
+    found: &Census,
     tokens: &[Read],
     statement: &mut StatementFacts,
 ) -> Proven<()> {
@@ -287,7 +288,9 @@ fn describe(
     let from = tokens.partition_point(|read| read.span.start < start);
     let to = tokens.partition_point(|read| read.span.start < end);
     let own = tokens.get(from..to).ok_or_else(unfit)?;
-    statement.shape = Arc::from(shape(characters, own));
+    let known =
+        |name: &str| bench.snapshot.knows(name) || found.defined.iter().any(|defined| defined == name);
+    statement.shape = Arc::from(shape(characters, own, known));
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())

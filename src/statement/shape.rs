@@ -10,8 +10,10 @@ use super::reader::{Read, is_string};
 /// A longer shape is cut here, at a character boundary.
 pub(super) const SHAPE_BYTES_MAX: usize = 2048;
 
-/// Writes the shape of the tokens of one statement.
-pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
+/// Writes the shape of the tokens of one statement. `known`: names that the catalog has, or that
+/// the statement gives. Any other name in quotes may be a value that was put between the wrong
+/// ones.
+pub(super) fn shape(text: &str, tokens: &[Read], known: impl Fn(&str) -> bool) -> String {
     let mut shape = String::new();
     let mut end_before = None;
     let mut number_before = false;
@@ -37,7 +39,7 @@ pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
         }
         let literal = number || is_string(&read.token) || matches!(read.token, Token::Char(_));
         match text.get(read.span.clone()) {
-            Some(source) if is_odd_name(source) => shape.push_str("\"?\""),
+            Some(source) if is_unknown_name(source, &known) => shape.push_str("\"?\""),
             Some(source) if !literal && is_kept(&read.token, source) => shape.push_str(source),
             Some(_) | None => shape.push('?'),
         }
@@ -51,14 +53,9 @@ pub(super) fn shape(text: &str, tokens: &[Read]) -> String {
     shape
 }
 
-/// Is this a quoted name with characters that names seldom have? It may be a value that was
-/// put between the wrong quotes.
-fn is_odd_name(source: &str) -> bool {
-    source.strip_prefix('"').is_some_and(|name| {
-        name.trim_end_matches('"')
-            .chars()
-            .any(|c| !(c.is_alphanumeric() || matches!(c, '_' | '$' | ' ' | '.' | '-')))
-    })
+fn is_unknown_name(source: &str, known: impl Fn(&str) -> bool) -> bool {
+    let inner = source.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    inner.is_some_and(|name| !known(&name.replace("\"\"", "\"")))
 }
 
 /// Names, parameters, and marks that hold no letter, digit or quote.

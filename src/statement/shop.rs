@@ -72,6 +72,7 @@ pub(super) fn shop() -> Snapshot {
     Snapshot::new(SnapshotParts {
         database: Arc::from("shop"),
         epoch: 1,
+        names: ["orders", "who"].map(Arc::from).into(),
         fields: vec![
             field(EMAIL, "customers", "email", email),
             field(PHONE, "customers", "phone", Some(("phone", Mode::Random))),

@@ -1,7 +1,7 @@
 //! One load: everything read in a single REPEATABLE READ transaction, so that tables,
 //! functions and what leads from one to the other are of one moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub(super) const SOURCE_BYTES_MAX: i64 = 256 << 10;
 pub(super) const SOURCES_BYTES_MAX: i64 = 32 << 20;
 /// Objects that depend on those reached in one round.
 pub(super) const DEPENDENTS_MAX: usize = 100_000;
+/// Names that may stand in a record.
+const NAMES_MAX: usize = 100_000;
 /// Things worth telling the operator, kept per load.
 const NOTES_MAX: usize = 200;
 
@@ -120,6 +122,7 @@ pub async fn load(
         parts.relations = relations(&reader, &names, &tables, &reached).await?;
         parts.functions = reached.names.into_iter().collect();
         notes.extend(reached.notes);
+        parts.names = known_names(&reader).await?;
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
@@ -166,6 +169,20 @@ async fn relations(
         });
     }
     Ok(relations)
+}
+
+/// Names that may stand in a record. Of those beyond the bound none does.
+async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError> {
+    let sql = format!(
+        "SELECT x.name FROM ( \
+             SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
+              WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped \
+             UNION SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c WHERE c.oid >= 16384 \
+             UNION SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n) x (name) \
+         ORDER BY length(x.name), x.name LIMIT {NAMES_MAX}"
+    );
+    let rows = reader.service.rows(&sql, &[]).await?;
+    rows.iter().map(|row| value::<&str>(row, 0).map(Arc::from)).collect()
 }
 
 fn content(parts: &SnapshotParts) -> [u8; 32] {
