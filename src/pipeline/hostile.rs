@@ -10,7 +10,7 @@ use super::fuzz::{
 };
 use super::{Need, Step};
 use crate::wire::frame::put;
-use crate::wire::frontend::{put_describe_portal, put_execute, put_parse, put_query};
+use crate::wire::frontend::{put_close_statement, put_describe_portal, put_execute, put_parse, put_query};
 
 const FRAME_BYTES_MAX: usize = 1 << 16;
 
@@ -142,6 +142,21 @@ fn what_an_unseen_text_may_have_prepared_is_given_no_values() {
     for next in [execute, bound] {
         let step = session.request(&mut shop, &next, &mut sent);
         assert!(matches!(step, Step::Took(count) if count == next.len()), "not as it came");
+    }
+    assert!(!holds(&sent, SENTINEL));
+}
+
+/// Found by the fuzzer: a name that is being closed is none that is known.
+#[test]
+fn a_name_that_is_closed_without_an_answer_is_given_no_value_behind_an_unseen_text() {
+    let (mut session, mut shop, mut sent) = (session(64), workshop(), Vec::new());
+    let (mut close, mut prepare, mut execute) = (Vec::new(), Vec::new(), Vec::new());
+    put_close_statement(&mut close, b"s");
+    put_query(&mut prepare, b"PREPARE s(text) AS INSERT INTO customers (email) VALUES ($1)");
+    put_query(&mut execute, b"EXECUTE s('sentinel-7f3a9c')");
+    for part in [&close[..], &prepare[..20], &prepare[20..], &execute[..]] {
+        let step = session.request(&mut shop, part, &mut sent);
+        assert!(matches!(step, Step::Took(_) | Step::Pass(_) | Step::Need(Need::Settle)));
     }
     assert!(!holds(&sent, SENTINEL));
 }

@@ -258,7 +258,11 @@ impl Names {
 
     fn may_have_failed_unseen(&self, name: &[u8]) -> bool {
         let name = cut(name);
-        let known = self.statements.contains_key(name) || self.pending_statements.latest(name).is_some();
+        // What is closed is not known any more, whenever the answer comes.
+        let known = match self.pending_statements.latest(name) {
+            Some((_, prepared)) => prepared.is_some(),
+            None => self.statements.contains_key(name),
+        };
         self.failed_unseen && !name.is_empty() && !known
     }
 
