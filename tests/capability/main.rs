@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod certainty;
 mod commands;
 mod demo;
 mod drivers;
