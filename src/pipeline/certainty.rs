@@ -18,6 +18,8 @@ use crate::catalog::SearchPath;
 pub struct Doubt {
     /// It may have run code that nobody here has read.
     pub code: bool,
+    /// And not only that of the tables that it uses: their triggers and defaults.
+    pub foreign: bool,
     /// It is known to change how texts are read.
     pub reading: bool,
     /// It is known to change the catalog.
@@ -26,13 +28,14 @@ pub struct Doubt {
 
 impl Doubt {
     /// A message that can do nothing of the kind.
-    pub const NONE: Doubt = Doubt { code: false, reading: false, catalog: false };
+    pub const NONE: Doubt = Doubt { code: false, foreign: false, reading: false, catalog: false };
     /// Whatever a text may do that touches nothing.
-    pub const CODE: Doubt = Doubt { code: true, ..Doubt::NONE };
+    pub const CODE: Doubt = Doubt { code: true, foreign: true, ..Doubt::NONE };
 
     fn and(self, other: Doubt) -> Doubt {
         Doubt {
             code: self.code || other.code,
+            foreign: self.foreign || other.foreign,
             reading: self.reading || other.reading,
             catalog: self.catalog || other.catalog,
         }
@@ -160,9 +163,11 @@ impl Certainty {
         }
     }
 
-    /// The search path, where nothing can have changed it since it was asked for.
+    /// The search path, where nothing can have changed it since it was asked for. Within its batch
+    /// a statement that calls nothing leaves it as it is: a trigger that did not would change
+    /// which table is meant, and not that what is judged is what runs.
     pub fn path(&self) -> Option<&Arc<SearchPath>> {
-        let sure = !self.open.code && !self.sent.code;
+        let sure = !self.open.foreign && !self.sent.foreign;
         self.path.as_ref().filter(|_| sure)
     }
 

@@ -374,7 +374,10 @@ impl Session {
             prepared.as_ref().is_some_and(|prepared| prepared.neutral)
         };
         self.certainty.note_portal(portal.is_empty() && neutral);
-        let doubt = if neutral { Doubt::NONE } else { Doubt::CODE };
+        let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
+        // What a statement changes it changes when it is executed; what it calls may run here.
+        let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
+        let doubt = if neutral { Doubt::NONE } else { ran };
         let judged = prepared.filter(|prepared| prepared.plan.is_some());
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))

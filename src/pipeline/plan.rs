@@ -45,6 +45,7 @@ impl Plan {
         let effects = || self.facts.statements.iter().map(|facts| &facts.effect);
         Doubt {
             code: true,
+            foreign: !self.facts.statements.iter().all(|facts| facts.is_quiet && facts.touches()),
             reading: effects().any(|effect| effect.reading),
             catalog: effects().any(|effect| effect.catalog),
         }

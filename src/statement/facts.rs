@@ -89,8 +89,8 @@ pub struct StatementFacts {
     pub positional: bool,
     /// The bare names of the tables that matter and that it reads, writes or defines.
     pub relations: Vec<Arc<str>>,
-    /// It is one that takes a snapshot at once: asking something just before changes nothing.
-    pub is_query: bool,
+    /// It calls nothing, and uses no operator or type, but what everybody's statements do.
+    pub is_quiet: bool,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }

@@ -144,9 +144,21 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);
-    facts.is_query = is_query(node);
+    facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     Ok(facts)
+}
+
+/// Functions, operators and types of ordinary statements.
+const ORDINARY: &str = " count sum min max avg lower upper length now nextval = <> < > <= >= ~~ !~~ || + - * / \
+    pg_catalog text varchar bpchar int2 int4 int8 float4 float8 numeric bool date timestamp timestamptz uuid \
+    json jsonb bytea _text _varchar _int4 _int8 _uuid ";
+
+fn is_quiet(found: &Census) -> bool {
+    let called = found.calls.iter().flat_map(|call| &call.parts);
+    called
+        .chain(&found.operators_and_types)
+        .all(|name| !name.contains(' ') && ORDINARY.contains(&format!(" {name} ")))
 }
 
 /// The tables that matter and that are named anywhere in a statement.

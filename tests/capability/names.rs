@@ -210,6 +210,41 @@ fn drivers_that_begin_a_transaction_in_the_same_batch_reach_their_tenant() {
 }
 
 #[test]
+fn a_statement_may_be_bound_and_prepared_many_times_in_one_batch() {
+    for major in VERSIONS {
+        let (_server, gate, tap) = start(major);
+        let mut raw = login(gate.address(), "shop", &[]);
+        for tenant in ["acme", "zeta"] {
+            raw.query(&format!("SET search_path TO {tenant}"));
+            // As asyncpg's executemany, and as psycopg's pipelines.
+            raw.parse("s", "INSERT INTO client (id, email) VALUES ($1::int, $2) RETURNING email", &[]);
+            for number in 0..6 {
+                let (number, secret) = (number.to_string(), format!("secret-many-{number}"));
+                if number == "3" {
+                    raw.parse("", "SELECT count(*) FROM client WHERE email = $1", &[]);
+                    raw.bind("", "", &[], &[Some(secret.as_bytes())], &[]);
+                    raw.execute("", 0);
+                }
+                raw.bind("", "s", &[], &[Some(number.as_bytes()), Some(secret.as_bytes())], &[]);
+                raw.execute("", 0);
+            }
+            raw.close(b'S', "s");
+            let frames = raw.sync();
+            assert_eq!((states(&frames), firsts(&frames).len()), (vec![], 7), "{tenant} on {major}");
+            let found = raw.query(&format!("SELECT count(*) FROM {tenant}.client"));
+            assert_eq!(firsts(&found), ["6"], "{tenant} on {major}");
+        }
+        assert!(!holds(&tap.to_server(), b"secret-many"));
+        // Behind code of the database that may have changed the path, it is not certain any more.
+        raw.parse("", "SELECT public.turn('acme')", &[]);
+        raw.bind("", "", &[], &[], &[]);
+        raw.execute("", 0);
+        raw.parse("", "SELECT email FROM client", &[]);
+        assert_eq!(states(&raw.sync()), ["SG001"], "on {major}");
+    }
+}
+
+#[test]
 fn who_makes_a_table_or_function_of_a_known_name_hurts_nobody_else() {
     for major in VERSIONS {
         let server = crate::shop::server(major);
