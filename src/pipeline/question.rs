@@ -11,6 +11,7 @@ use crate::policy::Refusal;
 use crate::statement::{Encoding, blanked};
 use crate::wire::frontend;
 use crate::wire::value::text_array;
+use crate::wire::{Peek, peek};
 
 /// `current_schemas(bool)` and `to_regclass(text)` (`pg_proc.oid`, fixed by the server's own
 /// catalog data).
@@ -46,7 +47,8 @@ impl Session {
         Some(Step::Took(0))
     }
 
-    /// Before a batch whose names only the path settles: within it the server cannot be asked.
+    /// Before a batch whose names only the path settles, or may, as long as it has not wholly
+    /// arrived: within it the server cannot be asked.
     pub(super) fn asks_ahead(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Step> {
         let view = self.view.as_ref()?;
         let may_concern = self.pins || view.has_ambiguous_names();
@@ -54,7 +56,7 @@ impl Session {
             return None;
         }
         let free = self.queue.is_empty() && self.certainty.may_ask() && !self.queue.is_copying();
-        if !free || !(self.pins || view.has_ambiguous(input)) {
+        if !free || !(self.pins || view.has_ambiguous(input) || !is_whole_batch(input)) {
             return None;
         }
         self.ask(Ask::Path, out)
@@ -121,6 +123,17 @@ impl Session {
         self.probe = Some(Probe::Underway);
         Some(Step::Took(0))
     }
+}
+
+/// Does the message stand here that ends the batch?
+fn is_whole_batch(mut input: &[u8]) -> bool {
+    while let Ok(Peek::Whole(frame)) = peek(input) {
+        if matches!(frame.tag(), b'S' | b'Q' | b'F' | b'X') {
+            return true;
+        }
+        input = input.get(frame.len()..).unwrap_or_default();
+    }
+    false
 }
 
 /// Is this an error by which a server says that a text names what does not exist, or cannot be
