@@ -467,3 +467,60 @@ fn a_client_that_goes_away_leaves_an_outcome() {
             == Some(shown as f64)
     });
 }
+
+#[test]
+fn a_segment_that_somebody_took_away_or_changed_shows_nothing_more_and_another_goes_on() {
+    let server = shop::server(15);
+    let (gate, _tap) = shop::open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    raw.query("INSERT INTO customers (id, city) VALUES (1, 'legible-city')");
+    let folder = gate.folder().join("audit");
+    let newest = || {
+        let mut all: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        all.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        all.sort();
+        all.pop().unwrap()
+    };
+    let kept = folder.join("kept");
+    type Tamper<'a> = (&'a str, &'a dyn Fn());
+    let ways: [Tamper<'_>; 5] = [
+        ("removed", &|| std::fs::remove_file(newest()).unwrap()),
+        ("renamed", &|| std::fs::rename(newest(), &kept).unwrap()),
+        ("replaced", &|| {
+            let path = newest();
+            std::fs::copy(&path, &kept).unwrap();
+            std::fs::rename(&kept, &path).unwrap();
+        }),
+        ("cut", &|| drop(std::fs::File::create(newest()).unwrap())),
+        ("linked", &|| std::fs::hard_link(newest(), folder.join("link")).unwrap()),
+    ];
+    for (way, tamper) in ways {
+        assert_eq!(states(&raw.query("SELECT city FROM customers")), [""; 0], "before it is {way}");
+        tamper();
+        let frames = raw.query("SELECT city FROM customers");
+        assert_eq!(states(&frames), ["SG006"], "{way}");
+        assert!(!frames.iter().any(|frame| holds(&frame.body, b"legible-city")), "{way}");
+        assert!(gate.log().contains("a segment of the record is gone"), "{way}");
+        // The next one is in a segment that is there.
+        raw = Raw::login(gate.address(), "postgres", "postgres");
+        await_that("values to be shown again", || {
+            let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+            states(&raw.query("SELECT city FROM customers")).is_empty()
+        });
+        raw = Raw::login(gate.address(), "postgres", "postgres");
+    }
+    // Without its folder there is no record, and nothing is shown until it is back.
+    let away = gate.folder().join("away");
+    std::fs::rename(&folder, &away).unwrap();
+    for _ in 0..3 {
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        assert_eq!(states(&raw.query("SELECT city FROM customers")), ["SG006"]);
+    }
+    assert!(gate.get("/health/ready").unwrap().contains("503"));
+    std::fs::rename(&away, &folder).unwrap();
+    await_that("values to be shown again", || {
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        states(&raw.query("SELECT city FROM customers")).is_empty()
+    });
+}

@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,6 +44,19 @@ struct Segment {
     written: u64,
     /// There may be something behind `synced`.
     dirty: bool,
+    /// Device and inode of the file.
+    identity: (u64, u64),
+}
+
+impl Segment {
+    /// Is it still the file at its path, the only link to it, and as long as what was written?
+    /// Otherwise nobody would find the records in it.
+    fn is_in_its_place(&self) -> io::Result<()> {
+        let there = fs::symlink_metadata(&self.path)?;
+        let sound =
+            (there.dev(), there.ino()) == self.identity && there.nlink() == 1 && there.len() == self.written;
+        if sound { Ok(()) } else { Err(io::Error::other("it was replaced, linked or cut by somebody else")) }
+    }
 }
 
 /// What the folder held when it was opened.
@@ -111,7 +124,9 @@ impl Folder {
         if self.segment.is_none() {
             let path = self.path.join(format!("audit-{}-{seq:020}.jsonl", stamp(SystemTime::now())));
             let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
-            self.segment = Some(Segment { file, path, synced: 0, written: 0, dirty: true });
+            let made = file.metadata()?;
+            let identity = (made.dev(), made.ino());
+            self.segment = Some(Segment { file, path, synced: 0, written: 0, dirty: true, identity });
             sync_folder(&self.path)?;
         }
         Ok(())
@@ -151,6 +166,14 @@ impl Sink for Folder {
         if segment.dirty {
             if let Err(error) = segment.file.sync_data() {
                 return Err(self.describe("a record cannot be made durable", &error));
+            }
+            if let Err(error) = segment.is_in_its_place() {
+                // What it held is lost with it, and this batch was never acknowledged: it goes on in
+                // a segment of its own.
+                let lost = segment.path.clone();
+                self.segment = None;
+                tracing::error!(segment = %lost.display(), %error, "a segment of the record is gone");
+                return Err(self.describe("the segment is not in its place any more", &error));
             }
             segment.synced = segment.written;
             segment.dirty = false;
