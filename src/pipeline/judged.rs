@@ -147,8 +147,8 @@ impl Session {
             return Some(passage);
         }
         if plan.is_positional() {
-            let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or be changing in another session.";
-            let hint = "List the columns, or send the statement again, after Sync.";
+            let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
+            let hint = "List the columns.";
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
             match (self.certainty.of_code(self.queue.boundaries()), self.confirmed.take()) {
                 (Sure::NotInThisBatch, _) | (Sure::Yes, Some(false)) => return refused(),
