@@ -113,11 +113,10 @@ impl Snapshot {
         Names { snapshot: self, path }
     }
 
-    /// Bare names of functions and types that lead to classified columns. Not of operators,
-    /// which count wherever they are.
-    pub fn reaching_names(&self) -> impl Iterator<Item = &str> {
-        let word = |name: &&str| name.starts_with(|first: char| first.is_alphabetic() || first == '_');
-        self.reaching_all().map(|name| &**name).filter(word)
+    /// Bare names of functions that lead to classified columns. Operators and types count
+    /// wherever they are.
+    pub fn reaching_functions(&self) -> impl Iterator<Item = &str> {
+        self.reaching_all().filter(|(_, all)| all.iter().any(|one| one.called)).map(|(name, _)| &**name)
     }
 
     /// Names that no text can settle by itself: relations of several schemas, one of which

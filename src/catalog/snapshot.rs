@@ -90,6 +90,8 @@ pub enum Named<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reaching {
     pub schema: Arc<str>,
+    /// A function: which one a call means, the search path decides.
+    pub called: bool,
     pub why: Arc<str>,
 }
 
@@ -239,8 +241,8 @@ impl Snapshot {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn reaching_all(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.functions.keys()
+    pub(super) fn reaching_all(&self) -> impl Iterator<Item = (&Arc<str>, &Vec<Reaching>)> {
+        self.functions.iter()
     }
 
     /// The relation of exactly this name, if it is kept here.

@@ -3,7 +3,7 @@
 //! are), and whether it can read a text at all (Parse, which executes nothing).
 
 use super::certainty::Doubt;
-use super::owed::{Ask, Kind, Mark, Probe};
+use super::owed::{Ask, Discard, Kind, Mark, Probe};
 use super::session::Session;
 use super::{Need, Step};
 use crate::catalog::SearchPath;
@@ -30,7 +30,9 @@ impl Session {
         if self.queue.boundaries() > 0 {
             return Some(Step::Need(Need::Settle));
         }
-        if !self.queue.is_empty() || !self.certainty.may_ask() {
+        // What the server would discard it would not answer.
+        let discarded = self.queue.discards() != Discard::Nothing;
+        if discarded || !self.queue.is_empty() || !self.certainty.may_ask() {
             return None;
         }
         match &ask {
@@ -96,7 +98,7 @@ impl Session {
         refusal: &Refusal,
         out: &mut Vec<u8>,
     ) -> Option<Step> {
-        let view = self.view.clone()?;
+        let view = self.view.clone().filter(|_| self.queue.discards() == Discard::Nothing)?;
         let query = parsed.is_none();
         // ReadyForQuery of a query must be that of the query.
         if query && (!self.queue.is_empty() || !self.certainty.may_ask_of_text()) {

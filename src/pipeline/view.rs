@@ -30,7 +30,7 @@ impl View {
                 mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
             })
             .collect();
-        let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_names()).collect();
+        let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_functions()).collect();
         let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
         View { snapshot, prefilter, ambiguous, uses }

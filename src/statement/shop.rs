@@ -106,7 +106,7 @@ pub(super) fn shop() -> Snapshot {
             .into_iter()
             .map(|name| {
                 let why = Arc::from("reads public.customers");
-                (Arc::from(name), vec![Reaching { schema: Arc::from("public"), why }])
+                (Arc::from(name), vec![Reaching { schema: Arc::from("public"), called: true, why }])
             })
             .collect(),
     })

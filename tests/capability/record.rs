@@ -503,7 +503,6 @@ fn a_segment_that_somebody_took_away_or_changed_shows_nothing_more_and_another_g
         assert!(!frames.iter().any(|frame| holds(&frame.body, b"legible-city")), "{way}");
         assert!(gate.log().contains("a segment of the record is gone"), "{way}");
         // The next one is in a segment that is there.
-        raw = Raw::login(gate.address(), "postgres", "postgres");
         await_that("values to be shown again", || {
             let mut raw = Raw::login(gate.address(), "postgres", "postgres");
             states(&raw.query("SELECT city FROM customers")).is_empty()

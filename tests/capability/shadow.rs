@@ -393,8 +393,11 @@ fn a_server_that_reads_its_configuration_anew_reads_every_text_as_it_was_judged(
         let mut raw = Raw::login(gate.address(), "postgres", "shop");
         let mut shown = 0;
         for round in 0..8 {
-            let mode = ["off", "on"][round % 2];
-            assert_eq!(state(&raw.query("SELECT 1")), None);
+            let (mode, before) = (["off", "on"][round % 2], ["on", "off"][round % 2]);
+            // The session has heard of the last one, and so has its client.
+            await_that("the mode to be told", || {
+                first(&raw.query("SHOW standard_conforming_strings")).as_deref() == Some(before.as_bytes())
+            });
             server
                 .execute("shop", &format!("ALTER SYSTEM SET standard_conforming_strings = {mode}"))
                 .unwrap();

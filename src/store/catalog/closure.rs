@@ -171,8 +171,9 @@ fn finish(bodies: &[Body], mut growth: Growth<'_>) -> Reached {
             reached.relations.insert(object.1, ReachingRelation { name, why });
         } else {
             let all = reached.names.entry(name.name).or_default();
-            if all.iter().all(|one| one.schema != name.schema) {
-                all.push(Reaching { schema: name.schema, why: why.into() });
+            let called = object.0 == Kind::Function;
+            if all.iter().all(|one| one.schema != name.schema || one.called != called) {
+                all.push(Reaching { schema: name.schema, called, why: why.into() });
             }
         }
     }
