@@ -4,7 +4,7 @@
 //! place: beside what JSON asks for, all that a terminal or a viewer could take for more
 //! than text (C1 controls, line separators, direction marks).
 
-use super::record::{Entry, FieldUse, Record, Who};
+use super::record::{Attribution, Entry, FieldUse, Record, Who};
 use crate::residency::Date;
 use crate::statement::Action;
 
@@ -41,6 +41,7 @@ impl Object<'_> {
             Record::Intent(intent) => {
                 self.who(&intent.who, Some(intent.execution.number));
                 self.plain("action", action(intent.action));
+                self.attribution(intent.attribution);
                 self.fields(&intent.fields);
                 self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
                 self.string("statement", &intent.statement, STATEMENT_CHARS_MAX);
@@ -50,6 +51,7 @@ impl Object<'_> {
             Record::Outcome(outcome) => {
                 self.who(&outcome.who, Some(outcome.execution.number));
                 self.plain("action", action(outcome.action));
+                self.attribution(outcome.attribution);
                 self.fields(&outcome.fields);
                 self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
                 self.number("rows", outcome.rows);
@@ -95,6 +97,13 @@ impl Object<'_> {
             self.string("certificate", name, NAME_CHARS_MAX);
         }
         self.string("database", &who.database, NAME_CHARS_MAX);
+    }
+
+    /// Left out where it is known.
+    fn attribution(&mut self, attribution: Attribution) {
+        if attribution == Attribution::Possible {
+            self.plain("attribution", "possible");
+        }
     }
 
     fn fields(&mut self, fields: &[FieldUse]) {

@@ -37,6 +37,15 @@ pub struct FieldUse {
     pub mode: &'static str,
 }
 
+/// How sure it is that the fields of a record were met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attribution {
+    /// By the statement's own text.
+    Known,
+    /// They may have been: by code that cannot be followed, or in what the server said.
+    Possible,
+}
+
 /// Made durable before the first classified value of an execution is released, and
 /// before a write goes upstream.
 #[derive(Clone, Debug)]
@@ -44,6 +53,7 @@ pub struct Intent {
     pub who: Arc<Who>,
     pub execution: Execution,
     pub action: Action,
+    pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
     pub fingerprint: Arc<str>,
     /// Literal-free.
@@ -58,10 +68,11 @@ pub struct Outcome {
     pub who: Arc<Who>,
     pub execution: Execution,
     pub action: Action,
+    pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
     pub fingerprint: Arc<str>,
     pub rows: u64,
-    /// Classified values released.
+    /// Classified values released; where they were possibly met, all values, and messages.
     pub cells: u64,
     /// Bytes of released classified values.
     pub bytes: u64,

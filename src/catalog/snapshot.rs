@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::pattern::PolicyField;
 
@@ -113,6 +114,10 @@ pub struct SnapshotParts {
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
+    /// Code that is not the server's own.
+    pub codes: Codes,
+    /// Is it refused where it could read what is legible?
+    pub refuses_opaque: bool,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -132,6 +137,8 @@ pub struct Snapshot {
     functions: HashMap<Arc<str>, Vec<Reaching>>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: HashSet<Arc<str>>,
+    codes: Codes,
+    refuses_opaque: bool,
 }
 
 impl Snapshot {
@@ -177,7 +184,33 @@ impl Snapshot {
             by_origin,
             functions: parts.functions,
             known,
+            codes: parts.codes,
+            refuses_opaque: parts.refuses_opaque,
         }
+    }
+
+    /// Code of this database that is not the server's own harmless code.
+    #[must_use]
+    pub fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    /// Is code that cannot be followed refused, where it could read what is legible?
+    #[must_use]
+    pub fn refuses_opaque(&self) -> bool {
+        self.refuses_opaque
+    }
+
+    /// Classified fields whose values the server can read.
+    pub fn legible(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.domain.is_none())
+    }
+
+    /// Is any field sealed, or will be when its table is there?
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        self.fields.iter().chain(awaited).any(|field| field.domain.is_some())
     }
 
     #[must_use]

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
-use crate::catalog::PolicyField;
+use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Auth, Endpoint, HostPort, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
@@ -102,6 +102,7 @@ pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let keyring = keyfile::read(&keys.path, &master(&keys.master_key)?)
         .map_err(|error| Fault::Start(format!("{}: {error}", keys.path.display())))?;
     let faults: Vec<String> = settings
+        .policy
         .fields
         .iter()
         .filter_map(|PolicyField { field, .. }| {
@@ -149,7 +150,7 @@ pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access
 /// What a running gate looks up anew every time, so that a reload can exchange it.
 struct Swaps {
     access: Arc<ArcSwap<Access>>,
-    policy: Arc<ArcSwap<Vec<PolicyField>>>,
+    policy: Arc<ArcSwap<Classification>>,
 }
 
 /// A gate that runs, until [`House::drain`].
@@ -181,7 +182,7 @@ impl House {
         let regime = regime(settings).await?;
         let swaps = access(&regime.settings, &regime.dialer)?.map(|access| Swaps {
             access: Arc::new(ArcSwap::from_pointee(access)),
-            policy: Arc::new(ArcSwap::from_pointee(regime.settings.fields.clone())),
+            policy: Arc::new(ArcSwap::from_pointee(regime.settings.policy.clone())),
         });
         let catalogs = swaps.as_ref().map(keep_up_with_servers);
         let (journal, thread) = open_journal(&regime.settings)?;
@@ -231,7 +232,7 @@ impl House {
     pub async fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
         let before = self.gate.regime.load_full();
         let unserved =
-            settings.fields.first().filter(|_| self.swaps.is_none() || self.gate.journal.is_none());
+            settings.policy.fields.first().filter(|_| self.swaps.is_none() || self.gate.journal.is_none());
         if unserved.is_some() {
             return Err(Fault::Configuration(vec![format!(
                 "{}: a [[field]] where there was no service_user or no [audit] at the start: start anew",
@@ -242,7 +243,7 @@ impl House {
         let access = access(&regime.settings, &regime.dialer)?;
         let later = counts_later(&self.started.settings, &regime.settings);
         let reclassified = fields_differ(&before.settings, &regime.settings);
-        let (fields, limits) = (regime.settings.fields.clone(), regime.settings.watch.clone());
+        let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
         // Keys before the fields that need them.
         self.gate.regime.store(Arc::new(regime));
@@ -252,7 +253,7 @@ impl House {
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             swaps.access.store(Arc::new(access));
-            swaps.policy.store(Arc::new(fields));
+            swaps.policy.store(Arc::new(policy));
         }
         if reclassified {
             // From here on every session looks first, and reads the catalog itself.
@@ -329,7 +330,7 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
 
 /// Is anything classified otherwise than before?
 fn fields_differ(before: &Settings, after: &Settings) -> bool {
-    before.fields != after.fields
+    before.policy != after.policy
 }
 
 fn tell_key_version(regime: &Regime) {

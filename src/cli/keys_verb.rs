@@ -34,7 +34,7 @@ fn tell(fault: Fault) -> u8 {
 pub fn init(config: &Path, json: bool) -> u8 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let made = prepare(config).and_then(|(settings, path, master)| {
-        keys::init(&path, &master, &settings.fields, now.as_secs(), &mut ThreadRandom)
+        keys::init(&path, &master, &settings.policy.fields, now.as_secs(), &mut ThreadRandom)
             .map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
     });
     match made {

@@ -17,7 +17,7 @@ use super::worker::Worker;
 use super::{Phase, SharedGate};
 use crate::audit::Record;
 use crate::config::Timeouts;
-use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
+use crate::pipeline::{ANYTHING, Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
 use crate::store::catalog::LoadError;
 use crate::store::journal::Pending;
@@ -149,6 +149,18 @@ impl Flow<'_> {
                 continue;
             }
             turns = 0;
+            // At once, not when this session asks: others judge by the same catalog, and wait for it.
+            let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
+            if outdated && self.session.is_settled() {
+                self.bar_everything();
+                if let Err(refusal) = self.reload().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                if self.session.moving().is_empty() {
+                    self.fence = None;
+                }
+                continue;
+            }
             let owes = !self.session.is_settled() || self.response.is_waiting_to_write();
             if self.response.is_over() || (self.request.is_over() && !owes) {
                 return End::Closed;
@@ -159,14 +171,6 @@ impl Flow<'_> {
                 if self.server.shutdown_write().is_err() {
                     return End::Closed;
                 }
-            }
-            // At once, not when this session asks: others judge by the same catalog.
-            let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
-            if outdated && self.session.is_settled() {
-                if let Err(refusal) = self.reload().await {
-                    return End::Refused(Box::new(refusal));
-                }
-                continue;
             }
             if self.session.is_through() {
                 self.fence = None;
@@ -492,6 +496,15 @@ impl Flow<'_> {
             let barred = self.gate.fences.before(who.session, &who.database);
             self.session.bar(barred);
         }
+    }
+
+    /// What this session has defined is there for everybody, and known to nobody here: until the
+    /// catalog has been read, no text of others can be told harmless.
+    pub fn bar_everything(&mut self) {
+        let who = self.session.who();
+        let mut all = self.session.moving().to_vec();
+        all.push(ANYTHING.into());
+        self.fence = Some(self.gate.fences.raise(who.session, &who.database, &all));
     }
 
     /// Waits for those who are changing a table; then the catalog that has the change is there.

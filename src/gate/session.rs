@@ -77,6 +77,9 @@ async fn run(
     };
     let end = flow.run().await;
     end_of(&mut flow, end, registered.as_ref()).await;
+    if flow.session.may_have_defined() {
+        flow.bar_everything();
+    }
     if let Some((fence, catalogs)) = flow.fence.take().zip(gate.catalogs.as_ref()) {
         // What it may have changed is known before the others go on; that it cannot be read is
         // told by the keeper.

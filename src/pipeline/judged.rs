@@ -2,6 +2,7 @@
 //! refused in a way that the server itself answers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
@@ -193,8 +194,11 @@ impl Session {
     /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
     /// rows would be nobody's.
     fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
-        for facts in &plan.facts.statements {
+        for (index, facts) in plan.facts.statements.iter().enumerate() {
             let Effect { executes, fetches, .. } = &facts.effect;
+            let earlier = plan.facts.statements.get(..index).unwrap_or_default();
+            let declared =
+                |name: &Arc<str>| earlier.iter().any(|one| one.effect.declares.as_ref() == Some(name));
             if executes.as_ref().is_some_and(|name| self.queue.names.may_be_guarded(name.as_bytes())) {
                 let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
                 let hint = "Prepare, bind and execute it through the protocol.";
@@ -204,6 +208,11 @@ impl Session {
                 let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
                 let hint = "Prepare and execute it through the protocol, or connect again.";
                 return Err(Refusal::unhandled("sql-execute", detail, hint));
+            }
+            if fetches.as_ref().is_some_and(|name| !declared(name) && self.is_outlived_cursor(name)) {
+                let detail =
+                    "The policy changed since this cursor may have been opened, and with it what it shows.";
+                return Err(Refusal::unhandled("not-prepared", detail, "Declare the cursor again."));
             }
             if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
                 let detail =
@@ -248,7 +257,9 @@ impl Session {
         };
         self.probe = None;
         let doubt = plan.doubt();
-        if !plan.touches() && plan.facts.edits.is_empty() {
+        self.note_text(&plan);
+        let recorded = self.is_recorded(&plan);
+        if !recorded && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog: doubt.catalog, ..Mark::default() }, doubt);
@@ -264,7 +275,7 @@ impl Session {
         };
         self.judging = true;
         self.count_sealed(&cleared);
-        let runs = if plan.touches() { self.begin(&plan) } else { Vec::new() };
+        let runs = if recorded { self.begin(&plan) } else { Vec::new() };
         let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
@@ -330,6 +341,7 @@ impl Session {
         }
         out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
         self.judging = true;
+        self.taint = self.taint.max(plan.taint());
         self.pins |= plan.path.is_some();
         self.certainty.note_statement(false);
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
@@ -375,6 +387,7 @@ impl Session {
         };
         self.certainty.note_portal(portal.is_empty() && neutral);
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
+        self.taint = self.taint.max(plan.map(|plan| plan.taint()).unwrap_or_default());
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
@@ -434,6 +447,7 @@ impl Session {
         };
         let doubt = plan.doubt();
         let catalog = doubt.catalog;
+        self.note_text(&plan);
         if !plan.touches() {
             if let Err(refusal) = self.refuse_by_name(&plan) {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
@@ -441,6 +455,8 @@ impl Session {
             if let Some(step) = self.fence(&plan) {
                 return Ok(step);
             }
+        }
+        if !self.is_recorded(&plan) {
             out.extend_from_slice(frame.bytes());
             self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));

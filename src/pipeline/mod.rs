@@ -21,6 +21,7 @@ mod honest;
 mod hostile;
 mod judged;
 mod kind;
+mod late;
 mod names;
 mod owed;
 mod pending;
@@ -39,7 +40,7 @@ pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
-pub use session::{Bounds, Event, Session};
+pub use session::{ANYTHING, Bounds, Event, Session};
 pub use view::View;
 
 use crate::policy::Refusal;

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::clear::Moved;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
-use crate::audit::{Execution, Receipt};
+use crate::audit::{Execution, FieldUse, Receipt};
 use crate::policy::Refusal;
 use crate::wire::Malformed;
 
@@ -27,8 +28,16 @@ pub struct Running {
     pub rows: u64,
     /// Classified values released, by field: aligned with `reads` of the facts.
     pub cells: Vec<u64>,
+    /// It may read all that is legible: its fields, and how many values it has shown.
+    pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+}
+
+/// Of an execution that may read all that is legible.
+pub struct Possible {
+    pub fields: Arc<[FieldUse]>,
+    pub cells: u64,
 }
 
 /// What is remembered beside the kind, for the few requests that need it.

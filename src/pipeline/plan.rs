@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::certainty::Doubt;
+use super::late::Taint;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
@@ -27,6 +28,17 @@ pub struct Plan {
 impl Plan {
     pub fn touches(&self) -> bool {
         self.facts.statements.iter().any(StatementFacts::touches)
+    }
+
+    /// What the server's words may tell of once it runs.
+    pub(super) fn taint(&self) -> Taint {
+        let of =
+            |facts: &StatementFacts| match (&facts.opaque, facts.touches() || !facts.relations.is_empty()) {
+                (Some(_), _) => Taint::Opaque,
+                (None, true) => Taint::Named,
+                (None, false) => Taint::Nothing,
+            };
+        self.facts.statements.iter().map(of).max().unwrap_or_default()
     }
 
     pub fn writes(&self) -> bool {
@@ -206,6 +218,9 @@ impl From<Refusal> for Unplanned {
 fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     let mut ids: Vec<_> =
         [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
+    if facts.opaque.is_some() {
+        ids.extend(view.snapshot().legible().map(|field| field.id));
+    }
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter().filter_map(|id| view.field_use(id).cloned()).collect()

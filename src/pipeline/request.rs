@@ -44,6 +44,10 @@ impl Session {
         if self.asking {
             return Step::Need(Need::Settle);
         }
+        if self.is_barred() && !input.is_empty() && !self.is_streaming() && !std::mem::take(&mut self.denied)
+        {
+            return Step::Need(Need::Passage);
+        }
         if self.request_passing > 0 {
             return pass_on(&mut self.request_passing, input).map_or(Step::Need(Need::Input), Step::Pass);
         }

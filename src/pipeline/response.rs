@@ -9,6 +9,7 @@ use super::question::is_of_text;
 use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::{Need, Step};
+use crate::audit::Attribution;
 use crate::policy::Refusal;
 use crate::watch::Judgement;
 use crate::wire::backend::{self, ErrorFacts};
@@ -166,7 +167,8 @@ impl Session {
     /// value count as one.
     fn tell(&mut self, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Result<Fate, Malformed> {
         let tag = frame.tag();
-        if let Some(fate) = self.holds_back(tag, now_ms) {
+        let sqlstate = if tag == b'E' { Some(backend::read_error(frame.body())?.sqlstate) } else { None };
+        if let Some(fate) = self.holds_back(tag, sqlstate, frame.len(), now_ms) {
             return Ok(fate);
         }
         match tag {
@@ -193,7 +195,8 @@ impl Session {
             },
             _ => return Ok(Fate::Took),
         };
-        if let Some(fate) = self.holds_back(tag, now_ms) {
+        let sqlstate = facts.as_ref().map(|facts| facts.sqlstate);
+        if let Some(fate) = self.holds_back(tag, sqlstate, head.len(), now_ms) {
             return Ok(fate);
         }
         let Some(facts) = facts else { return Ok(Fate::Pass) };
@@ -203,16 +206,50 @@ impl Session {
     }
 
     /// What must come before the server's words, or instead of them.
-    fn holds_back(&mut self, tag: u8, now_ms: u64) -> Option<Fate> {
-        match self.claim_running() {
+    fn holds_back(&mut self, tag: u8, sqlstate: Option<[u8; 5]>, bytes: usize, now_ms: u64) -> Option<Fate> {
+        let mut claimed = self.claim_running();
+        let quotes =
+            matches!(tag, b'E' | b'N' | b'S' | b'A') && !self.is_covered() && self.may_quote(tag, sqlstate);
+        if quotes && claimed == Ok(true) {
+            claimed = self.covers_late();
+        }
+        match claimed {
             Ok(true) => {}
             Ok(false) => return Some(Fate::Need(Need::Durable)),
             Err(refusal) => return Some(Fate::End(refusal)),
         }
+        let possibly = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.count_possible(bytes);
+        if quotes {
+            self.count_late(bytes);
+        }
+        if quotes || possibly {
+            if let Some(refusal) = self.watched(1, Attribution::Possible, now_ms) {
+                return Some(Fate::End(refusal));
+            }
+        }
         self.met_unsealed |= self.runs_unsealed();
-        // Not what another session notifies of, which this one did not ask for.
-        let counts = matches!(tag, b'E' | b'N' | b'S') && self.met_unsealed;
-        if counts { self.watched(1, now_ms).map(Fate::End) } else { None }
+        let counts = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.met_unsealed;
+        if counts { self.watched(1, Attribution::Known, now_ms).map(Fate::End) } else { None }
+    }
+
+    /// Counts what the server says in an execution that may read all that is legible.
+    fn count_possible(&mut self, bytes: usize) -> bool {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        let Some(run) = mark.and_then(|mark| mark.running()) else { return false };
+        let Some(possible) = &mut run.possible else { return false };
+        possible.cells += 1;
+        run.bytes += bytes as u64;
+        true
+    }
+
+    /// Is what the server says now the answer to a refusal or a question of ours, or covered by the
+    /// intent of an execution that may read all that is legible?
+    fn is_covered(&mut self) -> bool {
+        let Some(front) = self.queue.front() else { return false };
+        let ours = front.is_ours();
+        front.mark.as_mut().is_some_and(|mark| {
+            ours || mark.refusal.is_some() || mark.running().is_some_and(|run| run.possible.is_some())
+        })
     }
 
     /// Has the execution under way, if any, its receipt?
@@ -313,14 +350,18 @@ impl Session {
             None if facts.reads.is_empty() => Rc::new(Shape::empty()),
             None => return Fate::End(unforeseen()),
         };
-        let opened = match shop.open_row(&view, facts, &shape, run.execution, frame) {
+        let possibly = run.possible.is_some();
+        let opened = match shop.open_row(&view, facts, &shape, possibly, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.alert("does-not-open", "cut", refusal.reason);
                 return Fate::End(refusal);
             }
         };
-        if let Some(refusal) = self.watched(opened.cells.iter().sum(), now_ms) {
+        let known = opened.cells.iter().sum();
+        let watched = self.watched(known, Attribution::Known, now_ms);
+        if let Some(refusal) = watched.or_else(|| self.watched(opened.others, Attribution::Possible, now_ms))
+        {
             return Fate::End(refusal);
         }
         let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
@@ -332,15 +373,18 @@ impl Session {
             *sum += count;
         }
         run.bytes += opened.bytes;
+        if let Some(possible) = &mut run.possible {
+            possible.cells += opened.others;
+        }
         Fate::Took
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(&mut self, cells: u64, now_ms: u64) -> Option<Refusal> {
+    fn watched(&mut self, cells: u64, attribution: Attribution, now_ms: u64) -> Option<Refusal> {
         if cells == 0 {
             return None;
         }
-        match self.watch.as_ref()?.open(cells, now_ms) {
+        match self.watch.as_ref()?.open(cells, attribution, now_ms) {
             Judgement::Go => None,
             Judgement::Alert(rule) => {
                 self.alert("limit", "alert", &rule);
@@ -402,6 +446,9 @@ impl Session {
         let Some(facts) = run.plan.facts.statements.get(run.index) else {
             return Ok(Fate::End(unforeseen()));
         };
+        if !facts.touches() {
+            return Ok(if names_classified(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
+        }
         match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
             Ok(shape) => run.shape = Some(Rc::new(shape)),
             Err(refusal) => return Ok(Fate::End(refusal)),
@@ -483,6 +530,9 @@ impl Session {
         self.certainty.ready(status, self.queue.boundaries() == 0);
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
+            if self.queue.is_empty() {
+                self.close_late();
+            }
             self.in_use.clear();
             self.queue.names.end_transaction();
         }

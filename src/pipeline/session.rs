@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::Step;
 use super::certainty::{Certainty, Doubt};
+use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
-use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
+use super::owed::{Ask, Kind, Mark, Possible, Probe, Queue, Running};
 use super::plan::{Plan, Unplanned};
 use super::view::View;
-use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
+use crate::audit::{Alert, Attribution, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Action, Encoding, Reading, Remedy};
@@ -23,6 +24,12 @@ pub struct Bounds {
     /// Largest frame that is held as a whole, in bytes.
     pub frame_bytes_max: usize,
 }
+
+/// In the place of a table's name: whatever there is.
+pub const ANYTHING: &str = "*";
+
+/// Cursors of SQL that a session remembers after a change of policy; others show nothing.
+const DECLARED_MAX: usize = 1_000;
 
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
@@ -90,6 +97,13 @@ pub struct Session {
     /// The first epoch of the policy that holds, where another one held before.
     policy_since: Option<u64>,
     pub(super) reading: Reading,
+    /// What the transaction has done that the server's words may tell of, and the intent for them.
+    pub(super) taint: Taint,
+    pub(super) late: Option<Late>,
+    /// This session has run code that cannot be followed: what its cursors show may come from there.
+    opaque_since: bool,
+    /// SQL's cursors that were opened under the policy that holds.
+    declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
     receipts: Vec<Receipt>,
@@ -156,6 +170,10 @@ impl Session {
                 encoding: Encoding::Other,
                 server_utf8: false,
             },
+            taint: Taint::Nothing,
+            late: None,
+            opaque_since: false,
+            declared: HashSet::new(),
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
@@ -304,6 +322,7 @@ impl Session {
     /// cursors, prepared statements) shows nothing any more that was not judged again.
     pub fn renew_policy(&mut self, view: Arc<View>) {
         self.policy_since = Some(view.epoch());
+        self.declared.clear();
         self.judging = true;
         self.renewed = true;
         self.renew(view);
@@ -335,6 +354,17 @@ impl Session {
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
         self.renewed && self.queue.names.prepared_at(name) != self.epoch()
+    }
+
+    /// Has this session changed the catalog, or may it have, and the catalog was not read since?
+    #[must_use]
+    pub fn may_have_defined(&self) -> bool {
+        self.certainty.may_have_defined()
+    }
+
+    /// Is anybody else's definition about to be known here?
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred.as_ref().is_some_and(|barred| barred.contains(ANYTHING))
     }
 
     /// Records to hand to the journal, in order.
@@ -374,21 +404,54 @@ impl Session {
         self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
     }
 
-    /// Opens one execution and its intent for each statement of a plan that touches.
+    /// Names an execution.
+    pub(super) fn next_execution(&mut self) -> Execution {
+        let execution = Execution { session: self.principal.session(), number: self.next_execution };
+        self.next_execution += 1;
+        execution
+    }
+
+    /// The fields that a statement may read without naming them; none where it cannot. What SQL's
+    /// EXECUTE and FETCH show may come from code that this session has run before.
+    fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
+        let facts = plan.facts.statements.get(index)?;
+        let behind = self.opaque_since && (facts.effect.executes.is_some() || facts.effect.fetches.is_some());
+        let fields = match (&facts.opaque, behind) {
+            (Some(_), _) => plan.uses.get(index)?.clone(),
+            (None, true) => self.view.as_ref().map(|view| view.legible())?,
+            (None, false) => return None,
+        };
+        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
+    }
+
+    /// Is anything of a plan to be on record?
+    pub(super) fn is_recorded(&self, plan: &Plan) -> bool {
+        plan.touches() || (0..plan.facts.statements.len()).any(|index| self.possible(plan, index).is_some())
+    }
+
+    /// Opens one execution and its intent for each statement of a plan that touches, or may.
     pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
+        self.taint = self.taint.max(plan.taint());
         for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let Some((action, fields)) = facts.action().zip(plan.uses.get(index)) else {
+            let possible = self.possible(plan, index);
+            let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
+            let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
+            let Some((action, fields)) = action.zip(fields.cloned()) else {
                 runs.push(None);
                 continue;
             };
-            let execution = Execution { session: self.principal.session(), number: self.next_execution };
-            self.next_execution += 1;
+            let execution = self.next_execution();
+            if possible.is_some() {
+                self.opaque_since = true;
+                self.taint = Taint::Opaque;
+            }
             self.records.push(Record::Intent(Intent {
                 who: self.who.clone(),
                 execution,
                 action,
-                fields: fields.clone(),
+                attribution: attribution(&possible),
+                fields,
                 fingerprint: facts.fingerprint.clone(),
                 statement: facts.shape.clone(),
                 rule: plan.permit.rule(),
@@ -403,6 +466,7 @@ impl Session {
                 receipt: None,
                 rows: 0,
                 cells: vec![0; facts.reads.len()],
+                possible,
                 bytes: 0,
                 sqlstate: None,
             }));
@@ -413,27 +477,29 @@ impl Session {
     /// Closes an execution with its outcome.
     pub(super) fn finish(&mut self, run: &Running) {
         self.progress(run);
-        self.receipts.retain(|receipt| receipt.execution() != run.execution);
-        self.unrecorded.retain(|number| *number != run.execution.number);
+        self.forget(run.execution);
+    }
+
+    /// Nothing waits for this intent any more.
+    pub(super) fn forget(&mut self, execution: Execution) {
+        self.receipts.retain(|receipt| receipt.execution() != execution);
+        self.unrecorded.retain(|number| *number != execution.number);
     }
 
     /// What came of an execution so far.
     pub(super) fn progress(&mut self, run: &Running) {
-        let facts = run.plan.facts.statements.get(run.index);
-        let Some(((facts, action), fields)) = facts
-            .and_then(|facts| facts.action().map(|action| (facts, action)))
-            .zip(run.plan.uses.get(run.index))
-        else {
-            return;
-        };
+        let Some(facts) = run.plan.facts.statements.get(run.index) else { return };
+        let fields = run.possible.as_ref().map(|possible| &possible.fields);
+        let Some(fields) = fields.or(run.plan.uses.get(run.index)) else { return };
         self.records.push(Record::Outcome(Outcome {
             who: self.who.clone(),
             execution: run.execution,
-            action,
+            action: facts.action().unwrap_or(Action::Read),
+            attribution: attribution(&run.possible),
             fields: fields.clone(),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
-            cells: run.cells.iter().sum(),
+            cells: run.cells.iter().sum::<u64>() + run.possible.as_ref().map_or(0, |possible| possible.cells),
             bytes: run.bytes,
             sqlstate: run.sqlstate,
         }));
@@ -453,14 +519,23 @@ impl Session {
 
     /// Moves the receipt of a run to it. `Err` where its intent could not be written.
     pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        if run.receipt.is_none() {
-            if self.unrecorded.contains(&run.execution.number) {
+        self.claim(&mut run.receipt, run.execution)
+    }
+
+    /// The same for whatever waits for one.
+    pub(super) fn claim(
+        &mut self,
+        place: &mut Option<Receipt>,
+        execution: Execution,
+    ) -> Result<bool, Refusal> {
+        if place.is_none() {
+            if self.unrecorded.contains(&execution.number) {
                 return Err(Refusal::unrecorded());
             }
-            let at = self.receipts.iter().position(|receipt| receipt.execution() == run.execution);
-            run.receipt = at.map(|at| self.receipts.swap_remove(at));
+            let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
+            *place = at.map(|at| self.receipts.swap_remove(at));
         }
-        Ok(run.receipt.is_some())
+        Ok(place.is_some())
     }
 
     /// What a statement name means now, judged again if the catalog or the search path changed
@@ -576,6 +651,21 @@ impl Session {
         let unrecorded = |run: &Running| self.unrecorded.contains(&run.execution.number);
         left.retain(|run| !run.as_ref().is_some_and(unrecorded));
         self.drop_runs(left, sqlstate);
+        self.close_late();
+    }
+
+    /// Was a cursor of SQL opened under another policy than the one that holds?
+    pub(super) fn is_outlived_cursor(&self, name: &str) -> bool {
+        self.policy_since.is_some() && !self.declared.contains(name)
+    }
+
+    /// What a text that goes to the server declares, and what its words may tell of.
+    pub(super) fn note_text(&mut self, plan: &Plan) {
+        self.taint = self.taint.max(plan.taint());
+        let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
+        if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
+            self.declared.extend(cursors);
+        }
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -637,6 +727,10 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
                 && old.writes == new.writes
                 && old.searches == new.searches
         })
+}
+
+fn attribution(possible: &Option<Possible>) -> Attribution {
+    if possible.is_some() { Attribution::Possible } else { Attribution::Known }
 }
 
 fn kind_of(action: Action) -> &'static str {

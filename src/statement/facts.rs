@@ -61,6 +61,8 @@ pub struct Effect {
     /// SQL-level `EXECUTE name`: the pipeline refuses it where that name is a judged
     /// protocol-level statement.
     pub executes: Option<Arc<str>>,
+    /// SQL-level `DECLARE` of this cursor name.
+    pub declares: Option<Arc<str>>,
     /// SQL-level `FETCH`/`MOVE` from this portal name.
     pub fetches: Option<Arc<str>>,
     /// It may change how the server reads the texts after it (string mode, encoding):
@@ -91,6 +93,9 @@ pub struct StatementFacts {
     pub relations: Vec<Arc<str>>,
     /// It calls nothing, and uses no operator or type, but what everybody's statements do.
     pub is_quiet: bool,
+    /// It runs code that nobody can follow, in a database with fields that the server can read: it
+    /// may read any of them. What that code is.
+    pub opaque: Option<Arc<str>>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }
@@ -102,10 +107,16 @@ impl StatementFacts {
         !(self.reads.is_empty() && self.searches.is_empty() && self.writes.is_empty())
     }
 
+    /// Is something to be on record of it: what it touches, or what it may read?
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.touches() || self.opaque.is_some()
+    }
+
     /// Has it no part in anything that is judged: no field, no effect beside rows?
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.touches() && self.effect == Effect::default() && self.insertions.is_empty()
+        !self.is_recorded() && self.effect == Effect::default() && self.insertions.is_empty()
     }
 
     /// The strongest word for it.

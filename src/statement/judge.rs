@@ -14,6 +14,7 @@ use super::definition;
 use super::facts::{Edit, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
+use super::opaque;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
 use super::shape::shape;
@@ -90,7 +91,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         facts.statements.push(judged);
         censuses.push(found);
     }
-    if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
+    if facts.statements.iter().any(|facts| facts.is_recorded() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
@@ -141,6 +142,8 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     definition::refuse_shadows(bench.snapshot, found)?;
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
+    let legible = bench.snapshot.legible().next().is_some();
+    facts.opaque = opaque::judge(bench.names, node, found)?.filter(|_| legible);
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);
@@ -155,9 +158,9 @@ const ORDINARY: &str = " count sum min max avg lower upper length now nextval = 
     json jsonb bytea _text _varchar _int4 _int8 _uuid ";
 
 fn is_quiet(found: &Census) -> bool {
-    let called = found.calls.iter().flat_map(|call| &call.parts);
-    called
-        .chain(&found.operators_and_types)
+    let named = found.calls.iter().chain(&found.operators).chain(&found.types);
+    named
+        .flat_map(|name| &name.parts)
         .all(|name| !name.contains(' ') && ORDINARY.contains(&format!(" {name} ")))
 }
 
@@ -277,7 +280,7 @@ fn confirm(
         },
     )?;
     for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
-        if statement.touches() {
+        if statement.is_recorded() {
             describe(bench, characters, raw, found, &tokens, statement)?;
         }
     }

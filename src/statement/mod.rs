@@ -24,6 +24,7 @@ mod fuzz;
 mod judge;
 mod literal;
 mod matters;
+mod opaque;
 mod prefilter;
 mod prepare;
 mod query;

@@ -38,22 +38,16 @@ pub(super) const READERS: [&str; 24] = [
 ];
 
 /// Parts of words: whatever contains one of these must be judged. `u&` hides names in
-/// Unicode escapes; the relations hold values of columns; the rest changes the reading.
-const PARTS: [&str; 7] = [
-    "u&",
-    "pg_stats",
-    "pg_statistic",
-    "pg_toast",
-    "standard_conforming_strings",
-    "client_encoding",
-    "set_config",
-];
+/// Unicode escapes; the rest changes the reading.
+const PARTS: [&str; 4] = ["u&", "standard_conforming_strings", "client_encoding", "set_config"];
 
-/// Whole words. EXECUTE and FETCH reach prepared statements and portals by name; DO and
+/// Whole words. EXECUTE and FETCH reach prepared statements, portals and cursors by name, which
+/// DECLARE makes; DO and
 /// function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
 /// transaction whose definitions hold from then on.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
+    "declare",
     "execute",
     "fetch",
     "move",
@@ -87,15 +81,33 @@ enum Judge {
 impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
+        if snapshot.codes().implies_strangers() && !snapshot.classifies_nothing() {
+            // No name tells what may run.
+            return Prefilter { judge: Judge::Everything, parts: 0, any_encoding: true };
+        }
+        Prefilter::of_names(snapshot, snapshot.codes().names())
+    }
+
+    /// The same for code that a definition keeps: what else that runs shows when it is called.
+    #[must_use]
+    pub(super) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
+        Prefilter::of_names(snapshot, std::iter::empty())
+    }
+
+    fn of_names<'a>(snapshot: &'a Snapshot, codes: impl Iterator<Item = &'a str>) -> Prefilter {
         if snapshot.classifies_nothing() {
             return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
         }
-        let names = Names::new(snapshot);
+        // Names of code are looked for as whole words: there are many, and short ones.
+        let word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let (words, others): (Vec<&str>, Vec<&str>) = codes.partition(|name| word(name));
+        let names = Names::new(snapshot.watched_names().chain(others));
         let mut patterns = names.patterns;
         patterns.extend(READERS.map(str::to_owned));
         patterns.extend(PARTS.map(str::to_owned));
         let parts = patterns.len();
         patterns.extend(WORDS.map(str::to_owned));
+        patterns.extend(words.into_iter().map(str::to_owned));
         let judge = match automaton(&patterns) {
             Some(automaton) => Judge::Matches(automaton),
             None => Judge::Everything,
@@ -134,7 +146,7 @@ fn is_loaded_word(text: &[u8], start: usize, end: usize) -> bool {
     if before.is_some_and(word) || after.first().is_some_and(word) {
         return false;
     }
-    if end - start != 2 {
+    if !text.get(start..end).is_some_and(|word| word.eq_ignore_ascii_case(b"do")) {
         return true;
     }
     let next = after.trim_ascii_start();
@@ -162,10 +174,10 @@ struct Names {
 }
 
 impl Names {
-    fn new(snapshot: &Snapshot) -> Names {
+    fn new<'a>(names: impl Iterator<Item = &'a str>) -> Names {
         let mut patterns = Vec::new();
         let mut any_encoding = false;
-        for name in snapshot.watched_names().filter(|name| !name.is_empty()) {
+        for name in names.filter(|name| !name.is_empty()) {
             any_encoding |= !name.is_ascii();
             patterns.push(name.to_owned());
             if name.contains('"') {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Reaching, Relation,
-    RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Reaching,
+    Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -109,6 +110,8 @@ pub(super) fn shop() -> Snapshot {
                 (Arc::from(name), vec![Reaching { schema: Arc::from("public"), called: true, why }])
             })
             .collect(),
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
+        refuses_opaque: false,
     })
 }
 

@@ -22,6 +22,7 @@ mod hops;
 mod hostile;
 mod life;
 mod names;
+mod opaque;
 mod oracle;
 mod plaintext;
 mod record;

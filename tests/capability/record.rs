@@ -214,7 +214,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
             upstream,
             ServiceAccount { user: "postgres".into(), password: None },
         ))),
-        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
+        policy: Arc::new(ArcSwap::from_pointee(settings.policy.clone())),
         timing: Timing::default(),
     });
     tokio::spawn(keeper.run());

@@ -236,7 +236,7 @@ fn is_sound(name: &[u8]) -> bool {
 fn check_names(regime: &Regime, start: &Start<'_>) -> Result<(), Over> {
     let user = start.parameter(b"user").unwrap_or_default();
     let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
-    if regime.settings.fields.is_empty() {
+    if regime.settings.policy.fields.is_empty() {
         Ok(())
     } else if !is_sound(database) {
         Err(fatal(

@@ -10,9 +10,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
-use super::closure::{self, Reached};
+use super::leads::{self, Leads, PolicyNames};
 use super::tenants;
-use crate::catalog::{PolicyField, Relation, SnapshotParts};
+use crate::catalog::{Classification, Codes, Field, PolicyField, Relation, SnapshotParts};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
@@ -103,9 +103,9 @@ pub struct Loaded {
 pub async fn load(
     service: &ServiceConnection,
     database: &str,
-    policy: &[PolicyField],
+    policy: &Classification,
 ) -> Result<Loaded, LoadError> {
-    let applying = policy.iter().filter(|entry| entry.is_of(database));
+    let applying = policy.fields.iter().filter(|entry| entry.is_of(database));
     let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
     let patterns: Vec<PolicyField> = patterns.into_iter().cloned().collect();
     let mut parts = SnapshotParts { database: database.into(), epoch: 0, ..SnapshotParts::default() };
@@ -117,11 +117,14 @@ pub async fn load(
         (parts.fields, notes) = tenants::expand(&reader, named, &patterns).await?;
         parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
-        let names = policy_names(&parts);
-        let reached = closure::read(&reader, &names, &mut tables).await?;
-        parts.relations = relations(&reader, &names, &tables, &reached).await?;
-        parts.functions = reached.names.into_iter().collect();
-        notes.extend(reached.notes);
+        let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
+        let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched).await?;
+        let names = policy_names(&parts, |_| true);
+        parts.relations = relations(&reader, &names, &tables, &leads).await?;
+        parts.functions = leads.names.into_iter().collect();
+        parts.codes = leads.codes;
+        parts.refuses_opaque = policy.refuses_opaque;
+        notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
         service.batch("COMMIT").await?;
     }
@@ -130,10 +133,11 @@ pub async fn load(
     Ok(Loaded { parts, notes, content })
 }
 
-/// The bare name of every table of the policy, whether there is one or not.
-fn policy_names(parts: &SnapshotParts) -> BTreeSet<Arc<str>> {
+/// The bare name of every table of the policy with such a field, whether there is one or not.
+fn policy_names(parts: &SnapshotParts, counts: fn(&Field) -> bool) -> BTreeSet<Arc<str>> {
     let awaited = parts.patterns.iter().map(|entry| &entry.field);
-    parts.fields.iter().chain(awaited).map(|field| field.table.name.clone()).collect()
+    let counting = parts.fields.iter().chain(awaited).filter(|field| counts(field));
+    counting.map(|field| field.table.name.clone()).collect()
 }
 
 /// Every relation that has the bare name of one that matters.
@@ -141,18 +145,18 @@ async fn relations(
     reader: &Reader<'_>,
     policy_names: &BTreeSet<Arc<str>>,
     tables: &BTreeMap<u32, Classified>,
-    reached: &Reached,
+    leads: &Leads,
 ) -> Result<Vec<Relation>, LoadError> {
     let names: BTreeSet<&str> = policy_names
         .iter()
         .map(|name| &**name)
-        .chain(reached.relations.values().map(|relation| &*relation.name.name))
+        .chain(leads.relations.values().map(|(name, _)| &*name.name))
         .collect();
     let names: Vec<&str> = names.into_iter().collect();
     let found = classified::named(reader, &names).await?;
     let mut relations = Vec::with_capacity(found.len());
     for named in found {
-        let reaches = reached.relations.get(&named.oid).map(|relation| Arc::from(&*relation.why));
+        let reaches = leads.relations.get(&named.oid).map(|(_, why)| Arc::from(why.as_str()));
         let table = tables.get(&named.oid);
         // Another session's temporary table must not make a name ambiguous for everyone:
         // in its own session it can only receive what is sealed already.
@@ -187,10 +191,18 @@ async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError
 
 fn content(parts: &SnapshotParts) -> [u8; 32] {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, refuses_opaque, .. } = parts;
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
-    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?}");
+    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque}");
+    let Codes { stock: _, everything, functions, operators, types, plain_types, relations } = &parts.codes;
+    let (functions, operators) =
+        (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
+    let (types, relations) =
+        (types.iter().collect::<BTreeMap<_, _>>(), relations.iter().collect::<BTreeMap<_, _>>());
+    let plain_types: BTreeSet<_> = plain_types.iter().collect();
+    let _ =
+        write!(digest, "{everything:?} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}");
     digest.0.finalize().into()
 }
 
@@ -210,6 +222,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The major version of the server.
+    pub(super) async fn major(&self) -> Result<u32, LoadError> {
+        let sql = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4 / 10000";
+        let rows = self.service.rows(sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| LoadError::Unreadable("no version".to_owned()))?;
+        Ok(u32::try_from(value::<i32>(row, 0)?).unwrap_or_default())
+    }
+
     /// Runs a SELECT without LIMIT and fails when more than `max` rows answer it.
     pub(super) async fn rows(
         &self,

@@ -4,10 +4,14 @@ mod body;
 mod classified;
 mod closure;
 mod dependents;
+mod leads;
 mod load;
 mod presence;
 mod registry;
+mod sources;
+mod strangers;
 mod tenants;
+mod triggers;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};

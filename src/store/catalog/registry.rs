@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Presence, Stay};
 use super::watermark;
-use crate::catalog::{PolicyField, Snapshot};
+use crate::catalog::{Classification, Snapshot};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -44,7 +44,7 @@ const WAITING_MAX: usize = 10_000;
 pub struct CatalogSource {
     /// The way to the servers, and who asks there.
     pub access: Arc<ArcSwap<Access>>,
-    pub policy: Arc<ArcSwap<Vec<PolicyField>>>,
+    pub policy: Arc<ArcSwap<Classification>>,
     pub timing: Timing,
 }
 
@@ -253,7 +253,7 @@ struct Marks {
     /// Of the policy's own tables, and of the whole catalog.
     near: String,
     whole: String,
-    policy: Arc<Vec<PolicyField>>,
+    policy: Arc<Classification>,
 }
 
 struct Job {
@@ -515,7 +515,7 @@ async fn refresh(
     let usable =
         |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
     let kept = known.service.take().filter(usable).map(|(service, _)| service);
-    let tables: BTreeSet<&str> = policy.iter().map(|entry| &*entry.field.table.name).collect();
+    let tables: BTreeSet<&str> = policy.fields.iter().map(|entry| &*entry.field.table.name).collect();
     let tables: Vec<&str> = tables.into_iter().collect();
     let first = match kept {
         // The server may have cut a kept connection: then a new one tells what is.

@@ -2,6 +2,7 @@
 
 use super::super::tests::{VERSIONS, account, policy, start};
 use super::*;
+use crate::catalog::PolicyField;
 use crate::store::postgres::Throwaway;
 
 const TABLE: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text, ssn text)";
@@ -236,7 +237,7 @@ fn loads_with_a_new_policy() {
     let shared = source.policy.clone();
     let catalogs = keep(source);
     assert_eq!(block_on(catalogs.current("postgres")).unwrap().fields().len(), 2);
-    shared.store(Arc::new(Vec::new()));
+    shared.store(Arc::new(Classification::default()));
     assert_eq!(block_on(catalogs.reload("postgres")).unwrap().fields().len(), 0);
 }
 
@@ -245,9 +246,11 @@ fn notices_a_new_schema_and_its_table_by_a_pattern() {
     let server = start(15);
     let source = source(&server, Duration::from_millis(50));
     let by_pattern = policy()
+        .fields
         .into_iter()
         .map(|entry| PolicyField { schemas: crate::catalog::SchemaPattern::new(&["tenant_", ""]), ..entry });
-    source.policy.store(Arc::new(by_pattern.collect()));
+    let fields = by_pattern.collect();
+    source.policy.store(Arc::new(Classification { fields, ..Classification::default() }));
     let catalogs = keep(source);
     let (first, _stay) = block_on(catalogs.enter("postgres")).unwrap();
     assert_eq!(first.fields().len(), 0);

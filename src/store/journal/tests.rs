@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::mpsc as blocking;
 
 use super::*;
-use crate::audit::{Execution, FieldUse, Outcome, SessionRecord, SinkError};
+use crate::audit::{Attribution, Execution, FieldUse, Outcome, SessionRecord, SinkError};
 use crate::statement::Action;
 
 /// A folder of its own, removed at the end.
@@ -51,6 +51,7 @@ fn intent(number: u64) -> Intent {
         who: who(),
         execution: Execution { session: 1, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: [FieldUse { field: "a.b.c".into(), class: "x".into(), mode: "random" }].into(),
         fingerprint: "f".into(),
         statement: "SELECT c FROM b".into(),
@@ -63,6 +64,7 @@ fn outcome(number: u64) -> Record {
         who: who(),
         execution: Execution { session: 1, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: Arc::new([]),
         fingerprint: "f".into(),
         rows: 1,
