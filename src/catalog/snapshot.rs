@@ -362,6 +362,20 @@ impl Snapshot {
         self.relations.values().flatten()
     }
 
+    /// Those of [`Snapshot::watched_names`] that lead to a sealed column, or may.
+    pub fn sealed_names(&self) -> impl Iterator<Item = &str> {
+        let sealed = |relation: &Relation| {
+            let of_field = |column: &Column| column.field.and_then(|id| self.field(id));
+            let sealed = relation.columns.iter().filter_map(of_field).any(|field| field.domain.is_some());
+            sealed || relation.reaches.is_some() || relation.fault.is_some()
+        };
+        let relations = self.relations.iter().filter(move |(_, all)| all.iter().any(sealed));
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        let policy = self.fields.iter().chain(awaited).filter(|field| field.domain.is_some());
+        let functions = self.functions.keys().map(|name| &**name);
+        relations.map(|(name, _)| &**name).chain(policy.map(|field| &*field.table.name)).chain(functions)
+    }
+
     /// Every bare name that the prefilter must look for: relations that matter, policy
     /// tables that are missing or awaited, functions that reach.
     pub fn watched_names(&self) -> impl Iterator<Item = &str> {

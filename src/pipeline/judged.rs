@@ -493,15 +493,16 @@ impl Session {
             },
             frontend::Kind::Portal => self.queue.portal(name),
         };
-        let describes = match meaning {
+        let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => {
-                Some(prepared).filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
-            }
+            Meaning::Judged(prepared) => Some(prepared),
             Meaning::Plain => None,
         };
+        let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
+        let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.is_recorded(plan));
+        let describes = prepared.filter(|_| plan.is_some_and(|plan| plan.touches()));
         out.extend_from_slice(frame.bytes());
-        self.owe(Kind::Describe, Mark { describes, ..Mark::default() }, Doubt::NONE);
+        self.owe(Kind::Describe, Mark { describes, possibly, ..Mark::default() }, Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 

@@ -47,6 +47,8 @@ pub struct Mark {
     pub change: Option<Change>,
     /// Describe: the statement whose shape the answer tells.
     pub describes: Option<Rc<Prepared>>,
+    /// Describe: of a statement that may show any legible column, on record.
+    pub possibly: bool,
     /// A Describe of ours: the client does not see its answer.
     pub swallow: bool,
     /// One for each statement of a Query, one for an Execute; none where it touches nothing.

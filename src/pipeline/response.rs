@@ -10,6 +10,7 @@ use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::{Need, Step};
 use crate::audit::Attribution;
+use crate::catalog::Field;
 use crate::policy::Refusal;
 use crate::watch::Judgement;
 use crate::wire::backend::{self, ErrorFacts};
@@ -428,6 +429,12 @@ impl Session {
                     };
                     prepared.shape.replace(Some(Rc::new(shape)));
                 }
+                // Of a statement that only may read: it has its own description.
+                None if mark.as_ref().is_some_and(|mark| mark.possibly) => {
+                    if frame.tag() == b'T' && names_sealed(frame, &view)? {
+                        return Ok(Fate::End(unforeseen()));
+                    }
+                }
                 None => {
                     if frame.tag() == b'T' && names_classified(frame, &view)? {
                         return Ok(Fate::End(unforeseen()));
@@ -447,7 +454,8 @@ impl Session {
             return Ok(Fate::End(unforeseen()));
         };
         if !facts.touches() {
-            return Ok(if names_classified(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
+            // Code shows what it likes of the legible ones, on record.
+            return Ok(if names_sealed(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
         }
         match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
             Ok(shape) => run.shape = Some(Rc::new(shape)),
@@ -637,10 +645,25 @@ impl Session {
     }
 }
 
+/// Does a description name a classified column?
 fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
+    names_any(frame, view, |_| true)
+}
+
+/// Does it name a sealed one?
+fn names_sealed(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
+    names_any(frame, view, |field| field.domain.is_some())
+}
+
+fn names_any(
+    frame: Frame<'_>,
+    view: &super::View,
+    counts: impl Fn(&Field) -> bool,
+) -> Result<bool, Malformed> {
     let mut found = false;
     backend::visit_row_description(frame.body(), |origin| {
-        found |= view.snapshot().field_by_origin(origin.table_oid, origin.attribute).is_some();
+        let id = view.snapshot().field_by_origin(origin.table_oid, origin.attribute);
+        found |= id.and_then(|id| view.snapshot().field(id)).is_some_and(&counts);
     })?;
     Ok(found)
 }

@@ -91,8 +91,14 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         facts.statements.push(judged);
         censuses.push(found);
     }
-    if facts.statements.iter().any(|facts| facts.is_recorded() || !facts.insertions.is_empty()) {
+    if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
+    } else if facts.statements.iter().any(StatementFacts::is_recorded) {
+        // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
+        let tokens = reader::read(characters).unwrap_or_default();
+        for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(&censuses) {
+            let _ = describe(bench, characters, raw, found, &tokens, statement);
+        }
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
     facts.edits =

@@ -15,6 +15,7 @@ use crate::catalog::{Called, Code, Codes, Names, Verdict};
 
 use super::census::{Census, NamePath, Value};
 use super::facts::Remedy;
+use super::matters::words;
 use super::refusal::{Proven, refuse, unless};
 use super::tree::kind;
 
@@ -102,6 +103,9 @@ impl<'a> Look<'a> {
         if self.is_about_the_session() {
             return None;
         }
+        if matches!(kind(self.node), Some(Kind::DoStmt(_))) {
+            return Some(self.block());
+        }
         let distant = self.distant();
         let relations = self.relations();
         let calls = self.found.calls.iter().filter_map(|call| self.call(call, distant.is_some()));
@@ -118,6 +122,21 @@ impl<'a> Look<'a> {
         let given =
             self.runs() && self.found.values.iter().any(|value| self.is_given(value)) || self.takes_data();
         Some(Opaque { code, given })
+    }
+
+    /// A DO block: what it names is looked for as in the body of a function. That it builds no SQL and
+    /// names nothing sealed is seen to by `definition`.
+    fn block(&self) -> Opaque {
+        let texts = self.found.words.iter().chain(&self.found.constants);
+        let unproven = texts.flat_map(|text| words(text)).any(|word| {
+            [word, &word.to_ascii_lowercase()].iter().any(|word| {
+                let functions = self.codes().functions.get(*word).into_iter().flatten();
+                let relations = self.codes().relations(None, word);
+                let codes = relations.flat_map(|one| one.read.iter().chain(&one.written));
+                functions.map(|one| &one.code).chain(codes).any(|code| !code.proven)
+            })
+        });
+        Opaque { code: Code { why: "a DO block".into(), proven: !unproven }, given: true }
     }
 
     /// What triggers and rules would carry on into a sealed column did not pass through here.

@@ -85,23 +85,27 @@ impl Prefilter {
             // No name tells what may run.
             return Prefilter { judge: Judge::Everything, parts: 0, any_encoding: true };
         }
-        Prefilter::of_names(snapshot, snapshot.codes().names())
+        Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names())
     }
 
     /// The same for code that a definition keeps: what else that runs shows when it is called.
     #[must_use]
     pub(super) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
-        Prefilter::of_names(snapshot, std::iter::empty())
+        Prefilter::of_names(snapshot, snapshot.sealed_names(), std::iter::empty())
     }
 
-    fn of_names<'a>(snapshot: &'a Snapshot, codes: impl Iterator<Item = &'a str>) -> Prefilter {
+    fn of_names<'a>(
+        snapshot: &'a Snapshot,
+        matter: impl Iterator<Item = &'a str>,
+        codes: impl Iterator<Item = &'a str>,
+    ) -> Prefilter {
         if snapshot.classifies_nothing() {
             return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
         }
         // Names of code are looked for as whole words: there are many, and short ones.
         let word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let (words, others): (Vec<&str>, Vec<&str>) = codes.partition(|name| word(name));
-        let names = Names::new(snapshot.watched_names().chain(others));
+        let names = Names::new(matter.chain(others));
         let mut patterns = names.patterns;
         patterns.extend(READERS.map(str::to_owned));
         patterns.extend(PARTS.map(str::to_owned));

@@ -57,8 +57,8 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
         assert_eq!(firsts(&bound), ["+49 30 901820 sentinel"], "{:?}", errors(&bound));
         drop(raw);
 
-        // insert; select; update; city; email; duplicate; bound select
-        let records = records_with(&gate, "outcome", 7);
+        // insert; select; update; city; email; duplicate, and what the server said of it; bound select
+        let records = records_with(&gate, "outcome", 8);
         let find = |kind: &str, session: &serde_json::Value, statement: &serde_json::Value| {
             records.iter().position(|record| {
                 record["kind"] == kind
