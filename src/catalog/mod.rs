@@ -4,11 +4,13 @@
 //! A snapshot carries an epoch; whoever keeps something derived from one (a plan, a
 //! shape) keeps the epoch beside it and judges again when it differs.
 
+mod bound;
 mod field;
 mod path;
 mod pattern;
 mod snapshot;
 
+pub use bound::Bound;
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, SearchPath};
 pub use pattern::{PolicyField, SchemaPattern};

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bound::Bound;
 use super::field::{Field, FieldId, QualifiedName};
 use super::pattern::PolicyField;
 
@@ -113,6 +114,8 @@ pub struct SnapshotParts {
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
+    /// What the policy says of databases by their names, this one or others.
+    pub bound: Arc<Bound>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -130,6 +133,7 @@ pub struct Snapshot {
     missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
+    bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: HashSet<Arc<str>>,
 }
@@ -176,6 +180,7 @@ impl Snapshot {
             missing,
             by_origin,
             functions: parts.functions,
+            bound: parts.bound,
             known,
         }
     }
@@ -200,6 +205,12 @@ impl Snapshot {
     #[must_use]
     pub fn patterns(&self) -> &[PolicyField] {
         &self.patterns
+    }
+
+    /// What the policy says of databases by their names.
+    #[must_use]
+    pub fn bound(&self) -> &Arc<Bound> {
+        &self.bound
     }
 
     /// Is nothing classified here, and no table awaited that would be?

@@ -13,6 +13,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
+use super::unread::unread;
 use super::worker::Worker;
 use super::{Phase, SharedGate};
 use crate::audit::Record;
@@ -250,6 +251,9 @@ impl Flow<'_> {
             && (judged || self.gate.regime.load().settings.classifies(&self.session.who().database));
         if !concerned {
             self.rest.generation = generation;
+            if self.rest.judges && !judged {
+                self.session.watch_doors(self.gate.regime.load().doors.clone());
+            }
             return Ok(None);
         }
         if self.session.is_settled() && !self.request.is_waiting_to_write() {
@@ -420,10 +424,16 @@ impl Flow<'_> {
     /// Takes a newer catalog where one is there; one that could not be confirmed for too
     /// long must be read again.
     async fn renew(&mut self) -> Result<(), Refusal> {
-        let Some((epoch, catalogs)) = self.session.epoch().zip(self.gate.catalogs.as_ref()) else {
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(()) };
+        let held = || catalogs.held(&self.session.who().database);
+        let Some(epoch) = self.session.epoch() else {
+            // Where nothing is classified nothing must show up that is guarded.
+            if self.rest.stays && held().is_none() {
+                self.read_catalog().await?;
+            }
             return Ok(());
         };
-        match catalogs.held(&self.session.who().database) {
+        match held() {
             Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
             Some(snapshot) => {
                 self.session.renew(self.worker.view(snapshot));
@@ -458,10 +468,7 @@ impl Flow<'_> {
         };
         let who = self.session.who();
         let until = Deadline::now() + DEFINITION_WAIT;
-        let unread = |error: LoadError| {
-            tracing::error!(database = %who.database, %error, "the catalog cannot be read; the session ends");
-            Refusal::unhandled("no-catalog", "The catalog cannot be read.", "See the log of the gate.")
-        };
+        let unread = |error: LoadError| unread(&who.database, &error);
         let holds = loop {
             let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
             if confirmed.changed_by.is_empty() {
@@ -521,14 +528,7 @@ impl Flow<'_> {
         let database = self.session.who().database.clone();
         match catalogs.reload(&database).await {
             Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
-            Err(error) => {
-                tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
-                Err(Refusal::unhandled(
-                    "no-catalog",
-                    "The catalog cannot be read.",
-                    "See the log of the gate.",
-                ))
-            }
+            Err(error) => Err(unread(&database, &error)),
         }
     }
 
@@ -595,6 +595,8 @@ pub struct Rest {
     pub idle_in_transaction: Option<Duration>,
     /// Can its statements be judged at all? Not those of a physical walsender.
     pub judges: bool,
+    /// Is its database's catalog looked at?
+    pub stays: bool,
     /// Of the configuration that it was looked at under.
     pub generation: u64,
     since: Option<Deadline>,
@@ -608,11 +610,12 @@ pub struct Rest {
 }
 
 impl Rest {
-    pub fn new(timeouts: Timeouts, judges: bool, generation: u64) -> Rest {
+    pub fn new(timeouts: Timeouts, judges: bool, stays: bool, generation: u64) -> Rest {
         Rest {
             idle: timeouts.idle_ms.map(Duration::from_millis),
             idle_in_transaction: timeouts.idle_in_transaction_ms.map(Duration::from_millis),
             judges,
+            stays,
             generation,
             since: None,
             deadline: None,

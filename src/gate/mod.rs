@@ -13,6 +13,7 @@ mod listener;
 mod records;
 mod session;
 mod startup;
+mod unread;
 mod worker;
 
 pub use admission::Admission;
@@ -32,7 +33,7 @@ use crate::config::Settings;
 use crate::login::scram::MockSecret;
 use crate::pipeline::{PlanCache, Workshop};
 use crate::seal::{Keyring, Random, Sealer};
-use crate::statement::Limits;
+use crate::statement::{Doors, Limits};
 use crate::store::catalog::Catalogs;
 use crate::store::journal::JournalHandle;
 use crate::transport::tls::ServerTls;
@@ -50,6 +51,8 @@ pub struct Regime {
     pub verifiers: Option<Verifiers>,
     /// None: clients are not offered TLS.
     pub client_tls: Option<ServerTls>,
+    /// What is looked for where nothing is classified. None: nothing.
+    pub doors: Option<Arc<Doors>>,
     /// None where no field is sealed.
     pub keyring: Option<Arc<Keyring>>,
     /// Threads that share what is bounded for all of them.
@@ -57,6 +60,13 @@ pub struct Regime {
 }
 
 impl Regime {
+    /// Is the catalog of this database looked at: since something in it is classified, or may be
+    /// under another name?
+    #[must_use]
+    pub fn watches(&self, database: &str) -> bool {
+        self.doors.is_some() || self.settings.classifies(database)
+    }
+
     /// The tools of one thread.
     #[must_use]
     pub fn workshop(&self) -> Workshop {

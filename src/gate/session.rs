@@ -73,9 +73,11 @@ async fn run(
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
         process: registered.as_ref().map(|registered| registered.target().process),
-        rest: Rest::new(regime.settings.timeouts, judges, generation),
+        rest: Rest::new(regime.settings.timeouts, judges, stay.is_some(), generation),
     };
     let end = flow.run().await;
+    // At once, so that ours is not the last session that keeps others from the database.
+    let stay = stay.filter(|_| flow.fence.is_some());
     end_of(&mut flow, end, registered.as_ref()).await;
     if let Some((fence, catalogs)) = flow.fence.take().zip(gate.catalogs.as_ref()) {
         // What it may have changed is known before the others go on; that it cannot be read is

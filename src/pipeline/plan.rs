@@ -12,7 +12,7 @@ use crate::catalog::SearchPath;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::seal::{Plaintext, Sealer};
-use crate::statement::{Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, analyse};
+use crate::statement::{Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven, analyse};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -148,6 +148,11 @@ impl Workshop {
             }
             (_, _) => (planned, kept),
         }
+    }
+
+    /// Judges a text of a database in which nothing is classified.
+    pub(super) fn judge_doors(&self, doors: &Doors, text: &[u8], reading: Reading) -> Result<(), Unproven> {
+        doors.judge(text, reading, &self.limits)
     }
 
     fn plan_on(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Step;
 use super::certainty::{Certainty, Doubt};
+use super::doors::Watch;
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
 use super::plan::{Plan, Unplanned};
@@ -52,6 +53,8 @@ pub struct Session {
     pub(super) principal: Principal,
     pub(super) who: Arc<Who>,
     pub(super) view: Option<Arc<View>>,
+    /// Without a view.
+    pub(super) doors: Watch,
     pub(super) bounds: Bounds,
     pub(super) queue: Queue,
     /// Of what was prepared.
@@ -128,6 +131,7 @@ impl Session {
             principal,
             who,
             view,
+            doors: Watch::default(),
             bounds,
             queue: Queue::default(),
             texts: Texts::default(),

@@ -11,6 +11,7 @@ use pg_query::protobuf::{self, Node};
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
 use super::census::{Census, census};
+use super::doors::refuse_server_files;
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{account, facts_of, statement};
@@ -254,18 +255,11 @@ fn stored_query(
 }
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
-    let outside = copy.is_program || !copy.filename.is_empty();
+    refuse_server_files(copy)?;
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    if outside {
-        return Err(refuse(
-            "copy",
-            "COPY of a classified table to or from the server's files",
-            "Use STDIN or STDOUT.",
-        ));
-    }
     if let Some(query) = copy.query.as_deref() {
         let outputs = walk.query(query)?;
         if outputs.carries() {

@@ -4,9 +4,12 @@
 //! can hide a name, run SQL given as a value, or change how the next text is read. It
 //! needs no lexer; what it lets pass cannot name a classified relation.
 
+use std::sync::Arc;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use crate::catalog::Snapshot;
+use super::doors;
+use crate::catalog::{Bound, Snapshot};
 
 /// Beginnings of the names of functions that run SQL or read tables given as values, or
 /// that read what the server stores beside its tables. Calls of them are refused.
@@ -72,6 +75,9 @@ pub struct Prefilter {
     judge: Judge,
     /// Patterns below this index are names or parts: no word boundary is asked for.
     parts: usize,
+    /// From this index on they are signs of doors, which the whole text is scanned for.
+    doors: usize,
+    bound: Arc<Bound>,
     /// A name that matters has bytes above 0x7F, whose spelling depends on the encoding.
     any_encoding: bool,
 }
@@ -88,7 +94,8 @@ impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
         if snapshot.classifies_nothing() {
-            return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
+            let bound = Arc::clone(snapshot.bound());
+            return Prefilter { judge: Judge::Nothing, parts: 0, doors: 0, bound, any_encoding: false };
         }
         let names = Names::new(snapshot);
         let mut patterns = names.patterns;
@@ -96,11 +103,14 @@ impl Prefilter {
         patterns.extend(PARTS.map(str::to_owned));
         let parts = patterns.len();
         patterns.extend(WORDS.map(str::to_owned));
+        let doors = patterns.len();
+        patterns.extend(doors::SIGNS.map(str::to_owned));
         let judge = match automaton(&patterns) {
             Some(automaton) => Judge::Matches(automaton),
             None => Judge::Everything,
         };
-        Prefilter { judge, parts, any_encoding: names.any_encoding }
+        let bound = Arc::clone(snapshot.bound());
+        Prefilter { judge, parts, doors, bound, any_encoding: names.any_encoding }
     }
 
     /// Has a name that matters bytes above 0x7F?
@@ -120,9 +130,13 @@ impl Prefilter {
         if self.any_encoding && !text.is_ascii() {
             return true;
         }
-        automaton.find_overlapping_iter(text).any(|found| {
-            found.pattern().as_usize() < self.parts || is_loaded_word(text, found.start(), found.end())
-        })
+        let mut signs = false;
+        let hit = automaton.find_overlapping_iter(text).any(|found| {
+            let pattern = found.pattern().as_usize();
+            signs |= pattern >= self.doors;
+            pattern < self.parts || pattern < self.doors && is_loaded_word(text, found.start(), found.end())
+        });
+        hit || signs && doors::may_stand_in(&self.bound, text)
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn shop() -> Snapshot {
             field(FieldId(5), "planned", "email", email),
         ],
         patterns: Vec::new(),
+        bound: Arc::default(),
         relations: vec![
             relation(
                 "public",

@@ -12,7 +12,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use super::classified::{self, Classified};
 use super::closure::{self, Reached};
 use super::tenants;
-use crate::catalog::{PolicyField, Relation, SnapshotParts};
+use crate::catalog::{Bound, PolicyField, Relation, SnapshotParts};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
@@ -48,6 +48,12 @@ pub enum LoadError {
         what: &'static str,
         max: usize,
     },
+    /// The policy does not speak of the database, and it holds a guard of sealed values.
+    Guarded {
+        constraint: String,
+        /// The table or the domain.
+        of: String,
+    },
     /// The registry has ended.
     Stopped,
 }
@@ -58,9 +64,16 @@ impl LoadError {
         LoadError::Service(ServiceError::Unreachable("the server closed the connection".to_owned()))
     }
 
-    /// Is there no database of this name (any more)?
-    pub(super) fn is_of_no_database(&self) -> bool {
-        matches!(self, LoadError::Service(error) if error.sqlstate() == Some("3D000"))
+    /// Is there no database of this name (any more), or none that sessions may stay in?
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            LoadError::Service(error) => error.sqlstate() == Some("3D000"),
+            LoadError::Guarded { .. } => true,
+            LoadError::TooLarge { .. }
+            | LoadError::Unreadable(_)
+            | LoadError::TooMany { .. }
+            | LoadError::Stopped => false,
+        }
     }
 }
 
@@ -73,6 +86,10 @@ impl fmt::Display for LoadError {
             }
             LoadError::Unreadable(what) => write!(f, "the catalog cannot be understood: {what}"),
             LoadError::TooMany { what, max } => write!(f, "more than {max} {what}"),
+            LoadError::Guarded { constraint, of } => write!(
+                f,
+                "the policy does not speak of this database, and {of} has the guard \"{constraint}\" of sealed values"
+            ),
             LoadError::Stopped => f.write_str("the catalog loader has ended"),
         }
     }
@@ -108,7 +125,8 @@ pub async fn load(
     let applying = policy.iter().filter(|entry| entry.is_of(database));
     let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
     let patterns: Vec<PolicyField> = patterns.into_iter().cloned().collect();
-    let mut parts = SnapshotParts { database: database.into(), epoch: 0, ..SnapshotParts::default() };
+    let bound = Arc::new(Bound::of(policy));
+    let mut parts = SnapshotParts { database: database.into(), bound, ..SnapshotParts::default() };
     let mut notes = Vec::new();
     if !patterns.is_empty() || !named.is_empty() {
         service.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -187,10 +205,10 @@ async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError
 
 fn content(parts: &SnapshotParts) -> [u8; 32] {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, bound, .. } = parts;
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
-    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?}");
+    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?} {bound:?}");
     digest.0.finalize().into()
 }
 

@@ -4,6 +4,7 @@ mod body;
 mod classified;
 mod closure;
 mod dependents;
+mod guards;
 mod load;
 mod presence;
 mod registry;

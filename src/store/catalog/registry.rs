@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::guards;
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Presence, Stay};
 use super::watermark;
@@ -467,7 +468,7 @@ impl CatalogKeeper {
         let fresh = |held: &Held| held.confirmed.elapsed() <= self.source.timing.stale_max;
         let held = self.held.load();
         let kept = held.get(database).is_some_and(|held| held.presence.is_open() && fresh(held));
-        if !kept || error.is_of_no_database() {
+        if !kept || error.is_final() {
             self.drop_database(database);
         }
     }
@@ -515,7 +516,8 @@ async fn refresh(
     let usable =
         |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
     let kept = known.service.take().filter(usable).map(|(service, _)| service);
-    let tables: BTreeSet<&str> = policy.iter().map(|entry| &*entry.field.table.name).collect();
+    let applying = || policy.iter().filter(|entry| entry.is_of(database));
+    let tables: BTreeSet<&str> = applying().map(|entry| &*entry.field.table.name).collect();
     let tables: Vec<&str> = tables.into_iter().collect();
     let first = match kept {
         // The server may have cut a kept connection: then a new one tells what is.
@@ -539,7 +541,13 @@ async fn refresh(
         known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy });
         return Ok(Looked { loaded: None, changed_by, whole: false });
     }
-    let whole = watermark::whole(&service).await?;
+    let whole = if applying().next().is_some() {
+        watermark::whole(&service).await?
+    } else {
+        // Nothing is read of a database of which the policy is silent.
+        guards::refuse(&service).await?;
+        String::new()
+    };
     let loaded = match &last {
         Some(last) if last.whole == whole => None,
         Some(_) | None => Some(load(&service, database, &policy).await?),
