@@ -20,7 +20,7 @@ use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
-use crate::store::catalog::LoadError;
+use crate::store::catalog::{LoadError, Stay};
 use crate::store::journal::Pending;
 use crate::transport::Channel;
 
@@ -29,6 +29,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+/// A client's last word. Whoever is told of it wants the database for itself, maybe: our own
+/// session there ends before the server hears it.
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 /// How long a statement waits for a definition that another session has begun on a table that
 /// it uses, and how often it is looked whether that has ended.
@@ -103,6 +107,8 @@ pub struct Flow<'a> {
     pub process: Option<i32>,
     /// What this session is changing.
     pub fence: Option<Fence>,
+    /// Keeps its catalog up to date, and goes with the client's last word.
+    pub stay: Option<Stay>,
     pub rest: Rest,
 }
 
@@ -331,10 +337,19 @@ impl Flow<'_> {
     fn pump(&mut self, now_ms: u64) -> Result<bool, Stop> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
-        let session = &mut *self.session;
+        let (session, stay, catalogs) = (&mut *self.session, &mut self.stay, self.gate.catalogs.as_ref());
+        let leaves = self.fence.is_none();
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
-            take_up(session, overruled, &mut shop, input, out)
+            if leaves && input == TERMINATE && session.is_settled() {
+                *stay = None;
+            }
+            let step = take_up(session, overruled, &mut shop, input, out);
+            // It is not sent yet.
+            for (database, catalogs) in session.take_wanted().iter().zip(catalogs.iter().cycle()) {
+                catalogs.vacate(database);
+            }
+            step
         })?;
         moved |= self.response.pump(self.server, self.client, &mut scratch, |input, out| {
             session.response(&mut shop, input, out, now_ms)
@@ -424,11 +439,13 @@ impl Flow<'_> {
     /// Takes a newer catalog where one is there; one that could not be confirmed for too
     /// long must be read again.
     async fn renew(&mut self) -> Result<(), Refusal> {
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(()) };
+        let Some(catalogs) = self.gate.catalogs.as_ref().filter(|_| self.stay.is_some()) else {
+            return Ok(());
+        };
         let held = || catalogs.held(&self.session.who().database);
         let Some(epoch) = self.session.epoch() else {
             // Where nothing is classified nothing must show up that is guarded.
-            if self.rest.stays && held().is_none() {
+            if held().is_none() {
                 self.read_catalog().await?;
             }
             return Ok(());
@@ -595,8 +612,6 @@ pub struct Rest {
     pub idle_in_transaction: Option<Duration>,
     /// Can its statements be judged at all? Not those of a physical walsender.
     pub judges: bool,
-    /// Is its database's catalog looked at?
-    pub stays: bool,
     /// Of the configuration that it was looked at under.
     pub generation: u64,
     since: Option<Deadline>,
@@ -610,12 +625,11 @@ pub struct Rest {
 }
 
 impl Rest {
-    pub fn new(timeouts: Timeouts, judges: bool, stays: bool, generation: u64) -> Rest {
+    pub fn new(timeouts: Timeouts, judges: bool, generation: u64) -> Rest {
         Rest {
             idle: timeouts.idle_ms.map(Duration::from_millis),
             idle_in_transaction: timeouts.idle_in_transaction_ms.map(Duration::from_millis),
             judges,
-            stays,
             generation,
             since: None,
             deadline: None,

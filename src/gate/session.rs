@@ -72,12 +72,14 @@ async fn run(
         overhead: Overhead::default(),
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
+        stay,
         process: registered.as_ref().map(|registered| registered.target().process),
-        rest: Rest::new(regime.settings.timeouts, judges, stay.is_some(), generation),
+        rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
-    // At once, so that ours is not the last session that keeps others from the database.
-    let stay = stay.filter(|_| flow.fence.is_some());
+    if flow.fence.is_none() {
+        flow.stay = None;
+    }
     end_of(&mut flow, end, registered.as_ref()).await;
     if let Some((fence, catalogs)) = flow.fence.take().zip(gate.catalogs.as_ref()) {
         // What it may have changed is known before the others go on; that it cannot be read is
@@ -92,7 +94,7 @@ async fn run(
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
     server.close();
-    drop((admitted, stay));
+    drop(admitted);
 }
 
 /// Says the last words, and stops what the server still does for the session.

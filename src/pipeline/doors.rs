@@ -94,9 +94,13 @@ impl Session {
             (frontend::read_query(frame.body())?, Target::Query)
         };
         let doors = self.doors.doors.clone();
-        if let Some(Err(unproven)) = doors.map(|doors| shop.judge_doors(&doors, text, self.reading)) {
-            let refusal = Refusal::unproven(&unproven);
-            return Ok(self.refuse(frame.len(), &target, refusal, None, out));
+        match doors.map(|doors| shop.judge_doors(&doors, text, self.reading)) {
+            Some(Ok(wanted)) => self.wanted.extend(wanted),
+            None => {}
+            Some(Err(unproven)) => {
+                let refusal = Refusal::unproven(&unproven);
+                return Ok(self.refuse(frame.len(), &target, refusal, None, out));
+            }
         }
         out.extend_from_slice(frame.bytes());
         self.note(frame.tag(), frame.bytes());

@@ -61,6 +61,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.effect.moves && !facts.relations.is_empty())
     }
 
+    /// Databases in which the server wants no other session meanwhile.
+    pub fn wants(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.facts.statements.iter().filter_map(|facts| facts.effect.wants.as_ref())
+    }
+
     /// The tables that matter and that it names.
     pub fn relations(&self) -> impl Iterator<Item = &Arc<str>> {
         self.facts.statements.iter().flat_map(|facts| &facts.relations)
@@ -151,7 +156,12 @@ impl Workshop {
     }
 
     /// Judges a text of a database in which nothing is classified.
-    pub(super) fn judge_doors(&self, doors: &Doors, text: &[u8], reading: Reading) -> Result<(), Unproven> {
+    pub(super) fn judge_doors(
+        &self,
+        doors: &Doors,
+        text: &[u8],
+        reading: Reading,
+    ) -> Result<Vec<Arc<str>>, Unproven> {
         doors.judge(text, reading, &self.limits)
     }
 

@@ -55,6 +55,8 @@ pub struct Session {
     pub(super) view: Option<Arc<View>>,
     /// Without a view.
     pub(super) doors: Watch,
+    /// Databases that what is about to be sent wants for itself.
+    pub(super) wanted: Vec<Arc<str>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Queue,
     /// Of what was prepared.
@@ -132,6 +134,7 @@ impl Session {
             who,
             view,
             doors: Watch::default(),
+            wanted: Vec::new(),
             bounds,
             queue: Queue::default(),
             texts: Texts::default(),
@@ -339,6 +342,11 @@ impl Session {
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
         self.renewed && self.queue.names.prepared_at(name) != self.epoch()
+    }
+
+    /// Databases in which the server wants no other session for what is about to be sent.
+    pub fn take_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Records to hand to the journal, in order.

@@ -11,7 +11,7 @@ use pg_query::protobuf::{self, Node};
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
 use super::census::{Census, census};
-use super::doors::refuse_server_files;
+use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{account, facts_of, statement};
@@ -130,6 +130,9 @@ fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
 
 /// Judges a statement that is not a query.
 pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    if let Some(facts) = of_databases(node) {
+        return Ok(facts);
+    }
     match kind(node) {
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
         Some(Kind::PrepareStmt(prepare)) => {

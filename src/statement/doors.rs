@@ -12,6 +12,7 @@ use crate::catalog::Bound;
 
 use super::bounds::{self, Limits};
 use super::census::census;
+use super::facts::{Effect, StatementFacts, Unproven};
 use super::matters::ADMINISTER;
 use super::refusal::{Proven, refuse};
 use super::scan::Scan;
@@ -38,7 +39,9 @@ impl Doors {
     /// Must this text, or what surrounds one in a message, be judged?
     #[must_use]
     pub fn may_stand_in(&self, text: &[u8]) -> bool {
-        self.rare.as_ref().is_none_or(|rare| rare.is_match(text)) && self.may_stand(&Scan::of(text))
+        let scan = || Scan::of(text);
+        self.rare.as_ref().is_none_or(|rare| rare.is_match(text))
+            && (self.may_stand(&scan()) || scan().may_want_database())
     }
 
     /// The same of what was scanned piece by piece.
@@ -47,11 +50,19 @@ impl Doors {
         may_move(&self.bound, scan)
     }
 
-    /// Judges a text that may have one, of a database in which nothing is classified.
+    /// Judges a text that may have one, of a database in which nothing is classified. Returns the
+    /// databases that it wants for itself.
     ///
     /// # Errors
-    /// It has one, or cannot be read.
-    pub fn judge(&self, text: &[u8], reading: Reading, limits: &Limits) -> Proven<()> {
+    /// It has one, or may have one and cannot be read.
+    pub fn judge(&self, text: &[u8], reading: Reading, limits: &Limits) -> Proven<Vec<Arc<str>>> {
+        match self.read(text, reading, limits) {
+            Err(_) if !self.may_stand(&Scan::of(text)) => Ok(Vec::new()),
+            judged => judged,
+        }
+    }
+
+    fn read(&self, text: &[u8], reading: Reading, limits: &Limits) -> Proven<Vec<Arc<str>>> {
         bounds::check(text, limits)?;
         if reading.encoding == Encoding::Other && !text.is_ascii() {
             return Err(refuse(
@@ -74,14 +85,34 @@ impl Doors {
         let parsed = tree::parse(characters, reading)?;
         // Where the server reads otherwise by now, and cannot read it, it runs nothing.
         let other = text.contains(&b'\\').then(|| tree::parse(characters, reading.in_the_other_mode()).ok());
+        let mut wanted = Vec::new();
         for raw in parsed.stmts.iter().chain(other.flatten().iter().flat_map(|parsed| &parsed.stmts)) {
             if let Some(node) = raw.stmt.as_deref() {
                 refuse_moved_database(&self.bound, node)?;
                 refuse_code(&self.bound, node)?;
+                wanted.extend(of_databases(node).and_then(|facts| facts.effect.wants));
             }
         }
-        Ok(())
+        Ok(wanted)
     }
+}
+
+/// The facts of a statement that makes, moves or drops a database: it changes nothing in this
+/// one.
+pub(super) fn of_databases(node: &Node) -> Option<StatementFacts> {
+    let wants = match kind(node) {
+        Some(Kind::DropdbStmt(drop)) => drop.dbname.clone(),
+        Some(Kind::CreatedbStmt(create)) => template(create).ok()?,
+        Some(Kind::AlterDatabaseStmt(alter)) => alter.dbname.clone(),
+        Some(Kind::RenameStmt(rename)) if renames_database(rename) => rename.subname.clone(),
+        Some(_) | None => return None,
+    };
+    let effect = Effect { wants: Some(wants.into()), ..Effect::default() };
+    Some(StatementFacts { effect, ..StatementFacts::default() })
+}
+
+fn renames_database(rename: &protobuf::RenameStmt) -> bool {
+    ObjectType::try_from(rename.rename_type) == Ok(ObjectType::ObjectDatabase)
 }
 
 fn may_move(bound: &Bound, scan: &Scan) -> bool {
@@ -91,7 +122,10 @@ fn may_move(bound: &Bound, scan: &Scan) -> bool {
 /// The same where something is classified: may any door stand in this text?
 pub(super) fn may_stand_in(bound: &Bound, text: &[u8]) -> bool {
     let scan = Scan::of(text);
-    scan.may_copy_files() || scan.may_link() || !bound.is_empty() && may_move(bound, &scan)
+    scan.may_copy_files()
+        || scan.may_link()
+        || scan.may_want_database()
+        || !bound.is_empty() && may_move(bound, &scan)
 }
 
 /// Bytes that stand in every text that [`may_stand_in`] tells of.
@@ -122,9 +156,7 @@ pub(super) fn refuse_moved_database(bound: &Bound, node: &Node) -> Proven<()> {
     let moved = match kind(node) {
         Some(Kind::CreatedbStmt(create)) => Some((template(create)?, create.dbname.as_str(), "a copy")),
         Some(Kind::RenameStmt(rename)) => {
-            let of = ObjectType::try_from(rename.rename_type).unwrap_or(ObjectType::Undefined);
-            let renames = of == ObjectType::ObjectDatabase;
-            renames.then(|| (rename.subname.clone(), rename.newname.as_str(), "a new name"))
+            renames_database(rename).then(|| (rename.subname.clone(), rename.newname.as_str(), "a new name"))
         }
         Some(_) | None => None,
     };
@@ -162,7 +194,7 @@ fn template(create: &protobuf::CreatedbStmt) -> Proven<String> {
     Ok(template)
 }
 
-fn unread() -> super::facts::Unproven {
+fn unread() -> Unproven {
     refuse("database", "a CREATE DATABASE whose template cannot be read", "Write TEMPLATE and a plain name.")
 }
 

@@ -39,7 +39,7 @@ pub struct Scan {
     /// The word under way, in lower case; of a longer one its beginning.
     word: [u8; WORD_MAX],
     length: usize,
-    /// Behind `CREATE` or `ALTER`, behind `TO` or `FROM`.
+    /// Behind `CREATE`, `ALTER` or `DROP`, behind `TO` or `FROM`.
     defines: Behind,
     directs: Behind,
     /// The two bytes before.
@@ -49,7 +49,7 @@ pub struct Scan {
 
 #[derive(Clone, Copy, Default)]
 struct Found {
-    /// `CREATE DATABASE`, `ALTER DATABASE`.
+    /// `CREATE DATABASE`, `ALTER DATABASE`, `DROP DATABASE`.
     database: bool,
     /// Words by which one of them gives a content another name.
     renames: bool,
@@ -101,6 +101,11 @@ impl Scan {
         database && (renames || escaped || plainly) || writes && (catalog || escaped)
     }
 
+    /// May it want a database for itself?
+    pub(super) fn may_want_database(&self) -> bool {
+        self.found.database
+    }
+
     /// May it COPY to or from the server's files and programs?
     pub(super) fn may_copy_files(&self) -> bool {
         self.found.copies && self.found.file
@@ -122,7 +127,7 @@ impl Scan {
         }
         let found = &mut self.found;
         match word {
-            b"create" | b"alter" => self.defines = Behind::Blanks,
+            b"create" | b"alter" | b"drop" => self.defines = Behind::Blanks,
             b"to" | b"from" => self.directs = Behind::Blanks,
             // CREATE USER MAPPING
             b"user" => self.defines = defines,
@@ -202,6 +207,7 @@ mod tests {
         for text in [
             "CREATE DATABASE x",
             "DROP DATABASE shop",
+            "DROP TABLE database",
             "ALTER DATABASE shop SET search_path = template",
             "INSERT INTO t VALUES ('our database was renamed from a template')",
             "ALTER TABLE database RENAME TO template",

@@ -9,10 +9,11 @@ mod load;
 mod presence;
 mod registry;
 mod tenants;
+mod wanted;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};
-pub use presence::Stay;
+pub use presence::{Linger, Stay};
 pub use registry::{
     CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX,
     Timing,
