@@ -10,7 +10,7 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
-use super::census::{Census, census};
+use super::census::{Census, RangeName, census};
 use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
@@ -76,7 +76,8 @@ fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
 /// A temporary relation comes before any other of its name, whatever the catalog says.
 pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
     let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
-    match found.ranges.iter().find(|range| range.temporary && shadows(&range.name)) {
+    let temporary = |range: &&RangeName| range.temporary || range.schema.starts_with("pg_temp");
+    match found.ranges.iter().filter(temporary).find(|range| shadows(&range.name)) {
         Some(range) => Err(refuse(
             "shadow",
             format!("a temporary \"{}\" would stand before the classified table of that name", range.name),
