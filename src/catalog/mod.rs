@@ -14,4 +14,4 @@ pub use bound::Bound;
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, SearchPath};
 pub use pattern::{PolicyField, SchemaPattern};
-pub use snapshot::{Column, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
+pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -96,6 +96,16 @@ pub struct Reaching {
     pub why: Arc<str>,
 }
 
+/// A server of which foreign tables may be made here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignServer {
+    pub name: Arc<str>,
+    /// Of its foreign data wrapper.
+    pub wrapper: Arc<str>,
+    /// `name=value` each, as the catalog has them.
+    pub options: Vec<Arc<str>>,
+}
+
 /// Raw material of a [`Snapshot`].
 #[derive(Debug, Default)]
 pub struct SnapshotParts {
@@ -114,6 +124,7 @@ pub struct SnapshotParts {
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
+    pub servers: Vec<ForeignServer>,
     /// What the policy says of databases by their names, this one or others.
     pub bound: Arc<Bound>,
 }
@@ -133,6 +144,7 @@ pub struct Snapshot {
     missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
+    servers: Vec<ForeignServer>,
     bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: HashSet<Arc<str>>,
@@ -180,6 +192,7 @@ impl Snapshot {
             missing,
             by_origin,
             functions: parts.functions,
+            servers: parts.servers,
             bound: parts.bound,
             known,
         }
@@ -205,6 +218,12 @@ impl Snapshot {
     #[must_use]
     pub fn patterns(&self) -> &[PolicyField] {
         &self.patterns
+    }
+
+    /// The foreign server of this name.
+    #[must_use]
+    pub fn foreign_server(&self, name: &str) -> Option<&ForeignServer> {
+        self.servers.iter().find(|server| &*server.name == name)
     }
 
     /// What the policy says of databases by their names.

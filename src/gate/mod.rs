@@ -29,9 +29,10 @@ use arc_swap::ArcSwap;
 use rand::Rng as _;
 use tokio::sync::watch;
 
-use crate::config::Settings;
+use crate::config::{Endpoint, Settings};
 use crate::login::scram::MockSecret;
 use crate::pipeline::{PlanCache, Workshop};
+use crate::policy::Surroundings;
 use crate::seal::{Keyring, Random, Sealer};
 use crate::statement::{Doors, Limits};
 use crate::store::catalog::Catalogs;
@@ -75,7 +76,15 @@ impl Regime {
         let texts = Limits { text_bytes_max: limits.statement_bytes_max as usize, ..Limits::default() };
         let keyring = self.keyring.as_ref().map(Arc::clone);
         let sealer = keyring.map(|keyring| Sealer::new(keyring, Box::new(ThreadRandom)));
-        Workshop::new(sealer, PlanCache::new(plan_bytes / self.threads.max(1)), texts)
+        let upstreams = self.dialer.hosts().iter().filter_map(|host| match host {
+            Endpoint::Tcp(host) => Some(host.host.clone()),
+            // Whoever names one leads back anyway.
+            Endpoint::Unix { .. } => None,
+        });
+        let residency = Arc::clone(self.dialer.residency());
+        let surroundings = Surroundings::new(residency, upstreams.collect(), today);
+        let plans = PlanCache::new(plan_bytes / self.threads.max(1));
+        Workshop::new(sealer, plans, texts).amid(surroundings)
     }
 }
 

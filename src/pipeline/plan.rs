@@ -10,7 +10,7 @@ use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
 use crate::login::Principal;
-use crate::policy::{self, Permit, Refusal};
+use crate::policy::{self, Permit, Refusal, Surroundings};
 use crate::seal::{Plaintext, Sealer};
 use crate::statement::{Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven, analyse};
 
@@ -120,6 +120,7 @@ pub struct Workshop {
     pub(super) cells: Vec<u64>,
     plans: PlanCache,
     limits: Limits,
+    surroundings: Surroundings,
 }
 
 impl Workshop {
@@ -133,7 +134,14 @@ impl Workshop {
             cells: Vec::new(),
             plans,
             limits,
+            surroundings: Surroundings::unknown(),
         }
+    }
+
+    /// Judges ways to other servers by what is around the gate.
+    #[must_use]
+    pub fn amid(self, surroundings: Surroundings) -> Workshop {
+        Workshop { surroundings, ..self }
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
@@ -186,7 +194,7 @@ impl Workshop {
         let names = view.snapshot().names(path.map(Arc::as_ref));
         let analysed = analyse(text, reading, names, &self.limits);
         let remedy = analysed.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
-        let permit = match policy::judge(principal, analysed.as_ref()) {
+        let permit = match policy::judge(principal, analysed.as_ref(), &self.surroundings) {
             Ok(permit) => permit,
             Err(refusal) => return (Err(Unplanned { refusal, remedy }), false),
         };
@@ -199,7 +207,9 @@ impl Workshop {
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = path.filter(|_| facts.by_path).cloned();
         let plan = Rc::new(Plan { facts, permit, uses, path });
-        if !plan.has_literals() {
+        // What is allowed by region is for today.
+        let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
+        if !plan.has_literals() && !links {
             self.plans.keep(key, &plan);
         }
         (Ok(plan), false)

@@ -593,7 +593,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
         ("CREATE TABLE planned (email text) PARTITION BY LIST (email)", "definition"),
         ("ALTER TABLE customers DROP COLUMN id; INSERT INTO customers VALUES ('secret')", "definition"),
         ("DROP TABLE orders; EXPLAIN SELECT email FROM customers", "definition"),
-        ("CREATE FOREIGN TABLE customers (id int) SERVER s", "definition"),
+        ("CREATE FOREIGN TABLE customers (id int) SERVER far", "definition"),
         ("COPY customers TO STDOUT", "copy"),
         ("COPY customers FROM STDIN", "copy"),
         ("COPY customers (id, email) FROM STDIN", "copy"),

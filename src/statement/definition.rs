@@ -15,6 +15,7 @@ use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{account, facts_of, statement};
+use super::links::{self, Link};
 use super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_matters,
     refuse_definition,
@@ -189,11 +190,18 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
         Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
-        Some(_) | None => {
-            refuse_any_name(bench, found)?;
-            Ok(catalog_changes())
-        }
+        Some(_) | None => linked(bench, node, found),
     }
+}
+
+/// What may lead elsewhere, and any other definition.
+fn linked(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    let mut facts = catalog_changes();
+    if let Link::To(hosts) = links::judge(bench.snapshot, node)? {
+        refuse_any_name(bench, found)?;
+        facts.effect.links = hosts;
+    }
+    Ok(facts)
 }
 
 fn ends_prepared(transaction: &protobuf::TransactionStmt) -> bool {

@@ -16,6 +16,7 @@ mod call;
 mod census;
 mod change;
 mod compare;
+mod conninfo;
 mod definition;
 mod doors;
 mod facts;
@@ -24,6 +25,7 @@ mod from;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod judge;
+mod links;
 mod literal;
 mod matters;
 mod prefilter;

@@ -12,7 +12,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use super::classified::{self, Classified};
 use super::closure::{self, Reached};
 use super::tenants;
-use crate::catalog::{Bound, PolicyField, Relation, SnapshotParts};
+use crate::catalog::{Bound, ForeignServer, PolicyField, Relation, SnapshotParts};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
@@ -29,6 +29,8 @@ pub(super) const SOURCES_BYTES_MAX: i64 = 32 << 20;
 pub(super) const DEPENDENTS_MAX: usize = 100_000;
 /// Names that may stand in a record.
 const NAMES_MAX: usize = 100_000;
+/// Foreign servers.
+const SERVERS_MAX: usize = 10_000;
 /// Things worth telling the operator, kept per load.
 const NOTES_MAX: usize = 200;
 
@@ -141,6 +143,7 @@ pub async fn load(
         parts.functions = reached.names.into_iter().collect();
         notes.extend(reached.notes);
         parts.names = known_names(&reader).await?;
+        parts.servers = foreign_servers(&reader).await?;
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
@@ -203,12 +206,29 @@ async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError
     rows.iter().map(|row| value::<&str>(row, 0).map(Arc::from)).collect()
 }
 
+async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, LoadError> {
+    let sql = "SELECT s.srvname::pg_catalog.text, w.fdwname::pg_catalog.text, \
+                      coalesce(s.srvoptions, '{}'::pg_catalog.text[]) \
+                 FROM pg_catalog.pg_foreign_server s \
+                 JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw ORDER BY s.oid";
+    let rows = reader.rows("foreign servers", SERVERS_MAX, sql, &[]).await?;
+    let server = |row: &Row| {
+        let options: Vec<&str> = value(row, 2)?;
+        Ok(ForeignServer {
+            name: value::<&str>(row, 0)?.into(),
+            wrapper: value::<&str>(row, 1)?.into(),
+            options: options.into_iter().map(Arc::from).collect(),
+        })
+    };
+    rows.iter().map(server).collect()
+}
+
 fn content(parts: &SnapshotParts) -> [u8; 32] {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, bound, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, servers, bound, .. } = parts;
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
-    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?} {bound:?}");
+    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?} {servers:?} {bound:?}");
     digest.0.finalize().into()
 }
 

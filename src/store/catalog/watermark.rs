@@ -31,6 +31,7 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
          UNION ALL SELECT 8, oid, xmin FROM pg_catalog.pg_operator \
          UNION ALL SELECT 9, oid, xmin FROM pg_catalog.pg_cast \
          UNION ALL SELECT 10, oid, xmin FROM pg_catalog.pg_namespace \
+         UNION ALL SELECT 11, oid, xmin FROM pg_catalog.pg_foreign_server \
        ) x GROUP BY x.number) x))";
 
 /// The watermark of the catalog as it stands now.

@@ -3,4 +3,5 @@
 
 mod databases;
 mod files;
+mod links;
 mod temporary;
