@@ -436,7 +436,8 @@ impl CatalogKeeper {
         } else if let Err(error) = &looked {
             self.forget(&database, error);
         }
-        for Waiting { answer, .. } in answered {
+        // Whoever only foresaw does not enter.
+        for Waiting { answer, .. } in answered.into_iter().filter(|waiting| !waiting.answer.is_closed()) {
             let entered = looked.clone().and_then(|snapshot| {
                 presence.enter().map(|stay| (snapshot, stay)).ok_or_else(LoadError::cut)
             });
