@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::pattern::PolicyField;
@@ -96,6 +97,16 @@ pub struct Reaching {
     pub why: Arc<str>,
 }
 
+/// A server of which foreign tables may be made here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignServer {
+    pub name: Arc<str>,
+    /// Of its foreign data wrapper.
+    pub wrapper: Arc<str>,
+    /// `name=value` each, as the catalog has them.
+    pub options: Vec<Arc<str>>,
+}
+
 /// Raw material of a [`Snapshot`].
 #[derive(Debug, Default)]
 pub struct SnapshotParts {
@@ -118,6 +129,9 @@ pub struct SnapshotParts {
     pub codes: Codes,
     /// Is it refused where it could read what is legible?
     pub refuses_opaque: bool,
+    pub servers: Vec<ForeignServer>,
+    /// What the policy says of databases by their names, this one or others.
+    pub bound: Arc<Bound>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -135,6 +149,8 @@ pub struct Snapshot {
     missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
+    servers: Vec<ForeignServer>,
+    bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: HashSet<Arc<str>>,
     codes: Codes,
@@ -183,6 +199,8 @@ impl Snapshot {
             missing,
             by_origin,
             functions: parts.functions,
+            servers: parts.servers,
+            bound: parts.bound,
             known,
             codes: parts.codes,
             refuses_opaque: parts.refuses_opaque,
@@ -233,6 +251,18 @@ impl Snapshot {
     #[must_use]
     pub fn patterns(&self) -> &[PolicyField] {
         &self.patterns
+    }
+
+    /// The foreign server of this name.
+    #[must_use]
+    pub fn foreign_server(&self, name: &str) -> Option<&ForeignServer> {
+        self.servers.iter().find(|server| &*server.name == name)
+    }
+
+    /// What the policy says of databases by their names.
+    #[must_use]
+    pub fn bound(&self) -> &Arc<Bound> {
+        &self.bound
     }
 
     /// Is nothing classified here, and no table awaited that would be?

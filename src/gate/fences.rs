@@ -41,7 +41,8 @@ impl Fences {
         }
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let others = raised.iter().filter(|(by, (_, of, _))| **by != session && **of == *database);
-        let tables: HashSet<Arc<str>> = others.flat_map(|(_, (_, _, tables))| tables.iter().cloned()).collect();
+        let tables: HashSet<Arc<str>> =
+            others.flat_map(|(_, (_, _, tables))| tables.iter().cloned()).collect();
         (!tables.is_empty()).then(|| Arc::new(tables))
     }
 

@@ -72,10 +72,14 @@ async fn run(
         overhead: Overhead::default(),
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
+        stay,
         process: registered.as_ref().map(|registered| registered.target().process),
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
+    if flow.fence.is_none() {
+        flow.stay = None;
+    }
     end_of(&mut flow, end, registered.as_ref()).await;
     if flow.session.may_have_defined() {
         flow.bar_everything();
@@ -93,7 +97,7 @@ async fn run(
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
     server.close();
-    drop((admitted, stay));
+    drop(admitted);
 }
 
 /// Says the last words, and stops what the server still does for the session.

@@ -109,7 +109,10 @@ impl Session {
         match self.settles(&plan, parsed.is_none()) {
             Some(Ok(step)) => Judged::First(step),
             Some(Err(refusal)) => Judged::Refused(refusal),
-            None => Judged::Plan(plan),
+            None => {
+                self.wanted.extend(plan.wants().cloned());
+                Judged::Plan(plan)
+            }
         }
     }
 

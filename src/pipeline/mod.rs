@@ -11,6 +11,7 @@ mod certainty;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod changeable;
 mod clear;
+mod doors;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;

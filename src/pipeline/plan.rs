@@ -11,9 +11,9 @@ use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
 use crate::login::Principal;
-use crate::policy::{self, Permit, Refusal};
+use crate::policy::{self, Permit, Refusal, Surroundings};
 use crate::seal::{Plaintext, Sealer};
-use crate::statement::{Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, analyse};
+use crate::statement::{Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven, analyse};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -73,6 +73,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.effect.moves && !facts.relations.is_empty())
     }
 
+    /// Databases in which the server wants no other session meanwhile.
+    pub fn wants(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.facts.statements.iter().filter_map(|facts| facts.effect.wants.as_ref())
+    }
+
     /// The tables that matter and that it names.
     pub fn relations(&self) -> impl Iterator<Item = &Arc<str>> {
         self.facts.statements.iter().flat_map(|facts| &facts.relations)
@@ -127,6 +132,7 @@ pub struct Workshop {
     pub(super) cells: Vec<u64>,
     plans: PlanCache,
     limits: Limits,
+    surroundings: Surroundings,
 }
 
 impl Workshop {
@@ -140,7 +146,14 @@ impl Workshop {
             cells: Vec::new(),
             plans,
             limits,
+            surroundings: Surroundings::unknown(),
         }
+    }
+
+    /// Judges ways to other servers by what is around the gate.
+    #[must_use]
+    pub fn amid(self, surroundings: Surroundings) -> Workshop {
+        Workshop { surroundings, ..self }
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
@@ -160,6 +173,16 @@ impl Workshop {
             }
             (_, _) => (planned, kept),
         }
+    }
+
+    /// Judges a text of a database in which nothing is classified.
+    pub(super) fn judge_doors(
+        &self,
+        doors: &Doors,
+        text: &[u8],
+        reading: Reading,
+    ) -> Result<Vec<Arc<str>>, Unproven> {
+        doors.judge(text, reading, &self.limits)
     }
 
     fn plan_on(
@@ -183,7 +206,7 @@ impl Workshop {
         let names = view.snapshot().names(path.map(Arc::as_ref));
         let analysed = analyse(text, reading, names, &self.limits);
         let remedy = analysed.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
-        let permit = match policy::judge(principal, analysed.as_ref()) {
+        let permit = match policy::judge(principal, analysed.as_ref(), &self.surroundings) {
             Ok(permit) => permit,
             Err(refusal) => return (Err(Unplanned { refusal, remedy }), false),
         };
@@ -196,7 +219,9 @@ impl Workshop {
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = path.filter(|_| facts.by_path).cloned();
         let plan = Rc::new(Plan { facts, permit, uses, path });
-        if !plan.has_literals() {
+        // What is allowed by region is for today.
+        let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
+        if !plan.has_literals() && !links {
             self.plans.keep(key, &plan);
         }
         (Ok(plan), false)

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::certainty::Doubt;
+use super::doors::Watched;
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Discard, Kind, Mark, Target};
 use super::plan::{Plan, Workshop};
@@ -27,6 +28,8 @@ enum Part {
     Wait,
     /// It passes as it comes.
     Stream,
+    /// The same, and is watched.
+    Watch,
     Refuse(Target, Refusal),
     Discard,
     /// It depends on an answer that has not come.
@@ -49,6 +52,11 @@ impl Session {
             return Step::Need(Need::Passage);
         }
         if self.request_passing > 0 {
+            let count = self.request_passing.min(input.len());
+            let last = count == self.request_passing;
+            if let Err(refusal) = self.doors.pass(input.get(..count).unwrap_or(&[]), last) {
+                return self.end(refusal);
+            }
             return pass_on(&mut self.request_passing, input).map_or(Step::Need(Need::Input), Step::Pass);
         }
         if self.request_dropping > 0 {
@@ -69,7 +77,15 @@ impl Session {
                 Ok(Peek::Nothing) => break,
                 Ok(Peek::Partial { tag, len, head }) => match self.part(tag, len, head) {
                     Part::Wait => break,
-                    Part::Stream => {
+                    Part::Watch if run > 0 => return Step::Pass(run),
+                    part @ (Part::Stream | Part::Watch) => {
+                        if matches!(part, Part::Watch) {
+                            self.doors.begin();
+                            let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+                            if let Err(refusal) = self.doors.pass(body, false) {
+                                return self.end(refusal);
+                            }
+                        }
                         self.note(tag, head);
                         self.request_passing = len - head.len();
                         run += head.len();
@@ -191,7 +207,11 @@ impl Session {
         }
         let fits = len <= self.bounds.frame_bytes_max;
         if self.view.is_none() {
-            return Part::Stream;
+            return match self.doors.part(tag, len) {
+                Watched::No => Part::Stream,
+                Watched::Wait => Part::Wait,
+                Watched::Scan => Part::Watch,
+            };
         }
         let body = head.get(5..).unwrap_or(&[]);
         match tag {
@@ -215,7 +235,7 @@ impl Session {
     /// Must this frame be read and judged, or may it pass in a run?
     fn concerns(&self, frame: Frame<'_>) -> bool {
         if self.view.is_none() {
-            return false;
+            return self.doors.concerns(frame);
         }
         let body = frame.body();
         match frame.tag() {
@@ -326,6 +346,7 @@ impl Session {
 
     fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
         let taken = match frame.tag() {
+            _ if self.view.is_none() => self.take_watched(shop, frame, out),
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
             b'B' => self.take_bind(shop, frame, out),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Step;
 use super::certainty::{Certainty, Doubt};
+use super::doors::Watch;
 use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Possible, Probe, Queue, Running};
@@ -59,6 +60,10 @@ pub struct Session {
     pub(super) principal: Principal,
     pub(super) who: Arc<Who>,
     pub(super) view: Option<Arc<View>>,
+    /// Without a view.
+    pub(super) doors: Watch,
+    /// Databases that what is about to be sent wants for itself.
+    pub(super) wanted: Vec<Arc<str>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Queue,
     /// Of what was prepared.
@@ -142,6 +147,8 @@ impl Session {
             principal,
             who,
             view,
+            doors: Watch::default(),
+            wanted: Vec::new(),
             bounds,
             queue: Queue::default(),
             texts: Texts::default(),
@@ -365,6 +372,11 @@ impl Session {
     /// Is anybody else's definition about to be known here?
     pub(super) fn is_barred(&self) -> bool {
         self.barred.as_ref().is_some_and(|barred| barred.contains(ANYTHING))
+    }
+
+    /// Databases in which the server wants no other session for what is about to be sent.
+    pub fn take_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Records to hand to the journal, in order.

@@ -1,7 +1,9 @@
 //! The only place that says yes: (who, what, where) to a [`Permit`] or a [`Refusal`].
 
+mod links;
 mod refusal;
 
+pub use links::Surroundings;
 pub use refusal::Refusal;
 
 use crate::login::Principal;
@@ -26,9 +28,17 @@ impl Permit {
 ///
 /// # Errors
 /// The refusal that the client is told.
-pub fn judge(_principal: &Principal, facts: Result<&TextFacts, &Unproven>) -> Result<Permit, Refusal> {
+pub fn judge(
+    _principal: &Principal,
+    facts: Result<&TextFacts, &Unproven>,
+    surroundings: &Surroundings,
+) -> Result<Permit, Refusal> {
     match facts {
-        Ok(_) => Ok(Permit { rule: "every-user" }),
+        Ok(facts) => {
+            let mut links = facts.statements.iter().flat_map(|statement| &statement.effect.links);
+            links.try_for_each(|host| surroundings.judge_link(host))?;
+            Ok(Permit { rule: "every-user" })
+        }
         Err(unproven) => Err(Refusal::unproven(unproven)),
     }
 }

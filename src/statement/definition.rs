@@ -10,10 +10,12 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
-use super::census::{Census, census};
+use super::census::{Census, RangeName, census};
+use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{account, facts_of, statement};
+use super::links::{self, Link};
 use super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
@@ -75,7 +77,8 @@ fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
 /// A temporary relation comes before any other of its name, whatever the catalog says.
 pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
     let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
-    match found.ranges.iter().find(|range| range.temporary && shadows(&range.name)) {
+    let temporary = |range: &&RangeName| range.temporary || range.schema.starts_with("pg_temp");
+    match found.ranges.iter().filter(temporary).find(|range| shadows(&range.name)) {
         Some(range) => Err(refuse(
             "shadow",
             format!("a temporary \"{}\" would stand before the classified table of that name", range.name),
@@ -111,6 +114,9 @@ fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
 
 /// Judges a statement that is not a query.
 pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    if let Some(facts) = of_databases(node) {
+        return Ok(facts);
+    }
     match kind(node) {
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
         Some(Kind::PrepareStmt(prepare)) => {
@@ -172,11 +178,18 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
         Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
-        Some(_) | None => {
-            refuse_any_name(bench, found)?;
-            Ok(catalog_changes())
-        }
+        Some(_) | None => linked(bench, node, found),
     }
+}
+
+/// What may lead elsewhere, and any other definition.
+fn linked(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    let mut facts = catalog_changes();
+    if let Link::To(hosts) = links::judge(bench.snapshot, node)? {
+        refuse_any_name(bench, found)?;
+        facts.effect.links = hosts;
+    }
+    Ok(facts)
 }
 
 fn ends_prepared(transaction: &protobuf::TransactionStmt) -> bool {
@@ -246,18 +259,11 @@ fn stored_query(
 }
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
-    let outside = copy.is_program || !copy.filename.is_empty();
+    refuse_server_files(copy)?;
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    if outside {
-        return Err(refuse(
-            "copy",
-            "COPY of a classified table to or from the server's files",
-            "Use STDIN or STDOUT.",
-        ));
-    }
     if let Some(query) = copy.query.as_deref() {
         let outputs = walk.query(query)?;
         if outputs.carries() {

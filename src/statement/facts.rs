@@ -65,6 +65,10 @@ pub struct Effect {
     pub declares: Option<Arc<str>>,
     /// SQL-level `FETCH`/`MOVE` from this portal name.
     pub fetches: Option<Arc<str>>,
+    /// Hosts of other servers to which it makes a way.
+    pub links: Vec<Arc<str>>,
+    /// A database in which the server wants no other session meanwhile.
+    pub wants: Option<Arc<str>>,
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,

@@ -11,6 +11,7 @@ use crate::catalog::{Named, Names, Snapshot};
 use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
+use super::doors;
 use super::facts::{Edit, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
@@ -146,6 +147,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     }
     definition::refuse_reaching_functions(bench.names, found)?;
     definition::refuse_shadows(bench.snapshot, found)?;
+    doors::refuse_moved_database(bench.snapshot.bound(), node)?;
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
     let legible = bench.snapshot.legible().next().is_some();

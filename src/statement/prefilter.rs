@@ -4,9 +4,12 @@
 //! can hide a name, run SQL given as a value, or change how the next text is read. It
 //! needs no lexer; what it lets pass cannot name a classified relation.
 
+use std::sync::Arc;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use crate::catalog::Snapshot;
+use super::doors;
+use crate::catalog::{Bound, Snapshot};
 
 /// Beginnings of the names of functions that run SQL or read tables given as values, or
 /// that read what the server stores beside its tables. Calls of them are refused.
@@ -66,6 +69,9 @@ pub struct Prefilter {
     judge: Judge,
     /// Patterns below this index are names or parts: no word boundary is asked for.
     parts: usize,
+    /// From this index on they are signs of doors, which the whole text is scanned for.
+    doors: usize,
+    bound: Arc<Bound>,
     /// A name that matters has bytes above 0x7F, whose spelling depends on the encoding.
     any_encoding: bool,
 }
@@ -81,11 +87,12 @@ enum Judge {
 impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
+        let mut all = Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names());
         if snapshot.codes().implies_strangers() && !snapshot.classifies_nothing() {
             // No name tells what may run.
-            return Prefilter { judge: Judge::Everything, parts: 0, any_encoding: true };
+            all.judge = Judge::Everything;
         }
-        Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names())
+        all
     }
 
     /// The same for code that a definition keeps: what else that runs shows when it is called.
@@ -100,7 +107,8 @@ impl Prefilter {
         codes: impl Iterator<Item = &'a str>,
     ) -> Prefilter {
         if snapshot.classifies_nothing() {
-            return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
+            let bound = Arc::clone(snapshot.bound());
+            return Prefilter { judge: Judge::Nothing, parts: 0, doors: 0, bound, any_encoding: false };
         }
         // Names of code are looked for as whole words: there are many, and short ones.
         let word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -112,11 +120,14 @@ impl Prefilter {
         let parts = patterns.len();
         patterns.extend(WORDS.map(str::to_owned));
         patterns.extend(words.into_iter().map(str::to_owned));
+        let doors = patterns.len();
+        patterns.extend(doors::SIGNS.map(str::to_owned));
         let judge = match automaton(&patterns) {
             Some(automaton) => Judge::Matches(automaton),
             None => Judge::Everything,
         };
-        Prefilter { judge, parts, any_encoding: names.any_encoding }
+        let bound = Arc::clone(snapshot.bound());
+        Prefilter { judge, parts, doors, bound, any_encoding: names.any_encoding }
     }
 
     /// Has a name that matters bytes above 0x7F?
@@ -136,9 +147,13 @@ impl Prefilter {
         if self.any_encoding && !text.is_ascii() {
             return true;
         }
-        automaton.find_overlapping_iter(text).any(|found| {
-            found.pattern().as_usize() < self.parts || is_loaded_word(text, found.start(), found.end())
-        })
+        let mut signs = false;
+        let hit = automaton.find_overlapping_iter(text).any(|found| {
+            let pattern = found.pattern().as_usize();
+            signs |= pattern >= self.doors;
+            pattern < self.parts || pattern < self.doors && is_loaded_word(text, found.start(), found.end())
+        });
+        hit || signs && doors::may_stand_in(&self.bound, text)
     }
 }
 

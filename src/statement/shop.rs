@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Reaching,
-    Relation, RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Logical, Mode,
+    QualifiedName, Reaching, Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -83,6 +83,14 @@ pub(super) fn shop() -> Snapshot {
             field(FieldId(5), "planned", "email", email),
         ],
         patterns: Vec::new(),
+        servers: [("far", "postgres_fdw", "host=db.example"), ("loop", "postgres_fdw", "dbname=shop")]
+            .map(|(name, wrapper, option)| ForeignServer {
+                name: name.into(),
+                wrapper: wrapper.into(),
+                options: vec![option.into()],
+            })
+            .into(),
+        bound: Arc::default(),
         relations: vec![
             relation(
                 "public",

@@ -14,6 +14,7 @@ mod shop;
 mod certainty;
 mod commands;
 mod demo;
+mod doors;
 mod drivers;
 mod fidelity;
 mod format;

@@ -92,7 +92,16 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
             .collect();
         assert_eq!(
             told,
-            ["write 1 0", "read 1 3", "write 1 0", "read 1 1", "read 1 1", "write 0 0", "read 1 1"],
+            [
+                "write 1 0",
+                "read 1 3",
+                "write 1 0",
+                "read 1 1",
+                "read 1 1",
+                "write 0 0",
+                "read 0 1",
+                "read 1 1"
+            ],
             "action, rows, cells"
         );
         assert_eq!(outcomes[5]["sqlstate"], "23505");
@@ -235,6 +244,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         phase: phases,
         started: Instant::now(),
         regime: ArcSwap::from_pointee(Regime {
+            doors: None,
             settings,
             dialer: Arc::new(Dialer::plain(upstream)),
             verifiers: None,

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use super::admission::{Admitted, OfUser};
 use super::cancel::{Registered, Target};
+use super::unread::unread;
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
 use crate::audit::{Record, RefusalRecord, Who};
@@ -262,19 +263,20 @@ async fn session_view(
     let database: Arc<str> = session.who().database.clone();
     let Some(catalogs) = &gate.catalogs else { return Ok(None) };
     // As it is now: a reload may have come since this connection did.
-    if !gate.regime.load().settings.classifies(&database) {
+    let regime = gate.regime.load_full();
+    if !regime.watches(&database) {
         return Ok(None);
     }
     match catalogs.enter(&database).await {
-        Ok((snapshot, stay)) => {
+        Ok((snapshot, stay)) if regime.settings.classifies(&database) => {
             session.renew(worker.view(snapshot));
             Ok(Some(stay))
         }
-        Err(error) => {
-            tracing::error!(%database, %error, "the catalog cannot be read; the session is refused");
-            let hint = "See the log of the gate; sealgate check names the fault.";
-            Err(Refusal::unhandled("no-catalog", "The catalog of this database cannot be read.", hint).into())
+        Ok((_, stay)) => {
+            session.watch_doors(regime.doors.clone());
+            Ok(Some(stay))
         }
+        Err(error) => Err(unread(&database, &error).into()),
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) ->
 /// While the server makes its session ready, the catalog can be looked at.
 pub(super) fn foresee(gate: &SharedGate, regime: &Regime, principal: &Principal) {
     let database = principal.database();
-    if let Some(catalogs) = gate.catalogs.as_ref().filter(|_| regime.settings.classifies(database)) {
+    if let Some(catalogs) = gate.catalogs.as_ref().filter(|_| regime.watches(database)) {
         catalogs.foresee(database);
     }
 }

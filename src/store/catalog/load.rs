@@ -12,7 +12,9 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use super::classified::{self, Classified};
 use super::leads::{self, Leads, PolicyNames};
 use super::tenants;
-use crate::catalog::{Classification, Codes, Field, PolicyField, Relation, SnapshotParts};
+use crate::catalog::{
+    Bound, Classification, Codes, Field, ForeignServer, PolicyField, Relation, SnapshotParts,
+};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
@@ -29,6 +31,8 @@ pub(super) const SOURCES_BYTES_MAX: i64 = 32 << 20;
 pub(super) const DEPENDENTS_MAX: usize = 100_000;
 /// Names that may stand in a record.
 const NAMES_MAX: usize = 100_000;
+/// Foreign servers.
+const SERVERS_MAX: usize = 10_000;
 /// Things worth telling the operator, kept per load.
 const NOTES_MAX: usize = 200;
 
@@ -48,6 +52,12 @@ pub enum LoadError {
         what: &'static str,
         max: usize,
     },
+    /// The policy does not speak of the database, and it holds a guard of sealed values.
+    Guarded {
+        constraint: String,
+        /// The table or the domain.
+        of: String,
+    },
     /// The registry has ended.
     Stopped,
 }
@@ -58,9 +68,16 @@ impl LoadError {
         LoadError::Service(ServiceError::Unreachable("the server closed the connection".to_owned()))
     }
 
-    /// Is there no database of this name (any more)?
-    pub(super) fn is_of_no_database(&self) -> bool {
-        matches!(self, LoadError::Service(error) if error.sqlstate() == Some("3D000"))
+    /// Is there no database of this name (any more), or none that sessions may stay in?
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            LoadError::Service(error) => error.sqlstate() == Some("3D000"),
+            LoadError::Guarded { .. } => true,
+            LoadError::TooLarge { .. }
+            | LoadError::Unreadable(_)
+            | LoadError::TooMany { .. }
+            | LoadError::Stopped => false,
+        }
     }
 }
 
@@ -73,6 +90,10 @@ impl fmt::Display for LoadError {
             }
             LoadError::Unreadable(what) => write!(f, "the catalog cannot be understood: {what}"),
             LoadError::TooMany { what, max } => write!(f, "more than {max} {what}"),
+            LoadError::Guarded { constraint, of } => write!(
+                f,
+                "the policy does not speak of this database, and {of} has the guard \"{constraint}\" of sealed values"
+            ),
             LoadError::Stopped => f.write_str("the catalog loader has ended"),
         }
     }
@@ -108,7 +129,8 @@ pub async fn load(
     let applying = policy.fields.iter().filter(|entry| entry.is_of(database));
     let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
     let patterns: Vec<PolicyField> = patterns.into_iter().cloned().collect();
-    let mut parts = SnapshotParts { database: database.into(), epoch: 0, ..SnapshotParts::default() };
+    let bound = Arc::new(Bound::of(&policy.fields));
+    let mut parts = SnapshotParts { database: database.into(), bound, ..SnapshotParts::default() };
     let mut notes = Vec::new();
     if !patterns.is_empty() || !named.is_empty() {
         service.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -126,6 +148,7 @@ pub async fn load(
         parts.refuses_opaque = policy.refuses_opaque;
         notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
+        parts.servers = foreign_servers(&reader).await?;
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
@@ -189,12 +212,32 @@ async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError
     rows.iter().map(|row| value::<&str>(row, 0).map(Arc::from)).collect()
 }
 
+async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, LoadError> {
+    let sql = "SELECT s.srvname::pg_catalog.text, w.fdwname::pg_catalog.text, \
+                      coalesce(s.srvoptions, '{}'::pg_catalog.text[]) \
+                 FROM pg_catalog.pg_foreign_server s \
+                 JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw ORDER BY s.oid";
+    let rows = reader.rows("foreign servers", SERVERS_MAX, sql, &[]).await?;
+    let server = |row: &Row| {
+        let options: Vec<&str> = value(row, 2)?;
+        Ok(ForeignServer {
+            name: value::<&str>(row, 0)?.into(),
+            wrapper: value::<&str>(row, 1)?.into(),
+            options: options.into_iter().map(Arc::from).collect(),
+        })
+    };
+    rows.iter().map(server).collect()
+}
+
 fn content(parts: &SnapshotParts) -> [u8; 32] {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, refuses_opaque, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, .. } = parts;
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
-    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque}");
+    let _ = write!(
+        digest,
+        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
+    );
     let Codes { stock: _, everything, functions, operators, types, plain_types, relations } = &parts.codes;
     let (functions, operators) =
         (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());

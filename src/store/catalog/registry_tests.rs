@@ -8,12 +8,13 @@ use crate::store::postgres::Throwaway;
 const TABLE: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text, ssn text)";
 /// So long that no poll comes between two steps of a test.
 const NEVER: Duration = Duration::from_secs(3600);
+const LONG: Linger = Linger { foreseen: NEVER, left: NEVER, returns_min: 0 };
 
 fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
-        timing: Timing { poll_interval, linger: NEVER, ..Timing::default() },
+        timing: Timing { poll_interval, linger: LONG, ..Timing::default() },
     }
 }
 
@@ -155,7 +156,8 @@ fn leaves_a_database_that_nobody_is_in_and_looks_first_when_somebody_comes() {
     server.create_database("shop").unwrap();
     server.execute("shop", TABLE).unwrap();
     let mut source = source(&server, Duration::from_millis(20));
-    source.timing.linger = Duration::from_millis(200);
+    source.timing.linger.left = Duration::from_millis(200);
+    source.timing.linger.foreseen = Duration::from_millis(200);
     let catalogs = keep(source);
     let (first, stay) = block_on(catalogs.enter("shop")).unwrap();
     // Longer than it lingers: a view is found, by a look that nobody asked for.
@@ -204,7 +206,7 @@ fn a_database_that_nobody_is_in_makes_room_for_another() {
         server.create_database(name).unwrap();
     }
     let mut source = source(&server, NEVER);
-    source.timing.linger = Duration::ZERO;
+    source.timing.linger = LINGER;
     let (catalogs, mut keeper) = Catalogs::new(source);
     keeper.databases_max = 2;
     std::thread::spawn(move || super::super::tests::block_on(keeper.run()));
@@ -281,7 +283,7 @@ fn ends_with_its_last_handle() {
 fn gives_out_no_snapshot_that_is_stale() {
     let server = start(15);
     server.execute("postgres", TABLE).unwrap();
-    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO, linger: NEVER };
+    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO, linger: LONG };
     let catalogs = keep(CatalogSource { timing, ..source(&server, NEVER) });
     block_on(catalogs.reload("postgres")).unwrap();
     assert!(catalogs.held("postgres").is_none());
