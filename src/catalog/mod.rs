@@ -8,6 +8,7 @@ mod field;
 mod path;
 mod pattern;
 mod snapshot;
+pub mod stock;
 
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, SearchPath};

@@ -29,6 +29,7 @@ mod refusal;
 mod residency;
 mod routes;
 mod shadow;
+mod stock;
 mod tenants;
 mod verifiers;
 mod watch;
