@@ -107,7 +107,7 @@ impl Codes {
     }
 
     fn judge(&self, kind: Kind, strangers: Option<&Strangers>, named: Called<'_>) -> Verdict {
-        let grade = self.stock.and_then(|stock| stock.grade_of(kind, named.name));
+        let grade = self.stock.and_then(|stock| stock.grade_of_name(kind, named.name));
         let counts = |one: &&Stranger| match (named.schema, named.path) {
             (Some(schema), _) => *one.schema == *schema,
             (None, Some(path)) => path.contains(&one.schema),
@@ -137,8 +137,9 @@ impl Codes {
         if let Some(code) = self.types.get(name) {
             return Verdict::Opaque(code.clone());
         }
-        let known = self.stock.is_some_and(|stock| stock.grade_of(Kind::Type, name).is_some());
         let element = name.strip_prefix('_').unwrap_or(name);
+        let listed = |stock: &Stock, name| stock.grade_of_name(Kind::Type, name).is_some();
+        let known = self.stock.is_some_and(|stock| listed(stock, name) || listed(stock, element));
         if known || [name, element].iter().any(|name| self.plain_types.contains(*name) || is_relation(name)) {
             return Verdict::Harmless;
         }

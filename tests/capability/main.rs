@@ -31,6 +31,7 @@ mod refusal;
 mod residency;
 mod routes;
 mod shadow;
+mod stock;
 mod tenants;
 mod verifiers;
 mod watch;

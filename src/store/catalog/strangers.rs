@@ -110,7 +110,8 @@ impl Strangers {
 
     /// What is not on the list, by kind: OIDs.
     async fn unlisted(&self, reader: &Reader<'_>) -> Result<BTreeMap<String, Vec<u32>>, LoadError> {
-        let known: Vec<&[u8]> = self.stock.map_or_else(Vec::new, |stock| stock.digests().collect());
+        let known: Vec<&[u8]> =
+            self.stock.map_or(&[][..], Stock::every_digest).iter().map(<[u8; 16]>::as_slice).collect();
         let sql = format!(
             "SELECT c.kind, c.oid FROM ({}) c WHERE c.digest <> ALL ($1) ORDER BY c.kind, c.oid",
             stock::CANONICAL
