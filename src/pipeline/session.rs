@@ -468,7 +468,8 @@ impl Session {
                 statement: facts.shape.clone(),
                 rule: plan.permit.rule(),
             }));
-            self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
+            let kind = if facts.touches() { kind_of(action) } else { "possible" };
+            self.events.push(Event::Statement { kind, verdict: "permitted" });
             runs.push(Some(Running {
                 execution,
                 plan: Rc::clone(plan),

@@ -1,9 +1,10 @@
 use super::super::prefilter::Prefilter;
 use super::super::shop::READING;
 use super::*;
+use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, PolicyField, QualifiedName, Snapshot,
-    SnapshotParts,
+    Codes, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, PolicyField, QualifiedName,
+    Snapshot, SnapshotParts,
 };
 use crate::statement::analyse;
 
@@ -98,6 +99,7 @@ fn a_database_of_the_policy_gets_no_name_of_which_the_policy_does_not_say_the_sa
 fn the_same_is_judged_where_something_is_classified() {
     let policy = [entry(Some("shop")), entry(Some("branch"))];
     let snapshot = Snapshot::new(SnapshotParts {
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
         database: "shop".into(),
         fields: vec![entry(Some("shop")).field],
         bound: Arc::new(Bound::of(&policy)),
