@@ -31,7 +31,7 @@ impl Session {
             return Some(Step::Need(Need::Settle));
         }
         // What the server would discard it would not answer.
-        let discarded = self.queue.discards() != Discard::Nothing;
+        let discarded = self.queue.discards() == Discard::ToSync;
         if discarded || !self.queue.is_empty() || !self.certainty.may_ask() {
             return None;
         }
@@ -98,7 +98,7 @@ impl Session {
         refusal: &Refusal,
         out: &mut Vec<u8>,
     ) -> Option<Step> {
-        let view = self.view.clone().filter(|_| self.queue.discards() == Discard::Nothing)?;
+        let view = self.view.clone().filter(|_| self.queue.discards() != Discard::ToSync)?;
         let query = parsed.is_none();
         // ReadyForQuery of a query must be that of the query.
         if query && (!self.queue.is_empty() || !self.certainty.may_ask_of_text()) {
