@@ -515,7 +515,14 @@ impl Flow<'_> {
     }
 
     fn look_for_fences(&mut self) {
-        if self.session.epoch().is_some() {
+        if let Some(epoch) = self.session.epoch() {
+            let who = self.session.who();
+            let held = self.gate.catalogs.as_ref().and_then(|catalogs| catalogs.held(&who.database));
+            let newer = held.filter(|snapshot| snapshot.epoch() != epoch);
+            self.session.note_newer(newer.is_some());
+            if let Some(snapshot) = newer.filter(|_| self.session.is_settled()) {
+                self.session.renew(self.worker.view(snapshot));
+            }
             let who = self.session.who();
             let barred = self.gate.fences.before(who.session, &who.database);
             self.session.bar(barred);

@@ -573,7 +573,7 @@ impl Session {
 
     /// Refuses a text; the names that its PREPAREs would have made mean nothing that a value
     /// may be given to.
-    fn refuse_text(
+    pub(super) fn refuse_text(
         &mut self,
         consumed: usize,
         target: &Target,

@@ -120,6 +120,9 @@ impl Session {
                         }
                         return Step::Took(frame.len());
                     }
+                    if self.newer && matches!(frame.tag(), b'P' | b'Q') {
+                        return if run > 0 { Step::Pass(run) } else { self.take_between(frame, out) };
+                    }
                     if self.concerns(frame) {
                         return if run > 0 {
                             Step::Pass(run)
@@ -133,6 +136,20 @@ impl Session {
             }
         }
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
+    }
+
+    /// A text that comes while the catalog is newer than this session's: it waits for the end of the
+    /// batch, or cannot be judged within it.
+    fn take_between(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        if self.queue.boundaries() > 0 || self.queue.is_empty() {
+            return Step::Need(Need::Settle);
+        }
+        let name = frame.body().split(|byte| *byte == 0).next().unwrap_or(&[]);
+        let target = if frame.tag() == b'P' { Target::Parse(name.into()) } else { Target::Query };
+        let detail = "The catalog has been changed by others since this batch began.";
+        let refusal =
+            Refusal::unhandled("catalog-in-batch", detail, "Send it in a batch of its own, after Sync.");
+        self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
     }
 
     /// What the server would discard after an error is not sent: names that would have

@@ -99,6 +99,8 @@ pub struct Session {
     pub(super) in_use: HashSet<Arc<str>>,
     /// The catalog has changed since the login.
     renewed: bool,
+    /// [`Session::note_newer`].
+    pub(super) newer: bool,
     /// The first epoch of the policy that holds, where another one held before.
     policy_since: Option<u64>,
     pub(super) reading: Reading,
@@ -171,6 +173,7 @@ impl Session {
             announced: false,
             in_use: HashSet::new(),
             renewed: false,
+            newer: false,
             policy_since: None,
             reading: Reading {
                 standard_conforming_strings: true,
@@ -367,6 +370,12 @@ impl Session {
     #[must_use]
     pub fn may_have_defined(&self) -> bool {
         self.certainty.may_have_defined()
+    }
+
+    /// There is a newer catalog than the one that this session judges by, and it can take that only when
+    /// nothing is under way: until then nobody knows what a new text means.
+    pub fn note_newer(&mut self, newer: bool) {
+        self.newer = newer && !self.is_settled();
     }
 
     /// Is anybody else's definition about to be known here?
