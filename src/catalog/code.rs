@@ -60,6 +60,8 @@ pub struct Codes {
     pub stock: Option<&'static Stock>,
     /// Why any statement may run other code, whatever it names.
     pub everything: Option<Arc<str>>,
+    /// Definitions run other code, by event triggers: what the server says beside rows may come from there.
+    pub by_events: bool,
     pub functions: HashMap<Arc<str>, Strangers>,
     pub operators: HashMap<Arc<str>, Strangers>,
     pub types: HashMap<Arc<str>, Code>,
@@ -109,6 +111,8 @@ impl Codes {
     fn judge(&self, kind: Kind, strangers: Option<&Strangers>, named: Called<'_>) -> Verdict {
         let grade = self.stock.and_then(|stock| stock.grade_of_name(kind, named.name));
         let counts = |one: &&Stranger| match (named.schema, named.path) {
+            // The session's own temporary schema has two names.
+            (Some(schema), _) if schema.starts_with("pg_temp") => one.schema.starts_with("pg_temp"),
             (Some(schema), _) => *one.schema == *schema,
             (None, Some(path)) => path.contains(&one.schema),
             (None, None) => true,

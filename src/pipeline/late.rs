@@ -41,7 +41,9 @@ impl Session {
         if !self.view.as_ref().is_some_and(|view| view.has_legible()) {
             return false;
         }
-        match (tag, self.taint) {
+        let by_events = self.view.as_ref().is_some_and(|view| view.snapshot().codes().by_events);
+        let taint = if by_events { Taint::Opaque } else { self.taint };
+        match (tag, taint) {
             // Whoever notifies may have put a row into it.
             (b'A', _) => true,
             (b'E' | b'N' | b'S', Taint::Opaque) => true,

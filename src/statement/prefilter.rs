@@ -177,7 +177,7 @@ fn is_loaded_word(text: &[u8], start: usize, end: usize) -> bool {
 
 /// A DFA where it stays small; otherwise whatever kind can be built.
 fn automaton(patterns: &[String]) -> Option<AhoCorasick> {
-    const DFA_PATTERNS_MAX: usize = 500;
+    const DFA_PATTERNS_MAX: usize = 2_000;
     let small = patterns.len() <= DFA_PATTERNS_MAX;
     AhoCorasick::builder()
         .ascii_case_insensitive(true)

@@ -116,6 +116,17 @@ const WAYS: &[(&str, &str)] = &[
         "INSERT INTO orders (item) VALUES (NULL)",
     ),
     (
+        "CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE NOTICE '%', (SELECT string_agg(city, ' ') FROM customers); END $$; \
+         CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION noted()",
+        "CREATE TABLE nothing_of_it (id int)",
+    ),
+    (
+        "DROP EVENT TRIGGER e; CREATE SCHEMA own; CREATE FUNCTION own.lower(int) RETURNS text LANGUAGE sql AS \
+         'SELECT string_agg(city, '' '') FROM customers'",
+        "SELECT own.lower(id) FROM orders",
+    ),
+    (
         "CREATE FUNCTION lists() RETURNS refcursor LANGUAGE plpgsql AS \
       $$ DECLARE c refcursor := 'cc'; BEGIN OPEN c FOR EXECUTE 'SELECT city FROM customers'; RETURN c; END $$",
         "BEGIN; SELECT lists(); FETCH ALL FROM cc; COMMIT",
@@ -324,4 +335,109 @@ fn a_cursor_that_outlives_a_change_of_policy_shows_nothing() {
         [""; 0]
     );
     assert_eq!(firsts(&raw.query("SELECT city FROM customers")), [CITIES[0]]);
+}
+
+/// What brings the extensions, and ordinary statements of those who have them.
+const OF_STOCK: &[&str] = &[
+    "INSERT INTO words (id, ci, h, l) VALUES (1, 'Ab', 'a=>1', 'top.next')",
+    "SELECT ci FROM words WHERE ci = 'AB' OR ci LIKE 'a%'",
+    "SELECT h -> 'a', h ? 'a', akeys(h), h || 'b=>2' FROM words WHERE h @> 'a=>1'",
+    "SELECT nlevel(l), subpath(l, 0, 1) FROM words WHERE l <@ 'top' AND l ~ '*.next'",
+    "SELECT similarity('word', 'words'), 'word' % 'words', word_similarity('a', 'b')",
+    "SELECT unaccent('public.unaccent', 'x'), levenshtein('a', 'b'), soundex('c'), uuid_generate_v4()",
+];
+
+#[test]
+fn the_extensions_that_come_with_the_server_stay_transparent() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let made = server.execute(
+            "postgres",
+            "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION pg_trgm; \
+             CREATE EXTENSION unaccent; CREATE EXTENSION fuzzystrmatch; \
+             CREATE TABLE words (id int PRIMARY KEY, ci citext UNIQUE, h hstore, l ltree); \
+             CREATE INDEX ON words USING gin (ci gin_trgm_ops);",
+        );
+        made.unwrap();
+        // The wheel of 18 has no UUID library.
+        let uuid = server.execute("postgres", "CREATE EXTENSION \"uuid-ossp\"").is_ok();
+        let (gate, _tap) = open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        for sql in OF_STOCK {
+            let sql = if uuid { (*sql).to_owned() } else { sql.replace(", uuid_generate_v4()", "") };
+            let before = intents(&gate);
+            assert_eq!(states(&raw.query(&sql)), [""; 0], "{major}: {sql}");
+            assert_eq!(intents(&gate), before, "{major}: {sql} left {:?}", records(&gate).last());
+        }
+    }
+}
+
+#[test]
+fn an_extension_of_others_is_opaque_where_it_is_used_and_nowhere_else() {
+    // pgvector comes with the wheel of 18.
+    let server = shop::server(18);
+    server
+        .execute(
+            "postgres",
+            "CREATE EXTENSION vector; CREATE TABLE items (id int, v vector(2), note text); \
+             INSERT INTO items VALUES (1, '[1,2]', 'n')",
+        )
+        .unwrap();
+    let gate = classified(Setup::before(server.address())).start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    for (sql, state, recorded) in [
+        // Its operators and aggregates have names of the server's own.
+        ("SELECT avg(id), sum(id), count(*) FROM orders WHERE id = 1 AND item <> 'x'", "", 0),
+        ("SELECT id, note FROM items WHERE id = 1 AND note < 'z'", "", 0),
+        ("UPDATE items SET note = 'm' WHERE id = 1", "", 0),
+        ("SELECT avg(v) FROM items", "", 1),
+        ("SELECT * FROM items", "", 1),
+        ("SELECT id FROM items ORDER BY v <-> v", "", 1),
+        ("INSERT INTO items (id, v) VALUES (2, '[3,4]')", "SG001", 0),
+        ("SELECT id FROM items ORDER BY v <-> '[1,1]'", "SG001", 0),
+        ("SELECT '[1,2]'::vector", "SG001", 0),
+        ("SELECT email FROM customers WHERE email = 'a' AND id = 1", "", 1),
+    ] {
+        let before = intents(&gate);
+        let expected: &[&str] = if state.is_empty() { &[] } else { &[state] };
+        assert_eq!(states(&raw.query(sql)), expected, "{sql}");
+        assert_eq!(intents(&gate) - before, recorded, "{sql} left {:?}", records(&gate).last());
+    }
+    drop(gate);
+    let gate = classified(Setup::before(server.address()))
+        .extra("[policy]\nvouch = [\"extension:vector\"]\n")
+        .start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    for sql in [
+        "INSERT INTO items (id, v) VALUES (2, '[3,4]')",
+        "SELECT id FROM items ORDER BY v <-> '[1,1]' LIMIT 1",
+    ] {
+        assert_eq!(states(&raw.query(sql)), [""; 0], "{sql}");
+    }
+}
+
+#[test]
+fn a_definition_of_another_session_is_known_to_those_that_keep_a_batch_open() {
+    let server = shop::server(15);
+    let (gate, _tap) = open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    fill(&mut raw);
+    let mut keeps = Raw::login(gate.address(), "postgres", "postgres");
+    keeps.parse("", "SELECT 1", &[]);
+    keeps.bind("", "", &[], &[], &[]);
+    keeps.flush();
+    while keeps.read().is_some_and(|frame| frame.tag != b'2') {}
+    raw.query("CREATE VIEW seen AS SELECT string_agg(city, ' ') AS all_of FROM customers");
+    // Others know it by now.
+    await_that("the view to be recorded", || {
+        let before = records(&gate).len();
+        let frames = raw.query("SELECT all_of FROM seen");
+        shown(&frames) > 0 && recorded(&gate, before).0 > 0
+    });
+    let before = records(&gate).len();
+    keeps.parse("", "SELECT all_of FROM seen", &[]);
+    keeps.bind("", "", &[], &[], &[]);
+    keeps.execute("", 0);
+    let frames = keeps.sync();
+    assert!(shown(&frames) == 0 || recorded(&gate, before).0 > 0, "{:?}", crate::shop::errors(&frames));
 }

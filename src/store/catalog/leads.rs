@@ -9,7 +9,7 @@ use super::classified::Classified;
 use super::closure::{self, Kind, Reached, Seeds, Table, Use};
 use super::load::{LoadError, Reader};
 use super::sources::{Body, Sources};
-use super::strangers::{self, FIRST_NORMAL_OID, Function, Strangers};
+use super::strangers::{self, FIRST_NORMAL_OID, Function, Strangers, Unlisted};
 use super::triggers;
 use crate::catalog::{Code, Codes, QualifiedName, Reaching, RelationCode, Stranger};
 
@@ -35,9 +35,10 @@ pub(super) async fn read(
     names: &PolicyNames,
     tables: &mut BTreeMap<u32, Classified>,
     vouched: &[String],
+    kept: &mut Unlisted,
 ) -> Result<Leads, LoadError> {
     let sources = Sources::read(reader).await?;
-    let strangers = Strangers::read(reader).await?;
+    let strangers = Strangers::read(reader, kept).await?;
     let vouches = |function: &Function| {
         vouched.iter().any(|one| *one == function.signature || Some(one) == function.extension.as_ref())
     };
@@ -59,6 +60,7 @@ pub(super) async fn read(
 
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
     codes.everything = strangers.everything.as_deref().map(Arc::from);
+    codes.by_events = strangers.by_events;
     name_functions(reader, &strangers, &sealed, &unproven, &vouches, &mut codes).await?;
     name_types(&strangers, &opaque, &unproven, vouched, &mut codes);
     let mut relations = Relations::default();

@@ -11,6 +11,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
 use super::leads::{self, Leads, PolicyNames};
+use super::strangers::Unlisted;
 use super::tenants;
 use crate::catalog::{
     Bound, Classification, Codes, Field, ForeignServer, PolicyField, Relation, SnapshotParts,
@@ -117,7 +118,8 @@ pub struct Loaded {
     pub content: [u8; 32],
 }
 
-/// Reads the catalog of the database that `service` is connected to.
+/// Reads the catalog of the database that `service` is connected to. `kept`: of the last load of the
+/// same database.
 ///
 /// # Errors
 /// [`LoadError`]; the connection is then in an unknown state and must be dropped.
@@ -125,6 +127,7 @@ pub async fn load(
     service: &ServiceConnection,
     database: &str,
     policy: &Classification,
+    kept: &mut Unlisted,
 ) -> Result<Loaded, LoadError> {
     let applying = policy.fields.iter().filter(|entry| entry.is_of(database));
     let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
@@ -140,7 +143,7 @@ pub async fn load(
         parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
         let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
-        let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched).await?;
+        let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched, kept).await?;
         let names = policy_names(&parts, |_| true);
         parts.relations = relations(&reader, &names, &tables, &leads).await?;
         parts.functions = leads.names.into_iter().collect();
@@ -238,14 +241,17 @@ fn content(parts: &SnapshotParts) -> [u8; 32] {
         digest,
         "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
     );
-    let Codes { stock: _, everything, functions, operators, types, plain_types, relations } = &parts.codes;
+    let Codes { stock: _, everything, by_events, functions, operators, types, plain_types, relations } =
+        &parts.codes;
     let (functions, operators) =
         (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
     let (types, relations) =
         (types.iter().collect::<BTreeMap<_, _>>(), relations.iter().collect::<BTreeMap<_, _>>());
     let plain_types: BTreeSet<_> = plain_types.iter().collect();
-    let _ =
-        write!(digest, "{everything:?} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}");
+    let _ = write!(
+        digest,
+        "{everything:?} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
+    );
     digest.0.finalize().into()
 }
 

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::guards;
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Linger, Presence, Stay};
+use super::strangers::Unlisted;
 use super::wanted;
 use super::watermark;
 use crate::catalog::{Classification, Snapshot};
@@ -271,6 +272,7 @@ struct Known {
     service: Option<(Arc<ServiceConnection>, Arc<Access>)>,
     /// Of the last successful load.
     loaded: Option<Marks>,
+    unlisted: Unlisted,
 }
 
 /// What a load came from.
@@ -580,7 +582,7 @@ async fn refresh(
     };
     let loaded = match &last {
         Some(last) if last.whole == whole => None,
-        Some(_) | None => Some(load(&service, database, &policy).await?),
+        Some(_) | None => Some(load(&service, database, &policy, &mut known.unlisted).await?),
     };
     known.service = Some((service, access));
     known.loaded = Some(Marks { near: near_mark, whole, policy });

@@ -70,10 +70,37 @@ pub(super) struct Pinned {
     pub(super) calls: bool,
 }
 
+/// What was not on the list at the last look, which is dear to find out anew: OIDs by kind.
+#[derive(Default)]
+pub struct Unlisted {
+    /// [`unlisted_version`].
+    version: String,
+    oids: BTreeMap<String, Vec<u32>>,
+}
+
+/// Changes whenever the answer could: with a row of any of the catalogs that decide it.
+async fn unlisted_version(reader: &Reader<'_>) -> Result<String, LoadError> {
+    let sql = "SELECT coalesce(pg_catalog.string_agg(x.rows, ' ' ORDER BY x.number), '') FROM ( \
+         SELECT y.number, count(*) || ':' || sum(hashint8extended(y.key::int8, y.version::text::int8)) FROM ( \
+           SELECT 1, p.oid, p.xmin FROM pg_catalog.pg_proc p \
+           UNION ALL SELECT 2, o.oid, o.xmin FROM pg_catalog.pg_operator o \
+           UNION ALL SELECT 3, c.oid, c.xmin FROM pg_catalog.pg_cast c \
+           UNION ALL SELECT 4, t.oid, t.xmin FROM pg_catalog.pg_type t WHERE t.typrelid = 0 AND t.typcategory <> 'A' \
+           UNION ALL SELECT 5, e.oid, e.xmin FROM pg_catalog.pg_extension e \
+           UNION ALL SELECT 6, a.aggfnoid::pg_catalog.oid, a.xmin FROM pg_catalog.pg_aggregate a \
+           UNION ALL SELECT 7, k.oid, k.xmin FROM pg_catalog.pg_constraint k WHERE k.contypid <> 0 \
+           UNION ALL SELECT 8, r.rngtypid, r.xmin FROM pg_catalog.pg_range r \
+         ) y (number, key, version) GROUP BY y.number) x (number, rows)";
+    let rows = reader.rows("catalogs", 1, sql, &[]).await?;
+    rows.first().map_or_else(|| Err(LoadError::Unreadable("no version".to_owned())), |row| value(row, 0))
+}
+
 /// See the module's text.
 pub(super) struct Strangers {
     pub(super) stock: Option<&'static Stock>,
     pub(super) everything: Option<String>,
+    /// An event trigger calls one of these functions.
+    pub(super) by_events: bool,
     pub(super) functions: BTreeMap<u32, Function>,
     pub(super) operators: BTreeMap<u32, Operator>,
     pub(super) types: BTreeMap<u32, OwnType>,
@@ -85,11 +112,12 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    pub(super) async fn read(reader: &Reader<'_>) -> Result<Strangers, LoadError> {
+    pub(super) async fn read(reader: &Reader<'_>, kept: &mut Unlisted) -> Result<Strangers, LoadError> {
         let stock = Stock::of(reader.major().await?);
         let mut all = Strangers {
             stock,
             everything: None,
+            by_events: false,
             functions: BTreeMap::new(),
             operators: BTreeMap::new(),
             types: BTreeMap::new(),
@@ -97,8 +125,11 @@ impl Strangers {
             relations: Vec::new(),
             stock_triggers: Vec::new(),
         };
-        let unlisted = all.unlisted(reader).await?;
-        let of = |kind: &str| unlisted.get(kind).map_or(&[][..], Vec::as_slice);
+        let version = unlisted_version(reader).await?;
+        if kept.version != version {
+            *kept = Unlisted { version, oids: all.unlisted(reader).await? };
+        }
+        let of = |kind: &str| kept.oids.get(kind).map_or(&[][..], Vec::as_slice);
         all.read_types(reader, of("type")).await?;
         all.read_functions(reader, of("function")).await?;
         all.read_operators(reader, of("operator")).await?;
@@ -237,6 +268,11 @@ impl Strangers {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
             [(&casts, Type::OID_ARRAY), (&functions, Type::OID_ARRAY), (&operators, Type::OID_ARRAY)];
         let rows = reader.rows("casts and operator classes", OBJECTS_MAX, &sql, &parameters).await?;
+        let sql = "SELECT e.oid FROM pg_catalog.pg_event_trigger e \
+             WHERE e.evtenabled <> 'D' AND e.evtfoid = ANY ($1) ORDER BY e.oid";
+        let events =
+            reader.rows("event triggers", OBJECTS_MAX, sql, &[(&functions, Type::OID_ARRAY)]).await?;
+        self.by_events = !events.is_empty();
         if let Some(row) = rows.first() {
             self.everything = Some(format!("{}, which is not the server's own", value::<&str>(row, 0)?));
         }

@@ -333,7 +333,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn load_now(server: &Throwaway, database: &str, policy: &Classification) -> Result<Loaded, LoadError> {
     block_on(async {
         let service = connect(server, &account(), database).await.unwrap();
-        load(&service, database, policy).await
+        load(&service, database, policy, &mut Default::default()).await
     })
 }
 
@@ -473,7 +473,9 @@ fn a_temporary_table_of_another_session_makes_no_name_ambiguous() {
         tokio::spawn(connection);
         client.batch_execute("CREATE TEMP TABLE customers (id int)").await.unwrap();
         let service = connect(&server, &account(), "postgres").await.unwrap();
-        let snapshot = Snapshot::new(load(&service, "postgres", &policy()).await.unwrap().parts);
+        let snapshot = Snapshot::new(
+            load(&service, "postgres", &policy(), &mut Default::default()).await.unwrap().parts,
+        );
         assert!(matches!(snapshot.named(None, "customers"), Named::One(_)));
     });
 }
@@ -543,7 +545,7 @@ fn an_ordinary_role_can_load() {
         let account = ServiceAccount { user: "reader".into(), password: Some("x".to_owned().into()) };
         let loaded = block_on(async {
             let service = connect(&server, &account, "postgres").await.unwrap();
-            load(&service, "postgres", &policy()).await.unwrap()
+            load(&service, "postgres", &policy(), &mut Default::default()).await.unwrap()
         });
         let snapshot = Snapshot::new(loaded.parts);
         holds(&snapshot, &Reaches("v", "view over")).unwrap();

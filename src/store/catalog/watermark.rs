@@ -38,6 +38,7 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
          UNION ALL SELECT 15, oid, xmin FROM pg_catalog.pg_ts_parser \
          UNION ALL SELECT 16, oid, xmin FROM pg_catalog.pg_extension \
          UNION ALL SELECT 17, oid, xmin FROM pg_catalog.pg_foreign_server \
+         UNION ALL SELECT 18, oid, xmin FROM pg_catalog.pg_event_trigger \
        ) x GROUP BY x.number) x))";
 
 /// The watermark of the catalog as it stands now.
