@@ -6,7 +6,7 @@
 
 use super::record::{Entry, FieldUse, Record, Who};
 use crate::residency::Date;
-use crate::statement::Action;
+use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
 
 /// Longest name (user, database, application, client, node, class, rule...), in characters.
 pub const NAME_CHARS_MAX: usize = 256;
@@ -41,8 +41,11 @@ impl Object<'_> {
             Record::Intent(intent) => {
                 self.who(&intent.who, Some(intent.execution.number));
                 self.plain("action", action(intent.action));
+                self.replication(intent.replication.as_deref());
                 self.fields(&intent.fields);
-                self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
+                if intent.replication.is_none() {
+                    self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
+                }
                 self.string("statement", &intent.statement, STATEMENT_CHARS_MAX);
                 self.plain("verdict", "allow");
                 self.string("rule", intent.rule, NAME_CHARS_MAX);
@@ -50,10 +53,13 @@ impl Object<'_> {
             Record::Outcome(outcome) => {
                 self.who(&outcome.who, Some(outcome.execution.number));
                 self.plain("action", action(outcome.action));
+                self.replication(outcome.replication.as_deref());
                 self.fields(&outcome.fields);
-                self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
-                self.number("rows", outcome.rows);
-                self.number("cells", outcome.cells);
+                if outcome.replication.is_none() {
+                    self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
+                    self.number("rows", outcome.rows);
+                    self.number("cells", outcome.cells);
+                }
                 self.number("bytes", outcome.bytes);
                 if let Some(code) = &outcome.sqlstate {
                     self.string("sqlstate", &String::from_utf8_lossy(code), NAME_CHARS_MAX);
@@ -97,6 +103,23 @@ impl Object<'_> {
         self.string("database", &who.database, NAME_CHARS_MAX);
     }
 
+    fn replication(&mut self, replication: Option<&Replication>) {
+        let Some(Replication { stream, slot, publications }) = replication else { return };
+        self.plain("stream", stream.name());
+        if let Some(slot) = slot {
+            self.string("slot", slot, NAME_CHARS_MAX);
+        }
+        if publications.is_empty() {
+            return;
+        }
+        self.name("publications");
+        for (index, publication) in publications.iter().enumerate().take(PUBLICATIONS_MAX) {
+            self.out.push(if index > 0 { b',' } else { b'[' });
+            self.text(publication, NAME_CHARS_MAX);
+        }
+        self.out.push(b']');
+    }
+
     fn fields(&mut self, fields: &[FieldUse]) {
         self.name("fields");
         self.out.push(b'[');
@@ -136,6 +159,10 @@ impl Object<'_> {
 
     fn string(&mut self, name: &'static str, text: &str, chars_max: usize) {
         self.name(name);
+        self.text(text, chars_max);
+    }
+
+    fn text(&mut self, text: &str, chars_max: usize) {
         self.out.push(b'"');
         for character in text.chars().take(chars_max) {
             escape(self.out, character);
@@ -165,6 +192,7 @@ fn action(action: Action) -> &'static str {
         Action::Search => "search",
         Action::Read => "read",
         Action::Write => "write",
+        Action::Replicate => "replicate",
     }
 }
 

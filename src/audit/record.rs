@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::statement::Action;
+use crate::catalog::Field;
+use crate::statement::{Action, Replication};
 
 /// Names one execution of a statement: unique within a node's run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +38,18 @@ pub struct FieldUse {
     pub mode: &'static str,
 }
 
+impl FieldUse {
+    /// How a field is named in every record.
+    #[must_use]
+    pub fn of(field: &Field) -> FieldUse {
+        FieldUse {
+            field: field.path().into(),
+            class: field.class.clone(),
+            mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
+        }
+    }
+}
+
 /// Made durable before the first classified value of an execution is released, and
 /// before a write goes upstream.
 #[derive(Clone, Debug)]
@@ -50,6 +63,8 @@ pub struct Intent {
     pub statement: Arc<str>,
     /// The policy rule that said yes.
     pub rule: &'static str,
+    /// What a walsender streams, where this is one.
+    pub replication: Option<Arc<Replication>>,
 }
 
 /// What came of an execution.
@@ -63,10 +78,12 @@ pub struct Outcome {
     pub rows: u64,
     /// Classified values released.
     pub cells: u64,
-    /// Bytes of released classified values.
+    /// Bytes of released classified values; of a stream, all of its bytes.
     pub bytes: u64,
     /// The server's or our own error, if it ended in one.
     pub sqlstate: Option<[u8; 5]>,
+    /// What a walsender streamed, where this was one.
+    pub replication: Option<Arc<Replication>>,
 }
 
 /// A statement, startup or value that was refused.

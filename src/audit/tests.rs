@@ -33,6 +33,7 @@ fn intent(number: u64) -> Record {
         fingerprint: "0123456789abcdef".into(),
         statement: "SELECT email FROM customers WHERE id = ?".into(),
         rule: "default",
+        replication: None,
     })
 }
 
@@ -47,6 +48,7 @@ fn outcome(number: u64) -> Record {
         cells: 3,
         bytes: u64::MAX,
         sqlstate: Some(*b"57014"),
+        replication: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! `pipeline`.
 
 mod admission;
+mod border;
 mod cancel;
 mod counters;
 mod fences;

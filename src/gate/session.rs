@@ -53,10 +53,19 @@ async fn run(
     ready: Ready,
     generation: u64,
 ) {
-    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges, stay } =
-        ready;
+    let Ready {
+        mut server,
+        mut session,
+        cancel: registered,
+        early,
+        server_early,
+        admitted,
+        judges,
+        stay,
+        border,
+    } = ready;
     let who = session.who().clone();
-    let recorded = session.epoch().is_some();
+    let recorded = session.is_recorded();
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
     }
@@ -73,6 +82,7 @@ async fn run(
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
         process: registered.as_ref().map(|registered| registered.target().process),
+        border,
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;

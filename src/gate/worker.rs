@@ -44,9 +44,10 @@ impl Worker {
         }
     }
 
-    /// Takes the tools of another configuration.
+    /// Takes the tools of another configuration, by which walsenders are judged again.
     pub fn equip(&self, shop: Workshop) {
         self.shop.replace(shop);
+        self.wake();
     }
 
     /// Another policy holds: no session of this thread takes up a request by the old one any

@@ -27,6 +27,7 @@ mod pending;
 mod plan;
 mod question;
 mod release;
+mod replicate;
 mod request;
 mod response;
 mod session;
@@ -39,6 +40,7 @@ pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
+pub use replicate::Walsender;
 pub use session::{Bounds, Event, Session};
 pub use view::View;
 

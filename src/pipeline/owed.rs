@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::clear::Moved;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
-use crate::audit::{Execution, Receipt};
+use crate::audit::{Execution, FieldUse, Receipt};
 use crate::policy::Refusal;
+use crate::statement::Replication;
 use crate::wire::Malformed;
 
 /// One execution of a statement that touches classified fields.
@@ -29,6 +31,16 @@ pub struct Running {
     pub cells: Vec<u64>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+}
+
+/// One stream of a walsender.
+pub struct Streaming {
+    pub execution: Execution,
+    pub told: Arc<Replication>,
+    pub fields: Arc<[FieldUse]>,
+    pub receipt: Option<Receipt>,
+    /// Bytes of CopyData that went to the client.
+    pub bytes: u64,
 }
 
 /// What is remembered beside the kind, for the few requests that need it.
@@ -52,6 +64,8 @@ pub struct Mark {
     pub asks: Option<Ask>,
     /// A message by which the server only says whether it can read a text.
     pub probe: bool,
+    /// What a walsender streams in answer to it.
+    pub stream: Option<Box<Streaming>>,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything

@@ -186,6 +186,9 @@ impl Session {
             return if named { Part::Discard } else { Part::Wait };
         }
         let fits = len <= self.bounds.frame_bytes_max;
+        if self.walsender.is_some() && tag == b'Q' {
+            return if fits { Part::Wait } else { Part::Refuse(Target::Query, too_large()) };
+        }
         if self.view.is_none() {
             return Part::Stream;
         }
@@ -210,6 +213,9 @@ impl Session {
 
     /// Must this frame be read and judged, or may it pass in a run?
     fn concerns(&self, frame: Frame<'_>) -> bool {
+        if self.walsender.is_some() && frame.tag() == b'Q' {
+            return true;
+        }
         if self.view.is_none() {
             return false;
         }
@@ -322,6 +328,7 @@ impl Session {
 
     fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
         let taken = match frame.tag() {
+            b'Q' if self.walsender.is_some() => self.take_command(shop, frame, out),
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
             b'B' => self.take_bind(shop, frame, out),

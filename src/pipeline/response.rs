@@ -23,7 +23,7 @@ const OUTCOME_EVERY_ROWS: u64 = 10_000;
 const ERROR_HEAD_BYTES: usize = 4_096;
 
 /// What becomes of one frame.
-enum Fate {
+pub(super) enum Fate {
     Pass,
     /// Used up: what takes its place (if anything) is in `out`.
     Took,
@@ -52,6 +52,7 @@ impl Session {
                         if tag == b'T' {
                             self.described();
                         }
+                        self.count_stream(tag, len);
                         self.response_passing = len - head.len();
                         run += head.len();
                     } else if len > self.bounds.frame_bytes_max && run == 0 {
@@ -70,6 +71,7 @@ impl Session {
                 }
                 Ok(Peek::Whole(frame)) => {
                     if self.plain_row(frame.tag()) {
+                        self.count_stream(frame.tag(), frame.len());
                         run += frame.len();
                         continue;
                     }
@@ -97,7 +99,7 @@ impl Session {
     /// A row, or copy data, of what touches nothing classified.
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
-            b'd' => true,
+            b'd' => self.may_stream(),
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
@@ -130,6 +132,7 @@ impl Session {
             b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
+            || self.opens_stream(tag)
     }
 
     fn answer(
@@ -143,6 +146,7 @@ impl Session {
             self.queue.answered();
         }
         match frame.tag() {
+            tag if self.opens_stream(tag) => self.stream(tag),
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
             b'T' | b'n' => self.description(frame),
@@ -204,7 +208,7 @@ impl Session {
 
     /// What must come before the server's words, or instead of them.
     fn holds_back(&mut self, tag: u8, now_ms: u64) -> Option<Fate> {
-        match self.claim_running() {
+        match self.claim_running().and_then(|ran| Ok(ran && self.claim_stream()?)) {
             Ok(true) => {}
             Ok(false) => return Some(Fate::Need(Need::Durable)),
             Err(refusal) => return Some(Fate::End(refusal)),
@@ -452,6 +456,7 @@ impl Session {
         let (mut asked, mut probed) = (false, false);
         if let Some(mark) = mark {
             (asked, probed) = (mark.asks.is_some(), mark.probe);
+            self.end_stream(mark.stream, None);
             self.drop_runs(mark.runs, None);
         }
         self.note_ready(frame);
@@ -506,7 +511,8 @@ impl Session {
                 return Ok(self.not_answered());
             }
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
-            let runs = std::mem::take(&mut mark.runs);
+            let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
+            self.end_stream(stream, Some(facts.sqlstate));
             self.drop_runs(runs, Some(facts.sqlstate));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }

@@ -9,6 +9,7 @@ use super::certainty::{Certainty, Doubt};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
 use super::plan::{Plan, Unplanned};
+use super::replicate::Walsender;
 use super::view::View;
 use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
 use crate::login::Principal;
@@ -59,6 +60,8 @@ pub struct Session {
     pub(super) watch: Option<Arc<UserWatch>>,
     /// Leave for what touches nothing classified.
     pub(super) untouched: Permit,
+    /// None: it is none, or there is no record.
+    pub(super) walsender: Option<Box<Walsender>>,
     /// Bytes of a large frame that still pass, towards the server and towards the client.
     pub(super) request_passing: usize,
     pub(super) request_dropping: usize,
@@ -133,6 +136,7 @@ impl Session {
             texts: Texts::default(),
             watch,
             untouched,
+            walsender: None,
             request_passing: 0,
             request_dropping: 0,
             response_passing: 0,
@@ -374,6 +378,13 @@ impl Session {
         self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
     }
 
+    /// The next execution of this session.
+    pub(super) fn execution(&mut self) -> Execution {
+        let number = self.next_execution;
+        self.next_execution += 1;
+        Execution { session: self.principal.session(), number }
+    }
+
     /// Opens one execution and its intent for each statement of a plan that touches.
     pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
@@ -382,8 +393,7 @@ impl Session {
                 runs.push(None);
                 continue;
             };
-            let execution = Execution { session: self.principal.session(), number: self.next_execution };
-            self.next_execution += 1;
+            let execution = self.execution();
             self.records.push(Record::Intent(Intent {
                 who: self.who.clone(),
                 execution,
@@ -392,6 +402,7 @@ impl Session {
                 fingerprint: facts.fingerprint.clone(),
                 statement: facts.shape.clone(),
                 rule: plan.permit.rule(),
+                replication: None,
             }));
             self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
             runs.push(Some(Running {
@@ -413,8 +424,13 @@ impl Session {
     /// Closes an execution with its outcome.
     pub(super) fn finish(&mut self, run: &Running) {
         self.progress(run);
-        self.receipts.retain(|receipt| receipt.execution() != run.execution);
-        self.unrecorded.retain(|number| *number != run.execution.number);
+        self.forget(run.execution);
+    }
+
+    /// Nothing of an execution comes any more.
+    pub(super) fn forget(&mut self, execution: Execution) {
+        self.receipts.retain(|receipt| receipt.execution() != execution);
+        self.unrecorded.retain(|number| *number != execution.number);
     }
 
     /// What came of an execution so far.
@@ -436,6 +452,7 @@ impl Session {
             cells: run.cells.iter().sum(),
             bytes: run.bytes,
             sqlstate: run.sqlstate,
+            replication: None,
         }));
     }
 
@@ -453,14 +470,23 @@ impl Session {
 
     /// Moves the receipt of a run to it. `Err` where its intent could not be written.
     pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        if run.receipt.is_none() {
-            if self.unrecorded.contains(&run.execution.number) {
+        self.claim(run.execution, &mut run.receipt)
+    }
+
+    /// The same of any execution.
+    pub(super) fn claim(
+        &mut self,
+        execution: Execution,
+        receipt: &mut Option<Receipt>,
+    ) -> Result<bool, Refusal> {
+        if receipt.is_none() {
+            if self.unrecorded.contains(&execution.number) {
                 return Err(Refusal::unrecorded());
             }
-            let at = self.receipts.iter().position(|receipt| receipt.execution() == run.execution);
-            run.receipt = at.map(|at| self.receipts.swap_remove(at));
+            let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
+            *receipt = at.map(|at| self.receipts.swap_remove(at));
         }
-        Ok(run.receipt.is_some())
+        Ok(receipt.is_some())
     }
 
     /// What a statement name means now, judged again if the catalog or the search path changed
@@ -570,12 +596,18 @@ impl Session {
         let held = self.held.take().map(|held| held.mark.runs);
         let mut left: Vec<_> = held.into_iter().flatten().collect();
         while let Some(owed) = self.queue.pop() {
-            left.extend(owed.mark.into_iter().flat_map(|mark| mark.runs));
+            let Some(mark) = owed.mark else { continue };
+            self.end_stream(mark.stream, sqlstate);
+            left.extend(mark.runs);
         }
         // Without its intent in the record an execution showed nothing.
-        let unrecorded = |run: &Running| self.unrecorded.contains(&run.execution.number);
-        left.retain(|run| !run.as_ref().is_some_and(unrecorded));
+        left.retain(|run| !run.as_ref().is_some_and(|run| self.is_unrecorded(run.execution)));
         self.drop_runs(left, sqlstate);
+    }
+
+    /// Is it known that the intent of an execution could not be written?
+    pub(super) fn is_unrecorded(&self, execution: Execution) -> bool {
+        self.unrecorded.contains(&execution.number)
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -639,11 +671,12 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
         })
 }
 
-fn kind_of(action: Action) -> &'static str {
+pub(super) fn kind_of(action: Action) -> &'static str {
     match action {
         Action::Search => "search",
         Action::Read => "read",
         Action::Write => "write",
+        Action::Replicate => "replicate",
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Action {
     Read,
     /// A classified column is assigned (INSERT, UPDATE) or its rows are deleted.
     Write,
+    /// Everything that there is goes to a replica, a subscriber or a backup.
+    Replicate,
 }
 
 /// What a column of a result is, by the text alone: where a value is opened is decided here,

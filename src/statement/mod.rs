@@ -7,6 +7,7 @@
 //! for clauses; `definition` and `table` for the rest), `reader` (a second, independent
 //! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
 //! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
+//! `replication` reads a walsender's commands, which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
@@ -29,6 +30,7 @@ mod prepare;
 mod query;
 mod reader;
 mod refusal;
+mod replication;
 mod scope;
 mod shape;
 mod spelling;
@@ -47,6 +49,7 @@ pub use judge::analyse;
 pub use literal::{literal_value, quote_sealed, splice};
 pub use prefilter::Prefilter;
 pub use prepare::prepared_names;
+pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};
 pub use spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
 pub use tree::{Encoding, Reading};
 

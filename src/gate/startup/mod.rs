@@ -5,19 +5,19 @@ mod negotiate;
 mod prove;
 mod scram;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::admission::{Admitted, OfUser};
+use super::border::{Border, is_physical, replication};
 use super::cancel::{Registered, Target};
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
-use crate::audit::{Record, RefusalRecord, Who};
+use crate::audit::{FieldUse, Record, RefusalRecord, Who};
 use crate::login::Claim;
-use crate::pipeline::Session;
+use crate::pipeline::{Session, Walsender};
 use crate::policy::Refusal;
-use crate::residency::{Replication, Verdict, replication_kind};
+use crate::residency::Replication;
 use crate::store::catalog::Stay;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
@@ -44,6 +44,8 @@ pub struct Ready {
     pub judges: bool,
     /// Keeps its catalog up to date. None where nothing is classified.
     pub stay: Option<Stay>,
+    /// Of a walsender.
+    pub border: Option<Border>,
 }
 
 /// How a startup ended without a session.
@@ -117,7 +119,7 @@ pub async fn start(
     let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
     let admitted = Admitted::new(gate, regime)
         .ok_or_else(|| fatal("53300", "sealgate: sorry, too many clients already"))?;
-    let claim = claim(gate, regime, worker, client, peer, &start).await?;
+    let (claim, border) = claim(gate, regime, worker, client, peer, &start).await?;
     let user = Arc::clone(&claim.user);
     let greeting = negotiate_version(&start);
     let login = prove::Login { gate, regime, start: &start, claim, client, incoming, greeting };
@@ -126,6 +128,9 @@ pub async fn start(
         .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
     let judges = !is_physical(&start);
     let stay = if judges { session_view(gate, worker, &mut session).await? } else { None };
+    if border.is_some() && gate.journal.is_some() {
+        session.replicates(walsender(gate, &session, replication(&start)));
+    }
     let cancel = prelude.key.map(|(process, secret)| {
         let ours = secret_key(start.minor_spoken());
         put_backend_key(&mut greeting, process, &ours);
@@ -145,27 +150,43 @@ pub async fn start(
         server_early,
         judges,
         stay,
+        border,
     }))
 }
 
 /// What the client says of itself, as far as it may say it.
 async fn claim(
     gate: &SharedGate,
-    regime: &Regime,
+    regime: &Arc<Regime>,
     worker: &Worker,
     client: &mut Channel,
     peer: Peer,
     start: &Start<'_>,
-) -> Result<Claim, Over> {
+) -> Result<(Claim, Option<Border>), Over> {
     let number = gate.next_session.fetch_add(1, Ordering::Relaxed);
     let region = regime.dialer.residency().region_name(peer.ip(), today());
     let claim = Claim::new(start, peer.to_string().into(), region, number);
-    if let Err(refusal) = judge_walsender(regime, replication(start), peer.ip()) {
-        record_refused_startup(worker, &claim, &refusal).await;
-        return Err(refusal.into());
-    }
+    let border = match Border::cross(regime, replication(start), peer.ip()) {
+        Ok(border) => border,
+        Err(refusal) => {
+            record_refused_startup(worker, &claim, &refusal).await;
+            return Err(refusal.into());
+        }
+    };
     check_names(regime, start)?;
-    prove::certificate(regime, client, start, claim)
+    Ok((prove::certificate(regime, client, start, claim)?, border))
+}
+
+/// What a walsender can be sent of what the policy names.
+fn walsender(gate: &SharedGate, session: &Session, kind: Replication) -> Walsender {
+    let fields = &gate.regime.load().settings.fields;
+    let database = &session.who().database;
+    let own = fields.iter().filter(|entry| entry.is_of(database));
+    Walsender {
+        has_database: kind != Replication::Physical,
+        own: own.map(|entry| FieldUse::of(&entry.field)).collect(),
+        cluster: fields.iter().map(|entry| FieldUse::of(&entry.field)).collect(),
+    }
 }
 
 /// The one NegotiateProtocolVersion, before authentication: where something was asked for
@@ -184,45 +205,6 @@ fn secret_key(minor: u16) -> Box<[u8]> {
     let long: [u8; LONG_KEY_BYTES] = rand::random();
     let length = if minor >= 2 { LONG_KEY_BYTES } else { KEY_BYTES };
     long.get(..length).unwrap_or(&long).into()
-}
-
-/// The kind of walsender asked for: every occurrence of the parameter counts, since the
-/// server lets a later one take back only half of what an earlier one asked. Whoever once
-/// asked for a database has one, and SQL with it.
-fn replication(start: &Start<'_>) -> Replication {
-    let mut asked = Replication::No;
-    for (_, value) in start.parameters.iter().filter(|(name, _)| *name == b"replication") {
-        let kind = replication_kind(value);
-        if kind != Replication::No && asked != Replication::Logical {
-            asked = kind;
-        }
-    }
-    asked
-}
-
-/// Is this certain to become a walsender without a database, which SQL does not reach? Only
-/// where no other occurrence of the parameter could take it back.
-fn is_physical(start: &Start<'_>) -> bool {
-    let mut values = start
-        .parameters
-        .iter()
-        .filter(|(name, _)| *name == b"replication")
-        .map(|(_, value)| *value)
-        .peekable();
-    values.peek().is_some() && values.all(|value| replication_kind(value) == Replication::Physical)
-}
-
-fn judge_walsender(regime: &Regime, kind: Replication, peer: IpAddr) -> Result<(), Refusal> {
-    let (verdict, region, result) = match regime.dialer.residency().judge_walsender(kind, peer, today()) {
-        Verdict::NotJudged => return Ok(()),
-        Verdict::Allowed { region } => ("allowed", region, Ok(())),
-        Verdict::Denied { why } => {
-            ("denied", regime.dialer.residency().region_name(peer, today()), Err(Refusal::residency(&why)))
-        }
-    };
-    metrics::gauge!("sealgate_residency_targets", "kind" => "walsender", "region" => region, "verdict" => verdict)
-        .increment(1.0);
-    result
 }
 
 /// Is this the very name that the policy and the record will know?
@@ -311,24 +293,5 @@ mod tests {
         for name in [&[b'n'; 64][..], b"sh\xf6p", b"shop\t", b"sh\x7fop", "shop\u{85}".as_bytes()] {
             assert!(!is_sound(name), "{name:?}");
         }
-    }
-
-    #[test]
-    fn every_occurrence_of_the_replication_parameter_counts() {
-        let start = |values: &[&'static [u8]]| Start {
-            minor: 0,
-            parameters: values.iter().map(|value| (&b"replication"[..], *value)).collect(),
-        };
-        assert_eq!(replication(&start(&[b"database", b"false"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"database", b"true"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"true", b"database"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"off"])), Replication::No);
-        assert_ne!(replication(&start(&[b"tr", b"0"])), Replication::No);
-        let reachable: [&[&[u8]]; 5] =
-            [&[], &[b"true", b"false"], &[b"1", b"0"], &[b"on", b"database", b"on"], &[b"on", b""]];
-        for values in reachable {
-            assert!(!is_physical(&start(values)), "SQL may reach {values:?}");
-        }
-        assert!(is_physical(&start(&[b"true", b"on"])));
     }
 }

@@ -55,6 +55,7 @@ fn intent(number: u64) -> Intent {
         fingerprint: "f".into(),
         statement: "SELECT c FROM b".into(),
         rule: "default",
+        replication: None,
     }
 }
 
@@ -69,6 +70,7 @@ fn outcome(number: u64) -> Record {
         cells: 1,
         bytes: 1,
         sqlstate: None,
+        replication: None,
     })
 }
 
