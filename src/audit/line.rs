@@ -78,6 +78,23 @@ impl Object<'_> {
                 self.who(&session.who, None);
                 self.string("action", session.event, NAME_CHARS_MAX);
             }
+            Record::Login(login) => {
+                self.who(&login.who, None);
+                self.plain("verdict", "refuse");
+                self.plain("rule", login.rule);
+                self.string("sqlstate", &String::from_utf8_lossy(&login.sqlstate), NAME_CHARS_MAX);
+                if login.untold > 0 {
+                    self.number("untold", login.untold);
+                }
+            }
+            Record::Admin(admin) => {
+                if let Some(account) = &admin.account {
+                    self.string("account", account, NAME_CHARS_MAX);
+                }
+                self.plain("action", admin.event);
+                self.plain("verdict", admin.verdict);
+                self.string("rule", &admin.rule, STATEMENT_CHARS_MAX);
+            }
             Record::Alert(alert) => {
                 self.who(&alert.who, None);
                 self.string("verdict", alert.verdict, NAME_CHARS_MAX);
@@ -192,6 +209,7 @@ fn action(action: Action) -> &'static str {
         Action::Search => "search",
         Action::Read => "read",
         Action::Write => "write",
+        Action::Define => "define",
         Action::Replicate => "replicate",
     }
 }

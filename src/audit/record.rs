@@ -28,6 +28,24 @@ pub struct Who {
     pub certificate: Option<Arc<str>>,
 }
 
+impl Who {
+    /// Sealgate itself.
+    #[must_use]
+    pub fn sealgate() -> Who {
+        let nobody: Arc<str> = Arc::from("");
+        Who {
+            session: 0,
+            user: nobody.clone(),
+            database: nobody.clone(),
+            application: Arc::from("sealgate"),
+            client: nobody.clone(),
+            region: nobody,
+            certificate: None,
+            auth: "none",
+        }
+    }
+}
+
 /// One classified field in a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FieldUse {
@@ -105,6 +123,32 @@ pub struct SessionRecord {
     pub event: &'static str,
 }
 
+/// A login that failed, or a start that was refused before it.
+#[derive(Clone, Debug)]
+pub struct LoginRecord {
+    /// What the client said of itself; nobody has proven it.
+    pub who: Arc<Who>,
+    /// What the client was told.
+    pub sqlstate: [u8; 5],
+    /// Who said no: `gate` or `server`.
+    pub rule: &'static str,
+    /// Failures before this one that were too many to be told one by one.
+    pub untold: u64,
+}
+
+/// Something that was done with Sealgate itself.
+#[derive(Clone, Debug)]
+pub struct AdminRecord {
+    /// `start`, `stop`, `reload`, `keys-init`.
+    pub event: &'static str,
+    /// `applied`, `refused`.
+    pub verdict: &'static str,
+    /// What of it, or why not. No secret.
+    pub rule: Arc<str>,
+    /// The account of the host that ran the verb; none: the running process itself.
+    pub account: Option<Arc<str>>,
+}
+
 /// Something worth waking up for.
 #[derive(Clone, Debug)]
 pub struct Alert {
@@ -125,7 +169,9 @@ pub enum Record {
     Outcome(Outcome),
     Refusal(RefusalRecord),
     Session(SessionRecord),
+    Login(LoginRecord),
     Alert(Alert),
+    Admin(AdminRecord),
 }
 
 impl Record {
@@ -137,7 +183,9 @@ impl Record {
             Record::Outcome(_) => "outcome",
             Record::Refusal(_) => "refusal",
             Record::Session(_) => "session",
+            Record::Login(_) => "login",
             Record::Alert(_) => "alert",
+            Record::Admin(_) => "admin",
         }
     }
 }

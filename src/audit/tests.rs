@@ -126,6 +126,7 @@ fn writes_the_members_that_reports_rely_on() {
         verdict: "cut",
         rule: "1000 cells in 60 s".into(),
     };
+    let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [
         (
             intent(3),
@@ -144,6 +145,7 @@ fn writes_the_members_that_reports_rely_on() {
         ),
         (Record::Session(SessionRecord { who: self::who(), event: "begin" }), "session", &["action"]),
         (Record::Alert(alert), "alert", &["verdict", "rule"]),
+        (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
         let line = line_of(record);
         let expected: BTreeSet<_> = head.iter().chain(&who).chain(members).copied().collect();

@@ -7,6 +7,7 @@ mod admission;
 mod border;
 mod cancel;
 mod counters;
+mod failures;
 mod fences;
 mod flow;
 mod lane;

@@ -38,7 +38,7 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer
     drop((unproven, phase));
     match started {
         Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
-        Ok(Err(Over::Done)) => {}
+        Ok(Err(Over::Done | Over::Told { .. })) => {}
         Ok(Err(over)) => startup::tell(&mut client, over).await,
         Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }

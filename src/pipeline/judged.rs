@@ -248,7 +248,7 @@ impl Session {
         };
         self.probe = None;
         let doubt = plan.doubt();
-        if !plan.touches() && plan.facts.edits.is_empty() {
+        if !plan.is_recorded() && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog: doubt.catalog, ..Mark::default() }, doubt);
@@ -264,7 +264,7 @@ impl Session {
         };
         self.judging = true;
         self.count_sealed(&cleared);
-        let runs = if plan.touches() { self.begin(&plan) } else { Vec::new() };
+        let runs = if plan.is_recorded() { self.begin(&plan) } else { Vec::new() };
         let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
@@ -441,6 +441,8 @@ impl Session {
             if let Some(step) = self.fence(&plan) {
                 return Ok(step);
             }
+        }
+        if !plan.is_recorded() {
             out.extend_from_slice(frame.bytes());
             self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));

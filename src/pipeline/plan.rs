@@ -29,8 +29,15 @@ impl Plan {
         self.facts.statements.iter().any(StatementFacts::touches)
     }
 
+    /// Must its record be there before it runs?
     pub fn writes(&self) -> bool {
-        self.facts.statements.iter().any(|facts| !facts.writes.is_empty())
+        let written = |facts: &StatementFacts| !facts.writes.is_empty() || facts.defines.is_some();
+        self.facts.statements.iter().any(written)
+    }
+
+    /// Does any of its statements stand in the record?
+    pub fn is_recorded(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.action().is_some())
     }
 
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
@@ -206,6 +213,7 @@ impl From<Refusal> for Unplanned {
 fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     let mut ids: Vec<_> =
         [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
+    ids.extend(facts.defines.iter().flatten());
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter().filter_map(|id| view.field_use(id).cloned()).collect()

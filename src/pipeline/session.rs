@@ -676,6 +676,7 @@ pub(super) fn kind_of(action: Action) -> &'static str {
         Action::Search => "search",
         Action::Read => "read",
         Action::Write => "write",
+        Action::Define => "define",
         Action::Replicate => "replicate",
     }
 }

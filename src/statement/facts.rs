@@ -15,6 +15,8 @@ pub enum Action {
     Read,
     /// A classified column is assigned (INSERT, UPDATE) or its rows are deleted.
     Write,
+    /// What a classified table is, or who may use it, is changed.
+    Define,
     /// Everything that there is goes to a replica, a subscriber or a backup.
     Replicate,
 }
@@ -79,6 +81,8 @@ pub struct StatementFacts {
     pub outputs: Vec<ResultColumn>,
     pub searches: Vec<FieldId>,
     pub writes: Vec<FieldId>,
+    /// Of a definition: the fields of the tables that matter and that it names. None: it is none.
+    pub defines: Option<Vec<FieldId>>,
     pub literals: Vec<LiteralUse>,
     pub parameters: Vec<ParameterUse>,
     pub effect: Effect,
@@ -120,7 +124,7 @@ impl StatementFacts {
         } else if !self.searches.is_empty() {
             Some(Action::Search)
         } else {
-            None
+            self.defines.as_ref().map(|_| Action::Define)
         }
     }
 }

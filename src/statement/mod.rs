@@ -7,6 +7,7 @@
 //! for clauses; `definition` and `table` for the rest), `reader` (a second, independent
 //! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
 //! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
+//! `named` and `described` tell the record of definitions and of what was refused, and
 //! `replication` reads a walsender's commands, which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
@@ -17,6 +18,7 @@ mod census;
 mod change;
 mod compare;
 mod definition;
+mod described;
 mod facts;
 mod flow;
 mod from;
@@ -25,6 +27,7 @@ mod fuzz;
 mod judge;
 mod literal;
 mod matters;
+mod named;
 mod prefilter;
 mod prepare;
 mod query;
@@ -38,6 +41,7 @@ mod table;
 mod tree;
 
 pub use bounds::{Limits, STACK_BYTES_MIN};
+pub use described::{Description, describe};
 pub use facts::{
     Action, Edit, Effect, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts, TextFacts, Unproven,
 };

@@ -52,8 +52,8 @@ const PARTS: [&str; 7] = [
 /// Whole words. EXECUTE and FETCH reach prepared statements and portals by name; DO and
 /// function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
-/// transaction whose definitions hold from then on.
-const WORDS: [&str; 11] = [
+/// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them.
+const WORDS: [&str; 12] = [
     "execute",
     "fetch",
     "move",
@@ -65,6 +65,7 @@ const WORDS: [&str; 11] = [
     "foreign",
     "publication",
     "prepared",
+    "owned",
 ];
 
 /// Built once per snapshot.

@@ -188,5 +188,6 @@ fn require_tls(regime: &Regime, client: &Channel, peer: Peer) -> Result<(), Over
         message: "sealgate: TLS is required".to_owned(),
         detail: String::new(),
         hint: "Connect with sslmode=require, or verify-full.".to_owned(),
+        reason: "",
     })
 }
