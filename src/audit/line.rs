@@ -67,6 +67,12 @@ impl Object<'_> {
             }
             Record::Refusal(refusal) => {
                 self.who(&refusal.who, Some(refusal.statement_id));
+                if !refusal.fields.is_empty() {
+                    self.fields(&refusal.fields);
+                }
+                if let Some(statement) = &refusal.statement {
+                    self.string("statement", statement, STATEMENT_CHARS_MAX);
+                }
                 if let Some(fingerprint) = &refusal.fingerprint {
                     self.string("fingerprint", fingerprint, NAME_CHARS_MAX);
                 }
@@ -96,7 +102,10 @@ impl Object<'_> {
                 self.string("rule", &admin.rule, STATEMENT_CHARS_MAX);
             }
             Record::Alert(alert) => {
-                self.who(&alert.who, None);
+                self.who(&alert.who, alert.statement_id);
+                if !alert.fields.is_empty() {
+                    self.fields(&alert.fields);
+                }
                 self.string("verdict", alert.verdict, NAME_CHARS_MAX);
                 let rule = format!("{} ({}): {}", alert.detector, alert.severity, alert.rule);
                 self.string("rule", &rule, NAME_CHARS_MAX);

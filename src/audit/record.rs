@@ -108,10 +108,15 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub struct RefusalRecord {
     pub who: Arc<Who>,
+    /// That of the execution, where it had become one.
     pub statement_id: u64,
     pub sqlstate: &'static str,
     /// The rule or reason; no value, no literal.
     pub rule: Arc<str>,
+    /// Those that it names, as far as they are known.
+    pub fields: Arc<[FieldUse]>,
+    /// Literal-free; where the text could be read.
+    pub statement: Option<Arc<str>>,
     pub fingerprint: Option<Arc<str>>,
 }
 
@@ -153,6 +158,8 @@ pub struct AdminRecord {
 #[derive(Clone, Debug)]
 pub struct Alert {
     pub who: Arc<Who>,
+    /// Of the execution that it is about, if it is about one.
+    pub statement_id: Option<u64>,
     pub detector: &'static str,
     /// `warning`, `critical`.
     pub severity: &'static str,
@@ -160,6 +167,7 @@ pub struct Alert {
     pub verdict: &'static str,
     /// No values.
     pub rule: Arc<str>,
+    pub fields: Arc<[FieldUse]>,
 }
 
 /// One line of the journal, before it has a sequence number and a time.

@@ -117,6 +117,8 @@ fn writes_the_members_that_reports_rely_on() {
         statement_id: 5,
         sqlstate: "SG001",
         rule: "unparsed".into(),
+        fields: [email()].into(),
+        statement: Some("SELECT ?".into()),
         fingerprint: Some("ff".into()),
     };
     let alert = Alert {
@@ -125,6 +127,8 @@ fn writes_the_members_that_reports_rely_on() {
         severity: "critical",
         verdict: "cut",
         rule: "1000 cells in 60 s".into(),
+        statement_id: Some(5),
+        fields: [email()].into(),
     };
     let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [
@@ -141,10 +145,10 @@ fn writes_the_members_that_reports_rely_on() {
         (
             Record::Refusal(refusal),
             "refusal",
-            &["statement_id", "fingerprint", "verdict", "rule", "sqlstate"],
+            &["statement_id", "fields", "statement", "fingerprint", "verdict", "rule", "sqlstate"],
         ),
         (Record::Session(SessionRecord { who: self::who(), event: "begin" }), "session", &["action"]),
-        (Record::Alert(alert), "alert", &["verdict", "rule"]),
+        (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "rule"]),
         (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
         let line = line_of(record);

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::about::About;
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::names::{Change, Meaning, Prepared};
@@ -545,8 +546,9 @@ impl Session {
                     return Step::Need(Need::Durable);
                 }
                 Err(refusal) => {
-                    let plan = Rc::clone(&run.plan);
-                    return self.refuse(held.consumed, &held.target, refusal, Some(&plan), out);
+                    self.about = Some(About::run(run));
+                    self.drop_recorded(held.mark.runs, Some(*b"SG006"));
+                    return self.refuse(held.consumed, &held.target, refusal, None, out);
                 }
             }
         }
@@ -566,6 +568,7 @@ impl Session {
         if !self.fails_to_prepare(text) {
             return self.end(too_many_names());
         }
+        self.about_text(text);
         self.refuse(consumed, target, refusal, None, out)
     }
 

@@ -6,6 +6,8 @@
 //! the others are read. What the machine cannot know it asks for as a [`Need`]; it has no
 //! clock, no socket and no thread.
 
+mod about;
+mod accounts;
 mod certainty;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
@@ -31,6 +33,7 @@ mod replicate;
 mod request;
 mod response;
 mod session;
+mod stream;
 mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -40,8 +43,8 @@ pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
-pub use replicate::Walsender;
 pub use session::{Bounds, Event, Session};
+pub use stream::Walsender;
 pub use view::View;
 
 use crate::policy::Refusal;

@@ -3,16 +3,15 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::clear::Moved;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
-use crate::audit::{Execution, FieldUse, Receipt};
+use super::stream::Streaming;
+use crate::audit::{Execution, Receipt};
 use crate::policy::Refusal;
-use crate::statement::Replication;
 use crate::wire::Malformed;
 
 /// One execution of a statement that touches classified fields.
@@ -31,16 +30,6 @@ pub struct Running {
     pub cells: Vec<u64>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
-}
-
-/// One stream of a walsender.
-pub struct Streaming {
-    pub execution: Execution,
-    pub told: Arc<Replication>,
-    pub fields: Arc<[FieldUse]>,
-    pub receipt: Option<Receipt>,
-    /// Bytes of CopyData that went to the client.
-    pub bytes: u64,
 }
 
 /// What is remembered beside the kind, for the few requests that need it.

@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use super::accounts::kind_of;
 use super::certainty::Doubt;
-use super::owed::{Kind, Mark, Streaming};
+use super::owed::{Kind, Mark};
 use super::plan::Workshop;
 use super::response::Fate;
-use super::session::{Event, Session, kind_of};
+use super::session::{Event, Session};
+use super::stream::{Streaming, Walsender};
 use super::{Need, Step};
-use crate::audit::{FieldUse, Intent, Outcome, Record};
+use crate::audit::{Intent, Outcome, Record};
 use crate::policy::{self, Refusal};
 use crate::statement::{Action, Replication, ReplicationCommand, Stream, replication_command};
 use crate::wire::frame::HEADER_BYTES;
@@ -20,16 +22,6 @@ use crate::wire::{Frame, Malformed, frontend};
 
 /// A long stream has an outcome record every so many bytes.
 const OUTCOME_EVERY_BYTES: u64 = 1 << 30;
-
-/// What a walsender can be sent, as the policy has it.
-pub struct Walsender {
-    /// It has a database, and SQL with it.
-    pub has_database: bool,
-    /// Of every database of the cluster: its WAL and its files hold all of them.
-    pub cluster: Arc<[FieldUse]>,
-    /// Of its own database.
-    pub own: Arc<[FieldUse]>,
-}
 
 impl Session {
     /// This session is a walsender, and what it streams is to be recorded.
@@ -45,6 +37,7 @@ impl Session {
 
     /// The gate ends this session: that stands in the record, and so does what was under way.
     pub fn overrule(&mut self, refusal: &Refusal) {
+        self.about = self.answering();
         self.note_refusal(refusal, None);
         self.close(refusal.sqlstate.as_bytes().first_chunk().copied());
     }

@@ -61,9 +61,9 @@ impl Session {
                                 self.response_passing = len - head.len();
                                 run += head.len();
                             }
-                            Ok(Fate::Took) => return self.end(too_large(len)),
+                            Ok(Fate::Took) => return self.end_answer(too_large(len)),
                             Ok(Fate::Need(need)) => return Step::Need(need),
-                            Ok(Fate::End(refusal)) => return self.end(refusal),
+                            Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                             Err(Malformed(detail)) => return self.protocol_error(detail),
                         }
                     }
@@ -82,7 +82,7 @@ impl Session {
                         Ok(Fate::Pass) => run += frame.len(),
                         Ok(Fate::Took) => return Step::Took(frame.len()),
                         Ok(Fate::Need(need)) => return Step::Need(need),
-                        Ok(Fate::End(refusal)) => return self.end(refusal),
+                        Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                         Err(Malformed(detail)) => return self.protocol_error(detail),
                     }
                 }
@@ -216,7 +216,7 @@ impl Session {
         self.met_unsealed |= self.runs_unsealed();
         // Not what another session notifies of, which this one did not ask for.
         let counts = matches!(tag, b'E' | b'N' | b'S') && self.met_unsealed;
-        if counts { self.watched(1, now_ms).map(Fate::End) } else { None }
+        if counts { self.watched(1, now_ms, None).map(Fate::End) } else { None }
     }
 
     /// Has the execution under way, if any, its receipt?
@@ -320,11 +320,11 @@ impl Session {
         let opened = match shop.open_row(&view, facts, &shape, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
-                self.alert("does-not-open", "cut", refusal.reason);
+                self.alert("does-not-open", "cut", refusal.reason, Some(run));
                 return Fate::End(refusal);
             }
         };
-        if let Some(refusal) = self.watched(opened.cells.iter().sum(), now_ms) {
+        if let Some(refusal) = self.watched(opened.cells.iter().sum(), now_ms, Some(run)) {
             return Fate::End(refusal);
         }
         let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
@@ -340,18 +340,18 @@ impl Session {
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(&mut self, cells: u64, now_ms: u64) -> Option<Refusal> {
+    fn watched(&mut self, cells: u64, now_ms: u64, run: Option<&Running>) -> Option<Refusal> {
         if cells == 0 {
             return None;
         }
         match self.watch.as_ref()?.open(cells, now_ms) {
             Judgement::Go => None,
             Judgement::Alert(rule) => {
-                self.alert("limit", "alert", &rule);
+                self.alert("limit", "alert", &rule, run);
                 None
             }
             Judgement::Cut(rule) => {
-                self.alert("limit", "cut", &rule);
+                self.alert("limit", "cut", &rule, run);
                 Some(Refusal::cut(&rule))
             }
         }

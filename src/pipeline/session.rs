@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Step;
+use super::about::About;
 use super::certainty::{Certainty, Doubt};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
-use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
+use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
-use super::replicate::Walsender;
+use super::stream::Walsender;
 use super::view::View;
-use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
+use crate::audit::{Receipt, Record, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Action, Encoding, Reading, Remedy};
+use crate::statement::{Encoding, Reading, Remedy};
 use crate::watch::UserWatch;
 use crate::wire::frontend;
 
@@ -95,9 +96,11 @@ pub struct Session {
     pub(super) reading: Reading,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
-    receipts: Vec<Receipt>,
-    unrecorded: Vec<u64>,
-    next_execution: u64,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) unrecorded: Vec<u64>,
+    pub(super) next_execution: u64,
+    /// What the refusal that is about to be recorded is about, where no plan says it.
+    pub(super) about: Option<About>,
     /// 128 random bits that mark our refusals in the server's log.
     pub(super) mark: [u8; 32],
     pub(super) records: Vec<Record>,
@@ -164,6 +167,7 @@ impl Session {
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,
+            about: None,
             mark: hex(mark),
             records: Vec::new(),
             events: Vec::new(),
@@ -361,134 +365,6 @@ impl Session {
         std::mem::take(&mut self.untouched_statements)
     }
 
-    /// Records a refusal and counts it.
-    pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
-        let fingerprint =
-            plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
-        let statement_id = self.next_execution;
-        self.next_execution += 1;
-        self.records.push(Record::Refusal(RefusalRecord {
-            who: self.who.clone(),
-            statement_id,
-            sqlstate: refusal.sqlstate,
-            rule: refusal.reason.into(),
-            fingerprint,
-        }));
-        self.events.push(Event::Refused { reason: refusal.reason });
-        self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
-    }
-
-    /// The next execution of this session.
-    pub(super) fn execution(&mut self) -> Execution {
-        let number = self.next_execution;
-        self.next_execution += 1;
-        Execution { session: self.principal.session(), number }
-    }
-
-    /// Opens one execution and its intent for each statement of a plan that touches.
-    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
-        let mut runs = Vec::with_capacity(plan.facts.statements.len());
-        for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let Some((action, fields)) = facts.action().zip(plan.uses.get(index)) else {
-                runs.push(None);
-                continue;
-            };
-            let execution = self.execution();
-            self.records.push(Record::Intent(Intent {
-                who: self.who.clone(),
-                execution,
-                action,
-                fields: fields.clone(),
-                fingerprint: facts.fingerprint.clone(),
-                statement: facts.shape.clone(),
-                rule: plan.permit.rule(),
-                replication: None,
-            }));
-            self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
-            runs.push(Some(Running {
-                execution,
-                plan: Rc::clone(plan),
-                index,
-                shape: None,
-                prepared: None,
-                receipt: None,
-                rows: 0,
-                cells: vec![0; facts.reads.len()],
-                bytes: 0,
-                sqlstate: None,
-            }));
-        }
-        runs
-    }
-
-    /// Closes an execution with its outcome.
-    pub(super) fn finish(&mut self, run: &Running) {
-        self.progress(run);
-        self.forget(run.execution);
-    }
-
-    /// Nothing of an execution comes any more.
-    pub(super) fn forget(&mut self, execution: Execution) {
-        self.receipts.retain(|receipt| receipt.execution() != execution);
-        self.unrecorded.retain(|number| *number != execution.number);
-    }
-
-    /// What came of an execution so far.
-    pub(super) fn progress(&mut self, run: &Running) {
-        let facts = run.plan.facts.statements.get(run.index);
-        let Some(((facts, action), fields)) = facts
-            .and_then(|facts| facts.action().map(|action| (facts, action)))
-            .zip(run.plan.uses.get(run.index))
-        else {
-            return;
-        };
-        self.records.push(Record::Outcome(Outcome {
-            who: self.who.clone(),
-            execution: run.execution,
-            action,
-            fields: fields.clone(),
-            fingerprint: facts.fingerprint.clone(),
-            rows: run.rows,
-            cells: run.cells.iter().sum(),
-            bytes: run.bytes,
-            sqlstate: run.sqlstate,
-            replication: None,
-        }));
-    }
-
-    pub(super) fn alert(&mut self, detector: &'static str, verdict: &'static str, rule: &str) {
-        let severity = if verdict == "cut" { "critical" } else { "warning" };
-        self.records.push(Record::Alert(Alert {
-            who: self.who.clone(),
-            detector,
-            severity,
-            verdict,
-            rule: rule.into(),
-        }));
-        self.events.push(Event::Alerted { detector, severity });
-    }
-
-    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
-    pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        self.claim(run.execution, &mut run.receipt)
-    }
-
-    /// The same of any execution.
-    pub(super) fn claim(
-        &mut self,
-        execution: Execution,
-        receipt: &mut Option<Receipt>,
-    ) -> Result<bool, Refusal> {
-        if receipt.is_none() {
-            if self.unrecorded.contains(&execution.number) {
-                return Err(Refusal::unrecorded());
-            }
-            let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
-            *receipt = at.map(|at| self.receipts.swap_remove(at));
-        }
-        Ok(receipt.is_some())
-    }
-
     /// What a statement name means now, judged again if the catalog or the search path changed
     /// meanwhile.
     pub(super) fn statement(
@@ -600,14 +476,7 @@ impl Session {
             self.end_stream(mark.stream, sqlstate);
             left.extend(mark.runs);
         }
-        // Without its intent in the record an execution showed nothing.
-        left.retain(|run| !run.as_ref().is_some_and(|run| self.is_unrecorded(run.execution)));
-        self.drop_runs(left, sqlstate);
-    }
-
-    /// Is it known that the intent of an execution could not be written?
-    pub(super) fn is_unrecorded(&self, execution: Execution) -> bool {
-        self.unrecorded.contains(&execution.number)
+        self.drop_recorded(left, sqlstate);
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -669,16 +538,6 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
                 && old.writes == new.writes
                 && old.searches == new.searches
         })
-}
-
-pub(super) fn kind_of(action: Action) -> &'static str {
-    match action {
-        Action::Search => "search",
-        Action::Read => "read",
-        Action::Write => "write",
-        Action::Define => "define",
-        Action::Replicate => "replicate",
-    }
 }
 
 fn hex(bytes: [u8; 16]) -> [u8; 32] {

@@ -400,6 +400,8 @@ impl Writer {
 fn loss(records: u64) -> Alert {
     Alert {
         who: Arc::new(Who::sealgate()),
+        statement_id: None,
+        fields: Arc::default(),
         detector: "journal",
         severity: "critical",
         verdict: "alert",

@@ -1,6 +1,7 @@
 //! No reveal without a record (P2), and no access where none can be written (P3).
 
 mod definitions;
+mod joined;
 mod operators;
 mod page;
 mod replicated;

@@ -59,6 +59,8 @@ impl Failure {
                 statement_id: 0,
                 sqlstate,
                 rule: rule.into(),
+                fields: Arc::default(),
+                statement: None,
                 fingerprint: None,
             }),
         };
