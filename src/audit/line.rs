@@ -61,6 +61,9 @@ impl Object<'_> {
                     self.number("cells", outcome.cells);
                 }
                 self.number("bytes", outcome.bytes);
+                if let Some(committed) = outcome.committed {
+                    self.flag("committed", committed);
+                }
                 if let Some(code) = &outcome.sqlstate {
                     self.string("sqlstate", &String::from_utf8_lossy(code), NAME_CHARS_MAX);
                 }
@@ -176,6 +179,11 @@ impl Object<'_> {
     fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
         self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn flag(&mut self, name: &'static str, value: bool) {
+        self.name(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// A word of this program's own.

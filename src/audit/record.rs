@@ -100,6 +100,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// The server's or our own error, if it ended in one.
     pub sqlstate: Option<[u8; 5]>,
+    /// Of a write: does it hold? None: it is not known.
+    pub committed: Option<bool>,
     /// What a walsender streamed, where this was one.
     pub replication: Option<Arc<Replication>>,
 }

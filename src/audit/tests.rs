@@ -48,6 +48,7 @@ fn outcome(number: u64) -> Record {
         cells: 3,
         bytes: u64::MAX,
         sqlstate: Some(*b"57014"),
+        committed: Some(false),
         replication: None,
     })
 }
@@ -140,7 +141,17 @@ fn writes_the_members_that_reports_rely_on() {
         (
             outcome(3),
             "outcome",
-            &["statement_id", "action", "fields", "fingerprint", "rows", "cells", "bytes", "sqlstate"],
+            &[
+                "statement_id",
+                "action",
+                "fields",
+                "fingerprint",
+                "rows",
+                "cells",
+                "bytes",
+                "committed",
+                "sqlstate",
+            ],
         ),
         (
             Record::Refusal(refusal),

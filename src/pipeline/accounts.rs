@@ -9,6 +9,7 @@ use super::about::About;
 use super::owed::Running;
 use super::plan::Plan;
 use super::session::{Event, Session};
+use super::transaction::Ended;
 use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord};
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
@@ -116,9 +117,17 @@ impl Session {
         runs
     }
 
-    /// Closes an execution with its outcome.
-    pub(super) fn finish(&mut self, run: &Running) {
-        self.progress(run);
+    /// Closes an execution with its outcome: that of a write when it is known whether it holds.
+    pub(super) fn finish(&mut self, run: &Running, ended: Ended) {
+        if let Some(mut outcome) = self.outcome(run) {
+            let writes = matches!(outcome.action, Action::Write | Action::Define);
+            if writes && ended == Ended::Completed {
+                self.transaction.wait(outcome, &mut self.records);
+            } else {
+                outcome.committed = (writes && ended == Ended::Undone).then_some(false);
+                self.records.push(Record::Outcome(outcome));
+            }
+        }
         self.forget(run.execution);
     }
 
@@ -130,25 +139,25 @@ impl Session {
 
     /// What came of an execution so far.
     pub(super) fn progress(&mut self, run: &Running) {
-        let facts = run.plan.facts.statements.get(run.index);
-        let Some(((facts, action), fields)) = facts
-            .and_then(|facts| facts.action().map(|action| (facts, action)))
-            .zip(run.plan.uses.get(run.index))
-        else {
-            return;
-        };
-        self.records.push(Record::Outcome(Outcome {
+        let so_far = self.outcome(run);
+        self.records.extend(so_far.map(Record::Outcome));
+    }
+
+    fn outcome(&self, run: &Running) -> Option<Outcome> {
+        let facts = run.plan.facts.statements.get(run.index)?;
+        Some(Outcome {
             who: self.who.clone(),
             execution: run.execution,
-            action,
-            fields: fields.clone(),
+            action: facts.action()?,
+            fields: run.plan.uses.get(run.index)?.clone(),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
             cells: run.cells.iter().sum(),
             bytes: run.bytes,
             sqlstate: run.sqlstate,
+            committed: None,
             replication: None,
-        }));
+        })
     }
 
     /// Moves the receipt of a run to it. `Err` where its intent could not be written.
@@ -174,9 +183,14 @@ impl Session {
 
     /// Outcomes of executions that end here. Without its intent in the record one showed and did
     /// nothing.
-    pub(super) fn drop_recorded(&mut self, mut runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+    pub(super) fn drop_recorded(
+        &mut self,
+        mut runs: Vec<Option<Running>>,
+        sqlstate: Option<[u8; 5]>,
+        ended: Ended,
+    ) {
         runs.retain(|run| !run.as_ref().is_some_and(|run| self.is_unrecorded(run.execution)));
-        self.drop_runs(runs, sqlstate);
+        self.drop_runs(runs, sqlstate, ended);
     }
 
     /// Is it known that the intent of an execution could not be written?

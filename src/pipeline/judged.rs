@@ -10,6 +10,7 @@ use super::names::{Change, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
+use super::transaction::Ended;
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, Encoding, Remedy, is_neutral};
@@ -80,6 +81,7 @@ impl Session {
         parsed: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Judged {
+        self.transaction.read(text, true);
         match self.uncertain(text) {
             Some(Ok(step)) => return Judged::First(step),
             Some(Err(refusal)) => return Judged::Refused(refusal),
@@ -300,6 +302,7 @@ impl Session {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
+            self.transaction.read(parse.text, true);
             let prepared = Prepared { neutral, ..Prepared::new(kept, view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
@@ -535,7 +538,7 @@ impl Session {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
         if self.discards(0) {
             // An earlier request of the batch failed: the server would discard it.
-            self.drop_runs(held.mark.runs, None);
+            self.drop_runs(held.mark.runs, None, Ended::Undone);
             return Step::Took(held.consumed);
         }
         for run in held.mark.runs.iter_mut().flatten() {
@@ -547,7 +550,7 @@ impl Session {
                 }
                 Err(refusal) => {
                     self.about = Some(About::run(run));
-                    self.drop_recorded(held.mark.runs, Some(*b"SG006"));
+                    self.drop_recorded(held.mark.runs, Some(*b"SG006"), Ended::Undone);
                     return self.refuse(held.consumed, &held.target, refusal, None, out);
                 }
             }

@@ -34,6 +34,7 @@ mod request;
 mod response;
 mod session;
 mod stream;
+mod transaction;
 mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]

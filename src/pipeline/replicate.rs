@@ -173,6 +173,7 @@ impl Session {
             cells: 0,
             bytes: stream.bytes,
             sqlstate,
+            committed: None,
             replication: Some(stream.told),
         }));
     }

@@ -270,6 +270,9 @@ impl Session {
             return self.queue.plain(kind);
         }
         let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+        if let Some(text) = text_of(kind, body) {
+            self.transaction.read(text, body.ends_with(b"\0"));
+        }
         let doubt = self.doubt_of(kind, body);
         // A streamed Bind still takes its portal's name from whatever held it before.
         if kind == Kind::Bind
@@ -345,6 +348,16 @@ impl Session {
             }
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
+    }
+}
+
+/// The text of a Query or a Parse, as far as it has arrived.
+fn text_of(kind: Kind, body: &[u8]) -> Option<&[u8]> {
+    match kind {
+        Kind::Query => Some(body),
+        Kind::Parse => body.splitn(2, |byte| *byte == 0).nth(1),
+        Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close | Kind::Sync => None,
+        Kind::Function | Kind::CopyEnd => None,
     }
 }
 

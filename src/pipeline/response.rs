@@ -8,6 +8,7 @@ use super::plan::Workshop;
 use super::question::is_of_text;
 use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
+use super::transaction::Ended;
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::watch::Judgement;
@@ -417,6 +418,10 @@ impl Session {
     fn complete(&mut self, frame: Frame<'_>) -> Fate {
         self.queue.copy_over();
         let complete = frame.tag() == b'C';
+        if complete && self.view.is_some() {
+            let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
+            self.transaction.complete(tag, &mut self.records);
+        }
         let run = match self.queue.front() {
             Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
                 let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
@@ -439,7 +444,7 @@ impl Session {
                 run.rows = run.rows.max(backend::rows(frame.body()).unwrap_or(0));
             }
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, Ended::Completed);
         }
         Fate::Pass
     }
@@ -457,7 +462,7 @@ impl Session {
         if let Some(mark) = mark {
             (asked, probed) = (mark.asks.is_some(), mark.probe);
             self.end_stream(mark.stream, None);
-            self.drop_runs(mark.runs, None);
+            self.drop_runs(mark.runs, None, Ended::Open);
         }
         self.note_ready(frame);
         if asked || probed {
@@ -486,6 +491,7 @@ impl Session {
     fn note_ready(&mut self, frame: Frame<'_>) {
         let status = frame.body().first().copied().unwrap_or(b'I');
         self.certainty.ready(status, self.queue.boundaries() == 0);
+        self.transaction.ready(status, &mut self.records);
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
             self.in_use.clear();
@@ -500,6 +506,7 @@ impl Session {
         frame: Option<Frame<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<Fate, Malformed> {
+        self.transaction.fail(&mut self.records);
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
@@ -513,7 +520,7 @@ impl Session {
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
             let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
             self.end_stream(stream, Some(facts.sqlstate));
-            self.drop_runs(runs, Some(facts.sqlstate));
+            self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
@@ -561,16 +568,16 @@ impl Session {
         if let Some(change) = mark.change {
             self.queue.names.fail(change, number);
         }
-        self.drop_runs(mark.runs, Some(facts.sqlstate));
+        self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
         mark.refusal
     }
 
     /// Outcomes of executions that ended otherwise than by completing.
-    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>, ended: Ended) {
         for mut run in runs.into_iter().flatten() {
             run.sqlstate = sqlstate;
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, ended);
         }
     }
 
@@ -591,6 +598,11 @@ impl Session {
             }
         }
     }
+}
+
+/// What an error that ends the session leaves behind nobody can say; any other undoes its statement.
+fn undone(facts: ErrorFacts) -> Ended {
+    if facts.fatal { Ended::Open } else { Ended::Undone }
 }
 
 fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {

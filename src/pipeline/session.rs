@@ -11,6 +11,7 @@ use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
 use super::stream::Walsender;
+use super::transaction::{Ended, Transaction};
 use super::view::View;
 use crate::audit::{Receipt, Record, Who};
 use crate::login::Principal;
@@ -71,6 +72,7 @@ pub struct Session {
     /// Some statement of this session was judged: names matter from now on.
     pub(super) judging: bool,
     pub(super) certainty: Certainty,
+    pub(super) transaction: Transaction,
     /// Some statement that was prepared rests on a search path.
     pub(super) pins: bool,
     /// A question of ours, or a probe, has no answer yet.
@@ -146,6 +148,7 @@ impl Session {
             held: None,
             judging: false,
             certainty: Certainty::default(),
+            transaction: Transaction::default(),
             pins: false,
             asking: false,
             unanswerable: false,
@@ -469,6 +472,7 @@ impl Session {
 
     /// The session is over: what was under way has an outcome too, as far as it came.
     pub fn close(&mut self, sqlstate: Option<[u8; 5]>) {
+        let is_undone = self.is_settled() && self.certainty.in_transaction();
         let held = self.held.take().map(|held| held.mark.runs);
         let mut left: Vec<_> = held.into_iter().flatten().collect();
         while let Some(owed) = self.queue.pop() {
@@ -476,7 +480,8 @@ impl Session {
             self.end_stream(mark.stream, sqlstate);
             left.extend(mark.runs);
         }
-        self.drop_recorded(left, sqlstate);
+        self.drop_recorded(left, sqlstate, Ended::Open);
+        self.transaction.close(is_undone, &mut self.records);
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {

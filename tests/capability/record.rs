@@ -1,5 +1,6 @@
 //! No reveal without a record (P2), and no access where none can be written (P3).
 
+mod committed;
 mod definitions;
 mod joined;
 mod operators;

@@ -70,6 +70,7 @@ fn outcome(number: u64) -> Record {
         cells: 1,
         bytes: 1,
         sqlstate: None,
+        committed: None,
         replication: None,
     })
 }
