@@ -7,7 +7,7 @@ use crate::statement::Replication;
 
 /// What a walsender can be sent, as the policy has it.
 pub struct Walsender {
-    /// It has a database, and SQL with it.
+    /// It may have a database, and SQL with it.
     pub has_database: bool,
     /// Of every database of the cluster: its WAL and its files hold all of them.
     pub cluster: Arc<[FieldUse]>,

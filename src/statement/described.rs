@@ -10,6 +10,7 @@ use super::census::{Census, census};
 use super::judge::{agreed, readable};
 use super::named::named;
 use super::shape::shape;
+use super::spelling::is_keyword;
 use super::tree::{self, Reading};
 
 /// See the module's text.
@@ -36,9 +37,17 @@ pub fn describe(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits
     let known = |name: &str| {
         names.snapshot.knows(name) || censuses.iter().any(|found| found.defined.iter().any(|own| own == name))
     };
+    // No server has said that it knows the names: a word may be a value that lacks its quotes.
+    let applied = |name: &str| {
+        censuses.iter().any(|found| {
+            let called = found.calls.iter().flat_map(|call| &call.parts);
+            called.chain(&found.operators_and_types).any(|own| own == name)
+        })
+    };
+    let bare = |word: &str| known(word) || applied(word) || is_keyword(word);
     Description {
         fields,
-        shape: Some(Arc::from(shape(characters, &tokens, known))),
+        shape: Some(Arc::from(shape(characters, &tokens, known, bare))),
         fingerprint: tree::fingerprint(characters, reading).map(Arc::from),
     }
 }
@@ -59,6 +68,10 @@ mod tests {
             Some("SELECT lower(email) FROM customers WHERE note = ? AND id = ?")
         );
         assert_eq!(told.fingerprint.as_deref().map(str::len), Some(16));
+        let told =
+            of("SELECT lower(c.email) AS mail FROM customers c WHERE note = London AND city = \"Paris\"");
+        let shape = "SELECT lower(c.email) AS mail FROM customers c WHERE note = ? AND city = \"?\"";
+        assert_eq!(told.shape.as_deref(), Some(shape), "a value without its quotes is no name");
         let told = of("TABLE customers; SELECT 1");
         assert!(told.fields.contains(&EMAIL) && told.fields.contains(&PHONE) && told.fields.contains(&NICK));
         assert_eq!(of("UPDATE public.customers SET phone = lower(phone)").fields, [PHONE]);

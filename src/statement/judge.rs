@@ -312,7 +312,7 @@ fn describe(
     let own = tokens.get(from..to).ok_or_else(unfit)?;
     let known =
         |name: &str| bench.snapshot.knows(name) || found.defined.iter().any(|defined| defined == name);
-    statement.shape = Arc::from(shape(characters, own, known));
+    statement.shape = Arc::from(shape(characters, own, known, |_| true));
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())

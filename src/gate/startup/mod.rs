@@ -20,7 +20,6 @@ use crate::audit::FieldUse;
 use crate::login::Claim;
 use crate::pipeline::{Session, Walsender};
 use crate::policy::Refusal;
-use crate::residency::Replication;
 use crate::store::catalog::Stay;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
@@ -168,7 +167,7 @@ impl Arrival<'_> {
         let judges = !is_physical(start);
         let stay = if judges { session_view(gate, worker, &mut session).await? } else { None };
         if border.is_some() && gate.journal.is_some() {
-            session.replicates(walsender(gate, &session, replication(start)));
+            session.replicates(walsender(gate, &session, judges));
         }
         let cancel = prelude.key.map(|(process, secret)| {
             let ours = secret_key(start.minor_spoken());
@@ -213,12 +212,12 @@ fn cross_border(
 }
 
 /// What a walsender can be sent of what the policy names.
-fn walsender(gate: &SharedGate, session: &Session, kind: Replication) -> Walsender {
+fn walsender(gate: &SharedGate, session: &Session, has_database: bool) -> Walsender {
     let fields = &gate.regime.load().settings.fields;
     let database = &session.who().database;
     let own = fields.iter().filter(|entry| entry.is_of(database));
     Walsender {
-        has_database: kind != Replication::Physical,
+        has_database,
         own: own.map(|entry| FieldUse::of(&entry.field)).collect(),
         cluster: fields.iter().map(|entry| FieldUse::of(&entry.field)).collect(),
     }

@@ -48,6 +48,13 @@ fn definitions_of_classified_tables_stand_in_the_record_before_they_run() {
         raw.execute("", 0);
         assert_eq!(tags(&raw.sync()), "12CZI");
         expected.push(("DROP TABLE customers".to_owned(), Vec::new()));
+        // What the policy names is told of before the catalog has it, too.
+        let made = raw.query("CREATE TABLE customers (id int, email text, phone text, city text)");
+        assert_eq!(tags(&made), "CZI", "{:?}", errors(&made));
+        expected.push((
+            "CREATE TABLE customers (id int, email text, phone text, city text)".to_owned(),
+            Vec::new(),
+        ));
         drop(raw);
         let records = records_with(&gate, "outcome", expected.len());
         let of = |kind: &str| records.iter().filter(|record| record["kind"] == kind).collect::<Vec<_>>();

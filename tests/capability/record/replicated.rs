@@ -187,3 +187,16 @@ fn nothing_is_streamed_where_no_record_can_be_written() {
     assert_eq!(states(&frames), ["SG006"]);
     assert!(!frames.iter().any(|frame| frame.tag == b'd'));
 }
+
+#[test]
+fn who_asked_for_a_walsender_and_took_it_back_copies_as_anybody_does() {
+    let server = shop::server(18);
+    server.execute("postgres", "INSERT INTO orders VALUES (1, 'copied')").unwrap();
+    let (gate, _tap) = shop::open(&server);
+    let parameters =
+        [("user", "postgres"), ("database", "postgres"), ("replication", "true"), ("replication", "off")];
+    let mut raw = Raw::login_with(gate.address(), &parameters);
+    let copied = raw.query("COPY orders TO STDOUT");
+    assert_eq!(tags(&copied), "HdcCZI", "{:?}", errors(&copied));
+    assert_eq!(states(&raw.query("SELECT lower(email) FROM customers")), ["SG001"]);
+}
