@@ -38,6 +38,9 @@ fn there(server: &Throwaway) -> BTreeSet<u32> {
     rows.iter().map(|row| row[0].as_deref().unwrap().parse().unwrap()).collect()
 }
 
+/// A procedure that commits what was done before it.
+const ENDS: &str = "CREATE PROCEDURE ends() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'";
+
 /// Simple texts in one session, and what must be told of each write in them.
 const SCRIPTS: [(&[&str], &str); 12] = [
     (&["1"], "1+"),
@@ -61,6 +64,7 @@ fn a_write_is_told_as_committed_where_its_transaction_was() {
         let server = shop::server(major);
         let late = "CREATE TABLE late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
         server.execute("postgres", late).unwrap();
+        server.execute("postgres", ENDS).unwrap();
         let (gate, _tap) = shop::open(&server);
         let (mut next, mut expected) = (0, BTreeMap::new());
         for (texts, told) in SCRIPTS {
@@ -82,12 +86,22 @@ fn a_write_is_told_as_committed_where_its_transaction_was() {
         for (id, holds) in found {
             assert!(holds.is_none_or(|holds| holds == there.contains(&id)), "{id} on {major}");
         }
+        // What a CALL commits in the midst of a batch stays, and what comes behind it does not.
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        batch(&mut raw, &[insert(500), "CALL ends()".to_owned(), insert(501), "SELECT 1/0".to_owned()]);
+        let found = told(&gate, expected.len() + 2);
+        for id in [500, 501] {
+            assert!(
+                found[&id].is_none_or(|holds| holds == self::there(&server).contains(&id)),
+                "{id} on {major}"
+            );
+        }
         // A definition is no less part of its transaction, and a read of none.
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");
         for text in ["BEGIN", "DROP TABLE customers", "ROLLBACK", "SELECT city FROM customers"] {
             assert_eq!(states(&raw.query(text)), [""; 0], "{text}");
         }
-        let records = records_with(&gate, "outcome", expected.len() + 2);
+        let records = records_with(&gate, "outcome", expected.len() + 4);
         let last: Vec<_> =
             records.iter().filter(|record| record["kind"] == "outcome").rev().take(2).collect();
         assert_eq!((&last[1]["action"], &last[1]["committed"]), (&"define".into(), &false.into()));
@@ -112,9 +126,7 @@ fn no_order_of_transactions_savepoints_and_errors_makes_the_record_lie() {
     const STEPS: u32 = 40;
     for major in VERSIONS {
         let server = shop::server(major);
-        server
-            .execute("postgres", "CREATE PROCEDURE ends() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'")
-            .unwrap();
+        server.execute("postgres", ENDS).unwrap();
         let (gate, _tap) = shop::open(&server);
         let mut seed = u64::from(major);
         let mut roll = |sides: u32| {
