@@ -152,6 +152,7 @@ struct Arrival<'a> {
 impl Arrival<'_> {
     async fn enter(self) -> Result<Box<Ready>, Over> {
         let Arrival { gate, regime, worker, client, peer, start, claim, incoming } = self;
+        negotiate::require_tls(regime, client, peer)?;
         let admitted = Admitted::new(gate, regime)
             .ok_or_else(|| fatal("53300", "sealgate: sorry, too many clients already"))?;
         let border = cross_border(regime, start, &claim, peer)?;
