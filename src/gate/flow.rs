@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, timeout_at};
 
+use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
 use super::unread::unread;
 use super::worker::Worker;
-use super::{Phase, SharedGate};
+use super::{Phase, SharedGate, today};
 use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{ANYTHING, Event, Need, Session, Step, View, Workshop};
@@ -109,6 +110,8 @@ pub struct Flow<'a> {
     pub fence: Option<Fence>,
     /// Keeps its catalog up to date, and goes with the client's last word.
     pub stay: Option<Stay>,
+    /// Of a walsender.
+    pub border: Option<Border>,
     pub rest: Rest,
 }
 
@@ -125,6 +128,9 @@ impl Flow<'_> {
                 Ok(None) => {}
                 Ok(Some(termination)) => return End::Terminated(termination),
                 Err(refusal) => return End::Refused(Box::new(refusal)),
+            }
+            if let Err(refusal) = self.look_at_border() {
+                return End::Refused(Box::new(refusal));
             }
             self.look_for_fences();
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
@@ -289,6 +295,16 @@ impl Flow<'_> {
         Ok(ends.then_some(RECLASSIFIED))
     }
 
+    /// A walsender whose peer has come to lie outside is sent nothing more.
+    fn look_at_border(&mut self) -> Result<(), Refusal> {
+        let Some(border) = &mut self.border else { return Ok(()) };
+        border.still_holds(&self.gate.regime.load(), today()).inspect_err(|refusal| {
+            let who = self.session.who();
+            tracing::warn!(session = who.session, user = %who.user, client = %who.client, "a walsender is put outside and ends");
+            self.session.overrule(refusal);
+        })
+    }
+
     /// Should a session end where nothing moves?
     fn terminates(&mut self) -> Option<Termination> {
         let idle = self.session.is_idle() && self.intents.is_empty();
@@ -310,6 +326,10 @@ impl Flow<'_> {
                 return Some(termination);
             }
             self.rest.deadline = Some(deadline);
+        }
+        if self.border.is_some() {
+            let tomorrow = Deadline::now() + Border::until_tomorrow();
+            self.rest.deadline = Some(self.rest.deadline.map_or(tomorrow, |other| other.min(tomorrow)));
         }
         None
     }

@@ -4,8 +4,10 @@
 //! `pipeline`.
 
 mod admission;
+mod border;
 mod cancel;
 mod counters;
+mod failures;
 mod fences;
 mod flow;
 mod lane;

@@ -38,7 +38,7 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer
     drop((unproven, phase));
     match started {
         Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
-        Ok(Err(Over::Done)) => {}
+        Ok(Err(Over::Done | Over::Told { .. })) => {}
         Ok(Err(over)) => startup::tell(&mut client, over).await,
         Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }
@@ -53,10 +53,19 @@ async fn run(
     ready: Ready,
     generation: u64,
 ) {
-    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges, stay } =
-        ready;
+    let Ready {
+        mut server,
+        mut session,
+        cancel: registered,
+        early,
+        server_early,
+        admitted,
+        judges,
+        stay,
+        border,
+    } = ready;
     let who = session.who().clone();
-    let recorded = session.epoch().is_some();
+    let recorded = session.is_recorded();
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
     }
@@ -74,6 +83,7 @@ async fn run(
         fence: None,
         stay,
         process: registered.as_ref().map(|registered| registered.target().process),
+        border,
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;

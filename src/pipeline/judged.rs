@@ -4,12 +4,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::about::About;
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
+use super::transaction::Ended;
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, Encoding, Remedy, is_neutral};
@@ -80,6 +82,7 @@ impl Session {
         parsed: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Judged {
+        self.transaction.read(text, true);
         match self.uncertain(text) {
             Some(Ok(step)) => return Judged::First(step),
             Some(Err(refusal)) => return Judged::Refused(refusal),
@@ -261,7 +264,7 @@ impl Session {
         self.probe = None;
         let doubt = plan.doubt();
         self.note_text(&plan);
-        let recorded = self.is_recorded(&plan);
+        let recorded = self.tells_of(&plan);
         if !recorded && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
@@ -313,6 +316,7 @@ impl Session {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
+            self.transaction.read(parse.text, true);
             let prepared = Prepared { neutral, ..Prepared::new(kept, view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
@@ -459,7 +463,7 @@ impl Session {
                 return Ok(step);
             }
         }
-        if !self.is_recorded(&plan) {
+        if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());
             self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
@@ -502,7 +506,7 @@ impl Session {
             Meaning::Plain => None,
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
-        let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.is_recorded(plan));
+        let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.tells_of(plan));
         let describes = prepared.filter(|_| plan.is_some_and(|plan| plan.touches()));
         out.extend_from_slice(frame.bytes());
         self.owe(Kind::Describe, Mark { describes, possibly, ..Mark::default() }, Doubt::NONE);
@@ -552,7 +556,7 @@ impl Session {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
         if self.discards(0) {
             // An earlier request of the batch failed: the server would discard it.
-            self.drop_runs(held.mark.runs, None);
+            self.drop_runs(held.mark.runs, None, Ended::Undone);
             return Step::Took(held.consumed);
         }
         for run in held.mark.runs.iter_mut().flatten() {
@@ -563,8 +567,9 @@ impl Session {
                     return Step::Need(Need::Durable);
                 }
                 Err(refusal) => {
-                    let plan = Rc::clone(&run.plan);
-                    return self.refuse(held.consumed, &held.target, refusal, Some(&plan), out);
+                    self.about = Some(About::run(run));
+                    self.drop_recorded(held.mark.runs, Some(*b"SG006"), Ended::Undone);
+                    return self.refuse(held.consumed, &held.target, refusal, None, out);
                 }
             }
         }
@@ -584,6 +589,7 @@ impl Session {
         if !self.fails_to_prepare(text) {
             return self.end(too_many_names());
         }
+        self.about_text(text);
         self.refuse(consumed, target, refusal, None, out)
     }
 

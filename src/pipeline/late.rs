@@ -59,7 +59,7 @@ impl Session {
     /// Has what is said its receipt? `Ok(false)`: it waits for it.
     pub(super) fn covers_late(&mut self) -> Result<bool, Refusal> {
         if self.late.is_none() {
-            let execution = self.next_execution();
+            let execution = self.execution();
             let Some(fields) = self.view.as_ref().map(|view| view.legible()) else { return Ok(true) };
             self.records.push(Record::Intent(Intent {
                 who: self.who.clone(),
@@ -70,12 +70,13 @@ impl Session {
                 fingerprint: Arc::from(""),
                 statement: Arc::from(""),
                 rule: "late",
+                replication: None,
             }));
             self.events.push(Event::Statement { kind: "late", verdict: "permitted" });
             self.late = Some(Late { execution, receipt: None, messages: 0, bytes: 0 });
         }
         let Some(mut late) = self.late.take() else { return Ok(true) };
-        let claimed = self.claim(&mut late.receipt, late.execution);
+        let claimed = self.claim(late.execution, &mut late.receipt);
         self.late = Some(late);
         claimed
     }
@@ -105,6 +106,8 @@ impl Session {
             cells: late.messages,
             bytes: late.bytes,
             sqlstate: None,
+            committed: None,
+            replication: None,
         }));
     }
 }

@@ -6,6 +6,8 @@
 //! the others are read. What the machine cannot know it asks for as a [`Need`]; it has no
 //! clock, no socket and no thread.
 
+mod about;
+mod accounts;
 mod certainty;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
@@ -29,9 +31,12 @@ mod pending;
 mod plan;
 mod question;
 mod release;
+mod replicate;
 mod request;
 mod response;
 mod session;
+mod stream;
+mod transaction;
 mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -42,6 +47,7 @@ pub use fuzz::fuzz_session;
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
 pub use session::{ANYTHING, Bounds, Event, Session};
+pub use stream::Walsender;
 pub use view::View;
 
 use crate::policy::Refusal;

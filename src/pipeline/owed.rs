@@ -10,6 +10,7 @@ pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
+use super::stream::Streaming;
 use crate::audit::{Execution, FieldUse, Receipt};
 use crate::policy::Refusal;
 use crate::wire::Malformed;
@@ -63,6 +64,8 @@ pub struct Mark {
     pub asks: Option<Ask>,
     /// A message by which the server only says whether it can read a text.
     pub probe: bool,
+    /// What a walsender streams in answer to it.
+    pub stream: Option<Box<Streaming>>,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything

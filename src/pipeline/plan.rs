@@ -41,8 +41,15 @@ impl Plan {
         self.facts.statements.iter().map(of).max().unwrap_or_default()
     }
 
+    /// Must its record be there before it runs?
     pub fn writes(&self) -> bool {
-        self.facts.statements.iter().any(|facts| !facts.writes.is_empty())
+        let written = |facts: &StatementFacts| !facts.writes.is_empty() || facts.defines.is_some();
+        self.facts.statements.iter().any(written)
+    }
+
+    /// Does any of its statements stand in the record?
+    pub fn is_recorded(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.action().is_some())
     }
 
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
@@ -246,6 +253,7 @@ fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     if facts.opaque.is_some() {
         ids.extend(view.snapshot().legible().map(|field| field.id));
     }
+    ids.extend(facts.defines.iter().flatten());
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter().filter_map(|id| view.field_use(id).cloned()).collect()

@@ -223,6 +223,9 @@ impl Session {
             return if named { Part::Discard } else { Part::Wait };
         }
         let fits = len <= self.bounds.frame_bytes_max;
+        if self.walsender.is_some() && tag == b'Q' {
+            return if fits { Part::Wait } else { Part::Refuse(Target::Query, too_large()) };
+        }
         if self.view.is_none() {
             return match self.doors.part(tag, len) {
                 Watched::No => Part::Stream,
@@ -251,6 +254,9 @@ impl Session {
 
     /// Must this frame be read and judged, or may it pass in a run?
     fn concerns(&self, frame: Frame<'_>) -> bool {
+        if self.walsender.is_some() && frame.tag() == b'Q' {
+            return true;
+        }
         if self.view.is_none() {
             return self.doors.concerns(frame);
         }
@@ -305,6 +311,9 @@ impl Session {
             return self.queue.plain(kind);
         }
         let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+        if let Some(text) = text_of(kind, body) {
+            self.transaction.read(text, body.ends_with(b"\0"));
+        }
         let doubt = self.doubt_of(kind, body);
         // A streamed Bind still takes its portal's name from whatever held it before.
         if kind == Kind::Bind
@@ -363,6 +372,7 @@ impl Session {
 
     fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
         let taken = match frame.tag() {
+            b'Q' if self.walsender.is_some() => self.take_command(shop, frame, out),
             _ if self.view.is_none() => self.take_watched(shop, frame, out),
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
@@ -380,6 +390,16 @@ impl Session {
             }
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
+    }
+}
+
+/// The text of a Query or a Parse, as far as it has arrived.
+fn text_of(kind: Kind, body: &[u8]) -> Option<&[u8]> {
+    match kind {
+        Kind::Query => Some(body),
+        Kind::Parse => body.splitn(2, |byte| *byte == 0).nth(1),
+        Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close | Kind::Sync => None,
+        Kind::Function | Kind::CopyEnd => None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::plan::Workshop;
 use super::question::is_of_text;
 use super::release::{Shape, unforeseen, untouched};
 use super::session::{Event, Session};
+use super::transaction::Ended;
 use super::{Need, Step};
 use crate::audit::Attribution;
 use crate::catalog::Field;
@@ -25,7 +26,7 @@ const OUTCOME_EVERY_ROWS: u64 = 10_000;
 const ERROR_HEAD_BYTES: usize = 4_096;
 
 /// What becomes of one frame.
-enum Fate {
+pub(super) enum Fate {
     Pass,
     /// Used up: what takes its place (if anything) is in `out`.
     Took,
@@ -54,6 +55,7 @@ impl Session {
                         if tag == b'T' {
                             self.described();
                         }
+                        self.count_stream(tag, len);
                         self.response_passing = len - head.len();
                         run += head.len();
                     } else if len > self.bounds.frame_bytes_max && run == 0 {
@@ -62,9 +64,9 @@ impl Session {
                                 self.response_passing = len - head.len();
                                 run += head.len();
                             }
-                            Ok(Fate::Took) => return self.end(too_large(len)),
+                            Ok(Fate::Took) => return self.end_answer(too_large(len)),
                             Ok(Fate::Need(need)) => return Step::Need(need),
-                            Ok(Fate::End(refusal)) => return self.end(refusal),
+                            Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                             Err(Malformed(detail)) => return self.protocol_error(detail),
                         }
                     }
@@ -72,6 +74,7 @@ impl Session {
                 }
                 Ok(Peek::Whole(frame)) => {
                     if self.plain_row(frame.tag()) {
+                        self.count_stream(frame.tag(), frame.len());
                         run += frame.len();
                         continue;
                     }
@@ -82,7 +85,7 @@ impl Session {
                         Ok(Fate::Pass) => run += frame.len(),
                         Ok(Fate::Took) => return Step::Took(frame.len()),
                         Ok(Fate::Need(need)) => return Step::Need(need),
-                        Ok(Fate::End(refusal)) => return self.end(refusal),
+                        Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                         Err(Malformed(detail)) => return self.protocol_error(detail),
                     }
                 }
@@ -99,7 +102,7 @@ impl Session {
     /// A row, or copy data, of what touches nothing classified.
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
-            b'd' => true,
+            b'd' => self.may_stream(),
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
@@ -132,6 +135,7 @@ impl Session {
             b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
+            || self.opens_stream(tag)
     }
 
     fn answer(
@@ -145,6 +149,7 @@ impl Session {
             self.queue.answered();
         }
         match frame.tag() {
+            tag if self.opens_stream(tag) => self.stream(tag),
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
             b'T' | b'n' => self.description(frame),
@@ -208,7 +213,7 @@ impl Session {
 
     /// What must come before the server's words, or instead of them.
     fn holds_back(&mut self, tag: u8, sqlstate: Option<[u8; 5]>, bytes: usize, now_ms: u64) -> Option<Fate> {
-        let mut claimed = self.claim_running();
+        let mut claimed = self.claim_running().and_then(|ran| Ok(ran && self.claim_stream()?));
         let quotes =
             matches!(tag, b'E' | b'N' | b'S' | b'A') && !self.is_covered() && self.may_quote(tag, sqlstate);
         if quotes && claimed == Ok(true) {
@@ -224,13 +229,13 @@ impl Session {
             self.count_late(bytes);
         }
         if quotes || possibly {
-            if let Some(refusal) = self.watched(1, Attribution::Possible, now_ms) {
+            if let Some(refusal) = self.watched(1, Attribution::Possible, now_ms, None) {
                 return Some(Fate::End(refusal));
             }
         }
         self.met_unsealed |= self.runs_unsealed();
         let counts = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.met_unsealed;
-        if counts { self.watched(1, Attribution::Known, now_ms).map(Fate::End) } else { None }
+        if counts { self.watched(1, Attribution::Known, now_ms, None).map(Fate::End) } else { None }
     }
 
     /// Counts what the server says in an execution that may read all that is legible.
@@ -355,14 +360,16 @@ impl Session {
         let opened = match shop.open_row(&view, facts, &shape, possibly, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
-                self.alert("does-not-open", "cut", refusal.reason);
+                self.alert("does-not-open", "cut", refusal.reason, Some(run));
                 return Fate::End(refusal);
             }
         };
         let known = opened.cells.iter().sum();
-        let watched = self.watched(known, Attribution::Known, now_ms);
-        if let Some(refusal) = watched.or_else(|| self.watched(opened.others, Attribution::Possible, now_ms))
-        {
+        let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
+        let possible = |session: &mut Session| {
+            session.watched(opened.others, Attribution::Possible, now_ms, Some(run))
+        };
+        if let Some(refusal) = watched.or_else(|| possible(self)) {
             return Fate::End(refusal);
         }
         let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
@@ -381,18 +388,24 @@ impl Session {
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(&mut self, cells: u64, attribution: Attribution, now_ms: u64) -> Option<Refusal> {
+    fn watched(
+        &mut self,
+        cells: u64,
+        attribution: Attribution,
+        now_ms: u64,
+        run: Option<&Running>,
+    ) -> Option<Refusal> {
         if cells == 0 {
             return None;
         }
         match self.watch.as_ref()?.open(cells, attribution, now_ms) {
             Judgement::Go => None,
             Judgement::Alert(rule) => {
-                self.alert("limit", "alert", &rule);
+                self.alert("limit", "alert", &rule, run);
                 None
             }
             Judgement::Cut(rule) => {
-                self.alert("limit", "cut", &rule);
+                self.alert("limit", "cut", &rule, run);
                 Some(Refusal::cut(&rule))
             }
         }
@@ -468,6 +481,10 @@ impl Session {
     fn complete(&mut self, frame: Frame<'_>) -> Fate {
         self.queue.copy_over();
         let complete = frame.tag() == b'C';
+        if complete && self.view.is_some() {
+            let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
+            self.transaction.complete(tag, &mut self.records);
+        }
         let run = match self.queue.front() {
             Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
                 let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
@@ -490,7 +507,7 @@ impl Session {
                 run.rows = run.rows.max(backend::rows(frame.body()).unwrap_or(0));
             }
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, Ended::Completed);
         }
         Fate::Pass
     }
@@ -507,7 +524,8 @@ impl Session {
         let (mut asked, mut probed) = (false, false);
         if let Some(mark) = mark {
             (asked, probed) = (mark.asks.is_some(), mark.probe);
-            self.drop_runs(mark.runs, None);
+            self.end_stream(mark.stream, None);
+            self.drop_runs(mark.runs, None, Ended::Open);
         }
         self.note_ready(frame);
         if asked || probed {
@@ -536,6 +554,7 @@ impl Session {
     fn note_ready(&mut self, frame: Frame<'_>) {
         let status = frame.body().first().copied().unwrap_or(b'I');
         self.certainty.ready(status, self.queue.boundaries() == 0);
+        self.transaction.ready(status, &mut self.records);
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
             if self.queue.is_empty() {
@@ -553,6 +572,7 @@ impl Session {
         frame: Option<Frame<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<Fate, Malformed> {
+        self.transaction.fail(&mut self.records);
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
@@ -564,8 +584,9 @@ impl Session {
                 return Ok(self.not_answered());
             }
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
-            let runs = std::mem::take(&mut mark.runs);
-            self.drop_runs(runs, Some(facts.sqlstate));
+            let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
+            self.end_stream(stream, Some(facts.sqlstate));
+            self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
@@ -613,16 +634,16 @@ impl Session {
         if let Some(change) = mark.change {
             self.queue.names.fail(change, number);
         }
-        self.drop_runs(mark.runs, Some(facts.sqlstate));
+        self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
         mark.refusal
     }
 
     /// Outcomes of executions that ended otherwise than by completing.
-    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>, ended: Ended) {
         for mut run in runs.into_iter().flatten() {
             run.sqlstate = sqlstate;
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, ended);
         }
     }
 
@@ -646,6 +667,11 @@ impl Session {
 }
 
 /// Does a description name a classified column?
+/// What an error that ends the session leaves behind nobody can say; any other undoes its statement.
+fn undone(facts: ErrorFacts) -> Ended {
+    if facts.fatal { Ended::Open } else { Ended::Undone }
+}
+
 fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
     names_any(frame, view, |_| true)
 }

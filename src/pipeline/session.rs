@@ -5,17 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Step;
+use super::about::About;
 use super::certainty::{Certainty, Doubt};
 use super::doors::Watch;
 use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
-use super::owed::{Ask, Kind, Mark, Possible, Probe, Queue, Running};
+use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
+use super::stream::Walsender;
+use super::transaction::{Ended, Transaction};
 use super::view::View;
-use crate::audit::{Alert, Attribution, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
+use crate::audit::{Receipt, Record, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Action, Encoding, Reading, Remedy};
+use crate::statement::{Encoding, Reading, Remedy};
 use crate::watch::UserWatch;
 use crate::wire::frontend;
 
@@ -71,6 +74,8 @@ pub struct Session {
     pub(super) watch: Option<Arc<UserWatch>>,
     /// Leave for what touches nothing classified.
     pub(super) untouched: Permit,
+    /// None: it is none, or there is no record.
+    pub(super) walsender: Option<Box<Walsender>>,
     /// Bytes of a large frame that still pass, towards the server and towards the client.
     pub(super) request_passing: usize,
     pub(super) request_dropping: usize,
@@ -79,6 +84,7 @@ pub struct Session {
     /// Some statement of this session was judged: names matter from now on.
     pub(super) judging: bool,
     pub(super) certainty: Certainty,
+    pub(super) transaction: Transaction,
     /// Some statement that was prepared rests on a search path.
     pub(super) pins: bool,
     /// A question of ours, or a probe, has no answer yet.
@@ -108,14 +114,16 @@ pub struct Session {
     pub(super) taint: Taint,
     pub(super) late: Option<Late>,
     /// This session has run code that cannot be followed: what its cursors show may come from there.
-    opaque_since: bool,
+    pub(super) opaque_since: bool,
     /// SQL's cursors that were opened under the policy that holds.
     declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
-    receipts: Vec<Receipt>,
-    unrecorded: Vec<u64>,
-    next_execution: u64,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) unrecorded: Vec<u64>,
+    pub(super) next_execution: u64,
+    /// What the refusal that is about to be recorded is about, where no plan says it.
+    pub(super) about: Option<About>,
     /// 128 random bits that mark our refusals in the server's log.
     pub(super) mark: [u8; 32],
     pub(super) records: Vec<Record>,
@@ -156,12 +164,14 @@ impl Session {
             texts: Texts::default(),
             watch,
             untouched,
+            walsender: None,
             request_passing: 0,
             request_dropping: 0,
             response_passing: 0,
             held: None,
             judging: false,
             certainty: Certainty::default(),
+            transaction: Transaction::default(),
             pins: false,
             asking: false,
             unanswerable: false,
@@ -188,6 +198,7 @@ impl Session {
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,
+            about: None,
             mark: hex(mark),
             records: Vec::new(),
             events: Vec::new(),
@@ -408,158 +419,6 @@ impl Session {
         std::mem::take(&mut self.untouched_statements)
     }
 
-    /// Records a refusal and counts it.
-    pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
-        let fingerprint =
-            plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
-        let statement_id = self.next_execution;
-        self.next_execution += 1;
-        self.records.push(Record::Refusal(RefusalRecord {
-            who: self.who.clone(),
-            statement_id,
-            sqlstate: refusal.sqlstate,
-            rule: refusal.reason.into(),
-            fingerprint,
-        }));
-        self.events.push(Event::Refused { reason: refusal.reason });
-        self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
-    }
-
-    /// Names an execution.
-    pub(super) fn next_execution(&mut self) -> Execution {
-        let execution = Execution { session: self.principal.session(), number: self.next_execution };
-        self.next_execution += 1;
-        execution
-    }
-
-    /// The fields that a statement may read without naming them; none where it cannot. What SQL's
-    /// EXECUTE and FETCH show may come from code that this session has run before.
-    fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
-        let facts = plan.facts.statements.get(index)?;
-        let behind = self.opaque_since && (facts.effect.executes.is_some() || facts.effect.fetches.is_some());
-        let fields = match (&facts.opaque, behind) {
-            (Some(_), _) => plan.uses.get(index)?.clone(),
-            (None, true) => self.view.as_ref().map(|view| view.legible())?,
-            (None, false) => return None,
-        };
-        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
-    }
-
-    /// Is anything of a plan to be on record?
-    pub(super) fn is_recorded(&self, plan: &Plan) -> bool {
-        plan.touches() || (0..plan.facts.statements.len()).any(|index| self.possible(plan, index).is_some())
-    }
-
-    /// Opens one execution and its intent for each statement of a plan that touches, or may.
-    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
-        let mut runs = Vec::with_capacity(plan.facts.statements.len());
-        self.taint = self.taint.max(plan.taint());
-        for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let possible = self.possible(plan, index);
-            let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
-            let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
-            let Some((action, fields)) = action.zip(fields.cloned()) else {
-                runs.push(None);
-                continue;
-            };
-            let execution = self.next_execution();
-            if possible.is_some() {
-                self.opaque_since = true;
-                self.taint = Taint::Opaque;
-            }
-            self.records.push(Record::Intent(Intent {
-                who: self.who.clone(),
-                execution,
-                action,
-                attribution: attribution(&possible),
-                fields,
-                fingerprint: facts.fingerprint.clone(),
-                statement: facts.shape.clone(),
-                rule: plan.permit.rule(),
-            }));
-            let kind = if facts.touches() { kind_of(action) } else { "possible" };
-            self.events.push(Event::Statement { kind, verdict: "permitted" });
-            runs.push(Some(Running {
-                execution,
-                plan: Rc::clone(plan),
-                index,
-                shape: None,
-                prepared: None,
-                receipt: None,
-                rows: 0,
-                cells: vec![0; facts.reads.len()],
-                possible,
-                bytes: 0,
-                sqlstate: None,
-            }));
-        }
-        runs
-    }
-
-    /// Closes an execution with its outcome.
-    pub(super) fn finish(&mut self, run: &Running) {
-        self.progress(run);
-        self.forget(run.execution);
-    }
-
-    /// Nothing waits for this intent any more.
-    pub(super) fn forget(&mut self, execution: Execution) {
-        self.receipts.retain(|receipt| receipt.execution() != execution);
-        self.unrecorded.retain(|number| *number != execution.number);
-    }
-
-    /// What came of an execution so far.
-    pub(super) fn progress(&mut self, run: &Running) {
-        let Some(facts) = run.plan.facts.statements.get(run.index) else { return };
-        let fields = run.possible.as_ref().map(|possible| &possible.fields);
-        let Some(fields) = fields.or(run.plan.uses.get(run.index)) else { return };
-        self.records.push(Record::Outcome(Outcome {
-            who: self.who.clone(),
-            execution: run.execution,
-            action: facts.action().unwrap_or(Action::Read),
-            attribution: attribution(&run.possible),
-            fields: fields.clone(),
-            fingerprint: facts.fingerprint.clone(),
-            rows: run.rows,
-            cells: run.cells.iter().sum::<u64>() + run.possible.as_ref().map_or(0, |possible| possible.cells),
-            bytes: run.bytes,
-            sqlstate: run.sqlstate,
-        }));
-    }
-
-    pub(super) fn alert(&mut self, detector: &'static str, verdict: &'static str, rule: &str) {
-        let severity = if verdict == "cut" { "critical" } else { "warning" };
-        self.records.push(Record::Alert(Alert {
-            who: self.who.clone(),
-            detector,
-            severity,
-            verdict,
-            rule: rule.into(),
-        }));
-        self.events.push(Event::Alerted { detector, severity });
-    }
-
-    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
-    pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        self.claim(&mut run.receipt, run.execution)
-    }
-
-    /// The same for whatever waits for one.
-    pub(super) fn claim(
-        &mut self,
-        place: &mut Option<Receipt>,
-        execution: Execution,
-    ) -> Result<bool, Refusal> {
-        if place.is_none() {
-            if self.unrecorded.contains(&execution.number) {
-                return Err(Refusal::unrecorded());
-            }
-            let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
-            *place = at.map(|at| self.receipts.swap_remove(at));
-        }
-        Ok(place.is_some())
-    }
-
     /// What a statement name means now, judged again if the catalog or the search path changed
     /// meanwhile.
     pub(super) fn statement(
@@ -664,15 +523,16 @@ impl Session {
 
     /// The session is over: what was under way has an outcome too, as far as it came.
     pub fn close(&mut self, sqlstate: Option<[u8; 5]>) {
+        let is_undone = self.is_settled() && self.certainty.in_transaction();
         let held = self.held.take().map(|held| held.mark.runs);
         let mut left: Vec<_> = held.into_iter().flatten().collect();
         while let Some(owed) = self.queue.pop() {
-            left.extend(owed.mark.into_iter().flat_map(|mark| mark.runs));
+            let Some(mark) = owed.mark else { continue };
+            self.end_stream(mark.stream, sqlstate);
+            left.extend(mark.runs);
         }
-        // Without its intent in the record an execution showed nothing.
-        let unrecorded = |run: &Running| self.unrecorded.contains(&run.execution.number);
-        left.retain(|run| !run.as_ref().is_some_and(unrecorded));
-        self.drop_runs(left, sqlstate);
+        self.drop_recorded(left, sqlstate, Ended::Open);
+        self.transaction.close(is_undone, &mut self.records);
         self.close_late();
     }
 
@@ -749,18 +609,6 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
                 && old.writes == new.writes
                 && old.searches == new.searches
         })
-}
-
-fn attribution(possible: &Option<Possible>) -> Attribution {
-    if possible.is_some() { Attribution::Possible } else { Attribution::Known }
-}
-
-fn kind_of(action: Action) -> &'static str {
-    match action {
-        Action::Search => "search",
-        Action::Read => "read",
-        Action::Write => "write",
-    }
 }
 
 fn hex(bytes: [u8; 16]) -> [u8; 32] {

@@ -23,15 +23,7 @@ impl View {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> View {
         let prefilter = Prefilter::new(&snapshot);
-        let uses: Vec<FieldUse> = snapshot
-            .fields()
-            .iter()
-            .map(|field| FieldUse {
-                field: field.path().into(),
-                class: field.class.clone(),
-                mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
-            })
-            .collect();
+        let uses: Vec<FieldUse> = snapshot.fields().iter().map(FieldUse::of).collect();
         let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_functions()).collect();
         let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };

@@ -9,7 +9,7 @@ pub use refusal::Refusal;
 use crate::login::Principal;
 use crate::statement::{TextFacts, Unproven};
 
-/// Leave to send one text upstream. Made by [`judge`] and [`untouched`] alone.
+/// Leave to send one text upstream. Made by this module alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     rule: &'static str,
@@ -48,4 +48,10 @@ pub fn judge(
 #[must_use]
 pub fn untouched(_principal: &Principal) -> Permit {
     Permit { rule: "untouched" }
+}
+
+/// Leave for a walsender's stream: where its peer is was judged by residency, and is again.
+#[must_use]
+pub fn replication(_principal: &Principal) -> Permit {
+    Permit { rule: "replication" }
 }

@@ -165,7 +165,7 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         }
         // They change nothing that names or columns mean.
         Some(Kind::GrantStmt(_) | Kind::CommentStmt(_) | Kind::LockStmt(_)) => Ok(StatementFacts::default()),
-        Some(Kind::DropStmt(_)) => Ok(moves()),
+        Some(Kind::DropStmt(_) | Kind::DropOwnedStmt(_)) => Ok(moves()),
         Some(
             Kind::VacuumStmt(_)
             | Kind::ReindexStmt(_)

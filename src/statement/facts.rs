@@ -15,6 +15,10 @@ pub enum Action {
     Read,
     /// A classified column is assigned (INSERT, UPDATE) or its rows are deleted.
     Write,
+    /// What a classified table is, or who may use it, is changed.
+    Define,
+    /// Everything that there is goes to a replica, a subscriber or a backup.
+    Replicate,
 }
 
 /// What a column of a result is, by the text alone: where a value is opened is decided here,
@@ -83,6 +87,8 @@ pub struct StatementFacts {
     pub outputs: Vec<ResultColumn>,
     pub searches: Vec<FieldId>,
     pub writes: Vec<FieldId>,
+    /// Of a definition: the fields of the tables that matter and that it names. None: it is none.
+    pub defines: Option<Vec<FieldId>>,
     pub literals: Vec<LiteralUse>,
     pub parameters: Vec<ParameterUse>,
     pub effect: Effect,
@@ -114,7 +120,7 @@ impl StatementFacts {
     /// Is something to be on record of it: what it touches, or what it may read?
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.touches() || self.opaque.is_some()
+        self.action().is_some() || self.opaque.is_some()
     }
 
     /// Has it no part in anything that is judged: no field, no effect beside rows?
@@ -133,7 +139,7 @@ impl StatementFacts {
         } else if !self.searches.is_empty() {
             Some(Action::Search)
         } else {
-            None
+            self.defines.as_ref().map(|_| Action::Define)
         }
     }
 }

@@ -12,9 +12,10 @@ use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
 use super::doors;
-use super::facts::{Edit, StatementFacts, TextFacts};
+use super::facts::{Edit, LiteralUse, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
+use super::named;
 use super::opaque;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
@@ -94,12 +95,9 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     }
     if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
-    } else if facts.statements.iter().any(StatementFacts::is_recorded) {
+    } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
-        let tokens = reader::read(characters).unwrap_or_default();
-        for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(&censuses) {
-            let _ = describe(bench, characters, raw, found, &tokens, statement);
-        }
+        let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
     facts.edits =
@@ -121,7 +119,7 @@ fn is_inert(node: &Node) -> bool {
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.
-fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
+pub(super) fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
     if text.contains(&0) {
         return Err(refuse("not-utf8", "the statement holds a zero byte", "Send text."));
     }
@@ -157,6 +155,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
+    facts.defines = named::defined(bench, node, found, &facts);
     Ok(facts)
 }
 
@@ -264,35 +263,40 @@ fn confirm(
     censuses: &[Census],
     facts: &mut TextFacts,
 ) -> Proven<()> {
-    let tokens = reader::read(characters)?;
-    let awaited = bench.snapshot.patterns().iter().map(|entry| &entry.field);
-    let mut names: HashSet<&str> =
-        bench.snapshot.fields().iter().chain(awaited).map(|field| &*field.column).collect();
-    names.extend(
-        censuses
-            .iter()
-            .flat_map(|census| &census.ranges)
-            .filter(|range| !matches!(bench.snapshot.named(None, &range.name), Named::Harmless))
-            .map(|range| range.name.as_str()),
-    );
     let literals: Vec<_> =
         facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned()).collect();
-    reader::confirm(
-        &tokens,
-        &Claims {
-            text: bench.text,
-            statements: parsed.stmts.len(),
-            censuses,
-            literals: &literals,
-            names: &names,
-        },
-    )?;
+    let tokens = agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals)?;
     for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
-        if statement.is_recorded() {
+        if statement.action().is_some() || statement.is_recorded() {
             describe(bench, characters, raw, found, &tokens, statement)?;
         }
     }
     Ok(())
+}
+
+/// The tokens of a text in which both readers see the same strings, names and statements.
+pub(super) fn agreed(
+    snapshot: &Snapshot,
+    text: &[u8],
+    characters: &str,
+    parsed: &ParseResult,
+    censuses: &[Census],
+    literals: &[LiteralUse],
+) -> Proven<Vec<Read>> {
+    let tokens = reader::read(characters)?;
+    let awaited = snapshot.patterns().iter().map(|entry| &entry.field);
+    let mut names: HashSet<&str> =
+        snapshot.fields().iter().chain(awaited).map(|field| &*field.column).collect();
+    names.extend(
+        censuses
+            .iter()
+            .flat_map(|census| &census.ranges)
+            .filter(|range| !matches!(snapshot.named(None, &range.name), Named::Harmless))
+            .map(|range| range.name.as_str()),
+    );
+    let statements = parsed.stmts.len();
+    reader::confirm(&tokens, &Claims { text, statements, censuses, literals, names: &names })?;
+    Ok(tokens)
 }
 
 fn describe(
@@ -313,7 +317,7 @@ fn describe(
     let own = tokens.get(from..to).ok_or_else(unfit)?;
     let known =
         |name: &str| bench.snapshot.knows(name) || found.defined.iter().any(|defined| defined == name);
-    statement.shape = Arc::from(shape(characters, own, known));
+    statement.shape = Arc::from(shape(characters, own, known, |_| true));
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())

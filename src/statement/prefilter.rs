@@ -45,11 +45,10 @@ pub(super) const READERS: [&str; 24] = [
 const PARTS: [&str; 4] = ["u&", "standard_conforming_strings", "client_encoding", "set_config"];
 
 /// Whole words. EXECUTE and FETCH reach prepared statements, portals and cursors by name, which
-/// DECLARE makes; DO and
-/// function definitions hold SQL in a string, which can hide a name; a schema's name
+/// DECLARE makes; DO and function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
-/// transaction whose definitions hold from then on.
-const WORDS: [&str; 12] = [
+/// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them.
+const WORDS: [&str; 13] = [
     "declare",
     "execute",
     "fetch",
@@ -62,6 +61,7 @@ const WORDS: [&str; 12] = [
     "foreign",
     "publication",
     "prepared",
+    "owned",
 ];
 
 /// Built once per snapshot.

@@ -56,6 +56,7 @@ fn intent(number: u64) -> Intent {
         fingerprint: "f".into(),
         statement: "SELECT c FROM b".into(),
         rule: "default",
+        replication: None,
     }
 }
 
@@ -71,6 +72,8 @@ fn outcome(number: u64) -> Record {
         cells: 1,
         bytes: 1,
         sqlstate: None,
+        committed: None,
+        replication: None,
     })
 }
 
