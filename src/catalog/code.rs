@@ -87,6 +87,8 @@ pub enum Verdict {
     Opaque(Code),
     /// Harmless unless a type that is not the server's own is in play.
     Distant(Code),
+    /// Nothing of this name was there when the catalog was read.
+    Unknown(Code),
 }
 
 impl Codes {
@@ -129,7 +131,7 @@ impl Codes {
             // Made since the catalog was read, or by nobody.
             (None, None) => {
                 let why = format!("\"{}\", which is not known", named.name).into();
-                Verdict::Opaque(Code { why, proven: false })
+                Verdict::Unknown(Code { why, proven: false })
             }
         }
     }
@@ -147,7 +149,7 @@ impl Codes {
         if known || [name, element].iter().any(|name| self.plain_types.contains(*name) || is_relation(name)) {
             return Verdict::Harmless;
         }
-        Verdict::Opaque(Code { why: format!("type \"{name}\", which is not known").into(), proven: false })
+        Verdict::Unknown(Code { why: format!("type \"{name}\", which is not known").into(), proven: false })
     }
 
     /// Is it a type of a user, whatever it runs?

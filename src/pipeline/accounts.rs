@@ -87,6 +87,7 @@ impl Session {
     fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
         let facts = plan.facts.statements.get(index)?;
         let behind = self.opaque_since && (facts.effect.executes.is_some() || facts.effect.fetches.is_some());
+        let behind = behind || self.shows_anything();
         let fields = match (&facts.opaque, behind) {
             (Some(_), _) => plan.uses.get(index)?.clone(),
             (None, true) => self.view.as_ref().map(|view| view.legible())?,

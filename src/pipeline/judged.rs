@@ -440,14 +440,12 @@ impl Session {
         }
         let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => prepared,
-            Meaning::Plain => {
-                out.extend_from_slice(frame.bytes());
-                self.note(b'E', frame.bytes());
-                return Ok(Step::Took(frame.len()));
-            }
+            Meaning::Judged(prepared) => Some(prepared),
+            Meaning::Plain => None,
         };
-        let Some(plan) = prepared.plan.clone() else {
+        let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
+        let unjudged = || self.shows_anything().then(|| Rc::new(Plan::unknown(self.untouched)));
+        let Some(plan) = plan.or_else(unjudged) else {
             out.extend_from_slice(frame.bytes());
             self.note(b'E', frame.bytes());
             return Ok(Step::Took(frame.len()));
@@ -469,17 +467,16 @@ impl Session {
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
-        let describe = reads && prepared.shape.borrow().is_none() && !self.queue.describes(&prepared);
+        let undescribed = |prepared: &&Rc<Prepared>| {
+            reads && prepared.shape.borrow().is_none() && !self.queue.describes(prepared)
+        };
+        let describes = prepared.as_ref().filter(undescribed).cloned();
         let mut runs = self.begin(&plan);
         for run in runs.iter_mut().flatten() {
-            run.prepared = Some(Rc::clone(&prepared));
+            run.prepared.clone_from(&prepared);
         }
-        let cleared = clear_execute(&prepared, describe, portal, limit);
-        let describe = describe.then(|| Mark {
-            describes: Some(Rc::clone(&prepared)),
-            swallow: true,
-            ..Mark::default()
-        });
+        let cleared = clear_execute(describes.is_some(), portal, limit);
+        let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
         let mark = Mark { runs, catalog, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))

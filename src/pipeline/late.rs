@@ -47,11 +47,10 @@ impl Session {
             // Whoever notifies may have put a row into it.
             (b'A', _) => true,
             (b'E' | b'N' | b'S', Taint::Opaque) => true,
-            (b'E', Taint::Named) => {
+            (b'E' | b'N', Taint::Named) => {
                 let class = sqlstate.as_ref().and_then(|code| code.first_chunk::<2>());
                 !class.is_some_and(|class| OF_NO_ROW.contains(&class))
             }
-            (b'N', Taint::Named) => true,
             (_, _) => false,
         }
     }

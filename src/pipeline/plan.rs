@@ -41,6 +41,12 @@ impl Plan {
         self.facts.statements.iter().map(of).max().unwrap_or_default()
     }
 
+    /// Of a statement that nobody has judged.
+    pub(super) fn unknown(permit: Permit) -> Plan {
+        let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
+        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+    }
+
     /// Must its record be there before it runs?
     pub fn writes(&self) -> bool {
         let written = |facts: &StatementFacts| !facts.writes.is_empty() || facts.defines.is_some();

@@ -265,7 +265,7 @@ impl Session {
             b'Q' => self.hits(body),
             // A named statement is remembered even where it touches nothing.
             b'P' => self.judging || body.first() != Some(&0) || self.hits(body),
-            b'B' | b'E' | b'D' | b'C' => self.judging || frame.tag() == b'C',
+            b'B' | b'E' | b'D' | b'C' => self.judging || self.shows_anything() || frame.tag() == b'C',
             b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
             _ => false,
         }

@@ -173,7 +173,8 @@ impl Session {
     /// value count as one.
     fn tell(&mut self, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Result<Fate, Malformed> {
         let tag = frame.tag();
-        let sqlstate = if tag == b'E' { Some(backend::read_error(frame.body())?.sqlstate) } else { None };
+        let worded = matches!(tag, b'E' | b'N');
+        let sqlstate = if worded { Some(backend::read_error(frame.body())?.sqlstate) } else { None };
         if let Some(fate) = self.holds_back(tag, sqlstate, frame.len(), now_ms) {
             return Ok(fate);
         }
@@ -366,9 +367,8 @@ impl Session {
         };
         let known = opened.cells.iter().sum();
         let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
-        let possible = |session: &mut Session| {
-            session.watched(opened.others, Attribution::Possible, now_ms, Some(run))
-        };
+        let possible =
+            |session: &mut Session| session.watched(opened.others, Attribution::Possible, now_ms, Some(run));
         if let Some(refusal) = watched.or_else(|| possible(self)) {
             return Fate::End(refusal);
         }

@@ -571,11 +571,19 @@ impl Session {
         self.queue.plain(kind);
     }
 
+    /// Has its transaction defined what nobody but the server knows before COMMIT, so that any name may
+    /// stand for code that shows what is legible?
+    pub(super) fn shows_anything(&self) -> bool {
+        self.certainty.defines() && self.view.as_ref().is_some_and(|view| view.has_legible())
+    }
+
     /// Must a text be judged? In a database of another encoding names that are written
     /// otherwise can be folded to the same.
     pub(super) fn hits(&self, text: &[u8]) -> bool {
         let Some(view) = &self.view else { return false };
-        view.prefilter_hits(text) || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+        view.prefilter_hits(text)
+            || self.shows_anything()
+            || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
 }
 

@@ -210,6 +210,7 @@ mod tests {
 
     fn outcome(number: u64) -> Outcome {
         Outcome {
+            attribution: crate::audit::Attribution::Known,
             who: Arc::new(Who::sealgate()),
             execution: Execution { session: 1, number },
             action: Action::Write,

@@ -43,7 +43,11 @@ pub(super) fn judge(names: Names<'_>, node: &Node, found: &Census) -> Proven<Opt
     }
     if opaque.given && !opaque.code.proven && snapshot.has_sealed() {
         // On a path that does not have it, its name means something else.
-        let remedy = if names.path.is_none() { Remedy::Path } else { Remedy::Nothing };
+        let remedy = match names.path {
+            _ if look.names_the_unknown() => Remedy::Server,
+            None => Remedy::Path,
+            Some(_) => Remedy::Nothing,
+        };
         return Err(unless(
             remedy,
             refuse(
@@ -200,6 +204,16 @@ impl<'a> Look<'a> {
         )
     }
 
+    /// Does it name what the catalog does not have: by mistake, or since it was read?
+    fn names_the_unknown(&self) -> bool {
+        let unknown = |verdict| matches!(verdict, Verdict::Unknown(_));
+        let codes = self.codes();
+        let called = |name| self.called(name);
+        self.found.calls.iter().filter_map(called).any(|called| unknown(codes.function(called)))
+            || self.found.operators.iter().filter_map(called).any(|called| unknown(codes.operator(called)))
+            || self.found.types.iter().filter_map(|name| self.type_verdict(name)).any(unknown)
+    }
+
     /// COPY from the client: rows that stand in no text.
     fn takes_data(&self) -> bool {
         matches!(kind(self.node), Some(Kind::CopyStmt(copy)) if copy.is_from)
@@ -283,8 +297,12 @@ impl<'a> Look<'a> {
     }
 
     fn type_of(&self, name: &NamePath) -> Option<Code> {
+        counted(self.type_verdict(name)?, true)
+    }
+
+    fn type_verdict(&self, name: &NamePath) -> Option<Verdict> {
         let name = name.parts.last()?;
-        counted(self.codes().type_named(name, |name| self.names.snapshot.knows(name)), true)
+        Some(self.codes().type_named(name, |name| self.names.snapshot.knows(name)))
     }
 
     /// `row.name` may be a call.
@@ -317,7 +335,7 @@ impl<'a> Look<'a> {
 fn counted(verdict: Verdict, distant: bool) -> Option<Code> {
     match verdict {
         Verdict::Harmless | Verdict::Shows => None,
-        Verdict::Opaque(code) => Some(code),
+        Verdict::Opaque(code) | Verdict::Unknown(code) => Some(code),
         Verdict::Distant(code) => distant.then_some(code),
     }
 }

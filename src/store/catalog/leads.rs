@@ -110,7 +110,7 @@ fn from_sealed(names: &PolicyNames, tables: &BTreeMap<u32, Classified>) -> Seeds
 /// From the columns that the server can read, and what it keeps of their values elsewhere.
 fn from_legible(tables: &BTreeMap<u32, Classified>, strangers: &Strangers) -> Seeds {
     let mut objects = Vec::new();
-    for pinned in strangers.pinned.iter().filter(|pinned| !pinned.calls) {
+    for pinned in strangers.pinned.iter().filter(|pinned| pinned.statistics) {
         objects.push((pinned.object, pinned.using, "it reads the statistics of columns".to_owned()));
     }
     for oid in strangers::STATISTICS {
@@ -176,24 +176,27 @@ fn from_unproven(
     let mut seeds = from_strangers(strangers);
     seeds.objects.retain(|(object, _, _)| match object.0 {
         Kind::Function => {
-            let pinned = strangers.pinned.iter().any(|pinned| pinned.object == *object && pinned.calls);
+            let pinned = strangers.pinned.iter().any(|pinned| pinned.object == *object && pinned.runs);
             strangers.functions.get(&object.1).is_none_or(|function| {
-                !vouches(function) && (pinned || unfollowed(function, sources.body(function.oid)).is_some())
+                !vouches(function)
+                    && !function.only_tells
+                    && (pinned || unfollowed(function, sources.body(function.oid)).is_some())
             })
         }
         Kind::Operator => {
             let calls = strangers.operators.get(&object.1).map(|operator| operator.calls);
             calls
                 .and_then(|calls| strangers.functions.get(&calls))
-                .is_some_and(|function| function.oid < FIRST_NORMAL_OID)
+                .is_some_and(|function| function.oid < FIRST_NORMAL_OID && !function.only_tells)
         }
         Kind::Relation | Kind::Type => {
-            strangers.pinned.iter().all(|pinned| pinned.object != *object || pinned.calls)
+            strangers.pinned.iter().all(|pinned| pinned.object != *object || pinned.runs)
         }
     });
     seeds.names = strangers
         .functions
         .range(..FIRST_NORMAL_OID)
+        .filter(|(_, function)| !function.only_tells)
         .map(|(_, function)| function.name.name.to_string())
         .collect();
     seeds.in_bodies = true;

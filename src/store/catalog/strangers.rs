@@ -30,6 +30,8 @@ pub(super) struct Function {
     /// `extension:name`, where it belongs to one.
     pub(super) extension: Option<String>,
     pub(super) language: String,
+    /// It only tells of the server's state: what it is given it neither runs nor stores.
+    pub(super) only_tells: bool,
     /// Types of its arguments, the last ones with defaults.
     arguments: Vec<u32>,
     defaults: usize,
@@ -66,8 +68,10 @@ pub(super) struct OwnType {
 pub(super) struct Pinned {
     pub(super) object: Object,
     pub(super) using: Use,
-    /// Not only of statistics: by a function, which may be given something.
-    pub(super) calls: bool,
+    /// It reads the statistics of columns.
+    pub(super) statistics: bool,
+    /// It calls a function that does more than to tell.
+    pub(super) runs: bool,
 }
 
 /// What was not on the list at the last look, which is dear to find out anew: OIDs by kind.
@@ -193,7 +197,8 @@ impl Strangers {
                     x.extname::pg_catalog.text, \
                     n.nspname || '.' || p.proname || '(' || coalesce((SELECT pg_catalog.string_agg( \
                         pg_catalog.format_type(a.oid, NULL), ',' ORDER BY a.number) \
-                        FROM pg_catalog.unnest(p.proargtypes::pg_catalog.oid[]) WITH ORDINALITY a (oid, number)), '') || ')' \
+                        FROM pg_catalog.unnest(p.proargtypes::pg_catalog.oid[]) WITH ORDINALITY a (oid, number)), '') || ')', \
+                    CASE WHEN l.lanname = 'internal' AND p.oid < 16384 THEN p.prosrc END \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_catalog.pg_language l ON l.oid = p.prolang {} \
              WHERE p.oid = ANY ($1) ORDER BY p.oid",
@@ -213,6 +218,7 @@ impl Strangers {
                     takes_row: value(row, 7)?,
                     extension: value::<Option<&str>>(row, 8)?.map(|name| format!("extension:{name}")),
                     signature: value::<&str>(row, 9)?.to_owned(),
+                    only_tells: value::<Option<&str>>(row, 10)?.is_some_and(only_tells),
                 },
             );
         }
@@ -300,8 +306,11 @@ impl Strangers {
     /// by the OID of a function, `relid` by that of a relation (nodes/primnodes.h, parsenodes.h).
     async fn read_pinned(&mut self, reader: &Reader<'_>) -> Result<(), LoadError> {
         let functions: Vec<u32> = self.functions.range(..FIRST_NORMAL_OID).map(|(oid, _)| *oid).collect();
+        let running = self.functions.range(..FIRST_NORMAL_OID).filter(|(_, one)| !one.only_tells);
+        let running: Vec<u32> = running.map(|(oid, _)| *oid).collect();
         let statistics: Vec<u32> = STATISTICS.to_vec();
-        let sql = "SELECT t.kind, t.owner, t.written, bool_or(m[1] <> 'relid') FROM ( \
+        let sql = "SELECT t.kind, t.owner, t.written, bool_or(m[1] = 'relid'), \
+                    bool_or(m[1] <> 'relid' AND m[2]::pg_catalog.oid = ANY ($3)) FROM ( \
                SELECT 'c', r.ev_class, r.ev_type <> '1', r.ev_action::pg_catalog.text FROM pg_catalog.pg_rewrite r \
                UNION ALL SELECT 'c', d.adrelid, a.attgenerated <> 'v', d.adbin::pg_catalog.text \
                  FROM pg_catalog.pg_attrdef d \
@@ -321,8 +330,8 @@ impl Strangers {
              LATERAL pg_catalog.regexp_matches(t.tree, ':(funcid|opfuncid|aggfnoid|winfnoid|tsmhandler|relid) ([0-9]+)', 'g') m \
              WHERE CASE WHEN m[1] = 'relid' THEN m[2]::pg_catalog.oid = ANY ($2) ELSE m[2]::pg_catalog.oid = ANY ($1) END \
              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&functions, Type::OID_ARRAY), (&statistics, Type::OID_ARRAY)];
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&functions, Type::OID_ARRAY), (&statistics, Type::OID_ARRAY), (&running, Type::OID_ARRAY)];
         for row in &reader.rows("stored expressions", COLUMNS_MAX, sql, &parameters).await? {
             let kind = match value::<&str>(row, 0)? {
                 "c" => Kind::Relation,
@@ -330,7 +339,12 @@ impl Strangers {
                 _ => Kind::Function,
             };
             let using = if value(row, 2)? { Use::Written } else { Use::Any };
-            self.pinned.push(Pinned { object: (kind, value(row, 1)?), using, calls: value(row, 3)? });
+            self.pinned.push(Pinned {
+                object: (kind, value(row, 1)?),
+                using,
+                statistics: value(row, 3)?,
+                runs: value(row, 4)?,
+            });
         }
         Ok(())
     }
@@ -400,6 +414,37 @@ impl Strangers {
         let of_values = |own: &&OwnType| matches!(own.kind.as_str(), "b" | "e" | "r" | "m");
         self.types.iter().filter(|(_, own)| of_values(own)).map(|(oid, _)| (Kind::Type, *oid)).collect()
     }
+}
+
+/// Beginnings of the C functions (`pg_proc.prosrc`) by which the server tells of its state: sessions,
+/// statistics, settings, locks, logs, large objects. They read, and what they are given says of what.
+const TELLS: [&str; 22] = [
+    "pg_stat_",
+    "pg_get_",
+    "pg_show_",
+    "show_all_",
+    "pg_ls_",
+    "pg_control_",
+    "pg_timezone_",
+    "pg_available_",
+    "pg_lock_status",
+    "pg_cursor",
+    "pg_prepared_",
+    "pg_config",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_mcv_list_items",
+    "pg_cancel_backend",
+    "pg_terminate_backend",
+    "pg_sequence_",
+    "pg_last_",
+    "pg_blocking_pids",
+    "be_lo_get",
+    "be_loread",
+];
+
+fn only_tells(symbol: &str) -> bool {
+    TELLS.iter().any(|beginning| symbol.starts_with(beginning))
 }
 
 /// Joins the extension `x` that an object of this catalog, by this alias, belongs to.
