@@ -4,13 +4,14 @@
 --
 -- A row is hashed as the text of a ROW(), whose quoting keeps its fields apart. No OID is in it.
 -- A member of an extension counts as of schema "@extension", wherever it was put. The row of an
--- aggregate, an operator, a cast or a type holds the digests of its functions, so that a function
--- that was replaced shows in all that stands on it. Functions that take "internal" are left out,
+-- aggregate, an operator, a cast, a type or a stored SQL body holds the digests of its functions,
+-- so that one that was replaced shows in what stands on it. Functions that take "internal" are left out,
 -- since no text can call them; they count through what stands on them.
 --
 -- What is looked up by OID stands in maps (jsonb): joins of CTEs are planned without statistics
--- before version 17, and took seconds. Names of pg_catalog must be visible first (search_path =
--- pg_catalog, pg_temp): defaults and SQL bodies are spelled by it.
+-- before version 17, and took seconds. In them 0 is "", and what has no digest of its own is "?".
+-- Names of pg_catalog must be visible first (search_path = pg_catalog, pg_temp): defaults and SQL
+-- bodies are spelled by it.
 WITH member AS MATERIALIZED (
     SELECT coalesce(pg_catalog.jsonb_object_agg(d.classid || ' ' || d.objid, e.extname), '{}') AS names
       FROM pg_catalog.pg_extension e
@@ -35,11 +36,12 @@ WITH member AS MATERIALIZED (
            'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid || ' ' || coalesce(e.oid, t.oid))) x (extension)
      WHERE t.oid < 16384 OR x.extension IS NOT NULL
 ), type_label AS MATERIALIZED (
-    SELECT pg_catalog.jsonb_object_agg(t.oid, t.label) AS labels FROM type_named t
+    SELECT pg_catalog.jsonb_object_agg(t.oid, t.label) || '{"0": ""}' AS labels FROM type_named t
 ), function_named AS MATERIALIZED (
     SELECT p.*, x.extension,
            coalesce('@' || x.extension, n.nspname) || '.' || p.proname || '(' || coalesce((
-               SELECT pg_catalog.string_agg(coalesce(type_label.labels ->> a.type::pg_catalog.text, '?'), ',' ORDER BY a.number)
+               SELECT pg_catalog.string_agg(
+                          coalesce(type_label.labels ->> a.type::pg_catalog.text, '?'), ',' ORDER BY a.number)
                  FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY a (type, number)), '') || ')' AS label,
            CASE WHEN x.extension IS NULL THEN p.proowner = 10
                 ELSE p.proowner IN (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper) END AS owned
@@ -51,19 +53,20 @@ WITH member AS MATERIALIZED (
            'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid || ' ' || p.oid)) x (extension)
      WHERE p.oid < 16384 OR x.extension IS NOT NULL
 ), function_label AS MATERIALIZED (
-    SELECT pg_catalog.jsonb_object_agg(f.oid, f.label) AS labels FROM function_named f
-), function_row AS MATERIALIZED (
-    SELECT f.oid, f.proname, f.pronamespace, f.proargtypes, f.prokind, f.extension, f.label,
+    SELECT pg_catalog.jsonb_object_agg(f.oid, f.label) || '{"0": ""}' AS labels FROM function_named f
+), function_alone AS MATERIALIZED (
+    SELECT f.prosqlbody, f.oid, f.proname, f.pronamespace, f.proargtypes, f.prokind, f.extension, f.label,
            pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW(
                'function', f.label, f.owned, l.lanname, f.prosrc,
                pg_catalog.regexp_replace(f.probin, '^\$libdir/', ''),
                f.prokind, f.prosecdef, f.proleakproof, f.proisstrict, f.proretset, f.provolatile,
-               t.labels ->> f.prorettype::pg_catalog.text,
+               coalesce(t.labels ->> f.prorettype::pg_catalog.text, '?'),
                CASE WHEN f.proallargtypes IS NOT NULL THEN (
-                   SELECT pg_catalog.string_agg(coalesce(t.labels ->> a.type::pg_catalog.text, '?'), ',' ORDER BY a.number)
+                   SELECT pg_catalog.string_agg(
+                              coalesce(t.labels ->> a.type::pg_catalog.text, '?'), ',' ORDER BY a.number)
                      FROM pg_catalog.unnest(f.proallargtypes) WITH ORDINALITY a (type, number)) END,
                f.proargmodes, f.proargnames, f.protrftypes IS NULL, f.proconfig,
-               CASE WHEN f.prosupport <> 0 THEN coalesce(s.labels ->> f.prosupport::pg_catalog.oid::pg_catalog.text, '?') END,
+               coalesce(s.labels ->> f.prosupport::pg_catalog.oid::pg_catalog.text, '?'),
                pg_catalog.regexp_replace(pg_catalog.pg_get_expr(f.proargdefaults, 0), e.pattern, '@.', 'g'),
                CASE WHEN f.prosqlbody IS NOT NULL THEN
                    pg_catalog.regexp_replace(pg_catalog.pg_get_function_sqlbody(f.oid), e.pattern, '@.', 'g') END
@@ -73,13 +76,27 @@ WITH member AS MATERIALIZED (
      CROSS JOIN type_label t
      CROSS JOIN function_label s
      CROSS JOIN extension_schema e
+), function_alone_digest AS MATERIALIZED (
+    SELECT pg_catalog.jsonb_object_agg(f.oid, pg_catalog.encode(f.digest, 'hex')) AS digests FROM function_alone f
+), function_row AS MATERIALIZED (
+    SELECT f.oid, f.proname, f.pronamespace, f.proargtypes, f.prokind, f.extension, f.label,
+           CASE WHEN f.prosqlbody IS NULL THEN f.digest ELSE
+               pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW('body', f.digest, (
+                   SELECT pg_catalog.string_agg(coalesce(d.digests ->> c.number[1], '?'), ',' ORDER BY c.place)
+                     FROM pg_catalog.regexp_matches(
+                              f.prosqlbody::pg_catalog.text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g'
+                          ) WITH ORDINALITY c (number, place))
+               )::pg_catalog.text, 'UTF8')), 1, 16) END AS digest
+      FROM function_alone f
+     CROSS JOIN function_alone_digest d
 ), function_digest AS MATERIALIZED (
-    SELECT pg_catalog.jsonb_object_agg(f.oid, pg_catalog.encode(f.digest, 'hex')) AS digests FROM function_row f
+    SELECT pg_catalog.jsonb_object_agg(f.oid, pg_catalog.encode(f.digest, 'hex')) || '{"0": ""}' AS digests
+      FROM function_row f
 ), operator_named AS MATERIALIZED (
     SELECT o.*, x.extension,
            coalesce('@' || x.extension, n.nspname) || '.' || o.oprname
-               || '(' || coalesce(t.labels ->> o.oprleft::pg_catalog.text, '')
-               || ',' || coalesce(t.labels ->> o.oprright::pg_catalog.text, '') || ')' AS label,
+               || '(' || coalesce(t.labels ->> o.oprleft::pg_catalog.text, '?')
+               || ',' || coalesce(t.labels ->> o.oprright::pg_catalog.text, '?') || ')' AS label,
            CASE WHEN x.extension IS NULL THEN o.oprowner = 10
                 ELSE o.oprowner IN (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper) END AS owned
       FROM pg_catalog.pg_operator o
@@ -90,7 +107,7 @@ WITH member AS MATERIALIZED (
            'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid || ' ' || o.oid)) x (extension)
      WHERE o.oid < 16384 OR x.extension IS NOT NULL
 ), operator_label AS MATERIALIZED (
-    SELECT pg_catalog.jsonb_object_agg(o.oid, o.label) AS labels FROM operator_named o
+    SELECT pg_catalog.jsonb_object_agg(o.oid, o.label) || '{"0": ""}' AS labels FROM operator_named o
 ), type_row AS MATERIALIZED (
     SELECT n.oid, t.typname, t.typnamespace, n.extension, n.label,
            pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW(
@@ -98,15 +115,16 @@ WITH member AS MATERIALIZED (
                CASE WHEN n.extension IS NULL THEN t.typowner = 10
                     ELSE t.typowner IN (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper) END,
                t.typtype, t.typcategory, t.typispreferred, t.typisdefined, t.typdelim,
-               f.digests ->> t.typinput::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typoutput::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typreceive::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typsend::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typmodin::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typmodout::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typanalyze::pg_catalog.oid::pg_catalog.text,
-               f.digests ->> t.typsubscript::pg_catalog.oid::pg_catalog.text,
-               l.labels ->> t.typelem::pg_catalog.text, l.labels ->> t.typbasetype::pg_catalog.text,
+               coalesce(f.digests ->> t.typinput::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typoutput::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typreceive::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typsend::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typmodin::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typmodout::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typanalyze::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(f.digests ->> t.typsubscript::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(l.labels ->> t.typelem::pg_catalog.text, '?'),
+               coalesce(l.labels ->> t.typbasetype::pg_catalog.text, '?'),
                t.typtypmod, t.typnotnull, t.typdefault,
                CASE t.typtype
                WHEN 'd' THEN (
@@ -122,12 +140,12 @@ WITH member AS MATERIALIZED (
                    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(v.enumlabel), ',' ORDER BY v.enumsortorder)
                      FROM pg_catalog.pg_enum v WHERE v.enumtypid = t.oid)
                WHEN 'r' THEN (
-                   SELECT ROW(l.labels ->> r.rngsubtype::pg_catalog.text,
-                              f.digests ->> r.rngcanonical::pg_catalog.oid::pg_catalog.text,
-                              f.digests ->> r.rngsubdiff::pg_catalog.oid::pg_catalog.text)::pg_catalog.text
+                   SELECT ROW(coalesce(l.labels ->> r.rngsubtype::pg_catalog.text, '?'),
+                              coalesce(f.digests ->> r.rngcanonical::pg_catalog.oid::pg_catalog.text, '?'),
+                              coalesce(f.digests ->> r.rngsubdiff::pg_catalog.oid::pg_catalog.text, '?'))::pg_catalog.text
                      FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid)
                WHEN 'm' THEN (
-                   SELECT l.labels ->> r.rngtypid::pg_catalog.text
+                   SELECT coalesce(l.labels ->> r.rngtypid::pg_catalog.text, '?')
                      FROM pg_catalog.pg_range r WHERE r.rngmultitypid = t.oid)
                END
            )::pg_catalog.text, 'UTF8')), 1, 16) AS digest
@@ -141,17 +159,18 @@ SELECT f.oid, 'function' AS kind, n.nspname::pg_catalog.text AS schema, f.pronam
        CASE WHEN f.prokind <> 'a' THEN f.digest ELSE
            pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW(
                'aggregate', f.digest, a.aggkind, a.aggnumdirectargs,
-               d.digests ->> a.aggtransfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggfinalfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggcombinefn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggserialfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggdeserialfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggmtransfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggminvtransfn::pg_catalog.oid::pg_catalog.text,
-               d.digests ->> a.aggmfinalfn::pg_catalog.oid::pg_catalog.text,
+               coalesce(d.digests ->> a.aggtransfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggfinalfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggcombinefn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggserialfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggdeserialfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggmtransfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggminvtransfn::pg_catalog.oid::pg_catalog.text, '?'),
+               coalesce(d.digests ->> a.aggmfinalfn::pg_catalog.oid::pg_catalog.text, '?'),
                a.aggfinalextra, a.aggmfinalextra, a.aggfinalmodify, a.aggmfinalmodify,
-               o.labels ->> a.aggsortop::pg_catalog.text,
-               t.labels ->> a.aggtranstype::pg_catalog.text, t.labels ->> a.aggmtranstype::pg_catalog.text,
+               coalesce(o.labels ->> a.aggsortop::pg_catalog.text, '?'),
+               coalesce(t.labels ->> a.aggtranstype::pg_catalog.text, '?'),
+               coalesce(t.labels ->> a.aggmtranstype::pg_catalog.text, '?'),
                a.agginitval, a.aggminitval
            )::pg_catalog.text, 'UTF8')), 1, 16) END AS digest,
        f.extension, f.label AS identity
@@ -173,11 +192,11 @@ SELECT p.oid, 'function', n.nspname::pg_catalog.text, p.proname::pg_catalog.text
 UNION ALL
 SELECT o.oid, 'operator', n.nspname::pg_catalog.text, o.oprname::pg_catalog.text,
        pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW(
-           'operator', o.label, o.owned, o.oprkind, t.labels ->> o.oprresult::pg_catalog.text,
-           f.digests ->> o.oprcode::pg_catalog.oid::pg_catalog.text,
-           f.digests ->> o.oprrest::pg_catalog.oid::pg_catalog.text,
-           f.digests ->> o.oprjoin::pg_catalog.oid::pg_catalog.text,
-           s.labels ->> o.oprcom::pg_catalog.text, s.labels ->> o.oprnegate::pg_catalog.text
+           'operator', o.label, o.owned, o.oprkind, coalesce(t.labels ->> o.oprresult::pg_catalog.text, '?'),
+           coalesce(f.digests ->> o.oprcode::pg_catalog.oid::pg_catalog.text, '?'),
+           coalesce(f.digests ->> o.oprrest::pg_catalog.oid::pg_catalog.text, '?'),
+           coalesce(f.digests ->> o.oprjoin::pg_catalog.oid::pg_catalog.text, '?'),
+           coalesce(s.labels ->> o.oprcom::pg_catalog.text, '?'), coalesce(s.labels ->> o.oprnegate::pg_catalog.text, '?')
        )::pg_catalog.text, 'UTF8')), 1, 16),
        o.extension, o.label
   FROM operator_named o
@@ -197,7 +216,7 @@ SELECT c.oid, 'cast', NULL, x.name,
        CASE WHEN c.oid < 16384 OR x.extension IS NOT NULL THEN
            pg_catalog.substring(pg_catalog.sha256(pg_catalog.convert_to(ROW(
                'cast', x.extension, x.name, c.castcontext, c.castmethod,
-               f.digests ->> c.castfunc::pg_catalog.text
+               coalesce(f.digests ->> c.castfunc::pg_catalog.text, '?')
            )::pg_catalog.text, 'UTF8')), 1, 16) ELSE '' END,
        x.extension, x.name
   FROM pg_catalog.pg_cast c

@@ -103,6 +103,20 @@ const CHANGES: &[(&str, &[&str])] = &[
         "ALTER FUNCTION money(int) VOLATILE",
         &["cast pg_catalog.int4 -> pg_catalog.money", "function pg_catalog.money(pg_catalog.int4)"],
     ),
+    (
+        "ALTER FUNCTION on_ppath(point, path) VOLATILE",
+        &[
+            "function pg_catalog.on_ppath(pg_catalog.point,pg_catalog.path)",
+            "function pg_catalog.path_contain_pt(pg_catalog.path,pg_catalog.point)",
+            "operator pg_catalog.<@(pg_catalog.point,pg_catalog.path)",
+            "operator pg_catalog.@>(pg_catalog.path,pg_catalog.point)",
+        ],
+    ),
+    (
+        "CREATE FUNCTION public.estimate(internal, oid, internal, int4) RETURNS float8 LANGUAGE internal \
+             AS 'eqsel'; ALTER OPERATOR ?#(path, path) SET (RESTRICT = public.estimate)",
+        &["operator pg_catalog.?#(pg_catalog.path,pg_catalog.path)"],
+    ),
     // What others make beside it.
     (
         "CREATE FUNCTION public.length(varchar) RETURNS int LANGUAGE sql RETURN 1",
