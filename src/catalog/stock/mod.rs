@@ -221,10 +221,10 @@ fn digest(text: &str) -> Option<Digest> {
     Some(number.to_be_bytes())
 }
 
-/// `15-18`, `16`, `15,17-18`.
+/// `15-18`, `16`, `15,17-18`, with an asterisk for what only earlier minor versions have.
 fn majors(text: &str) -> Option<Vec<u32>> {
     let mut all = Vec::new();
-    for part in text.split(',') {
+    for part in text.strip_suffix('*').unwrap_or(text).split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
         if first > last || last > 99 {
