@@ -207,6 +207,19 @@ fn an_extension_is_stock_in_any_schema_and_made_by_any_role() {
             session.text(PATH_OF_SERVICE).unwrap();
             assert_eq!(spoilers(&session, major), BTreeSet::new(), "{major}: {schema}");
             session.text("RESET search_path; DROP EXTENSION citext, hstore, cube").unwrap();
+            // This one has bodies, and a domain, that name objects of another.
+            let database = format!("apart{}", schema.len());
+            server.create_database(&database).unwrap();
+            let make = format!(
+                "CREATE SCHEMA {schema}; CREATE EXTENSION cube SCHEMA {schema}; CREATE SCHEMA \"B-b\"; \
+                 CREATE EXTENSION earthdistance SCHEMA \"B-b\""
+            );
+            server.execute(&database, &make).unwrap();
+            let apart = Session::open(server.address(), LOW, None, &database).unwrap();
+            apart.text(PATH_OF_SERVICE).unwrap();
+            let mut found = spoilers(&apart, major);
+            found.retain(|words| major != 15 || !words.contains("@earthdistance."));
+            assert_eq!(found, BTreeSet::new(), "{major}: cube in {schema}");
         }
     }
 }
