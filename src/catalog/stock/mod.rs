@@ -15,8 +15,12 @@
 //!   of the type that it meets, and is as harmless as that type, parts of it included.
 //! * A SQL function without a stored body (those of citext before version 1.8) finds its operators by
 //!   the session's path: harmless where `pg_catalog` is first on it.
-//! * Operator classes, conversions and text search objects are not listed. Their functions take
-//!   `internal`, so that only a superuser can make one that does something of its own.
+//! * Conversions and text search objects are not listed. Their functions take `internal`, so that
+//!   only a superuser can make one that does something of its own. Operator classes neither: only a
+//!   superuser makes one, and sorting and grouping count as naming `<`, `=` and `>`.
+//!
+//! Triggers of foreign keys are not on the list either, since they run SQL: what they do is in
+//! `pg_constraint`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -198,7 +198,7 @@ fn an_extension_is_stock_in_any_schema_and_made_by_any_role() {
         let server = pg_with(Options { major: Some(major), users: vec![low], ..Options::default() });
         server.execute("postgres", "CREATE DATABASE \"Ada's\" OWNER low").unwrap();
         let session = Session::open(server.address(), LOW, None, "Ada's").unwrap();
-        for schema in ["plain", "\"a.b|c\"", "\"Ä ((\""] {
+        for (number, schema) in ["plain", "\"a.b|c\"", "\"Ä ((\""].into_iter().enumerate() {
             let make = format!(
                 "CREATE SCHEMA {schema}; CREATE EXTENSION citext SCHEMA {schema}; CREATE EXTENSION hstore \
                  SCHEMA {schema}; CREATE EXTENSION cube SCHEMA {schema}"
@@ -208,7 +208,7 @@ fn an_extension_is_stock_in_any_schema_and_made_by_any_role() {
             assert_eq!(spoilers(&session, major), BTreeSet::new(), "{major}: {schema}");
             session.text("RESET search_path; DROP EXTENSION citext, hstore, cube").unwrap();
             // This one has bodies, and a domain, that name objects of another.
-            let database = format!("apart{}", schema.len());
+            let database = format!("apart_{number}");
             server.create_database(&database).unwrap();
             let make = format!(
                 "CREATE SCHEMA {schema}; CREATE EXTENSION cube SCHEMA {schema}; CREATE SCHEMA \"B-b\"; \
