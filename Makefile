@@ -33,7 +33,8 @@ test: ## every test, against real servers that the tests start
 	fi
 
 # A server of each major version that is found (SEALGATE_PG16_BIN=folder, where it is elsewhere) is
-# started with the contrib extensions that it has; what the list has of others stays.
+# started with the contrib extensions that it has; what the list has of others stays. With
+# SEALGATE_STOCK_EARLIER=1 what they have is added, as of an earlier minor version.
 stock: ## write the list of PostgreSQL's own harmless objects anew
 	@.ci/setup test
 	@cargo test --locked --test capability -- --ignored --exact --nocapture stock::write_the_list

@@ -50,7 +50,7 @@ fn what_is_not_listed_has_no_grade() {
 #[test]
 fn a_name_has_the_gravest_grade_of_its_objects() {
     let text = "\
-00000000000000000000000000000001 15-16,18 function pure pg_catalog.f(int4)
+00000000000000000000000000000001 15-16,18* function pure pg_catalog.f(int4)
 00000000000000000000000000000002 16 function effect @lo.f(int4,@lo.lo)
 00000000000000000000000000000003 16 operator pure pg_catalog.<->(point,point)
 00000000000000000000000000000004 16 type pure pg_catalog.text

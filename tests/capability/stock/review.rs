@@ -24,12 +24,12 @@ pub const PURE: &str = "
     has_tablespace_privilege has_type_privilege in_range inet_client_addr inet_client_port
     inet_server_addr inet_server_port int8pl_inet integer_pl_date interval_pl_date interval_pl_time
     interval_pl_timestamp interval_pl_timestamptz interval_pl_timetz json_build_array json_build_object
-    json_populate_record json_populate_recordset json_to_record json_to_recordset json_to_tsvector
-    jsonb_build_array jsonb_build_object jsonb_path_exists_tz jsonb_path_match_tz
+    json_populate_record json_populate_recordset json_strip_nulls json_to_record json_to_recordset
+    json_to_tsvector jsonb_build_array jsonb_build_object jsonb_path_exists_tz jsonb_path_match_tz
     jsonb_path_query_array_tz jsonb_path_query_first_tz jsonb_path_query_tz jsonb_populate_record
-    jsonb_populate_record_valid jsonb_populate_recordset jsonb_to_record jsonb_to_recordset
-    jsonb_to_tsvector lastval length log log10 lpad make_timestamptz money mxid_age now numeric
-    numeric_pl_pg_lsn obj_description oidvectortypes overlaps path_contain_pt
+    jsonb_populate_record_valid jsonb_populate_recordset jsonb_strip_nulls jsonb_to_record
+    jsonb_to_recordset jsonb_to_tsvector lastval length log log10 lpad make_timestamptz money mxid_age
+    now numeric numeric_pl_pg_lsn obj_description oidvectortypes overlaps path_contain_pt
     pg_available_extension_versions pg_available_extensions pg_available_wal_summaries pg_backend_pid
     pg_basetype pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_actual_version
     pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
