@@ -12,6 +12,7 @@ mod fences;
 mod flow;
 mod lane;
 mod listener;
+mod passage;
 mod records;
 mod session;
 mod startup;

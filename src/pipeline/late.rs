@@ -36,9 +36,14 @@ const OF_NO_ROW: [&[u8; 2]; 12] =
     [b"08", b"25", b"26", b"28", b"34", b"3B", b"3D", b"40", b"42", b"53", b"54", b"57"];
 
 impl Session {
+    /// May a message of this kind have to wait for a late intent?
+    pub(super) fn waits_late(&self, tag: u8) -> bool {
+        matches!(tag, b'E' | b'N' | b'S' | b'A') && self.view.as_ref().is_some_and(|view| view.has_legible())
+    }
+
     /// Can this message quote a legible value that no intent covers? `sqlstate`: of an error.
     pub(super) fn may_quote(&self, tag: u8, sqlstate: Option<[u8; 5]>) -> bool {
-        if !self.view.as_ref().is_some_and(|view| view.has_legible()) {
+        if !self.waits_late(tag) {
             return false;
         }
         let by_events = self.view.as_ref().is_some_and(|view| view.snapshot().codes().by_events);
@@ -108,5 +113,25 @@ impl Session {
             committed: None,
             replication: None,
         }));
+    }
+
+    /// Counts what the server says in an execution that may read all that is legible.
+    pub(super) fn count_possible(&mut self, bytes: usize) -> bool {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        let Some(run) = mark.and_then(|mark| mark.running()) else { return false };
+        let Some(possible) = &mut run.possible else { return false };
+        possible.cells += 1;
+        run.bytes += bytes as u64;
+        true
+    }
+
+    /// Is what the server says now the answer to a refusal or a question of ours, or covered by the
+    /// intent of an execution that may read all that is legible?
+    pub(super) fn is_covered(&mut self) -> bool {
+        let Some(front) = self.queue.front() else { return false };
+        let ours = front.is_ours();
+        front.mark.as_mut().is_some_and(|mark| {
+            ours || mark.refusal.is_some() || mark.running().is_some_and(|run| run.possible.is_some())
+        })
     }
 }

@@ -11,7 +11,7 @@ use crate::catalog::{Field, FieldId};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
-use crate::wire::backend::{DataRow, Origin};
+use crate::wire::backend::{DataRow, Origin, visit_row_description};
 use crate::wire::frame::put;
 use crate::wire::frontend::put_value;
 use crate::wire::{Frame, Malformed};
@@ -154,6 +154,25 @@ pub fn unforeseen() -> Refusal {
         "The table may have been changed a moment ago: connect again and repeat the statement. Otherwise \
          read the column from its table.",
     )
+}
+
+/// Does a description name a classified column?
+pub(super) fn names_classified(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
+    names_any(frame, view, |_| true)
+}
+
+/// Does it name a sealed one?
+pub(super) fn names_sealed(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
+    names_any(frame, view, |field| field.domain.is_some())
+}
+
+fn names_any(frame: Frame<'_>, view: &View, counts: impl Fn(&Field) -> bool) -> Result<bool, Malformed> {
+    let mut found = false;
+    visit_row_description(frame.body(), |origin| {
+        let id = view.snapshot().field_by_origin(origin.table_oid, origin.attribute);
+        found |= id.and_then(|id| view.snapshot().field(id)).is_some_and(&counts);
+    })?;
+    Ok(found)
 }
 
 /// Bytes that may go to the client. Made in this file alone.

@@ -6,12 +6,11 @@ use super::clear::Moved;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
-use super::release::{Shape, unforeseen, untouched};
+use super::release::{Shape, names_classified, names_sealed, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::transaction::Ended;
 use super::{Need, Step};
 use crate::audit::Attribution;
-use crate::catalog::Field;
 use crate::policy::Refusal;
 use crate::watch::Judgement;
 use crate::wire::backend::{self, ErrorFacts};
@@ -127,14 +126,15 @@ impl Session {
             || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
     }
 
-    /// Could this frame be answered by something else than itself? Then the run before it
-    /// goes first.
+    /// Could this frame be answered by something else than itself, or have to wait? Then the run
+    /// before it goes first.
     fn replaces(&mut self, tag: u8) -> bool {
         matches!(
             tag,
             b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
+            || self.waits_late(tag)
             || self.opens_stream(tag)
     }
 
@@ -237,26 +237,6 @@ impl Session {
         self.met_unsealed |= self.runs_unsealed();
         let counts = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.met_unsealed;
         if counts { self.watched(1, Attribution::Known, now_ms, None).map(Fate::End) } else { None }
-    }
-
-    /// Counts what the server says in an execution that may read all that is legible.
-    fn count_possible(&mut self, bytes: usize) -> bool {
-        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
-        let Some(run) = mark.and_then(|mark| mark.running()) else { return false };
-        let Some(possible) = &mut run.possible else { return false };
-        possible.cells += 1;
-        run.bytes += bytes as u64;
-        true
-    }
-
-    /// Is what the server says now the answer to a refusal or a question of ours, or covered by the
-    /// intent of an execution that may read all that is legible?
-    fn is_covered(&mut self) -> bool {
-        let Some(front) = self.queue.front() else { return false };
-        let ours = front.is_ours();
-        front.mark.as_mut().is_some_and(|mark| {
-            ours || mark.refusal.is_some() || mark.running().is_some_and(|run| run.possible.is_some())
-        })
     }
 
     /// Has the execution under way, if any, its receipt?
@@ -666,32 +646,9 @@ impl Session {
     }
 }
 
-/// Does a description name a classified column?
 /// What an error that ends the session leaves behind nobody can say; any other undoes its statement.
 fn undone(facts: ErrorFacts) -> Ended {
     if facts.fatal { Ended::Open } else { Ended::Undone }
-}
-
-fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
-    names_any(frame, view, |_| true)
-}
-
-/// Does it name a sealed one?
-fn names_sealed(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
-    names_any(frame, view, |field| field.domain.is_some())
-}
-
-fn names_any(
-    frame: Frame<'_>,
-    view: &super::View,
-    counts: impl Fn(&Field) -> bool,
-) -> Result<bool, Malformed> {
-    let mut found = false;
-    backend::visit_row_description(frame.body(), |origin| {
-        let id = view.snapshot().field_by_origin(origin.table_oid, origin.attribute);
-        found |= id.and_then(|id| view.snapshot().field(id)).is_some_and(&counts);
-    })?;
-    Ok(found)
 }
 
 fn too_large(bytes: usize) -> Refusal {

@@ -148,7 +148,8 @@ impl Strangers {
         let known: Vec<&[u8]> =
             self.stock.map_or(&[][..], Stock::every_digest).iter().map(<[u8; 16]>::as_slice).collect();
         let sql = format!(
-            "SELECT c.kind, c.oid FROM ({}) c WHERE c.digest <> ALL ($1) ORDER BY c.kind, c.oid",
+            "SELECT c.kind, c.oid FROM ({}) c \
+             WHERE c.digest NOT IN (SELECT k.digest FROM pg_catalog.unnest($1) k (digest)) ORDER BY c.kind, c.oid",
             stock::CANONICAL
         );
         let mut unlisted: BTreeMap<String, Vec<u32>> = BTreeMap::new();
