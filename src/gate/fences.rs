@@ -12,12 +12,15 @@ use tokio::sync::Notify;
 /// Bare names of tables, as sessions judge by them.
 pub type Tables = Arc<HashSet<Arc<str>>>;
 
+/// A session's: which of its fences it is, where it holds, and what it holds.
+type Raised = (usize, Arc<str>, Tables);
+
 /// See the module's text.
 #[derive(Default)]
 pub struct Fences {
     count: AtomicUsize,
-    /// By the number of the session: which of its fences it is, where it holds, and what it holds.
-    raised: Mutex<HashMap<u64, (usize, Arc<str>, Tables)>>,
+    /// By the number of the session.
+    raised: Mutex<HashMap<u64, Raised>>,
     number: AtomicUsize,
     changed: Notify,
 }

@@ -229,10 +229,10 @@ impl Session {
         if quotes {
             self.count_late(bytes);
         }
-        if quotes || possibly {
-            if let Some(refusal) = self.watched(1, Attribution::Possible, now_ms, None) {
-                return Some(Fate::End(refusal));
-            }
+        if (quotes || possibly)
+            && let Some(refusal) = self.watched(1, Attribution::Possible, now_ms, None)
+        {
+            return Some(Fate::End(refusal));
         }
         self.met_unsealed |= self.runs_unsealed();
         let counts = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.met_unsealed;
