@@ -136,20 +136,14 @@ impl Codes {
         }
     }
 
-    /// A type by its bare name, as a text has it (`int4`, `_int4`, `mood`). `is_relation`: there is a
-    /// relation of this name, whose rows are of a type of this name.
+    /// A type by its bare name, as a text has it (`int4`, `_int4`, `mood`). One that is not known was
+    /// made since by a text that names no stranger, or it would have been judged: it is made of what is
+    /// harmless.
     #[must_use]
-    pub fn type_named(&self, name: &str, is_relation: impl Fn(&str) -> bool) -> Verdict {
-        if let Some(code) = self.types.get(name) {
-            return Verdict::Opaque(code.clone());
-        }
+    pub fn type_named(&self, name: &str) -> Verdict {
         let element = name.strip_prefix('_').unwrap_or(name);
-        let listed = |stock: &Stock, name| stock.grade_of_name(Kind::Type, name).is_some();
-        let known = self.stock.is_some_and(|stock| listed(stock, name) || listed(stock, element));
-        if known || [name, element].iter().any(|name| self.plain_types.contains(*name) || is_relation(name)) {
-            return Verdict::Harmless;
-        }
-        Verdict::Unknown(Code { why: format!("type \"{name}\", which is not known").into(), proven: false })
+        let known = self.types.get(name).or_else(|| self.types.get(element));
+        known.map_or(Verdict::Harmless, |code| Verdict::Opaque(code.clone()))
     }
 
     /// Is it a type of a user, whatever it runs?

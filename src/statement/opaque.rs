@@ -211,7 +211,6 @@ impl<'a> Look<'a> {
         let called = |name| self.called(name);
         self.found.calls.iter().filter_map(called).any(|called| unknown(codes.function(called)))
             || self.found.operators.iter().filter_map(called).any(|called| unknown(codes.operator(called)))
-            || self.found.types.iter().filter_map(|name| self.type_verdict(name)).any(unknown)
     }
 
     /// COPY from the client: rows that stand in no text.
@@ -297,12 +296,7 @@ impl<'a> Look<'a> {
     }
 
     fn type_of(&self, name: &NamePath) -> Option<Code> {
-        counted(self.type_verdict(name)?, true)
-    }
-
-    fn type_verdict(&self, name: &NamePath) -> Option<Verdict> {
-        let name = name.parts.last()?;
-        Some(self.codes().type_named(name, |name| self.names.snapshot.knows(name)))
+        counted(self.codes().type_named(name.parts.last()?), true)
     }
 
     /// `row.name` may be a call.
