@@ -112,6 +112,8 @@ pub struct ForeignServer {
 pub struct SnapshotParts {
     pub database: Arc<str>,
     pub epoch: u64,
+    /// See [`Snapshot::meant_since`].
+    pub meant_since: u64,
     /// Fields of the policy that apply to this database; `Field::id` is its index.
     pub fields: Vec<Field>,
     /// Entries with a pattern that apply to this database. What they match so far is in
@@ -139,6 +141,7 @@ pub struct SnapshotParts {
 pub struct Snapshot {
     database: Arc<str>,
     epoch: u64,
+    meant_since: u64,
     fields: Vec<Field>,
     patterns: Vec<PolicyField>,
     /// By bare name; those of one name in the order of their schemas.
@@ -192,6 +195,7 @@ impl Snapshot {
         Snapshot {
             database: parts.database,
             epoch: parts.epoch,
+            meant_since: parts.meant_since,
             fields: parts.fields,
             patterns: parts.patterns,
             relations,
@@ -240,6 +244,13 @@ impl Snapshot {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The first epoch from which on tables, columns and names mean what they do now. What code there is
+    /// may have changed since.
+    #[must_use]
+    pub fn meant_since(&self) -> u64 {
+        self.meant_since
     }
 
     #[must_use]

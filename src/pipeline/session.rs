@@ -103,6 +103,8 @@ pub struct Session {
     pub(super) announced: bool,
     /// Tables that its transaction uses already: nobody can change them until it ends.
     pub(super) in_use: HashSet<Arc<str>>,
+    /// The epoch at the login.
+    since: Option<u64>,
     /// The catalog has changed since the login.
     renewed: bool,
     /// [`Session::note_newer`].
@@ -153,6 +155,7 @@ impl Session {
             certificate: principal.certificate().cloned(),
         });
         let untouched = policy::untouched(&principal);
+        let since = view.as_ref().map(|view| view.epoch());
         Session {
             principal,
             who,
@@ -182,6 +185,7 @@ impl Session {
             moving: Vec::new(),
             announced: false,
             in_use: HashSet::new(),
+            since,
             renewed: false,
             newer: false,
             policy_since: None,
@@ -296,7 +300,10 @@ impl Session {
                 self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
                 self.judging = true;
                 self.renewed = true;
+                // What its statements and cursors run may be other code now.
+                self.opaque_since = true;
             }
+            self.since = self.since.or(Some(view.epoch()));
             self.view = Some(view);
         }
         self.certainty.renewed();
@@ -374,7 +381,9 @@ impl Session {
     /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
-        self.renewed && self.queue.names.prepared_at(name) != self.epoch()
+        let prepared = self.queue.names.prepared_at(name).or(self.since);
+        let meant = self.view.as_ref().map(|view| view.snapshot().meant_since());
+        self.renewed && prepared.is_none_or(|prepared| meant.is_none_or(|meant| prepared < meant))
     }
 
     /// Has this session changed the catalog, or may it have, and the catalog was not read since?

@@ -73,6 +73,7 @@ pub(super) fn shop() -> Snapshot {
     Snapshot::new(SnapshotParts {
         database: Arc::from("shop"),
         epoch: 1,
+        meant_since: 1,
         names: ["orders", "who"].map(Arc::from).into(),
         fields: vec![
             field(EMAIL, "customers", "email", email),

@@ -116,6 +116,8 @@ pub struct Loaded {
     pub notes: Vec<String>,
     /// Equal for equal content.
     pub content: [u8; 32],
+    /// The same without the code that is not the server's own.
+    pub meaning: [u8; 32],
 }
 
 /// Reads the catalog of the database that `service` is connected to. `kept`: of the last load of the
@@ -155,8 +157,8 @@ pub async fn load(
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
-    let content = content(&parts);
-    Ok(Loaded { parts, notes, content })
+    let (meaning, content) = content(&parts);
+    Ok(Loaded { parts, notes, content, meaning })
 }
 
 /// The bare name of every table of the policy with such a field, whether there is one or not.
@@ -232,7 +234,8 @@ async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, Load
     rows.iter().map(server).collect()
 }
 
-fn content(parts: &SnapshotParts) -> [u8; 32] {
+/// A digest of what tables, columns and names mean, and one of everything.
+fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
     let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, .. } = parts;
     let mut digest = Digested(Sha256::new());
@@ -241,6 +244,7 @@ fn content(parts: &SnapshotParts) -> [u8; 32] {
         digest,
         "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
     );
+    let meaning = digest.0.clone().finalize().into();
     let Codes { stock: _, everything, by_events, functions, operators, types, plain_types, relations } =
         &parts.codes;
     let (functions, operators) =
@@ -252,7 +256,7 @@ fn content(parts: &SnapshotParts) -> [u8; 32] {
         digest,
         "{everything:?} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
     );
-    digest.0.finalize().into()
+    (meaning, digest.0.finalize().into())
 }
 
 /// Takes a text that nobody needs as a whole.

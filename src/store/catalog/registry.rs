@@ -73,6 +73,7 @@ struct Held {
     notes: Arc<[String]>,
     /// [`Loaded::content`] of the load that this snapshot came from.
     content: [u8; 32],
+    meaning: [u8; 32],
     changed_by: Arc<[i32]>,
     /// A look that began then has found it true.
     confirmed: Instant,
@@ -112,6 +113,8 @@ impl Catalogs {
     /// The handle and the task behind it; nothing is loaded before the keeper runs.
     #[must_use]
     pub fn new(source: CatalogSource) -> (Catalogs, CatalogKeeper) {
+        // The list is read once, and at the start, not while the first session waits.
+        let _ = crate::catalog::stock::Stock::of(0);
         let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
         let held = Arc::new(ArcSwap::from_pointee(HashMap::new()));
         let stale_max = source.timing.stale_max;
@@ -467,7 +470,9 @@ impl CatalogKeeper {
                 let notes = notes.into();
                 Held { notes, confirmed: began, presence: presence.clone(), changed_by, ..before }
             }
-            (Some(Loaded { mut parts, notes, content }), before) => {
+            (Some(Loaded { mut parts, notes, content, meaning }), before) => {
+                let same = before.as_ref().filter(|before| before.meaning == meaning);
+                parts.meant_since = same.map_or(self.epoch + 1, |before| before.snapshot.meant_since());
                 // For as long as this at most, sessions judged by a catalog that was no more.
                 if let Some(before) = before {
                     metrics::histogram!("sealgate_catalog_window_seconds")
@@ -480,6 +485,7 @@ impl CatalogKeeper {
                     snapshot: Arc::new(Snapshot::new(parts)),
                     notes: notes.into(),
                     content,
+                    meaning,
                     changed_by,
                     confirmed: began,
                     presence: presence.clone(),
