@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test suites bench fuzz lint build
+.PHONY: help demo test stock suites bench fuzz lint build
 
 # What the machine has comes before what .ci/setup put under target/.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/target/venv/bin
@@ -31,6 +31,13 @@ test: ## every test, against real servers that the tests start
 	else \
 	    cargo test --locked --lib --bins --tests; \
 	fi
+
+# A server of each major version that is found (SEALGATE_PG16_BIN=folder, where it is elsewhere) is
+# started with the contrib extensions that it has; what the list has of others stays. With
+# SEALGATE_STOCK_EARLIER=1 what they have is added, as of an earlier minor version.
+stock: ## write the list of PostgreSQL's own harmless objects anew
+	@.ci/setup test
+	@cargo test --locked --test capability -- --ignored --exact --nocapture stock::write_the_list
 
 # Hours of them, with sources and drivers of the distribution: not a part of `make test`.
 suites: ## the drivers' own test suites, directly and through the gate [ARGS="gate classified -s go"]

@@ -92,7 +92,12 @@ impl Journal {
             .iter()
             .filter_map(|entry| match &entry.record {
                 Record::Intent(intent) => Some(Receipt { execution: intent.execution }),
-                Record::Outcome(_) | Record::Refusal(_) | Record::Session(_) | Record::Alert(_) => None,
+                Record::Outcome(_)
+                | Record::Refusal(_)
+                | Record::Session(_)
+                | Record::Login(_)
+                | Record::Alert(_)
+                | Record::Admin(_) => None,
             })
             .collect())
     }

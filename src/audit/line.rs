@@ -4,9 +4,9 @@
 //! place: beside what JSON asks for, all that a terminal or a viewer could take for more
 //! than text (C1 controls, line separators, direction marks).
 
-use super::record::{Entry, FieldUse, Record, Who};
+use super::record::{Attribution, Entry, FieldUse, Record, Who};
 use crate::residency::Date;
-use crate::statement::Action;
+use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
 
 /// Longest name (user, database, application, client, node, class, rule...), in characters.
 pub const NAME_CHARS_MAX: usize = 256;
@@ -41,8 +41,12 @@ impl Object<'_> {
             Record::Intent(intent) => {
                 self.who(&intent.who, Some(intent.execution.number));
                 self.plain("action", action(intent.action));
+                self.attribution(intent.attribution);
+                self.replication(intent.replication.as_deref());
                 self.fields(&intent.fields);
-                self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
+                if intent.replication.is_none() {
+                    self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
+                }
                 self.string("statement", &intent.statement, STATEMENT_CHARS_MAX);
                 self.plain("verdict", "allow");
                 self.string("rule", intent.rule, NAME_CHARS_MAX);
@@ -50,17 +54,30 @@ impl Object<'_> {
             Record::Outcome(outcome) => {
                 self.who(&outcome.who, Some(outcome.execution.number));
                 self.plain("action", action(outcome.action));
+                self.attribution(outcome.attribution);
+                self.replication(outcome.replication.as_deref());
                 self.fields(&outcome.fields);
-                self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
-                self.number("rows", outcome.rows);
-                self.number("cells", outcome.cells);
+                if outcome.replication.is_none() {
+                    self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
+                    self.number("rows", outcome.rows);
+                    self.number("cells", outcome.cells);
+                }
                 self.number("bytes", outcome.bytes);
+                if let Some(committed) = outcome.committed {
+                    self.flag("committed", committed);
+                }
                 if let Some(code) = &outcome.sqlstate {
                     self.string("sqlstate", &String::from_utf8_lossy(code), NAME_CHARS_MAX);
                 }
             }
             Record::Refusal(refusal) => {
                 self.who(&refusal.who, Some(refusal.statement_id));
+                if !refusal.fields.is_empty() {
+                    self.fields(&refusal.fields);
+                }
+                if let Some(statement) = &refusal.statement {
+                    self.string("statement", statement, STATEMENT_CHARS_MAX);
+                }
                 if let Some(fingerprint) = &refusal.fingerprint {
                     self.string("fingerprint", fingerprint, NAME_CHARS_MAX);
                 }
@@ -72,8 +89,28 @@ impl Object<'_> {
                 self.who(&session.who, None);
                 self.string("action", session.event, NAME_CHARS_MAX);
             }
+            Record::Login(login) => {
+                self.who(&login.who, None);
+                self.plain("verdict", "refuse");
+                self.plain("rule", login.rule);
+                self.string("sqlstate", &String::from_utf8_lossy(&login.sqlstate), NAME_CHARS_MAX);
+                if login.untold > 0 {
+                    self.number("untold", login.untold);
+                }
+            }
+            Record::Admin(admin) => {
+                if let Some(account) = &admin.account {
+                    self.string("account", account, NAME_CHARS_MAX);
+                }
+                self.plain("action", admin.event);
+                self.plain("verdict", admin.verdict);
+                self.string("rule", &admin.rule, STATEMENT_CHARS_MAX);
+            }
             Record::Alert(alert) => {
-                self.who(&alert.who, None);
+                self.who(&alert.who, alert.statement_id);
+                if !alert.fields.is_empty() {
+                    self.fields(&alert.fields);
+                }
                 self.string("verdict", alert.verdict, NAME_CHARS_MAX);
                 let rule = format!("{} ({}): {}", alert.detector, alert.severity, alert.rule);
                 self.string("rule", &rule, NAME_CHARS_MAX);
@@ -95,6 +132,30 @@ impl Object<'_> {
             self.string("certificate", name, NAME_CHARS_MAX);
         }
         self.string("database", &who.database, NAME_CHARS_MAX);
+    }
+
+    /// Left out where it is known.
+    fn attribution(&mut self, attribution: Attribution) {
+        if attribution == Attribution::Possible {
+            self.plain("attribution", "possible");
+        }
+    }
+
+    fn replication(&mut self, replication: Option<&Replication>) {
+        let Some(Replication { stream, slot, publications }) = replication else { return };
+        self.plain("stream", stream.name());
+        if let Some(slot) = slot {
+            self.string("slot", slot, NAME_CHARS_MAX);
+        }
+        if publications.is_empty() {
+            return;
+        }
+        self.name("publications");
+        for (index, publication) in publications.iter().enumerate().take(PUBLICATIONS_MAX) {
+            self.out.push(if index > 0 { b',' } else { b'[' });
+            self.text(publication, NAME_CHARS_MAX);
+        }
+        self.out.push(b']');
     }
 
     fn fields(&mut self, fields: &[FieldUse]) {
@@ -129,6 +190,11 @@ impl Object<'_> {
         self.out.extend_from_slice(value.to_string().as_bytes());
     }
 
+    fn flag(&mut self, name: &'static str, value: bool) {
+        self.name(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
     /// A word of this program's own.
     fn plain(&mut self, name: &'static str, word: &'static str) {
         self.string(name, word, NAME_CHARS_MAX);
@@ -136,6 +202,10 @@ impl Object<'_> {
 
     fn string(&mut self, name: &'static str, text: &str, chars_max: usize) {
         self.name(name);
+        self.text(text, chars_max);
+    }
+
+    fn text(&mut self, text: &str, chars_max: usize) {
         self.out.push(b'"');
         for character in text.chars().take(chars_max) {
             escape(self.out, character);
@@ -165,6 +235,8 @@ fn action(action: Action) -> &'static str {
         Action::Search => "search",
         Action::Read => "read",
         Action::Write => "write",
+        Action::Define => "define",
+        Action::Replicate => "replicate",
     }
 }
 

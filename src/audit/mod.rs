@@ -10,7 +10,8 @@ mod record;
 pub use journal::{Journal, Receipt, Sink, SinkError};
 pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX};
 pub use record::{
-    Alert, Entry, Execution, FieldUse, Intent, Outcome, Record, RefusalRecord, SessionRecord, Who,
+    AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
+    RefusalRecord, SessionRecord, Who,
 };
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::statement::Action;
+use crate::catalog::Field;
+use crate::statement::{Action, Replication};
 
 /// Names one execution of a statement: unique within a node's run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +28,24 @@ pub struct Who {
     pub certificate: Option<Arc<str>>,
 }
 
+impl Who {
+    /// Sealgate itself.
+    #[must_use]
+    pub fn sealgate() -> Who {
+        let nobody: Arc<str> = Arc::from("");
+        Who {
+            session: 0,
+            user: nobody.clone(),
+            database: nobody.clone(),
+            application: Arc::from("sealgate"),
+            client: nobody.clone(),
+            region: nobody,
+            certificate: None,
+            auth: "none",
+        }
+    }
+}
+
 /// One classified field in a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FieldUse {
@@ -37,6 +56,27 @@ pub struct FieldUse {
     pub mode: &'static str,
 }
 
+impl FieldUse {
+    /// How a field is named in every record.
+    #[must_use]
+    pub fn of(field: &Field) -> FieldUse {
+        FieldUse {
+            field: field.path().into(),
+            class: field.class.clone(),
+            mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
+        }
+    }
+}
+
+/// How sure it is that the fields of a record were met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attribution {
+    /// By the statement's own text.
+    Known,
+    /// They may have been: by code that cannot be followed, or in what the server said.
+    Possible,
+}
+
 /// Made durable before the first classified value of an execution is released, and
 /// before a write goes upstream.
 #[derive(Clone, Debug)]
@@ -44,12 +84,15 @@ pub struct Intent {
     pub who: Arc<Who>,
     pub execution: Execution,
     pub action: Action,
+    pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
     pub fingerprint: Arc<str>,
     /// Literal-free.
     pub statement: Arc<str>,
     /// The policy rule that said yes.
     pub rule: &'static str,
+    /// What a walsender streams, where this is one.
+    pub replication: Option<Arc<Replication>>,
 }
 
 /// What came of an execution.
@@ -58,25 +101,35 @@ pub struct Outcome {
     pub who: Arc<Who>,
     pub execution: Execution,
     pub action: Action,
+    pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
     pub fingerprint: Arc<str>,
     pub rows: u64,
-    /// Classified values released.
+    /// Classified values released; where they were possibly met, all values, and messages.
     pub cells: u64,
-    /// Bytes of released classified values.
+    /// Bytes of released classified values; of a stream, all of its bytes.
     pub bytes: u64,
     /// The server's or our own error, if it ended in one.
     pub sqlstate: Option<[u8; 5]>,
+    /// Of a write: does it hold? None: it is not known.
+    pub committed: Option<bool>,
+    /// What a walsender streamed, where this was one.
+    pub replication: Option<Arc<Replication>>,
 }
 
 /// A statement, startup or value that was refused.
 #[derive(Clone, Debug)]
 pub struct RefusalRecord {
     pub who: Arc<Who>,
+    /// That of the execution, where it had become one.
     pub statement_id: u64,
     pub sqlstate: &'static str,
     /// The rule or reason; no value, no literal.
     pub rule: Arc<str>,
+    /// Those that it names, as far as they are known.
+    pub fields: Arc<[FieldUse]>,
+    /// Literal-free; where the text could be read.
+    pub statement: Option<Arc<str>>,
     pub fingerprint: Option<Arc<str>>,
 }
 
@@ -88,10 +141,38 @@ pub struct SessionRecord {
     pub event: &'static str,
 }
 
+/// A login that failed, or a start that was refused before it.
+#[derive(Clone, Debug)]
+pub struct LoginRecord {
+    /// What the client said of itself; nobody has proven it.
+    pub who: Arc<Who>,
+    /// What the client was told.
+    pub sqlstate: [u8; 5],
+    /// Who said no: `gate` or `server`.
+    pub rule: &'static str,
+    /// Failures before this one that were too many to be told one by one.
+    pub untold: u64,
+}
+
+/// Something that was done with Sealgate itself.
+#[derive(Clone, Debug)]
+pub struct AdminRecord {
+    /// `start`, `stop`, `reload`, `keys-init`.
+    pub event: &'static str,
+    /// `applied`, `refused`.
+    pub verdict: &'static str,
+    /// What of it, or why not. No secret.
+    pub rule: Arc<str>,
+    /// The account of the host that ran the verb; none: the running process itself.
+    pub account: Option<Arc<str>>,
+}
+
 /// Something worth waking up for.
 #[derive(Clone, Debug)]
 pub struct Alert {
     pub who: Arc<Who>,
+    /// Of the execution that it is about, if it is about one.
+    pub statement_id: Option<u64>,
     pub detector: &'static str,
     /// `warning`, `critical`.
     pub severity: &'static str,
@@ -99,6 +180,7 @@ pub struct Alert {
     pub verdict: &'static str,
     /// No values.
     pub rule: Arc<str>,
+    pub fields: Arc<[FieldUse]>,
 }
 
 /// One line of the journal, before it has a sequence number and a time.
@@ -108,7 +190,9 @@ pub enum Record {
     Outcome(Outcome),
     Refusal(RefusalRecord),
     Session(SessionRecord),
+    Login(LoginRecord),
     Alert(Alert),
+    Admin(AdminRecord),
 }
 
 impl Record {
@@ -120,7 +204,9 @@ impl Record {
             Record::Outcome(_) => "outcome",
             Record::Refusal(_) => "refusal",
             Record::Session(_) => "session",
+            Record::Login(_) => "login",
             Record::Alert(_) => "alert",
+            Record::Admin(_) => "admin",
         }
     }
 }

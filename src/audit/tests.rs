@@ -29,10 +29,12 @@ fn intent(number: u64) -> Record {
         who: who(),
         execution: Execution { session: 7, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: [email()].into(),
         fingerprint: "0123456789abcdef".into(),
         statement: "SELECT email FROM customers WHERE id = ?".into(),
         rule: "default",
+        replication: None,
     })
 }
 
@@ -41,12 +43,15 @@ fn outcome(number: u64) -> Record {
         who: who(),
         execution: Execution { session: 7, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: [email()].into(),
         fingerprint: "0123456789abcdef".into(),
         rows: 2,
         cells: 3,
         bytes: u64::MAX,
         sqlstate: Some(*b"57014"),
+        committed: Some(false),
+        replication: None,
     })
 }
 
@@ -115,6 +120,8 @@ fn writes_the_members_that_reports_rely_on() {
         statement_id: 5,
         sqlstate: "SG001",
         rule: "unparsed".into(),
+        fields: [email()].into(),
+        statement: Some("SELECT ?".into()),
         fingerprint: Some("ff".into()),
     };
     let alert = Alert {
@@ -123,7 +130,10 @@ fn writes_the_members_that_reports_rely_on() {
         severity: "critical",
         verdict: "cut",
         rule: "1000 cells in 60 s".into(),
+        statement_id: Some(5),
+        fields: [email()].into(),
     };
+    let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [
         (
             intent(3),
@@ -133,15 +143,26 @@ fn writes_the_members_that_reports_rely_on() {
         (
             outcome(3),
             "outcome",
-            &["statement_id", "action", "fields", "fingerprint", "rows", "cells", "bytes", "sqlstate"],
+            &[
+                "statement_id",
+                "action",
+                "fields",
+                "fingerprint",
+                "rows",
+                "cells",
+                "bytes",
+                "committed",
+                "sqlstate",
+            ],
         ),
         (
             Record::Refusal(refusal),
             "refusal",
-            &["statement_id", "fingerprint", "verdict", "rule", "sqlstate"],
+            &["statement_id", "fields", "statement", "fingerprint", "verdict", "rule", "sqlstate"],
         ),
         (Record::Session(SessionRecord { who: self::who(), event: "begin" }), "session", &["action"]),
-        (Record::Alert(alert), "alert", &["verdict", "rule"]),
+        (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "rule"]),
+        (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
         let line = line_of(record);
         let expected: BTreeSet<_> = head.iter().chain(&who).chain(members).copied().collect();

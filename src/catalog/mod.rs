@@ -4,12 +4,17 @@
 //! A snapshot carries an epoch; whoever keeps something derived from one (a plan, a
 //! shape) keeps the epoch beside it and judges again when it differs.
 
+mod bound;
+mod code;
 mod field;
 mod path;
 mod pattern;
 mod snapshot;
+pub mod stock;
 
+pub use bound::Bound;
+pub use code::{Called, Code, Codes, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, SearchPath};
-pub use pattern::{PolicyField, SchemaPattern};
-pub use snapshot::{Column, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
+pub use pattern::{Classification, PolicyField, SchemaPattern};
+pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -81,6 +81,17 @@ impl fmt::Display for SchemaPattern {
     }
 }
 
+/// What a policy says of data: which columns are personal, and which code may be given values.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Classification {
+    pub fields: Vec<PolicyField>,
+    /// Functions, by signature (`public.slugify(text)`), and extensions (`extension:postgis`), which
+    /// somebody vouches for: no value that is given to them reaches a sealed field.
+    pub vouched: Vec<String>,
+    /// Is code that cannot be followed refused, where it could read what is legible?
+    pub refuses_opaque: bool,
+}
+
 /// One entry of a policy: a column of one table, or by a pattern that of many.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PolicyField {

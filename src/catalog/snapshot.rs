@@ -7,6 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bound::Bound;
+use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::pattern::PolicyField;
 
@@ -95,11 +97,23 @@ pub struct Reaching {
     pub why: Arc<str>,
 }
 
+/// A server of which foreign tables may be made here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignServer {
+    pub name: Arc<str>,
+    /// Of its foreign data wrapper.
+    pub wrapper: Arc<str>,
+    /// `name=value` each, as the catalog has them.
+    pub options: Vec<Arc<str>>,
+}
+
 /// Raw material of a [`Snapshot`].
 #[derive(Debug, Default)]
 pub struct SnapshotParts {
     pub database: Arc<str>,
     pub epoch: u64,
+    /// See [`Snapshot::meant_since`].
+    pub meant_since: u64,
     /// Fields of the policy that apply to this database; `Field::id` is its index.
     pub fields: Vec<Field>,
     /// Entries with a pattern that apply to this database. What they match so far is in
@@ -113,6 +127,13 @@ pub struct SnapshotParts {
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
+    /// Code that is not the server's own.
+    pub codes: Codes,
+    /// Is it refused where it could read what is legible?
+    pub refuses_opaque: bool,
+    pub servers: Vec<ForeignServer>,
+    /// What the policy says of databases by their names, this one or others.
+    pub bound: Arc<Bound>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -120,6 +141,7 @@ pub struct SnapshotParts {
 pub struct Snapshot {
     database: Arc<str>,
     epoch: u64,
+    meant_since: u64,
     fields: Vec<Field>,
     patterns: Vec<PolicyField>,
     /// By bare name; those of one name in the order of their schemas.
@@ -130,8 +152,12 @@ pub struct Snapshot {
     missing: HashMap<Arc<str>, Vec<QualifiedName>>,
     by_origin: HashMap<(u32, i16), FieldId>,
     functions: HashMap<Arc<str>, Vec<Reaching>>,
+    servers: Vec<ForeignServer>,
+    bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: HashSet<Arc<str>>,
+    codes: Codes,
+    refuses_opaque: bool,
 }
 
 impl Snapshot {
@@ -169,6 +195,7 @@ impl Snapshot {
         Snapshot {
             database: parts.database,
             epoch: parts.epoch,
+            meant_since: parts.meant_since,
             fields: parts.fields,
             patterns: parts.patterns,
             relations,
@@ -176,8 +203,36 @@ impl Snapshot {
             missing,
             by_origin,
             functions: parts.functions,
+            servers: parts.servers,
+            bound: parts.bound,
             known,
+            codes: parts.codes,
+            refuses_opaque: parts.refuses_opaque,
         }
+    }
+
+    /// Code of this database that is not the server's own harmless code.
+    #[must_use]
+    pub fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    /// Is code that cannot be followed refused, where it could read what is legible?
+    #[must_use]
+    pub fn refuses_opaque(&self) -> bool {
+        self.refuses_opaque
+    }
+
+    /// Classified fields whose values the server can read.
+    pub fn legible(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.domain.is_none())
+    }
+
+    /// Is any field sealed, or will be when its table is there?
+    #[must_use]
+    pub fn has_sealed(&self) -> bool {
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        self.fields.iter().chain(awaited).any(|field| field.domain.is_some())
     }
 
     #[must_use]
@@ -191,6 +246,13 @@ impl Snapshot {
         self.epoch
     }
 
+    /// The first epoch from which on tables, columns and names mean what they do now. What code there is
+    /// may have changed since.
+    #[must_use]
+    pub fn meant_since(&self) -> u64 {
+        self.meant_since
+    }
+
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
@@ -200,6 +262,18 @@ impl Snapshot {
     #[must_use]
     pub fn patterns(&self) -> &[PolicyField] {
         &self.patterns
+    }
+
+    /// The foreign server of this name.
+    #[must_use]
+    pub fn foreign_server(&self, name: &str) -> Option<&ForeignServer> {
+        self.servers.iter().find(|server| &*server.name == name)
+    }
+
+    /// What the policy says of databases by their names.
+    #[must_use]
+    pub fn bound(&self) -> &Arc<Bound> {
+        &self.bound
     }
 
     /// Is nothing classified here, and no table awaited that would be?
@@ -327,6 +401,20 @@ impl Snapshot {
     /// Every relation kept in this snapshot.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values().flatten()
+    }
+
+    /// Those of [`Snapshot::watched_names`] that lead to a sealed column, or may.
+    pub fn sealed_names(&self) -> impl Iterator<Item = &str> {
+        let sealed = |relation: &Relation| {
+            let of_field = |column: &Column| column.field.and_then(|id| self.field(id));
+            let sealed = relation.columns.iter().filter_map(of_field).any(|field| field.domain.is_some());
+            sealed || relation.reaches.is_some() || relation.fault.is_some()
+        };
+        let relations = self.relations.iter().filter(move |(_, all)| all.iter().any(sealed));
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        let policy = self.fields.iter().chain(awaited).filter(|field| field.domain.is_some());
+        let functions = self.functions.keys().map(|name| &**name);
+        relations.map(|(name, _)| &**name).chain(policy.map(|field| &*field.table.name)).chain(functions)
     }
 
     /// Every bare name that the prefilter must look for: relations that matter, policy

@@ -60,7 +60,8 @@ fn faults(what: &str, fault: Fault) -> Vec<Finding> {
 }
 
 async fn look(settings: Settings) -> Vec<Finding> {
-    let mut findings = vec![finding("configuration", true, format!("{} fields", settings.fields.len()))];
+    let mut findings =
+        vec![finding("configuration", true, format!("{} fields", settings.policy.fields.len()))];
     for warning in settings.warnings(today()) {
         findings.push(finding("configuration", true, format!("warning: {warning}")));
     }
@@ -150,24 +151,25 @@ fn writable(folder: &Path) -> std::io::Result<()> {
 /// Every database that a field names, and the service's own for fields that name none.
 async fn catalogs(settings: &Settings, dialer: &Arc<Dialer>) -> Vec<Finding> {
     let access: Access = match house::access(settings, dialer) {
-        Ok(Some(access)) if !settings.fields.is_empty() => access,
+        Ok(Some(access)) if !settings.policy.fields.is_empty() => access,
         Ok(_) => return Vec::new(),
         Err(fault) => return faults("service account", fault),
     };
     let mut databases: Vec<String> = settings
+        .policy
         .fields
         .iter()
         .filter_map(|entry| entry.field.database.as_deref().map(str::to_owned))
         .collect();
     databases.sort();
     databases.dedup();
-    if settings.fields.iter().any(|entry| entry.field.database.is_none()) {
+    if settings.policy.fields.iter().any(|entry| entry.field.database.is_none()) {
         // Which databases are reached is known only when clients come: the service's is tried.
         databases.extend(settings.upstream.service.as_ref().map(|service| service.database.clone()));
     }
     let (catalogs, keeper) = Catalogs::new(CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(access)),
-        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
+        policy: Arc::new(ArcSwap::from_pointee(settings.policy.clone())),
         timing: Timing::default(),
     });
     let keeping = tokio::spawn(keeper.run());

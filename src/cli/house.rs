@@ -12,10 +12,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::events::{applied, in_force, refused};
 use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
-use crate::catalog::PolicyField;
-use crate::config::{self, Auth, Endpoint, HostPort, Secret, Settings};
+use crate::audit::{AdminRecord, Record};
+use crate::catalog::{Classification, PolicyField};
+use crate::config::{self, Audit, Auth, Endpoint, HostPort, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
 };
@@ -44,6 +46,17 @@ pub enum Fault {
     Configuration(Vec<String>),
     /// Something it names does not work (exit code 2 in `check`, 1 in `run`).
     Start(String),
+}
+
+impl Fault {
+    /// All of it in one text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Fault::Configuration(lines) => lines.join("; "),
+            Fault::Start(line) => line.clone(),
+        }
+    }
 }
 
 /// Reads and parses a configuration file.
@@ -102,6 +115,7 @@ pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let keyring = keyfile::read(&keys.path, &master(&keys.master_key)?)
         .map_err(|error| Fault::Start(format!("{}: {error}", keys.path.display())))?;
     let faults: Vec<String> = settings
+        .policy
         .fields
         .iter()
         .filter_map(|PolicyField { field, .. }| {
@@ -149,7 +163,7 @@ pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access
 /// What a running gate looks up anew every time, so that a reload can exchange it.
 struct Swaps {
     access: Arc<ArcSwap<Access>>,
-    policy: Arc<ArcSwap<Vec<PolicyField>>>,
+    policy: Arc<ArcSwap<Classification>>,
 }
 
 /// A gate that runs, until [`House::drain`].
@@ -170,7 +184,7 @@ pub struct House {
 
 impl House {
     /// Opens the gate. Must run within a tokio runtime, which serves the catalog, the admin
-    /// address and the listeners.
+    /// address and the listeners. Either way it stands in the record.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -178,13 +192,40 @@ impl House {
         settings: Settings,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
     ) -> Result<House, Fault> {
+        let audit = settings.audit.clone();
+        let mut thread = None;
+        match House::build(settings, metrics, &mut thread).await {
+            Ok(house) => {
+                let regime = house.gate.regime.load_full();
+                house.note(applied("start", &in_force(&regime))).await;
+                Ok(House { journal: thread, ..house })
+            }
+            Err(fault) => {
+                if let Some(thread) = thread {
+                    // What it did not write is told by the log.
+                    let _ = thread.close().await;
+                }
+                if let Err(error) = note_alone(audit.as_ref(), refused("start", &fault.text())) {
+                    tracing::error!(%error, "that the start was refused is not on record");
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn build(
+        settings: Settings,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+        thread: &mut Option<JournalThread>,
+    ) -> Result<House, Fault> {
         let regime = regime(settings).await?;
         let swaps = access(&regime.settings, &regime.dialer)?.map(|access| Swaps {
             access: Arc::new(ArcSwap::from_pointee(access)),
-            policy: Arc::new(ArcSwap::from_pointee(regime.settings.fields.clone())),
+            policy: Arc::new(ArcSwap::from_pointee(regime.settings.policy.clone())),
         });
         let catalogs = swaps.as_ref().map(keep_up_with_servers);
-        let (journal, thread) = open_journal(&regime.settings)?;
+        let (journal, opened) = open_journal(&regime.settings)?;
+        *thread = opened;
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
             watch: Watch::new(regime.settings.watch.clone()),
@@ -220,18 +261,36 @@ impl House {
             None => None,
         };
         let started = regime;
-        Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: thread, swaps })
+        Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: None, swaps })
     }
 
-    /// Puts another configuration in the place of the one in use, as a whole or not at all.
-    /// Returns the sections that count only from the next start on.
+    /// Puts what was done with the gate on record, where there is one.
+    pub async fn note(&self, event: AdminRecord) {
+        note_by(&self.gate, event).await;
+    }
+
+    /// Puts another configuration in the place of the one in use, as a whole or not at all, and
+    /// that on record. Returns the sections that count only from the next start on.
     ///
     /// # Errors
     /// What is wrong with the new one; the old one stays in use.
-    pub async fn reload(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
+    pub async fn reload(&self, settings: Result<Settings, Fault>) -> Result<Vec<&'static str>, Fault> {
+        let reloaded = match settings {
+            Ok(settings) => self.exchange(settings).await,
+            Err(fault) => Err(fault),
+        };
+        self.note(match &reloaded {
+            Ok(_) => applied("reload", &in_force(&self.gate.regime.load())),
+            Err(fault) => refused("reload", &fault.text()),
+        })
+        .await;
+        reloaded
+    }
+
+    async fn exchange(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
         let before = self.gate.regime.load_full();
         let unserved =
-            settings.fields.first().filter(|_| self.swaps.is_none() || self.gate.journal.is_none());
+            settings.policy.fields.first().filter(|_| self.swaps.is_none() || self.gate.journal.is_none());
         if unserved.is_some() {
             return Err(Fault::Configuration(vec![format!(
                 "{}: a [[field]] where there was no service_user or no [audit] at the start: start anew",
@@ -242,7 +301,7 @@ impl House {
         let access = access(&regime.settings, &regime.dialer)?;
         let later = counts_later(&self.started.settings, &regime.settings);
         let reclassified = fields_differ(&before.settings, &regime.settings);
-        let (fields, limits) = (regime.settings.fields.clone(), regime.settings.watch.clone());
+        let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
         // Keys before the fields that need them.
         self.gate.regime.store(Arc::new(regime));
@@ -252,7 +311,7 @@ impl House {
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             swaps.access.store(Arc::new(access));
-            swaps.policy.store(Arc::new(fields));
+            swaps.policy.store(Arc::new(policy));
         }
         if reclassified {
             // From here on every session looks first, and reads the catalog itself.
@@ -291,11 +350,20 @@ impl House {
         {
             acceptor.join();
         }
+        let how = if drained { "drained" } else { "sessions were cut off" };
+        note_by(&gate, applied("stop", how)).await;
         let written = match journal {
             Some(journal) => journal.close().await.is_ok(),
             None => true,
         };
         drained && written
+    }
+}
+
+async fn note_by(gate: &SharedGate, event: AdminRecord) {
+    let Some(journal) = &gate.journal else { return };
+    if journal.submit_wait(Record::Admin(event)).await.is_err() {
+        tracing::error!("a record was not taken by the journal");
     }
 }
 
@@ -329,7 +397,7 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
 
 /// Is anything classified otherwise than before?
 fn fields_differ(before: &Settings, after: &Settings) -> bool {
-    before.fields != after.fields
+    before.policy != after.policy
 }
 
 fn tell_key_version(regime: &Regime) {
@@ -361,11 +429,23 @@ fn first_session() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(0) << 10
 }
 
+fn location(audit: &Audit) -> Location {
+    Location::new(audit.path.clone(), audit.node.clone().unwrap_or_else(host_name))
+}
+
+/// Puts on record what a process did that serves nobody, where there is a folder for it.
+///
+/// # Errors
+/// It could not be written.
+pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), String> {
+    let Some(audit) = audit else { return Ok(()) };
+    journal::write_alone(&location(audit), Record::Admin(event)).map(drop)
+}
+
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
-    let node = audit.node.clone().unwrap_or_else(host_name);
-    let (handle, thread) = journal::start(&Location::new(audit.path.clone(), node))
-        .map_err(|error| Fault::Start(format!("audit.path: {error}")))?;
+    let (handle, thread) =
+        journal::start(&location(audit)).map_err(|error| Fault::Start(format!("audit.path: {error}")))?;
     Ok((Some(handle), Some(thread)))
 }
 

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::CONFIGURATION;
-use super::house::{Fault, master, settings};
+use super::events::{applied, by_account, refused};
+use super::house::{Fault, master, note_alone, settings};
 use super::keys;
 use crate::config::Settings;
 use crate::gate::ThreadRandom;
@@ -34,8 +35,9 @@ fn tell(fault: Fault) -> u8 {
 pub fn init(config: &Path, json: bool) -> u8 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let made = prepare(config).and_then(|(settings, path, master)| {
-        keys::init(&path, &master, &settings.fields, now.as_secs(), &mut ThreadRandom)
-            .map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
+        let made = keys::init(&path, &master, &settings.policy.fields, now.as_secs(), &mut ThreadRandom);
+        note(&settings, &made);
+        made.map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
     });
     match made {
         Ok(report) => {
@@ -43,6 +45,21 @@ pub fn init(config: &Path, json: bool) -> u8 {
             0
         }
         Err(fault) => tell(fault),
+    }
+}
+
+/// What became of the keyring stands in the record, where there is one already.
+fn note(settings: &Settings, made: &Result<keys::InitReport, keys::KeysFault>) {
+    let event = match made {
+        Ok(report) if !report.created && report.added.is_empty() => return,
+        Ok(report) => {
+            let done = if report.created { "made the keyring" } else { "added to the keyring" };
+            applied("keys-init", &format!("{done} {}: domains {}", report.path, report.added.join(", ")))
+        }
+        Err(fault) => refused("keys-init", &fault.to_string()),
+    };
+    if let Err(error) = note_alone(settings.audit.as_ref(), by_account(event)) {
+        eprintln!("sealgate: this does not stand in the record: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod events;
 mod house;
 pub mod keys;
 mod keys_verb;

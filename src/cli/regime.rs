@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::house::{Fault, access, keyring};
+use crate::catalog::Bound;
 use crate::config::{Auth, Certificate, ClientCertificate, ListenTls, Settings, TlsMode, UpstreamTls};
 use crate::gate::{Regime, today};
+use crate::statement::Doors;
 use crate::transport::tls::{
     ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
 };
@@ -31,7 +33,8 @@ pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let verifiers = verifiers(&settings, &dialer)?;
-    Ok(Regime { settings, dialer, verifiers, client_tls, keyring, threads })
+    let doors = Doors::of(Bound::of(&settings.policy.fields)).map(Arc::new);
+    Ok(Regime { settings, dialer, verifiers, client_tls, doors, keyring, threads })
 }
 
 /// Who asks for the verifiers of users. None but for login `scram` with a service account.

@@ -125,11 +125,7 @@ async fn reload(house: &House, config: &Path) {
         Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
         Err(_) => tell_manager(&[NotifyState::Reloading]),
     }
-    let reloaded = match settings(config) {
-        Ok(settings) => house.reload(settings).await,
-        Err(fault) => Err(fault),
-    };
-    let result = match reloaded {
+    let result = match house.reload(settings(config)).await {
         Ok(later) => {
             for section in later {
                 tracing::warn!("{section} has changed and counts only from the next start on");

@@ -298,6 +298,23 @@ pub(super) fn duration_ms(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
+/// A function as `schema.name(type,type)`, in one spelling, or `extension:name`.
+pub(super) fn signature(text: &str) -> Option<String> {
+    if let Some(extension) = text.strip_prefix("extension:") {
+        let fits = !extension.is_empty()
+            && extension.chars().all(|letter| letter.is_alphanumeric() || "_-".contains(letter));
+        return fits.then(|| text.to_owned());
+    }
+    let (name, arguments) = text.strip_suffix(')')?.split_once('(')?;
+    let (schema, function) = name.trim().split_once('.')?;
+    if schema.is_empty() || function.is_empty() || function.contains('.') {
+        return None;
+    }
+    let arguments: Vec<&str> = arguments.split(',').map(str::trim).collect();
+    let fits = arguments.len() == 1 || arguments.iter().all(|argument| !argument.is_empty());
+    fits.then(|| format!("{schema}.{function}({})", arguments.join(",")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{

@@ -8,10 +8,14 @@ use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
 use super::settings::{Admin, Audit, Keys, Limits, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
+use crate::audit::Attribution;
+use crate::catalog::Classification;
 use crate::watch::{Limit, LimitAction};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
+/// Functions and extensions that are vouched for.
+const VOUCHED_MAX: usize = 1_024;
 
 const ROOT: Words = Words {
     served: &[
@@ -20,6 +24,7 @@ const ROOT: Words = Words {
         "login",
         "keys",
         "field",
+        "policy",
         "audit",
         "residency",
         "watch",
@@ -29,6 +34,8 @@ const ROOT: Words = Words {
     ],
     later: &["grant", "alert"],
 };
+const POLICY: Words = Words { served: &["opaque", "vouch"], later: &["missing"] };
+const OPAQUE: Words = Words { served: &["record", "refuse"], later: &[] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
 const SECRET: Words = Words { served: &["env", "file"], later: &[] };
@@ -36,7 +43,9 @@ const AUDIT: Words =
     Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
 const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
 const WATCH: Words = Words { served: &["limit"], later: &[] };
-const LIMIT: Words = Words { served: &["cells", "window", "action", "users"], later: &["rows", "subjects"] };
+const LIMIT: Words =
+    Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
+const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
 const ADMIN: Words = Words { served: &["address"], later: &[] };
 const LIMITS: Words = Words {
@@ -96,6 +105,7 @@ impl Reader<'_> {
     /// None only beside a fault.
     fn settings(&mut self, root: &Section<'_>) -> Option<Settings> {
         let fields = self.fields(root);
+        let policy = self.policy(root);
         let listen = self.listen(root);
         let upstream = self.upstream(root);
         let login = self.login(root);
@@ -114,7 +124,7 @@ impl Reader<'_> {
             upstream: upstream?,
             login: login?,
             keys,
-            fields: fields.into_iter().map(|(_, field)| field).collect(),
+            policy: Classification { fields: fields.into_iter().map(|(_, field)| field).collect(), ..policy },
             audit,
             residency,
             watch,
@@ -171,6 +181,26 @@ impl Reader<'_> {
         Some(Audit { path: path?, node })
     }
 
+    /// What it says beside the fields.
+    fn policy(&mut self, root: &Section<'_>) -> Classification {
+        let mut policy = Classification::default();
+        let Some(section) = self.table(root, "policy", "[policy]", POLICY) else { return policy };
+        policy.refuses_opaque =
+            self.choice(&section, "opaque", OPAQUE).is_some_and(|word| word.text == "refuse");
+        for text in self.strings(&section, "vouch", VOUCHED_MAX).unwrap_or_default() {
+            match scalar::signature(text.text) {
+                Some(signature) => policy.vouched.push(signature),
+                None => {
+                    let found = format!("[policy] vouch = {}", shown(text.text));
+                    self.fault(text.at, found, "a function by schema, name and types of its arguments (\"public.slugify(text)\"), or \"extension:name\"");
+                }
+            }
+        }
+        policy.vouched.sort_unstable();
+        policy.vouched.dedup();
+        policy
+    }
+
     fn watch(&mut self, root: &Section<'_>) -> Vec<Limit> {
         let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return Vec::new() };
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
@@ -193,7 +223,10 @@ impl Reader<'_> {
         });
         let users = self.strings(entry, "users", USERS_MAX);
         let users = users.map(|users| users.iter().map(|user| user.text.to_owned()).collect());
-        Some(Limit { users, cells: cells?, window_ms: window_ms?, action: action? })
+        let possible =
+            self.choice(entry, "attribution", ATTRIBUTION).is_some_and(|word| word.text == "possible");
+        let attribution = if possible { Attribution::Possible } else { Attribution::Known };
+        Some(Limit { users, attribution, cells: cells?, window_ms: window_ms?, action: action? })
     }
 
     fn window_ms(&mut self, window: Text<'_>) -> Option<u64> {

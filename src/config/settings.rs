@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fault::Fault;
-use crate::catalog::PolicyField;
+use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
 use crate::watch::Limit;
 
@@ -21,7 +21,7 @@ pub struct Settings {
     pub keys: Option<Keys>,
     /// In the file's order; `Field::id` is the index here. What of it applies to a database,
     /// and which columns its patterns match, the load of a catalog finds.
-    pub fields: Vec<PolicyField>,
+    pub policy: Classification,
     /// Always there if there is a field.
     pub audit: Option<Audit>,
     pub residency: Option<ResidencySettings>,
@@ -364,13 +364,13 @@ impl Settings {
     /// Is any column of this database classified, or may one be?
     #[must_use]
     pub fn classifies(&self, database: &str) -> bool {
-        self.fields.iter().any(|entry| entry.is_of(database))
+        self.policy.fields.iter().any(|entry| entry.is_of(database))
     }
 
     /// Is any field sealed, so that a keyring is needed?
     #[must_use]
     pub fn seals(&self) -> bool {
-        self.fields.iter().any(|entry| entry.field.domain.is_some())
+        self.policy.fields.iter().any(|entry| entry.field.domain.is_some())
     }
 
     /// The map and the rules, ready to judge.

@@ -55,11 +55,11 @@ fn loads_the_example() {
     let service = settings.upstream.service.as_ref().unwrap();
     assert_eq!(service.password, Some(Secret::Env("SEALGATE_SERVICE_PASSWORD".into())));
     assert_eq!(service.database, "postgres");
-    assert_eq!(settings.fields.len(), 3);
-    assert_eq!(settings.fields[0].field.path(), "public.customers.email");
-    assert_eq!(settings.fields[0].field.domain.as_ref().unwrap().mode, Mode::Equality);
-    assert_eq!(settings.fields[0].field.subject.as_deref(), Some("id"));
-    assert!(settings.fields[2].field.domain.is_none());
+    assert_eq!(settings.policy.fields.len(), 3);
+    assert_eq!(settings.policy.fields[0].field.path(), "public.customers.email");
+    assert_eq!(settings.policy.fields[0].field.domain.as_ref().unwrap().mode, Mode::Equality);
+    assert_eq!(settings.policy.fields[0].field.subject.as_deref(), Some("id"));
+    assert!(settings.policy.fields[2].field.domain.is_none());
     assert!(settings.seals());
     assert_eq!(settings.limits, Limits::default());
     let limits: Vec<_> = settings.watch.iter().map(|l| (l.cells, l.window_ms, l.action)).collect();
@@ -232,7 +232,7 @@ fn a_pattern_is_one_entry_for_a_table_in_many_schemas() {
         entry("*.invoices", "email"),
     ));
     let shown: Vec<_> =
-        settings.fields.iter().map(|entry| (entry.schemas.is_some(), entry.field.path())).collect();
+        settings.policy.fields.iter().map(|entry| (entry.schemas.is_some(), entry.field.path())).collect();
     assert_eq!(
         shown,
         [
@@ -309,10 +309,10 @@ fn allows_one_column_in_two_databases() {
         format!("{CLASSIFIED}{}{}{}", field("crm", "email"), field("shop", "email"), field("", "phone"));
     let settings = sound(&text);
     for (database, applying) in [("shop", [1, 2].as_slice()), ("crm", &[0, 2]), ("other", &[2])] {
-        let found = (0..3).filter(|at| settings.fields[*at].is_of(database));
+        let found = (0..3).filter(|at| settings.policy.fields[*at].is_of(database));
         assert_eq!(found.collect::<Vec<_>>(), applying, "{database}");
     }
-    let ids: Vec<_> = settings.fields.iter().map(|entry| entry.field.id.0).collect();
+    let ids: Vec<_> = settings.policy.fields.iter().map(|entry| entry.field.id.0).collect();
     assert_eq!(ids, [0, 1, 2]);
 }
 

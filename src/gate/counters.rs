@@ -26,17 +26,14 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one event; an alert is logged too.
+    /// Counts one event.
     pub fn note(&self, event: Event) {
         let (key, count) = match event {
             Event::Statement { kind, verdict } => (Key::Statements(kind, verdict), 1),
             Event::Plan { kept } => (Key::Plans(kept), 1),
             Event::Cells { field, operation, count } => (Key::Cells(field, operation), count),
             Event::Refused { reason } => (Key::Refusals(reason), 1),
-            Event::Alerted { detector, severity } => {
-                tracing::warn!(detector, severity, "alert");
-                (Key::Alerts(detector, severity), 1)
-            }
+            Event::Alerted { detector, severity } => (Key::Alerts(detector, severity), 1),
         };
         let mut known = self.known.borrow_mut();
         let counter = match known.get(&key) {

@@ -12,23 +12,29 @@ use tokio::sync::Notify;
 /// Bare names of tables, as sessions judge by them.
 pub type Tables = Arc<HashSet<Arc<str>>>;
 
+/// A session's: which of its fences it is, where it holds, and what it holds.
+type Raised = (usize, Arc<str>, Tables);
+
 /// See the module's text.
 #[derive(Default)]
 pub struct Fences {
     count: AtomicUsize,
     /// By the number of the session.
-    raised: Mutex<HashMap<u64, (Arc<str>, Tables)>>,
+    raised: Mutex<HashMap<u64, Raised>>,
+    number: AtomicUsize,
     changed: Notify,
 }
 
 impl Fences {
-    /// Makes known what a session is about to change. It ends when the guard is dropped.
+    /// Makes known what a session is about to change, in the place of what it said before. It ends when
+    /// the guard is dropped.
     pub fn raise(self: &Arc<Self>, session: u64, database: &Arc<str>, tables: &[Arc<str>]) -> Fence {
         let tables = Arc::new(tables.iter().cloned().collect());
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.insert(session, (Arc::clone(database), tables));
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        raised.insert(session, (number, Arc::clone(database), tables));
         self.count.store(raised.len(), Ordering::SeqCst);
-        Fence { fences: Arc::clone(self), session }
+        Fence { fences: Arc::clone(self), session, number }
     }
 
     /// What sessions other than this one are changing in a database. None: nothing.
@@ -37,8 +43,9 @@ impl Fences {
             return None;
         }
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = raised.iter().filter(|(by, (of, _))| **by != session && **of == *database);
-        let tables: HashSet<Arc<str>> = others.flat_map(|(_, (_, tables))| tables.iter().cloned()).collect();
+        let others = raised.iter().filter(|(by, (_, of, _))| **by != session && **of == *database);
+        let tables: HashSet<Arc<str>> =
+            others.flat_map(|(_, (_, _, tables))| tables.iter().cloned()).collect();
         (!tables.is_empty()).then(|| Arc::new(tables))
     }
 
@@ -57,12 +64,16 @@ impl Fences {
 pub struct Fence {
     fences: Arc<Fences>,
     session: u64,
+    number: usize,
 }
 
 impl Drop for Fence {
     fn drop(&mut self) {
         let mut raised = self.fences.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.remove(&self.session);
+        // Not one that has taken its place.
+        if raised.get(&self.session).is_some_and(|(number, _, _)| *number == self.number) {
+            raised.remove(&self.session);
+        }
         self.fences.count.store(raised.len(), Ordering::SeqCst);
         drop(raised);
         self.fences.changed.notify_waiters();
@@ -80,7 +91,10 @@ mod tests {
         let fence = fences.raise(1, &shop, &[Arc::from("customers")]);
         assert!(fences.before(1, "shop").is_none() && fences.before(2, "other").is_none());
         assert!(fences.before(2, "shop").is_some_and(|tables| tables.contains("customers")));
+        let second = fences.raise(1, &shop, &[Arc::from("orders")]);
         drop(fence);
+        assert!(fences.before(2, "shop").is_some_and(|tables| tables.contains("orders")));
+        drop(second);
         assert!(fences.before(2, "shop").is_none());
     }
 }

@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as Deadline, timeout_at};
 
+use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
+use super::unread::unread;
 use super::worker::Worker;
-use super::{Phase, SharedGate};
+use super::{Phase, SharedGate, today};
 use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
 use crate::policy::Refusal;
-use crate::store::catalog::LoadError;
+use crate::store::catalog::{LoadError, Stay};
 use crate::store::journal::Pending;
 use crate::transport::Channel;
 
@@ -28,6 +30,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+/// A client's last word. Whoever is told of it wants the database for itself, maybe: our own
+/// session there ends before the server hears it.
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 /// How long a statement waits for a definition that another session has begun on a table that
 /// it uses, and how often it is looked whether that has ended.
@@ -102,6 +108,10 @@ pub struct Flow<'a> {
     pub process: Option<i32>,
     /// What this session is changing.
     pub fence: Option<Fence>,
+    /// Keeps its catalog up to date, and goes with the client's last word.
+    pub stay: Option<Stay>,
+    /// Of a walsender.
+    pub border: Option<Border>,
     pub rest: Rest,
 }
 
@@ -118,6 +128,9 @@ impl Flow<'_> {
                 Ok(None) => {}
                 Ok(Some(termination)) => return End::Terminated(termination),
                 Err(refusal) => return End::Refused(Box::new(refusal)),
+            }
+            if let Err(refusal) = self.look_at_border() {
+                return End::Refused(Box::new(refusal));
             }
             self.look_for_fences();
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
@@ -149,6 +162,18 @@ impl Flow<'_> {
                 continue;
             }
             turns = 0;
+            // At once, not when this session asks: others judge by the same catalog, and wait for it.
+            let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
+            if outdated && self.session.is_settled() {
+                self.bar_everything();
+                if let Err(refusal) = self.reload().await {
+                    return End::Refused(Box::new(refusal));
+                }
+                if self.session.moving().is_empty() {
+                    self.fence = None;
+                }
+                continue;
+            }
             let owes = !self.session.is_settled() || self.response.is_waiting_to_write();
             if self.response.is_over() || (self.request.is_over() && !owes) {
                 return End::Closed;
@@ -159,14 +184,6 @@ impl Flow<'_> {
                 if self.server.shutdown_write().is_err() {
                     return End::Closed;
                 }
-            }
-            // At once, not when this session asks: others judge by the same catalog.
-            let outdated = self.request.need == Need::Catalog || self.session.is_outdated();
-            if outdated && self.session.is_settled() {
-                if let Err(refusal) = self.reload().await {
-                    return End::Refused(Box::new(refusal));
-                }
-                continue;
             }
             if self.session.is_through() {
                 self.fence = None;
@@ -250,6 +267,9 @@ impl Flow<'_> {
             && (judged || self.gate.regime.load().settings.classifies(&self.session.who().database));
         if !concerned {
             self.rest.generation = generation;
+            if self.rest.judges && !judged {
+                self.session.watch_doors(self.gate.regime.load().doors.clone());
+            }
             return Ok(None);
         }
         if self.session.is_settled() && !self.request.is_waiting_to_write() {
@@ -275,6 +295,16 @@ impl Flow<'_> {
         Ok(ends.then_some(RECLASSIFIED))
     }
 
+    /// A walsender whose peer has come to lie outside is sent nothing more.
+    fn look_at_border(&mut self) -> Result<(), Refusal> {
+        let Some(border) = &mut self.border else { return Ok(()) };
+        border.still_holds(&self.gate.regime.load(), today()).inspect_err(|refusal| {
+            let who = self.session.who();
+            tracing::warn!(session = who.session, user = %who.user, client = %who.client, "a walsender is put outside and ends");
+            self.session.overrule(refusal);
+        })
+    }
+
     /// Should a session end where nothing moves?
     fn terminates(&mut self) -> Option<Termination> {
         let idle = self.session.is_idle() && self.intents.is_empty();
@@ -296,6 +326,10 @@ impl Flow<'_> {
                 return Some(termination);
             }
             self.rest.deadline = Some(deadline);
+        }
+        if self.border.is_some() {
+            let tomorrow = Deadline::now() + Border::until_tomorrow();
+            self.rest.deadline = Some(self.rest.deadline.map_or(tomorrow, |other| other.min(tomorrow)));
         }
         None
     }
@@ -327,10 +361,19 @@ impl Flow<'_> {
     fn pump(&mut self, now_ms: u64) -> Result<bool, Stop> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
-        let session = &mut *self.session;
+        let (session, stay, catalogs) = (&mut *self.session, &mut self.stay, self.gate.catalogs.as_ref());
+        let leaves = self.fence.is_none();
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
-            take_up(session, overruled, &mut shop, input, out)
+            if leaves && input == TERMINATE && session.is_settled() {
+                *stay = None;
+            }
+            let step = take_up(session, overruled, &mut shop, input, out);
+            // It is not sent yet.
+            for (database, catalogs) in session.take_wanted().iter().zip(catalogs.iter().cycle()) {
+                catalogs.vacate(database);
+            }
+            step
         })?;
         moved |= self.response.pump(self.server, self.client, &mut scratch, |input, out| {
             session.response(&mut shop, input, out, now_ms)
@@ -420,10 +463,18 @@ impl Flow<'_> {
     /// Takes a newer catalog where one is there; one that could not be confirmed for too
     /// long must be read again.
     async fn renew(&mut self) -> Result<(), Refusal> {
-        let Some((epoch, catalogs)) = self.session.epoch().zip(self.gate.catalogs.as_ref()) else {
+        let Some(catalogs) = self.gate.catalogs.as_ref().filter(|_| self.stay.is_some()) else {
             return Ok(());
         };
-        match catalogs.held(&self.session.who().database) {
+        let held = || catalogs.held(&self.session.who().database);
+        let Some(epoch) = self.session.epoch() else {
+            // Where nothing is classified nothing must show up that is guarded.
+            if held().is_none() {
+                self.read_catalog().await?;
+            }
+            return Ok(());
+        };
+        match held() {
             Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
             Some(snapshot) => {
                 self.session.renew(self.worker.view(snapshot));
@@ -458,10 +509,7 @@ impl Flow<'_> {
         };
         let who = self.session.who();
         let until = Deadline::now() + DEFINITION_WAIT;
-        let unread = |error: LoadError| {
-            tracing::error!(database = %who.database, %error, "the catalog cannot be read; the session ends");
-            Refusal::unhandled("no-catalog", "The catalog cannot be read.", "See the log of the gate.")
-        };
+        let unread = |error: LoadError| unread(&who.database, &error);
         let holds = loop {
             let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
             if confirmed.changed_by.is_empty() {
@@ -484,14 +532,6 @@ impl Flow<'_> {
             self.session.confirm(false);
         }
         Ok(())
-    }
-
-    fn look_for_fences(&mut self) {
-        if self.session.epoch().is_some() {
-            let who = self.session.who();
-            let barred = self.gate.fences.before(who.session, &who.database);
-            self.session.bar(barred);
-        }
     }
 
     /// Waits for those who are changing a table; then the catalog that has the change is there.
@@ -521,14 +561,7 @@ impl Flow<'_> {
         let database = self.session.who().database.clone();
         match catalogs.reload(&database).await {
             Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
-            Err(error) => {
-                tracing::error!(%database, %error, "the catalog cannot be read; the session ends");
-                Err(Refusal::unhandled(
-                    "no-catalog",
-                    "The catalog cannot be read.",
-                    "See the log of the gate.",
-                ))
-            }
+            Err(error) => Err(unread(&database, &error)),
         }
     }
 

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::records::Records;
 use super::worker::Worker;
 use super::{Phase, SharedGate, session};
+use crate::audit::{LoginRecord, Record, Who};
 use crate::config::Endpoint;
 use crate::transport::{Channel, Peer, Socket};
 
@@ -310,6 +311,12 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
     }
     worker.enter(Phase::Cutting);
     while sessions.join_next().await.is_some() {}
+    let untold = worker.failures.take_untold();
+    if untold > 0 {
+        let who = Arc::new(Who::sealgate());
+        let login = LoginRecord { who, sqlstate: *b"00000", rule: "gate", untold };
+        worker.records.leave(Record::Login(login)).await;
+    }
     ticks.abort();
     if worker.records.flush().await.is_err() {
         tracing::error!("records were not taken by the journal");

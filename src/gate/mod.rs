@@ -4,15 +4,19 @@
 //! `pipeline`.
 
 mod admission;
+mod border;
 mod cancel;
 mod counters;
+mod failures;
 mod fences;
 mod flow;
 mod lane;
 mod listener;
+mod passage;
 mod records;
 mod session;
 mod startup;
+mod unread;
 mod worker;
 
 pub use admission::Admission;
@@ -28,11 +32,12 @@ use arc_swap::ArcSwap;
 use rand::Rng as _;
 use tokio::sync::watch;
 
-use crate::config::Settings;
+use crate::config::{Endpoint, Settings};
 use crate::login::scram::MockSecret;
 use crate::pipeline::{PlanCache, Workshop};
+use crate::policy::Surroundings;
 use crate::seal::{Keyring, Random, Sealer};
-use crate::statement::Limits;
+use crate::statement::{Doors, Limits};
 use crate::store::catalog::Catalogs;
 use crate::store::journal::JournalHandle;
 use crate::transport::tls::ServerTls;
@@ -50,6 +55,8 @@ pub struct Regime {
     pub verifiers: Option<Verifiers>,
     /// None: clients are not offered TLS.
     pub client_tls: Option<ServerTls>,
+    /// What is looked for where nothing is classified. None: nothing.
+    pub doors: Option<Arc<Doors>>,
     /// None where no field is sealed.
     pub keyring: Option<Arc<Keyring>>,
     /// Threads that share what is bounded for all of them.
@@ -57,6 +64,13 @@ pub struct Regime {
 }
 
 impl Regime {
+    /// Is the catalog of this database looked at: since something in it is classified, or may be
+    /// under another name?
+    #[must_use]
+    pub fn watches(&self, database: &str) -> bool {
+        self.doors.is_some() || self.settings.classifies(database)
+    }
+
     /// The tools of one thread.
     #[must_use]
     pub fn workshop(&self) -> Workshop {
@@ -65,7 +79,15 @@ impl Regime {
         let texts = Limits { text_bytes_max: limits.statement_bytes_max as usize, ..Limits::default() };
         let keyring = self.keyring.as_ref().map(Arc::clone);
         let sealer = keyring.map(|keyring| Sealer::new(keyring, Box::new(ThreadRandom)));
-        Workshop::new(sealer, PlanCache::new(plan_bytes / self.threads.max(1)), texts)
+        let upstreams = self.dialer.hosts().iter().filter_map(|host| match host {
+            Endpoint::Tcp(host) => Some(host.host.clone()),
+            // Whoever names one leads back anyway.
+            Endpoint::Unix { .. } => None,
+        });
+        let residency = Arc::clone(self.dialer.residency());
+        let surroundings = Surroundings::new(residency, upstreams.collect(), today);
+        let plans = PlanCache::new(plan_bytes / self.threads.max(1));
+        Workshop::new(sealer, plans, texts).amid(surroundings)
     }
 }
 

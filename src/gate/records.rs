@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::audit::{Intent, Record};
+use crate::audit::{Alert, FieldUse, Intent, Record, RefusalRecord};
 use crate::store::journal::{JournalHandle, Pending, Refused};
 
 /// How long an outcome waits at the most; as much a crash may lose.
@@ -17,6 +17,9 @@ const LINGER: Duration = Duration::from_millis(10);
 
 /// Outcomes that wait at the most.
 const LINGERING_MAX: usize = 256;
+
+/// Fields that one line of the log names.
+const FIELDS_LOGGED_MAX: usize = 16;
 
 /// One thread's way to the journal.
 pub struct Records {
@@ -48,6 +51,7 @@ impl Records {
     /// # Errors
     /// The journal is closed.
     pub async fn hand(&self, record: Record) -> Result<(), Refused> {
+        tell(&record);
         let lingers = matches!(record, Record::Outcome(_));
         let full = {
             let mut lingering = self.lingering.borrow_mut();
@@ -90,5 +94,40 @@ impl Records {
                 tracing::error!("records were not taken by the journal");
             }
         }
+    }
+}
+
+/// What somebody should look at stands in the log, too: who, in which session, with what.
+fn tell(record: &Record) {
+    match record {
+        Record::Alert(alert) => {
+            let Alert { who, detector, severity, verdict, rule, fields, .. } = alert;
+            tracing::warn!(
+                detector, severity, verdict, %rule, session = who.session, user = %who.user,
+                client = %who.client, database = %who.database, fields = %Paths(fields), "alert"
+            );
+        }
+        Record::Refusal(refusal) => {
+            let RefusalRecord { who, sqlstate, rule, fields, .. } = refusal;
+            tracing::info!(
+                sqlstate, %rule, session = who.session, user = %who.user, client = %who.client,
+                database = %who.database, fields = %Paths(fields), "refused"
+            );
+        }
+        Record::Intent(_) | Record::Outcome(_) | Record::Session(_) | Record::Login(_) | Record::Admin(_) => {
+        }
+    }
+}
+
+/// The first of them, by their names.
+struct Paths<'a>(&'a [FieldUse]);
+
+impl std::fmt::Display for Paths<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, field) in self.0.iter().take(FIELDS_LOGGED_MAX).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", field.field)?;
+        }
+        if self.0.len() > FIELDS_LOGGED_MAX { f.write_str(", ...") } else { Ok(()) }
     }
 }

@@ -38,7 +38,7 @@ pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer
     drop((unproven, phase));
     match started {
         Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
-        Ok(Err(Over::Done)) => {}
+        Ok(Err(Over::Done | Over::Told { .. })) => {}
         Ok(Err(over)) => startup::tell(&mut client, over).await,
         Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
     }
@@ -53,10 +53,19 @@ async fn run(
     ready: Ready,
     generation: u64,
 ) {
-    let Ready { mut server, mut session, cancel: registered, early, server_early, admitted, judges, stay } =
-        ready;
+    let Ready {
+        mut server,
+        mut session,
+        cancel: registered,
+        early,
+        server_early,
+        admitted,
+        judges,
+        stay,
+        border,
+    } = ready;
     let who = session.who().clone();
-    let recorded = session.epoch().is_some();
+    let recorded = session.is_recorded();
     if recorded {
         worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
     }
@@ -72,11 +81,19 @@ async fn run(
         overhead: Overhead::default(),
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
+        stay,
         process: registered.as_ref().map(|registered| registered.target().process),
+        border,
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
+    if flow.fence.is_none() {
+        flow.stay = None;
+    }
     end_of(&mut flow, end, registered.as_ref()).await;
+    if flow.session.may_have_defined() {
+        flow.bar_everything();
+    }
     if let Some((fence, catalogs)) = flow.fence.take().zip(gate.catalogs.as_ref()) {
         // What it may have changed is known before the others go on; that it cannot be read is
         // told by the keeper.
@@ -90,7 +107,7 @@ async fn run(
         worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
     }
     server.close();
-    drop((admitted, stay));
+    drop(admitted);
 }
 
 /// Says the last words, and stops what the server still does for the session.

@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::Phase;
 use super::counters::Counters;
+use super::failures::Failures;
 use super::lane::READ_BYTES;
 use super::records::Records;
 use crate::catalog::Snapshot;
@@ -20,6 +21,7 @@ pub struct Worker {
     pub untouched: metrics::Counter,
     pub counters: Counters,
     pub records: Records,
+    pub failures: Failures,
     /// How far the gate has come on its way to the end.
     pub phase: Cell<Phase>,
     /// Grows with every reload that changes what is classified.
@@ -37,6 +39,7 @@ impl Worker {
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
             counters: Counters::default(),
             records,
+            failures: Failures::default(),
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(0),
             sessions: RefCell::default(),
@@ -44,9 +47,10 @@ impl Worker {
         }
     }
 
-    /// Takes the tools of another configuration.
+    /// Takes the tools of another configuration, by which walsenders are judged again.
     pub fn equip(&self, shop: Workshop) {
         self.shop.replace(shop);
+        self.wake();
     }
 
     /// Another policy holds: no session of this thread takes up a request by the old one any

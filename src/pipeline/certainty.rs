@@ -113,6 +113,11 @@ impl Certainty {
         self.changed && !self.in_transaction && !self.open.catalog && !self.sent.catalog
     }
 
+    /// The catalog was changed, or may have been by what is under way.
+    pub fn may_have_defined(&self) -> bool {
+        self.changed || self.open.catalog || self.sent.catalog
+    }
+
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
     }

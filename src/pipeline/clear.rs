@@ -243,8 +243,7 @@ impl Workshop {
 }
 
 /// An Execute passes as it is: its values were cleared at Bind.
-pub(super) fn clear_execute(prepared: &Prepared, describe: bool, portal: &[u8], limit: i32) -> Cleared {
-    debug_assert!(prepared.plan.is_some(), "only judged statements are cleared");
+pub(super) fn clear_execute(describe: bool, portal: &[u8], limit: i32) -> Cleared {
     let mut out = Vec::new();
     if describe {
         frontend::put_describe_portal(&mut out, portal);

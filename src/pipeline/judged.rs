@@ -2,13 +2,16 @@
 //! refused in a way that the server itself answers.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::about::About;
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
+use super::transaction::Ended;
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, Encoding, Remedy, is_neutral};
@@ -79,6 +82,7 @@ impl Session {
         parsed: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Judged {
+        self.transaction.read(text, true);
         match self.uncertain(text) {
             Some(Ok(step)) => return Judged::First(step),
             Some(Err(refusal)) => return Judged::Refused(refusal),
@@ -108,7 +112,10 @@ impl Session {
         match self.settles(&plan, parsed.is_none()) {
             Some(Ok(step)) => Judged::First(step),
             Some(Err(refusal)) => Judged::Refused(refusal),
-            None => Judged::Plan(plan),
+            None => {
+                self.wanted.extend(plan.wants().cloned());
+                Judged::Plan(plan)
+            }
         }
     }
 
@@ -193,8 +200,11 @@ impl Session {
     /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
     /// rows would be nobody's.
     fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
-        for facts in &plan.facts.statements {
+        for (index, facts) in plan.facts.statements.iter().enumerate() {
             let Effect { executes, fetches, .. } = &facts.effect;
+            let earlier = plan.facts.statements.get(..index).unwrap_or_default();
+            let declared =
+                |name: &Arc<str>| earlier.iter().any(|one| one.effect.declares.as_ref() == Some(name));
             if executes.as_ref().is_some_and(|name| self.queue.names.may_be_guarded(name.as_bytes())) {
                 let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
                 let hint = "Prepare, bind and execute it through the protocol.";
@@ -204,6 +214,11 @@ impl Session {
                 let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
                 let hint = "Prepare and execute it through the protocol, or connect again.";
                 return Err(Refusal::unhandled("sql-execute", detail, hint));
+            }
+            if fetches.as_ref().is_some_and(|name| !declared(name) && self.is_outlived_cursor(name)) {
+                let detail =
+                    "The policy changed since this cursor may have been opened, and with it what it shows.";
+                return Err(Refusal::unhandled("not-prepared", detail, "Declare the cursor again."));
             }
             if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
                 let detail =
@@ -248,7 +263,9 @@ impl Session {
         };
         self.probe = None;
         let doubt = plan.doubt();
-        if !plan.touches() && plan.facts.edits.is_empty() {
+        self.note_text(&plan);
+        let recorded = self.tells_of(&plan);
+        if !recorded && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog: doubt.catalog, ..Mark::default() }, doubt);
@@ -264,7 +281,7 @@ impl Session {
         };
         self.judging = true;
         self.count_sealed(&cleared);
-        let runs = if plan.touches() { self.begin(&plan) } else { Vec::new() };
+        let runs = if recorded { self.begin(&plan) } else { Vec::new() };
         let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
@@ -299,6 +316,7 @@ impl Session {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
+            self.transaction.read(parse.text, true);
             let prepared = Prepared { neutral, ..Prepared::new(kept, view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
@@ -330,6 +348,7 @@ impl Session {
         }
         out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
         self.judging = true;
+        self.taint = self.taint.max(plan.taint());
         self.pins |= plan.path.is_some();
         self.certainty.note_statement(false);
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
@@ -375,6 +394,7 @@ impl Session {
         };
         self.certainty.note_portal(portal.is_empty() && neutral);
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
+        self.taint = self.taint.max(plan.map(|plan| plan.taint()).unwrap_or_default());
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
@@ -420,20 +440,19 @@ impl Session {
         }
         let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => prepared,
-            Meaning::Plain => {
-                out.extend_from_slice(frame.bytes());
-                self.note(b'E', frame.bytes());
-                return Ok(Step::Took(frame.len()));
-            }
+            Meaning::Judged(prepared) => Some(prepared),
+            Meaning::Plain => None,
         };
-        let Some(plan) = prepared.plan.clone() else {
+        let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
+        let unjudged = || self.shows_anything().then(|| Rc::new(Plan::unknown(self.untouched)));
+        let Some(plan) = plan.or_else(unjudged) else {
             out.extend_from_slice(frame.bytes());
             self.note(b'E', frame.bytes());
             return Ok(Step::Took(frame.len()));
         };
         let doubt = plan.doubt();
         let catalog = doubt.catalog;
+        self.note_text(&plan);
         if !plan.touches() {
             if let Err(refusal) = self.refuse_by_name(&plan) {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
@@ -441,22 +460,23 @@ impl Session {
             if let Some(step) = self.fence(&plan) {
                 return Ok(step);
             }
+        }
+        if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());
             self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
-        let describe = reads && prepared.shape.borrow().is_none() && !self.queue.describes(&prepared);
+        let undescribed = |prepared: &&Rc<Prepared>| {
+            reads && prepared.shape.borrow().is_none() && !self.queue.describes(prepared)
+        };
+        let describes = prepared.as_ref().filter(undescribed).cloned();
         let mut runs = self.begin(&plan);
         for run in runs.iter_mut().flatten() {
-            run.prepared = Some(Rc::clone(&prepared));
+            run.prepared.clone_from(&prepared);
         }
-        let cleared = clear_execute(&prepared, describe, portal, limit);
-        let describe = describe.then(|| Mark {
-            describes: Some(Rc::clone(&prepared)),
-            swallow: true,
-            ..Mark::default()
-        });
+        let cleared = clear_execute(describes.is_some(), portal, limit);
+        let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
         let mark = Mark { runs, catalog, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
@@ -477,15 +497,16 @@ impl Session {
             },
             frontend::Kind::Portal => self.queue.portal(name),
         };
-        let describes = match meaning {
+        let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => {
-                Some(prepared).filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
-            }
+            Meaning::Judged(prepared) => Some(prepared),
             Meaning::Plain => None,
         };
+        let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
+        let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.tells_of(plan));
+        let describes = prepared.filter(|_| plan.is_some_and(|plan| plan.touches()));
         out.extend_from_slice(frame.bytes());
-        self.owe(Kind::Describe, Mark { describes, ..Mark::default() }, Doubt::NONE);
+        self.owe(Kind::Describe, Mark { describes, possibly, ..Mark::default() }, Doubt::NONE);
         Ok(Step::Took(frame.len()))
     }
 
@@ -532,7 +553,7 @@ impl Session {
         let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
         if self.discards(0) {
             // An earlier request of the batch failed: the server would discard it.
-            self.drop_runs(held.mark.runs, None);
+            self.drop_runs(held.mark.runs, None, Ended::Undone);
             return Step::Took(held.consumed);
         }
         for run in held.mark.runs.iter_mut().flatten() {
@@ -543,8 +564,9 @@ impl Session {
                     return Step::Need(Need::Durable);
                 }
                 Err(refusal) => {
-                    let plan = Rc::clone(&run.plan);
-                    return self.refuse(held.consumed, &held.target, refusal, Some(&plan), out);
+                    self.about = Some(About::run(run));
+                    self.drop_recorded(held.mark.runs, Some(*b"SG006"), Ended::Undone);
+                    return self.refuse(held.consumed, &held.target, refusal, None, out);
                 }
             }
         }
@@ -553,7 +575,7 @@ impl Session {
 
     /// Refuses a text; the names that its PREPAREs would have made mean nothing that a value
     /// may be given to.
-    fn refuse_text(
+    pub(super) fn refuse_text(
         &mut self,
         consumed: usize,
         target: &Target,
@@ -564,6 +586,7 @@ impl Session {
         if !self.fails_to_prepare(text) {
             return self.end(too_many_names());
         }
+        self.about_text(text);
         self.refuse(consumed, target, refusal, None, out)
     }
 

@@ -6,11 +6,14 @@
 //! the others are read. What the machine cannot know it asks for as a [`Need`]; it has no
 //! clock, no socket and no thread.
 
+mod about;
+mod accounts;
 mod certainty;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod changeable;
 mod clear;
+mod doors;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;
@@ -21,15 +24,19 @@ mod honest;
 mod hostile;
 mod judged;
 mod kind;
+mod late;
 mod names;
 mod owed;
 mod pending;
 mod plan;
 mod question;
 mod release;
+mod replicate;
 mod request;
 mod response;
 mod session;
+mod stream;
+mod transaction;
 mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]
@@ -39,7 +46,8 @@ pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
-pub use session::{Bounds, Event, Session};
+pub use session::{ANYTHING, Bounds, Event, Session};
+pub use stream::Walsender;
 pub use view::View;
 
 use crate::policy::Refusal;

@@ -3,13 +3,15 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::clear::Moved;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
-use crate::audit::{Execution, Receipt};
+use super::stream::Streaming;
+use crate::audit::{Execution, FieldUse, Receipt};
 use crate::policy::Refusal;
 use crate::wire::Malformed;
 
@@ -27,8 +29,16 @@ pub struct Running {
     pub rows: u64,
     /// Classified values released, by field: aligned with `reads` of the facts.
     pub cells: Vec<u64>,
+    /// It may read all that is legible: its fields, and how many values it has shown.
+    pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+}
+
+/// Of an execution that may read all that is legible.
+pub struct Possible {
+    pub fields: Arc<[FieldUse]>,
+    pub cells: u64,
 }
 
 /// What is remembered beside the kind, for the few requests that need it.
@@ -38,6 +48,8 @@ pub struct Mark {
     pub change: Option<Change>,
     /// Describe: the statement whose shape the answer tells.
     pub describes: Option<Rc<Prepared>>,
+    /// Describe: of a statement that may show any legible column, on record.
+    pub possibly: bool,
     /// A Describe of ours: the client does not see its answer.
     pub swallow: bool,
     /// One for each statement of a Query, one for an Execute; none where it touches nothing.
@@ -52,6 +64,8 @@ pub struct Mark {
     pub asks: Option<Ask>,
     /// A message by which the server only says whether it can read a text.
     pub probe: bool,
+    /// What a walsender streams in answer to it.
+    pub stream: Option<Box<Streaming>>,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything

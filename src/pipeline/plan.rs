@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::certainty::Doubt;
+use super::late::Taint;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
 use crate::login::Principal;
-use crate::policy::{self, Permit, Refusal};
+use crate::policy::{self, Permit, Refusal, Surroundings};
 use crate::seal::{Plaintext, Sealer};
-use crate::statement::{Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, analyse};
+use crate::statement::{Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven, analyse};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -29,8 +30,32 @@ impl Plan {
         self.facts.statements.iter().any(StatementFacts::touches)
     }
 
+    /// What the server's words may tell of once it runs.
+    pub(super) fn taint(&self) -> Taint {
+        let of =
+            |facts: &StatementFacts| match (&facts.opaque, facts.touches() || !facts.relations.is_empty()) {
+                (Some(_), _) => Taint::Opaque,
+                (None, true) => Taint::Named,
+                (None, false) => Taint::Nothing,
+            };
+        self.facts.statements.iter().map(of).max().unwrap_or_default()
+    }
+
+    /// Of a statement that nobody has judged.
+    pub(super) fn unknown(permit: Permit) -> Plan {
+        let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
+        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+    }
+
+    /// Must its record be there before it runs?
     pub fn writes(&self) -> bool {
-        self.facts.statements.iter().any(|facts| !facts.writes.is_empty())
+        let written = |facts: &StatementFacts| !facts.writes.is_empty() || facts.defines.is_some();
+        self.facts.statements.iter().any(written)
+    }
+
+    /// Does any of its statements stand in the record?
+    pub fn is_recorded(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.action().is_some())
     }
 
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
@@ -59,6 +84,11 @@ impl Plan {
     /// Does it change what names or columns of tables that matter mean?
     pub fn moves(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.effect.moves && !facts.relations.is_empty())
+    }
+
+    /// Databases in which the server wants no other session meanwhile.
+    pub fn wants(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.facts.statements.iter().filter_map(|facts| facts.effect.wants.as_ref())
     }
 
     /// The tables that matter and that it names.
@@ -115,6 +145,7 @@ pub struct Workshop {
     pub(super) cells: Vec<u64>,
     plans: PlanCache,
     limits: Limits,
+    surroundings: Surroundings,
 }
 
 impl Workshop {
@@ -128,7 +159,14 @@ impl Workshop {
             cells: Vec::new(),
             plans,
             limits,
+            surroundings: Surroundings::unknown(),
         }
+    }
+
+    /// Judges ways to other servers by what is around the gate.
+    #[must_use]
+    pub fn amid(self, surroundings: Surroundings) -> Workshop {
+        Workshop { surroundings, ..self }
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
@@ -148,6 +186,16 @@ impl Workshop {
             }
             (_, _) => (planned, kept),
         }
+    }
+
+    /// Judges a text of a database in which nothing is classified.
+    pub(super) fn judge_doors(
+        &self,
+        doors: &Doors,
+        text: &[u8],
+        reading: Reading,
+    ) -> Result<Vec<Arc<str>>, Unproven> {
+        doors.judge(text, reading, &self.limits)
     }
 
     fn plan_on(
@@ -171,7 +219,7 @@ impl Workshop {
         let names = view.snapshot().names(path.map(Arc::as_ref));
         let analysed = analyse(text, reading, names, &self.limits);
         let remedy = analysed.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
-        let permit = match policy::judge(principal, analysed.as_ref()) {
+        let permit = match policy::judge(principal, analysed.as_ref(), &self.surroundings) {
             Ok(permit) => permit,
             Err(refusal) => return (Err(Unplanned { refusal, remedy }), false),
         };
@@ -184,7 +232,9 @@ impl Workshop {
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = path.filter(|_| facts.by_path).cloned();
         let plan = Rc::new(Plan { facts, permit, uses, path });
-        if !plan.has_literals() {
+        // What is allowed by region is for today.
+        let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
+        if !plan.has_literals() && !links {
             self.plans.keep(key, &plan);
         }
         (Ok(plan), false)
@@ -206,6 +256,10 @@ impl From<Refusal> for Unplanned {
 fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     let mut ids: Vec<_> =
         [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
+    if facts.opaque.is_some() {
+        ids.extend(view.snapshot().legible().map(|field| field.id));
+    }
+    ids.extend(facts.defines.iter().flatten());
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter().filter_map(|id| view.field_use(id).cloned()).collect()

@@ -11,7 +11,7 @@ use crate::catalog::{Field, FieldId};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
-use crate::wire::backend::{DataRow, Origin};
+use crate::wire::backend::{DataRow, Origin, visit_row_description};
 use crate::wire::frame::put;
 use crate::wire::frontend::put_value;
 use crate::wire::{Frame, Malformed};
@@ -119,6 +119,11 @@ fn lay_runs(
                 met.push(field);
                 Column::Field(field)
             }
+            // A cast that changes nothing leaves it the column of its table (`nick::text`).
+            Some(field) if derived.contains(&field) => {
+                met_derived = true;
+                Column::Derived(derived.clone())
+            }
             Some(_) => return Err(unforeseen()),
             None if origin.table_oid == 0 && !derived.is_empty() => {
                 met_derived = true;
@@ -131,6 +136,16 @@ fn lay_runs(
     if all_met { Ok(()) } else { Err(unforeseen()) }
 }
 
+/// How many values something that code made may hold, of which nobody knows how it puts them
+/// together: as many as there are runs of letters and digits, at least one.
+fn words(value: &[u8]) -> u64 {
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"-_.@+".contains(byte);
+    let starts = value.iter().enumerate().filter(|(at, byte)| {
+        letter(byte) && !at.checked_sub(1).and_then(|before| value.get(before)).is_some_and(letter)
+    });
+    (starts.count() as u64).max(1)
+}
+
 /// A classified column in a result whose statement did not name it.
 pub fn unforeseen() -> Refusal {
     Refusal::unhandled(
@@ -139,6 +154,25 @@ pub fn unforeseen() -> Refusal {
         "The table may have been changed a moment ago: connect again and repeat the statement. Otherwise \
          read the column from its table.",
     )
+}
+
+/// Does a description name a classified column?
+pub(super) fn names_classified(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
+    names_any(frame, view, |_| true)
+}
+
+/// Does it name a sealed one?
+pub(super) fn names_sealed(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
+    names_any(frame, view, |field| field.domain.is_some())
+}
+
+fn names_any(frame: Frame<'_>, view: &View, counts: impl Fn(&Field) -> bool) -> Result<bool, Malformed> {
+    let mut found = false;
+    visit_row_description(frame.body(), |origin| {
+        let id = view.snapshot().field_by_origin(origin.table_oid, origin.attribute);
+        found |= id.and_then(|id| view.snapshot().field(id)).is_some_and(&counts);
+    })?;
+    Ok(found)
 }
 
 /// Bytes that may go to the client. Made in this file alone.
@@ -159,6 +193,8 @@ pub struct Opened<'a> {
     execution: Execution,
     /// Classified values in it, by field: aligned with `reads` of the facts.
     pub cells: &'a [u64],
+    /// Other values in it, where any may be classified.
+    pub others: u64,
     /// Bytes of those values.
     pub bytes: u64,
 }
@@ -190,17 +226,28 @@ impl Workshop {
         view: &View,
         facts: &StatementFacts,
         shape: &Shape,
+        possibly: bool,
         execution: Execution,
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
         // It is empty, unless the last one was never dropped: no row begins with another's.
         self.row.clear();
         self.cells.clear();
-        if !shape.any {
-            self.row.extend_from_slice(frame.bytes());
-            return Ok(self.opened(execution, 0));
-        }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
+        if !shape.any {
+            let (mut others, mut bytes) = (0, 0);
+            if possibly {
+                let mut source = DataRow::read(frame.body()).map_err(malformed)?;
+                while source.left() > 0 {
+                    let value = source.next().map_err(malformed)?;
+                    others += value.map_or(0, words);
+                    bytes += value.map_or(0, <[u8]>::len) as u64;
+                }
+            }
+            self.row.extend_from_slice(frame.bytes());
+            return Ok(self.opened(execution, others, bytes));
+        }
+        let mut others = 0;
         let mut source = DataRow::read(frame.body()).map_err(malformed)?;
         self.cells.resize(facts.reads.len(), 0);
         let (mut row, mut cells, mut bytes) =
@@ -232,8 +279,11 @@ impl Workshop {
                         Column::Field(field) => self.open_value(view, *field, stored)?,
                         Column::Plain | Column::Derived(_) => stored,
                     };
-                    if !fields.is_empty() {
+                    if !fields.is_empty() || possibly {
                         bytes += shown.len() as u64;
+                    }
+                    if possibly && fields.is_empty() {
+                        others += words(shown);
                     }
                     put_value(out, Some(shown));
                     Ok(())
@@ -245,15 +295,15 @@ impl Workshop {
             }
         });
         (self.row, self.cells) = (row, cells);
-        let opened = self.opened(execution, bytes);
+        let opened = self.opened(execution, others, bytes);
         match failed {
             Some(refusal) => Err(refusal),
             None => Ok(opened),
         }
     }
 
-    fn opened(&mut self, execution: Execution, bytes: u64) -> Opened<'_> {
-        Opened { row: &mut self.row, value: &mut self.opened, execution, cells: &self.cells, bytes }
+    fn opened(&mut self, execution: Execution, others: u64, bytes: u64) -> Opened<'_> {
+        Opened { row: &mut self.row, value: &mut self.opened, execution, cells: &self.cells, others, bytes }
     }
 
     /// The open form of one value of a field; of one that is not sealed, the value itself.
@@ -360,7 +410,7 @@ mod tests {
                     let bytes = row(width);
                     let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
                     let execution = Execution { session: 1, number: 1 };
-                    let Ok(opened) = shop.open_row(&view, &facts, &shape, execution, frame) else {
+                    let Ok(opened) = shop.open_row(&view, &facts, &shape, false, execution, frame) else {
                         panic!("opens")
                     };
                     let count = opened.row.windows(OPENED.len()).filter(|part| *part == OPENED).count();

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::certainty::Doubt;
+use super::doors::Watched;
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Discard, Kind, Mark, Target};
 use super::plan::{Plan, Workshop};
@@ -27,6 +28,8 @@ enum Part {
     Wait,
     /// It passes as it comes.
     Stream,
+    /// The same, and is watched.
+    Watch,
     Refuse(Target, Refusal),
     Discard,
     /// It depends on an answer that has not come.
@@ -44,7 +47,16 @@ impl Session {
         if self.asking {
             return Step::Need(Need::Settle);
         }
+        if self.is_barred() && !input.is_empty() && !self.is_streaming() && !std::mem::take(&mut self.denied)
+        {
+            return Step::Need(Need::Passage);
+        }
         if self.request_passing > 0 {
+            let count = self.request_passing.min(input.len());
+            let last = count == self.request_passing;
+            if let Err(refusal) = self.doors.pass(input.get(..count).unwrap_or(&[]), last) {
+                return self.end(refusal);
+            }
             return pass_on(&mut self.request_passing, input).map_or(Step::Need(Need::Input), Step::Pass);
         }
         if self.request_dropping > 0 {
@@ -65,7 +77,15 @@ impl Session {
                 Ok(Peek::Nothing) => break,
                 Ok(Peek::Partial { tag, len, head }) => match self.part(tag, len, head) {
                     Part::Wait => break,
-                    Part::Stream => {
+                    Part::Watch if run > 0 => return Step::Pass(run),
+                    part @ (Part::Stream | Part::Watch) => {
+                        if matches!(part, Part::Watch) {
+                            self.doors.begin();
+                            let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+                            if let Err(refusal) = self.doors.pass(body, false) {
+                                return self.end(refusal);
+                            }
+                        }
                         self.note(tag, head);
                         self.request_passing = len - head.len();
                         run += head.len();
@@ -100,6 +120,9 @@ impl Session {
                         }
                         return Step::Took(frame.len());
                     }
+                    if self.newer && matches!(frame.tag(), b'P' | b'Q') {
+                        return if run > 0 { Step::Pass(run) } else { self.take_between(frame, out) };
+                    }
                     if self.concerns(frame) {
                         return if run > 0 {
                             Step::Pass(run)
@@ -113,6 +136,20 @@ impl Session {
             }
         }
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
+    }
+
+    /// A text that comes while the catalog is newer than this session's: it waits for the end of the
+    /// batch, or cannot be judged within it.
+    fn take_between(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        if self.queue.boundaries() > 0 || self.queue.is_empty() {
+            return Step::Need(Need::Settle);
+        }
+        let name = frame.body().split(|byte| *byte == 0).next().unwrap_or(&[]);
+        let target = if frame.tag() == b'P' { Target::Parse(name.into()) } else { Target::Query };
+        let detail = "The catalog has been changed by others since this batch began.";
+        let refusal =
+            Refusal::unhandled("catalog-in-batch", detail, "Send it in a batch of its own, after Sync.");
+        self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
     }
 
     /// What the server would discard after an error is not sent: names that would have
@@ -186,8 +223,15 @@ impl Session {
             return if named { Part::Discard } else { Part::Wait };
         }
         let fits = len <= self.bounds.frame_bytes_max;
+        if self.walsender.is_some() && tag == b'Q' {
+            return if fits { Part::Wait } else { Part::Refuse(Target::Query, too_large()) };
+        }
         if self.view.is_none() {
-            return Part::Stream;
+            return match self.doors.part(tag, len) {
+                Watched::No => Part::Stream,
+                Watched::Wait => Part::Wait,
+                Watched::Scan => Part::Watch,
+            };
         }
         let body = head.get(5..).unwrap_or(&[]);
         match tag {
@@ -210,15 +254,18 @@ impl Session {
 
     /// Must this frame be read and judged, or may it pass in a run?
     fn concerns(&self, frame: Frame<'_>) -> bool {
+        if self.walsender.is_some() && frame.tag() == b'Q' {
+            return true;
+        }
         if self.view.is_none() {
-            return false;
+            return self.doors.concerns(frame);
         }
         let body = frame.body();
         match frame.tag() {
             b'Q' => self.hits(body),
             // A named statement is remembered even where it touches nothing.
             b'P' => self.judging || body.first() != Some(&0) || self.hits(body),
-            b'B' | b'E' | b'D' | b'C' => self.judging || frame.tag() == b'C',
+            b'B' | b'E' | b'D' | b'C' => self.judging || self.shows_anything() || frame.tag() == b'C',
             b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
             _ => false,
         }
@@ -264,6 +311,9 @@ impl Session {
             return self.queue.plain(kind);
         }
         let body = head.get(HEADER_BYTES..).unwrap_or(&[]);
+        if let Some(text) = text_of(kind, body) {
+            self.transaction.read(text, body.ends_with(b"\0"));
+        }
         let doubt = self.doubt_of(kind, body);
         // A streamed Bind still takes its portal's name from whatever held it before.
         if kind == Kind::Bind
@@ -322,6 +372,8 @@ impl Session {
 
     fn take(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
         let taken = match frame.tag() {
+            b'Q' if self.walsender.is_some() => self.take_command(shop, frame, out),
+            _ if self.view.is_none() => self.take_watched(shop, frame, out),
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
             b'B' => self.take_bind(shop, frame, out),
@@ -338,6 +390,16 @@ impl Session {
             }
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
+    }
+}
+
+/// The text of a Query or a Parse, as far as it has arrived.
+fn text_of(kind: Kind, body: &[u8]) -> Option<&[u8]> {
+    match kind {
+        Kind::Query => Some(body),
+        Kind::Parse => body.splitn(2, |byte| *byte == 0).nth(1),
+        Kind::Bind | Kind::Describe | Kind::Execute | Kind::Close | Kind::Sync => None,
+        Kind::Function | Kind::CopyEnd => None,
     }
 }
 

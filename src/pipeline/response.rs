@@ -6,9 +6,11 @@ use super::clear::Moved;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
-use super::release::{Shape, unforeseen, untouched};
+use super::release::{Shape, names_classified, names_sealed, unforeseen, untouched};
 use super::session::{Event, Session};
+use super::transaction::Ended;
 use super::{Need, Step};
+use crate::audit::Attribution;
 use crate::policy::Refusal;
 use crate::watch::Judgement;
 use crate::wire::backend::{self, ErrorFacts};
@@ -23,7 +25,7 @@ const OUTCOME_EVERY_ROWS: u64 = 10_000;
 const ERROR_HEAD_BYTES: usize = 4_096;
 
 /// What becomes of one frame.
-enum Fate {
+pub(super) enum Fate {
     Pass,
     /// Used up: what takes its place (if anything) is in `out`.
     Took,
@@ -52,6 +54,7 @@ impl Session {
                         if tag == b'T' {
                             self.described();
                         }
+                        self.count_stream(tag, len);
                         self.response_passing = len - head.len();
                         run += head.len();
                     } else if len > self.bounds.frame_bytes_max && run == 0 {
@@ -60,9 +63,9 @@ impl Session {
                                 self.response_passing = len - head.len();
                                 run += head.len();
                             }
-                            Ok(Fate::Took) => return self.end(too_large(len)),
+                            Ok(Fate::Took) => return self.end_answer(too_large(len)),
                             Ok(Fate::Need(need)) => return Step::Need(need),
-                            Ok(Fate::End(refusal)) => return self.end(refusal),
+                            Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                             Err(Malformed(detail)) => return self.protocol_error(detail),
                         }
                     }
@@ -70,6 +73,7 @@ impl Session {
                 }
                 Ok(Peek::Whole(frame)) => {
                     if self.plain_row(frame.tag()) {
+                        self.count_stream(frame.tag(), frame.len());
                         run += frame.len();
                         continue;
                     }
@@ -80,7 +84,7 @@ impl Session {
                         Ok(Fate::Pass) => run += frame.len(),
                         Ok(Fate::Took) => return Step::Took(frame.len()),
                         Ok(Fate::Need(need)) => return Step::Need(need),
-                        Ok(Fate::End(refusal)) => return self.end(refusal),
+                        Ok(Fate::End(refusal)) => return self.end_answer(refusal),
                         Err(Malformed(detail)) => return self.protocol_error(detail),
                     }
                 }
@@ -97,7 +101,7 @@ impl Session {
     /// A row, or copy data, of what touches nothing classified.
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
-            b'd' => true,
+            b'd' => self.may_stream(),
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
@@ -122,14 +126,16 @@ impl Session {
             || (self.view.is_none() && matches!(tag, b'T' | b'N' | b'A'))
     }
 
-    /// Could this frame be answered by something else than itself? Then the run before it
-    /// goes first.
+    /// Could this frame be answered by something else than itself, or have to wait? Then the run
+    /// before it goes first.
     fn replaces(&mut self, tag: u8) -> bool {
         matches!(
             tag,
             b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
+            || self.waits_late(tag)
+            || self.opens_stream(tag)
     }
 
     fn answer(
@@ -143,6 +149,7 @@ impl Session {
             self.queue.answered();
         }
         match frame.tag() {
+            tag if self.opens_stream(tag) => self.stream(tag),
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
             b'T' | b'n' => self.description(frame),
@@ -166,7 +173,9 @@ impl Session {
     /// value count as one.
     fn tell(&mut self, frame: Frame<'_>, out: &mut Vec<u8>, now_ms: u64) -> Result<Fate, Malformed> {
         let tag = frame.tag();
-        if let Some(fate) = self.holds_back(tag, now_ms) {
+        let worded = matches!(tag, b'E' | b'N');
+        let sqlstate = if worded { Some(backend::read_error(frame.body())?.sqlstate) } else { None };
+        if let Some(fate) = self.holds_back(tag, sqlstate, frame.len(), now_ms) {
             return Ok(fate);
         }
         match tag {
@@ -193,7 +202,8 @@ impl Session {
             },
             _ => return Ok(Fate::Took),
         };
-        if let Some(fate) = self.holds_back(tag, now_ms) {
+        let sqlstate = facts.as_ref().map(|facts| facts.sqlstate);
+        if let Some(fate) = self.holds_back(tag, sqlstate, head.len(), now_ms) {
             return Ok(fate);
         }
         let Some(facts) = facts else { return Ok(Fate::Pass) };
@@ -203,16 +213,30 @@ impl Session {
     }
 
     /// What must come before the server's words, or instead of them.
-    fn holds_back(&mut self, tag: u8, now_ms: u64) -> Option<Fate> {
-        match self.claim_running() {
+    fn holds_back(&mut self, tag: u8, sqlstate: Option<[u8; 5]>, bytes: usize, now_ms: u64) -> Option<Fate> {
+        let mut claimed = self.claim_running().and_then(|ran| Ok(ran && self.claim_stream()?));
+        let quotes =
+            matches!(tag, b'E' | b'N' | b'S' | b'A') && !self.is_covered() && self.may_quote(tag, sqlstate);
+        if quotes && claimed == Ok(true) {
+            claimed = self.covers_late();
+        }
+        match claimed {
             Ok(true) => {}
             Ok(false) => return Some(Fate::Need(Need::Durable)),
             Err(refusal) => return Some(Fate::End(refusal)),
         }
+        let possibly = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.count_possible(bytes);
+        if quotes {
+            self.count_late(bytes);
+        }
+        if (quotes || possibly)
+            && let Some(refusal) = self.watched(1, Attribution::Possible, now_ms, None)
+        {
+            return Some(Fate::End(refusal));
+        }
         self.met_unsealed |= self.runs_unsealed();
-        // Not what another session notifies of, which this one did not ask for.
-        let counts = matches!(tag, b'E' | b'N' | b'S') && self.met_unsealed;
-        if counts { self.watched(1, now_ms).map(Fate::End) } else { None }
+        let counts = matches!(tag, b'E' | b'N' | b'S' | b'A') && self.met_unsealed;
+        if counts { self.watched(1, Attribution::Known, now_ms, None).map(Fate::End) } else { None }
     }
 
     /// Has the execution under way, if any, its receipt?
@@ -313,14 +337,19 @@ impl Session {
             None if facts.reads.is_empty() => Rc::new(Shape::empty()),
             None => return Fate::End(unforeseen()),
         };
-        let opened = match shop.open_row(&view, facts, &shape, run.execution, frame) {
+        let possibly = run.possible.is_some();
+        let opened = match shop.open_row(&view, facts, &shape, possibly, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
-                self.alert("does-not-open", "cut", refusal.reason);
+                self.alert("does-not-open", "cut", refusal.reason, Some(run));
                 return Fate::End(refusal);
             }
         };
-        if let Some(refusal) = self.watched(opened.cells.iter().sum(), now_ms) {
+        let known = opened.cells.iter().sum();
+        let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
+        let possible =
+            |session: &mut Session| session.watched(opened.others, Attribution::Possible, now_ms, Some(run));
+        if let Some(refusal) = watched.or_else(|| possible(self)) {
             return Fate::End(refusal);
         }
         let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
@@ -332,22 +361,31 @@ impl Session {
             *sum += count;
         }
         run.bytes += opened.bytes;
+        if let Some(possible) = &mut run.possible {
+            possible.cells += opened.others;
+        }
         Fate::Took
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(&mut self, cells: u64, now_ms: u64) -> Option<Refusal> {
+    fn watched(
+        &mut self,
+        cells: u64,
+        attribution: Attribution,
+        now_ms: u64,
+        run: Option<&Running>,
+    ) -> Option<Refusal> {
         if cells == 0 {
             return None;
         }
-        match self.watch.as_ref()?.open(cells, now_ms) {
+        match self.watch.as_ref()?.open(cells, attribution, now_ms) {
             Judgement::Go => None,
             Judgement::Alert(rule) => {
-                self.alert("limit", "alert", &rule);
+                self.alert("limit", "alert", &rule, run);
                 None
             }
             Judgement::Cut(rule) => {
-                self.alert("limit", "cut", &rule);
+                self.alert("limit", "cut", &rule, run);
                 Some(Refusal::cut(&rule))
             }
         }
@@ -384,6 +422,12 @@ impl Session {
                     };
                     prepared.shape.replace(Some(Rc::new(shape)));
                 }
+                // Of a statement that only may read: it has its own description.
+                None if mark.as_ref().is_some_and(|mark| mark.possibly) => {
+                    if frame.tag() == b'T' && names_sealed(frame, &view)? {
+                        return Ok(Fate::End(unforeseen()));
+                    }
+                }
                 None => {
                     if frame.tag() == b'T' && names_classified(frame, &view)? {
                         return Ok(Fate::End(unforeseen()));
@@ -402,6 +446,10 @@ impl Session {
         let Some(facts) = run.plan.facts.statements.get(run.index) else {
             return Ok(Fate::End(unforeseen()));
         };
+        if !facts.touches() {
+            // Code shows what it likes of the legible ones, on record.
+            return Ok(if names_sealed(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
+        }
         match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
             Ok(shape) => run.shape = Some(Rc::new(shape)),
             Err(refusal) => return Ok(Fate::End(refusal)),
@@ -413,6 +461,10 @@ impl Session {
     fn complete(&mut self, frame: Frame<'_>) -> Fate {
         self.queue.copy_over();
         let complete = frame.tag() == b'C';
+        if complete && self.view.is_some() {
+            let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
+            self.transaction.complete(tag, &mut self.records);
+        }
         let run = match self.queue.front() {
             Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
                 let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
@@ -435,7 +487,7 @@ impl Session {
                 run.rows = run.rows.max(backend::rows(frame.body()).unwrap_or(0));
             }
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, Ended::Completed);
         }
         Fate::Pass
     }
@@ -452,7 +504,8 @@ impl Session {
         let (mut asked, mut probed) = (false, false);
         if let Some(mark) = mark {
             (asked, probed) = (mark.asks.is_some(), mark.probe);
-            self.drop_runs(mark.runs, None);
+            self.end_stream(mark.stream, None);
+            self.drop_runs(mark.runs, None, Ended::Open);
         }
         self.note_ready(frame);
         if asked || probed {
@@ -481,8 +534,12 @@ impl Session {
     fn note_ready(&mut self, frame: Frame<'_>) {
         let status = frame.body().first().copied().unwrap_or(b'I');
         self.certainty.ready(status, self.queue.boundaries() == 0);
+        self.transaction.ready(status, &mut self.records);
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
+            if self.queue.is_empty() {
+                self.close_late();
+            }
             self.in_use.clear();
             self.queue.names.end_transaction();
         }
@@ -495,6 +552,7 @@ impl Session {
         frame: Option<Frame<'_>>,
         out: &mut Vec<u8>,
     ) -> Result<Fate, Malformed> {
+        self.transaction.fail(&mut self.records);
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
@@ -506,8 +564,9 @@ impl Session {
                 return Ok(self.not_answered());
             }
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
-            let runs = std::mem::take(&mut mark.runs);
-            self.drop_runs(runs, Some(facts.sqlstate));
+            let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
+            self.end_stream(stream, Some(facts.sqlstate));
+            self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
@@ -555,16 +614,16 @@ impl Session {
         if let Some(change) = mark.change {
             self.queue.names.fail(change, number);
         }
-        self.drop_runs(mark.runs, Some(facts.sqlstate));
+        self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
         mark.refusal
     }
 
     /// Outcomes of executions that ended otherwise than by completing.
-    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>) {
+    pub(super) fn drop_runs(&mut self, runs: Vec<Option<Running>>, sqlstate: Option<[u8; 5]>, ended: Ended) {
         for mut run in runs.into_iter().flatten() {
             run.sqlstate = sqlstate;
             self.count(&run);
-            self.finish(&run);
+            self.finish(&run, ended);
         }
     }
 
@@ -587,12 +646,9 @@ impl Session {
     }
 }
 
-fn names_classified(frame: Frame<'_>, view: &super::View) -> Result<bool, Malformed> {
-    let mut found = false;
-    backend::visit_row_description(frame.body(), |origin| {
-        found |= view.snapshot().field_by_origin(origin.table_oid, origin.attribute).is_some();
-    })?;
-    Ok(found)
+/// What an error that ends the session leaves behind nobody can say; any other undoes its statement.
+fn undone(facts: ErrorFacts) -> Ended {
+    if facts.fatal { Ended::Open } else { Ended::Undone }
 }
 
 fn too_large(bytes: usize) -> Refusal {

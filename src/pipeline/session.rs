@@ -5,15 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Step;
+use super::about::About;
 use super::certainty::{Certainty, Doubt};
+use super::doors::Watch;
+use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
-use super::owed::{Ask, Kind, Mark, Probe, Queue, Running};
+use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
+use super::stream::Walsender;
+use super::transaction::{Ended, Transaction};
 use super::view::View;
-use crate::audit::{Alert, Execution, Intent, Outcome, Receipt, Record, RefusalRecord, Who};
+use crate::audit::{Receipt, Record, Who};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Action, Encoding, Reading, Remedy};
+use crate::statement::{Encoding, Reading, Remedy};
 use crate::watch::UserWatch;
 use crate::wire::frontend;
 
@@ -23,6 +28,12 @@ pub struct Bounds {
     /// Largest frame that is held as a whole, in bytes.
     pub frame_bytes_max: usize,
 }
+
+/// In the place of a table's name: whatever there is.
+pub const ANYTHING: &str = "*";
+
+/// Cursors of SQL that a session remembers after a change of policy; others show nothing.
+const DECLARED_MAX: usize = 1_000;
 
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
@@ -52,6 +63,10 @@ pub struct Session {
     pub(super) principal: Principal,
     pub(super) who: Arc<Who>,
     pub(super) view: Option<Arc<View>>,
+    /// Without a view.
+    pub(super) doors: Watch,
+    /// Databases that what is about to be sent wants for itself.
+    pub(super) wanted: Vec<Arc<str>>,
     pub(super) bounds: Bounds,
     pub(super) queue: Queue,
     /// Of what was prepared.
@@ -59,6 +74,8 @@ pub struct Session {
     pub(super) watch: Option<Arc<UserWatch>>,
     /// Leave for what touches nothing classified.
     pub(super) untouched: Permit,
+    /// None: it is none, or there is no record.
+    pub(super) walsender: Option<Box<Walsender>>,
     /// Bytes of a large frame that still pass, towards the server and towards the client.
     pub(super) request_passing: usize,
     pub(super) request_dropping: usize,
@@ -67,6 +84,7 @@ pub struct Session {
     /// Some statement of this session was judged: names matter from now on.
     pub(super) judging: bool,
     pub(super) certainty: Certainty,
+    pub(super) transaction: Transaction,
     /// Some statement that was prepared rests on a search path.
     pub(super) pins: bool,
     /// A question of ours, or a probe, has no answer yet.
@@ -85,16 +103,29 @@ pub struct Session {
     pub(super) announced: bool,
     /// Tables that its transaction uses already: nobody can change them until it ends.
     pub(super) in_use: HashSet<Arc<str>>,
+    /// The epoch at the login.
+    since: Option<u64>,
     /// The catalog has changed since the login.
     renewed: bool,
+    /// [`Session::note_newer`].
+    pub(super) newer: bool,
     /// The first epoch of the policy that holds, where another one held before.
     policy_since: Option<u64>,
     pub(super) reading: Reading,
+    /// What the transaction has done that the server's words may tell of, and the intent for them.
+    pub(super) taint: Taint,
+    pub(super) late: Option<Late>,
+    /// This session has run code that cannot be followed: what its cursors show may come from there.
+    pub(super) opaque_since: bool,
+    /// SQL's cursors that were opened under the policy that holds.
+    declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
-    receipts: Vec<Receipt>,
-    unrecorded: Vec<u64>,
-    next_execution: u64,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) unrecorded: Vec<u64>,
+    pub(super) next_execution: u64,
+    /// What the refusal that is about to be recorded is about, where no plan says it.
+    pub(super) about: Option<About>,
     /// 128 random bits that mark our refusals in the server's log.
     pub(super) mark: [u8; 32],
     pub(super) records: Vec<Record>,
@@ -124,21 +155,26 @@ impl Session {
             certificate: principal.certificate().cloned(),
         });
         let untouched = policy::untouched(&principal);
+        let since = view.as_ref().map(|view| view.epoch());
         Session {
             principal,
             who,
             view,
+            doors: Watch::default(),
+            wanted: Vec::new(),
             bounds,
             queue: Queue::default(),
             texts: Texts::default(),
             watch,
             untouched,
+            walsender: None,
             request_passing: 0,
             request_dropping: 0,
             response_passing: 0,
             held: None,
             judging: false,
             certainty: Certainty::default(),
+            transaction: Transaction::default(),
             pins: false,
             asking: false,
             unanswerable: false,
@@ -149,17 +185,24 @@ impl Session {
             moving: Vec::new(),
             announced: false,
             in_use: HashSet::new(),
+            since,
             renewed: false,
+            newer: false,
             policy_since: None,
             reading: Reading {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
                 server_utf8: false,
             },
+            taint: Taint::Nothing,
+            late: None,
+            opaque_since: false,
+            declared: HashSet::new(),
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,
+            about: None,
             mark: hex(mark),
             records: Vec::new(),
             events: Vec::new(),
@@ -257,7 +300,10 @@ impl Session {
                 self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
                 self.judging = true;
                 self.renewed = true;
+                // What its statements and cursors run may be other code now.
+                self.opaque_since = true;
             }
+            self.since = self.since.or(Some(view.epoch()));
             self.view = Some(view);
         }
         self.certainty.renewed();
@@ -304,6 +350,7 @@ impl Session {
     /// cursors, prepared statements) shows nothing any more that was not judged again.
     pub fn renew_policy(&mut self, view: Arc<View>) {
         self.policy_since = Some(view.epoch());
+        self.declared.clear();
         self.judging = true;
         self.renewed = true;
         self.renew(view);
@@ -334,7 +381,31 @@ impl Session {
     /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
-        self.renewed && self.queue.names.prepared_at(name) != self.epoch()
+        let prepared = self.queue.names.prepared_at(name).or(self.since);
+        let meant = self.view.as_ref().map(|view| view.snapshot().meant_since());
+        self.renewed && prepared.is_none_or(|prepared| meant.is_none_or(|meant| prepared < meant))
+    }
+
+    /// Has this session changed the catalog, or may it have, and the catalog was not read since?
+    #[must_use]
+    pub fn may_have_defined(&self) -> bool {
+        self.certainty.may_have_defined()
+    }
+
+    /// There is a newer catalog than the one that this session judges by, and it can take that only when
+    /// nothing is under way: until then nobody knows what a new text means.
+    pub fn note_newer(&mut self, newer: bool) {
+        self.newer = newer && !self.is_settled();
+    }
+
+    /// Is anybody else's definition about to be known here?
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred.as_ref().is_some_and(|barred| barred.contains(ANYTHING))
+    }
+
+    /// Databases in which the server wants no other session for what is about to be sent.
+    pub fn take_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Records to hand to the journal, in order.
@@ -355,112 +426,6 @@ impl Session {
     #[must_use]
     pub fn take_untouched(&mut self) -> u64 {
         std::mem::take(&mut self.untouched_statements)
-    }
-
-    /// Records a refusal and counts it.
-    pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
-        let fingerprint =
-            plan.and_then(|plan| plan.facts.statements.first()).map(|facts| facts.fingerprint.clone());
-        let statement_id = self.next_execution;
-        self.next_execution += 1;
-        self.records.push(Record::Refusal(RefusalRecord {
-            who: self.who.clone(),
-            statement_id,
-            sqlstate: refusal.sqlstate,
-            rule: refusal.reason.into(),
-            fingerprint,
-        }));
-        self.events.push(Event::Refused { reason: refusal.reason });
-        self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
-    }
-
-    /// Opens one execution and its intent for each statement of a plan that touches.
-    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
-        let mut runs = Vec::with_capacity(plan.facts.statements.len());
-        for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let Some((action, fields)) = facts.action().zip(plan.uses.get(index)) else {
-                runs.push(None);
-                continue;
-            };
-            let execution = Execution { session: self.principal.session(), number: self.next_execution };
-            self.next_execution += 1;
-            self.records.push(Record::Intent(Intent {
-                who: self.who.clone(),
-                execution,
-                action,
-                fields: fields.clone(),
-                fingerprint: facts.fingerprint.clone(),
-                statement: facts.shape.clone(),
-                rule: plan.permit.rule(),
-            }));
-            self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
-            runs.push(Some(Running {
-                execution,
-                plan: Rc::clone(plan),
-                index,
-                shape: None,
-                prepared: None,
-                receipt: None,
-                rows: 0,
-                cells: vec![0; facts.reads.len()],
-                bytes: 0,
-                sqlstate: None,
-            }));
-        }
-        runs
-    }
-
-    /// Closes an execution with its outcome.
-    pub(super) fn finish(&mut self, run: &Running) {
-        self.progress(run);
-        self.receipts.retain(|receipt| receipt.execution() != run.execution);
-        self.unrecorded.retain(|number| *number != run.execution.number);
-    }
-
-    /// What came of an execution so far.
-    pub(super) fn progress(&mut self, run: &Running) {
-        let facts = run.plan.facts.statements.get(run.index);
-        let Some(((facts, action), fields)) = facts
-            .and_then(|facts| facts.action().map(|action| (facts, action)))
-            .zip(run.plan.uses.get(run.index))
-        else {
-            return;
-        };
-        self.records.push(Record::Outcome(Outcome {
-            who: self.who.clone(),
-            execution: run.execution,
-            action,
-            fields: fields.clone(),
-            fingerprint: facts.fingerprint.clone(),
-            rows: run.rows,
-            cells: run.cells.iter().sum(),
-            bytes: run.bytes,
-            sqlstate: run.sqlstate,
-        }));
-    }
-
-    pub(super) fn alert(&mut self, detector: &'static str, verdict: &'static str, rule: &str) {
-        let severity = if verdict == "cut" { "critical" } else { "warning" };
-        self.records.push(Record::Alert(Alert {
-            who: self.who.clone(),
-            detector,
-            severity,
-            verdict,
-            rule: rule.into(),
-        }));
-        self.events.push(Event::Alerted { detector, severity });
-    }
-
-    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
-    pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        if run.receipt.is_none() {
-            if self.unrecorded.contains(&run.execution.number) {
-                return Err(Refusal::unrecorded());
-            }
-            let at = self.receipts.iter().position(|receipt| receipt.execution() == run.execution);
-            run.receipt = at.map(|at| self.receipts.swap_remove(at));
-        }
-        Ok(run.receipt.is_some())
     }
 
     /// What a statement name means now, judged again if the catalog or the search path changed
@@ -567,15 +532,31 @@ impl Session {
 
     /// The session is over: what was under way has an outcome too, as far as it came.
     pub fn close(&mut self, sqlstate: Option<[u8; 5]>) {
+        let is_undone = self.is_settled() && self.certainty.in_transaction();
         let held = self.held.take().map(|held| held.mark.runs);
         let mut left: Vec<_> = held.into_iter().flatten().collect();
         while let Some(owed) = self.queue.pop() {
-            left.extend(owed.mark.into_iter().flat_map(|mark| mark.runs));
+            let Some(mark) = owed.mark else { continue };
+            self.end_stream(mark.stream, sqlstate);
+            left.extend(mark.runs);
         }
-        // Without its intent in the record an execution showed nothing.
-        let unrecorded = |run: &Running| self.unrecorded.contains(&run.execution.number);
-        left.retain(|run| !run.as_ref().is_some_and(unrecorded));
-        self.drop_runs(left, sqlstate);
+        self.drop_recorded(left, sqlstate, Ended::Open);
+        self.transaction.close(is_undone, &mut self.records);
+        self.close_late();
+    }
+
+    /// Was a cursor of SQL opened under another policy than the one that holds?
+    pub(super) fn is_outlived_cursor(&self, name: &str) -> bool {
+        self.policy_since.is_some() && !self.declared.contains(name)
+    }
+
+    /// What a text that goes to the server declares, and what its words may tell of.
+    pub(super) fn note_text(&mut self, plan: &Plan) {
+        self.taint = self.taint.max(plan.taint());
+        let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
+        if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
+            self.declared.extend(cursors);
+        }
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -599,11 +580,19 @@ impl Session {
         self.queue.plain(kind);
     }
 
+    /// Has its transaction defined what nobody but the server knows before COMMIT, so that any name may
+    /// stand for code that shows what is legible?
+    pub(super) fn shows_anything(&self) -> bool {
+        self.certainty.defines() && self.view.as_ref().is_some_and(|view| view.has_legible())
+    }
+
     /// Must a text be judged? In a database of another encoding names that are written
     /// otherwise can be folded to the same.
     pub(super) fn hits(&self, text: &[u8]) -> bool {
         let Some(view) = &self.view else { return false };
-        view.prefilter_hits(text) || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+        view.prefilter_hits(text)
+            || self.shows_anything()
+            || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
 }
 
@@ -637,14 +626,6 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
                 && old.writes == new.writes
                 && old.searches == new.searches
         })
-}
-
-fn kind_of(action: Action) -> &'static str {
-    match action {
-        Action::Search => "search",
-        Action::Read => "read",
-        Action::Write => "write",
-    }
 }
 
 fn hex(bytes: [u8; 16]) -> [u8; 32] {

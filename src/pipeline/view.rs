@@ -15,25 +15,20 @@ pub struct View {
     /// The names that a search path must settle; none where there are none.
     ambiguous: Option<AhoCorasick>,
     uses: Vec<FieldUse>,
+    /// Those that the server can read.
+    legible: Arc<[FieldUse]>,
 }
 
 impl View {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>) -> View {
         let prefilter = Prefilter::new(&snapshot);
-        let uses = snapshot
-            .fields()
-            .iter()
-            .map(|field| FieldUse {
-                field: field.path().into(),
-                class: field.class.clone(),
-                mode: field.domain.as_ref().map_or("none", |domain| domain.mode.name()),
-            })
-            .collect();
+        let uses: Vec<FieldUse> = snapshot.fields().iter().map(FieldUse::of).collect();
         let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_functions()).collect();
         let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
-        View { snapshot, prefilter, ambiguous, uses }
+        let legible = uses.iter().filter(|field| field.mode == "none").cloned().collect();
+        View { snapshot, prefilter, ambiguous, uses, legible }
     }
 
     #[must_use]
@@ -73,6 +68,15 @@ impl View {
     /// Is it one of the names that the catalog knows?
     pub(super) fn knows(&self, name: &str) -> bool {
         self.snapshot.knows(name)
+    }
+
+    /// The fields that the server can read, as records name them.
+    pub(super) fn legible(&self) -> Arc<[FieldUse]> {
+        self.legible.clone()
+    }
+
+    pub(super) fn has_legible(&self) -> bool {
+        !self.legible.is_empty()
     }
 
     /// How a field is named in records.

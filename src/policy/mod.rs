@@ -1,13 +1,15 @@
 //! The only place that says yes: (who, what, where) to a [`Permit`] or a [`Refusal`].
 
+mod links;
 mod refusal;
 
+pub use links::Surroundings;
 pub use refusal::Refusal;
 
 use crate::login::Principal;
 use crate::statement::{TextFacts, Unproven};
 
-/// Leave to send one text upstream. Made by [`judge`] and [`untouched`] alone.
+/// Leave to send one text upstream. Made by this module alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     rule: &'static str,
@@ -26,9 +28,17 @@ impl Permit {
 ///
 /// # Errors
 /// The refusal that the client is told.
-pub fn judge(_principal: &Principal, facts: Result<&TextFacts, &Unproven>) -> Result<Permit, Refusal> {
+pub fn judge(
+    _principal: &Principal,
+    facts: Result<&TextFacts, &Unproven>,
+    surroundings: &Surroundings,
+) -> Result<Permit, Refusal> {
     match facts {
-        Ok(_) => Ok(Permit { rule: "every-user" }),
+        Ok(facts) => {
+            let mut links = facts.statements.iter().flat_map(|statement| &statement.effect.links);
+            links.try_for_each(|host| surroundings.judge_link(host))?;
+            Ok(Permit { rule: "every-user" })
+        }
         Err(unproven) => Err(Refusal::unproven(unproven)),
     }
 }
@@ -38,4 +48,10 @@ pub fn judge(_principal: &Principal, facts: Result<&TextFacts, &Unproven>) -> Re
 #[must_use]
 pub fn untouched(_principal: &Principal) -> Permit {
     Permit { rule: "untouched" }
+}
+
+/// Leave for a walsender's stream: where its peer is was judged by residency, and is again.
+#[must_use]
+pub fn replication(_principal: &Principal) -> Permit {
+    Permit { rule: "replication" }
 }

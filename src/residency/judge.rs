@@ -117,6 +117,23 @@ impl Residency {
             None => Verdict::Denied { why: format!("{host} has no address") },
         }
     }
+
+    /// Judges another server by the host that the database server will dial: an address, or a
+    /// name that it will resolve by itself, of which the map must speak.
+    #[must_use]
+    pub fn judge_link(&self, host: &str, today: Date) -> Verdict {
+        let Some((places, rules)) = &self.judged else { return Verdict::NotJudged };
+        let region = match host.parse() {
+            Ok(address) => places.region_of(address, today),
+            Err(_) => places.region_of_host(host, today),
+        };
+        match rules.side(&region) {
+            Side::Inside => Verdict::Allowed { region: region.name() },
+            Side::Outside | Side::Unknown => Verdict::Denied {
+                why: format!("a way to {host} ({}) is not allowed", rules.describe(&region)),
+            },
+        }
+    }
 }
 
 impl Rules {

@@ -8,14 +8,10 @@ use pg_query::protobuf::{self, Node, SubLinkType};
 use crate::catalog::FieldId;
 
 use super::flow::{Flow, Seen, Walk};
+use super::opaque;
 use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Columns, Outputs};
 use super::tree::{self, kind};
-
-/// Beginnings of the names of functions that put their arguments where no record and no
-/// limit follows: another session, a large object, the WAL, a setting that is read later.
-const CARRIERS: [&str; 6] =
-    ["pg_notify", "set_config", "lo_", "lowrite", "pg_logical_emit_message", "pg_replication_origin_"];
 
 impl<'a> Walk<'a> {
     pub(super) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<BTreeSet<FieldId>> {
@@ -31,7 +27,9 @@ impl<'a> Walk<'a> {
             reach.extend(self.window(window)?);
         }
         let name = call.funcname.last().and_then(tree::name).unwrap_or_default();
-        if !reach.is_empty() && CARRIERS.iter().any(|carrier| name.starts_with(carrier)) {
+        let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
+        // What it is given can be seen where no record and no limit follows.
+        if !reach.is_empty() && opaque::shows(self.names, &parts) {
             return Err(refuse(
                 "function",
                 format!("the function \"{name}\" would carry a classified value out of the result"),

@@ -15,9 +15,18 @@ pub(super) struct RangeName {
     pub(super) temporary: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct NamePath {
     pub(super) parts: Vec<String>,
     pub(super) location: i32,
+}
+
+/// A constant, but for NULL, true and false, or a parameter.
+pub(super) struct Value {
+    /// It stands in a condition, an order or a LIMIT: it goes no further than what it is compared by.
+    pub(super) compared: bool,
+    /// Functions and operators between it and that place, innermost first; true: a function.
+    pub(super) through: Vec<(bool, NamePath)>,
 }
 
 /// Holds client text, so it has no `Debug`.
@@ -37,7 +46,14 @@ pub(super) struct Census {
     /// Names of field selections `(expression).name`.
     pub(super) selections: Vec<String>,
     /// Operators and types: either may run a function.
-    pub(super) operators_and_types: Vec<String>,
+    pub(super) operators: Vec<NamePath>,
+    pub(super) types: Vec<NamePath>,
+    /// Constants and parameters, and what each is given to.
+    pub(super) values: Vec<Value>,
+    /// A `*` that is not that of `count(*)`.
+    pub(super) star: bool,
+    /// Statements within it that write rows.
+    pub(super) writers: usize,
     /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
     pub(super) defined: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
@@ -65,8 +81,37 @@ struct Frame {
     relation: String,
     parts: Vec<String>,
     is_string: bool,
+    /// A constant that says something.
+    is_value: bool,
     temporary: bool,
 }
+
+/// Where a value that only is compared stands: struct and field.
+const CONDITIONS: [(&str, &str); 13] = [
+    ("SelectStmt", "where_clause"),
+    ("SelectStmt", "having_clause"),
+    ("SelectStmt", "sort_clause"),
+    ("SelectStmt", "group_clause"),
+    ("SelectStmt", "limit_offset"),
+    ("SelectStmt", "limit_count"),
+    ("SelectStmt", "locking_clause"),
+    ("UpdateStmt", "where_clause"),
+    ("DeleteStmt", "where_clause"),
+    ("JoinExpr", "quals"),
+    ("OnConflictClause", "where_clause"),
+    ("MergeStmt", "join_condition"),
+    ("MergeWhenClause", "condition"),
+];
+/// Where a value ends up in a row, whichever condition that row is looked for in.
+const ROWS: [(&str, &str); 7] = [
+    ("SelectStmt", "target_list"),
+    ("SelectStmt", "values_lists"),
+    ("UpdateStmt", "target_list"),
+    ("InsertStmt", "select_stmt"),
+    ("OnConflictClause", "target_list"),
+    ("MergeWhenClause", "values"),
+    ("MergeWhenClause", "target_list"),
+];
 
 #[derive(Default)]
 struct Counter {
@@ -85,6 +130,7 @@ impl Counter {
             relation: String::new(),
             parts: Vec::new(),
             is_string: false,
+            is_value: false,
             temporary: false,
         });
     }
@@ -107,10 +153,48 @@ impl Counter {
             "FuncCall" => {
                 self.census.calls.push(NamePath { parts: frame.parts, location: frame.location });
             }
-            "ParamRef" => self.census.parameters.push((frame.number, frame.location)),
-            "AConst" if frame.is_string => self.census.strings.push(frame.location),
+            "ParamRef" => {
+                self.census.parameters.push((frame.number, frame.location));
+                self.value();
+            }
+            "AConst" => {
+                if frame.is_string {
+                    self.census.strings.push(frame.location);
+                }
+                if frame.is_value {
+                    self.value();
+                }
+            }
+            "TypeName" | "AExpr" | "SubLink" | "SortBy" if frame.parts.is_empty() => {}
+            "TypeName" => self.census.types.push(NamePath { parts: frame.parts, location: frame.location }),
+            "AExpr" | "SubLink" | "SortBy" => {
+                self.census.operators.push(NamePath { parts: frame.parts, location: frame.location });
+            }
+            "AStar" => self.census.star = true,
+            "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.census.writers += 1,
             _ => {}
         }
+    }
+
+    /// A value stands where the walk is now.
+    fn value(&mut self) {
+        let mut through = Vec::new();
+        for frame in self.frames.iter().rev() {
+            let place = (frame.name, frame.field);
+            // The length of a type, and the like, are no values of anybody.
+            if frame.name == "TypeName" {
+                return;
+            }
+            if CONDITIONS.contains(&place) || ROWS.contains(&place) {
+                self.census.values.push(Value { compared: CONDITIONS.contains(&place), through });
+                return;
+            }
+            let called = frame.name == "FuncCall";
+            if called || matches!(frame.name, "AExpr" | "SubLink") {
+                through.push((called, NamePath { parts: frame.parts.clone(), location: frame.location }));
+            }
+        }
+        self.census.values.push(Value { compared: false, through });
     }
 
     fn field(&mut self, name: &'static str) {
@@ -169,14 +253,15 @@ impl Counter {
                 owner.parts.push(value.to_owned());
                 None
             }
+            ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {
+                owner.parts.push(value.to_owned());
+                None
+            }
             ("Alias", "aliasname" | "colnames")
             | ("ResTarget", "name")
             | ("CommonTableExpr", "ctename" | "aliascolnames") => Some(&mut self.census.defined),
             ("AIndirection", "indirection") => Some(&mut self.census.selections),
             ("ExecuteStmt", "name") => Some(&mut self.census.executes),
-            ("AExpr", "name") | ("SubLink", "oper_name") | ("SortBy", "use_op") | ("TypeName", "names") => {
-                Some(&mut self.census.operators_and_types)
-            }
             _ => None,
         };
         if let Some(list) = owned_name {
@@ -278,10 +363,9 @@ impl ser::Serializer for &mut Counter {
         value: &T,
     ) -> Result<(), Unwalkable> {
         // An empty string constant leaves no string behind: its kind is known here.
-        if matches!(variant, "Sval" | "Bsval")
-            && let Some(frame) = self.frames.last_mut()
-        {
-            frame.is_string = true;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.is_string |= matches!(variant, "Sval" | "Bsval");
+            frame.is_value |= matches!(variant, "Sval" | "Bsval" | "Ival" | "Fval");
         }
         value.serialize(self)
     }

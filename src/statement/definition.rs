@@ -10,12 +10,14 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
-use super::census::{Census, census};
+use super::census::{Census, RangeName, census};
+use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
 use super::judge::{account, facts_of, statement};
+use super::links::{self, Link};
 use super::matters::{
-    ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_matters,
+    ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
 };
 use super::prefilter::{Prefilter, READERS};
@@ -47,14 +49,14 @@ pub(super) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Pro
     // the name counts.
     let selected = found.columns.iter().filter(|column| column.parts.len() > 1);
     let selected = selected.filter_map(|column| column.parts.last()).chain(&found.selections);
-    let applied =
-        found.operators_and_types.iter().flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
+    let applied = found.operators.iter().chain(&found.types).flat_map(|name| &name.parts);
+    let applied = applied.flat_map(|name| [name.as_str(), name.trim_start_matches('_')]);
     for name in selected.map(String::as_str).chain(applied) {
         if let Some(one) = names.snapshot.reaching(name).first() {
             return Err(reaching(name, Reach::Surely(&one.why)));
         }
     }
-    refuse_statistics(names.snapshot, found)
+    Ok(())
 }
 
 fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
@@ -75,30 +77,12 @@ fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
 /// A temporary relation comes before any other of its name, whatever the catalog says.
 pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
     let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
-    match found.ranges.iter().find(|range| range.temporary && shadows(&range.name)) {
+    let temporary = |range: &&RangeName| range.temporary || range.schema.starts_with("pg_temp");
+    match found.ranges.iter().filter(temporary).find(|range| shadows(&range.name)) {
         Some(range) => Err(refuse(
             "shadow",
             format!("a temporary \"{}\" would stand before the classified table of that name", range.name),
             "Give the temporary relation another name.",
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Statistics and TOAST hold values of columns: harmless while all of them are sealed.
-fn refuse_statistics(snapshot: &Snapshot, found: &Census) -> Proven<()> {
-    if snapshot.fields().iter().all(|field| field.domain.is_some()) {
-        return Ok(());
-    }
-    // `pg_statistic_ext` holds definitions alone, and psql's \d reads it of every table.
-    let holds_values = |name: &str| {
-        (name.starts_with("pg_stats") || name.starts_with("pg_statistic")) && name != "pg_statistic_ext"
-    };
-    match found.ranges.iter().find(|range| holds_values(&range.name) || range.schema == "pg_toast") {
-        Some(range) => Err(refuse(
-            "relation-reaches",
-            format!("\"{}\" holds values of classified columns that are not sealed", range.name),
-            ADMINISTER,
         )),
         None => Ok(()),
     }
@@ -116,11 +100,12 @@ pub(super) fn changes_reading(node: &Node, found: &Census) -> bool {
     set || found.calls.iter().any(|call| call.parts.last().is_some_and(|name| name == "set_config"))
 }
 
-/// Refuses if anything in the tree is a name that matters.
+/// Refuses if anything in the tree is a name that leads to a sealed column. What leads to a legible
+/// one alone is opaque from then on, and recorded.
 fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
     let strings = found.words.iter().chain(&found.constants);
     for string in strings {
-        if names_what_matters(bench.snapshot, string) {
+        if names_what_is_sealed(bench.snapshot, string) {
             return Err(refuse_definition("a statement of this kind"));
         }
     }
@@ -129,20 +114,29 @@ fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
 
 /// Judges a statement that is not a query.
 pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    if let Some(facts) = of_databases(node) {
+        return Ok(facts);
+    }
     match kind(node) {
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
         Some(Kind::PrepareStmt(prepare)) => {
             untouching(bench, prepare.query.as_deref(), "PREPARE", "Prepare it with the protocol's Parse.")
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
-            untouching(bench, declare.query.as_deref(), "DECLARE", "Use a portal of the protocol.")
+            let mut facts =
+                untouching(bench, declare.query.as_deref(), "DECLARE", "Use a portal of the protocol.")?;
+            facts.effect.declares = Some(Arc::from(declare.portalname.as_str()));
+            Ok(facts)
         }
         Some(Kind::CopyStmt(copy)) => copied(bench, copy, found),
         Some(Kind::CreateTableAsStmt(create)) => {
             let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
-            stored_query(bench, create.query.as_deref(), into, found)
+            let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
+            stored_query(bench, create.query.as_deref(), into, view, found)
         }
-        Some(Kind::ViewStmt(view)) => stored_query(bench, view.query.as_deref(), view.view.as_ref(), found),
+        Some(Kind::ViewStmt(view)) => {
+            stored_query(bench, view.query.as_deref(), view.view.as_ref(), true, found)
+        }
         Some(Kind::FetchStmt(fetch)) => Ok(StatementFacts {
             effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
             ..StatementFacts::default()
@@ -171,7 +165,7 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         }
         // They change nothing that names or columns mean.
         Some(Kind::GrantStmt(_) | Kind::CommentStmt(_) | Kind::LockStmt(_)) => Ok(StatementFacts::default()),
-        Some(Kind::DropStmt(_)) => Ok(moves()),
+        Some(Kind::DropStmt(_) | Kind::DropOwnedStmt(_)) => Ok(moves()),
         Some(
             Kind::VacuumStmt(_)
             | Kind::ReindexStmt(_)
@@ -184,11 +178,18 @@ pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
         Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
-        Some(_) | None => {
-            refuse_any_name(bench, found)?;
-            Ok(catalog_changes())
-        }
+        Some(_) | None => linked(bench, node, found),
     }
+}
+
+/// What may lead elsewhere, and any other definition.
+fn linked(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    let mut facts = catalog_changes();
+    if let Link::To(hosts) = links::judge(bench.snapshot, node)? {
+        refuse_any_name(bench, found)?;
+        facts.effect.links = hosts;
+    }
+    Ok(facts)
 }
 
 fn ends_prepared(transaction: &protobuf::TransactionStmt) -> bool {
@@ -233,6 +234,7 @@ fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
     target: Option<&protobuf::RangeVar>,
+    keeps_no_copy: bool,
     found: &Census,
 ) -> Proven<StatementFacts> {
     if let Some(target) = target {
@@ -243,7 +245,10 @@ fn stored_query(
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
     let inner = statement(bench, query, &census(query))?;
-    if inner.touches() {
+    let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
+    let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
+    // A view of what is legible is read like any other code: on record.
+    if inner.touches() && (sealed || !keeps_no_copy) {
         return Err(refuse_definition("a query that is stored, or whose rows are,"));
     }
     let mut facts = catalog_changes();
@@ -254,18 +259,11 @@ fn stored_query(
 }
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
-    let outside = copy.is_program || !copy.filename.is_empty();
+    refuse_server_files(copy)?;
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    if outside {
-        return Err(refuse(
-            "copy",
-            "COPY of a classified table to or from the server's files",
-            "Use STDIN or STDOUT.",
-        ));
-    }
     if let Some(query) = copy.query.as_deref() {
         let outputs = walk.query(query)?;
         if outputs.carries() {
@@ -315,7 +313,7 @@ fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<Stat
 /// A body given as a string is judged by the prefilter alone: no name that matters, no
 /// word that could build one.
 fn refuse_loaded_body(snapshot: &Snapshot, body: &str) -> Proven<()> {
-    if Prefilter::new(snapshot).hits(body.as_bytes()) {
+    if Prefilter::of_bodies(snapshot).hits(body.as_bytes()) {
         return Err(refuse_definition("code that names a classified relation or runs statements it builds"));
     }
     Ok(())
@@ -359,7 +357,6 @@ fn created_function(
     found: &Census,
 ) -> Proven<StatementFacts> {
     code_options(bench, &function.options)?;
-    refuse_relations(bench, found)?;
     refuse_any_name(bench, found)?;
     Ok(catalog_changes())
 }

@@ -15,6 +15,10 @@ pub enum Action {
     Read,
     /// A classified column is assigned (INSERT, UPDATE) or its rows are deleted.
     Write,
+    /// What a classified table is, or who may use it, is changed.
+    Define,
+    /// Everything that there is goes to a replica, a subscriber or a backup.
+    Replicate,
 }
 
 /// What a column of a result is, by the text alone: where a value is opened is decided here,
@@ -61,8 +65,14 @@ pub struct Effect {
     /// SQL-level `EXECUTE name`: the pipeline refuses it where that name is a judged
     /// protocol-level statement.
     pub executes: Option<Arc<str>>,
+    /// SQL-level `DECLARE` of this cursor name.
+    pub declares: Option<Arc<str>>,
     /// SQL-level `FETCH`/`MOVE` from this portal name.
     pub fetches: Option<Arc<str>>,
+    /// Hosts of other servers to which it makes a way.
+    pub links: Vec<Arc<str>>,
+    /// A database in which the server wants no other session meanwhile.
+    pub wants: Option<Arc<str>>,
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
@@ -77,6 +87,8 @@ pub struct StatementFacts {
     pub outputs: Vec<ResultColumn>,
     pub searches: Vec<FieldId>,
     pub writes: Vec<FieldId>,
+    /// Of a definition: the fields of the tables that matter and that it names. None: it is none.
+    pub defines: Option<Vec<FieldId>>,
     pub literals: Vec<LiteralUse>,
     pub parameters: Vec<ParameterUse>,
     pub effect: Effect,
@@ -91,6 +103,9 @@ pub struct StatementFacts {
     pub relations: Vec<Arc<str>>,
     /// It calls nothing, and uses no operator or type, but what everybody's statements do.
     pub is_quiet: bool,
+    /// It runs code that nobody can follow, in a database with fields that the server can read: it
+    /// may read any of them. What that code is.
+    pub opaque: Option<Arc<str>>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }
@@ -102,10 +117,16 @@ impl StatementFacts {
         !(self.reads.is_empty() && self.searches.is_empty() && self.writes.is_empty())
     }
 
+    /// Is something to be on record of it: what it touches, or what it may read?
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.action().is_some() || self.opaque.is_some()
+    }
+
     /// Has it no part in anything that is judged: no field, no effect beside rows?
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.touches() && self.effect == Effect::default() && self.insertions.is_empty()
+        !self.is_recorded() && self.effect == Effect::default() && self.insertions.is_empty()
     }
 
     /// The strongest word for it.
@@ -118,7 +139,7 @@ impl StatementFacts {
         } else if !self.searches.is_empty() {
             Some(Action::Search)
         } else {
-            None
+            self.defines.as_ref().map(|_| Action::Define)
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
     RelationKind, Snapshot, SnapshotParts,
 };
 
@@ -75,6 +76,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         fault: None,
     };
     Snapshot::new(SnapshotParts {
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
         database: Arc::from("shop"),
         epoch,
         fields: vec![field],

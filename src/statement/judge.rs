@@ -11,9 +11,12 @@ use crate::catalog::{Named, Names, Snapshot};
 use super::bounds::{self, Limits};
 use super::census::{Census, census};
 use super::definition;
-use super::facts::{Edit, StatementFacts, TextFacts};
+use super::doors;
+use super::facts::{Edit, LiteralUse, StatementFacts, TextFacts};
 use super::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
+use super::named;
+use super::opaque;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
 use super::shape::shape;
@@ -92,6 +95,9 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     }
     if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
+    } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
+        // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
+        let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
     facts.edits =
@@ -113,7 +119,7 @@ fn is_inert(node: &Node) -> bool {
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.
-fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
+pub(super) fn readable(text: &[u8], reading: Reading) -> Proven<&str> {
     if text.contains(&0) {
         return Err(refuse("not-utf8", "the statement holds a zero byte", "Send text."));
     }
@@ -139,13 +145,17 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     }
     definition::refuse_reaching_functions(bench.names, found)?;
     definition::refuse_shadows(bench.snapshot, found)?;
+    doors::refuse_moved_database(bench.snapshot.bound(), node)?;
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
+    let legible = bench.snapshot.legible().next().is_some();
+    facts.opaque = opaque::judge(bench.names, node, found)?.filter(|_| legible);
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
+    facts.defines = named::defined(bench, node, found, &facts);
     Ok(facts)
 }
 
@@ -155,9 +165,9 @@ const ORDINARY: &str = " count sum min max avg lower upper length now nextval = 
     json jsonb bytea _text _varchar _int4 _int8 _uuid ";
 
 fn is_quiet(found: &Census) -> bool {
-    let called = found.calls.iter().flat_map(|call| &call.parts);
-    called
-        .chain(&found.operators_and_types)
+    let named = found.calls.iter().chain(&found.operators).chain(&found.types);
+    named
+        .flat_map(|name| &name.parts)
         .all(|name| !name.contains(' ') && ORDINARY.contains(&format!(" {name} ")))
 }
 
@@ -253,35 +263,40 @@ fn confirm(
     censuses: &[Census],
     facts: &mut TextFacts,
 ) -> Proven<()> {
-    let tokens = reader::read(characters)?;
-    let awaited = bench.snapshot.patterns().iter().map(|entry| &entry.field);
-    let mut names: HashSet<&str> =
-        bench.snapshot.fields().iter().chain(awaited).map(|field| &*field.column).collect();
-    names.extend(
-        censuses
-            .iter()
-            .flat_map(|census| &census.ranges)
-            .filter(|range| !matches!(bench.snapshot.named(None, &range.name), Named::Harmless))
-            .map(|range| range.name.as_str()),
-    );
     let literals: Vec<_> =
         facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned()).collect();
-    reader::confirm(
-        &tokens,
-        &Claims {
-            text: bench.text,
-            statements: parsed.stmts.len(),
-            censuses,
-            literals: &literals,
-            names: &names,
-        },
-    )?;
+    let tokens = agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals)?;
     for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
-        if statement.touches() {
+        if statement.action().is_some() || statement.is_recorded() {
             describe(bench, characters, raw, found, &tokens, statement)?;
         }
     }
     Ok(())
+}
+
+/// The tokens of a text in which both readers see the same strings, names and statements.
+pub(super) fn agreed(
+    snapshot: &Snapshot,
+    text: &[u8],
+    characters: &str,
+    parsed: &ParseResult,
+    censuses: &[Census],
+    literals: &[LiteralUse],
+) -> Proven<Vec<Read>> {
+    let tokens = reader::read(characters)?;
+    let awaited = snapshot.patterns().iter().map(|entry| &entry.field);
+    let mut names: HashSet<&str> =
+        snapshot.fields().iter().chain(awaited).map(|field| &*field.column).collect();
+    names.extend(
+        censuses
+            .iter()
+            .flat_map(|census| &census.ranges)
+            .filter(|range| !matches!(snapshot.named(None, &range.name), Named::Harmless))
+            .map(|range| range.name.as_str()),
+    );
+    let statements = parsed.stmts.len();
+    reader::confirm(&tokens, &Claims { text, statements, censuses, literals, names: &names })?;
+    Ok(tokens)
 }
 
 fn describe(
@@ -302,7 +317,7 @@ fn describe(
     let own = tokens.get(from..to).ok_or_else(unfit)?;
     let known =
         |name: &str| bench.snapshot.knows(name) || found.defined.iter().any(|defined| defined == name);
-    statement.shape = Arc::from(shape(characters, own, known));
+    statement.shape = Arc::from(shape(characters, own, known, |_| true));
     statement.fingerprint =
         Arc::from(tree::fingerprint(source, bench.reading).ok_or_else(|| disagreement("its fingerprint"))?);
     Ok(())

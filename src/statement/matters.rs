@@ -47,14 +47,26 @@ pub(super) fn moves() -> StatementFacts {
 
 /// Does this string, taken apart into names, hold one that matters?
 pub(super) fn names_what_matters(snapshot: &Snapshot, string: &str) -> bool {
-    snapshot.watched_names().filter(|name| !name.is_empty()).any(|name| {
+    holds_any(snapshot.watched_names(), string)
+}
+
+/// Does it hold one that leads to a sealed column?
+pub(super) fn names_what_is_sealed(snapshot: &Snapshot, string: &str) -> bool {
+    holds_any(snapshot.sealed_names(), string)
+}
+
+/// The names that a string may be made of.
+pub(super) fn words(string: &str) -> impl Iterator<Item = &str> {
+    string.split(|c: char| c.is_ascii() && !u8::try_from(c).is_ok_and(is_name_byte))
+}
+
+fn holds_any<'a>(names: impl Iterator<Item = &'a str>, string: &str) -> bool {
+    names.filter(|name| !name.is_empty()).any(|name| {
         let plain = name.bytes().all(is_name_byte);
         if !plain {
             return string.to_ascii_lowercase().contains(&name.to_ascii_lowercase());
         }
-        string
-            .split(|c: char| c.is_ascii() && !u8::try_from(c).is_ok_and(is_name_byte))
-            .any(|part| part.eq_ignore_ascii_case(name))
+        words(string).any(|part| part.eq_ignore_ascii_case(name))
     })
 }
 

@@ -4,9 +4,12 @@
 //! can hide a name, run SQL given as a value, or change how the next text is read. It
 //! needs no lexer; what it lets pass cannot name a classified relation.
 
+use std::sync::Arc;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use crate::catalog::Snapshot;
+use super::doors;
+use crate::catalog::{Bound, Snapshot};
 
 /// Beginnings of the names of functions that run SQL or read tables given as values, or
 /// that read what the server stores beside its tables. Calls of them are refused.
@@ -38,22 +41,15 @@ pub(super) const READERS: [&str; 24] = [
 ];
 
 /// Parts of words: whatever contains one of these must be judged. `u&` hides names in
-/// Unicode escapes; the relations hold values of columns; the rest changes the reading.
-const PARTS: [&str; 7] = [
-    "u&",
-    "pg_stats",
-    "pg_statistic",
-    "pg_toast",
-    "standard_conforming_strings",
-    "client_encoding",
-    "set_config",
-];
+/// Unicode escapes; the rest changes the reading.
+const PARTS: [&str; 4] = ["u&", "standard_conforming_strings", "client_encoding", "set_config"];
 
-/// Whole words. EXECUTE and FETCH reach prepared statements and portals by name; DO and
-/// function definitions hold SQL in a string, which can hide a name; a schema's name
+/// Whole words. EXECUTE and FETCH reach prepared statements, portals and cursors by name, which
+/// DECLARE makes; DO and function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
-/// transaction whose definitions hold from then on.
-const WORDS: [&str; 11] = [
+/// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them.
+const WORDS: [&str; 13] = [
+    "declare",
     "execute",
     "fetch",
     "move",
@@ -65,6 +61,7 @@ const WORDS: [&str; 11] = [
     "foreign",
     "publication",
     "prepared",
+    "owned",
 ];
 
 /// Built once per snapshot.
@@ -72,6 +69,9 @@ pub struct Prefilter {
     judge: Judge,
     /// Patterns below this index are names or parts: no word boundary is asked for.
     parts: usize,
+    /// From this index on they are signs of doors, which the whole text is scanned for.
+    doors: usize,
+    bound: Arc<Bound>,
     /// A name that matters has bytes above 0x7F, whose spelling depends on the encoding.
     any_encoding: bool,
 }
@@ -87,20 +87,47 @@ enum Judge {
 impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
-        if snapshot.classifies_nothing() {
-            return Prefilter { judge: Judge::Nothing, parts: 0, any_encoding: false };
+        let mut all = Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names());
+        if snapshot.codes().implies_strangers() && !snapshot.classifies_nothing() {
+            // No name tells what may run.
+            all.judge = Judge::Everything;
         }
-        let names = Names::new(snapshot);
+        all
+    }
+
+    /// The same for code that a definition keeps: what else that runs shows when it is called.
+    #[must_use]
+    pub(super) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
+        Prefilter::of_names(snapshot, snapshot.sealed_names(), std::iter::empty())
+    }
+
+    fn of_names<'a>(
+        snapshot: &'a Snapshot,
+        matter: impl Iterator<Item = &'a str>,
+        codes: impl Iterator<Item = &'a str>,
+    ) -> Prefilter {
+        if snapshot.classifies_nothing() {
+            let bound = Arc::clone(snapshot.bound());
+            return Prefilter { judge: Judge::Nothing, parts: 0, doors: 0, bound, any_encoding: false };
+        }
+        // Names of code are looked for as whole words: there are many, and short ones.
+        let word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let (words, others): (Vec<&str>, Vec<&str>) = codes.partition(|name| word(name));
+        let names = Names::new(matter.chain(others));
         let mut patterns = names.patterns;
         patterns.extend(READERS.map(str::to_owned));
         patterns.extend(PARTS.map(str::to_owned));
         let parts = patterns.len();
         patterns.extend(WORDS.map(str::to_owned));
+        patterns.extend(words.into_iter().map(str::to_owned));
+        let doors = patterns.len();
+        patterns.extend(doors::SIGNS.map(str::to_owned));
         let judge = match automaton(&patterns) {
             Some(automaton) => Judge::Matches(automaton),
             None => Judge::Everything,
         };
-        Prefilter { judge, parts, any_encoding: names.any_encoding }
+        let bound = Arc::clone(snapshot.bound());
+        Prefilter { judge, parts, doors, bound, any_encoding: names.any_encoding }
     }
 
     /// Has a name that matters bytes above 0x7F?
@@ -120,9 +147,13 @@ impl Prefilter {
         if self.any_encoding && !text.is_ascii() {
             return true;
         }
-        automaton.find_overlapping_iter(text).any(|found| {
-            found.pattern().as_usize() < self.parts || is_loaded_word(text, found.start(), found.end())
-        })
+        let mut signs = false;
+        let hit = automaton.find_overlapping_iter(text).any(|found| {
+            let pattern = found.pattern().as_usize();
+            signs |= pattern >= self.doors;
+            pattern < self.parts || pattern < self.doors && is_loaded_word(text, found.start(), found.end())
+        });
+        hit || signs && doors::may_stand_in(&self.bound, text)
     }
 }
 
@@ -134,7 +165,7 @@ fn is_loaded_word(text: &[u8], start: usize, end: usize) -> bool {
     if before.is_some_and(word) || after.first().is_some_and(word) {
         return false;
     }
-    if end - start != 2 {
+    if !text.get(start..end).is_some_and(|word| word.eq_ignore_ascii_case(b"do")) {
         return true;
     }
     let next = after.trim_ascii_start();
@@ -146,7 +177,7 @@ fn is_loaded_word(text: &[u8], start: usize, end: usize) -> bool {
 
 /// A DFA where it stays small; otherwise whatever kind can be built.
 fn automaton(patterns: &[String]) -> Option<AhoCorasick> {
-    const DFA_PATTERNS_MAX: usize = 500;
+    const DFA_PATTERNS_MAX: usize = 2_000;
     let small = patterns.len() <= DFA_PATTERNS_MAX;
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
@@ -162,10 +193,10 @@ struct Names {
 }
 
 impl Names {
-    fn new(snapshot: &Snapshot) -> Names {
+    fn new<'a>(names: impl Iterator<Item = &'a str>) -> Names {
         let mut patterns = Vec::new();
         let mut any_encoding = false;
-        for name in snapshot.watched_names().filter(|name| !name.is_empty()) {
+        for name in names.filter(|name| !name.is_empty()) {
             any_encoding |= !name.is_ascii();
             patterns.push(name.to_owned());
             if name.contains('"') {

@@ -12,8 +12,13 @@ pub(super) const SHAPE_BYTES_MAX: usize = 2048;
 
 /// Writes the shape of the tokens of one statement. `known`: names that the catalog has, or that
 /// the statement gives. Any other name in quotes may be a value that was put between the wrong
-/// ones.
-pub(super) fn shape(text: &str, tokens: &[Read], known: impl Fn(&str) -> bool) -> String {
+/// ones. `bare`: the words without quotes that are kept, as the server folds them.
+pub(super) fn shape(
+    text: &str,
+    tokens: &[Read],
+    known: impl Fn(&str) -> bool,
+    bare: impl Fn(&str) -> bool,
+) -> String {
     let mut shape = String::new();
     let mut end_before = None;
     let mut number_before = false;
@@ -40,6 +45,7 @@ pub(super) fn shape(text: &str, tokens: &[Read], known: impl Fn(&str) -> bool) -
         let literal = number || is_string(&read.token) || matches!(read.token, Token::Char(_));
         match text.get(read.span.clone()) {
             Some(source) if is_unknown_name(source, &known) => shape.push_str("\"?\""),
+            Some(source) if is_bare(&read.token) && !bare(&source.to_ascii_lowercase()) => shape.push('?'),
             Some(source) if !literal && is_kept(&read.token, source) => shape.push_str(source),
             Some(_) | None => shape.push('?'),
         }
@@ -51,6 +57,10 @@ pub(super) fn shape(text: &str, tokens: &[Read], known: impl Fn(&str) -> bool) -
     shape.truncate(end);
     shape.truncate(shape.trim_end().len());
     shape
+}
+
+fn is_bare(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none())
 }
 
 fn is_unknown_name(source: &str, known: impl Fn(&str) -> bool) -> bool {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Reaching, Relation,
-    RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Logical, Mode,
+    QualifiedName, Reaching, Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -72,6 +73,7 @@ pub(super) fn shop() -> Snapshot {
     Snapshot::new(SnapshotParts {
         database: Arc::from("shop"),
         epoch: 1,
+        meant_since: 1,
         names: ["orders", "who"].map(Arc::from).into(),
         fields: vec![
             field(EMAIL, "customers", "email", email),
@@ -82,6 +84,14 @@ pub(super) fn shop() -> Snapshot {
             field(FieldId(5), "planned", "email", email),
         ],
         patterns: Vec::new(),
+        servers: [("far", "postgres_fdw", "host=db.example"), ("loop", "postgres_fdw", "dbname=shop")]
+            .map(|(name, wrapper, option)| ForeignServer {
+                name: name.into(),
+                wrapper: wrapper.into(),
+                options: vec![option.into()],
+            })
+            .into(),
+        bound: Arc::default(),
         relations: vec![
             relation(
                 "public",
@@ -109,6 +119,8 @@ pub(super) fn shop() -> Snapshot {
                 (Arc::from(name), vec![Reaching { schema: Arc::from("public"), called: true, why }])
             })
             .collect(),
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
+        refuses_opaque: false,
     })
 }
 

@@ -406,7 +406,7 @@ pub fn blanked(text: &[u8], reading: Reading, parsed: bool, known: impl Fn(&str)
 }
 
 /// Is this a word of PostgreSQL's grammar?
-fn is_keyword(word: &str) -> bool {
+pub(super) fn is_keyword(word: &str) -> bool {
     use pg_query::protobuf::KeywordKind;
     pg_query::scan(word).is_ok_and(|scanned| {
         let kinds = scanned.tokens.iter().map(|token| KeywordKind::try_from(token.keyword_kind));

@@ -6,6 +6,7 @@
 //! held, up to a maximum, and written first when the sink recovers; whatever was beyond the
 //! maximum is counted and told of in an alert record.
 
+mod alone;
 mod folder;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+pub use alone::write_alone;
 pub use folder::FolderError;
 
 use crate::audit::{Alert, Entry, Intent, Journal, Receipt, Record, Sink, Who};
@@ -396,18 +398,10 @@ impl Writer {
 }
 
 fn loss(records: u64) -> Alert {
-    let nobody: Arc<str> = Arc::from("");
     Alert {
-        who: Arc::new(Who {
-            session: 0,
-            user: nobody.clone(),
-            database: nobody.clone(),
-            application: Arc::from("sealgate"),
-            client: nobody.clone(),
-            region: nobody,
-            certificate: None,
-            auth: "none",
-        }),
+        who: Arc::new(Who::sealgate()),
+        statement_id: None,
+        fields: Arc::default(),
         detector: "journal",
         severity: "critical",
         verdict: "alert",

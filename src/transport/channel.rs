@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::socket::Socket;
+use super::socket::{Line, Socket};
 use super::tls::{ClientTls, ServerTls, TlsError, TlsFacts, Tunnel};
 
 /// Bytes asked for at a time during a login.
@@ -53,6 +53,14 @@ impl Channel {
         let tunnel = self.tunnel.insert(Tunnel::connect(tls, host)?);
         tunnel.handshake(&self.socket).await?;
         if direct && !tunnel.facts().alpn { Err(TlsError::Alpn) } else { Ok(()) }
+    }
+
+    /// A second hold of its socket.
+    ///
+    /// # Errors
+    /// As [`Socket::line`].
+    pub fn line(&self) -> io::Result<Line> {
+        self.socket.line()
     }
 
     /// What TLS came to; `None` for a plain connection.

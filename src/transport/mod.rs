@@ -10,4 +10,4 @@ pub mod tls;
 
 pub use channel::Channel;
 pub use service_tls::{EndPoint, ServiceStream};
-pub use socket::{Peer, Socket};
+pub use socket::{Line, Peer, Socket};

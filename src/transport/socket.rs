@@ -136,6 +136,17 @@ impl Socket {
         }
     }
 
+    /// A second hold of it, by which it can be ended from anywhere.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn line(&self) -> io::Result<Line> {
+        match self {
+            Socket::Tcp(stream) => SockRef::from(stream).try_clone().map(Line),
+            Socket::Unix(stream) => SockRef::from(stream).try_clone().map(Line),
+        }
+    }
+
     /// No delay, and dead peers are noticed: on both hops. Nothing to do for Unix sockets.
     pub fn tune(&self, vanished: Vanished) {
         let Socket::Tcp(stream) = self else { return };
@@ -152,5 +163,15 @@ impl Socket {
         if let Err(error) = tuned {
             tracing::debug!(%error, "socket options were not accepted");
         }
+    }
+}
+
+/// See [`Socket::line`].
+pub struct Line(socket2::Socket);
+
+impl Line {
+    /// Ends the connection, both ways, at once. One that is over stays so.
+    pub fn hang_up(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }

@@ -148,7 +148,7 @@ impl Dialer {
     }
 
     #[must_use]
-    pub fn residency(&self) -> &Residency {
+    pub fn residency(&self) -> &Arc<Residency> {
         &self.residency
     }
 

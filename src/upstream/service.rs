@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::dial::{DialError, Dialer, Route};
 use crate::login::binding::tls_server_end_point;
 use crate::residency::Date;
-use crate::transport::{Channel, ServiceStream};
+use crate::transport::{Channel, Line, ServiceStream};
 
 /// From the first packet to the end of the login.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -141,7 +141,35 @@ fn with_source(error: &dyn std::error::Error) -> String {
 pub struct ServiceConnection {
     client: Client,
     driver: JoinHandle<()>,
-    cut: Arc<AtomicBool>,
+    tie: Arc<Tie>,
+}
+
+/// What others know of a service connection, and may do to it.
+pub struct Tie {
+    cut: AtomicBool,
+    /// None where there was no descriptor for it.
+    line: Option<Line>,
+}
+
+impl Tie {
+    /// Has the server, or the network, or somebody here ended the session?
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// It is of no more use.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    /// Ends it at once, without waiting for whoever keeps it. Nothing may be under way.
+    pub fn hang_up(&self) {
+        self.cut();
+        if let Some(line) = &self.line {
+            line.hang_up();
+        }
+    }
 }
 
 impl ServiceConnection {
@@ -233,17 +261,17 @@ impl ServiceConnection {
             config.password(password.as_bytes());
         }
         // The channel is under TLS already, where it shall be.
-        let cut = Arc::new(AtomicBool::new(false));
+        let tie = Arc::new(Tie { cut: AtomicBool::new(false), line: channel.line().ok() });
         let (client, driver) = if channel.tls().is_some() {
             config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let (client, connection) = config.connect_raw(channel, UnderTls).await?;
-            (client, tokio::spawn(drive(connection, Arc::clone(&cut))))
+            (client, tokio::spawn(drive(connection, Arc::clone(&tie))))
         } else {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect_raw(channel, NoTls).await?;
-            (client, tokio::spawn(drive(connection, Arc::clone(&cut))))
+            (client, tokio::spawn(drive(connection, Arc::clone(&tie))))
         };
-        let service = ServiceConnection { client, driver, cut };
+        let service = ServiceConnection { client, driver, tie };
         service.client.batch_execute(SESSION).await?;
         Ok(service)
     }
@@ -276,17 +304,16 @@ impl ServiceConnection {
         self.client.is_closed()
     }
 
-    /// Becomes true when the server, or the network, ends the session.
     #[must_use]
-    pub fn cut(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.cut)
+    pub fn tie(&self) -> Arc<Tie> {
+        Arc::clone(&self.tie)
     }
 }
 
 /// Whoever waits for an answer gets the error with which it ends.
-async fn drive<E>(connection: impl Future<Output = Result<(), E>>, cut: Arc<AtomicBool>) {
+async fn drive<E>(connection: impl Future<Output = Result<(), E>>, tie: Arc<Tie>) {
     drop(connection.await);
-    cut.store(true, Ordering::Release);
+    tie.cut();
 }
 
 impl Drop for ServiceConnection {

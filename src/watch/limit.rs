@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::window::Window;
+use crate::audit::Attribution;
 
 /// What happens to what would go over a limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,8 @@ pub struct Limit {
     /// From [`Limit::WINDOW_MS_MIN`] to [`Limit::WINDOW_MS_MAX`].
     pub window_ms: u64,
     pub action: LimitAction,
+    /// Which values count: those that a statement's text names, or those that may have been met.
+    pub attribution: Attribution,
 }
 
 impl Limit {
@@ -52,7 +55,11 @@ impl Limit {
     /// The rule's name in alerts and records.
     fn rule(&self) -> Arc<str> {
         let seconds = self.window_ms.div_ceil(1_000);
-        Arc::from(format!("watch.limit: {} cells in {seconds} s", self.cells))
+        let cells = match self.attribution {
+            Attribution::Known => "cells",
+            Attribution::Possible => "possible cells",
+        };
+        Arc::from(format!("watch.limit: {} {cells} in {seconds} s", self.cells))
     }
 }
 
@@ -86,6 +93,8 @@ struct Table {
 /// Counts of one user, over all of that user's sessions.
 pub struct UserWatch {
     spans: ArcSwap<Vec<Span>>,
+    /// The same of values that may have been met.
+    possible: ArcSwap<Vec<Span>>,
     latest_ms: Arc<AtomicU64>,
     /// When this user last opened something.
     last_ms: AtomicU64,
@@ -163,16 +172,21 @@ fn memory_ms(limits: &[Limit]) -> u64 {
 
 impl UserWatch {
     fn new<'a>(limits: impl Iterator<Item = &'a Limit>, latest_ms: &Arc<AtomicU64>) -> UserWatch {
+        let (known, possible) = parted(limits);
         UserWatch {
-            spans: ArcSwap::from_pointee(spans(limits, &[])),
+            spans: ArcSwap::from_pointee(spans(known.into_iter(), &[])),
+            possible: ArcSwap::from_pointee(spans(possible.into_iter(), &[])),
             latest_ms: latest_ms.clone(),
             last_ms: AtomicU64::new(0),
         }
     }
 
     fn change<'a>(&self, limits: impl Iterator<Item = &'a Limit>) {
-        let before = self.spans.load();
-        self.spans.store(Arc::new(spans(limits, &before)));
+        let (known, possible) = parted(limits);
+        for (place, limits) in [(&self.spans, known), (&self.possible, possible)] {
+            let before = place.load();
+            place.store(Arc::new(spans(limits.into_iter(), &before)));
+        }
     }
 
     /// Nothing it holds can still count. Twice the memory, since a window may reach a slot further.
@@ -184,8 +198,11 @@ impl UserWatch {
     /// and they are not counted: what a cutting limit lets through in any window is never more
     /// than the limit. `now_ms`: milliseconds on any one clock, the same for all sessions.
     #[must_use]
-    pub fn open(&self, cells: u64, now_ms: u64) -> Judgement {
-        let spans = self.spans.load();
+    pub fn open(&self, cells: u64, attribution: Attribution, now_ms: u64) -> Judgement {
+        let spans = match attribution {
+            Attribution::Known => self.spans.load(),
+            Attribution::Possible => self.possible.load(),
+        };
         if spans.is_empty() || cells == 0 {
             return Judgement::Go;
         }
@@ -193,6 +210,10 @@ impl UserWatch {
         self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
         open_under(&spans, cells, now_ms)
     }
+}
+
+fn parted<'a>(limits: impl Iterator<Item = &'a Limit>) -> (Vec<&'a Limit>, Vec<&'a Limit>) {
+    limits.partition(|limit| limit.attribution == Attribution::Known)
 }
 
 /// The limits by the length of their windows, with what was counted before.

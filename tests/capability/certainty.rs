@@ -59,9 +59,19 @@ fn start(major: u32) -> (Throwaway, Gate, Tap) {
     }
     server.execute("shop", &sql).unwrap();
     let tap = Tap::before(server.address());
+    // Values may be given to them, or they would not run at all.
+    let functions = |(name, _, _)| {
+        [
+            format!("public.act_{name}()"),
+            format!("public.fold_{name}()"),
+            format!("public.check_{name}(text)"),
+        ]
+    };
+    let vouched: Vec<String> = CHANGES.into_iter().flat_map(functions).collect();
     let gate = Setup::before(tap.address())
         .field("public.customers", "email", "equality")
         .field("public.customers", "nick", "none")
+        .extra(&format!("[policy]\nvouch = {vouched:?}\n"))
         .start();
     (server, gate, tap)
 }

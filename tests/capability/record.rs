@@ -1,5 +1,12 @@
 //! No reveal without a record (P2), and no access where none can be written (P3).
 
+mod committed;
+mod definitions;
+mod joined;
+mod operators;
+mod page;
+mod replicated;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -57,8 +64,8 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
         assert_eq!(firsts(&bound), ["+49 30 901820 sentinel"], "{:?}", errors(&bound));
         drop(raw);
 
-        // insert; select; update; city; email; duplicate; bound select
-        let records = records_with(&gate, "outcome", 7);
+        // insert; select; update; city; email; duplicate, and what the server said of it; bound select
+        let records = records_with(&gate, "outcome", 8);
         let find = |kind: &str, session: &serde_json::Value, statement: &serde_json::Value| {
             records.iter().position(|record| {
                 record["kind"] == kind
@@ -92,7 +99,16 @@ fn every_access_stands_in_the_record_before_and_after_without_any_value() {
             .collect();
         assert_eq!(
             told,
-            ["write 1 0", "read 1 3", "write 1 0", "read 1 1", "read 1 1", "write 0 0", "read 1 1"],
+            [
+                "write 1 0",
+                "read 1 3",
+                "write 1 0",
+                "read 1 1",
+                "read 1 1",
+                "write 0 0",
+                "read 0 1",
+                "read 1 1"
+            ],
             "action, rows, cells"
         );
         assert_eq!(outcomes[5]["sqlstate"], "23505");
@@ -214,7 +230,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
             upstream,
             ServiceAccount { user: "postgres".into(), password: None },
         ))),
-        policy: Arc::new(ArcSwap::from_pointee(settings.fields.clone())),
+        policy: Arc::new(ArcSwap::from_pointee(settings.policy.clone())),
         timing: Timing::default(),
     });
     tokio::spawn(keeper.run());
@@ -235,6 +251,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         phase: phases,
         started: Instant::now(),
         regime: ArcSwap::from_pointee(Regime {
+            doors: None,
             settings,
             dialer: Arc::new(Dialer::plain(upstream)),
             verifiers: None,
@@ -251,30 +268,46 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
     address
 }
 
+/// The program's own gate whose records wait for leave.
+struct Withheld {
+    address: SocketAddr,
+    lines: Arc<Mutex<Vec<u8>>>,
+    held: Arc<(Mutex<bool>, Condvar)>,
+    /// Its configuration and keys.
+    _folder: Gate,
+}
+
+impl Withheld {
+    fn before(upstream: SocketAddr) -> Withheld {
+        let configuration = classified(Setup::before(upstream)).prepare().unwrap();
+        let held = Arc::new((Mutex::new(false), Condvar::new()));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Held { lines: lines.clone(), gate: held.clone() };
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let text = configuration.folder().join("sealgate.toml");
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tell.send(gate_over(sink, &text).await).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        Withheld { address: told.recv().unwrap(), lines, held, _folder: configuration }
+    }
+
+    fn set(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
+    }
+}
+
 #[test]
 fn a_sink_that_never_acknowledges_releases_nothing() {
     let server = shop::server(15);
     let tap = Tap::before(server.address());
-    let configuration = classified(Setup::before(tap.address())).prepare().unwrap();
-    let gate = Arc::new((Mutex::new(false), Condvar::new()));
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let sink = Held { lines: lines.clone(), gate: gate.clone() };
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    let text = configuration.folder().join("sealgate.toml");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            tell.send(gate_over(sink, &text).await).unwrap();
-            std::future::pending::<()>().await;
-        });
-    });
-    let address = told.recv().unwrap();
-    let set = |held: bool| {
-        *gate.0.lock().unwrap() = held;
-        gate.1.notify_all();
-    };
-    nothing_classified_comes_out_before_its_record(address, &tap, || set(true), || set(false));
-    let lines = lines.lock().unwrap();
+    let gate = Withheld::before(tap.address());
+    nothing_classified_comes_out_before_its_record(gate.address, &tap, || gate.set(true), || gate.set(false));
+    let lines = gate.lines.lock().unwrap();
     assert!(holds(&lines, b"\"kind\":\"intent\"") && !holds(&lines, EMAIL.as_bytes()));
 }
 

@@ -324,3 +324,54 @@ fn a_server_outside_the_allowed_regions_is_not_dialled() {
     }
     assert_eq!(tap.connections(), 0, "not one connection");
 }
+
+#[test]
+fn a_reload_that_puts_a_walsender_outside_ends_it_at_once() {
+    const NEAR: &str = "[[residency.place]]\ncidr = \"127.0.0.4/32\"\nregion = \"near\"\narea = \"EEA\"\n";
+    for major in VERSIONS {
+        let server = shop::server(major);
+        server.execute("postgres", "INSERT INTO customers (id, city) VALUES (1, 'x')").unwrap();
+        server
+            .execute("postgres", "SELECT pg_create_logical_replication_slot('s1', 'test_decoding')")
+            .unwrap();
+        let gate = classified(Setup::before(server.address())).extra(MAP).extra(NEAR).start();
+        let walsender = |from: [u8; 4], values: &[(&str, &str)]| {
+            let mut raw = Raw::connect_from(IpAddr::from(from), gate.address());
+            raw.startup(&[&[("user", "postgres"), ("database", "postgres")], values].concat());
+            (raw.until_ready().last().map(|frame| frame.tag), raw)
+        };
+        let (ready, mut logical) = walsender([127, 0, 0, 4], &[("replication", "database")]);
+        assert_eq!(ready, Some(b'Z'));
+        logical.send(b'Q', &crate::harness::string("START_REPLICATION SLOT s1 LOGICAL 0/0"));
+        assert_eq!(logical.read().map(|frame| frame.tag), Some(b'W'));
+        // One that rests ends too, and one from elsewhere goes on.
+        let (_, mut resting) = walsender([127, 0, 0, 4], &[("replication", "true")]);
+        let (_, mut inside) = walsender([127, 0, 0, 1], &[("replication", "true")]);
+        // What is no walsender is not judged.
+        let (_, mut plain) = walsender([127, 0, 0, 4], &[]);
+        gate.configure(|text| {
+            text.replace("region = \"near\"\narea = \"EEA\"", "region = \"near\"\narea = \"MOON\"")
+        });
+        gate.signal("HUP");
+        let last = std::iter::from_fn(|| logical.read()).find(|frame| frame.tag != b'd');
+        let told = last.expect("it is told why");
+        assert_eq!((told.tag, told.field(b'C').as_deref()), (b'E', Some("SG003")), "{major}");
+        server.execute("postgres", "UPDATE customers SET city = 'after-the-reload'").unwrap();
+        assert!(logical.read().is_none(), "nothing comes behind it");
+        assert_eq!(resting.read().and_then(|frame| frame.field(b'C')).as_deref(), Some("SG003"));
+        assert_eq!(tags(&inside.query("IDENTIFY_SYSTEM")), "TDCZI");
+        assert_eq!(firsts(&plain.query("SELECT 1")), ["1"]);
+        let (refused, _) = walsender([127, 0, 0, 4], &[("replication", "true")]);
+        assert_eq!(refused, Some(b'E'));
+        let records = records_with(&gate, "refusal", 3);
+        let of = |kind: &str| records.iter().filter(|record| record["kind"] == kind).collect::<Vec<_>>();
+        assert!(
+            of("refusal")
+                .iter()
+                .all(|record| record["sqlstate"] == "SG003" && record["client"] == "127.0.0.4")
+        );
+        let outcomes = of("outcome");
+        assert_eq!((outcomes.len(), &outcomes[0]["sqlstate"]), (1, &"SG003".into()), "{outcomes:?}");
+        assert_eq!((&outcomes[0]["action"], &outcomes[0]["slot"]), (&"replicate".into(), &"s1".into()));
+    }
+}

@@ -100,7 +100,7 @@ fn introduce(shop: &Shop, page: &Page) {
     page.say(&format!("configuration  {}", shop.folder.path("sealgate.toml").display()));
     page.gap();
     let mut policy = vec![row(&[&"classified column", &"class", &"sealed", &"so that"])];
-    for PolicyField { field, .. } in &shop.settings.fields {
+    for PolicyField { field, .. } in &shop.settings.policy.fields {
         let (seal, why) = match field.domain.as_ref().map(|domain| domain.mode) {
             Some(mode @ Mode::Equality) => (mode.name(), "=, IN, JOIN and UNIQUE go on working"),
             Some(mode @ Mode::Random) => (mode.name(), "equal values cannot be told to be equal"),

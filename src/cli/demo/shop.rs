@@ -130,7 +130,7 @@ impl Shop {
         let settings = house::settings(&config).map_err(told)?;
         make_keys(&settings)?;
         server.execute("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {APPLICATION}"))?;
-        server.execute(DATABASE, &schema(&settings.fields))?;
+        server.execute(DATABASE, &schema(&settings.policy.fields))?;
         let metrics = crate::ops::install().map_err(|error| error.to_string())?;
         let house = House::open(settings.clone(), metrics).await.map_err(told)?;
         Ok(Shop { house, server, settings, password, folder })
@@ -201,7 +201,7 @@ fn make_keys(settings: &Settings) -> Result<(), String> {
     let Some(source) = &settings.keys else { return Err("the configuration has no [keys]".to_owned()) };
     let master = house::master(&source.master_key).map_err(told)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    keys::init(&source.path, &master, &settings.fields, now.as_secs(), &mut ThreadRandom)
+    keys::init(&source.path, &master, &settings.policy.fields, now.as_secs(), &mut ThreadRandom)
         .map(drop)
         .map_err(|fault| fault.to_string())
 }
@@ -377,6 +377,7 @@ mod tests {
         let text = configuration(&ports, service, master, keyring, audit);
         let settings = crate::config::load(&text, "demo").unwrap_or_else(|faults| panic!("{faults:?}"));
         let seals: Vec<&str> = settings
+            .policy
             .fields
             .iter()
             .map(|entry| entry.field.domain.as_ref().map_or("none", |domain| domain.mode.name()))

@@ -105,6 +105,18 @@ async fn say(server: &mut Channel, packet: &[u8], incoming: &mut Incoming) -> Re
     }
 }
 
+/// The server's last word in what it said: the client has it.
+pub(super) fn told(mut said: &[u8]) -> Over {
+    let mut over = Over::Done;
+    while let Ok(Peek::Whole(frame)) = peek(said) {
+        if let (b'E', Ok(facts)) = (frame.tag(), backend::read_error(frame.body())) {
+            over = Over::Told { sqlstate: facts.sqlstate };
+        }
+        said = said.get(frame.len()..).unwrap_or_default();
+    }
+    over
+}
+
 pub(super) fn dial_failed(error: &DialError) -> Over {
     tracing::error!(%error, "no server can be reached");
     match error {

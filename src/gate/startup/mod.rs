@@ -1,23 +1,26 @@
 //! From accept to ReadyForQuery: negotiation, residency, dial, login.
 
 mod call;
+mod failure;
 mod negotiate;
 mod prove;
 mod scram;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use failure::Failure;
+
 use super::admission::{Admitted, OfUser};
+use super::border::{Border, is_physical, replication};
 use super::cancel::{Registered, Target};
+use super::unread::unread;
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
-use crate::audit::{Record, RefusalRecord, Who};
+use crate::audit::FieldUse;
 use crate::login::Claim;
-use crate::pipeline::Session;
+use crate::pipeline::{Session, Walsender};
 use crate::policy::Refusal;
-use crate::residency::{Replication, Verdict, replication_kind};
 use crate::store::catalog::Stay;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_backend_key, put_error, put_negotiate};
@@ -44,14 +47,18 @@ pub struct Ready {
     pub judges: bool,
     /// Keeps its catalog up to date. None where nothing is classified.
     pub stay: Option<Stay>,
+    /// Of a walsender.
+    pub border: Option<Border>,
 }
 
 /// How a startup ended without a session.
 pub enum Over {
     /// The peer closed, or was served (a cancel request).
     Done,
-    /// The client is told this, as FATAL.
-    Fatal { sqlstate: &'static str, message: String, detail: String, hint: String },
+    /// The client has been told by the server's own error.
+    Told { sqlstate: [u8; 5] },
+    /// The client is told this, as FATAL. `reason`: of a refusal, its word in the record.
+    Fatal { sqlstate: &'static str, message: String, detail: String, hint: String, reason: &'static str },
 }
 
 impl From<std::io::Error> for Over {
@@ -68,24 +75,25 @@ impl From<Refusal> for Over {
             message: refusal.message.to_owned(),
             detail: refusal.detail,
             hint: refusal.hint,
+            reason: refusal.reason,
         }
     }
 }
 
 /// A FATAL error without detail.
 pub fn fatal(sqlstate: &'static str, message: impl Into<String>) -> Over {
-    Over::Fatal { sqlstate, message: message.into(), detail: String::new(), hint: String::new() }
+    Over::Fatal { sqlstate, message: message.into(), detail: String::new(), hint: String::new(), reason: "" }
 }
 
 /// One whose cause is for the operator alone.
 pub fn fatal_logged(sqlstate: &'static str, message: &str) -> Over {
     let hint = "The log of Sealgate names the cause.".to_owned();
-    Over::Fatal { sqlstate, message: message.to_owned(), detail: String::new(), hint }
+    Over::Fatal { sqlstate, message: message.to_owned(), detail: String::new(), hint, reason: "" }
 }
 
 /// Writes the FATAL error that ends a startup.
 pub async fn tell(client: &mut Channel, over: Over) {
-    let Over::Fatal { sqlstate, message, detail, hint } = over else { return };
+    let Over::Fatal { sqlstate, message, detail, hint, reason: _ } = over else { return };
     tracing::info!(sqlstate, message, detail, "a startup was refused");
     let mut out = Vec::new();
     let optional = |text: &'_ String| (!text.is_empty()).then(|| text.clone());
@@ -102,7 +110,8 @@ pub async fn tell(client: &mut Channel, over: Over) {
     let _ = client.write_all(&out).await;
 }
 
-/// Brings one connection from accept to its first ReadyForQuery.
+/// Brings one connection from accept to its first ReadyForQuery. Where it fails after the client
+/// has said who it is, that stands in the record.
 ///
 /// # Errors
 /// See [`Over`].
@@ -115,57 +124,105 @@ pub async fn start(
 ) -> Result<Box<Ready>, Over> {
     let (packet, incoming) = negotiate::negotiate(gate, regime, client, peer).await?;
     let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
-    let admitted = Admitted::new(gate, regime)
-        .ok_or_else(|| fatal("53300", "sealgate: sorry, too many clients already"))?;
-    let claim = claim(gate, regime, worker, client, peer, &start).await?;
-    let user = Arc::clone(&claim.user);
-    let greeting = negotiate_version(&start);
-    let login = prove::Login { gate, regime, start: &start, claim, client, incoming, greeting };
-    let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } = login.prove().await?;
-    let of_user = OfUser::new(gate, regime, &user)
-        .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
-    let judges = !is_physical(&start);
-    let stay = if judges { session_view(gate, worker, &mut session).await? } else { None };
-    let cancel = prelude.key.map(|(process, secret)| {
-        let ours = secret_key(start.minor_spoken());
-        put_backend_key(&mut greeting, process, &ours);
-        let (dialer, route) = (Arc::clone(&regime.dialer), Arc::clone(&called.route));
-        let target = Target { dialer, route, process, secret };
-        Registered::new(gate, session.who().session, ours, target)
-    });
-    greeting.extend_from_slice(&prelude.ready);
-    client.write_all(&greeting).await?;
-    let server_early = std::mem::take(&mut called.incoming.bytes);
-    Ok(Box::new(Ready {
-        server: called.server,
-        session,
-        cancel,
-        admitted: (admitted, of_user),
-        early: incoming.into_rest(),
-        server_early,
-        judges,
-        stay,
-    }))
-}
-
-/// What the client says of itself, as far as it may say it.
-async fn claim(
-    gate: &SharedGate,
-    regime: &Regime,
-    worker: &Worker,
-    client: &mut Channel,
-    peer: Peer,
-    start: &Start<'_>,
-) -> Result<Claim, Over> {
     let number = gate.next_session.fetch_add(1, Ordering::Relaxed);
     let region = regime.dialer.residency().region_name(peer.ip(), today());
-    let claim = Claim::new(start, peer.to_string().into(), region, number);
-    if let Err(refusal) = judge_walsender(regime, replication(start), peer.ip()) {
-        record_refused_startup(worker, &claim, &refusal).await;
-        return Err(refusal.into());
+    let claim = Claim::new(&start, peer.to_string().into(), region, number);
+    let failure = Failure::of(&claim);
+    let arrival = Arrival { gate, regime, worker, client, peer, start: &start, claim, incoming };
+    match arrival.enter().await {
+        Ok(ready) => Ok(ready),
+        Err(over) => {
+            failure.note(gate, worker, &over).await;
+            Err(over)
+        }
     }
-    check_names(regime, start)?;
-    prove::certificate(regime, client, start, claim)
+}
+
+/// A client that has said who it is.
+struct Arrival<'a> {
+    gate: &'a SharedGate,
+    regime: &'a Arc<Regime>,
+    worker: &'a Worker,
+    client: &'a mut Channel,
+    peer: Peer,
+    start: &'a Start<'a>,
+    claim: Claim,
+    incoming: negotiate::Incoming,
+}
+
+impl Arrival<'_> {
+    async fn enter(self) -> Result<Box<Ready>, Over> {
+        let Arrival { gate, regime, worker, client, peer, start, claim, incoming } = self;
+        negotiate::require_tls(regime, client, peer)?;
+        let admitted = Admitted::new(gate, regime)
+            .ok_or_else(|| fatal("53300", "sealgate: sorry, too many clients already"))?;
+        let border = cross_border(regime, start, &claim, peer)?;
+        check_names(regime, start)?;
+        let claim = prove::certificate(regime, client, start, claim)?;
+        let user = Arc::clone(&claim.user);
+        let greeting = negotiate_version(start);
+        let login = prove::Login { gate, regime, start, claim, client, incoming, greeting };
+        let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } =
+            login.prove().await?;
+        let of_user = OfUser::new(gate, regime, &user)
+            .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
+        let judges = !is_physical(start);
+        let stay = if judges { session_view(gate, worker, &mut session).await? } else { None };
+        if border.is_some() && gate.journal.is_some() {
+            session.replicates(walsender(gate, &session, judges));
+        }
+        let cancel = prelude.key.map(|(process, secret)| {
+            let ours = secret_key(start.minor_spoken());
+            put_backend_key(&mut greeting, process, &ours);
+            let (dialer, route) = (Arc::clone(&regime.dialer), Arc::clone(&called.route));
+            let target = Target { dialer, route, process, secret };
+            Registered::new(gate, session.who().session, ours, target)
+        });
+        greeting.extend_from_slice(&prelude.ready);
+        client.write_all(&greeting).await?;
+        let server_early = std::mem::take(&mut called.incoming.bytes);
+        Ok(Box::new(Ready {
+            server: called.server,
+            session,
+            cancel,
+            admitted: (admitted, of_user),
+            early: incoming.into_rest(),
+            server_early,
+            judges,
+            stay,
+            border,
+        }))
+    }
+}
+
+/// May this peer have what it asks for? None: it does not ask to become a walsender.
+fn cross_border(
+    regime: &Arc<Regime>,
+    start: &Start<'_>,
+    claim: &Claim,
+    peer: Peer,
+) -> Result<Option<Border>, Over> {
+    Border::cross(regime, replication(start), peer.ip()).map_err(|refusal| {
+        tracing::warn!(client = %claim.client, region = %claim.region, "a walsender was refused");
+        match Over::from(refusal) {
+            Over::Fatal { sqlstate, message, detail, hint, reason: _ } => {
+                Over::Fatal { sqlstate, message, detail, hint, reason: "replication" }
+            }
+            over @ (Over::Done | Over::Told { .. }) => over,
+        }
+    })
+}
+
+/// What a walsender can be sent of what the policy names.
+fn walsender(gate: &SharedGate, session: &Session, has_database: bool) -> Walsender {
+    let fields = &gate.regime.load().settings.policy.fields;
+    let database = &session.who().database;
+    let own = fields.iter().filter(|entry| entry.is_of(database));
+    Walsender {
+        has_database,
+        own: own.map(|entry| FieldUse::of(&entry.field)).collect(),
+        cluster: fields.iter().map(|entry| FieldUse::of(&entry.field)).collect(),
+    }
 }
 
 /// The one NegotiateProtocolVersion, before authentication: where something was asked for
@@ -186,45 +243,6 @@ fn secret_key(minor: u16) -> Box<[u8]> {
     long.get(..length).unwrap_or(&long).into()
 }
 
-/// The kind of walsender asked for: every occurrence of the parameter counts, since the
-/// server lets a later one take back only half of what an earlier one asked. Whoever once
-/// asked for a database has one, and SQL with it.
-fn replication(start: &Start<'_>) -> Replication {
-    let mut asked = Replication::No;
-    for (_, value) in start.parameters.iter().filter(|(name, _)| *name == b"replication") {
-        let kind = replication_kind(value);
-        if kind != Replication::No && asked != Replication::Logical {
-            asked = kind;
-        }
-    }
-    asked
-}
-
-/// Is this certain to become a walsender without a database, which SQL does not reach? Only
-/// where no other occurrence of the parameter could take it back.
-fn is_physical(start: &Start<'_>) -> bool {
-    let mut values = start
-        .parameters
-        .iter()
-        .filter(|(name, _)| *name == b"replication")
-        .map(|(_, value)| *value)
-        .peekable();
-    values.peek().is_some() && values.all(|value| replication_kind(value) == Replication::Physical)
-}
-
-fn judge_walsender(regime: &Regime, kind: Replication, peer: IpAddr) -> Result<(), Refusal> {
-    let (verdict, region, result) = match regime.dialer.residency().judge_walsender(kind, peer, today()) {
-        Verdict::NotJudged => return Ok(()),
-        Verdict::Allowed { region } => ("allowed", region, Ok(())),
-        Verdict::Denied { why } => {
-            ("denied", regime.dialer.residency().region_name(peer, today()), Err(Refusal::residency(&why)))
-        }
-    };
-    metrics::gauge!("sealgate_residency_targets", "kind" => "walsender", "region" => region, "verdict" => verdict)
-        .increment(1.0);
-    result
-}
-
 /// Is this the very name that the policy and the record will know?
 fn is_sound(name: &[u8]) -> bool {
     name.len() <= NAME_BYTES_MAX
@@ -236,7 +254,7 @@ fn is_sound(name: &[u8]) -> bool {
 fn check_names(regime: &Regime, start: &Start<'_>) -> Result<(), Over> {
     let user = start.parameter(b"user").unwrap_or_default();
     let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
-    if regime.settings.fields.is_empty() {
+    if regime.settings.policy.fields.is_empty() {
         Ok(())
     } else if !is_sound(database) {
         Err(fatal(
@@ -262,43 +280,21 @@ async fn session_view(
     let database: Arc<str> = session.who().database.clone();
     let Some(catalogs) = &gate.catalogs else { return Ok(None) };
     // As it is now: a reload may have come since this connection did.
-    if !gate.regime.load().settings.classifies(&database) {
+    let regime = gate.regime.load_full();
+    if !regime.watches(&database) {
         return Ok(None);
     }
     match catalogs.enter(&database).await {
-        Ok((snapshot, stay)) => {
+        Ok((snapshot, stay)) if regime.settings.classifies(&database) => {
             session.renew(worker.view(snapshot));
             Ok(Some(stay))
         }
-        Err(error) => {
-            tracing::error!(%database, %error, "the catalog cannot be read; the session is refused");
-            let hint = "See the log of the gate; sealgate check names the fault.";
-            Err(Refusal::unhandled("no-catalog", "The catalog of this database cannot be read.", hint).into())
+        Ok((_, stay)) => {
+            session.watch_doors(regime.doors.clone());
+            Ok(Some(stay))
         }
+        Err(error) => Err(unread(&database, &error).into()),
     }
-}
-
-/// A startup that was refused by residency stands in the record too.
-async fn record_refused_startup(worker: &Worker, claim: &Claim, refusal: &Refusal) {
-    let who = Arc::new(Who {
-        session: claim.session,
-        user: claim.user.clone(),
-        database: claim.database.clone(),
-        application: claim.application.clone(),
-        client: claim.client.clone(),
-        region: claim.region.clone(),
-        auth: "none",
-        certificate: claim.certificate.clone(),
-    });
-    tracing::warn!(client = %who.client, region = %who.region, "a walsender was refused");
-    let refused = RefusalRecord {
-        who,
-        statement_id: 0,
-        sqlstate: refusal.sqlstate,
-        rule: "replication".into(),
-        fingerprint: None,
-    };
-    worker.records.leave(Record::Refusal(refused)).await;
 }
 
 #[cfg(test)]
@@ -311,24 +307,5 @@ mod tests {
         for name in [&[b'n'; 64][..], b"sh\xf6p", b"shop\t", b"sh\x7fop", "shop\u{85}".as_bytes()] {
             assert!(!is_sound(name), "{name:?}");
         }
-    }
-
-    #[test]
-    fn every_occurrence_of_the_replication_parameter_counts() {
-        let start = |values: &[&'static [u8]]| Start {
-            minor: 0,
-            parameters: values.iter().map(|value| (&b"replication"[..], *value)).collect(),
-        };
-        assert_eq!(replication(&start(&[b"database", b"false"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"database", b"true"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"true", b"database"])), Replication::Logical);
-        assert_eq!(replication(&start(&[b"off"])), Replication::No);
-        assert_ne!(replication(&start(&[b"tr", b"0"])), Replication::No);
-        let reachable: [&[&[u8]]; 5] =
-            [&[], &[b"true", b"false"], &[b"1", b"0"], &[b"on", b"database", b"on"], &[b"on", b""]];
-        for values in reachable {
-            assert!(!is_physical(&start(values)), "SQL may reach {values:?}");
-        }
-        assert!(is_physical(&start(&[b"true", b"on"])));
     }
 }

@@ -139,10 +139,7 @@ pub(super) async fn negotiate(
                 );
                 return Err(fatal("0A000", text));
             }
-            Request::Start(_) => {
-                require_tls(regime, client, peer)?;
-                return Ok((packet, incoming));
-            }
+            Request::Start(_) => return Ok((packet, incoming)),
         }
     }
 }
@@ -178,7 +175,7 @@ async fn accept(tls: &ServerTls, client: &mut Channel, early: &[u8]) -> Result<(
 }
 
 /// Before any password is asked for: a client must not send one in plain.
-fn require_tls(regime: &Regime, client: &Channel, peer: Peer) -> Result<(), Over> {
+pub(super) fn require_tls(regime: &Regime, client: &Channel, peer: Peer) -> Result<(), Over> {
     let required = regime.settings.listen.tls.as_ref().is_some_and(|tls| tls.required);
     if !required || client.tls().is_some() || peer == Peer::Local {
         return Ok(());
@@ -188,5 +185,6 @@ fn require_tls(regime: &Regime, client: &Channel, peer: Peer) -> Result<(), Over
         message: "sealgate: TLS is required".to_owned(),
         detail: String::new(),
         hint: "Connect with sslmode=require, or verify-full.".to_owned(),
+        reason: "",
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::call::{Called, Ended, Prelude, broken, call, none_writable, prelude};
+use super::call::{Called, Ended, Prelude, broken, call, none_writable, prelude, told};
 use super::negotiate::Incoming;
 use super::{Over, fatal, scram};
 use crate::config::{Auth, ClientCertificate};
@@ -63,8 +63,9 @@ impl Login<'_> {
         let mut session = open(gate, regime, principal);
         match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
             Ended::Refused(said) => {
+                let over = told(&said);
                 client.write_all(&said).await?;
-                Err(Over::Done)
+                Err(over)
             }
             // The client has proven itself to this server, and cannot to another in its place.
             Ended::Ready(prelude) if is_standby(regime, &called, &prelude) => Err(none_writable()),
@@ -86,7 +87,7 @@ pub(super) fn is_standby(regime: &Regime, called: &Called, prelude: &Prelude) ->
 /// While the server makes its session ready, the catalog can be looked at.
 pub(super) fn foresee(gate: &SharedGate, regime: &Regime, principal: &Principal) {
     let database = principal.database();
-    if let Some(catalogs) = gate.catalogs.as_ref().filter(|_| regime.settings.classifies(database)) {
+    if let Some(catalogs) = gate.catalogs.as_ref().filter(|_| regime.watches(database)) {
         catalogs.foresee(database);
     }
 }
@@ -120,7 +121,7 @@ async fn pass_through(
         client.write_all(&out).await?;
         match verdict {
             Some(Progress::Proven(principal)) => return Ok(principal),
-            Some(Progress::Refused) => return Err(Over::Done),
+            Some(Progress::Refused) => return Err(told(&out)),
             Some(Progress::Continue) | None => {}
         }
         let mut out = Vec::new();

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::call::{Called, Ended, PRELUDE_BYTES_MAX, broken, call, none_writable, prelude};
+use super::call::{Called, Ended, PRELUDE_BYTES_MAX, broken, call, none_writable, prelude, told};
 use super::negotiate::Incoming;
 use super::prove::{Login, Proven, foresee, is_standby, open};
 use super::{Over, fatal, fatal_logged};
@@ -21,7 +21,7 @@ use crate::wire::{Malformed, Peek, peek};
 impl From<Fault> for Over {
     fn from(fault: Fault) -> Over {
         let (message, detail) = (fault.message, fault.detail.to_owned());
-        Over::Fatal { sqlstate: fault.sqlstate, message, detail, hint: String::new() }
+        Over::Fatal { sqlstate: fault.sqlstate, message, detail, hint: String::new(), reason: "" }
     }
 }
 
@@ -46,15 +46,17 @@ pub(super) async fn scram(mut login: Login<'_>) -> Result<Proven, Over> {
         let mut called = call(regime, &packet, &hosts).await?;
         let mut said = Vec::new();
         if !log_in(&keys, &mut called, &mut said).await? {
+            let over = told(&said);
             client.write_all(&said).await?;
-            return Err(Over::Done);
+            return Err(over);
         }
         let mut session = open(gate, regime, shown.principal.clone());
         match prelude(&mut called, |name, value| session.parameter(name, value)).await? {
             Ended::Refused(error) => {
                 said.extend_from_slice(&error);
+                let over = told(&said);
                 client.write_all(&said).await?;
-                return Err(Over::Done);
+                return Err(over);
             }
             Ended::Ready(prelude) if is_standby(regime, &called, &prelude) => {
                 let tried = hosts.iter().position(|index| *index == called.route.index);

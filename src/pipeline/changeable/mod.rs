@@ -207,7 +207,7 @@ impl Street {
                     self.session.acknowledge(Ok(receipt));
                 }
             }
-            Record::Session(_) | Record::Alert(_) => {}
+            Record::Session(_) | Record::Login(_) | Record::Alert(_) | Record::Admin(_) => {}
         }
     }
 

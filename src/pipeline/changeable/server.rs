@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::fuzz::OPENED;
+use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
     RelationKind, SearchPath, Snapshot, SnapshotParts,
 };
 use crate::seal::{Sealer, fuzz_sealer};
@@ -67,6 +68,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         fault: None,
     };
     Snapshot::new(SnapshotParts {
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
         database: "shop".into(),
         epoch,
         fields: vec![field(EMAIL, "email", Some(domain())), field(NICK, "nick", None)],

@@ -10,24 +10,6 @@ use aho_corasick::AhoCorasick;
 
 use super::load::LoadError;
 
-/// Functions that read relations without naming them.
-const READS_BY_CATALOG: [&str; 14] = [
-    "table_to_xml",
-    "table_to_xmlschema",
-    "table_to_xml_and_xmlschema",
-    "query_to_xml",
-    "query_to_xmlschema",
-    "query_to_xml_and_xmlschema",
-    "cursor_to_xml",
-    "schema_to_xml",
-    "schema_to_xml_and_xmlschema",
-    "database_to_xml",
-    "database_to_xml_and_xmlschema",
-    "ts_stat",
-    "pg_logical_slot_get_changes",
-    "pg_logical_slot_peek_changes",
-];
-
 /// Words after which plpgsql's EXECUTE is part of a DDL statement, not dynamic SQL.
 const EXECUTE_DDL: [&str; 3] = ["function", "procedure", "on"];
 
@@ -64,51 +46,85 @@ pub(super) struct Finder {
 impl Finder {
     /// The first of the names that stands in a folded source: as a whole word, if it is
     /// made of identifier characters alone; operators, and names that need quotes, anywhere.
-    pub(super) fn first_in(&self, folded: &str) -> Option<&str> {
-        self.automaton.find_overlapping_iter(folded).find_map(|found| {
+    pub(super) fn first_in<'a>(&'a self, folded: &'a str) -> Option<&'a str> {
+        self.all_in(folded).next().map(|(_, name)| name)
+    }
+
+    /// Every place where one of the names stands, and which.
+    pub(super) fn all_in<'a>(&'a self, folded: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+        self.automaton.find_overlapping_iter(folded).filter_map(move |found| {
             let name = self.names.get(found.pattern().as_usize())?;
             let before = folded.get(..found.start())?.chars().next_back();
             let after = folded.get(found.end()..)?.chars().next();
             let within = |letter: Option<char>| letter.is_some_and(is_word_character);
             let whole = !(within(before) || within(after)) || !name.chars().all(is_word_character);
-            whole.then_some(name.as_str())
+            whole.then_some((found.start(), name.as_str()))
         })
     }
 }
 
-/// Why a body leads to everything, whatever it names.
-pub(super) fn reads_everything(folded: &str) -> Option<String> {
-    if folded.contains("u&\"") {
-        return Some("its body spells names with Unicode escapes".to_owned());
-    }
-    // Most bodies hold none of these; looking for them is much cheaper than reading words.
-    if !["_to_xml", "ts_stat", "pg_logical_slot_"].iter().any(|part| folded.contains(part)) {
-        return None;
-    }
-    words(folded)
-        .find(|word| READS_BY_CATALOG.contains(word))
-        .map(|word| format!("its body calls {word}, which reads any table"))
-}
+/// Commands of SQL, beside EXECUTE of a text, that bring code with them or run it elsewhere.
+const BRINGS_CODE: [&str; 10] =
+    ["alter", "copy", "create", "do", "explain", "import", "load", "prepare", "refresh", "security"];
 
-/// Does the body build SQL at run time, or is it written in a language in which we cannot
-/// tell?
-pub(super) fn is_dynamic(language: &str, folded: &str) -> bool {
-    if language == "sql" {
-        return false;
+/// Why a body cannot be followed by the names in it: it is written in a language in which we
+/// cannot tell, builds SQL at run time, or hides names.
+pub(super) fn unfollowed(language: &str, folded: &str) -> Option<&'static str> {
+    if !matches!(language, "sql" | "plpgsql") {
+        return Some("it is not written in SQL or PL/pgSQL");
     }
-    if language != "plpgsql" {
-        return true;
-    }
-    if !folded.contains("execute") {
-        return false;
+    if folded.contains("u&\"") {
+        return Some("its body spells names with Unicode escapes");
     }
     let mut all = words(folded).peekable();
     while let Some(word) = all.next() {
-        if word == "execute" && !all.peek().is_some_and(|next| EXECUTE_DDL.contains(next)) {
-            return true;
+        let next = all.peek().copied().unwrap_or_default();
+        if word == "execute" && !EXECUTE_DDL.contains(&next) {
+            return Some("it may run SQL that it builds itself");
+        }
+        let harmless = word == "do" && matches!(next, "nothing" | "update");
+        if BRINGS_CODE.contains(&word) && !harmless {
+            return Some("it runs a command that brings code of its own");
         }
     }
-    false
+    None
+}
+
+/// Relations that a body writes to, of those in `names`: what it was given may stand there.
+pub(super) fn written<'a>(folded: &'a str, names: &'a Finder) -> impl Iterator<Item = &'a str> {
+    names
+        .all_in(folded)
+        .filter(|(start, _)| {
+            let before = folded.get(..*start).unwrap_or_default();
+            // Behind INTO, UPDATE and COPY, past ONLY and a schema.
+            let before = before.trim_end_matches('"').trim_end();
+            let before = before.strip_suffix('.').map_or(before, |qualified| {
+                qualified
+                    .trim_end()
+                    .trim_end_matches(|letter: char| is_word_character(letter) || letter == '"')
+                    .trim_end()
+            });
+            let before = before.strip_suffix("only").map_or(before, str::trim_end);
+            ["into", "update", "copy"].iter().any(|word| before.ends_with(word))
+        })
+        .map(|(_, name)| name)
+}
+
+/// May a trigger's body hand a whole row on, or one of these columns?
+pub(super) fn hands_on(folded: &str, columns: &Finder) -> bool {
+    if columns.first_in(folded).is_some() || words(folded).any(|word| word == "execute") {
+        return true;
+    }
+    ["new", "old"].iter().any(|row| {
+        folded.match_indices(row).any(|(at, _)| {
+            let before = folded.get(..at).and_then(|before| before.chars().next_back());
+            let after = folded.get(at + row.len()..).unwrap_or_default();
+            let whole_word = !before.is_some_and(|letter| is_word_character(letter) || letter == '.')
+                && !after.chars().next().is_some_and(is_word_character);
+            let returned = folded.get(..at).is_some_and(|before| before.trim_end().ends_with("return"));
+            whole_word && !returned && !after.trim_start().starts_with('.')
+        })
+    })
 }
 
 /// Does the body of a trigger on a classified table put together a row by other means than
@@ -185,15 +201,53 @@ mod tests {
         for (language, source, expected) in [
             ("plpgsql", "BEGIN EXECUTE format('SELECT %I', x); END", true),
             ("plpgsql", "BEGIN PERFORM 1; END", false),
-            ("plpgsql", "CREATE TRIGGER t AFTER INSERT ON x EXECUTE FUNCTION f()", false),
-            ("sql", "SELECT 'execute'", false),
+            ("plpgsql", "BEGIN INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING; END", false),
+            ("plpgsql", "BEGIN DO 'BEGIN END'; END", true),
+            ("plpgsql", "BEGIN COPY t FROM PROGRAM 'x'; END", true),
+            ("plpgsql", "BEGIN CREATE TABLE t AS SELECT 1; END", true),
+            ("sql", "SELECT 'executed'", false),
+            ("sql", "SELECT U&\"\\0063ustomers\".id", true),
             ("plpython3u", "return 1", true),
         ] {
-            assert_eq!(is_dynamic(language, &fold(source)), expected, "{source}");
+            assert_eq!(unfollowed(language, &fold(source)).is_some(), expected, "{source}");
         }
-        assert!(reads_everything(&fold("SELECT U&\"\\0063ustomers\".id")).is_some());
-        assert!(reads_everything(&fold("SELECT database_to_xml(true, true, '')")).is_some());
-        assert!(reads_everything("select xml_to_table").is_none());
+    }
+
+    #[test]
+    fn tells_which_relations_a_body_writes_to() {
+        let mut names = Names::default();
+        for name in ["trail", "bag", "Odd One", "read_only"] {
+            names.add(name);
+        }
+        let names = names.finder().unwrap();
+        for (source, expected) in [
+            ("INSERT INTO trail VALUES (1)", &["trail"][..]),
+            ("insert into public.trail select * from bag", &["trail"]),
+            ("INSERT INTO \"public\".\"Odd One\" VALUES (1)", &["odd one"]),
+            ("UPDATE ONLY bag SET t = 1; SELECT 1 FROM trail", &["bag"]),
+            ("MERGE INTO bag USING trail ON true", &["bag"]),
+            ("SELECT x INTO y FROM read_only", &[]),
+        ] {
+            let source = fold(source);
+            assert_eq!(written(&source, &names).collect::<Vec<_>>(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn tells_triggers_that_hand_rows_or_legible_columns_on() {
+        let mut columns = Names::default();
+        columns.add("nick");
+        let columns = columns.finder().unwrap();
+        for (source, expected) in [
+            ("BEGIN NEW.updated_at := now(); RETURN NEW; END", false),
+            ("BEGIN INSERT INTO trail VALUES (to_jsonb(NEW)); RETURN NEW; END", true),
+            ("BEGIN INSERT INTO trail VALUES (OLD.*); RETURN NULL; END", false),
+            ("BEGIN x := NEW . nick; RETURN NEW; END", true),
+            ("BEGIN EXECUTE 'x' USING NEW.id; RETURN NEW; END", true),
+            ("BEGIN RETURN OLD; END", false),
+        ] {
+            assert_eq!(hands_on(&fold(source), &columns), expected, "{source}");
+        }
     }
 
     #[test]

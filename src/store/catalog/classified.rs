@@ -24,6 +24,7 @@ pub(super) struct NamedRelation {
     pub(super) temporary: bool,
     /// `pg_class.reltype`: its row type, 0 if it has none.
     row_type: u32,
+    toast: u32,
     partition: bool,
     /// Partitioned (`relkind = 'p'`).
     partitioned: bool,
@@ -36,10 +37,12 @@ pub(super) struct Classified {
     pub(super) name: QualifiedName,
     pub(super) columns: Vec<Column>,
     /// `attnum` of every classified column.
-    pub(super) numbers: BTreeSet<i16>,
+    numbers: BTreeSet<i16>,
     /// Of those with a key domain, the domain's name.
     domains: BTreeMap<i16, Arc<str>>,
     pub(super) row_type: u32,
+    /// `pg_class.oid` of its TOAST table, 0 if it has none.
+    pub(super) toast: u32,
     /// Other tables, by `pg_class.oid`, whose changed values the server itself would carry
     /// into a column of this one, each with the reason.
     pub(super) cascades_from: BTreeMap<u32, String>,
@@ -62,6 +65,28 @@ impl Classified {
         Some(all.join("; ").into())
     }
 
+    /// `attnum` of every sealed column.
+    pub(super) fn sealed_numbers(&self) -> BTreeSet<i16> {
+        self.domains.keys().copied().collect()
+    }
+
+    /// `attnum` of every classified column that is not sealed.
+    pub(super) fn legible_numbers(&self) -> BTreeSet<i16> {
+        self.numbers.iter().filter(|number| !self.domains.contains_key(number)).copied().collect()
+    }
+
+    pub(super) fn has_legible(&self) -> bool {
+        self.numbers.len() > self.domains.len()
+    }
+
+    /// Its columns that are sealed, or those that are classified and not sealed.
+    pub(super) fn columns_of(&self, sealed: bool) -> impl Iterator<Item = &Column> {
+        let of = move |column: &&Column| {
+            column.field.is_some() && self.domains.contains_key(&column.number) == sealed
+        };
+        self.columns.iter().filter(of)
+    }
+
     pub(super) fn classified_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.field.is_some())
     }
@@ -81,7 +106,7 @@ pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<Nam
             "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
                     c.relkind::pg_catalog.text, c.relpersistence = 't', c.reltype, c.relispartition, \
                     EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), \
-                    EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) \
+                    EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid), c.reltoastrelid \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relkind IN ('r','p','v','m','f','S','c','i','I') \
              ORDER BY c.oid",
@@ -101,6 +126,7 @@ pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<Nam
                 partitioned: kind == "p",
                 has_parents: value(row, 7)?,
                 has_children: value(row, 8)?,
+                toast: value(row, 9)?,
             })
         })
         .collect()
@@ -148,6 +174,7 @@ fn start(relation: NamedRelation) -> Classified {
         numbers: BTreeSet::new(),
         domains: BTreeMap::new(),
         row_type: relation.row_type,
+        toast: relation.toast,
         cascades_from: BTreeMap::new(),
         faults: BTreeSet::new(),
     };

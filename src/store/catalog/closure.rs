@@ -1,40 +1,23 @@
-//! What leads to classified columns without being named by the policy: the transitive
-//! closure over `pg_depend`, inheritance, trigger arguments and the text of functions.
+//! What leads to certain objects without naming them: the transitive closure over `pg_depend`,
+//! inheritance, foreign keys that act, trigger arguments and the text of functions.
 //!
 //! It works in rounds. Each takes what the last one reached, asks the server what depends
-//! on that, looks for its names in function bodies, and ends when nothing is new.
+//! on that, looks for its names in function bodies, and ends when nothing is new. It is asked
+//! several questions, each with objects of its own to begin from (`leads`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::body::{self, Finder, Names};
-use super::classified::{Classified, qualified};
+use super::body::{Finder, Names};
+use super::classified::qualified;
 use super::dependents;
-use super::load::{
-    FUNCTIONS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, SOURCES_BYTES_MAX, value,
-};
-use crate::catalog::{QualifiedName, Reaching};
+use super::load::{LoadError, RELATIONS_MAX, Reader, value};
+use super::sources::Sources;
+use crate::catalog::QualifiedName;
 
 /// Longer chains of views over functions over views do not exist by accident.
 const ROUNDS_MAX: usize = 64;
-
-/// A relation that leads to classified columns.
-pub(super) struct ReachingRelation {
-    pub(super) name: QualifiedName,
-    pub(super) why: String,
-}
-
-/// The closure.
-pub(super) struct Reached {
-    /// By `pg_class.oid`, without the classified tables themselves.
-    pub(super) relations: BTreeMap<u32, ReachingRelation>,
-    /// By bare name, functions, operators and types.
-    pub(super) names: BTreeMap<Arc<str>, Vec<Reaching>>,
-    /// What could not be followed.
-    pub(super) notes: Vec<String>,
-}
 
 /// The kinds of objects through which the closure is followed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,41 +31,103 @@ pub(super) enum Kind {
 /// An object by kind and OID.
 pub(super) type Object = (Kind, u32);
 
-/// A function with a source text that can be read.
-struct Body {
-    oid: u32,
-    /// `schema.name`, for reasons and notes.
-    name: String,
-    language: String,
-    /// Folded to lower case; none where it is too long to be read.
-    source: Option<String>,
+/// How a relation must be used to lead there. Any other object leads there however it is used.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Use {
+    /// When its rows are written: by triggers, defaults, checks.
+    Written,
+    /// Whenever it is named.
+    Any,
+}
+
+/// Where a closure begins.
+#[derive(Default)]
+pub(super) struct Seeds {
+    /// Tables, by the columns that count; what leads to other columns of them leads nowhere.
+    pub(super) tables: BTreeMap<u32, Table>,
+    /// Anything else, with the reason why it counts.
+    pub(super) objects: Vec<(Object, Use, String)>,
+    /// What does not count, whatever leads to it.
+    pub(super) never: BTreeSet<Object>,
+    /// Names that count in the text of functions beside those of what is reached.
+    pub(super) names: BTreeSet<String>,
+    /// Do the bodies of functions count, and the arguments of triggers?
+    pub(super) in_bodies: bool,
+    /// Do foreign keys count that carry a change of one table on to another?
+    pub(super) by_actions: bool,
+    /// Does a change through a view count, whichever columns it shows? The server quotes whole
+    /// rows when it refuses one.
+    pub(super) by_rows: bool,
+}
+
+/// A table of which some columns count.
+pub(super) struct Table {
+    pub(super) name: QualifiedName,
+    /// `attnum` of each.
+    pub(super) numbers: BTreeSet<i16>,
+    /// `pg_class.reltype`, 0 if it has none.
+    pub(super) row_type: u32,
+}
+
+/// Something that leads there, and why.
+pub(super) struct Lead {
+    pub(super) name: QualifiedName,
+    pub(super) using: Use,
+    pub(super) why: String,
+}
+
+/// What a closure found.
+#[derive(Default)]
+pub(super) struct Reached {
+    /// Without the tables that it began from.
+    pub(super) objects: BTreeMap<Object, Lead>,
+    /// What leads back to one of those, by its OID.
+    pub(super) returns: Vec<(u32, String)>,
+}
+
+impl Reached {
+    pub(super) fn has(&self, object: Object) -> bool {
+        self.objects.contains_key(&object)
+    }
+
+    pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = (u32, &Lead)> {
+        self.objects.iter().filter(move |(object, _)| object.0 == kind).map(|(object, lead)| (object.1, lead))
+    }
 }
 
 /// The closure while it grows.
-pub(super) struct Growth<'a> {
-    pub(super) tables: &'a mut BTreeMap<u32, Classified>,
-    reached: BTreeMap<Object, String>,
+pub(super) struct Growth {
+    pub(super) tables: BTreeMap<u32, Table>,
+    pub(super) by_rows: bool,
+    never: BTreeSet<Object>,
+    reached: BTreeMap<Object, (Use, String)>,
+    returns: Vec<(u32, String)>,
     /// Names of what was reached in earlier rounds.
     described: BTreeMap<Object, QualifiedName>,
     /// Reached, and not yet followed.
-    fresh: Vec<Object>,
+    fresh: BTreeSet<Object>,
 }
 
-impl Growth<'_> {
-    /// Adds an object. A classified table is never "reached": what leads back to it is a
-    /// fault of its own.
-    pub(super) fn reach(&mut self, object: Object, why: String) {
-        if let (Kind::Relation, Some(table)) = (object.0, self.tables.get_mut(&object.1)) {
-            table.add_fault(why);
+impl Growth {
+    /// Adds an object, or a use of one.
+    pub(super) fn reach(&mut self, object: Object, using: Use, why: String) {
+        if object.0 == Kind::Relation && self.tables.contains_key(&object.1) {
+            self.returns.push((object.1, why));
             return;
         }
-        if let std::collections::btree_map::Entry::Vacant(entry) = self.reached.entry(object) {
-            entry.insert(why);
-            self.fresh.push(object);
+        let known = self.reached.get(&object);
+        if !self.never.contains(&object) && known.is_none_or(|known| known.0 < using) {
+            self.reached.insert(object, (using, why));
+            self.fresh.insert(object);
         }
     }
 
-    pub(super) fn has(&self, object: Object) -> bool {
+    /// How a relation that was reached must be used to lead there.
+    pub(super) fn used(&self, object: Object) -> Use {
+        self.reached.get(&object).map_or(Use::Any, |known| known.0)
+    }
+
+    fn has(&self, object: Object) -> bool {
         self.reached.contains_key(&object)
     }
 
@@ -96,173 +141,93 @@ impl Growth<'_> {
         };
         match (self.tables.get(&object.1), self.described.get(&object)) {
             (Some(table), _) if object.0 == Kind::Relation => format!("table {}", table.name),
-            (_, Some(name)) => format!("{word} {name}, which leads to classified columns"),
-            (_, None) => format!("a {word} that leads to classified columns"),
+            (_, Some(name)) => format!("{word} {name}"),
+            (_, None) => format!("a {word}"),
         }
     }
 }
 
-pub(super) async fn read(
+/// Follows everything from where it begins.
+pub(super) async fn follow(
     reader: &Reader<'_>,
-    policy_names: &BTreeSet<Arc<str>>,
-    tables: &mut BTreeMap<u32, Classified>,
+    sources: &Sources,
+    seeds: Seeds,
 ) -> Result<Reached, LoadError> {
-    let bodies = read_bodies(reader).await?;
-    let arguments = read_trigger_arguments(reader).await?;
-    let mut growth =
-        Growth { tables, reached: BTreeMap::new(), described: BTreeMap::new(), fresh: Vec::new() };
-
+    let mut growth = Growth {
+        tables: seeds.tables,
+        by_rows: seeds.by_rows,
+        never: seeds.never,
+        reached: BTreeMap::new(),
+        returns: Vec::new(),
+        described: BTreeMap::new(),
+        fresh: BTreeSet::new(),
+    };
     let mut names = Names::default();
-    for name in policy_names {
+    for name in &seeds.names {
         names.add(name);
     }
-    for body in &bodies {
-        let Some(source) = &body.source else {
-            let why = format!("the source of function {} is too long to be followed", body.name);
-            growth.reach((Kind::Function, body.oid), why);
-            continue;
-        };
-        if let Some(why) = body::reads_everything(source) {
-            growth.reach((Kind::Function, body.oid), format!("function {}: {why}", body.name));
-        }
+    for (object, using, why) in seeds.objects {
+        growth.reach(object, using, why);
     }
-    let cascades: Vec<(u32, String)> =
-        growth.tables.values().flat_map(|table| table.cascades_from.clone()).collect();
-    for (table, why) in cascades {
-        growth.reach((Kind::Relation, table), why);
-    }
-    // The first round follows the classified tables themselves, and their row types.
+    // The first round follows the tables themselves, and their row types.
     let mut frontier: Vec<Object> = growth.tables.keys().map(|oid| (Kind::Relation, *oid)).collect();
     for table in growth.tables.values() {
         if table.row_type != 0 {
             frontier.push((Kind::Type, table.row_type));
         }
     }
-    for _ in 0..ROUNDS_MAX {
-        let finder = std::mem::take(&mut names).finder()?;
-        scan_bodies(&bodies, &finder, &mut growth);
-        scan_arguments(&arguments, &finder, &mut growth);
+    for round in 0..ROUNDS_MAX {
+        if round > 0 || frontier.is_empty() {
+            frontier = std::mem::take(&mut growth.fresh).into_iter().collect();
+            if frontier.is_empty() {
+                return Ok(finish(growth));
+            }
+            for (object, name) in describe(reader, &frontier).await? {
+                names.add(&name.name);
+                growth.described.insert(object, name);
+            }
+        }
+        if seeds.in_bodies {
+            let finder = std::mem::take(&mut names).finder()?;
+            scan_bodies(sources, &finder, &mut growth);
+            scan_arguments(sources, &finder, &mut growth);
+        }
         dependents::follow(reader, &frontier, &mut growth).await?;
         follow_inheritance(reader, &frontier, &mut growth).await?;
-        frontier = std::mem::take(&mut growth.fresh);
-        if frontier.is_empty() {
-            judge_triggers(reader, &bodies, &mut growth).await?;
-            return Ok(finish(&bodies, growth));
-        }
-        for (object, name) in describe(reader, &frontier).await? {
-            names.add(&name.name);
-            growth.described.insert(object, name);
+        if seeds.by_actions {
+            follow_actions(reader, &frontier, &mut growth).await?;
         }
     }
     Err(LoadError::TooLarge { what: "steps from a classified table", max: ROUNDS_MAX })
 }
 
-fn finish(bodies: &[Body], mut growth: Growth<'_>) -> Reached {
-    let notes = bodies
-        .iter()
-        .filter(|body| !growth.has((Kind::Function, body.oid)))
-        .filter(|body| body.source.as_ref().is_some_and(|source| body::is_dynamic(&body.language, source)))
-        .map(|body| format!("function {} ({}) may run SQL that it builds itself", body.name, body.language))
-        .collect();
-    let mut reached = Reached { relations: BTreeMap::new(), names: BTreeMap::new(), notes };
-    for (object, why) in growth.reached {
+fn finish(mut growth: Growth) -> Reached {
+    let mut reached = Reached { returns: growth.returns, ..Reached::default() };
+    for (object, (using, why)) in growth.reached {
+        // What is gone meanwhile has no name any more.
         let Some(name) = growth.described.remove(&object) else { continue };
-        if object.0 == Kind::Relation {
-            reached.relations.insert(object.1, ReachingRelation { name, why });
-        } else {
-            let all = reached.names.entry(name.name).or_default();
-            let called = object.0 == Kind::Function;
-            if all.iter().all(|one| one.schema != name.schema || one.called != called) {
-                all.push(Reaching { schema: name.schema, called, why: why.into() });
-            }
-        }
+        reached.objects.insert(object, Lead { name, using, why });
     }
     reached
 }
 
-/// Every function whose source is text: not C, not internal, not those of PostgreSQL itself.
-async fn read_bodies(reader: &Reader<'_>) -> Result<Vec<Body>, LoadError> {
-    const WHERE: &str = "FROM pg_catalog.pg_proc p \
-        JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
-        JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
-        WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL";
-    // The shortest first: who writes what nobody can read keeps nobody else's from being read.
-    let rows = reader
-        .rows(
-            "functions",
-            FUNCTIONS_MAX,
-            &format!(
-                "SELECT f.oid, f.name, f.lanname, \
-                        CASE WHEN f.bytes <= {SOURCE_BYTES_MAX} AND f.upto <= {SOURCES_BYTES_MAX} THEN f.prosrc END \
-                 FROM (SELECT p.oid, n.nspname || '.' || p.proname AS name, l.lanname::pg_catalog.text, p.prosrc, \
-                              octet_length(p.prosrc)::pg_catalog.int8 AS bytes, \
-                              sum(octet_length(p.prosrc)::pg_catalog.int8) \
-                                  OVER (ORDER BY octet_length(p.prosrc), p.oid)::pg_catalog.int8 AS upto {WHERE}) f \
-                 ORDER BY f.oid"
-            ),
-            &[],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Body {
-                oid: value(row, 0)?,
-                name: value(row, 1)?,
-                language: value(row, 2)?,
-                source: value::<Option<&str>>(row, 3)?.map(body::fold),
-            })
-        })
-        .collect()
-}
-
-fn scan_bodies(bodies: &[Body], names: &Finder, growth: &mut Growth<'_>) {
-    for body in bodies {
-        if growth.has((Kind::Function, body.oid)) {
+fn scan_bodies(sources: &Sources, names: &Finder, growth: &mut Growth) {
+    for body in &sources.bodies {
+        let object = (Kind::Function, body.oid);
+        if growth.has(object) {
             continue;
         }
         if let Some(name) = body.source.as_ref().and_then(|source| names.first_in(source)) {
-            growth.reach(
-                (Kind::Function, body.oid),
-                format!("the body of function {} names {name}", body.name),
-            );
+            growth.reach(object, Use::Any, format!("the body of function {} names {name}", body.name));
         }
     }
 }
 
-/// A trigger with arguments, which its function may take for names.
-struct Arguments {
-    relation: u32,
-    trigger: String,
-    text: String,
-}
-
-async fn read_trigger_arguments(reader: &Reader<'_>) -> Result<Vec<Arguments>, LoadError> {
-    let rows = reader
-        .rows(
-            "triggers with arguments",
-            RELATIONS_MAX,
-            "SELECT t.tgrelid, t.tgname::pg_catalog.text, pg_catalog.encode(t.tgargs, 'escape') \
-             FROM pg_catalog.pg_trigger t WHERE t.tgnargs > 0 AND NOT t.tgisinternal ORDER BY t.oid",
-            &[],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let escaped: &str = value(row, 2)?;
-            // Arguments end with a zero byte, which `encode` spells `\000`.
-            let text = body::fold(&escaped.replace("\\000", " "));
-            Ok(Arguments { relation: value(row, 0)?, trigger: value(row, 1)?, text })
-        })
-        .collect()
-}
-
-fn scan_arguments(all: &[Arguments], names: &Finder, growth: &mut Growth<'_>) {
-    for arguments in all {
+fn scan_arguments(sources: &Sources, names: &Finder, growth: &mut Growth) {
+    for arguments in &sources.arguments {
         if let Some(name) = names.first_in(&arguments.text) {
-            growth.reach(
-                (Kind::Relation, arguments.relation),
-                format!("trigger {} on it has the argument {name}", arguments.trigger),
-            );
+            let why = format!("trigger {} on it has the argument {name}", arguments.trigger);
+            growth.reach((Kind::Relation, arguments.relation), Use::Written, why);
         }
     }
 }
@@ -271,7 +236,7 @@ fn scan_arguments(all: &[Arguments], names: &Finder, growth: &mut Growth<'_>) {
 async fn follow_inheritance(
     reader: &Reader<'_>,
     frontier: &[Object],
-    growth: &mut Growth<'_>,
+    growth: &mut Growth,
 ) -> Result<(), LoadError> {
     let oids: Vec<u32> = of_kind(frontier, Kind::Relation);
     let rows = reader
@@ -292,55 +257,39 @@ async fn follow_inheritance(
         let (child_name, parent_name): (&str, &str) = (value(row, 2)?, value(row, 3)?);
         // A classified root's own partitions lead back to it: that is not its fault.
         if oids.contains(&parent) && !growth.tables.contains_key(&child) {
-            growth.reach((Kind::Relation, child), format!("it is a part or child of {parent_name}"));
+            let using = growth.used((Kind::Relation, parent));
+            growth.reach((Kind::Relation, child), using, format!("it is a part or child of {parent_name}"));
         }
         if oids.contains(&child) && !growth.tables.contains_key(&parent) {
-            growth.reach((Kind::Relation, parent), format!("{child_name} is a part or child of it"));
+            let using = growth.used((Kind::Relation, child));
+            growth.reach((Kind::Relation, parent), using, format!("{child_name} is a part or child of it"));
         }
     }
     Ok(())
 }
 
-/// Triggers on classified tables, or on their partitions, must not be able to store what
-/// did not pass through here sealed.
-async fn judge_triggers(
+/// Changes of a table are carried on to those whose foreign keys say so.
+async fn follow_actions(
     reader: &Reader<'_>,
-    bodies: &[Body],
-    growth: &mut Growth<'_>,
+    frontier: &[Object],
+    growth: &mut Growth,
 ) -> Result<(), LoadError> {
-    let roots: Vec<u32> = growth.tables.keys().copied().collect();
+    let oids: Vec<u32> = of_kind(frontier, Kind::Relation);
     let rows = reader
         .rows(
-            "triggers on classified tables",
+            "foreign keys that act",
             RELATIONS_MAX,
-            "WITH RECURSIVE family AS ( \
-                 SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
-                 UNION SELECT f.root, i.inhrelid FROM family f \
-                 JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member) \
-             SELECT f.root, t.tgname::pg_catalog.text, t.tgfoid FROM family f \
-             JOIN pg_catalog.pg_trigger t ON t.tgrelid = f.member \
-             WHERE NOT t.tgisinternal ORDER BY t.oid",
-            &[(&roots, Type::OID_ARRAY)],
+            "SELECT con.confrelid, con.conname::pg_catalog.text FROM pg_catalog.pg_constraint con \
+             WHERE con.contype = 'f' AND con.conrelid = ANY ($1) \
+               AND (con.confupdtype IN ('c','n','d') OR con.confdeltype IN ('c','n','d')) ORDER BY con.oid",
+            &[(&oids, Type::OID_ARRAY)],
         )
         .await?;
     for row in &rows {
-        let (root, trigger, function): (u32, &str, u32) = (value(row, 0)?, value(row, 1)?, value(row, 2)?);
-        let reaches = growth.reached.get(&(Kind::Function, function)).cloned();
-        let Some(table) = growth.tables.get_mut(&root) else { continue };
-        if let Some(why) = reaches {
-            table.add_fault(format!("trigger {trigger}: {why}"));
-            continue;
-        }
-        let Some(body) = bodies.iter().find(|body| body.oid == function) else { continue };
-        let Some(source) = &body.source else { continue };
-        let mut columns = Names::default();
-        for column in table.classified_columns() {
-            columns.add(&column.name);
-        }
-        if let Some(name) = columns.finder()?.first_in(source) {
-            table.add_fault(format!("trigger {trigger}: function {} names column {name}", body.name));
-        } else if body::replaces_row(source) {
-            table.add_fault(format!("trigger {trigger}: function {} may replace the whole row", body.name));
+        let (referenced, name): (u32, &str) = (value(row, 0)?, value(row, 1)?);
+        if !growth.tables.contains_key(&referenced) {
+            let why = format!("foreign key {name} carries its changes on");
+            growth.reach((Kind::Relation, referenced), Use::Written, why);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::closure::{Growth, Kind, Object, of_kind};
+use super::closure::{Growth, Kind, Object, Use, of_kind};
 use super::load::{DEPENDENTS_MAX, LoadError, Reader, value};
 
 /// OIDs of the system catalogs themselves: fixed in PostgreSQL's headers.
@@ -37,7 +37,7 @@ struct Dependence {
 pub(super) async fn follow(
     reader: &Reader<'_>,
     frontier: &[Object],
-    growth: &mut Growth<'_>,
+    growth: &mut Growth,
 ) -> Result<(), LoadError> {
     let all = read(reader, frontier).await?;
     let mut by_class: BTreeMap<u32, Vec<&Dependence>> = BTreeMap::new();
@@ -131,7 +131,8 @@ fn details(class: u32) -> Option<&'static str> {
              WHERE c.oid = ANY ($1) ORDER BY 1"
         }
         PG_ATTRDEF => {
-            "SELECT d.oid, d.adrelid, a.attname::pg_catalog.text, a.attnum FROM pg_catalog.pg_attrdef d \
+            "SELECT d.oid, d.adrelid, a.attname::pg_catalog.text, a.attnum, a.attgenerated = 'v' \
+             FROM pg_catalog.pg_attrdef d \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
              WHERE d.oid = ANY ($1) ORDER BY 1"
         }
@@ -149,7 +150,7 @@ fn details(class: u32) -> Option<&'static str> {
 }
 
 /// Functions, operators and types are reached by depending on anything that is.
-fn plain(class: u32, dependences: &[&Dependence], growth: &mut Growth<'_>) {
+fn plain(class: u32, dependences: &[&Dependence], growth: &mut Growth) {
     let (kind, word) = match class {
         PG_PROC => (Kind::Function, "function"),
         PG_OPERATOR => (Kind::Operator, "operator"),
@@ -161,30 +162,39 @@ fn plain(class: u32, dependences: &[&Dependence], growth: &mut Growth<'_>) {
         if kind == Kind::Type && dependence.on.0 == Kind::Relation {
             continue;
         }
-        growth.reach((kind, dependence.object), format!("the {word} uses {}", growth.noun(dependence.on)));
+        growth.reach(
+            (kind, dependence.object),
+            Use::Any,
+            format!("the {word} uses {}", growth.noun(dependence.on)),
+        );
     }
 }
 
-fn rule(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn rule(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, name): (u32, &str) = (value(row, 1)?, value(row, 2)?);
     let (selects, whole_row): (bool, bool) = (value(row, 3)?, value(row, 4)?);
     let own = dependence.on == (Kind::Relation, relation);
-    if own
-        || growth.tables.contains_key(&relation)
-        || (selects && !uses_classified(dependence, whole_row, growth))
-    {
+    if own || growth.tables.contains_key(&relation) {
         return Ok(());
     }
     let noun = growth.noun(dependence.on);
+    if selects && !uses_classified(dependence, whole_row, growth) {
+        if growth.by_rows {
+            let why = format!("it is a view over {noun}, whose rows the server quotes in errors");
+            growth.reach((Kind::Relation, relation), Use::Written, why);
+        }
+        return Ok(());
+    }
     let why =
         if selects { format!("it is a view over {noun}") } else { format!("rule {name} on it uses {noun}") };
-    growth.reach((Kind::Relation, relation), why);
+    let using = if selects { growth.used(dependence.on) } else { Use::Written };
+    growth.reach((Kind::Relation, relation), using, why);
     Ok(())
 }
 
 /// A classified table is used by its classified columns or as a whole row; anything else
 /// that is reached, by any use.
-fn uses_classified(dependence: &Dependence, whole_row: bool, growth: &Growth<'_>) -> bool {
+fn uses_classified(dependence: &Dependence, whole_row: bool, growth: &Growth) -> bool {
     match (dependence.on.0, growth.tables.get(&dependence.on.1)) {
         (Kind::Relation, Some(table)) => whole_row || table.numbers.contains(&dependence.on_column),
         (Kind::Relation | Kind::Function | Kind::Operator | Kind::Type, _) => true,
@@ -192,17 +202,17 @@ fn uses_classified(dependence: &Dependence, whole_row: bool, growth: &Growth<'_>
 }
 
 /// A policy on a classified table itself only hides rows of it.
-fn policy(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn policy(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, name, whole_row): (u32, &str, bool) = (value(row, 1)?, value(row, 2)?, value(row, 3)?);
     let own = dependence.on == (Kind::Relation, relation) || growth.tables.contains_key(&relation);
     if !own && uses_classified(dependence, whole_row, growth) {
         let why = format!("row security policy {name} on it uses {}", growth.noun(dependence.on));
-        growth.reach((Kind::Relation, relation), why);
+        growth.reach((Kind::Relation, relation), Use::Any, why);
     }
     Ok(())
 }
 
-fn constraint(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn constraint(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, domain, name): (u32, u32, &str) = (value(row, 1)?, value(row, 2)?, value(row, 3)?);
     if dependence.on.0 == Kind::Relation {
         return Ok(());
@@ -210,21 +220,23 @@ fn constraint(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Re
     let noun = growth.noun(dependence.on);
     if domain != 0 {
         if dependence.on != (Kind::Type, domain) {
-            growth.reach((Kind::Type, domain), format!("check {name} of the domain uses {noun}"));
+            growth.reach((Kind::Type, domain), Use::Any, format!("check {name} of the domain uses {noun}"));
         }
     } else if relation != 0 {
-        growth.reach((Kind::Relation, relation), format!("constraint {name} on it uses {noun}"));
+        let why = format!("constraint {name} on it uses {noun}");
+        growth.reach((Kind::Relation, relation), Use::Written, why);
     }
     Ok(())
 }
 
 /// A cast may be applied where nothing names it: both of its types count.
-fn cast(row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn cast(row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     for index in [1, 2] {
         let side: u32 = value(row, index)?;
         let row_type = growth.tables.values().any(|table| table.row_type == side);
         if side >= FIRST_NORMAL_OID && !row_type {
-            growth.reach((Kind::Type, side), "a cast of the type leads to classified columns".to_owned());
+            let why = "a cast of the type is made by such a function".to_owned();
+            growth.reach((Kind::Type, side), Use::Any, why);
         }
     }
     Ok(())
@@ -232,23 +244,24 @@ fn cast(row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
 
 /// A default or generation expression: on what it calls, or, for a classified table, on a
 /// classified column.
-fn default(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn default(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, column, number): (u32, &str, i16) = (value(row, 1)?, value(row, 2)?, value(row, 3)?);
     if dependence.on.0 != Kind::Relation {
         let why = format!("the expression of column {column} uses {}", growth.noun(dependence.on));
-        growth.reach((Kind::Relation, relation), why);
+        let using = if value(row, 4)? { Use::Any } else { Use::Written };
+        growth.reach((Kind::Relation, relation), using, why);
     } else if dependence.on.1 == relation
         && number != dependence.on_column
-        && let Some(table) = growth.tables.get_mut(&relation)
-        && table.numbers.contains(&dependence.on_column)
+        && growth.tables.get(&relation).is_some_and(|table| table.numbers.contains(&dependence.on_column))
     {
-        table.add_fault(format!("column {column} is generated from a classified column"));
+        let why = format!("column {column} is generated from a classified column");
+        growth.reach(dependence.on, Use::Any, why);
     }
     Ok(())
 }
 
 /// An index with an expression, or a table with a column of a reached type.
-fn relation(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn relation(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, name, kind): (u32, &str, &str) = (value(row, 1)?, value(row, 2)?, value(row, 3)?);
     let itself = dependence.on == (Kind::Relation, relation);
     if itself || dependence.on.0 == Kind::Relation || kind == "c" {
@@ -258,16 +271,18 @@ fn relation(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Resu
         // What a view selects is judged by its rule; a column's type alone is no lead.
         return Ok(());
     }
-    growth.reach((Kind::Relation, relation), format!("{name} uses {}", growth.noun(dependence.on)));
+    let using = if matches!(kind, "i" | "I") { Use::Written } else { Use::Any };
+    growth.reach((Kind::Relation, relation), using, format!("{name} uses {}", growth.noun(dependence.on)));
     Ok(())
 }
 
-fn trigger(dependence: &Dependence, row: &Row, growth: &mut Growth<'_>) -> Result<(), LoadError> {
+fn trigger(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), LoadError> {
     let (relation, name): (u32, &str) = (value(row, 1)?, value(row, 2)?);
     // Those on classified tables are judged at the end, with their function's text.
     if dependence.on.0 == Kind::Function && !growth.tables.contains_key(&relation) {
         growth.reach(
             (Kind::Relation, relation),
+            Use::Written,
             format!("trigger {name} on it calls {}", growth.noun(dependence.on)),
         );
     }

@@ -10,9 +10,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
-use super::closure::{self, Reached};
+use super::leads::{self, Leads, PolicyNames};
+use super::strangers::Unlisted;
 use super::tenants;
-use crate::catalog::{PolicyField, Relation, SnapshotParts};
+use crate::catalog::{
+    Bound, Classification, Codes, Field, ForeignServer, PolicyField, Relation, SnapshotParts,
+};
 use crate::upstream::service::{ServiceConnection, ServiceError};
 
 /// Relations that one question may return: those of one name, or those newly reached.
@@ -29,6 +32,8 @@ pub(super) const SOURCES_BYTES_MAX: i64 = 32 << 20;
 pub(super) const DEPENDENTS_MAX: usize = 100_000;
 /// Names that may stand in a record.
 const NAMES_MAX: usize = 100_000;
+/// Foreign servers.
+const SERVERS_MAX: usize = 10_000;
 /// Things worth telling the operator, kept per load.
 const NOTES_MAX: usize = 200;
 
@@ -48,6 +53,12 @@ pub enum LoadError {
         what: &'static str,
         max: usize,
     },
+    /// The policy does not speak of the database, and it holds a guard of sealed values.
+    Guarded {
+        constraint: String,
+        /// The table or the domain.
+        of: String,
+    },
     /// The registry has ended.
     Stopped,
 }
@@ -58,9 +69,16 @@ impl LoadError {
         LoadError::Service(ServiceError::Unreachable("the server closed the connection".to_owned()))
     }
 
-    /// Is there no database of this name (any more)?
-    pub(super) fn is_of_no_database(&self) -> bool {
-        matches!(self, LoadError::Service(error) if error.sqlstate() == Some("3D000"))
+    /// Is there no database of this name (any more), or none that sessions may stay in?
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            LoadError::Service(error) => error.sqlstate() == Some("3D000"),
+            LoadError::Guarded { .. } => true,
+            LoadError::TooLarge { .. }
+            | LoadError::Unreadable(_)
+            | LoadError::TooMany { .. }
+            | LoadError::Stopped => false,
+        }
     }
 }
 
@@ -73,6 +91,10 @@ impl fmt::Display for LoadError {
             }
             LoadError::Unreadable(what) => write!(f, "the catalog cannot be understood: {what}"),
             LoadError::TooMany { what, max } => write!(f, "more than {max} {what}"),
+            LoadError::Guarded { constraint, of } => write!(
+                f,
+                "the policy does not speak of this database, and {of} has the guard \"{constraint}\" of sealed values"
+            ),
             LoadError::Stopped => f.write_str("the catalog loader has ended"),
         }
     }
@@ -94,21 +116,26 @@ pub struct Loaded {
     pub notes: Vec<String>,
     /// Equal for equal content.
     pub content: [u8; 32],
+    /// The same without the code that is not the server's own.
+    pub meaning: [u8; 32],
 }
 
-/// Reads the catalog of the database that `service` is connected to.
+/// Reads the catalog of the database that `service` is connected to. `kept`: of the last load of the
+/// same database.
 ///
 /// # Errors
 /// [`LoadError`]; the connection is then in an unknown state and must be dropped.
 pub async fn load(
     service: &ServiceConnection,
     database: &str,
-    policy: &[PolicyField],
+    policy: &Classification,
+    kept: &mut Unlisted,
 ) -> Result<Loaded, LoadError> {
-    let applying = policy.iter().filter(|entry| entry.is_of(database));
+    let applying = policy.fields.iter().filter(|entry| entry.is_of(database));
     let (patterns, named): (Vec<_>, Vec<_>) = applying.partition(|entry| entry.schemas.is_some());
     let patterns: Vec<PolicyField> = patterns.into_iter().cloned().collect();
-    let mut parts = SnapshotParts { database: database.into(), epoch: 0, ..SnapshotParts::default() };
+    let bound = Arc::new(Bound::of(&policy.fields));
+    let mut parts = SnapshotParts { database: database.into(), bound, ..SnapshotParts::default() };
     let mut notes = Vec::new();
     if !patterns.is_empty() || !named.is_empty() {
         service.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -117,23 +144,28 @@ pub async fn load(
         (parts.fields, notes) = tenants::expand(&reader, named, &patterns).await?;
         parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
-        let names = policy_names(&parts);
-        let reached = closure::read(&reader, &names, &mut tables).await?;
-        parts.relations = relations(&reader, &names, &tables, &reached).await?;
-        parts.functions = reached.names.into_iter().collect();
-        notes.extend(reached.notes);
+        let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
+        let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched, kept).await?;
+        let names = policy_names(&parts, |_| true);
+        parts.relations = relations(&reader, &names, &tables, &leads).await?;
+        parts.functions = leads.names.into_iter().collect();
+        parts.codes = leads.codes;
+        parts.refuses_opaque = policy.refuses_opaque;
+        notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
+        parts.servers = foreign_servers(&reader).await?;
         service.batch("COMMIT").await?;
     }
     notes.truncate(NOTES_MAX);
-    let content = content(&parts);
-    Ok(Loaded { parts, notes, content })
+    let (meaning, content) = content(&parts);
+    Ok(Loaded { parts, notes, content, meaning })
 }
 
-/// The bare name of every table of the policy, whether there is one or not.
-fn policy_names(parts: &SnapshotParts) -> BTreeSet<Arc<str>> {
+/// The bare name of every table of the policy with such a field, whether there is one or not.
+fn policy_names(parts: &SnapshotParts, counts: fn(&Field) -> bool) -> BTreeSet<Arc<str>> {
     let awaited = parts.patterns.iter().map(|entry| &entry.field);
-    parts.fields.iter().chain(awaited).map(|field| field.table.name.clone()).collect()
+    let counting = parts.fields.iter().chain(awaited).filter(|field| counts(field));
+    counting.map(|field| field.table.name.clone()).collect()
 }
 
 /// Every relation that has the bare name of one that matters.
@@ -141,18 +173,18 @@ async fn relations(
     reader: &Reader<'_>,
     policy_names: &BTreeSet<Arc<str>>,
     tables: &BTreeMap<u32, Classified>,
-    reached: &Reached,
+    leads: &Leads,
 ) -> Result<Vec<Relation>, LoadError> {
     let names: BTreeSet<&str> = policy_names
         .iter()
         .map(|name| &**name)
-        .chain(reached.relations.values().map(|relation| &*relation.name.name))
+        .chain(leads.relations.values().map(|(name, _)| &*name.name))
         .collect();
     let names: Vec<&str> = names.into_iter().collect();
     let found = classified::named(reader, &names).await?;
     let mut relations = Vec::with_capacity(found.len());
     for named in found {
-        let reaches = reached.relations.get(&named.oid).map(|relation| Arc::from(&*relation.why));
+        let reaches = leads.relations.get(&named.oid).map(|(_, why)| Arc::from(why.as_str()));
         let table = tables.get(&named.oid);
         // Another session's temporary table must not make a name ambiguous for everyone:
         // in its own session it can only receive what is sealed already.
@@ -185,13 +217,46 @@ async fn known_names(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError
     rows.iter().map(|row| value::<&str>(row, 0).map(Arc::from)).collect()
 }
 
-fn content(parts: &SnapshotParts) -> [u8; 32] {
+async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, LoadError> {
+    let sql = "SELECT s.srvname::pg_catalog.text, w.fdwname::pg_catalog.text, \
+                      coalesce(s.srvoptions, '{}'::pg_catalog.text[]) \
+                 FROM pg_catalog.pg_foreign_server s \
+                 JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw ORDER BY s.oid";
+    let rows = reader.rows("foreign servers", SERVERS_MAX, sql, &[]).await?;
+    let server = |row: &Row| {
+        let options: Vec<&str> = value(row, 2)?;
+        Ok(ForeignServer {
+            name: value::<&str>(row, 0)?.into(),
+            wrapper: value::<&str>(row, 1)?.into(),
+            options: options.into_iter().map(Arc::from).collect(),
+        })
+    };
+    rows.iter().map(server).collect()
+}
+
+/// A digest of what tables, columns and names mean, and one of everything.
+fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, .. } = parts;
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
-    let _ = write!(digest, "{fields:?} {patterns:?} {relations:?} {functions:?}");
-    digest.0.finalize().into()
+    let _ = write!(
+        digest,
+        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
+    );
+    let meaning = digest.0.clone().finalize().into();
+    let Codes { stock: _, everything, by_events, functions, operators, types, plain_types, relations } =
+        &parts.codes;
+    let (functions, operators) =
+        (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
+    let (types, relations) =
+        (types.iter().collect::<BTreeMap<_, _>>(), relations.iter().collect::<BTreeMap<_, _>>());
+    let plain_types: BTreeSet<_> = plain_types.iter().collect();
+    let _ = write!(
+        digest,
+        "{everything:?} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
+    );
+    (meaning, digest.0.finalize().into())
 }
 
 /// Takes a text that nobody needs as a whole.
@@ -210,6 +275,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The major version of the server.
+    pub(super) async fn major(&self) -> Result<u32, LoadError> {
+        let sql = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4 / 10000";
+        let rows = self.service.rows(sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| LoadError::Unreadable("no version".to_owned()))?;
+        Ok(u32::try_from(value::<i32>(row, 0)?).unwrap_or_default())
+    }
+
     /// Runs a SELECT without LIMIT and fails when more than `max` rows answer it.
     pub(super) async fn rows(
         &self,

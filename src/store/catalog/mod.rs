@@ -4,14 +4,20 @@ mod body;
 mod classified;
 mod closure;
 mod dependents;
+mod guards;
+mod leads;
 mod load;
 mod presence;
 mod registry;
+mod sources;
+mod strangers;
 mod tenants;
+mod triggers;
+mod wanted;
 mod watermark;
 
 pub use load::{LoadError, Loaded, load};
-pub use presence::Stay;
+pub use presence::{Linger, Stay};
 pub use registry::{
     CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX,
     Timing,

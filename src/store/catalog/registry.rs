@@ -14,10 +14,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::guards;
 use super::load::{LoadError, Loaded, load};
-use super::presence::{Presence, Stay};
+use super::presence::{Linger, Presence, Stay};
+use super::strangers::Unlisted;
+use super::wanted;
 use super::watermark;
-use crate::catalog::{PolicyField, Snapshot};
+use crate::catalog::{Classification, Snapshot};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -27,9 +30,10 @@ pub const STALE_MAX: Duration = Duration::from_secs(60);
 /// after [`POLL_RATIO`] times as long as it took.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const POLL_RATIO: u32 = 20;
-/// How long our session stays in a database when the last client session has left it: time
-/// for the next to come, and less than the 5 s for which DROP DATABASE waits.
-pub const LINGER: Duration = Duration::from_secs(1);
+/// Our session leaves a database with the last client session, unless sessions come one after the
+/// other.
+pub const LINGER: Linger =
+    Linger { foreseen: Duration::from_secs(1), left: Duration::from_secs(1), returns_min: 10 };
 /// Databases of which a snapshot, and one service connection each, is kept.
 pub const DATABASES_MAX: usize = 128;
 /// Databases that are looked at, at the same time.
@@ -44,7 +48,7 @@ const WAITING_MAX: usize = 10_000;
 pub struct CatalogSource {
     /// The way to the servers, and who asks there.
     pub access: Arc<ArcSwap<Access>>,
-    pub policy: Arc<ArcSwap<Vec<PolicyField>>>,
+    pub policy: Arc<ArcSwap<Classification>>,
     pub timing: Timing,
 }
 
@@ -53,7 +57,7 @@ pub struct CatalogSource {
 pub struct Timing {
     pub poll_interval: Duration,
     pub stale_max: Duration,
-    pub linger: Duration,
+    pub linger: Linger,
 }
 
 impl Default for Timing {
@@ -69,6 +73,7 @@ struct Held {
     notes: Arc<[String]>,
     /// [`Loaded::content`] of the load that this snapshot came from.
     content: [u8; 32],
+    meaning: [u8; 32],
     changed_by: Arc<[i32]>,
     /// A look that began then has found it true.
     confirmed: Instant,
@@ -108,6 +113,8 @@ impl Catalogs {
     /// The handle and the task behind it; nothing is loaded before the keeper runs.
     #[must_use]
     pub fn new(source: CatalogSource) -> (Catalogs, CatalogKeeper) {
+        // The list is read once, and at the start, not while the first session waits.
+        let _ = crate::catalog::stock::Stock::of(0);
         let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
         let held = Arc::new(ArcSwap::from_pointee(HashMap::new()));
         let stale_max = source.timing.stale_max;
@@ -164,6 +171,14 @@ impl Catalogs {
             // A queue that is full has others to do this for.
             let request = Request { database: database.into(), anew: false, near: false, answer };
             let _ = self.requests.try_send(request);
+        }
+    }
+
+    /// Somebody is about to ask the server for this database without any session in it: ours ends,
+    /// unless a client's is there too.
+    pub fn vacate(&self, database: &str) {
+        if let Some(presence) = self.presence(database) {
+            presence.vacate();
         }
     }
 
@@ -230,22 +245,37 @@ struct Database {
     known: Known,
     due: Instant,
     presence: Arc<Presence>,
+    /// Looks whether somebody wants the database for himself, while ours waits there.
+    watch: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Database {
     /// When something is to be done about it: a look, or our leave. None: when somebody asks.
-    fn wakes(&self, timing: Timing) -> Option<Instant> {
+    fn wakes(&self) -> Option<Instant> {
         let open = !self.busy && self.presence.is_open();
-        open.then(|| self.presence.leaves(timing.linger).map_or(self.due, |leaves| leaves.min(self.due)))
+        open.then(|| self.presence.leaves().map_or(self.due, |leaves| leaves.min(self.due)))
+    }
+}
+
+impl Database {
+    /// Where ours waits in vain, as it seems.
+    fn be_watched(&mut self) {
+        let watched = self.watch.as_ref().is_some_and(|watch| !watch.is_finished());
+        if let Some((service, _)) = self.known.service.as_ref().filter(|_| !watched)
+            && self.presence.leaves().is_some()
+        {
+            self.watch = Some(tokio::spawn(wanted::watch(Arc::clone(&self.presence), Arc::clone(service))));
+        }
     }
 }
 
 /// What a job hands to the next one for the same database.
 #[derive(Default)]
 struct Known {
-    service: Option<(ServiceConnection, Arc<Access>)>,
+    service: Option<(Arc<ServiceConnection>, Arc<Access>)>,
     /// Of the last successful load.
     loaded: Option<Marks>,
+    unlisted: Unlisted,
 }
 
 /// What a load came from.
@@ -253,7 +283,7 @@ struct Marks {
     /// Of the policy's own tables, and of the whole catalog.
     near: String,
     whole: String,
-    policy: Arc<Vec<PolicyField>>,
+    policy: Arc<Classification>,
 }
 
 struct Job {
@@ -293,7 +323,7 @@ impl CatalogKeeper {
     pub async fn run(mut self) {
         loop {
             let timing = self.source.timing;
-            let due = self.databases.values().filter_map(|one| one.wakes(timing)).min();
+            let due = self.databases.values().filter_map(Database::wakes).min();
             let wake = due.unwrap_or_else(|| Instant::now() + timing.poll_interval);
             tokio::select! {
                 request = self.requests.recv() => match request {
@@ -307,8 +337,7 @@ impl CatalogKeeper {
                         self.start_over();
                     }
                 },
-                // When it shall be left is looked up anew.
-                () = self.left.notified() => {}
+                () = self.left.notified() => self.look(),
                 () = tokio::time::sleep_until(wake.into()) => self.look(),
             }
         }
@@ -321,14 +350,15 @@ impl CatalogKeeper {
             let _ = request.answer.send(Err(error));
             return;
         }
-        let left = &self.left;
+        let (left, linger) = (&self.left, self.source.timing.linger);
         let one = self.databases.entry(request.database.clone()).or_insert_with(|| Database {
             waiting: Vec::new(),
             next: Vec::new(),
             busy: false,
             known: Known::default(),
             due: Instant::now(),
-            presence: Arc::new(Presence::new(Arc::clone(left))),
+            presence: Arc::new(Presence::new(Arc::clone(left), linger)),
+            watch: None,
         });
         let queue = if one.busy && request.anew { &mut one.next } else { &mut one.waiting };
         queue.retain(|waiting| !waiting.answer.is_closed());
@@ -344,12 +374,15 @@ impl CatalogKeeper {
     /// Leaves the databases in which nobody is any more, and looks at every other one whose
     /// time has come.
     fn look(&mut self) {
-        let (now, linger) = (Instant::now(), self.source.timing.linger);
+        let now = Instant::now();
         let mut due: Vec<Arc<str>> = Vec::new();
         for (name, one) in self.databases.iter_mut().filter(|(_, one)| !one.busy) {
-            if one.presence.close(linger, now) {
+            if one.presence.close(now) || !one.presence.is_open() {
                 one.known.service = None;
-            } else if one.presence.is_open() && one.due <= now {
+                continue;
+            }
+            one.be_watched();
+            if one.due <= now {
                 due.push(name.clone());
             }
         }
@@ -364,6 +397,7 @@ impl CatalogKeeper {
             return;
         }
         one.busy = true;
+        one.presence.begin();
         let near = !one.waiting.is_empty() && one.waiting.iter().all(|waiting| waiting.near);
         let known = std::mem::take(&mut one.known);
         let (source, permits, database) = (self.source.clone(), self.permits.clone(), database.clone());
@@ -382,7 +416,7 @@ impl CatalogKeeper {
 
     fn conclude(&mut self, job: Job) {
         let Job { database, known, result, took, began } = job;
-        let cut = known.service.as_ref().map(|(service, _)| service.cut());
+        let tie = known.service.as_ref().map(|(service, _)| service.tie());
         let presence = self.databases.get(&database).map(|one| one.presence.clone());
         let Some(presence) = presence else { return };
         let looked = match result {
@@ -393,8 +427,8 @@ impl CatalogKeeper {
             }
         };
         // What is held is the truth before anybody new may have it.
-        match cut.filter(|_| looked.is_ok()) {
-            Some(cut) => presence.open(cut),
+        match tie.filter(|_| looked.is_ok()) {
+            Some(tie) => presence.open(tie),
             None => presence.lose(),
         }
         let Some(one) = self.databases.get_mut(&database) else { return };
@@ -407,7 +441,8 @@ impl CatalogKeeper {
         } else if let Err(error) = &looked {
             self.forget(&database, error);
         }
-        for Waiting { answer, .. } in answered {
+        // Whoever only foresaw does not enter.
+        for Waiting { answer, .. } in answered.into_iter().filter(|waiting| !waiting.answer.is_closed()) {
             let entered = looked.clone().and_then(|snapshot| {
                 presence.enter().map(|stay| (snapshot, stay)).ok_or_else(LoadError::cut)
             });
@@ -435,7 +470,9 @@ impl CatalogKeeper {
                 let notes = notes.into();
                 Held { notes, confirmed: began, presence: presence.clone(), changed_by, ..before }
             }
-            (Some(Loaded { mut parts, notes, content }), before) => {
+            (Some(Loaded { mut parts, notes, content, meaning }), before) => {
+                let same = before.as_ref().filter(|before| before.meaning == meaning);
+                parts.meant_since = same.map_or(self.epoch + 1, |before| before.snapshot.meant_since());
                 // For as long as this at most, sessions judged by a catalog that was no more.
                 if let Some(before) = before {
                     metrics::histogram!("sealgate_catalog_window_seconds")
@@ -448,6 +485,7 @@ impl CatalogKeeper {
                     snapshot: Arc::new(Snapshot::new(parts)),
                     notes: notes.into(),
                     content,
+                    meaning,
                     changed_by,
                     confirmed: began,
                     presence: presence.clone(),
@@ -467,7 +505,7 @@ impl CatalogKeeper {
         let fresh = |held: &Held| held.confirmed.elapsed() <= self.source.timing.stale_max;
         let held = self.held.load();
         let kept = held.get(database).is_some_and(|held| held.presence.is_open() && fresh(held));
-        if !kept || error.is_of_no_database() {
+        if !kept || error.is_final() {
             self.drop_database(database);
         }
     }
@@ -512,10 +550,12 @@ async fn refresh(
     near: bool,
 ) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
-    let usable =
-        |(service, of): &(ServiceConnection, Arc<Access>)| !service.is_closed() && Arc::ptr_eq(of, &access);
+    let usable = |(service, of): &(Arc<ServiceConnection>, Arc<Access>)| {
+        !service.tie().is_cut() && Arc::ptr_eq(of, &access)
+    };
     let kept = known.service.take().filter(usable).map(|(service, _)| service);
-    let tables: BTreeSet<&str> = policy.iter().map(|entry| &*entry.field.table.name).collect();
+    let applying = || policy.fields.iter().filter(|entry| entry.is_of(database));
+    let tables: BTreeSet<&str> = applying().map(|entry| &*entry.field.table.name).collect();
     let tables: Vec<&str> = tables.into_iter().collect();
     let first = match kept {
         // The server may have cut a kept connection: then a new one tells what is.
@@ -525,7 +565,7 @@ async fn refresh(
     let (service, (changed_by, near_mark)) = match first {
         Some(first) => first,
         None => {
-            let service = dial(&access, database).await?;
+            let service = Arc::new(dial(&access, database).await?);
             let looked = look(&service, &tables).await?;
             (service, looked)
         }
@@ -539,10 +579,16 @@ async fn refresh(
         known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy });
         return Ok(Looked { loaded: None, changed_by, whole: false });
     }
-    let whole = watermark::whole(&service).await?;
+    let whole = if applying().next().is_some() {
+        watermark::whole(&service).await?
+    } else {
+        // Nothing is read of a database of which the policy is silent.
+        guards::refuse(&service).await?;
+        String::new()
+    };
     let loaded = match &last {
         Some(last) if last.whole == whole => None,
-        Some(_) | None => Some(load(&service, database, &policy).await?),
+        Some(_) | None => Some(load(&service, database, &policy, &mut known.unlisted).await?),
     };
     known.service = Some((service, access));
     known.loaded = Some(Marks { near: near_mark, whole, policy });

@@ -2,17 +2,19 @@
 
 use super::super::tests::{VERSIONS, account, policy, start};
 use super::*;
+use crate::catalog::PolicyField;
 use crate::store::postgres::Throwaway;
 
 const TABLE: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text, ssn text)";
 /// So long that no poll comes between two steps of a test.
 const NEVER: Duration = Duration::from_secs(3600);
+const LONG: Linger = Linger { foreseen: NEVER, left: NEVER, returns_min: 0 };
 
 fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
-        timing: Timing { poll_interval, linger: NEVER, ..Timing::default() },
+        timing: Timing { poll_interval, linger: LONG, ..Timing::default() },
     }
 }
 
@@ -154,7 +156,8 @@ fn leaves_a_database_that_nobody_is_in_and_looks_first_when_somebody_comes() {
     server.create_database("shop").unwrap();
     server.execute("shop", TABLE).unwrap();
     let mut source = source(&server, Duration::from_millis(20));
-    source.timing.linger = Duration::from_millis(200);
+    source.timing.linger.left = Duration::from_millis(200);
+    source.timing.linger.foreseen = Duration::from_millis(200);
     let catalogs = keep(source);
     let (first, stay) = block_on(catalogs.enter("shop")).unwrap();
     // Longer than it lingers: a view is found, by a look that nobody asked for.
@@ -203,7 +206,7 @@ fn a_database_that_nobody_is_in_makes_room_for_another() {
         server.create_database(name).unwrap();
     }
     let mut source = source(&server, NEVER);
-    source.timing.linger = Duration::ZERO;
+    source.timing.linger = LINGER;
     let (catalogs, mut keeper) = Catalogs::new(source);
     keeper.databases_max = 2;
     std::thread::spawn(move || super::super::tests::block_on(keeper.run()));
@@ -236,7 +239,7 @@ fn loads_with_a_new_policy() {
     let shared = source.policy.clone();
     let catalogs = keep(source);
     assert_eq!(block_on(catalogs.current("postgres")).unwrap().fields().len(), 2);
-    shared.store(Arc::new(Vec::new()));
+    shared.store(Arc::new(Classification::default()));
     assert_eq!(block_on(catalogs.reload("postgres")).unwrap().fields().len(), 0);
 }
 
@@ -245,9 +248,11 @@ fn notices_a_new_schema_and_its_table_by_a_pattern() {
     let server = start(15);
     let source = source(&server, Duration::from_millis(50));
     let by_pattern = policy()
+        .fields
         .into_iter()
         .map(|entry| PolicyField { schemas: crate::catalog::SchemaPattern::new(&["tenant_", ""]), ..entry });
-    source.policy.store(Arc::new(by_pattern.collect()));
+    let fields = by_pattern.collect();
+    source.policy.store(Arc::new(Classification { fields, ..Classification::default() }));
     let catalogs = keep(source);
     let (first, _stay) = block_on(catalogs.enter("postgres")).unwrap();
     assert_eq!(first.fields().len(), 0);
@@ -278,7 +283,7 @@ fn ends_with_its_last_handle() {
 fn gives_out_no_snapshot_that_is_stale() {
     let server = start(15);
     server.execute("postgres", TABLE).unwrap();
-    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO, linger: NEVER };
+    let timing = Timing { poll_interval: NEVER, stale_max: Duration::ZERO, linger: LONG };
     let catalogs = keep(CatalogSource { timing, ..source(&server, NEVER) });
     block_on(catalogs.reload("postgres")).unwrap();
     assert!(catalogs.held("postgres").is_none());

@@ -18,7 +18,7 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
        FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
       WHERE a.attrelid >= 16384 AND a.attnum > 0 AND c.relpersistence <> 't'), \
     (SELECT count(*) || ':' || coalesce(sum(hashint8extended(t.oid::int8, t.xmin::text::int8)), 0) \
-       FROM pg_catalog.pg_type t WHERE t.typtype = 'd'), \
+       FROM pg_catalog.pg_type t WHERE t.typrelid = 0), \
     (SELECT string_agg(x.row_versions, ' ' ORDER BY x.number) FROM ( \
        SELECT x.number, count(*) || ':' || sum(hashint8extended(x.key::int8, x.version::text::int8)) AS row_versions FROM ( \
          SELECT 1 AS number, oid AS key, xmin AS version FROM pg_catalog.pg_proc \
@@ -31,6 +31,14 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
          UNION ALL SELECT 8, oid, xmin FROM pg_catalog.pg_operator \
          UNION ALL SELECT 9, oid, xmin FROM pg_catalog.pg_cast \
          UNION ALL SELECT 10, oid, xmin FROM pg_catalog.pg_namespace \
+         UNION ALL SELECT 11, oid, xmin FROM pg_catalog.pg_opclass \
+         UNION ALL SELECT 12, oid, xmin FROM pg_catalog.pg_amproc \
+         UNION ALL SELECT 13, oid, xmin FROM pg_catalog.pg_conversion \
+         UNION ALL SELECT 14, oid, xmin FROM pg_catalog.pg_ts_template \
+         UNION ALL SELECT 15, oid, xmin FROM pg_catalog.pg_ts_parser \
+         UNION ALL SELECT 16, oid, xmin FROM pg_catalog.pg_extension \
+         UNION ALL SELECT 17, oid, xmin FROM pg_catalog.pg_foreign_server \
+         UNION ALL SELECT 18, oid, xmin FROM pg_catalog.pg_event_trigger \
        ) x GROUP BY x.number) x))";
 
 /// The watermark of the catalog as it stands now.

@@ -4,10 +4,13 @@
 //! only: what a failed batch left is cut off again before anything else is written, what a
 //! crash left is moved to a `.torn` file beside it when the folder is opened. After either,
 //! writing goes on in a new segment.
+//!
+//! Whoever has a word to say while another process writes here (`super::alone`) makes a file that
+//! is no segment: `admin-<UTC time>-<process>.jsonl`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,6 +74,8 @@ pub(super) struct Opened {
 pub struct FolderError {
     path: PathBuf,
     reason: String,
+    /// Another process writes there, which is no fault of the folder.
+    pub(super) is_taken: bool,
 }
 
 impl std::fmt::Display for FolderError {
@@ -89,14 +94,21 @@ struct Numbered {
 impl Folder {
     /// Makes the folder if it is missing, locks it, and finds where the records end.
     pub(super) fn open(path: &Path, segment_bytes_max: u64) -> Result<Opened, FolderError> {
-        let fail = |reason: String| FolderError { path: path.to_owned(), reason };
+        let fail = |reason: String| FolderError { path: path.to_owned(), reason, is_taken: false };
         let failed = |what: &str, error: io::Error| fail(format!("{what}: {error}"));
         make(path).map_err(|error| failed("it cannot be made", error))?;
         let metadata = fs::metadata(path).map_err(|error| failed("it cannot be read", error))?;
         if metadata.permissions().mode() & 0o007 != 0 {
             tracing::warn!(folder = %path.display(), "the audit folder is open to every account of this host");
         }
-        let lock = lock(path).map_err(fail)?;
+        let lock = match lock(path).map_err(fail)? {
+            Some(lock) => lock,
+            None => {
+                let reason =
+                    "another process writes to it; give each Sealgate a folder of its own".to_owned();
+                return Err(FolderError { is_taken: true, ..fail(reason) });
+            }
+        };
         let last = last_segments(path).map_err(fail)?;
         let mut next_seq = 1;
         for (first, segment) in last {
@@ -124,6 +136,7 @@ impl Folder {
         if self.segment.is_none() {
             let path = self.path.join(format!("audit-{}-{seq:020}.jsonl", stamp(SystemTime::now())));
             let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+            give_to_owner(&file, &self.path);
             let made = file.metadata()?;
             let identity = (made.dev(), made.ino());
             self.segment = Some(Segment { file, path, synced: 0, written: 0, dirty: true, identity });
@@ -224,12 +237,22 @@ fn is_there(folder: &Path) -> bool {
     folder.as_os_str().is_empty() || folder.exists()
 }
 
+/// What root makes in the folder of another account must not lock that one out.
+pub(super) fn give_to_owner(file: &File, folder: &Path) {
+    let (Ok(own), Ok(of_folder)) = (file.metadata(), fs::metadata(folder)) else { return };
+    if own.uid() != of_folder.uid() {
+        // Only root may; for anybody else it stays as it is.
+        let _ = fchown(file, Some(of_folder.uid()), Some(of_folder.gid()));
+    }
+}
+
 /// A name is durable only when its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn lock(path: &Path) -> Result<File, String> {
+/// None: another process has it.
+fn lock(path: &Path) -> Result<Option<File>, String> {
     let name = path.join(LOCK_NAME);
     let file = OpenOptions::new()
         .write(true)
@@ -238,11 +261,10 @@ fn lock(path: &Path) -> Result<File, String> {
         .mode(0o600)
         .open(name)
         .map_err(|error| format!("its lock cannot be opened: {error}"))?;
+    give_to_owner(&file, path);
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err("another process writes to it; give each Sealgate a folder of its own".to_owned())
-        }
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(format!("it cannot be locked: {error}")),
     }
 }
@@ -342,7 +364,7 @@ fn set_aside(segment: &Path, torn: &[u8]) -> io::Result<()> {
 }
 
 /// `20261121T223248.000001Z`
-fn stamp(now: SystemTime) -> String {
+pub(super) fn stamp(now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs();
     let date = Date::from_unix_days(seconds / 86_400).to_string().replace('-', "");

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::mpsc as blocking;
 
 use super::*;
-use crate::audit::{Execution, FieldUse, Outcome, SessionRecord, SinkError};
+use crate::audit::{Attribution, Execution, FieldUse, Outcome, SessionRecord, SinkError};
 use crate::statement::Action;
 
 /// A folder of its own, removed at the end.
@@ -51,10 +51,12 @@ fn intent(number: u64) -> Intent {
         who: who(),
         execution: Execution { session: 1, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: [FieldUse { field: "a.b.c".into(), class: "x".into(), mode: "random" }].into(),
         fingerprint: "f".into(),
         statement: "SELECT c FROM b".into(),
         rule: "default",
+        replication: None,
     }
 }
 
@@ -63,12 +65,15 @@ fn outcome(number: u64) -> Record {
         who: who(),
         execution: Execution { session: 1, number },
         action: Action::Read,
+        attribution: Attribution::Known,
         fields: Arc::new([]),
         fingerprint: "f".into(),
         rows: 1,
         cells: 1,
         bytes: 1,
         sqlstate: None,
+        committed: None,
+        replication: None,
     })
 }
 

@@ -4,6 +4,7 @@ mod cancel;
 mod certificates;
 mod client;
 mod direct;
+mod failed;
 mod login;
 mod memory;
 mod names;

@@ -92,7 +92,13 @@ fn a_client_of_a_unix_socket_is_local_and_has_no_tls() {
         let words = format!("user=postgres sslmode={mode} sslrootcert={}", certificates.root());
         assert_eq!(by_socket(&gate, &words, ""), "postgres\n", "{mode}");
     }
-    assert!(records_with(&gate, "session", 4).iter().all(|record| record["client"] == "[local]"));
+    let records = records_with(&gate, "session", 4);
+    let clients = |kind: &str| {
+        let of_kind = records.iter().filter(|record| record["kind"] == kind);
+        of_kind.map(|record| record["client"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(clients("session").iter().all(|client| *client == "[local]"));
+    assert_eq!(clients("login"), ["127.0.0.1"], "who was refused over TCP");
     let request = |code: u32| [8_u32.to_be_bytes(), code.to_be_bytes()].concat();
     let mut stream = UnixStream::connect(gate.socket()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,5 +1,7 @@
 //! Databases that come and go under a name, while Sealgate reads their catalogs.
 
+use std::time::{Duration, Instant};
+
 use sealgate::store::postgres::Throwaway;
 
 use crate::harness::{Frame, Gate, Raw, Setup, Tap, await_that};
@@ -73,4 +75,54 @@ fn a_database_that_was_dropped_by_force_is_not_remembered() {
     assert_eq!(states(&raw.until_ready()), ["57P01"]);
     succeeds(&admin.query("CREATE DATABASE shop TEMPLATE next"));
     is_judged_as_it_is_now(&tap, &gate);
+}
+
+/// Uses a database as a suite of tests does, and leaves it.
+fn use_and_leave(gate: &Gate, database: &str, sessions: usize) {
+    for _ in 0..sessions {
+        let mut raw = open(gate, database);
+        succeeds(&raw.query("INSERT INTO people (id, phone) VALUES (1, 'not classified here')"));
+        raw.send(b'X', &[]);
+    }
+}
+
+#[test]
+fn a_database_that_its_last_session_has_left_is_free_at_once() {
+    for of_database in ["", "database = \"elsewhere\""] {
+        let server = server(15);
+        server.create_database("origin").unwrap();
+        server.execute("origin", TABLE).unwrap();
+        server.execute("origin", "CREATE TABLE people (id int, phone text)").unwrap();
+        let setup = Setup::before(server.address());
+        let gate = setup.field_with("public.customers", "phone", "random", of_database).start();
+        let mut ours = open(&gate, "postgres");
+        let mut past = Raw::login(server.address(), "postgres", "postgres");
+        // Many sessions one after the other: then ours stays for a while, but for what goes through here.
+        for (sessions, through) in [(1, true), (1, false), (3, true), (3, false), (12, true)] {
+            let admin = if through { &mut ours } else { &mut past };
+            for (sql, after) in [
+                ("CREATE DATABASE copied TEMPLATE used", "DROP DATABASE copied"),
+                ("ALTER DATABASE used RENAME TO other", "ALTER DATABASE other RENAME TO used"),
+                ("DROP DATABASE used", ""),
+            ] {
+                if server
+                    .query("postgres", "SELECT 1 FROM pg_database WHERE datname = 'used'")
+                    .unwrap()
+                    .is_empty()
+                {
+                    succeeds(&admin.query("CREATE DATABASE used TEMPLATE origin"));
+                }
+                use_and_leave(&gate, "used", sessions);
+                let began = Instant::now();
+                succeeds(&admin.query(sql));
+                let took = began.elapsed();
+                // A copy takes its time, however free the database is.
+                let free = sql.starts_with("CREATE") || took < Duration::from_millis(700);
+                assert!(free, "{sql}: {took:?}, {sessions} sessions, through the gate: {through}");
+                if !after.is_empty() {
+                    succeeds(&admin.query(after));
+                }
+            }
+        }
+    }
 }

@@ -91,9 +91,9 @@ fn a_session_that_was_never_judged_sends_nothing_more() {
     copying.send(b'Q', &string("COPY customers (id, phone) FROM STDIN"));
     assert_eq!(copying.read().unwrap().tag, b'G');
     partial.bytes(
-        &[b"Q".as_slice(), &1_000_u32.to_be_bytes(), b"INSERT INTO customers (id, phone) VALUES"].concat(),
+        &[b"Q".as_slice(), &100_000_u32.to_be_bytes(), b"INSERT INTO customers (id,phone) VALUES"].concat(),
     );
-    await_that("the part of a message at the server", || holds(&tap.to_server(), b"phone) VALUES"));
+    await_that("the part of a message at the server", || holds(&tap.to_server(), b"(id,phone) VALUES"));
     busy.send(b'Q', &string("SELECT 'answered', pg_sleep(1)"));
     await_that("a statement that runs", || {
         backends(&server, "query LIKE '%pg_sleep%' AND state = 'active'") == 1

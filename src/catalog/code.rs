@@ -1,0 +1,195 @@
+//! What of a database is not the server's own harmless code.
+//!
+//! A server runs SQL in many ways that no text shows: behind functions, operators, casts, types,
+//! triggers, rules, policies, defaults. Which of it is harmless is decided by a list of what
+//! a stock server has ([`super::stock`]): a name is harmless only if the list has it and nothing
+//! else of that name exists in any schema. Everything else is opaque: it may read whatever is
+//! legible to the server. Of some of it the catalog proves at least that it reaches no sealed field.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::path::SearchPath;
+use super::stock::{Grade, Kind, Stock};
+
+/// Code that is not on the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Code {
+    /// What it is, for DETAIL: `function public.f`.
+    pub why: Arc<str>,
+    /// Followed to its end, or vouched for by the policy: a value that is given to it reaches no
+    /// sealed field.
+    pub proven: bool,
+}
+
+/// A function or an operator that is not on the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stranger {
+    pub schema: Arc<str>,
+    pub code: Code,
+    /// It takes only types that are not the server's own, where the list has one for the server's:
+    /// the server takes it only where such a type is in play.
+    pub distant: bool,
+    /// It can be called as `row.name`.
+    pub of_rows: bool,
+}
+
+/// All of one bare name and kind.
+pub type Strangers = Vec<Stranger>;
+
+/// What runs where a relation is used.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RelationCode {
+    pub schema: Arc<str>,
+    /// Whenever it is named.
+    pub read: Option<Code>,
+    /// When its rows are written, beside that.
+    pub written: Option<Code>,
+    /// Writing its rows leads to a sealed field: the reason.
+    pub leads: Option<Arc<str>>,
+    /// It belongs to another server, which is given the constants of conditions too.
+    pub foreign: bool,
+    /// Columns whose types are not the server's own, and what code of theirs runs.
+    pub distant: Vec<(Arc<str>, Option<Code>)>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Codes {
+    /// The list for this server; none where there is none, and then nothing is harmless.
+    pub stock: Option<&'static Stock>,
+    /// Why any statement may run other code, whatever it names.
+    pub everything: Option<Arc<str>>,
+    /// Definitions run other code, by event triggers: what the server says beside rows may come from there.
+    pub by_events: bool,
+    pub functions: HashMap<Arc<str>, Strangers>,
+    pub operators: HashMap<Arc<str>, Strangers>,
+    pub types: HashMap<Arc<str>, Code>,
+    /// Types of users that run no code: enumerations, and what is made of harmless types.
+    pub plain_types: HashSet<Arc<str>>,
+    pub relations: HashMap<Arc<str>, Vec<RelationCode>>,
+}
+
+/// A name as a text has it, and the search path where that is certain.
+#[derive(Clone, Copy)]
+pub struct Called<'a> {
+    pub schema: Option<&'a str>,
+    pub name: &'a str,
+    pub path: Option<&'a SearchPath>,
+}
+
+/// What a name stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Harmless,
+    /// Harmless, but what is given to it can be seen by others, or later.
+    Shows,
+    Opaque(Code),
+    /// Harmless unless a type that is not the server's own is in play.
+    Distant(Code),
+    /// Nothing of this name was there when the catalog was read.
+    Unknown(Code),
+}
+
+impl Codes {
+    /// A call of a function, an aggregate or a procedure.
+    #[must_use]
+    pub fn function(&self, named: Called<'_>) -> Verdict {
+        self.judge(Kind::Function, self.functions.get(named.name), named)
+    }
+
+    /// A use of an operator.
+    #[must_use]
+    pub fn operator(&self, named: Called<'_>) -> Verdict {
+        self.judge(Kind::Operator, self.operators.get(named.name), named)
+    }
+
+    /// Could `row.name` be a call of a function that is not on the list?
+    #[must_use]
+    pub fn selection(&self, name: &str) -> Option<&Code> {
+        self.functions.get(name)?.iter().find(|one| one.of_rows).map(|one| &one.code)
+    }
+
+    fn judge(&self, kind: Kind, strangers: Option<&Strangers>, named: Called<'_>) -> Verdict {
+        let grade = self.stock.and_then(|stock| stock.grade_of_name(kind, named.name));
+        let counts = |one: &&Stranger| match (named.schema, named.path) {
+            // The session's own temporary schema has two names.
+            (Some(schema), _) if schema.starts_with("pg_temp") => one.schema.starts_with("pg_temp"),
+            (Some(schema), _) => *one.schema == *schema,
+            (None, Some(path)) => path.contains(&one.schema),
+            (None, None) => true,
+        };
+        let counting: Vec<&Stranger> = strangers.into_iter().flatten().filter(counts).collect();
+        let worst = counting.iter().find(|one| !one.code.proven).or(counting.first());
+        match (worst, grade) {
+            (None, Some(Grade::Pure)) => Verdict::Harmless,
+            (None, Some(Grade::Effect)) => Verdict::Shows,
+            (Some(one), Some(_)) if counting.iter().all(|one| one.distant) => {
+                Verdict::Distant(one.code.clone())
+            }
+            (Some(one), _) => Verdict::Opaque(one.code.clone()),
+            // Made since the catalog was read, or by nobody.
+            (None, None) => {
+                let why = format!("\"{}\", which is not known", named.name).into();
+                Verdict::Unknown(Code { why, proven: false })
+            }
+        }
+    }
+
+    /// A type by its bare name, as a text has it (`int4`, `_int4`, `mood`). One that is not known was
+    /// made since by a text that names no stranger, or it would have been judged: it is made of what is
+    /// harmless.
+    #[must_use]
+    pub fn type_named(&self, name: &str) -> Verdict {
+        let element = name.strip_prefix('_').unwrap_or(name);
+        let known = self.types.get(name).or_else(|| self.types.get(element));
+        known.map_or(Verdict::Harmless, |code| Verdict::Opaque(code.clone()))
+    }
+
+    /// Is it a type of a user, whatever it runs?
+    #[must_use]
+    pub fn is_own_type(&self, name: &str) -> bool {
+        let element = name.strip_prefix('_').unwrap_or(name);
+        [name, element].iter().any(|name| self.types.contains_key(*name) || self.plain_types.contains(*name))
+    }
+
+    /// What runs where relations of this name are used; of any schema where none is given.
+    pub fn relations(&self, schema: Option<&str>, name: &str) -> impl Iterator<Item = &RelationCode> {
+        let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);
+        // Who has a schema of temporary relations calls it by several names.
+        let any = schema.is_none_or(|schema| schema.starts_with("pg_temp"));
+        all.iter().filter(move |one| any || Some(&*one.schema) == schema)
+    }
+
+    /// Every name by which a text can come to code that is not on the list.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let near = |all: &Strangers| all.iter().any(|one| !one.distant);
+        let functions = self.functions.iter().filter(move |(_, all)| near(all)).map(|(name, _)| &**name);
+        let operators = self.operators.iter().filter(move |(_, all)| near(all)).map(|(name, _)| &**name);
+        // Where an overload waits for them, harmless types matter, too.
+        let waits = self.awaits_types();
+        let plain = self.plain_types.iter().filter(move |_| waits).map(|name| &**name);
+        let types = self.types.keys().map(|name| &**name).chain(plain);
+        functions.chain(operators).chain(types).chain(self.relations.keys().map(|name| &**name))
+    }
+
+    /// Operators that stand in a text by other words than their names: IN, BETWEEN, CASE,
+    /// USING, NULLIF, IS DISTINCT FROM, LIKE.
+    pub const IMPLIED: [&str; 8] = ["=", "<>", "<", ">", "<=", ">=", "~~", "~"];
+
+    /// Is one of those not the server's own, so that no text can be told harmless by its names?
+    #[must_use]
+    pub fn implies_strangers(&self) -> bool {
+        self.everything.is_some()
+            || self.stock.is_none()
+            || Codes::IMPLIED
+                .iter()
+                .any(|name| self.operators.get(*name).is_some_and(|all| all.iter().any(|one| !one.distant)))
+    }
+
+    /// Does any function or operator wait for a type that is not the server's own?
+    #[must_use]
+    pub fn awaits_types(&self) -> bool {
+        self.functions.values().chain(self.operators.values()).flatten().any(|one| one.distant)
+    }
+}

@@ -1,0 +1,249 @@
+//! What stands in the record of a session: an intent before each execution that touches, an outcome
+//! after it, refusals and alerts; all of one execution by one number.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Step;
+use super::about::About;
+use super::late::Taint;
+use super::owed::{Possible, Running};
+use super::plan::Plan;
+use super::session::{Event, Session};
+use super::transaction::Ended;
+use crate::audit::{Alert, Attribution, Execution, Intent, Outcome, Receipt, Record, RefusalRecord};
+use crate::policy::Refusal;
+use crate::statement::{Action, Description, Limits, describe};
+
+impl Session {
+    /// The text that is refused next, as far as it can be read.
+    pub(super) fn about_text(&mut self, text: &[u8]) {
+        let Some(view) = &self.view else { return };
+        let names = view.snapshot().names(self.certainty.path().map(Arc::as_ref));
+        let Description { fields, shape, fingerprint } =
+            describe(text, self.reading, names, &Limits::default());
+        let fields = fields.into_iter().filter_map(|id| view.field_use(id).cloned()).collect();
+        self.about = Some(About { number: None, fields, statement: shape, fingerprint });
+    }
+
+    pub(super) fn answering(&mut self) -> Option<About> {
+        self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| About::answer(mark))
+    }
+
+    /// Ends the session in the midst of an answer.
+    pub(super) fn end_answer(&mut self, refusal: Refusal) -> Step {
+        self.about = self.answering();
+        self.end(refusal)
+    }
+
+    /// Records a refusal and counts it.
+    pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
+        let about = self.about.take().or_else(|| plan.map(About::whole)).unwrap_or_default();
+        let statement_id = about.number.unwrap_or_else(|| self.execution().number);
+        self.records.push(Record::Refusal(RefusalRecord {
+            who: self.who.clone(),
+            statement_id,
+            sqlstate: refusal.sqlstate,
+            rule: refusal.reason.into(),
+            fields: about.fields,
+            statement: about.statement,
+            fingerprint: about.fingerprint,
+        }));
+        self.events.push(Event::Refused { reason: refusal.reason });
+        self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
+    }
+
+    /// Raises an alert about an execution. None: the one that the server is answering.
+    pub(super) fn alert(
+        &mut self,
+        detector: &'static str,
+        verdict: &'static str,
+        rule: &str,
+        run: Option<&Running>,
+    ) {
+        let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
+        let severity = if verdict == "cut" { "critical" } else { "warning" };
+        self.records.push(Record::Alert(Alert {
+            who: self.who.clone(),
+            statement_id: about.number,
+            detector,
+            severity,
+            verdict,
+            rule: rule.into(),
+            fields: about.fields,
+        }));
+        self.events.push(Event::Alerted { detector, severity });
+    }
+
+    /// The next execution of this session.
+    pub(super) fn execution(&mut self) -> Execution {
+        let number = self.next_execution;
+        self.next_execution += 1;
+        Execution { session: self.principal.session(), number }
+    }
+
+    /// The fields that a statement may read without naming them; none where it cannot. What SQL's
+    /// EXECUTE and FETCH show may come from code that this session has run before.
+    fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
+        let facts = plan.facts.statements.get(index)?;
+        let behind = self.opaque_since && (facts.effect.executes.is_some() || facts.effect.fetches.is_some());
+        let behind = behind || self.shows_anything();
+        let fields = match (&facts.opaque, behind) {
+            (Some(_), _) => plan.uses.get(index)?.clone(),
+            (None, true) => self.view.as_ref().map(|view| view.legible())?,
+            (None, false) => return None,
+        };
+        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
+    }
+
+    /// Is anything of a plan to be on record?
+    pub(super) fn tells_of(&self, plan: &Plan) -> bool {
+        plan.is_recorded()
+            || (0..plan.facts.statements.len()).any(|index| self.possible(plan, index).is_some())
+    }
+
+    /// Opens one execution and its intent for each statement of a plan that touches, or may.
+    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
+        let mut runs = Vec::with_capacity(plan.facts.statements.len());
+        self.taint = self.taint.max(plan.taint());
+        for (index, facts) in plan.facts.statements.iter().enumerate() {
+            let possible = self.possible(plan, index);
+            let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
+            let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
+            let Some((action, fields)) = action.zip(fields.cloned()) else {
+                runs.push(None);
+                continue;
+            };
+            let execution = self.execution();
+            if possible.is_some() {
+                self.opaque_since = true;
+                self.taint = Taint::Opaque;
+            }
+            self.records.push(Record::Intent(Intent {
+                who: self.who.clone(),
+                execution,
+                action,
+                attribution: attribution(possible.as_ref()),
+                fields,
+                fingerprint: facts.fingerprint.clone(),
+                statement: facts.shape.clone(),
+                rule: plan.permit.rule(),
+                replication: None,
+            }));
+            let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
+            self.events.push(Event::Statement { kind, verdict: "permitted" });
+            runs.push(Some(Running {
+                execution,
+                plan: Rc::clone(plan),
+                index,
+                shape: None,
+                prepared: None,
+                receipt: None,
+                rows: 0,
+                cells: vec![0; facts.reads.len()],
+                possible,
+                bytes: 0,
+                sqlstate: None,
+            }));
+        }
+        runs
+    }
+
+    /// Closes an execution with its outcome: that of a write when it is known whether it holds.
+    pub(super) fn finish(&mut self, run: &Running, ended: Ended) {
+        if let Some(mut outcome) = self.outcome(run) {
+            let writes = matches!(outcome.action, Action::Write | Action::Define);
+            if writes && ended == Ended::Completed {
+                self.transaction.wait(outcome, &mut self.records);
+            } else {
+                outcome.committed = (writes && ended == Ended::Undone).then_some(false);
+                self.records.push(Record::Outcome(outcome));
+            }
+        }
+        self.forget(run.execution);
+    }
+
+    /// Nothing of an execution comes any more.
+    pub(super) fn forget(&mut self, execution: Execution) {
+        self.receipts.retain(|receipt| receipt.execution() != execution);
+        self.unrecorded.retain(|number| *number != execution.number);
+    }
+
+    /// What came of an execution so far.
+    pub(super) fn progress(&mut self, run: &Running) {
+        let so_far = self.outcome(run);
+        self.records.extend(so_far.map(Record::Outcome));
+    }
+
+    fn outcome(&self, run: &Running) -> Option<Outcome> {
+        let facts = run.plan.facts.statements.get(run.index)?;
+        let possible = run.possible.as_ref();
+        let fields = possible.map(|possible| &possible.fields).or(run.plan.uses.get(run.index))?;
+        Some(Outcome {
+            who: self.who.clone(),
+            execution: run.execution,
+            action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
+            attribution: attribution(possible),
+            fields: fields.clone(),
+            fingerprint: facts.fingerprint.clone(),
+            rows: run.rows,
+            cells: run.cells.iter().sum::<u64>() + possible.map_or(0, |possible| possible.cells),
+            bytes: run.bytes,
+            sqlstate: run.sqlstate,
+            committed: None,
+            replication: None,
+        })
+    }
+
+    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
+    pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
+        self.claim(run.execution, &mut run.receipt)
+    }
+
+    /// The same of any execution.
+    pub(super) fn claim(
+        &mut self,
+        execution: Execution,
+        receipt: &mut Option<Receipt>,
+    ) -> Result<bool, Refusal> {
+        if receipt.is_none() {
+            if self.unrecorded.contains(&execution.number) {
+                return Err(Refusal::unrecorded());
+            }
+            let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
+            *receipt = at.map(|at| self.receipts.swap_remove(at));
+        }
+        Ok(receipt.is_some())
+    }
+
+    /// Outcomes of executions that end here. Without its intent in the record one showed and did
+    /// nothing.
+    pub(super) fn drop_recorded(
+        &mut self,
+        mut runs: Vec<Option<Running>>,
+        sqlstate: Option<[u8; 5]>,
+        ended: Ended,
+    ) {
+        runs.retain(|run| !run.as_ref().is_some_and(|run| self.is_unrecorded(run.execution)));
+        self.drop_runs(runs, sqlstate, ended);
+    }
+
+    /// Is it known that the intent of an execution could not be written?
+    pub(super) fn is_unrecorded(&self, execution: Execution) -> bool {
+        self.unrecorded.contains(&execution.number)
+    }
+}
+
+fn attribution(possible: Option<&Possible>) -> Attribution {
+    if possible.is_some() { Attribution::Possible } else { Attribution::Known }
+}
+
+pub(super) fn kind_of(action: Action) -> &'static str {
+    match action {
+        Action::Search => "search",
+        Action::Read => "read",
+        Action::Write => "write",
+        Action::Define => "define",
+        Action::Replicate => "replicate",
+    }
+}

@@ -1,0 +1,335 @@
+//! Does a statement run code that nobody here can follow, and is that code given a value?
+//!
+//! A statement is transparent if every function, operator and type in it, and whatever its relations
+//! bring with them, is on the list of the server's own harmless objects ([`Codes`]). Any other is
+//! opaque: it may read whatever the server can read, so it counts as reading all of that; and a
+//! constant or a parameter that is given to such code may end up in a sealed column, so it is refused
+//! unless the code is proven to reach none.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::Node;
+use pg_query::protobuf::node::Node as Kind;
+
+use crate::catalog::{Called, Code, Codes, Names, Verdict};
+
+use super::census::{Census, NamePath, Value};
+use super::facts::Remedy;
+use super::matters::words;
+use super::refusal::{Proven, refuse, unless};
+use super::tree::kind;
+
+/// Why a statement is opaque; none where it is transparent.
+///
+/// # Errors
+/// A value is given to code that is not proven to reach no sealed field, or the policy wants no
+/// code that cannot be followed.
+pub(super) fn judge(names: Names<'_>, node: &Node, found: &Census) -> Proven<Option<Arc<str>>> {
+    let look = Look { names, node, found };
+    look.refuse_leads()?;
+    let opaque = look.opaque();
+    let Some(opaque) = opaque else { return Ok(None) };
+    let snapshot = names.snapshot;
+    let legible = snapshot.legible().next().is_some();
+    if snapshot.refuses_opaque() && legible {
+        return Err(refuse(
+            "opaque",
+            format!(
+                "the statement runs {}, which may read classified columns, and the policy refuses that",
+                opaque.code.why
+            ),
+            "Leave it out, or set opaque = \"record\" under [policy].",
+        ));
+    }
+    if opaque.given && !opaque.code.proven && snapshot.has_sealed() {
+        // On a path that does not have it, its name means something else.
+        let remedy = match names.path {
+            _ if look.names_the_unknown() => Remedy::Server,
+            None => Remedy::Path,
+            Some(_) => Remedy::Nothing,
+        };
+        return Err(unless(
+            remedy,
+            refuse(
+                "opaque-value",
+                format!(
+                    "a value is given to {}, which cannot be followed and might store it in a sealed column",
+                    opaque.code.why
+                ),
+                "Name the function, or its extension, under vouch in [policy] if it does not; `sealgate check` prints the line.",
+            ),
+        ));
+    }
+    Ok(Some(opaque.code.why))
+}
+
+/// Can what a function of this name is given be seen by others, or later, though it is harmless in
+/// itself: a lock, a setting, a notification?
+pub(super) fn shows(names: Names<'_>, parts: &[&str]) -> bool {
+    let (name, schema) = match parts {
+        [name] => (*name, None),
+        [.., schema, name] => (*name, Some(*schema)),
+        [] => return false,
+    };
+    let named = Called { schema, name, path: names.path };
+    matches!(names.snapshot.codes().function(named), Verdict::Shows)
+}
+
+struct Opaque {
+    code: Code,
+    given: bool,
+}
+
+struct Look<'a> {
+    names: Names<'a>,
+    node: &'a Node,
+    found: &'a Census,
+}
+
+/// The worse of two: what is given a value and not proven, then what is not proven.
+fn worse(one: Option<Code>, other: Option<Code>) -> Option<Code> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if one.proven && !other.proven { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+impl<'a> Look<'a> {
+    fn codes(&self) -> &'a Codes {
+        self.names.snapshot.codes()
+    }
+
+    fn opaque(&self) -> Option<Opaque> {
+        if let Some(why) = &self.codes().everything {
+            let code = Code { why: why.clone(), proven: false };
+            return Some(Opaque { code, given: self.found.values.iter().any(|value| !value.compared) });
+        }
+        if self.is_about_the_session() {
+            return None;
+        }
+        if matches!(kind(self.node), Some(Kind::DoStmt(_))) {
+            return Some(self.block());
+        }
+        let distant = self.distant();
+        let relations = self.relations();
+        let calls = self.found.calls.iter().filter_map(|call| self.call(call, distant.is_some()));
+        let operators = self.operators(distant.is_some());
+        let types = self.found.types.iter().filter_map(|name| self.type_of(name));
+        let selections = self.selections();
+        let direct = calls
+            .chain(operators)
+            .chain(types)
+            .chain(selections)
+            .fold(None, |all, code| worse(all, Some(code)));
+        let columns = distant.flatten();
+        let code = worse(worse(direct, relations), columns)?;
+        let given =
+            self.runs() && self.found.values.iter().any(|value| self.is_given(value)) || self.takes_data();
+        Some(Opaque { code, given })
+    }
+
+    /// A DO block: what it names is looked for as in the body of a function. That it builds no SQL and
+    /// names nothing sealed is seen to by `definition`.
+    fn block(&self) -> Opaque {
+        let texts = self.found.words.iter().chain(&self.found.constants);
+        let unproven = texts.flat_map(|text| words(text)).any(|word| {
+            [word, &word.to_ascii_lowercase()].iter().any(|word| {
+                let functions = self.codes().functions.get(*word).into_iter().flatten();
+                let relations = self.codes().relations(None, word);
+                let codes = relations.flat_map(|one| one.read.iter().chain(&one.written));
+                functions.map(|one| &one.code).chain(codes).any(|code| !code.proven)
+            })
+        });
+        Opaque { code: Code { why: "a DO block".into(), proven: !unproven }, given: true }
+    }
+
+    /// What triggers and rules would carry on into a sealed column did not pass through here.
+    fn refuse_leads(&self) -> Proven<()> {
+        let written = self.found.ranges.iter().filter(|_| self.writes());
+        for range in written {
+            if let Some(why) = self.of(range).find_map(|one| one.leads.as_ref()) {
+                return Err(refuse(
+                    "relation-reaches",
+                    format!("writing to \"{}\" leads to sealed columns: {why}", range.name),
+                    "Write to the classified table itself.",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// SET, SHOW, BEGIN and their like run nothing of it.
+    fn is_about_the_session(&self) -> bool {
+        matches!(
+            kind(self.node),
+            Some(
+                Kind::TransactionStmt(_)
+                    | Kind::VariableSetStmt(_)
+                    | Kind::VariableShowStmt(_)
+                    | Kind::DeallocateStmt(_)
+                    | Kind::ClosePortalStmt(_)
+                    | Kind::DiscardStmt(_)
+                    | Kind::ConstraintsSetStmt(_)
+                    | Kind::ListenStmt(_)
+                    | Kind::UnlistenStmt(_)
+                    | Kind::NotifyStmt(_)
+                    | Kind::CheckPointStmt(_)
+                    | Kind::LockStmt(_)
+                    | Kind::GrantStmt(_)
+                    | Kind::CommentStmt(_)
+                    | Kind::DropStmt(_)
+            )
+        )
+    }
+
+    /// Does it do now what it says? A definition keeps it for later.
+    fn runs(&self) -> bool {
+        matches!(
+            kind(self.node),
+            Some(
+                Kind::SelectStmt(_)
+                    | Kind::InsertStmt(_)
+                    | Kind::UpdateStmt(_)
+                    | Kind::DeleteStmt(_)
+                    | Kind::MergeStmt(_)
+                    | Kind::ExplainStmt(_)
+                    | Kind::PrepareStmt(_)
+                    | Kind::ExecuteStmt(_)
+                    | Kind::DeclareCursorStmt(_)
+                    | Kind::CreateTableAsStmt(_)
+                    | Kind::CopyStmt(_)
+                    | Kind::CallStmt(_)
+                    | Kind::DoStmt(_)
+            )
+        )
+    }
+
+    /// Does it name what the catalog does not have: by mistake, or since it was read?
+    fn names_the_unknown(&self) -> bool {
+        let unknown = |verdict| matches!(verdict, Verdict::Unknown(_));
+        let codes = self.codes();
+        let called = |name| self.called(name);
+        self.found.calls.iter().filter_map(called).any(|called| unknown(codes.function(called)))
+            || self.found.operators.iter().filter_map(called).any(|called| unknown(codes.operator(called)))
+    }
+
+    /// COPY from the client: rows that stand in no text.
+    fn takes_data(&self) -> bool {
+        matches!(kind(self.node), Some(Kind::CopyStmt(copy)) if copy.is_from)
+    }
+
+    fn writes(&self) -> bool {
+        self.found.writers > 0 || !matches!(kind(self.node), Some(Kind::SelectStmt(_)))
+    }
+
+    /// What runs where its relations are used.
+    fn relations(&self) -> Option<Code> {
+        let writes = self.writes();
+        let named = self.found.ranges.iter().flat_map(|range| self.of(range));
+        named.fold(None, |all, one| {
+            let written = one.written.clone().filter(|_| writes);
+            worse(all, worse(one.read.clone(), written))
+        })
+    }
+
+    fn of(&self, range: &super::census::RangeName) -> impl Iterator<Item = &'a crate::catalog::RelationCode> {
+        let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
+        self.codes().relations(schema, &range.name)
+    }
+
+    /// Is a type in play that is not the server's own? Then what code of a column's type runs.
+    fn distant(&self) -> Option<Option<Code>> {
+        let own = |name: &NamePath| name.parts.last().is_some_and(|name| self.codes().is_own_type(name));
+        let typed = self.found.types.iter().any(own);
+        let columns = self.found.ranges.iter().flat_map(|range| self.of(range)).flat_map(|one| &one.distant);
+        let mut used =
+            columns.filter(|(column, _)| self.uses(column)).map(|(_, code)| code.clone()).peekable();
+        if used.peek().is_none() {
+            return typed.then_some(None);
+        }
+        Some(used.fold(None, worse))
+    }
+
+    /// May the statement use a column of this name of one of its relations?
+    fn uses(&self, column: &str) -> bool {
+        let listed = match kind(self.node) {
+            Some(Kind::InsertStmt(insert)) => !insert.cols.is_empty() && self.found.writers == 1,
+            Some(Kind::SelectStmt(_) | Kind::UpdateStmt(_) | Kind::DeleteStmt(_)) => true,
+            Some(_) | None => false,
+        };
+        let row = |name: &NamePath| {
+            // The row itself, by the name of its table.
+            name.parts.last().is_some_and(|last| {
+                self.found.ranges.iter().any(|range| range.name == *last) || self.found.defined.contains(last)
+            })
+        };
+        !listed
+            || self.found.star
+            || self.found.words.iter().any(|word| word == column)
+            || self.found.columns.iter().any(|name| row(name) || name.parts.iter().any(|part| part == column))
+    }
+
+    fn call(&self, call: &NamePath, distant: bool) -> Option<Code> {
+        counted(self.codes().function(self.called(call)?), distant)
+    }
+
+    fn called<'b>(&'b self, name: &'b NamePath) -> Option<Called<'b>> {
+        let mut parts = name.parts.iter().rev().map(String::as_str);
+        Some(Called { name: parts.next()?, schema: parts.next(), path: self.names.path })
+    }
+
+    fn operators(&self, distant: bool) -> impl Iterator<Item = Code> {
+        let implied = Codes::IMPLIED.iter().filter_map(move |name| {
+            counted(self.codes().operator(Called { schema: None, name, path: self.names.path }), distant)
+        });
+        let written = self.found.operators.iter().filter_map(move |name| self.operator(name, distant));
+        written.chain(implied)
+    }
+
+    fn operator(&self, name: &NamePath, distant: bool) -> Option<Code> {
+        let called = self.called(name)?;
+        // BETWEEN and its kin are words for operators that are implied.
+        if called.name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            return None;
+        }
+        counted(self.codes().operator(called), distant)
+    }
+
+    fn type_of(&self, name: &NamePath) -> Option<Code> {
+        counted(self.codes().type_named(name.parts.last()?), true)
+    }
+
+    /// `row.name` may be a call.
+    fn selections(&self) -> impl Iterator<Item = Code> {
+        let columns = self.found.columns.iter().filter(|name| name.parts.len() > 1);
+        let named = columns.filter_map(|name| name.parts.last()).chain(&self.found.selections);
+        named.filter_map(|name| self.codes().selection(name).cloned())
+    }
+
+    /// Does a value go further than to be compared?
+    fn is_given(&self, value: &Value) -> bool {
+        let foreign = self.found.ranges.iter().flat_map(|range| self.of(range)).any(|one| one.foreign);
+        let distant = self.distant().is_some();
+        !value.compared
+            || foreign
+            || value.through.iter().any(|(function, name)| {
+                let code = if *function {
+                    self.call(name, distant)
+                } else if name.parts.is_empty() {
+                    self.operators(distant).next()
+                } else {
+                    self.operator(name, distant)
+                };
+                code.is_some()
+            })
+    }
+}
+
+/// The code behind a verdict, where it counts.
+fn counted(verdict: Verdict, distant: bool) -> Option<Code> {
+    match verdict {
+        Verdict::Harmless | Verdict::Shows => None,
+        Verdict::Opaque(code) | Verdict::Unknown(code) => Some(code),
+        Verdict::Distant(code) => distant.then_some(code),
+    }
+}
