@@ -9,7 +9,7 @@
 -- out, since no text can call them; they count through what stands on them.
 --
 -- What is looked up by OID stands in maps (jsonb) of one row: joins of CTEs are planned without
--- statistics before version 17, and took seconds. In a map 0 is "", and what it lacks counts as "?".
+-- statistics before version 17, and are slow. In a map 0 is "", and what it lacks counts as "?".
 -- Names of pg_catalog must be visible first (search_path = pg_catalog, pg_temp): defaults and SQL
 -- bodies are spelled by it.
 WITH member AS MATERIALIZED (
