@@ -60,6 +60,8 @@ pub struct Codes {
     pub stock: Option<&'static Stock>,
     /// Why any statement may run other code, whatever it names.
     pub everything: Option<Arc<str>>,
+    /// There are tables of other servers, which views and partitions may lead to.
+    pub foreign_tables: bool,
     /// Definitions run other code, by event triggers: what the server says beside rows may come from there.
     pub by_events: bool,
     pub functions: HashMap<Arc<str>, Strangers>,
@@ -185,6 +187,19 @@ impl Codes {
             || Codes::IMPLIED
                 .iter()
                 .any(|name| self.operators.get(*name).is_some_and(|all| all.iter().any(|one| !one.distant)))
+    }
+
+    /// Is there code of users that cannot be followed? What came with the server does not change
+    /// unseen, and is known by its name.
+    #[must_use]
+    pub fn has_unfollowed(&self) -> bool {
+        let own = |one: &&Stranger| !matches!(&*one.schema, "pg_catalog" | "information_schema");
+        let called = self.functions.values().chain(self.operators.values()).flatten().filter(own);
+        let relations = self.relations.values().flatten();
+        let relations = relations.filter(|one| !matches!(&*one.schema, "pg_catalog" | "information_schema"));
+        self.everything.is_some()
+            || called.map(|one| &one.code).chain(self.types.values()).any(|code| !code.proven)
+            || relations.flat_map(|one| one.read.iter().chain(&one.written)).any(|code| !code.proven)
     }
 
     /// Does any function or operator wait for a type that is not the server's own?

@@ -381,9 +381,11 @@ impl Session {
     /// Might SQL's EXECUTE of this name reach a text that was judged by an older catalog, or
     /// by none: one of SQL's own PREPARE?
     pub(super) fn has_outlived(&self, name: &[u8]) -> bool {
+        let Some(view) = &self.view else { return self.renewed };
+        // Where somebody's code cannot be followed, what was harmless may run it now.
+        let unchanged = if view.has_unfollowed() { view.epoch() } else { view.snapshot().meant_since() };
         let prepared = self.queue.names.prepared_at(name).or(self.since);
-        let meant = self.view.as_ref().map(|view| view.snapshot().meant_since());
-        self.renewed && prepared.is_none_or(|prepared| meant.is_none_or(|meant| prepared < meant))
+        self.renewed && prepared.is_none_or(|prepared| prepared < unchanged)
     }
 
     /// Has this session changed the catalog, or may it have, and the catalog was not read since?

@@ -17,6 +17,7 @@ pub struct View {
     uses: Vec<FieldUse>,
     /// Those that the server can read.
     legible: Arc<[FieldUse]>,
+    unfollowed: bool,
 }
 
 impl View {
@@ -27,8 +28,9 @@ impl View {
         let names: Vec<&str> = snapshot.ambiguous_names().chain(snapshot.reaching_functions()).collect();
         let ambiguous = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
+        let unfollowed = snapshot.codes().has_unfollowed();
         let legible = uses.iter().filter(|field| field.mode == "none").cloned().collect();
-        View { snapshot, prefilter, ambiguous, uses, legible }
+        View { snapshot, prefilter, ambiguous, uses, legible, unfollowed }
     }
 
     #[must_use]
@@ -73,6 +75,11 @@ impl View {
     /// The fields that the server can read, as records name them.
     pub(super) fn legible(&self) -> Arc<[FieldUse]> {
         self.legible.clone()
+    }
+
+    /// Is there code of users that cannot be followed?
+    pub(super) fn has_unfollowed(&self) -> bool {
+        self.unfollowed
     }
 
     pub(super) fn has_legible(&self) -> bool {

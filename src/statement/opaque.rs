@@ -308,7 +308,11 @@ impl<'a> Look<'a> {
 
     /// Does a value go further than to be compared?
     fn is_given(&self, value: &Value) -> bool {
-        let foreign = self.found.ranges.iter().flat_map(|range| self.of(range)).any(|one| one.foreign);
+        // A condition on what leads to another server's table is sent there.
+        let leads = |one: &crate::catalog::RelationCode| {
+            one.foreign || self.codes().foreign_tables && one.read.as_ref().is_some_and(|code| !code.proven)
+        };
+        let foreign = self.found.ranges.iter().flat_map(|range| self.of(range)).any(leads);
         let distant = self.distant().is_some();
         !value.compared
             || foreign

@@ -441,3 +441,43 @@ fn a_definition_of_another_session_is_known_to_those_that_keep_a_batch_open() {
     let frames = keeps.sync();
     assert!(shown(&frames) == 0 || recorded(&gate, before).0 > 0, "{:?}", crate::shop::errors(&frames));
 }
+
+#[test]
+fn a_condition_is_not_sent_to_the_table_of_another_server_whatever_leads_there() {
+    let server = shop::server(15);
+    server
+        .execute(
+            "postgres",
+            "CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '192.0.2.1'); \
+             CREATE FOREIGN TABLE there (mail text) SERVER far; CREATE VIEW over_it AS SELECT mail FROM there; \
+             CREATE VIEW over_that AS SELECT mail FROM over_it; \
+             CREATE TABLE parted (mail text) PARTITION BY LIST (mail); \
+             CREATE FOREIGN TABLE part PARTITION OF parted FOR VALUES IN ('x') SERVER far",
+        )
+        .unwrap();
+    let (gate, _tap) = open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    for relation in ["there", "over_it", "over_that", "parted", "part"] {
+        let sql = format!("SELECT 1 FROM {relation} WHERE mail = 'secret'");
+        assert_eq!(states(&raw.query(&sql)), ["SG001"], "{sql}");
+    }
+}
+
+#[test]
+fn a_statement_of_sql_is_given_no_value_once_its_code_may_have_changed() {
+    let server = shop::server(15);
+    let body = |code: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION slug(x text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN {code} RETURN x; END $$"
+        )
+    };
+    server.execute("postgres", &body("")).unwrap();
+    let (gate, _tap) = open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let mut other = Raw::login(gate.address(), "postgres", "postgres");
+    assert_eq!(states(&raw.query("PREPARE q(text) AS SELECT slug($1)")), [""; 0]);
+    assert_eq!(states(&raw.query("EXECUTE q('a')")), [""; 0]);
+    server.execute("postgres", &body("EXECUTE 'SELECT 1' USING x;")).unwrap();
+    look_again(&mut other);
+    assert_eq!(states(&raw.query("EXECUTE q('secret')")), ["SG001"]);
+}

@@ -61,6 +61,7 @@ pub(super) async fn read(
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
     codes.everything = strangers.everything.as_deref().map(Arc::from);
     codes.by_events = strangers.by_events;
+    codes.foreign_tables = strangers.relations.iter().any(|(_, why)| why.contains("foreign"));
     name_functions(reader, &strangers, &sealed, &unproven, &vouches, &mut codes).await?;
     name_types(&strangers, &opaque, &unproven, vouched, &mut codes);
     let mut relations = Relations::default();

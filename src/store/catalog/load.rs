@@ -245,8 +245,17 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
         "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
     );
     let meaning = digest.0.clone().finalize().into();
-    let Codes { stock: _, everything, by_events, functions, operators, types, plain_types, relations } =
-        &parts.codes;
+    let Codes {
+        stock: _,
+        everything,
+        foreign_tables,
+        by_events,
+        functions,
+        operators,
+        types,
+        plain_types,
+        relations,
+    } = &parts.codes;
     let (functions, operators) =
         (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
     let (types, relations) =
@@ -254,7 +263,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let plain_types: BTreeSet<_> = plain_types.iter().collect();
     let _ = write!(
         digest,
-        "{everything:?} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
+        "{everything:?} {foreign_tables} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
     );
     (meaning, digest.0.finalize().into())
 }
