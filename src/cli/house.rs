@@ -42,13 +42,20 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// and what is allowed.
 #[derive(Debug)]
 pub enum Fault {
-    /// The configuration is wrong (exit code 2).
+    /// The configuration is wrong, or what it names: keys, certificates, folders, files (exit
+    /// code 2). Another start does not mend it.
     Configuration(Vec<String>),
-    /// Something it names does not work (exit code 2 in `check`, 1 in `run`).
+    /// What another process, the network or the system has for now: a port, a folder that
+    /// is written to, a thread (exit code 2 in `check`, 1 in `run`).
     Start(String),
 }
 
 impl Fault {
+    /// What a key of the configuration names cannot be used.
+    pub fn of(settings: &Settings, key: &str, error: &dyn std::fmt::Display) -> Fault {
+        Fault::Configuration(vec![format!("{}: {key}: {error}", settings.origin)])
+    }
+
     /// All of it in one text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -113,7 +120,7 @@ pub fn master(source: &Secret) -> Result<MasterKey, Fault> {
 pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let Some(keys) = settings.keys.as_ref().filter(|_| settings.seals()) else { return Ok(None) };
     let keyring = keyfile::read(&keys.path, &master(&keys.master_key)?)
-        .map_err(|error| Fault::Start(format!("{}: {error}", keys.path.display())))?;
+        .map_err(|error| Fault::of(settings, "keys.path", &error))?;
     let faults: Vec<String> = settings
         .policy
         .fields
@@ -445,7 +452,10 @@ pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), Strin
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
     let (handle, thread) =
-        journal::start(&location(audit)).map_err(|error| Fault::Start(format!("audit.path: {error}")))?;
+        journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
+            true => Fault::Start(format!("audit.path: {error}")),
+            false => Fault::of(settings, "audit.path", &error),
+        })?;
     Ok((Some(handle), Some(thread)))
 }
 
@@ -459,10 +469,18 @@ async fn bind(endpoints: &[Endpoint], unix_mode: u32) -> Result<Vec<Listener>, F
     let mut listeners = Vec::new();
     for endpoint in endpoints {
         let listener = Listener::bind(endpoint, unix_mode).await;
-        listeners
-            .push(listener.map_err(|error| Fault::Start(format!("{endpoint}: cannot listen: {error}")))?);
+        listeners.push(listener.map_err(|error| cannot_listen("listen.address", endpoint, &error))?);
     }
     Ok(listeners)
+}
+
+/// Who has an address for now may give it back, and a network may be late: another start may
+/// succeed. It does not where the folder is missing, or this account may not.
+fn cannot_listen(key: &str, at: &dyn std::fmt::Display, error: &std::io::Error) -> Fault {
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let line = format!("{key}: {at}: cannot listen: {error}");
+    let lasting = [AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
+    if lasting.contains(&error.kind()) { Fault::Configuration(vec![line]) } else { Fault::Start(line) }
 }
 
 async fn serve_admin(
@@ -470,7 +488,7 @@ async fn serve_admin(
     health: Ready,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> Result<SocketAddr, Fault> {
-    let named = |error: std::io::Error| Fault::Start(format!("{address}: cannot listen: {error}"));
+    let named = |error: std::io::Error| cannot_listen("admin.address", address, &error);
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
     let found = listener.local_addr().map_err(named)?;
     tokio::spawn(ops::serve(listener, metrics, Arc::new(health)));
