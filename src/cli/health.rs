@@ -76,7 +76,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn ask_at(address: SocketAddr, path: &str, deadline: Instant) -> io::Result<(bool, String)> {
     let mut stream = TcpStream::connect_timeout(&address, left(deadline)?)?;
     stream.set_write_timeout(Some(left(deadline)?))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     loop {

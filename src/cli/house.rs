@@ -1,6 +1,7 @@
 //! Builds the house from its settings: reads secrets and keys, starts the journal, the
 //! catalogs, the gate's threads and the admin address. `run` and `demo` live in it.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,10 +73,20 @@ impl Fault {
 /// All faults in it, by line.
 pub fn settings(path: &Path) -> Result<Settings, Fault> {
     let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = text_of(path)
         .map_err(|error| Fault::Configuration(vec![format!("{origin}: cannot be read: {error}")]))?;
     config::load(&text, &origin)
         .map_err(|faults| Fault::Configuration(faults.iter().map(ToString::to_string).collect()))
+}
+
+/// No more of it than a configuration may have; a reload reads it again, which a pipe does not bear.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not an ordinary file"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(config::TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The text of a secret, without the line end of a file. None: it is not set.
@@ -451,11 +462,10 @@ pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), Strin
 
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
-    let (handle, thread) =
-        journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
-            true => Fault::Start(format!("audit.path: {error}")),
-            false => Fault::of(settings, "audit.path", &error),
-        })?;
+    let (handle, thread) = journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
+        true => Fault::Start(format!("audit.path: {error}")),
+        false => Fault::of(settings, "audit.path", &error),
+    })?;
     Ok((Some(handle), Some(thread)))
 }
 

@@ -117,6 +117,7 @@ impl Reader<'_> {
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
         self.required_by_fields(root, &fields);
+        self.admin_apart(root, listen.as_ref(), admin.as_ref());
         self.hops_agree(root, listen.as_ref(), upstream.as_ref(), login.as_ref());
         Some(Settings {
             origin: self.origin(),

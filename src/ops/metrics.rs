@@ -52,7 +52,8 @@ fn begin() {
         metrics::counter!("sealgate_refusals_total", "reason" => *reason).absolute(0);
     }
     for (detector, severity) in ALERTS {
-        metrics::counter!("sealgate_alerts_total", "detector" => *detector, "severity" => *severity).absolute(0);
+        metrics::counter!("sealgate_alerts_total", "detector" => *detector, "severity" => *severity)
+            .absolute(0);
     }
     for (kind, verdict) in STATEMENTS {
         metrics::counter!("sealgate_statements_total", "kind" => *kind, "verdict" => *verdict).absolute(0);
@@ -86,7 +87,10 @@ fn describe() {
         "Starts of sessions that came to nothing, by who said no."
     );
     metrics::describe_counter!("sealgate_audit_records_total", "Audit records made durable.");
-    metrics::describe_counter!("sealgate_audit_failures_total", "Batches of records that could not be made durable.");
+    metrics::describe_counter!(
+        "sealgate_audit_failures_total",
+        "Batches of records that could not be made durable."
+    );
     metrics::describe_counter!(
         "sealgate_audit_lost_total",
         "Records that were lost: too many waited while the folder could not be written."

@@ -363,7 +363,10 @@ impl Writer {
         let outcome = self.commit(&owed);
         if outcome.is_ok() {
             if self.lost > 0 {
-                tracing::error!(records = self.lost, "records were lost while the journal could not be written");
+                tracing::error!(
+                    records = self.lost,
+                    "records were lost while the journal could not be written"
+                );
             }
             self.lost = 0;
         } else {
