@@ -1,5 +1,6 @@
 //! Tells the program of which commit it is, by `SEALGATE_COMMIT`: as the environment has it (an
-//! image is built without a repository), or as git does. Runs again only where that has changed.
+//! image is built without a repository), or for a release as git does. A build for development is
+//! of no commit, and is not made anew because there is another one.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,14 +13,15 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let given = std::env::var(VARIABLE).unwrap_or_default();
-    let word = |text: &str| text.trim().chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-    let given = Some(word(&given)).filter(|commit| !commit.is_empty());
-    let commit = given.or_else(of_repository).map_or_else(|| "unknown commit".to_owned(), short);
+    let given: String = given.chars().filter(char::is_ascii_alphanumeric).take(DIGITS).collect();
+    let commit = if !given.is_empty() {
+        given
+    } else if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        of_repository().unwrap_or_else(|| "unknown commit".to_owned())
+    } else {
+        "development build".to_owned()
+    };
     println!("cargo::rustc-env={VARIABLE}={commit}");
-}
-
-fn short(commit: String) -> String {
-    commit.chars().take(DIGITS).collect()
 }
 
 /// None where this folder is in no repository of its own, or there is no git.
@@ -37,7 +39,7 @@ fn of_repository() -> Option<String> {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    Some(commit)
+    Some(commit.chars().take(DIGITS).collect())
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

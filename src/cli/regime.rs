@@ -23,6 +23,9 @@ use crate::upstream::verifiers::{AUTH_QUERY_DEFAULT, VerifierSource, Verifiers};
 /// A file that cannot be used; a keyring that does not fit the fields; a server whose
 /// region is not allowed.
 pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
+    for warning in settings.warnings(today()) {
+        tracing::warn!("{warning}");
+    }
     let keyring = keyring(&settings)?;
     let client_tls = server_tls(&settings)?;
     let dialer = Arc::new(dialer(&settings)?);

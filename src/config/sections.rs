@@ -1,12 +1,13 @@
 //! Each section of the file, but for the long ones: `[[field]]` and `[residency]`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{Admin, Audit, Keys, Limits, Secret, Settings, Timeouts};
+use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
@@ -121,6 +122,7 @@ impl Reader<'_> {
         self.hops_agree(root, listen.as_ref(), upstream.as_ref(), login.as_ref());
         Some(Settings {
             origin: self.origin(),
+            lines: self.lines(root),
             listen: listen?,
             upstream: upstream?,
             login: login?,
@@ -133,6 +135,27 @@ impl Reader<'_> {
             limits,
             timeouts,
         })
+    }
+
+    /// Where everything stands, for those who use what is named.
+    fn lines(&self, root: &Section<'_>) -> Lines {
+        let mut lines = HashMap::new();
+        for (section, value) in root.entries() {
+            match value.get_ref() {
+                DeValue::Table(table) => {
+                    for (key, value) in table {
+                        lines.insert(format!("{section}.{}", key.get_ref()), self.line(value.span().start));
+                    }
+                }
+                DeValue::Array(entries) => {
+                    for (index, entry) in entries.iter().enumerate() {
+                        lines.insert(format!("{section}.{index}"), self.line(entry.span().start));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Lines(lines)
     }
 
     /// What must be there as soon as something is classified, or sealed.

@@ -280,22 +280,72 @@ fn health_is_asked_by_the_program_itself() {
 }
 
 #[test]
-fn the_version_names_the_commit() {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let output = sealgate_command().arg("--version").output().unwrap();
-    let told = said(&output);
+fn version_and_metric_name_the_same_build() {
+    let told = said(&sealgate_command().arg("--version").output().unwrap());
     let commit = told.strip_prefix(concat!("sealgate ", env!("CARGO_PKG_VERSION"), " (")).unwrap();
     let commit = commit.strip_suffix(")\n").unwrap_or_else(|| panic!("{told}"));
-    if Path::new(root).join(".git").exists() && std::env::var_os("SEALGATE_COMMIT").is_none() {
-        // A commit of this repository, as it was when this was built.
-        let known = Command::new("git").args(["-C", root, "cat-file", "-e", commit]).status().unwrap();
-        assert!(known.success() && commit.len() == 12, "{told}");
-    }
     let server = shop::server(15);
     let gate = Setup::before(server.address()).start();
     let metrics = gate.get("/metrics").unwrap();
     let series = metrics.lines().find(|line| line.starts_with("sealgate_build_info{")).unwrap();
     assert!(series.contains(&format!("commit=\"{commit}\"")), "{series}");
+}
+
+#[test]
+fn a_release_names_the_commit_and_a_build_for_development_follows_none() {
+    let folder = Folder::new("commit");
+    let script = folder.0.join("script");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs");
+    let built =
+        Command::new("rustc").args(["--edition=2024", "-o"]).arg(&script).arg(source).output().unwrap();
+    assert!(built.status.success(), "{}", said(&built));
+    let repository = folder.0.join("repository");
+    fs::create_dir(&repository).unwrap();
+    let git = |arguments: &[&str]| {
+        let set = ["-c", "user.name=x", "-c", "user.email=x@x.example", "-c", "init.defaultBranch=main"];
+        let output = Command::new("git").args(set).args(arguments).current_dir(&repository).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let run = |profile: &str, given: &str| {
+        let output = Command::new(&script)
+            .current_dir(&repository)
+            .env("PROFILE", profile)
+            .env("SEALGATE_COMMIT", given)
+            .env("GIT_CEILING_DIRECTORIES", &folder.0)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let told = said(&output);
+        let commit = told.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=SEALGATE_COMMIT="));
+        let watched: Vec<String> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("cargo::rerun-if-changed="))
+            .map(|path| repository.join(path).display().to_string())
+            .collect();
+        (commit.unwrap().to_owned(), watched)
+    };
+    assert_eq!(run("release", "").0, "unknown commit", "no repository is no fault");
+    git(&["init", "--quiet"]);
+    assert_eq!(run("release", "").0, "unknown commit", "nor is one without a commit");
+    let lengths = |watched: &[String]| -> Vec<_> {
+        watched.iter().filter(|path| path.contains(".git")).map(|path| fs::read(path).unwrap()).collect()
+    };
+    let mut before = Vec::new();
+    for packed in [false, true] {
+        git(&["commit", "--quiet", "--allow-empty", "--message=x"]);
+        if packed {
+            git(&["pack-refs", "--all"]);
+        }
+        let (commit, watched) = run("release", "");
+        assert_eq!(commit, git(&["rev-parse", "HEAD"])[..12]);
+        let found = lengths(&watched);
+        assert!(found.len() >= 2 && found != before, "another commit is noticed: {watched:?}");
+        before = found;
+    }
+    assert_eq!(run("release", "0123456789abcdef0123").0, "0123456789ab", "as an image is told");
+    let (commit, watched) = run("debug", "");
+    assert_eq!((commit.as_str(), watched.len()), ("development build", 1), "{watched:?}");
 }
 
 /// Prometheus' own tool, where .ci/setup has put it or the machine has it.

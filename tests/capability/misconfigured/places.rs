@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use super::Case;
-use super::scene::{Scene, Sound, Verb};
+use super::scene::{Scene, Sound, Verb, is_root};
 
 const RUN: &[Verb] = &[Verb::Run];
 const CHECK: &[Verb] = &[Verb::Check];
@@ -162,7 +162,8 @@ pub fn keys_on_a_full_disk() {
     fs::rename(scene.path("keys/keyring.json"), scene.path("kept.json")).unwrap();
     scene.replace("domain = \"phone\"", "domain = \"telephone\"");
     let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-ec", FULL, "sh"])
+        .args(if is_root() { &["--mount"][..] } else { &["--mount", "--map-root-user"] })
+        .args(["sh", "-ec", FULL, "sh"])
         .arg(scene.path(""))
         .arg(env!("CARGO_BIN_EXE_sealgate"))
         .env("SEALGATE_MASTER_KEY", super::scene::MASTER_KEY)

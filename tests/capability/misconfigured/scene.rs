@@ -25,7 +25,7 @@ pub const PASSWORD: &str = "password-of-the-service";
 /// Who may not read everything: runs the program where root runs the tests.
 const NOBODY: u32 = 65_534;
 
-/// Every key that is served, but for those of `texts::MORE`. `@` stands for the folder.
+/// Every key that is served, but for those of `texts::MORE`. `@/` stands for the folder.
 pub const SOUND: &str = include_str!("sound.toml");
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ impl Drop for Folder {
     }
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
@@ -146,7 +146,7 @@ impl Scene {
             .replace("@server", &sound.server.address().to_string())
             .replace("@port", &port.to_string())
             .replace("@admin", &admin.to_string())
-            .replace('@', &scene.folder.0.display().to_string());
+            .replace("@/", &scene.folder_prefix());
         fs::write(scene.path("sealgate.toml"), text).unwrap();
         give(&scene.folder.0);
         scene
@@ -156,14 +156,19 @@ impl Scene {
         self.folder.0.join(name)
     }
 
+    /// What `@/` stands for.
+    fn folder_prefix(&self) -> String {
+        format!("{}/", self.folder.0.display())
+    }
+
     pub fn text(&self) -> String {
         fs::read_to_string(self.path("sealgate.toml")).unwrap()
     }
 
-    /// Changes the text of the configuration; `@` stands for the folder.
+    /// Changes the text of the configuration; `@/` stands for the folder.
     pub fn replace(&self, piece: &str, other: &str) {
-        let folder = self.folder.0.display().to_string();
-        let (piece, other) = (piece.replace('@', &folder), other.replace('@', &folder));
+        let folder = self.folder_prefix();
+        let (piece, other) = (piece.replace("@/", &folder), other.replace("@/", &folder));
         let text = self.text();
         assert!(text.contains(&piece), "{piece:?} is not in the file");
         fs::write(self.path("sealgate.toml"), text.replacen(&piece, &other, 1)).unwrap();
@@ -216,7 +221,7 @@ impl Scene {
         if piece.is_empty() {
             return String::new();
         }
-        let piece = piece.replace('@', &self.folder.0.display().to_string());
+        let piece = piece.replace("@/", &self.folder_prefix());
         let text = self.text();
         let at = text.find(&piece).unwrap_or_else(|| panic!("{piece:?} is not in the file"));
         format!("sealgate.toml:{}:", text[..at].matches('\n').count() + 1)
