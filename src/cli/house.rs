@@ -507,12 +507,10 @@ fn cannot_listen(
     error: &std::io::Error,
 ) -> Fault {
     use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-    let found = match error.kind() {
-        NotFound | NotADirectory => format!("{at}: there is no such folder: {error}"),
-        _ => format!("{at}: cannot listen: {error}"),
-    };
+    let no_folder = [NotFound, NotADirectory].contains(&error.kind());
+    let what = if no_folder { "there is no such folder" } else { "cannot listen" };
     let lasting = [AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
-    let line = format!("{}: {key}: {found}", settings.place(key));
+    let line = format!("{}: {key}: {at}: {what}: {error}", settings.place(key));
     if lasting.contains(&error.kind()) { Fault::Configuration(vec![line]) } else { Fault::Start(line) }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
@@ -141,18 +141,12 @@ impl Reader<'_> {
     fn lines(&self, root: &Section<'_>) -> Lines {
         let mut lines = HashMap::new();
         for (section, value) in root.entries() {
-            match value.get_ref() {
-                DeValue::Table(table) => {
-                    for (key, value) in table {
-                        lines.insert(format!("{section}.{}", key.get_ref()), self.line(value.span().start));
-                    }
-                }
-                DeValue::Array(entries) => {
-                    for (index, entry) in entries.iter().enumerate() {
-                        lines.insert(format!("{section}.{index}"), self.line(entry.span().start));
-                    }
-                }
-                _ => {}
+            let table = value.get_ref().as_table().into_iter().flatten();
+            for (key, value) in table {
+                lines.insert(format!("{section}.{}", key.get_ref()), self.line(value.span().start));
+            }
+            for (index, entry) in value.get_ref().as_array().into_iter().flatten().enumerate() {
+                lines.insert(format!("{section}.{index}"), self.line(entry.span().start));
             }
         }
         Lines(lines)
