@@ -5,8 +5,10 @@
 #   docker run -p 6432:6432 -v ./config:/etc/sealgate:ro -v sealgate:/var/lib/sealgate \
 #       -e SEALGATE_MASTER_KEY -e SEALGATE_SERVICE_PASSWORD sealgate
 #
-# The configuration is /etc/sealgate/sealgate.toml, and its exit code is 2 where that is at fault. Symbols of
-# the program, for a debugger, are those of `make build` at the same commit: target/release/sealgate.debug.
+# The configuration is /etc/sealgate/sealgate.toml; the health check needs its [admin]. The exit code is 2
+# where it, or what it names, is at fault. What a debugger needs to know of this very program:
+#
+#   docker build --target symbols --output symbols .
 #
 # In a container, [listen] must name 0.0.0.0 to be reached from outside; [admin] may stay on 127.0.0.1
 # unless metrics are scraped from outside. Keys and the audit record belong under /var/lib/sealgate.
@@ -23,8 +25,14 @@ ARG SEALGATE_COMMIT=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --release --bin sealgate \
-    && install -D -m 0755 target/release/sealgate /out/sealgate \
-    && strip /out/sealgate
+    && mkdir -p /out /symbols \
+    && objcopy --only-keep-debug --compress-debug-sections=zlib target/release/sealgate /symbols/sealgate.debug \
+    && cd /symbols \
+    && objcopy --strip-all --add-gnu-debuglink=sealgate.debug /src/target/release/sealgate /out/sealgate \
+    && chmod 0755 /out/sealgate
+
+FROM scratch AS symbols
+COPY --from=build /symbols/sealgate.debug /
 
 FROM debian:bookworm-slim
 # The certificates of public authorities, for an upstream or a webhook whose own `ca` is not given.

@@ -76,8 +76,8 @@ lint: ## format, clippy, licences and advisories
 	cargo deny --locked --log-level error check licenses bans sources
 	@.ci/advisories
 
-# What a debugger needs stands beside the program, which names it and has a fifth of its size. Another
-# build puts both together again, since cargo knows the file that it has made.
+# What a debugger needs stands beside the program, which names it. Cargo keeps the whole of it, and puts it
+# back at its next build.
 build: ## the release binary, target/release/sealgate, and its symbols
 	@.ci/setup build
 	@cargo build --locked --release
