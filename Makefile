@@ -76,6 +76,11 @@ lint: ## format, clippy, licences and advisories
 	cargo deny --locked --log-level error check licenses bans sources
 	@.ci/advisories
 
-build: ## the release binary, target/release/sealgate
+# What a debugger needs stands beside the program, which names it. Cargo keeps the whole of it, and puts it
+# back at its next build.
+build: ## the release binary, target/release/sealgate, and its symbols
 	@.ci/setup build
 	@cargo build --locked --release
+	@cd target/release; objcopy --only-keep-debug --compress-debug-sections=zlib sealgate sealgate.debug; \
+	    objcopy --strip-all --add-gnu-debuglink=sealgate.debug sealgate sealgate.stripped; \
+	    mv sealgate.stripped sealgate

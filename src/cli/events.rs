@@ -24,7 +24,7 @@ pub fn by_account(event: AdminRecord) -> AdminRecord {
 /// What a configuration comes to, in a line.
 pub fn in_force(regime: &Regime) -> String {
     let fields = regime.settings.policy.fields.len();
-    let version = env!("CARGO_PKG_VERSION");
+    let version = super::VERSION;
     let keys = regime.keyring.as_ref().map_or_else(
         || "no keyring".to_owned(),
         |keyring| {

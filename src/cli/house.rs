@@ -1,6 +1,7 @@
 //! Builds the house from its settings: reads secrets and keys, starts the journal, the
 //! catalogs, the gate's threads and the admin address. `run` and `demo` live in it.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::keys::{MasterKeySource, master_key};
 use super::regime::regime;
 use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
-use crate::config::{self, Audit, Auth, Endpoint, HostPort, Secret, Settings};
+use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
 };
@@ -42,13 +43,29 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// and what is allowed.
 #[derive(Debug)]
 pub enum Fault {
-    /// The configuration is wrong (exit code 2).
+    /// The configuration is wrong, or what it names: keys, certificates, folders, files (exit
+    /// code 2). Another start does not mend it.
     Configuration(Vec<String>),
-    /// Something it names does not work (exit code 2 in `check`, 1 in `run`).
+    /// What another process, the network or the system has for now: a port, a folder that
+    /// is written to, a thread (exit code 2 in `check`, 1 in `run`).
     Start(String),
 }
 
 impl Fault {
+    /// What a key of the configuration names cannot be used.
+    pub fn of(settings: &Settings, key: &str, error: &dyn std::fmt::Display) -> Fault {
+        Fault::Configuration(vec![format!("{}: {key}: {error}", settings.place(key))])
+    }
+
+    /// The same of what is wrong with it already.
+    fn beside(self, settings: &Settings, key: &str) -> Fault {
+        let named = |line: String| format!("{}: {key}: {line}", settings.place(key));
+        match self {
+            Fault::Configuration(lines) => Fault::Configuration(lines.into_iter().map(named).collect()),
+            Fault::Start(line) => Fault::Start(named(line)),
+        }
+    }
+
     /// All of it in one text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -65,10 +82,20 @@ impl Fault {
 /// All faults in it, by line.
 pub fn settings(path: &Path) -> Result<Settings, Fault> {
     let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = text_of(path)
         .map_err(|error| Fault::Configuration(vec![format!("{origin}: cannot be read: {error}")]))?;
     config::load(&text, &origin)
         .map_err(|faults| Fault::Configuration(faults.iter().map(ToString::to_string).collect()))
+}
+
+/// No more of it than a configuration may have; a reload reads it again, which a pipe does not bear.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not an ordinary file"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(config::TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The text of a secret, without the line end of a file. None: it is not set.
@@ -106,14 +133,22 @@ pub fn master(source: &Secret) -> Result<MasterKey, Fault> {
         .map_err(|fault| Fault::Configuration(vec![fault.to_string()]))
 }
 
+/// The same, with the line in which it stands.
+///
+/// # Errors
+/// As [`master`].
+pub fn master_of(settings: &Settings, source: &Secret) -> Result<MasterKey, Fault> {
+    master(source).map_err(|fault| fault.beside(settings, "keys.master_key"))
+}
+
 /// The keyring, agreeing with every sealed field. None where no field is sealed.
 ///
 /// # Errors
 /// It cannot be opened, or a field's domain is missing or differs.
 pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let Some(keys) = settings.keys.as_ref().filter(|_| settings.seals()) else { return Ok(None) };
-    let keyring = keyfile::read(&keys.path, &master(&keys.master_key)?)
-        .map_err(|error| Fault::Start(format!("{}: {error}", keys.path.display())))?;
+    let keyring = keyfile::read(&keys.path, &master_of(settings, &keys.master_key)?)
+        .map_err(|error| Fault::of(settings, "keys.path", &error))?;
     let faults: Vec<String> = settings
         .policy
         .fields
@@ -121,7 +156,8 @@ pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
         .filter_map(|PolicyField { field, .. }| {
             let domain = field.domain.as_ref()?;
             let fault = keyring.agrees(domain).err()?;
-            Some(format!("{}: field {}: {fault}", settings.origin, field.path()))
+            let place = settings.place(&format!("field.{}", field.id.0));
+            Some(format!("{place}: field {}: {fault}", field.path()))
         })
         .collect();
     if faults.is_empty() { Ok(Some(Arc::new(keyring))) } else { Err(Fault::Configuration(faults)) }
@@ -135,16 +171,17 @@ pub fn service_account(settings: &Settings) -> Result<Option<ServiceAccount>, Fa
     let Some(service) = &settings.upstream.service else { return Ok(None) };
     let password = match &service.password {
         None => None,
-        Some(source) => Some(secret(source)?.ok_or_else(|| {
-            let named = match source {
-                Secret::Env(name) => name.clone(),
-                Secret::File(path) => path.display().to_string(),
-            };
-            Fault::Configuration(vec![format!(
-                "{}: upstream.service_password: {named} is not set",
-                settings.origin
-            )])
-        })?),
+        Some(source) => {
+            const KEY: &str = "upstream.service_password";
+            let found = secret(source).map_err(|fault| fault.beside(settings, KEY))?;
+            Some(found.ok_or_else(|| {
+                let named = match source {
+                    Secret::Env(name) => name.clone(),
+                    Secret::File(path) => path.display().to_string(),
+                };
+                Fault::of(settings, KEY, &format_args!("{named} is not set"))
+            })?)
+        }
     };
     Ok(Some(ServiceAccount { user: service.user.clone(), password }))
 }
@@ -242,8 +279,7 @@ impl House {
         });
         let regime = gate.regime.load_full();
         tell_key_version(&regime);
-        let listen = &regime.settings.listen;
-        let listeners = bind(&listen.addresses, listen.unix_mode).await?;
+        let listeners = bind(&regime.settings).await?;
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let acceptor = Acceptor::start(&gate)
             .map_err(|error| Fault::Start(format!("the gate's threads cannot be started: {error}")))?;
@@ -252,14 +288,9 @@ impl House {
             .into_iter()
             .map(|listener| tokio::spawn(accept(listener, Arc::clone(&acceptor), Arc::clone(&gate))))
             .collect();
-        let admin = match &regime.settings.admin {
-            Some(admin) => {
-                let access = swaps.as_ref().map(|swaps| Arc::clone(&swaps.access));
-                let health = Ready { gate: Arc::clone(&gate), access };
-                Some(serve_admin(&admin.address, health, metrics).await?)
-            }
-            None => None,
-        };
+        let watched = swaps.as_ref().map(|swaps| Arc::clone(&swaps.access));
+        let health = Ready { gate: Arc::clone(&gate), access: watched };
+        let admin = serve_admin(&regime.settings, health, metrics).await?;
         let started = regime;
         Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: None, swaps })
     }
@@ -444,8 +475,10 @@ pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), Strin
 
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
-    let (handle, thread) =
-        journal::start(&location(audit)).map_err(|error| Fault::Start(format!("audit.path: {error}")))?;
+    let (handle, thread) = journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
+        true => Fault::Start(format!("audit.path: {error}")),
+        false => Fault::of(settings, "audit.path", &error),
+    })?;
     Ok((Some(handle), Some(thread)))
 }
 
@@ -455,26 +488,43 @@ fn host_name() -> String {
     if name.is_empty() { "sealgate".to_owned() } else { name.to_owned() }
 }
 
-async fn bind(endpoints: &[Endpoint], unix_mode: u32) -> Result<Vec<Listener>, Fault> {
+async fn bind(settings: &Settings) -> Result<Vec<Listener>, Fault> {
     let mut listeners = Vec::new();
-    for endpoint in endpoints {
-        let listener = Listener::bind(endpoint, unix_mode).await;
+    for endpoint in &settings.listen.addresses {
+        let listener = Listener::bind(endpoint, settings.listen.unix_mode).await;
         listeners
-            .push(listener.map_err(|error| Fault::Start(format!("{endpoint}: cannot listen: {error}")))?);
+            .push(listener.map_err(|error| cannot_listen(settings, "listen.address", endpoint, &error))?);
     }
     Ok(listeners)
 }
 
+/// Who has an address for now may give it back, and a network may be late: another start may
+/// succeed. It does not where the folder is missing, or this account may not.
+fn cannot_listen(
+    settings: &Settings,
+    key: &str,
+    at: &dyn std::fmt::Display,
+    error: &std::io::Error,
+) -> Fault {
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let no_folder = [NotFound, NotADirectory].contains(&error.kind());
+    let what = if no_folder { "there is no such folder" } else { "cannot listen" };
+    let lasting = [AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
+    let line = format!("{}: {key}: {at}: {what}: {error}", settings.place(key));
+    if lasting.contains(&error.kind()) { Fault::Configuration(vec![line]) } else { Fault::Start(line) }
+}
+
 async fn serve_admin(
-    address: &HostPort,
+    settings: &Settings,
     health: Ready,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
-) -> Result<SocketAddr, Fault> {
-    let named = |error: std::io::Error| Fault::Start(format!("{address}: cannot listen: {error}"));
+) -> Result<Option<SocketAddr>, Fault> {
+    let Some(Admin { address }) = &settings.admin else { return Ok(None) };
+    let named = |error: std::io::Error| cannot_listen(settings, "admin.address", address, &error);
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
     let found = listener.local_addr().map_err(named)?;
     tokio::spawn(ops::serve(listener, metrics, Arc::new(health)));
-    Ok(found)
+    Ok(Some(found))
 }
 
 struct Ready {

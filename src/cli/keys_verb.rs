@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::CONFIGURATION;
 use super::events::{applied, by_account, refused};
-use super::house::{Fault, master, note_alone, settings};
+use super::house::{Fault, master_of, note_alone, settings};
 use super::keys;
 use crate::config::Settings;
 use crate::gate::ThreadRandom;
@@ -16,7 +16,7 @@ fn prepare(config: &Path) -> Result<(Settings, std::path::PathBuf, MasterKey), F
     let keys = settings.keys.clone().ok_or_else(|| {
         Fault::Configuration(vec![format!("{}: there is no [keys] section", config.display())])
     })?;
-    let master = master(&keys.master_key)?;
+    let master = master_of(&settings, &keys.master_key)?;
     Ok((settings, keys.path, master))
 }
 

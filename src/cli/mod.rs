@@ -3,24 +3,33 @@
 mod check;
 mod demo;
 mod events;
+mod health;
 mod house;
 pub mod keys;
 mod keys_verb;
+mod log;
+mod place;
 mod regime;
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Exit code of a configuration that does not load.
+use log::LogFormat;
+
+/// Exit code of a fault that another start does not mend: of the configuration, or of keys,
+/// certificates, folders and files that it names.
 const CONFIGURATION: u8 = 2;
+
+/// As `--version` prints it.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEALGATE_COMMIT"), ")");
 
 /// A PostgreSQL proxy that seals personal data, records every access to it, watches for
 /// unusual ones and keeps it in its regions.
 #[derive(Parser)]
-#[command(name = "sealgate", version, arg_required_else_help = true)]
+#[command(name = "sealgate", version = VERSION, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -28,16 +37,23 @@ struct Arguments {
 
 #[derive(clap::Args)]
 struct Configured {
-    /// The configuration file.
-    #[arg(long, default_value = "config/sealgate.toml")]
-    config: PathBuf,
+    /// The configuration file [default: that of SEALGATE_CONFIG, or config/sealgate.toml, or
+    /// /etc/sealgate/sealgate.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Verb {
     /// Run the proxy: SIGTERM drains.
     #[command(after_help = "Example:\n  sealgate run --config config/sealgate.toml")]
-    Run(Configured),
+    Run {
+        #[command(flatten)]
+        configured: Configured,
+        /// How lines of the log look; RUST_LOG chooses which.
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+    },
     /// Validate configuration, keys, audit folder, upstreams, catalog and regions.
     #[command(after_help = "Example:\n  sealgate check --config config/sealgate.toml")]
     Check {
@@ -46,6 +62,15 @@ enum Verb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Ask a running gate how it is, at its admin address: 0 well, 1 not.
+    #[command(after_help = "Example:\n  sealgate health --ready --config config/sealgate.toml")]
+    Health {
+        #[command(flatten)]
+        configured: Configured,
+        /// Whether it can serve, too: an upstream and the record among it.
+        #[arg(long)]
+        ready: bool,
     },
     /// A tour of a throwaway shop behind Sealgate; then serve it until Ctrl-C.
     #[command(after_help = "Example:\n  sealgate demo --once")]
@@ -89,13 +114,34 @@ enum KeysVerb {
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let code = match arguments.verb {
-        Verb::Run(Configured { config }) => run::run(&config),
-        Verb::Check { configured, json } => check::check(&configured.config, json),
+    ExitCode::from(match Arguments::parse().verb {
+        Verb::Run { configured, log_format } => {
+            log::begin_log(log_format);
+            match place::find(configured.config) {
+                Ok(config) => run::run(&config),
+                Err(fault) => run::tell(&house::Fault::Configuration(vec![fault])),
+            }
+        }
+        Verb::Check { configured, json } => with(configured, |config| check::check(config, json)),
+        Verb::Health { configured, ready } => with(configured, |config| health::health(config, ready)),
         Verb::Demo { once, port } => demo::demo(once, port),
-        Verb::Keys(KeysVerb::Init { configured, json }) => keys_verb::init(&configured.config, json),
-        Verb::Keys(KeysVerb::List { configured, json }) => keys_verb::list(&configured.config, json),
-    };
-    ExitCode::from(code)
+        Verb::Keys(KeysVerb::Init { configured, json }) => {
+            with(configured, |config| keys_verb::init(config, json))
+        }
+        Verb::Keys(KeysVerb::List { configured, json }) => {
+            with(configured, |config| keys_verb::list(config, json))
+        }
+    })
+}
+
+/// Runs a verb with the configuration that there is.
+#[expect(clippy::print_stderr, reason = "a verb prints")]
+fn with(configured: Configured, verb: impl FnOnce(&Path) -> u8) -> u8 {
+    match place::find(configured.config) {
+        Ok(config) => verb(&config),
+        Err(fault) => {
+            eprintln!("sealgate: {fault}");
+            CONFIGURATION
+        }
+    }
 }

@@ -23,12 +23,15 @@ use crate::upstream::verifiers::{AUTH_QUERY_DEFAULT, VerifierSource, Verifiers};
 /// A file that cannot be used; a keyring that does not fit the fields; a server whose
 /// region is not allowed.
 pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
+    for warning in settings.warnings(today()) {
+        tracing::warn!("{warning}");
+    }
     let keyring = keyring(&settings)?;
     let client_tls = server_tls(&settings)?;
     let dialer = Arc::new(dialer(&settings)?);
     for index in 0..dialer.hosts().len() {
         if let Err(error @ DialError::Refused { .. }) = dialer.judge(index, today()).await {
-            return Err(Fault::Start(error.to_string()));
+            return Err(Fault::of(&settings, "upstream.hosts", &error));
         }
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -58,7 +61,7 @@ pub fn dialer(settings: &Settings) -> Result<Dialer, Fault> {
     let encryption = match &settings.upstream.tls {
         Some(tls) if tls.mode != TlsMode::Disable => {
             let client = ClientTls::load(&towards_server(tls));
-            let client = client.map_err(|fault| Fault::Start(format!("upstream.tls: {fault}")))?;
+            let client = client.map_err(|fault| Fault::of(settings, "upstream.tls", &fault))?;
             Some(Encryption { mode: tls.mode, client })
         }
         Some(_) | None => None,
@@ -76,7 +79,7 @@ pub fn dialer(settings: &Settings) -> Result<Dialer, Fault> {
 pub fn server_tls(settings: &Settings) -> Result<Option<ServerTls>, Fault> {
     let Some(tls) = &settings.listen.tls else { return Ok(None) };
     let served = ServerTls::load(&towards_client(tls, settings.login.certificate));
-    let served = served.map_err(|fault| Fault::Start(format!("listen.tls: {fault}")))?;
+    let served = served.map_err(|fault| Fault::of(settings, "listen.tls", &fault))?;
     for warning in served.warnings() {
         tracing::warn!("listen.tls: {warning}");
     }

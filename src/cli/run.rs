@@ -10,9 +10,9 @@ use super::CONFIGURATION;
 use super::house::{Fault, House, settings};
 use crate::ops;
 
-/// Runs the verb and returns its exit code: 0 drained, 2 configuration, 1 otherwise.
+/// Runs the verb and returns its exit code: 0 drained, 2 a fault that another start does not
+/// mend, 1 otherwise.
 pub fn run(config: &Path) -> u8 {
-    begin_log();
     std::panic::set_hook(Box::new(|panic| tracing::error!("{}", place(panic))));
     forbid_core_dumps();
     let settings = match settings(config) {
@@ -156,20 +156,6 @@ fn place(panic: &std::panic::PanicHookInfo<'_>) -> String {
     match panic.location() {
         Some(at) => format!("a panic at {}:{}:{}", at.file(), at.line(), at.column()),
         None => "a panic".to_owned(),
-    }
-}
-
-/// Log lines go to standard error; `RUST_LOG` chooses which.
-pub fn begin_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let begun = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
-    if begun.is_err() {
-        tracing::debug!("a log is written already");
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar;
 use super::settings::{
-    Auth, Certificate, ClientCertificate, Endpoint, HostPort, Listen, ListenTls, Login, Service, TlsMode,
-    TlsVersion, Upstream, UpstreamTls,
+    Admin, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Listen, ListenTls, Login, Service,
+    TlsMode, TlsVersion, Upstream, UpstreamTls,
 };
 
 /// Addresses to listen on, hosts upstream.
@@ -44,8 +44,7 @@ impl Reader<'_> {
         let tls = self.listen_tls(&section);
         let unix_mode = self.checked(&section, "unix_mode", scalar::file_mode).unwrap_or(UNIX_MODE);
         let texts = self.strings(&section, "address", ADDRESSES_MAX)?;
-        let addresses = texts.into_iter().filter_map(|text| self.endpoint("[listen] address", text, 0));
-        let addresses: Vec<Endpoint> = addresses.collect();
+        let addresses = self.endpoints("[listen] address", texts, 0);
         Some(Listen { addresses, unix_mode, tls })
     }
 
@@ -96,9 +95,7 @@ impl Reader<'_> {
             self.missing(&section, "hosts", "[\"127.0.0.1:5432\"]");
         }
         let hosts = self.strings(&section, "hosts", ADDRESSES_MAX);
-        let hosts = hosts.map(|texts| {
-            texts.into_iter().filter_map(|text| self.endpoint("[upstream] hosts", text, 1)).collect()
-        });
+        let hosts = hosts.map(|texts| self.endpoints("[upstream] hosts", texts, 1));
         let tls = self.upstream_tls(&section);
         let user = self.checked(&section, "service_user", scalar::server_name);
         let password = self.secret(&section, "service_password");
@@ -224,6 +221,39 @@ impl Reader<'_> {
         if login.certificate_names_user && !asks {
             let remedy = "write certificate = \"required\" or \"optional\"";
             self.fault(at, "[login] certificate_user without certificate", remedy);
+        }
+    }
+
+    /// Each once; but port 0 means another one each time.
+    fn endpoints(&mut self, what: &str, texts: Vec<Text<'_>>, port_min: u16) -> Vec<Endpoint> {
+        let mut found: Vec<Endpoint> = Vec::new();
+        for text in texts {
+            let Some(endpoint) = self.endpoint(what, text, port_min) else { continue };
+            let chosen = matches!(&endpoint, Endpoint::Tcp(HostPort { port: 0, .. }));
+            if found.contains(&endpoint) && !chosen {
+                self.fault(
+                    text.at,
+                    format!("{what} = {} stands twice", shown(text.text)),
+                    "take one of them out",
+                );
+            }
+            found.push(endpoint);
+        }
+        found
+    }
+
+    /// Who asks for metrics would be taken for a client, or the other way round.
+    pub(super) fn admin_apart(&mut self, root: &Section<'_>, listen: Option<&Listen>, admin: Option<&Admin>) {
+        let (Some(listen), Some(admin)) = (listen, admin) else { return };
+        let clients_come = admin.address.port != 0
+            && listen.addresses.iter().any(|endpoint| *endpoint == Endpoint::Tcp(admin.address.clone()));
+        let section = root.value("admin").and_then(|value| value.get_ref().as_table());
+        if let Some(value) = section.and_then(|section| section.get("address")).filter(|_| clients_come) {
+            self.fault(
+                value.span().start,
+                format!("[admin] address = \"{}\" is a [listen] address, too", admin.address),
+                "name another port",
+            );
         }
     }
 

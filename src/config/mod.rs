@@ -15,8 +15,8 @@ mod settings;
 
 pub use fault::Fault;
 pub use settings::{
-    Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Listen, ListenTls,
-    Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
+    Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines, Listen,
+    ListenTls, Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
     UpstreamTls, Vanished,
 };
 

@@ -53,6 +53,11 @@ impl<'d> Section<'d> {
     pub(super) fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.table.get(key)
     }
+
+    /// All of its keys.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'d str, &'d Spanned<DeValue<'d>>)> {
+        self.table.iter().map(|(key, value)| (&**key.get_ref(), value))
+    }
 }
 
 /// The faults so far.

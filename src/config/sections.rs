@@ -1,12 +1,13 @@
 //! Each section of the file, but for the long ones: `[[field]]` and `[residency]`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use toml::de::DeTable;
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{Admin, Audit, Keys, Limits, Secret, Settings, Timeouts};
+use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
@@ -117,9 +118,11 @@ impl Reader<'_> {
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
         self.required_by_fields(root, &fields);
+        self.admin_apart(root, listen.as_ref(), admin.as_ref());
         self.hops_agree(root, listen.as_ref(), upstream.as_ref(), login.as_ref());
         Some(Settings {
             origin: self.origin(),
+            lines: self.lines(root),
             listen: listen?,
             upstream: upstream?,
             login: login?,
@@ -132,6 +135,21 @@ impl Reader<'_> {
             limits,
             timeouts,
         })
+    }
+
+    /// Where everything stands, for those who use what is named.
+    fn lines(&self, root: &Section<'_>) -> Lines {
+        let mut lines = HashMap::new();
+        for (section, value) in root.entries() {
+            let table = value.get_ref().as_table().into_iter().flatten();
+            for (key, value) in table {
+                lines.insert(format!("{section}.{}", key.get_ref()), self.line(value.span().start));
+            }
+            for (index, entry) in value.get_ref().as_array().into_iter().flatten().enumerate() {
+                lines.insert(format!("{section}.{index}"), self.line(entry.span().start));
+            }
+        }
+        Lines(lines)
     }
 
     /// What must be there as soon as something is classified, or sealed.

@@ -1,6 +1,7 @@
 //! What a configuration means, once it is sound. Secrets are references: whoever needs one
 //! reads it where it is needed.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::watch::Limit;
 pub struct Settings {
     /// The name of the file, as it stands in faults.
     pub origin: Arc<str>,
+    pub lines: Lines,
     pub listen: Listen,
     pub upstream: Upstream,
     pub login: Login,
@@ -31,6 +33,10 @@ pub struct Settings {
     pub limits: Limits,
     pub timeouts: Timeouts,
 }
+
+/// In which line the keys stand: `listen.tls`, and `field.0` for the first `[[field]]`.
+#[derive(Clone, Default, Debug)]
+pub struct Lines(pub(super) HashMap<String, u32>);
 
 /// A host name or address, and a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -361,6 +367,15 @@ impl Default for Timeouts {
 }
 
 impl Settings {
+    /// The file, and the line of a key where there is one: for what is wrong with what it names.
+    #[must_use]
+    pub fn place(&self, key: &str) -> String {
+        match self.lines.0.get(key) {
+            Some(line) => format!("{}:{line}", self.origin),
+            None => self.origin.to_string(),
+        }
+    }
+
     /// Is any column of this database classified, or may one be?
     #[must_use]
     pub fn classifies(&self, database: &str) -> bool {

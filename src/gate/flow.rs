@@ -456,7 +456,7 @@ impl Flow<'_> {
         }
         for event in self.session.take_events() {
             self.overhead.note(&event);
-            self.worker.counters.note(event);
+            self.worker.counters.note(event, &self.session.who().database);
         }
     }
 

@@ -200,7 +200,8 @@ async fn take_over(file: &Path) -> io::Result<()> {
     let in_use = |what: String| Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     let Ok(found) = std::fs::symlink_metadata(file) else { return Ok(()) };
     if !found.file_type().is_socket() {
-        return in_use(format!("{} is there and is no socket", file.display()));
+        let what = format!("{} is there and is no socket", file.display());
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     match UnixStream::connect(file).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(file),

@@ -2,12 +2,31 @@
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::policy::REASONS;
+
 /// Buckets of `sealgate_audit_sync_seconds` and `sealgate_overhead_seconds`.
 const SECONDS: [f64; 12] =
     [0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
 
 /// Buckets of `sealgate_catalog_window_seconds`: the poll is every 5 seconds.
 const WINDOW_SECONDS: [f64; 7] = [0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0];
+
+/// Detectors, with the severities of their alerts.
+const ALERTS: &[(&str, &str)] = &[("limit", "warning"), ("limit", "critical"), ("does-not-open", "critical")];
+
+/// Kinds of statements, with the verdicts on them.
+const STATEMENTS: &[(&str, &str)] = &[
+    ("untouched", "passed"),
+    ("judged", "permitted"),
+    ("judged", "refused"),
+    ("read", "permitted"),
+    ("search", "permitted"),
+    ("write", "permitted"),
+    ("define", "permitted"),
+    ("replicate", "permitted"),
+    ("possible", "permitted"),
+    ("late", "permitted"),
+];
 
 /// Installs the recorder for the whole process.
 ///
@@ -20,21 +39,62 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full("sealgate_catalog_window_seconds".to_owned()), &WINDOW_SECONDS)?
         .install_recorder()?;
     describe();
-    metrics::gauge!("sealgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    begin();
     Ok(handle)
+}
+
+/// What one alarms on is there before it happens: Prometheus sees no rise from nothing to one.
+fn begin() {
+    metrics::gauge!("sealgate_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => env!("SEALGATE_COMMIT"))
+        .set(1.0);
+    metrics::gauge!("sealgate_sessions", "state" => "open").set(0.0);
+    for reason in REASONS {
+        metrics::counter!("sealgate_refusals_total", "reason" => *reason).absolute(0);
+    }
+    for (detector, severity) in ALERTS {
+        metrics::counter!("sealgate_alerts_total", "detector" => *detector, "severity" => *severity)
+            .absolute(0);
+    }
+    for (kind, verdict) in STATEMENTS {
+        metrics::counter!("sealgate_statements_total", "kind" => *kind, "verdict" => *verdict).absolute(0);
+    }
+    for by in ["gate", "server", "refusal"] {
+        metrics::counter!("sealgate_logins_failed_total", "by" => by).absolute(0);
+    }
+    for result in ["applied", "refused"] {
+        metrics::counter!("sealgate_reloads_total", "result" => result).absolute(0);
+    }
+    for result in ["hit", "miss"] {
+        metrics::counter!("sealgate_plan_cache_total", "result" => result).absolute(0);
+    }
+    metrics::counter!("sealgate_audit_records_total").absolute(0);
+    metrics::counter!("sealgate_audit_failures_total").absolute(0);
+    metrics::counter!("sealgate_audit_lost_total").absolute(0);
 }
 
 fn describe() {
     metrics::describe_gauge!("sealgate_sessions", "Client sessions by state.");
     metrics::describe_counter!("sealgate_statements_total", "Statements by kind and verdict.");
-    metrics::describe_counter!("sealgate_cells_total", "Classified values by field and operation.");
+    metrics::describe_counter!("sealgate_cells_total", "Classified values by database, field and operation.");
     metrics::describe_counter!("sealgate_refusals_total", "Refusals by reason.");
     metrics::describe_counter!("sealgate_alerts_total", "Alerts of the watch by detector and severity.");
     metrics::describe_histogram!(
         "sealgate_overhead_seconds",
         "Time that statements on classified data spent here: judging, sealing, opening, waiting for the record."
     );
+    metrics::describe_counter!(
+        "sealgate_logins_failed_total",
+        "Starts of sessions that came to nothing, by who said no."
+    );
     metrics::describe_counter!("sealgate_audit_records_total", "Audit records made durable.");
+    metrics::describe_counter!(
+        "sealgate_audit_failures_total",
+        "Batches of records that could not be made durable."
+    );
+    metrics::describe_counter!(
+        "sealgate_audit_lost_total",
+        "Records that were lost: too many waited while the folder could not be written."
+    );
     metrics::describe_histogram!("sealgate_audit_sync_seconds", "Time to make one batch of records durable.");
     metrics::describe_histogram!(
         "sealgate_catalog_window_seconds",
@@ -48,5 +108,5 @@ fn describe() {
         "Version of the root key that new values are sealed under."
     );
     metrics::describe_counter!("sealgate_reloads_total", "Reloads of the configuration by result.");
-    metrics::describe_gauge!("sealgate_build_info", "Version of this build.");
+    metrics::describe_gauge!("sealgate_build_info", "Version and commit of this build.");
 }

@@ -1,9 +1,11 @@
 //! The only place that says yes: (who, what, where) to a [`Permit`] or a [`Refusal`].
 
 mod links;
+mod reasons;
 mod refusal;
 
 pub use links::Surroundings;
+pub use reasons::REASONS;
 pub use refusal::Refusal;
 
 use crate::login::Principal;

@@ -157,7 +157,9 @@ impl Rules {
                 format!("region {name} in {area}; allowed: {allowed}")
             }
             Region::Known { name, area: None } => format!("region {name}; allowed: {allowed}"),
-            Region::Unknown => format!("no entry of the map speaks for it; allowed: {allowed}"),
+            Region::Unknown => {
+                format!("no entry of the map that has not expired speaks for it; allowed: {allowed}")
+            }
         }
     }
 }

@@ -172,6 +172,17 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+impl StartError {
+    /// May another start succeed? Another process writes there, or the system has no thread left.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        match self {
+            StartError::Folder(error) => error.is_taken,
+            StartError::Thread(_) => true,
+        }
+    }
+}
+
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -351,6 +362,12 @@ impl Writer {
         }
         let outcome = self.commit(&owed);
         if outcome.is_ok() {
+            if self.lost > 0 {
+                tracing::error!(
+                    records = self.lost,
+                    "records were lost while the journal could not be written"
+                );
+            }
             self.lost = 0;
         } else {
             owed.truncate(held);
@@ -374,6 +391,7 @@ impl Writer {
                 Ok(receipts)
             }
             Err(error) => {
+                metrics::counter!("sealgate_audit_failures_total").increment(1);
                 if was_writable {
                     tracing::error!(%error, "the journal cannot be written: access to classified fields is refused");
                 }
@@ -392,6 +410,7 @@ impl Writer {
                 self.held.push(entry);
             } else {
                 self.lost = self.lost.saturating_add(1);
+                metrics::counter!("sealgate_audit_lost_total").increment(1);
             }
         }
     }

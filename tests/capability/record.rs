@@ -496,8 +496,9 @@ fn a_client_that_goes_away_leaves_an_outcome() {
     let shown = outcome["rows"].as_u64().unwrap();
     assert!((500..60_000).contains(&shown) && outcome["cells"] == outcome["rows"], "{outcome}");
     await_that("the cells to be counted", || {
-        gate.metric("sealgate_cells_total{field=\"public.customers.city\",operation=\"open\"}")
-            == Some(shown as f64)
+        gate.metric(
+            "sealgate_cells_total{database=\"postgres\",field=\"public.customers.city\",operation=\"open\"}",
+        ) == Some(shown as f64)
     });
 }
 

@@ -73,7 +73,7 @@ async fn trace(shop: &Shop, tour: &mut Tour) -> Walked {
     let metrics = metrics(shop).await?;
     let counter = metrics
         .lines()
-        .find(|line| line.starts_with("sealgate_alerts_total{") && line.contains("detector=\"limit\""))
+        .find(|line| line.starts_with("sealgate_alerts_total{detector=\"limit\",severity=\"critical\"}"))
         .unwrap_or_default();
     let counted = counter.rsplit(' ').next().unwrap_or_default();
     tour.same(&format!("in the metrics: {counter}"), &counted, &"1");

@@ -46,6 +46,11 @@ impl Failure {
                 None => return,
             },
         };
+        let by = match &told {
+            Told::Login(_) => rule,
+            Told::Refusal(_) => "refusal",
+        };
+        metrics::counter!("sealgate_logins_failed_total", "by" => by).increment(1);
         if !worker.failures.may_be_told(gate.ms_at(Instant::now())) {
             return;
         }

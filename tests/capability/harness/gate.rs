@@ -149,7 +149,15 @@ impl Setup {
         let folder = new_folder();
         fs::write(folder.join("sealgate.toml"), self.configuration(&folder, address, admin)).unwrap();
         let password = self.service_password.clone();
-        let gate = Gate { folder, address, admin, password, environment: Vec::new(), running: None };
+        let gate = Gate {
+            folder,
+            address,
+            admin,
+            password,
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            running: None,
+        };
         if !self.fields.is_empty() {
             let made = gate.sealgate(&["keys", "init"], self.service_password.as_deref());
             if !made.status.success() {
@@ -202,6 +210,7 @@ pub struct Gate {
     admin: SocketAddr,
     password: Option<String>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     running: Option<Running>,
 }
 
@@ -285,6 +294,11 @@ impl Gate {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// A further argument of `run` for the next run.
+    pub fn argument(&mut self, argument: &str) {
+        self.arguments.push(argument.to_owned());
+    }
+
     /// Runs the program and waits for nothing.
     pub fn start_only(&mut self) {
         let password = self.password.clone();
@@ -314,7 +328,7 @@ impl Gate {
     fn run(&mut self, password: Option<&str>) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut command = sealgate_command();
-        command.arg("run").arg("--config").arg(self.folder.join("sealgate.toml"));
+        command.arg("run").arg("--config").arg(self.folder.join("sealgate.toml")).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(password) = password {
             command.env("SEALGATE_SERVICE_PASSWORD", password);

@@ -226,5 +226,5 @@ fn what_cannot_be_at_a_unix_socket_is_refused_by_line() {
     let told = gate.verb(&["check"]);
     assert_eq!(told.status.code(), Some(2));
     assert!(said(&told).contains("FAULT  listen: unix:/nowhere/at/all:5432: there is no such folder"));
-    assert_eq!(gate.verb(&["run"]).status.code(), Some(1));
+    assert_eq!(gate.verb(&["run"]).status.code(), Some(2));
 }
