@@ -6,6 +6,7 @@ mod events;
 mod house;
 pub mod keys;
 mod keys_verb;
+mod known;
 mod regime;
 mod run;
 
@@ -71,11 +72,15 @@ enum KeysVerb {
     Init {
         #[command(flatten)]
         configured: Configured,
+        /// Another keyring, though one is known here: of what that one sealed nothing opens, nothing
+        /// is found, and unique indexes let duplicates past, unless its backup comes back.
+        #[arg(long)]
+        new_identity: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// List root key versions and domains; never a key.
+    /// List identity, root key versions and domains; never a key.
     #[command(after_help = "Example:\n  sealgate keys list --json")]
     List {
         #[command(flatten)]
@@ -94,7 +99,9 @@ pub fn main() -> ExitCode {
         Verb::Run(Configured { config }) => run::run(&config),
         Verb::Check { configured, json } => check::check(&configured.config, json),
         Verb::Demo { once, port } => demo::demo(once, port),
-        Verb::Keys(KeysVerb::Init { configured, json }) => keys_verb::init(&configured.config, json),
+        Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
+            keys_verb::init(&configured.config, new_identity, json)
+        }
         Verb::Keys(KeysVerb::List { configured, json }) => keys_verb::list(&configured.config, json),
     };
     ExitCode::from(code)

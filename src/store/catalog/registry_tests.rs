@@ -14,6 +14,7 @@ fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
+        keyring: Arc::default(),
         timing: Timing { poll_interval, linger: LONG, ..Timing::default() },
     }
 }
