@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::catalog::{Domain, PolicyField};
 use crate::residency::Date;
 use crate::seal::{
-    FieldDisagreement, Keyring, KeyringFault, KeyringIdentity, KeyringParts, MasterKey, MasterKeyFault, Random, Root, RootKey,
-    guard_prefix, is_template,
+    FieldDisagreement, Keyring, KeyringFault, KeyringIdentity, KeyringParts, MasterKey, MasterKeyFault,
+    Random, Root, RootKey, guard_prefix, is_template,
 };
 use crate::store::keyfile::{self, KeyfileError, KeyfileFault};
 

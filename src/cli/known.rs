@@ -107,7 +107,8 @@ fn look_into_databases(settings: &Settings) -> Vec<String> {
         return Vec::new();
     };
     let mut found = Vec::new();
-    let looked = runtime.block_on(tokio::time::timeout(DATABASES_WITHIN, look(settings, &mut found)));
+    let looked =
+        runtime.block_on(async { tokio::time::timeout(DATABASES_WITHIN, look(settings, &mut found)).await });
     match looked {
         Ok(Ok(())) => {}
         Ok(Err(why)) => skip(&why),
@@ -131,7 +132,8 @@ async fn look(settings: &Settings, found: &mut Vec<String>) -> Result<(), String
     let dialer = Arc::new(regime::dialer(settings).map_err(|fault| fault.text())?);
     let access = house::access(settings, &dialer).map_err(|fault| fault.text())?;
     let Some(access) = access else { return Ok(()) };
-    let sealed = || settings.policy.fields.iter().map(|entry| &entry.field).filter(|field| field.domain.is_some());
+    let sealed =
+        || settings.policy.fields.iter().map(|entry| &entry.field).filter(|field| field.domain.is_some());
     let mut names: Vec<String> =
         sealed().filter_map(|field| field.database.as_deref().map(str::to_owned)).collect();
     if sealed().any(|field| field.database.is_none()) {
@@ -142,7 +144,9 @@ async fn look(settings: &Settings, found: &mut Vec<String>) -> Result<(), String
     let mut unread = Vec::new();
     for database in names {
         match traces(&access, &database, &settings.policy).await {
-            Ok(traces) => found.extend(traces.iter().map(|trace: &Trace| format!("in database {database} {trace}"))),
+            Ok(traces) => {
+                found.extend(traces.iter().map(|trace: &Trace| format!("in database {database} {trace}")))
+            }
             Err(error) => unread.push(format!("{database}: {error}")),
         }
     }

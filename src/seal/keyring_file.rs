@@ -337,9 +337,9 @@ impl fmt::Display for KeyringFileFault {
             KeyringFileFault::Altered => f.write_str(
                 "the keyring was altered: its integrity tag does not hold; restore it from a backup",
             ),
-            KeyringFileFault::Identity => {
-                f.write_str("\"identity\" is not 32 hexadecimal digits, as version 2 has it and version 1 does not")
-            }
+            KeyringFileFault::Identity => f.write_str(
+                "\"identity\" is not 32 hexadecimal digits, as version 2 has it and version 1 does not",
+            ),
             KeyringFileFault::Unknown { domain, key, found } => {
                 write!(f, "domain \"{domain}\": {key} \"{found}\" is not known to this version")
             }

@@ -122,7 +122,8 @@ fn sealed<'a>(relations: &'a [Relation], fields: &'a [Field]) -> Vec<Sealed<'a>>
         let field = fields.get(usize::from(column.field?.0))?;
         Some(Sealed { relation, column, domain: field.domain.as_ref()? })
     };
-    let all = relations.iter().flat_map(|relation| relation.columns.iter().map(move |column| (relation, column)));
+    let all =
+        relations.iter().flat_map(|relation| relation.columns.iter().map(move |column| (relation, column)));
     all.filter_map(|(relation, column)| of(relation, column)).collect()
 }
 
@@ -189,7 +190,8 @@ pub(super) async fn judge(
         Some((relation, found))
     }) {
         for fault in found.iter().take(TOLD_MAX) {
-            tracing::error!(database = %parts.database, table = %relation.name, "another keyring: {fault}");
+            let (database, table) = (&parts.database, &relation.name);
+            tracing::error!(%database, %table, %fault, "a column is sealed with another keyring than the one here");
         }
         let before = relation.fault.iter().map(|fault| fault.to_string());
         relation.fault = Some(before.chain(found).collect::<Vec<_>>().join("; ").into());
@@ -229,7 +231,11 @@ async fn marks(
             (KeyringIdentity::named_in(guard), format!("guard \"{guard}\"")),
             (
                 KeyringIdentity::named_in(comment),
-                if guard.is_empty() { "its comment".to_owned() } else { format!("comment of guard \"{guard}\"") },
+                if guard.is_empty() {
+                    "its comment".to_owned()
+                } else {
+                    format!("comment of guard \"{guard}\"")
+                },
             ),
         ];
         let found = found.into_iter().filter_map(|(keyring, place)| Some(Mark { keyring: keyring?, place }));

@@ -578,7 +578,8 @@ async fn refresh(
             (service, looked)
         }
     };
-    let last = known.loaded.take().filter(|last| Arc::ptr_eq(&last.policy, &policy) && last.keyring == identity);
+    let last =
+        known.loaded.take().filter(|last| Arc::ptr_eq(&last.policy, &policy) && last.keyring == identity);
     if let Some(last) = &last
         && near
         && last.near == near_mark

@@ -181,8 +181,12 @@ mod tests {
         folder.write("audit-20260107T000000.000000Z-6.jsonl.torn", &session(&id('f')));
         folder.write("other.jsonl", &session(&id('f')));
         let found = folder.named();
-        let expected = [('a', "audit-20260106T"), ('b', "audit-20260102T"), ('c', "audit-20260103T"),
-                        ('e', "admin-20260105T")];
+        let expected = [
+            ('a', "audit-20260106T"),
+            ('b', "audit-20260102T"),
+            ('c', "audit-20260103T"),
+            ('e', "admin-20260105T"),
+        ];
         let expected: Vec<_> = expected.map(|(digit, file)| (id(digit), file[..15].to_owned())).into();
         assert_eq!(found, expected, "what stands in the middle of a long segment is not read");
     }
