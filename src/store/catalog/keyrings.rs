@@ -28,6 +28,8 @@ const TRYING_MAX: Duration = Duration::from_secs(2);
 const ROWS_MAX: u32 = 200;
 const VALUES_MAX: u32 = 4;
 const VALUE_BYTES_MAX: u32 = 8_192;
+/// Of a partitioned table, the partitions that are looked at.
+const PARTITIONS_MAX: i64 = 8;
 /// Columns that one line of the log each, or a note, tells of.
 const TOLD_MAX: usize = 20;
 /// Databases that are looked into where a field names none.
@@ -48,26 +50,28 @@ const MARKS: &str = "SELECT c.conrelid, k.attnum, c.conname::pg_catalog.text, \
       WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = ANY ($1) AND d.objsubid > 0";
 
 /// The SELECT by which values of a column can be looked at, for those where it is harmless: an
-/// ordinary table (TABLESAMPLE refuses anything else when it is parsed, should it be another by then)
-/// or the largest partition of one, without row security, that the account may read.
-const READABLE: &str = "SELECT w.number, pg_catalog.format( \
-            'SELECT x.v FROM (SELECT CASE WHEN pg_catalog.octet_length(%1$I) <= %4$s THEN \
+/// ordinary table (TABLESAMPLE refuses anything else when it is parsed, should it be another by then),
+/// or the largest partitions of one, without row security, that the account may read.
+const READABLE: &str = "SELECT w.number, pg_catalog.concat('SELECT y.v FROM (', pg_catalog.string_agg(pg_catalog.format( \
+            '(SELECT x.v FROM (SELECT CASE WHEN pg_catalog.octet_length(%1$I) <= %4$s THEN \
                  CASE WHEN pg_catalog.starts_with(%1$I COLLATE \"C\", %2$L) THEN %1$I END END AS v \
-             FROM ONLY %3$s TABLESAMPLE SYSTEM (100) LIMIT %5$s) x WHERE x.v IS NOT NULL LIMIT %6$s', \
-            a.attname, w.prefix, pg_catalog.format('%I.%I', n.nspname, c.relname), \
-            $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text) \
+             FROM ONLY %3$s TABLESAMPLE SYSTEM (100) LIMIT %5$s) x WHERE x.v IS NOT NULL LIMIT %6$s)', \
+            l.attname, w.prefix, l.name, $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text), \
+            ' UNION ALL ' ORDER BY l.relpages DESC, l.oid), ') y LIMIT ', $6::pg_catalog.text) \
        FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[]), \
                        pg_catalog.unnest($3::pg_catalog.text[])) WITH ORDINALITY w (rel, name, prefix, number) \
        JOIN pg_catalog.pg_class t ON t.oid = w.rel \
-       JOIN pg_catalog.pg_class c ON c.oid = CASE t.relkind WHEN 'p' THEN \
-            (SELECT p.oid FROM pg_catalog.pg_partition_tree(t.oid) f JOIN pg_catalog.pg_class p ON p.oid = f.relid \
-              WHERE f.isleaf AND p.relkind = 'r' ORDER BY p.relpages DESC, p.oid LIMIT 1) ELSE t.oid END \
-       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name AND NOT a.attisdropped \
-      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND NOT c.relrowsecurity AND a.attgenerated = '' \
-        AND a.atttypid IN (25, 1043) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
-        AND pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') \
-      ORDER BY w.number";
+      CROSS JOIN LATERAL (SELECT c.oid, c.relpages, a.attname, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name \
+              FROM pg_catalog.pg_class c \
+              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name AND NOT a.attisdropped \
+             WHERE (c.oid = t.oid OR t.relkind = 'p' AND c.oid IN \
+                       (SELECT f.relid FROM pg_catalog.pg_partition_tree(t.oid) f WHERE f.isleaf)) \
+               AND c.relkind = 'r' AND c.relpersistence <> 't' AND NOT c.relrowsecurity AND a.attgenerated = '' \
+               AND a.atttypid IN (25, 1043) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+               AND pg_catalog.has_column_privilege(c.oid, a.attnum, 'SELECT') \
+             ORDER BY c.relpages DESC, c.oid LIMIT $7::pg_catalog.int8) l \
+      WHERE NOT t.relrowsecurity GROUP BY w.number ORDER BY w.number";
 
 /// Columns whose values have opened, by the keyring that opened them.
 pub(super) type Opened = HashSet<(u32, i16, KeyringIdentity)>;
@@ -268,6 +272,7 @@ async fn values<'a>(
                 (&bytes, Type::TEXT),
                 (&rows, Type::TEXT),
                 (&values, Type::TEXT),
+                (&PARTITIONS_MAX, Type::INT8),
             ],
         )
         .await?;
