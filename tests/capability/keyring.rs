@@ -260,7 +260,9 @@ fn values_are_tried_where_nobody_is_asked_to_run_code_and_a_few_altered_ones_pro
         }
         assert_eq!(asked(&other, "closed"), "", "which the account may not read: a mark would tell");
         // The verb is given no password, and needs none.
-        other.configure(|text| text.replace("service_password = { env = \"SEALGATE_SERVICE_PASSWORD\" }\n", ""));
+        other.configure(|text| {
+            text.replace("service_password = { env = \"SEALGATE_SERVICE_PASSWORD\" }\n", "")
+        });
         let check = said(&other.verb(&["check"]));
         for table in ["closed", "hidden"] {
             let note = format!("COMMENT ON COLUMN \"public\".\"{table}\".\"email\" IS 'sealgate keyring ");
