@@ -6,9 +6,9 @@ use std::fmt;
 /// Bytes of an identity.
 const LENGTH: usize = 16;
 
-/// What stands before an identity where somebody names a keyring in a database: within the name of
-/// a guard with the first, within a comment with the second.
-const MARKS: [&str; 2] = ["keyring_", "keyring "];
+/// What stands before an identity where somebody names a keyring: with `_` behind it in the name of a
+/// guard, with a blank in a text.
+const WORD: &str = "keyring";
 
 /// 128 random bits that are no secret: drawn when a keyring is made, and never changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,15 +36,17 @@ impl KeyringIdentity {
         Some(KeyringIdentity(bytes))
     }
 
-    /// The first identity that a guard's name, or a comment, names: 32 digits, and no 33rd, behind
-    /// `keyring_` or `keyring` and a blank.
+    /// The identities that a guard's name, a comment or a message names, in order: 32 digits, and no
+    /// 33rd, behind `keyring_` or `keyring` and a blank.
+    pub fn all_in(text: &str) -> impl Iterator<Item = KeyringIdentity> {
+        let pieces = text.match_indices(WORD).filter_map(|(at, word)| text.get(at + word.len()..));
+        pieces.filter_map(|rest| alone(rest.strip_prefix(['_', ' '])?))
+    }
+
+    /// The first of them.
     #[must_use]
     pub fn named_in(text: &str) -> Option<KeyringIdentity> {
-        let mark = |mark: &&str| {
-            let found = text.match_indices(*mark).map(|(at, mark)| at + mark.len());
-            found.filter_map(|at| Some((at, alone(text.get(at..)?)?))).next()
-        };
-        MARKS.iter().filter_map(mark).min_by_key(|(at, _)| *at).map(|(_, identity)| identity)
+        KeyringIdentity::all_in(text).next()
     }
 }
 
@@ -110,5 +112,8 @@ mod tests {
             let expected = found.then(|| WRITTEN.to_owned());
             assert_eq!(KeyringIdentity::named_in(&text).map(|named| named.to_string()), expected, "{text}");
         }
+        let several = format!("keyring {other}; keyring keyring_{WRITTEN} keyring {WRITTEN}0");
+        let all: Vec<String> = KeyringIdentity::all_in(&several).map(|named| named.to_string()).collect();
+        assert_eq!(all, [other, WRITTEN]);
     }
 }

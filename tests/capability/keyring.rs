@@ -298,6 +298,16 @@ fn a_keyring_that_is_put_in_the_place_of_another_is_refused_at_the_start_and_at_
     for verb in [&["run"][..], &["check"], &["keys", "init"]] {
         refuses(&gate, verb, &told);
     }
+    // Nor does it become another's by being tried again and again, until all that is old is moved away.
+    let audit = gate.folder().join("audit");
+    let last = fs::read_dir(&audit).unwrap().map(|entry| entry.unwrap().path());
+    let last = last.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).max().unwrap();
+    for entry in fs::read_dir(&audit).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|end| end == "jsonl") && entry != last {
+            fs::remove_file(entry).unwrap();
+        }
+    }
+    refuses(&gate, &["run"], &told);
     assert_eq!(fs::read(&file).unwrap(), fs::read(keyring(&stranger)).unwrap());
     // Whoever means it says so, and it stands in the record.
     let taken = gate.verb(&["keys", "init", "--new-identity"]);

@@ -1,5 +1,6 @@
 //! Which keyrings the record of a folder knows: whoever holds none of them holds another's, or has
-//! lost his own. The newest files are read, a piece of each: sessions and starts name theirs.
+//! lost his own. The newest files are read, a piece of each: sessions and starts name theirs, and what
+//! was refused for the sake of a keyring names that, so that however often it is tried the record knows.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,9 +12,10 @@ use serde::Deserialize;
 
 use crate::seal::KeyringIdentity;
 
-/// Files that are listed at the most, and of those the newest that are read.
+/// Files that are listed at the most, of those the newest that are read, and bytes of all of them.
 const LISTED_MAX: usize = 1 << 20;
-const FILES_MAX: usize = 64;
+const FILES_MAX: usize = 1024;
+const BYTES_MAX: usize = 64 << 20;
 /// Read of the beginning of each, where a start is told, and of its end.
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 const TAIL_BYTES_MAX: u64 = 512 << 10;
@@ -22,6 +24,7 @@ const KEYRINGS_MAX: usize = 16;
 
 /// In a string of a record every quote is escaped: these stand where a member stands, and nowhere else.
 const NAMED: &[u8] = b"\"keyring\":\"";
+const REFUSED: &[u8] = b"\"verdict\":\"refused\"";
 const SEALED: [&[u8]; 2] = [b"\"mode\":\"equality\"", b"\"mode\":\"random\""];
 
 /// What a folder's record says of keyrings.
@@ -49,6 +52,7 @@ impl KnownKeyrings {
 #[derive(Deserialize)]
 struct Line {
     keyring: Option<String>,
+    rule: Option<String>,
 }
 
 /// Looks through the newest files of a folder. One that is not there knows nothing.
@@ -57,12 +61,17 @@ struct Line {
 /// The folder, or a file in it, cannot be read.
 pub fn known_keyrings(folder: &Path) -> io::Result<KnownKeyrings> {
     let mut known = KnownKeyrings::default();
+    let mut read = 0;
     for path in newest(folder)? {
+        if read >= BYTES_MAX {
+            break;
+        }
         let pieces = match pieces(&path) {
             // Moved away since it was listed, as whoever archives segments does.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             pieces => pieces?,
         };
+        read += pieces.len();
         for line in pieces.split(|byte| *byte == b'\n') {
             note(&mut known, &path, line);
         }
@@ -71,14 +80,16 @@ pub fn known_keyrings(folder: &Path) -> io::Result<KnownKeyrings> {
 }
 
 fn note(known: &mut KnownKeyrings, path: &Path, line: &[u8]) {
-    if has(line, NAMED) {
+    let (named, refused) = (has(line, NAMED), has(line, REFUSED));
+    if named || refused {
         // A piece of a line is none.
-        let read = serde_json::from_slice::<Line>(line).ok().and_then(|line| line.keyring);
-        let named = read.as_deref().and_then(KeyringIdentity::parse);
-        if let Some(identity) = named
-            && known.named.len() < KEYRINGS_MAX
-        {
-            known.named.entry(identity).or_insert_with(|| path.to_owned());
+        let Ok(Line { keyring, rule }) = serde_json::from_slice(line) else { return };
+        let own = keyring.as_deref().and_then(KeyringIdentity::parse);
+        let told = rule.as_deref().filter(|_| refused).map(KeyringIdentity::all_in);
+        for identity in own.into_iter().chain(told.into_iter().flatten()) {
+            if known.named.len() < KEYRINGS_MAX {
+                known.named.entry(identity).or_insert_with(|| path.to_owned());
+            }
         }
     } else if known.unnamed.is_none() && SEALED.iter().any(|mode| has(line, mode)) {
         known.unnamed = Some(path.to_owned());
@@ -202,6 +213,19 @@ mod tests {
             folder.write("audit-20260101T000000.000000Z-1.jsonl", &text);
             assert_eq!(known_keyrings(&folder.0).unwrap(), KnownKeyrings::default(), "{text}");
         }
+        let refused = format!(
+            "{{\"kind\":\"admin\",\"action\":\"start\",\"verdict\":\"refused\",\"rule\":\"keyring k.json: its identity is {}, \
+             and the record knows keyring {}; the record knows keyring {}\"}}\n",
+            id('d'),
+            id('e'),
+            id('f')
+        );
+        folder.write("audit-20260101T000000.000000Z-1.jsonl", &refused);
+        let named: Vec<_> = folder.named().into_iter().map(|(identity, _)| identity).collect();
+        assert_eq!(named, [id('e'), id('f')], "what was refused was not put in use");
+        let applied = refused.replace("refused", "applied");
+        folder.write("audit-20260101T000000.000000Z-1.jsonl", &applied);
+        assert!(known_keyrings(&folder.0).unwrap().is_empty());
         let sealed = "{\"kind\":\"intent\",\"fields\":[{\"field\":\"a.b.c\",\"class\":\"x\",\"mode\":\"equality\"}]}\n";
         folder.write("audit-20260101T000000.000000Z-1.jsonl", sealed);
         let known = known_keyrings(&folder.0).unwrap();
