@@ -23,6 +23,7 @@ fn domain(mode: Mode) -> Domain {
 fn sealer() -> Option<Sealer> {
     let keyed = |mode, generation| KeyedDomain { domain: domain(mode), generation, created_unix_s: 0 };
     let keyring = Keyring::from_parts(KeyringParts {
+        identity: None,
         created_unix_s: 0,
         roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([7; 32]) }],
         current: 1,

@@ -6,6 +6,7 @@
 
 use super::record::{Attribution, Entry, FieldUse, Record, Who};
 use crate::residency::Date;
+use crate::seal::KeyringIdentity;
 use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
 
 /// Longest name (user, database, application, client, node, class, rule...), in characters.
@@ -88,6 +89,7 @@ impl Object<'_> {
             Record::Session(session) => {
                 self.who(&session.who, None);
                 self.string("action", session.event, NAME_CHARS_MAX);
+                self.keyring(session.keyring);
             }
             Record::Login(login) => {
                 self.who(&login.who, None);
@@ -104,6 +106,7 @@ impl Object<'_> {
                 }
                 self.plain("action", admin.event);
                 self.plain("verdict", admin.verdict);
+                self.keyring(admin.keyring);
                 self.string("rule", &admin.rule, STATEMENT_CHARS_MAX);
             }
             Record::Alert(alert) => {
@@ -132,6 +135,13 @@ impl Object<'_> {
             self.string("certificate", name, NAME_CHARS_MAX);
         }
         self.string("database", &who.database, NAME_CHARS_MAX);
+    }
+
+    /// Left out where there is none.
+    fn keyring(&mut self, keyring: Option<KeyringIdentity>) {
+        if let Some(keyring) = keyring {
+            self.string("keyring", &keyring.to_string(), NAME_CHARS_MAX);
+        }
     }
 
     /// Left out where it is known.

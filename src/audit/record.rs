@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Field;
+use crate::seal::KeyringIdentity;
 use crate::statement::{Action, Replication};
 
 /// Names one execution of a statement: unique within a node's run.
@@ -139,6 +140,8 @@ pub struct SessionRecord {
     pub who: Arc<Who>,
     /// `begin`, `end`.
     pub event: &'static str,
+    /// By whose keys its values are sealed and opened, where any are.
+    pub keyring: Option<KeyringIdentity>,
 }
 
 /// A login that failed, or a start that was refused before it.
@@ -165,6 +168,8 @@ pub struct AdminRecord {
     pub rule: Arc<str>,
     /// The account of the host that ran the verb; none: the running process itself.
     pub account: Option<Arc<str>>,
+    /// The keyring that is in use from then on. None of what was refused.
+    pub keyring: Option<KeyringIdentity>,
 }
 
 /// Something worth waking up for.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, rfc3339};
 use super::*;
+use crate::seal::KeyringIdentity;
 use crate::statement::Action;
 
 fn who() -> Arc<Who> {
@@ -124,6 +125,8 @@ fn writes_the_members_that_reports_rely_on() {
         statement: Some("SELECT ?".into()),
         fingerprint: Some("ff".into()),
     };
+    let keyring = Some(KeyringIdentity::new([0xab; 16]));
+    let session = SessionRecord { who: self::who(), event: "begin", keyring };
     let alert = Alert {
         who: self::who(),
         detector: "limit",
@@ -160,7 +163,7 @@ fn writes_the_members_that_reports_rely_on() {
             "refusal",
             &["statement_id", "fields", "statement", "fingerprint", "verdict", "rule", "sqlstate"],
         ),
-        (Record::Session(SessionRecord { who: self::who(), event: "begin" }), "session", &["action"]),
+        (Record::Session(session), "session", &["action", "keyring"]),
         (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "rule"]),
         (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
@@ -194,6 +197,7 @@ fn no_text_breaks_out_of_its_string_or_its_line() {
     let session = SessionRecord {
         who: Arc::new(Who { application: hostile.into(), ..(*who()).clone() }),
         event: "end",
+        keyring: None,
     };
     let mut memory = Memory::default();
     let batch = [entry(Record::Session(session))];

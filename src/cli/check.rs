@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::CONFIGURATION;
 use super::house::{self, Fault};
@@ -170,6 +170,7 @@ async fn catalogs(settings: &Settings, dialer: &Arc<Dialer>) -> Vec<Finding> {
     let (catalogs, keeper) = Catalogs::new(CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(access)),
         policy: Arc::new(ArcSwap::from_pointee(settings.policy.clone())),
+        keyring: Arc::new(ArcSwapOption::new(house::keyring(settings).ok().flatten())),
         timing: Timing::default(),
     });
     let keeping = tokio::spawn(keeper.run());

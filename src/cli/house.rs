@@ -1,6 +1,7 @@
 //! Builds the house from its settings: reads secrets and keys, starts the journal, the
 //! catalogs, the gate's threads and the admin address. `run` and `demo` live in it.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::events::{applied, in_force, refused};
+use super::events::{applied, put_in_force, refused};
 use super::keys::{MasterKeySource, master_key};
+use super::known;
 use super::regime::regime;
 use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
@@ -27,7 +29,7 @@ use crate::ops;
 use crate::seal::{Keyring, MasterKey};
 use crate::store::catalog::{CatalogSource, Catalogs, Timing};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
-use crate::store::keyfile;
+use crate::store::keyfile::Exposed;
 use crate::upstream::dial::{DialError, Dialer};
 use crate::upstream::lookout;
 use crate::upstream::service::{Access, ServiceAccount};
@@ -37,7 +39,7 @@ use crate::watch::Watch;
 const FAREWELLS: Duration = Duration::from_secs(10);
 
 /// A secret file is never longer, in bytes.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+const SECRET_BYTES_MAX: usize = 64 * 1024;
 
 /// What stands between a configuration and a running gate. Each line names what was found
 /// and what is allowed.
@@ -109,11 +111,22 @@ pub fn secret(secret: &Secret) -> Result<Option<Zeroizing<String>>, Fault> {
             let named = |error: &dyn std::fmt::Display| {
                 Fault::Configuration(vec![format!("{}: the secret cannot be read: {error}", path.display())])
             };
-            let length = std::fs::metadata(path).map_err(|error| named(&error))?.len();
-            if length > SECRET_BYTES_MAX {
+            let file = File::open(path).map_err(|error| named(&error))?;
+            let facts = file.metadata().map_err(|error| named(&error))?;
+            // A pipe is of who made it.
+            if facts.is_file()
+                && let Some(exposed) = Exposed::of(path, &facts)
+            {
+                return Err(named(&exposed));
+            }
+            // Room for all of it at once: what grows leaves copies behind.
+            let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX + 1));
+            file.take(SECRET_BYTES_MAX as u64 + 1)
+                .read_to_string(&mut text)
+                .map_err(|error| named(&error))?;
+            if text.len() > SECRET_BYTES_MAX {
                 return Err(named(&"the file is too long for a secret"));
             }
-            let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| named(&error))?);
             Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
         }
     }
@@ -147,8 +160,8 @@ pub fn master_of(settings: &Settings, source: &Secret) -> Result<MasterKey, Faul
 /// It cannot be opened, or a field's domain is missing or differs.
 pub fn keyring(settings: &Settings) -> Result<Option<Arc<Keyring>>, Fault> {
     let Some(keys) = settings.keys.as_ref().filter(|_| settings.seals()) else { return Ok(None) };
-    let keyring = keyfile::read(&keys.path, &master_of(settings, &keys.master_key)?)
-        .map_err(|error| Fault::of(settings, "keys.path", &error))?;
+    let opened = known::open(settings, &keys.path, &master_of(settings, &keys.master_key)?);
+    let keyring = opened.map_err(|fault| fault.beside(settings, "keys.path"))?;
     let faults: Vec<String> = settings
         .policy
         .fields
@@ -201,6 +214,7 @@ pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access
 struct Swaps {
     access: Arc<ArcSwap<Access>>,
     policy: Arc<ArcSwap<Classification>>,
+    keyring: Arc<ArcSwapOption<Keyring>>,
 }
 
 /// A gate that runs, until [`House::drain`].
@@ -234,7 +248,7 @@ impl House {
         match House::build(settings, metrics, &mut thread).await {
             Ok(house) => {
                 let regime = house.gate.regime.load_full();
-                house.note(applied("start", &in_force(&regime))).await;
+                house.note(put_in_force("start", &regime)).await;
                 Ok(House { journal: thread, ..house })
             }
             Err(fault) => {
@@ -259,6 +273,7 @@ impl House {
         let swaps = access(&regime.settings, &regime.dialer)?.map(|access| Swaps {
             access: Arc::new(ArcSwap::from_pointee(access)),
             policy: Arc::new(ArcSwap::from_pointee(regime.settings.policy.clone())),
+            keyring: Arc::new(ArcSwapOption::new(regime.keyring.clone())),
         });
         let catalogs = swaps.as_ref().map(keep_up_with_servers);
         let (journal, opened) = open_journal(&regime.settings)?;
@@ -311,7 +326,7 @@ impl House {
             Err(fault) => Err(fault),
         };
         self.note(match &reloaded {
-            Ok(_) => applied("reload", &in_force(&self.gate.regime.load())),
+            Ok(_) => put_in_force("reload", &self.gate.regime.load()),
             Err(fault) => refused("reload", &fault.text()),
         })
         .await;
@@ -331,7 +346,10 @@ impl House {
         let regime = regime(settings).await?;
         let access = access(&regime.settings, &regime.dialer)?;
         let later = counts_later(&self.started.settings, &regime.settings);
-        let reclassified = fields_differ(&before.settings, &regime.settings);
+        let identity = |regime: &Regime| regime.keyring.as_deref().map(Keyring::identity);
+        let reclassified =
+            fields_differ(&before.settings, &regime.settings) || identity(&before) != identity(&regime);
+        let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
         // Keys before the fields that need them.
@@ -343,6 +361,7 @@ impl House {
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             swaps.access.store(Arc::new(access));
             swaps.policy.store(Arc::new(policy));
+            swaps.keyring.store(keyring);
         }
         if reclassified {
             // From here on every session looks first, and reads the catalog itself.
@@ -447,8 +466,9 @@ fn mock_secret(keyring: Option<&Keyring>) -> MockSecret {
 /// The tasks that ask the servers: for their catalogs, and which of them takes writes.
 fn keep_up_with_servers(swaps: &Swaps) -> Catalogs {
     let (access, policy) = (Arc::clone(&swaps.access), Arc::clone(&swaps.policy));
+    let (keyring, timing) = (Arc::clone(&swaps.keyring), Timing::default());
     tokio::spawn(lookout::keep(Arc::clone(&access)));
-    let (catalogs, keeper) = Catalogs::new(CatalogSource { access, policy, timing: Timing::default() });
+    let (catalogs, keeper) = Catalogs::new(CatalogSource { access, policy, keyring, timing });
     tokio::spawn(keeper.run());
     catalogs
 }

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::catalog::{Domain, PolicyField};
 use crate::residency::Date;
 use crate::seal::{
-    FieldDisagreement, Keyring, KeyringFault, KeyringParts, MasterKey, MasterKeyFault, Random, Root, RootKey,
-    guard_prefix, is_template,
+    FieldDisagreement, Keyring, KeyringFault, KeyringIdentity, KeyringParts, MasterKey, MasterKeyFault,
+    Random, Root, RootKey, guard_prefix, is_template,
 };
 use crate::store::keyfile::{self, KeyfileError, KeyfileFault};
 
@@ -64,8 +64,15 @@ pub fn init(
         random.fill(&mut key);
         let root = Root { version: 1, created_unix_s: now_unix_s, key: RootKey::new(key) };
         zeroize::Zeroize::zeroize(&mut key);
-        let parts =
-            KeyringParts { created_unix_s: now_unix_s, roots: vec![root], current: 1, domains: Vec::new() };
+        let mut drawn = [0; 16];
+        random.fill(&mut drawn);
+        let parts = KeyringParts {
+            identity: Some(KeyringIdentity::new(drawn)),
+            created_unix_s: now_unix_s,
+            roots: vec![root],
+            current: 1,
+            domains: Vec::new(),
+        };
         let mut keyring = Keyring::from_parts(parts).map_err(KeysFault::Keyring)?;
         let added = keyring
             .add_domains(&wanted, now_unix_s)
@@ -86,6 +93,7 @@ pub fn init(
     Ok(InitReport {
         path: path.display().to_string(),
         created,
+        identity: keyring.identity(),
         added: added.iter().map(ToString::to_string).collect(),
         keyring: describe(&keyring),
     })
@@ -125,6 +133,7 @@ pub fn list(path: &Path, master: &MasterKey) -> Result<ListReport, KeysFault> {
 /// What may be shown of a keyring.
 #[derive(Serialize, Debug)]
 pub struct KeyringListing {
+    pub identity: String,
     pub created: String,
     pub current: u16,
     pub roots: Vec<RootListing>,
@@ -152,6 +161,7 @@ pub struct DomainListing {
 
 fn describe(keyring: &Keyring) -> KeyringListing {
     KeyringListing {
+        identity: keyring.identity().to_string(),
         created: utc(keyring.created_unix_s()),
         current: keyring.current_version(),
         roots: keyring
@@ -178,6 +188,8 @@ pub struct InitReport {
     pub path: String,
     /// Was the keyring made now?
     pub created: bool,
+    #[serde(skip)]
+    pub identity: KeyringIdentity,
     /// Names of the domains that were added now.
     pub added: Vec<String>,
     pub keyring: KeyringListing,
@@ -188,9 +200,9 @@ impl InitReport {
     pub fn text(&self) -> String {
         let done = if self.created {
             format!(
-                "made the keyring {}; keep a copy of it, and of the master key in another place: \
+                "made the keyring {}, identity {}; keep a copy of it, and of the master key in another place: \
                  without both no sealed value opens again\n",
-                self.path
+                self.path, self.identity
             )
         } else {
             format!("the keyring {} stands already; its keys and domains are unchanged\n", self.path)
@@ -200,7 +212,12 @@ impl InitReport {
             [one] => format!("added the domain {one}\n"),
             several => format!("added the domains {}\n", several.join(", ")),
         };
-        done + &added
+        let reminder = if self.created || self.added.is_empty() {
+            ""
+        } else {
+            "copy the keyring anew: a backup from before does not have them\n"
+        };
+        done + &added + reminder
     }
 
     #[must_use]
@@ -220,8 +237,8 @@ impl ListReport {
     #[must_use]
     pub fn text(&self) -> String {
         use fmt::Write;
-        let KeyringListing { created, current, roots, domains } = &self.keyring;
-        let mut text = format!("keyring {}, made {created}\n\n", self.path);
+        let KeyringListing { identity, created, current, roots, domains } = &self.keyring;
+        let mut text = format!("keyring {}, made {created}\nidentity {identity}\n\n", self.path);
         for RootListing { version, created } in roots {
             let note = if version == current { "  current" } else { "" };
             let _ = writeln!(text, "root key {version}  {created}{note}");
@@ -362,10 +379,13 @@ mod tests {
         let note = field("note", Some(("note", Mode::Random)));
         let more = init(&place.0, &master(), &[&fields[..], &[note]].concat(), NOW + 1, &mut Thread).unwrap();
         assert_eq!(more.added, ["note"]);
+        assert!(more.text().contains("copy the keyring anew") && !again.text().contains("anew"));
+        assert_eq!(more.identity, first.identity);
         assert_eq!(more.keyring.domains[0].created, "2025-01-01T00:00:00Z");
 
         let listed = list(&place.0, &master()).unwrap();
         let text = listed.text();
+        assert!(text.contains(&format!("\nidentity {}\n", first.identity)), "{text}");
         assert!(text.contains("root key 1  2025-01-01T00:00:00Z  current"), "{text}");
         assert!(
             text.contains("email   equality  text         1  SEALfyeCwSny  2025-01-01T00:00:00Z"),

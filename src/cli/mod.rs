@@ -7,6 +7,7 @@ mod health;
 mod house;
 pub mod keys;
 mod keys_verb;
+mod known;
 mod log;
 mod place;
 mod regime;
@@ -96,11 +97,15 @@ enum KeysVerb {
     Init {
         #[command(flatten)]
         configured: Configured,
+        /// Another keyring, though one is known here: of what that one sealed nothing opens, nothing
+        /// is found, and unique indexes let duplicates past, unless its backup comes back.
+        #[arg(long)]
+        new_identity: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// List root key versions and domains; never a key.
+    /// List identity, root key versions and domains; never a key.
     #[command(after_help = "Example:\n  sealgate keys list --json")]
     List {
         #[command(flatten)]
@@ -125,8 +130,8 @@ pub fn main() -> ExitCode {
         Verb::Check { configured, json } => with(configured, |config| check::check(config, json)),
         Verb::Health { configured, ready } => with(configured, |config| health::health(config, ready)),
         Verb::Demo { once, port } => demo::demo(once, port),
-        Verb::Keys(KeysVerb::Init { configured, json }) => {
-            with(configured, |config| keys_verb::init(config, json))
+        Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
+            with(configured, |config| keys_verb::init(config, new_identity, json))
         }
         Verb::Keys(KeysVerb::List { configured, json }) => {
             with(configured, |config| keys_verb::list(config, json))

@@ -13,6 +13,7 @@ use super::startup::{self, Over, Ready};
 use super::worker::Worker;
 use super::{Phase, Regime, SharedGate};
 use crate::audit::{Record, SessionRecord};
+use crate::seal::Keyring;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_error};
 
@@ -66,8 +67,10 @@ async fn run(
     } = ready;
     let who = session.who().clone();
     let recorded = session.is_recorded();
+    let keyring = regime.keyring.as_deref().map(Keyring::identity);
     if recorded {
-        worker.records.leave(Record::Session(SessionRecord { who: who.clone(), event: "begin" })).await;
+        let begun = SessionRecord { who: who.clone(), event: "begin", keyring };
+        worker.records.leave(Record::Session(begun)).await;
     }
     let mut flow = Flow {
         worker,
@@ -104,7 +107,7 @@ async fn run(
         worker.records.leave(left).await;
     }
     if recorded {
-        worker.records.leave(Record::Session(SessionRecord { who, event: "end" })).await;
+        worker.records.leave(Record::Session(SessionRecord { who, event: "end", keyring })).await;
     }
     server.close();
     drop(admitted);

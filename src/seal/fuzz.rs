@@ -22,6 +22,7 @@ fn domain(name: &str, mode: Mode) -> Domain {
 /// A sealer that knows these domains and seals the same each time.
 pub(crate) fn fuzz_sealer(domains: &[Domain]) -> Option<Sealer> {
     let parts = KeyringParts {
+        identity: None,
         created_unix_s: 0,
         roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
         current: 1,

@@ -14,6 +14,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::envelope::{TAG_LENGTH, domain_tag};
+use super::identity::KeyringIdentity;
 use super::template::{
     DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, is_concrete_name, is_template, template_of,
 };
@@ -76,6 +77,8 @@ pub struct KeyedDomain {
 
 /// Raw material of a [`Keyring`].
 pub struct KeyringParts {
+    /// None: it was made before keyrings had one, and has one that its oldest root key gives it.
+    pub identity: Option<KeyringIdentity>,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub created_unix_s: u64,
     pub roots: Vec<Root>,
@@ -86,6 +89,7 @@ pub struct KeyringParts {
 
 /// See the module's text. It holds keys: neither printed nor cloned; share it in an `Arc`.
 pub struct Keyring {
+    identity: KeyringIdentity,
     created_unix_s: u64,
     roots: BTreeMap<u16, Root>,
     current: u16,
@@ -113,7 +117,9 @@ impl Keyring {
         if !roots.contains_key(&parts.current) {
             return Err(KeyringFault::NoRoot(parts.current));
         }
+        let identity = parts.identity.or_else(|| derived_identity(&roots));
         let mut keyring = Keyring {
+            identity: identity.ok_or(KeyringFault::NoRoot(parts.current))?,
             created_unix_s: parts.created_unix_s,
             roots,
             current: parts.current,
@@ -243,6 +249,12 @@ impl Keyring {
             .collect()
     }
 
+    /// Which keyring it is: the same in every copy of it, whatever was added since.
+    #[must_use]
+    pub fn identity(&self) -> KeyringIdentity {
+        self.identity
+    }
+
     /// A domain, or that of some schema by its template.
     #[must_use]
     pub fn domain(&self, name: &DomainName) -> Option<Domain> {
@@ -303,6 +315,13 @@ impl Keyring {
     pub(super) fn root(&self, version: u16) -> Option<&RootKey> {
         self.roots.get(&version).map(|root| &root.key)
     }
+}
+
+/// Of a keyring that was made without one. It is written into the file with the next change, before
+/// the root key that it comes from can go.
+fn derived_identity(roots: &BTreeMap<u16, Root>) -> Option<KeyringIdentity> {
+    let (_, oldest) = roots.first_key_value()?;
+    Some(KeyringIdentity::new(*expand(oldest.key.bytes(), "sealgate/v1/keyring/identity")))
 }
 
 /// A policy and the keyring say different things of one domain.

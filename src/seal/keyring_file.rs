@@ -2,7 +2,8 @@
 //! tag over everything, so that nobody without that key can change a domain's mode.
 //!
 //! Pure text to [`Keyring`] and back; `store::keyfile` has the file. `docs/FORMAT.md`
-//! specifies it. Not detected: an older file of the same keyring put back.
+//! specifies it. Files of version 1 hold no identity: it is derived, and written as version 2 with
+//! the next change. Not detected: an older file of the same keyring put back.
 
 use std::fmt;
 
@@ -14,12 +15,16 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Random;
+use super::identity::KeyringIdentity;
 use super::keyring::{KeyedDomain, Keyring, KeyringFault, KeyringParts, Root, RootKey, expand};
 use super::xaes::{HALF_NONCE_LENGTH, TAG_LENGTH, Xaes};
 use crate::catalog::{Domain, DomainName, Logical, Mode};
 
 const FORMAT: &str = "sealgate keyring";
-const FORMAT_VERSION: u32 = 1;
+/// The version that is written.
+const FORMAT_VERSION: u32 = 2;
+/// That of files without an identity, which are read.
+const VERSION_WITHOUT_IDENTITY: u32 = 1;
 
 /// nonce | wrapped root key | tag
 const WRAPPED_LENGTH: usize = 2 * HALF_NONCE_LENGTH + 32 + TAG_LENGTH;
@@ -100,6 +105,9 @@ struct FileText {
     version: u32,
     /// Identifier of the master key.
     master: String,
+    /// From version 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
     created: u64,
     current: u16,
     roots: Vec<RootText>,
@@ -137,10 +145,11 @@ struct FileKind {
 /// What the integrity tag covers: every value of the file, one line each.
 fn integrity_message(file: &FileText) -> String {
     use std::fmt::Write;
-    let mut message = format!(
-        "{FORMAT} {}\nmaster {}\ncreated {}\ncurrent {}\n",
-        file.version, file.master, file.created, file.current
-    );
+    let mut message = format!("{FORMAT} {}\nmaster {}\n", file.version, file.master);
+    if let Some(identity) = &file.identity {
+        let _ = writeln!(message, "identity {identity}");
+    }
+    let _ = write!(message, "created {}\ncurrent {}\n", file.created, file.current);
     for root in &file.roots {
         let _ = writeln!(message, "root {} {} {}", root.version, root.created, root.wrapped);
     }
@@ -182,6 +191,7 @@ pub fn encode_keyring(keyring: &Keyring, master: &MasterKey, random: &mut dyn Ra
         format: FORMAT.to_owned(),
         version: FORMAT_VERSION,
         master: master.id(),
+        identity: Some(keyring.identity().to_string()),
         created: keyring.created_unix_s(),
         current: keyring.current_version(),
         roots,
@@ -217,7 +227,7 @@ pub fn decode_keyring(text: &str, master: &MasterKey) -> Result<Keyring, Keyring
     if kind.format != FORMAT {
         return Err(KeyringFileFault::Format);
     }
-    if kind.version != FORMAT_VERSION {
+    if ![VERSION_WITHOUT_IDENTITY, FORMAT_VERSION].contains(&kind.version) {
         return Err(KeyringFileFault::Version(kind.version));
     }
     let file: FileText = serde_json::from_str(text).map_err(syntax)?;
@@ -233,8 +243,19 @@ pub fn decode_keyring(text: &str, master: &MasterKey) -> Result<Keyring, Keyring
     let wrapping = master.wrapping();
     let roots = file.roots.iter().map(|root| unwrap_root(&wrapping, root)).collect::<Result<_, _>>()?;
     let domains = file.domains.iter().map(keyed_domain).collect::<Result<_, _>>()?;
-    Keyring::from_parts(KeyringParts { created_unix_s: file.created, roots, current: file.current, domains })
-        .map_err(KeyringFileFault::Content)
+    let identity = identity(&file)?;
+    let parts =
+        KeyringParts { identity, created_unix_s: file.created, roots, current: file.current, domains };
+    Keyring::from_parts(parts).map_err(KeyringFileFault::Content)
+}
+
+/// Each version of the format has one, or has none.
+fn identity(file: &FileText) -> Result<Option<KeyringIdentity>, KeyringFileFault> {
+    match (&file.identity, file.version == VERSION_WITHOUT_IDENTITY) {
+        (None, true) => Ok(None),
+        (Some(text), false) => KeyringIdentity::parse(text).map(Some).ok_or(KeyringFileFault::Identity),
+        (None, false) | (Some(_), true) => Err(KeyringFileFault::Identity),
+    }
 }
 
 fn unwrap_root(wrapping: &Xaes, root: &RootText) -> Result<Root, KeyringFileFault> {
@@ -292,6 +313,8 @@ pub enum KeyringFileFault {
     OtherMaster,
     /// The integrity tag, or the wrapping of a root key, does not hold.
     Altered,
+    /// It holds together, but its identity is missing, out of place or not one.
+    Identity,
     /// A mode or type that this version does not know.
     Unknown { domain: String, key: &'static str, found: String },
     /// It holds together, but promises of the format do not.
@@ -306,13 +329,16 @@ impl fmt::Display for KeyringFileFault {
             }
             KeyringFileFault::Format => write!(f, "\"format\" is not \"{FORMAT}\""),
             KeyringFileFault::Version(version) => {
-                write!(f, "format version {version}; this program knows version {FORMAT_VERSION}")
+                write!(f, "format version {version}; this program knows versions 1 to {FORMAT_VERSION}")
             }
             KeyringFileFault::OtherMaster => {
                 f.write_str("the keyring is wrapped under another master key than the one given")
             }
             KeyringFileFault::Altered => f.write_str(
                 "the keyring was altered: its integrity tag does not hold; restore it from a backup",
+            ),
+            KeyringFileFault::Identity => f.write_str(
+                "\"identity\" is not 32 hexadecimal digits, as version 2 has it and version 1 does not",
             ),
             KeyringFileFault::Unknown { domain, key, found } => {
                 write!(f, "domain \"{domain}\": {key} \"{found}\" is not known to this version")
@@ -345,6 +371,7 @@ mod tests {
         let domains = [domain("email", Mode::Equality), domain("note", Mode::Random)];
         let Ok(expected) = Keyring::from_parts(parts(&[1, 2], &domains)) else { panic!() };
         assert!(read.domains().eq(expected.domains()));
+        assert_eq!(read.identity(), expected.identity());
         assert_eq!(read.current_version(), 2);
         assert_eq!(read.created_unix_s(), expected.created_unix_s());
         for (read, expected) in read.roots().zip(expected.roots()) {
@@ -369,6 +396,8 @@ mod tests {
         let text = written();
         for (from, to) in [
             ("\"equality\"", "\"random\""),
+            ("\"identity\": \"0", "\"identity\": \"1"),
+            ("\"identity\": \"0707070707070707", "\"identity\": \"0707"),
             ("\"current\": 2", "\"current\": 1"),
             ("\"generation\": 1", "\"generation\": 2"),
             ("\"name\": \"note\"", "\"name\": \"notes\""),
@@ -377,7 +406,7 @@ mod tests {
             ("\"created\": 1700000100", "\"created\": 1700000101"),
             ("\"type_byte\": 1", "\"type_byte\": 2"),
             ("\"type\": \"text\"", "\"type\": \"int4\""),
-            ("\"version\": 2,\n", "\"version\": 3,\n"),
+            ("      \"version\": 2,\n", "      \"version\": 3,\n"),
             ("\"wrapped\": \"AAAA", "\"wrapped\": \"AAAB"),
             ("\"integrity\": \"", "\"integrity\": \"AAAA"),
         ] {
@@ -409,8 +438,8 @@ mod tests {
         let master = MasterKey::new([8; 32]);
         assert_eq!(decode_keyring(&text, &master).err(), Some(KeyringFileFault::OtherMaster));
         assert_eq!(fault(&text.replace("sealgate keyring", "other")), Some(KeyringFileFault::Format));
-        let later = text.replacen("\"version\": 1", "\"version\": 2", 1);
-        assert_eq!(fault(&later), Some(KeyringFileFault::Version(2)));
+        let later = text.replacen("\"version\": 2", "\"version\": 3", 1);
+        assert_eq!(fault(&later), Some(KeyringFileFault::Version(3)));
         let unknown = text.replacen("\"current\"", "\"comment\": \"\",\n  \"current\"", 1);
         for broken in ["", "{", "[]", "null", &unknown, &text[..text.len() / 2]] {
             assert!(matches!(fault(broken), Some(KeyringFileFault::Syntax { .. })), "{broken}");

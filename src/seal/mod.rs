@@ -3,14 +3,15 @@
 //!
 //! `docs/FORMAT.md` specifies every byte of what this room writes, with test vectors;
 //! `tests/format/open.py` is an independent reader of it. Reading order: [`Plaintext`],
-//! `envelope` (the bytes), `xaes` (the random mode), `template` (domains by schema), `keyring`,
-//! `keyring_file`, `sealer`.
+//! `envelope` (the bytes), `xaes` (the random mode), `template` (domains by schema), `identity` (which
+//! keyring), `keyring`, `keyring_file`, `sealer`.
 //!
 //! Absent on purpose: logging, metrics, and any error that holds a value.
 
 mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
+mod identity;
 mod keyring;
 mod keyring_file;
 mod plaintext;
@@ -29,6 +30,7 @@ pub use envelope::{
 pub use fuzz::fuzz_open;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::fuzz_sealer;
+pub use identity::KeyringIdentity;
 pub use keyring::{
     DOMAINS_MAX, Disagreement, FieldDisagreement, KeyedDomain, Keyring, KeyringFault, KeyringParts,
     ROOTS_MAX, Root, RootKey,

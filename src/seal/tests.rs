@@ -37,6 +37,7 @@ pub(super) fn parts(versions: &[u16], domains: &[Domain]) -> KeyringParts {
         created_unix_s: 1_700_000_100,
     });
     KeyringParts {
+        identity: Some(KeyringIdentity::new([7; 16])),
         created_unix_s: 1_700_000_000,
         roots: roots.collect(),
         current: *versions.last().unwrap(),

@@ -15,6 +15,8 @@ use super::*;
 use crate::catalog::{Domain, DomainName, Mode};
 
 const KEYRING: &str = include_str!("../../tests/format/keyring.json");
+/// The same of version 1, which has no identity.
+const KEYRING_1: &str = include_str!("../../tests/format/keyring-1.json");
 const SPECIFICATION: &str = include_str!("../../docs/FORMAT.md");
 const VECTORS: &str = include_str!("../../tests/format/vectors.json");
 
@@ -72,6 +74,7 @@ fn keyring(current: u16) -> Keyring {
         created_unix_s: 1_735_689_600,
     };
     let parts = KeyringParts {
+        identity: Some(KeyringIdentity::new(std::array::from_fn(|at| 0x60 + at as u8))),
         created_unix_s: 1_735_689_600,
         roots: roots.collect(),
         current,
@@ -136,6 +139,27 @@ fn writes_the_keyring_of_the_format() {
     assert_eq!(text, KEYRING, "tests/format/keyring.json would be:\n{text}\n");
 }
 
+/// Of the oldest root key alone: whatever else the file holds, it is the same.
+#[test]
+fn a_keyring_of_version_1_has_an_identity_and_writes_it_with_the_next_change() {
+    let master = || MasterKey::new(master_bytes());
+    let read = decode_keyring(KEYRING_1, &master()).unwrap();
+    let identity = read.identity().to_string();
+    assert!(SPECIFICATION.contains(&identity), "{identity}");
+    assert_ne!(identity, keyring(2).identity().to_string());
+    let mut changed = read;
+    changed.add_domains(&[domain("more", Mode::Random)], 2).unwrap();
+    let written = encode_keyring(&changed, &master(), &mut Sequence(0));
+    assert!(written.contains("\"version\": 2") && written.contains(&format!("\"identity\": \"{identity}\"")));
+    assert_eq!(decode_keyring(&written, &master()).unwrap().identity().to_string(), identity);
+    // No version's file passes for the other's, though its tag were sound.
+    for (text, from, to) in [(KEYRING_1, 1, 2), (KEYRING, 2, 1)] {
+        let other = text.replacen(&format!("\"version\": {from}"), &format!("\"version\": {to}"), 1);
+        let passed = decode_keyring(&other, &master()).err();
+        assert_eq!(passed, Some(KeyringFileFault::Altered));
+    }
+}
+
 #[test]
 fn opens_the_vectors_with_the_keyring_file() {
     let vectors: Vectors = serde_json::from_str(VECTORS).unwrap();
@@ -160,7 +184,7 @@ fn the_specification_shows_the_vectors() {
             assert!(SPECIFICATION.contains(number), "{number}");
         }
     }
-    for key in ["master", "integrity"] {
+    for key in ["master", "identity", "integrity"] {
         let file: serde_json::Value = serde_json::from_str(KEYRING).unwrap();
         assert!(SPECIFICATION.contains(file[key].as_str().unwrap()), "{key}");
     }

@@ -8,6 +8,7 @@
 
 mod alone;
 mod folder;
+mod keyrings;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use alone::write_alone;
 pub use folder::FolderError;
+pub use keyrings::{KnownKeyrings, known_keyrings};
 
 use crate::audit::{Alert, Entry, Intent, Journal, Receipt, Record, Sink, Who};
 

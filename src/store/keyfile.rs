@@ -2,12 +2,13 @@
 //!
 //! A reader sees the old file or the new one, never half of one; two writers take turns.
 //! Root keys are wrapped, so the file alone opens nothing; it is still kept from others,
-//! and refused where others may read or change it.
+//! and refused where others may read or change it. It stays with the account that it is of, also
+//! where root changes it.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::seal::{
@@ -17,9 +18,37 @@ use crate::seal::{
 /// Longest keyring file that is read, in bytes (P6); a full keyring takes about 250 KiB.
 const FILE_LENGTH_MAX: u64 = 1024 * 1024;
 
-/// Bits of a file's mode that must not be set: everything for others, write for the group.
+/// Bits of a secret file's mode that must not be set: everything for others, write for the group.
 /// Reading by the group stays possible, since mounted secrets come that way.
 const FORBIDDEN_MODE: u32 = 0o027;
+
+/// A file that holds a secret, and whose permission bits let too many at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exposed {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Exposed {
+    /// None: nobody else may read or change it.
+    #[must_use]
+    pub fn of(path: &Path, metadata: &fs::Metadata) -> Option<Exposed> {
+        let mode = metadata.permissions().mode() & 0o777;
+        (mode & FORBIDDEN_MODE != 0).then(|| Exposed { path: path.to_owned(), mode })
+    }
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exposed { path, mode } = self;
+        write!(
+            f,
+            "others may read or change it: its mode is {mode:04o}, and 0640 is the most that is allowed; \
+             `chmod 600 {}`",
+            path.display()
+        )
+    }
+}
 
 /// Reads and opens the keyring at `path`.
 ///
@@ -33,9 +62,8 @@ pub fn read(path: &Path, master: &MasterKey) -> Result<Keyring, KeyfileError> {
     }
     let file = File::open(path).map_err(|error| refuse(error.into()))?;
     let metadata = file.metadata().map_err(|error| refuse(error.into()))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & FORBIDDEN_MODE != 0 {
-        return Err(refuse(KeyfileFault::Mode(mode)));
+    if let Some(exposed) = Exposed::of(path, &metadata) {
+        return Err(refuse(KeyfileFault::Mode(exposed)));
     }
     let mut text = String::new();
     let length =
@@ -57,7 +85,7 @@ pub fn create(
     random: &mut dyn Random,
 ) -> Result<(), KeyfileError> {
     let refuse = |error: io::Error| KeyfileError { path: path.to_owned(), fault: error.into() };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder(path)).map_err(refuse)?;
+    make_folder(folder(path)).map_err(refuse)?;
     let _turn = lock(folder(path)).map_err(refuse)?;
     if path.try_exists().map_err(refuse)? {
         return Err(KeyfileError { path: path.to_owned(), fault: KeyfileFault::Exists });
@@ -95,6 +123,25 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// Makes what is missing of the path, each folder for the owner of the one above it.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let is_there = |folder: &Path| folder.as_os_str().is_empty() || folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing.into_iter().rev() {
+        let (own, above) = (fs::metadata(made)?, fs::metadata(folder(made))?);
+        if own.uid() != above.uid() {
+            hand_over(|| chown(made, Some(above.uid()), Some(above.gid())))?;
+        }
+    }
+    Ok(())
+}
+
+/// Only root may give a file to another account; for anybody else it stays as it is.
+fn hand_over(give: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() { give() } else { Ok(()) }
+}
+
 /// Writers of one folder take turns; the lock ends with the returned handle.
 fn lock(folder: &Path) -> io::Result<File> {
     let handle = File::open(folder)?;
@@ -102,7 +149,8 @@ fn lock(folder: &Path) -> io::Result<File> {
     Ok(handle)
 }
 
-/// Under the folder's lock: writes beside the file, syncs, renames over it, syncs the folder.
+/// Under the folder's lock: writes beside the file, syncs, renames over it, syncs the folder. The new
+/// file has owner and mode of the one that was there, or the folder's owner.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let beside = path.with_file_name(format!(".{}.new", name.to_string_lossy()));
@@ -111,12 +159,30 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(text.as_bytes());
+    let written = written.and_then(|()| take_after(&file, path)).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
     File::open(folder(path))?.sync_all()
+}
+
+fn take_after(file: &File, path: &Path) -> io::Result<()> {
+    let (own, model) = match fs::metadata(path) {
+        Ok(there) => {
+            file.set_permissions(fs::Permissions::from_mode(there.permissions().mode() & 0o777))?;
+            (file.metadata()?, there)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            (file.metadata()?, fs::metadata(folder(path))?)
+        }
+        Err(error) => return Err(error),
+    };
+    if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
+        hand_over(|| fchown(file, Some(model.uid()), Some(model.gid())))?;
+    }
+    Ok(())
 }
 
 /// A fault of the keyring at a path.
@@ -140,8 +206,8 @@ pub enum KeyfileFault {
     Missing,
     Exists,
     NotFile,
-    /// Others may read or change the file: its permission bits.
-    Mode(u32),
+    /// Others may read or change the file.
+    Mode(Exposed),
     TooLong,
     Io(io::Error),
     Content(KeyringFileFault),
@@ -158,12 +224,13 @@ impl From<io::Error> for KeyfileFault {
 impl fmt::Display for KeyfileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KeyfileFault::Missing => f.write_str("there is no such file; `sealgate keys init` makes one"),
+            KeyfileFault::Missing => f.write_str(
+                "there is no such file. Where one has been in use, restore its backup: other keys open and \
+                 find nothing of what it sealed. Only where there was none: `sealgate keys init` makes one",
+            ),
             KeyfileFault::Exists => f.write_str("there is one already; it is not replaced"),
             KeyfileFault::NotFile => f.write_str("not an ordinary file"),
-            KeyfileFault::Mode(mode) => {
-                write!(f, "others may read or change it (mode {mode:04o}); `chmod 600` it")
-            }
+            KeyfileFault::Mode(exposed) => exposed.fmt(f),
             KeyfileFault::TooLong => write!(f, "longer than {FILE_LENGTH_MAX} bytes"),
             KeyfileFault::Io(error) => error.fmt(f),
             KeyfileFault::Content(fault) => fault.fmt(f),
@@ -217,7 +284,13 @@ mod tests {
 
     fn make(path: &Path) -> Result<(), KeyfileError> {
         let root = Root { version: 1, created_unix_s: 1, key: RootKey::new([1; 32]) };
-        let parts = KeyringParts { created_unix_s: 1, roots: vec![root], current: 1, domains: Vec::new() };
+        let parts = KeyringParts {
+            identity: None,
+            created_unix_s: 1,
+            roots: vec![root],
+            current: 1,
+            domains: Vec::new(),
+        };
         create(path, &Keyring::from_parts(parts).unwrap(), &master(), &mut Thread)
     }
 
@@ -262,8 +335,35 @@ mod tests {
             [(0o600, false), (0o400, false), (0o440, false), (0o660, true), (0o644, true), (0o602, true)]
         {
             set_mode(&path, mode);
-            assert_eq!(fault(read(&path, &master())).contains("chmod 600"), refused, "{mode:o}");
+            let told = fault(read(&path, &master()));
+            let expected = format!("mode is {mode:04o}, and 0640 is the most that is allowed; `chmod 600 ");
+            assert_eq!(told.contains(&expected), refused, "{mode:o}: {told}");
         }
+    }
+
+    #[test]
+    fn a_changed_file_keeps_its_mode_and_what_root_writes_its_owner() {
+        let folder = Folder::new();
+        let (keys, path) = (folder.0.join("a/keys"), folder.0.join("a/keys/keyring.json"));
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            chown(&folder.0, Some(4321), Some(4322)).unwrap();
+        }
+        let account = |path: &Path| fs::metadata(path).map(|facts| (facts.uid(), facts.gid())).unwrap();
+        make(&path).unwrap();
+        for made in [&folder.0.join("a"), &keys, &path] {
+            assert_eq!(account(made), account(&folder.0), "{}", made.display());
+        }
+        set_mode(&path, 0o440);
+        if is_root {
+            chown(&path, Some(4321), Some(1)).unwrap();
+        }
+        let before = account(&path);
+        let added = extend(&path, &master(), &mut Thread, |keyring| keyring.add_domains(&[domain("a")], 2));
+        assert_eq!(fault(added), "");
+        assert_eq!(account(&path), before);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o440);
+        assert_eq!(read(&path, &master()).map(|keyring| keyring.domains().len()).ok(), Some(1));
     }
 
     #[test]

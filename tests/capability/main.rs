@@ -21,6 +21,7 @@ mod format;
 mod foundation;
 mod hops;
 mod hostile;
+mod keyring;
 mod life;
 mod misconfigured;
 mod names;

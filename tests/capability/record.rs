@@ -231,6 +231,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
             ServiceAccount { user: "postgres".into(), password: None },
         ))),
         policy: Arc::new(ArcSwap::from_pointee(settings.policy.clone())),
+        keyring: Arc::default(),
         timing: Timing::default(),
     });
     tokio::spawn(keeper.run());

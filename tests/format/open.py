@@ -13,7 +13,8 @@ of a template must be named: by its own name (email@acme), or as the template
 
     open.py --vectors FOLDER
 
-checks FOLDER/vectors.json against FOLDER/keyring.json (no environment needed).
+checks FOLDER/vectors.json against FOLDER/keyring.json, and against FOLDER/keyring-1.json, which is
+of version 1 (no environment needed).
 
 Exit: 0 all opened; 1 one did not (it is named by its number on standard error, the others
 are printed); 2 the keyring or the master key cannot be used.
@@ -81,15 +82,19 @@ def decode(text):
 class Keyring:
     def __init__(self, text, master):
         file = json.loads(text)
-        if (file["format"], file["version"]) != ("sealgate keyring", 1):
-            raise Refused("not a keyring of version 1")
+        if file["format"] != "sealgate keyring" or file["version"] not in (1, 2):
+            raise Refused("not a keyring of version 1 or 2")
+        if (file["version"] == 2) != ("identity" in file):
+            raise Refused("version 2 has an identity, version 1 has none")
         if file["master"] != hkdf(master, "sealgate/v1/keyring/id", 8).hex():
             raise Refused("wrapped under another master key")
         for part in (file, *file["roots"], *file["domains"]):
             texts = [value for key, value in part.items() if key != "format" and isinstance(value, str)]
             if any(text != "".join(text.split()) for text in texts):
                 raise Refused("white space in a value")
-        message = "sealgate keyring 1\nmaster {master}\ncreated {created}\ncurrent {current}\n".format(**file)
+        message = "sealgate keyring {version}\nmaster {master}\n".format(**file)
+        message += "identity {identity}\n".format(**file) if "identity" in file else ""
+        message += "created {created}\ncurrent {current}\n".format(**file)
         for root in file["roots"]:
             message += "root {version} {created} {wrapped}\n".format(**root)
         for domain in file["domains"]:
@@ -102,6 +107,8 @@ class Keyring:
         for root in file["roots"]:
             wrapped, associated = base64.b64decode(root["wrapped"]), f"sealgate/v1/keyring/root/{root['version']}"
             self.roots[root["version"]] = xaes_open(wrapping, wrapped[:24], wrapped[24:], associated.encode())
+        oldest = self.roots[min(self.roots)]
+        self.identity = file.get("identity") or hkdf(oldest, "sealgate/v1/keyring/identity", 16).hex()
         self.domains = {domain["name"]: domain for domain in file["domains"]}
 
     def domain(self, tag, wanted):
@@ -137,12 +144,16 @@ class Keyring:
 def vectors(folder):
     with open(os.path.join(folder, "vectors.json"), encoding="utf-8") as file:
         known = json.load(file)
-    with open(os.path.join(folder, "keyring.json"), encoding="utf-8") as file:
-        keyring = Keyring(file.read(), base64.b64decode(known["master_key"]))
-    assert [key.hex() for key in keyring.roots.values()] == known["root_keys_hex"]
-    for vector in known["values"]:
-        assert decode(vector["sealed"]).hex() == vector["envelope_hex"]
-        assert keyring.open(vector["sealed"], vector["domain"]) == vector["value"]
+    identities = {"keyring.json": "606162636465666768696a6b6c6d6e6f",
+                  "keyring-1.json": "94cc437845bc96a42bb28d38051d9b9f"}
+    for name, identity in identities.items():
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            keyring = Keyring(file.read(), base64.b64decode(known["master_key"]))
+        assert keyring.identity == identity
+        assert [key.hex() for key in keyring.roots.values()] == known["root_keys_hex"]
+        for vector in known["values"]:
+            assert decode(vector["sealed"]).hex() == vector["envelope_hex"]
+            assert keyring.open(vector["sealed"], vector["domain"]) == vector["value"]
     print(f"{len(known['values'])} vectors hold")
 
 

@@ -19,7 +19,7 @@ use crate::cli::keys;
 use crate::cli::run::forbid_core_dumps;
 use crate::config::Settings;
 use crate::gate::ThreadRandom;
-use crate::seal::{Random as _, guard_prefix};
+use crate::seal::{KeyringIdentity, Random as _, guard_prefix};
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
 
 pub const DATABASE: &str = "shop";
@@ -128,9 +128,9 @@ impl Shop {
         let ports = Ports { gate: chosen(port)?, admin: free_from(ADMIN_PORT)?, server: server.port() };
         let config = configure(&folder, &password, &ports)?;
         let settings = house::settings(&config).map_err(told)?;
-        make_keys(&settings)?;
+        let keyring = make_keys(&settings)?;
         server.execute("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {APPLICATION}"))?;
-        server.execute(DATABASE, &schema(&settings.policy.fields))?;
+        server.execute(DATABASE, &schema(&settings.policy.fields, keyring))?;
         let metrics = crate::ops::install().map_err(|error| error.to_string())?;
         let house = House::open(settings.clone(), metrics).await.map_err(told)?;
         Ok(Shop { house, server, settings, password, folder })
@@ -197,12 +197,12 @@ async fn start_server(password: String) -> Result<Throwaway, String> {
     started.unwrap_or_else(|_| Err("the server's start ended early".to_owned()))
 }
 
-fn make_keys(settings: &Settings) -> Result<(), String> {
+fn make_keys(settings: &Settings) -> Result<KeyringIdentity, String> {
     let Some(source) = &settings.keys else { return Err("the configuration has no [keys]".to_owned()) };
     let master = house::master(&source.master_key).map_err(told)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     keys::init(&source.path, &master, &settings.policy.fields, now.as_secs(), &mut ThreadRandom)
-        .map(drop)
+        .map(|report| report.identity)
         .map_err(|fault| fault.to_string())
 }
 
@@ -284,7 +284,7 @@ address = "127.0.0.1:{admin}"
 
 /// The shop's tables, with a guard on each sealed column: the database itself then takes
 /// nothing but sealed values there.
-fn schema(fields: &[PolicyField]) -> String {
+fn schema(fields: &[PolicyField], keyring: KeyringIdentity) -> String {
     let mut text = "
         CREATE TABLE customers (
             id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -303,7 +303,7 @@ fn schema(fields: &[PolicyField]) -> String {
     for (field, domain) in
         fields.iter().filter_map(|PolicyField { field, .. }| Some((field, field.domain.as_ref()?)))
     {
-        text.push_str(&guard(&field.column, domain));
+        text.push_str(&guard(&field.column, domain, keyring));
     }
     let _ = write!(
         text,
@@ -313,9 +313,10 @@ fn schema(fields: &[PolicyField]) -> String {
     text
 }
 
-fn guard(column: &str, domain: &Domain) -> String {
+/// By its name it is known which keyring the column is sealed with.
+fn guard(column: &str, domain: &Domain, keyring: KeyringIdentity) -> String {
     format!(
-        "ALTER TABLE customers ADD CONSTRAINT {column}_is_sealed \
+        "ALTER TABLE customers ADD CONSTRAINT {column}_keyring_{keyring} \
          CHECK (starts_with({column} COLLATE \"C\", '{}'));",
         guard_prefix(domain)
     )

@@ -161,6 +161,13 @@ pub async fn load(
     Ok(Loaded { parts, notes, content, meaning })
 }
 
+impl Loaded {
+    /// Its parts were changed.
+    pub(super) fn digest_anew(&mut self) {
+        (self.meaning, self.content) = content(&self.parts);
+    }
+}
+
 /// The bare name of every table of the policy with such a field, whether there is one or not.
 fn policy_names(parts: &SnapshotParts, counts: fn(&Field) -> bool) -> BTreeSet<Arc<str>> {
     let awaited = parts.patterns.iter().map(|entry| &entry.field);

@@ -5,6 +5,7 @@ mod classified;
 mod closure;
 mod dependents;
 mod guards;
+mod keyrings;
 mod leads;
 mod load;
 mod presence;
@@ -16,6 +17,7 @@ mod triggers;
 mod wanted;
 mod watermark;
 
+pub use keyrings::{Trace, databases, traces};
 pub use load::{LoadError, Loaded, load};
 pub use presence::{Linger, Stay};
 pub use registry::{

@@ -10,17 +10,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::guards;
+use super::keyrings::{self, Opened};
 use super::load::{LoadError, Loaded, load};
 use super::presence::{Linger, Presence, Stay};
 use super::strangers::Unlisted;
 use super::wanted;
 use super::watermark;
 use crate::catalog::{Classification, Snapshot};
+use crate::seal::{Keyring, KeyringIdentity};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -42,13 +44,15 @@ const LOADS_MAX: usize = 4;
 const REQUESTS_MAX: usize = 1_024;
 const WAITING_MAX: usize = 10_000;
 
-/// What the keeper loads with. Both swaps may be changed while it runs; a new policy shows
+/// What the keeper loads with. The swaps may be changed while it runs; a new policy shows
 /// at the next look or [`Catalogs::reload`].
 #[derive(Clone)]
 pub struct CatalogSource {
     /// The way to the servers, and who asks there.
     pub access: Arc<ArcSwap<Access>>,
     pub policy: Arc<ArcSwap<Classification>>,
+    /// By which what is sealed must have been sealed. None where nothing is.
+    pub keyring: Arc<ArcSwapOption<Keyring>>,
     pub timing: Timing,
 }
 
@@ -276,6 +280,7 @@ struct Known {
     /// Of the last successful load.
     loaded: Option<Marks>,
     unlisted: Unlisted,
+    opened: Opened,
 }
 
 /// What a load came from.
@@ -284,6 +289,7 @@ struct Marks {
     near: String,
     whole: String,
     policy: Arc<Classification>,
+    keyring: Option<KeyringIdentity>,
 }
 
 struct Job {
@@ -550,6 +556,8 @@ async fn refresh(
     near: bool,
 ) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
+    let keyring = source.keyring.load_full();
+    let identity = keyring.as_deref().map(Keyring::identity);
     let usable = |(service, of): &(Arc<ServiceConnection>, Arc<Access>)| {
         !service.tie().is_cut() && Arc::ptr_eq(of, &access)
     };
@@ -570,13 +578,14 @@ async fn refresh(
             (service, looked)
         }
     };
-    let last = known.loaded.take().filter(|last| Arc::ptr_eq(&last.policy, &policy));
+    let last =
+        known.loaded.take().filter(|last| Arc::ptr_eq(&last.policy, &policy) && last.keyring == identity);
     if let Some(last) = &last
         && near
         && last.near == near_mark
     {
         known.service = Some((service, access));
-        known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy });
+        known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy, keyring: identity });
         return Ok(Looked { loaded: None, changed_by, whole: false });
     }
     let whole = if applying().next().is_some() {
@@ -588,10 +597,18 @@ async fn refresh(
     };
     let loaded = match &last {
         Some(last) if last.whole == whole => None,
-        Some(_) | None => Some(load(&service, database, &policy, &mut known.unlisted).await?),
+        Some(_) | None => {
+            let mut loaded = load(&service, database, &policy, &mut known.unlisted).await?;
+            if let Some(keyring) = &keyring {
+                let Loaded { parts, notes, .. } = &mut loaded;
+                keyrings::judge(&service, keyring, parts, notes, &mut known.opened).await?;
+                loaded.digest_anew();
+            }
+            Some(loaded)
+        }
     };
     known.service = Some((service, access));
-    known.loaded = Some(Marks { near: near_mark, whole, policy });
+    known.loaded = Some(Marks { near: near_mark, whole, policy, keyring: identity });
     Ok(Looked { loaded, changed_by, whole: true })
 }
 

@@ -3,6 +3,7 @@
 use super::super::tests::{VERSIONS, account, policy, start};
 use super::*;
 use crate::catalog::PolicyField;
+use crate::seal::{KeyringParts, Root, RootKey};
 use crate::store::postgres::Throwaway;
 
 const TABLE: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text, ssn text)";
@@ -14,8 +15,23 @@ fn source(server: &Throwaway, poll_interval: Duration) -> CatalogSource {
     CatalogSource {
         access: Arc::new(ArcSwap::from_pointee(Access::plain(server.address(), account()))),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
+        keyring: Arc::default(),
         timing: Timing { poll_interval, linger: LONG, ..Timing::default() },
     }
+}
+
+fn keyring(policy: &Classification) -> Arc<ArcSwapOption<Keyring>> {
+    let parts = KeyringParts {
+        identity: Some(KeyringIdentity::new([0x11; 16])),
+        created_unix_s: 0,
+        roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
+        current: 1,
+        domains: Vec::new(),
+    };
+    let mut keyring = Keyring::from_parts(parts).unwrap();
+    let domains: Vec<_> = policy.fields.iter().filter_map(|entry| entry.field.domain.clone()).collect();
+    keyring.add_domains(&domains, 0).unwrap();
+    Arc::new(ArcSwapOption::from_pointee(keyring))
 }
 
 /// The keeper on a thread and runtime of its own, as in the program.
@@ -291,4 +307,52 @@ fn gives_out_no_snapshot_that_is_stale() {
     drop(server);
     assert!(block_on(catalogs.current("postgres")).is_err());
     assert!(catalogs.databases().is_empty(), "and is not looked at for ever");
+}
+
+#[test]
+fn a_mark_or_another_keyring_is_a_change_that_is_seen() {
+    for major in VERSIONS {
+        let server = start(major);
+        server.execute("postgres", TABLE).unwrap();
+        let source = CatalogSource { keyring: keyring(&policy()), ..source(&server, NEVER) };
+        let swap = source.keyring.clone();
+        let catalogs = keep(source);
+        block_on(catalogs.current("postgres")).unwrap();
+        let fault = || {
+            let snapshot = block_on(catalogs.reload("postgres")).unwrap();
+            let found = snapshot.relations().find(|relation| &*relation.name.name == "customers").unwrap();
+            found.fault.as_deref().unwrap_or_default().to_owned()
+        };
+        let (ours, other) = ("11".repeat(16), "22".repeat(16));
+        let guard = "CHECK (starts_with(email COLLATE \"C\", 'SEALfyeCwSny'))";
+        for (sql, named) in [
+            (format!("COMMENT ON COLUMN customers.ssn IS 'keyring {other}'"), Some("ssn")),
+            (format!("COMMENT ON COLUMN customers.ssn IS 'keyring {ours}'"), None),
+            (format!("ALTER TABLE customers ADD CONSTRAINT a_keyring_{other} {guard}"), Some("email")),
+            (format!("ALTER TABLE customers RENAME CONSTRAINT a_keyring_{other} TO keyring_{ours}"), None),
+            (
+                format!("COMMENT ON CONSTRAINT keyring_{ours} ON customers IS 'keyring {other}'"),
+                Some("email"),
+            ),
+            (format!("COMMENT ON CONSTRAINT keyring_{ours} ON customers IS NULL"), None),
+            ("COMMENT ON COLUMN customers.id IS 'keyring 33333333333333333333333333333333'".to_owned(), None),
+        ] {
+            server.execute("postgres", &sql).unwrap();
+            let found = fault();
+            let expected = named
+                .map_or(String::new(), |column| format!("column {column} was sealed with keyring {other}"));
+            assert!(found.starts_with(&expected) && found.is_empty() == named.is_none(), "{sql}: {found}");
+        }
+        // No change of the catalog: another keyring is looked at all the same.
+        let mut parts = KeyringParts {
+            identity: Some(KeyringIdentity::new([0x22; 16])),
+            created_unix_s: 0,
+            roots: vec![Root { version: 1, created_unix_s: 0, key: RootKey::new([1; 32]) }],
+            current: 1,
+            domains: Vec::new(),
+        };
+        parts.domains = swap.load().as_ref().unwrap().domains().cloned().collect();
+        swap.store(Some(Arc::new(Keyring::from_parts(parts).unwrap())));
+        assert!(fault().contains(&format!("keyring {ours}")), "{}", fault());
+    }
 }

@@ -87,6 +87,7 @@ mod tests {
             verdict: "applied",
             rule: rule.into(),
             account: Some("uid 0".into()),
+            keyring: None,
         })
     }
 

@@ -364,7 +364,7 @@ async fn a_failing_sink_refuses_intents_and_keeps_what_has_happened() {
     assert!(!hand.handle.is_writable());
     assert_eq!(hand.asked(), 1, "tried again by itself, with what has happened");
     hand.fail();
-    let session = SessionRecord { who: who(), event: "end" };
+    let session = SessionRecord { who: who(), event: "end", keyring: None };
     queued(hand.handle.submit(Record::Session(session)));
     assert_eq!(hand.asked(), 1, "what is older goes first");
     hand.succeed();

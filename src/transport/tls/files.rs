@@ -76,17 +76,22 @@ fn check_owner(path: &Path, file: &File) -> Result<(), TlsFault> {
         return Err(TlsFault::new(path, "is not a regular file"));
     }
     verdict(facts.uid(), facts.mode(), rustix::process::geteuid().as_raw())
-        .map_err(|what| TlsFault::new(path, what))
+        .map_err(|what| TlsFault::new(path, what.replace("PATH", &path.display().to_string())))
 }
 
-fn verdict(owner: u32, mode: u32, user: u32) -> Result<(), &'static str> {
+fn verdict(owner: u32, mode: u32, user: u32) -> Result<(), String> {
     if owner != user && owner != 0 {
-        return Err("must be owned by the user that runs Sealgate, or by root");
+        return Err(format!(
+            "is owned by account {owner}; it must be that of account {user}, which runs Sealgate, or root's"
+        ));
     }
     let forbidden = if owner == 0 { 0o037 } else { 0o077 };
     if mode & forbidden != 0 {
-        return Err("is a private key with group or world access; it must have mode 0600 or less, \
-                    or 0640 or less if it is owned by root");
+        let (mode, allowed) = (mode & 0o7777, if owner == 0 { "0640, since root owns it," } else { "0600" });
+        return Err(format!(
+            "is a private key with group or world access: its mode is {mode:04o}, and {allowed} is the most that \
+             is allowed; `chmod 600 PATH`"
+        ));
     }
     Ok(())
 }
@@ -145,7 +150,11 @@ mod tests {
             (0, 0o100_644, 70, false),
             (0, 0o100_640, 0, true),
         ] {
-            assert_eq!(verdict(owner, mode, user).is_ok(), fine, "{owner} {mode:o} {user}");
+            let told = verdict(owner, mode, user);
+            assert_eq!(told.is_ok(), fine, "{owner} {mode:o} {user}");
+            let names =
+                |told: String| told.contains(&format!("{:04o}", mode & 0o777)) || told.contains("account 70");
+            assert!(told.map_or_else(names, |()| true), "{owner} {mode:o} {user}");
         }
     }
 }
