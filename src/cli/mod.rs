@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::check::Wanted;
+
 /// Exit code of a configuration that does not load.
 const CONFIGURATION: u8 = 2;
 
@@ -39,13 +41,21 @@ enum Verb {
     #[command(after_help = "Example:\n  sealgate run --config config/sealgate.toml")]
     Run(Configured),
     /// Validate configuration, keys, audit folder, upstreams, catalog and regions.
-    #[command(after_help = "Example:\n  sealgate check --config config/sealgate.toml")]
+    #[command(
+        after_help = "Example:\n  sealgate check --config config/sealgate.toml\n  sealgate check --sql | psql shop"
+    )]
     Check {
         #[command(flatten)]
         configured: Configured,
         /// Print one JSON object.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "sql")]
         json: bool,
+        /// Print the statements that mend the schema, and nothing else.
+        #[arg(long)]
+        sql: bool,
+        /// Look at files alone: no server and no port is tried.
+        #[arg(long)]
+        offline: bool,
     },
     /// A tour of a throwaway shop behind Sealgate; then serve it until Ctrl-C.
     #[command(after_help = "Example:\n  sealgate demo --once")]
@@ -92,7 +102,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let code = match arguments.verb {
         Verb::Run(Configured { config }) => run::run(&config),
-        Verb::Check { configured, json } => check::check(&configured.config, json),
+        Verb::Check { configured, json, sql, offline } => {
+            check::check(&configured.config, Wanted { json, sql, offline })
+        }
         Verb::Demo { once, port } => demo::demo(once, port),
         Verb::Keys(KeysVerb::Init { configured, json }) => keys_verb::init(&configured.config, json),
         Verb::Keys(KeysVerb::List { configured, json }) => keys_verb::list(&configured.config, json),

@@ -5,17 +5,21 @@ mod classified;
 mod closure;
 mod dependents;
 mod guards;
+mod inspection;
 mod leads;
 mod load;
 mod presence;
+mod quoted;
 mod registry;
 mod sources;
+mod standing;
 mod strangers;
 mod tenants;
 mod triggers;
 mod wanted;
 mod watermark;
 
+pub use inspection::{databases, inspect};
 pub use load::{LoadError, Loaded, load};
 pub use presence::{Linger, Stay};
 pub use registry::{
