@@ -36,10 +36,23 @@ fn snapshot() -> Arc<Snapshot> {
         state: FieldState::Sealed,
         subject: None,
     };
-    let column = |name: &str, number, type_oid, field| Column { name: name.into(), number, type_oid, field };
+    let column = |name: &str, number, type_oid, field| Column {
+        name: name.into(),
+        number,
+        type_oid,
+        field,
+        fault: None,
+    };
     let columns = vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))];
-    let relation =
-        Relation { name: table, oid: 16_400, kind: RelationKind::Table, columns, reaches: None, fault: None };
+    let relation = Relation {
+        name: table,
+        oid: 16_400,
+        kind: RelationKind::Table,
+        columns,
+        reaches: None,
+        fault: None,
+        refused: Default::default(),
+    };
     Arc::new(Snapshot::new(SnapshotParts {
         database: "shop".into(),
         epoch: 1,

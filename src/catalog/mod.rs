@@ -11,6 +11,7 @@ mod path;
 mod pattern;
 mod snapshot;
 pub mod stock;
+mod unfit;
 
 pub use bound::Bound;
 pub use code::{Called, Code, Codes, RelationCode, Stranger, Strangers, Verdict};
@@ -18,3 +19,4 @@ pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Q
 pub use path::{Names, Reach, SearchPath};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
+pub use unfit::{Refused, Refuses, Unfit, Weight};

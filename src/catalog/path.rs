@@ -155,6 +155,7 @@ mod tests {
             columns: Vec::new(),
             reaches: reaches.then(|| "for the test".into()),
             fault: None,
+            refused: Default::default(),
         }
     }
 

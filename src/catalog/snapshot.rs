@@ -11,6 +11,7 @@ use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::pattern::PolicyField;
+use super::unfit::{Refused, Unfit};
 
 /// What `pg_class.relkind` says, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,9 @@ pub struct Column {
     /// `pg_attribute.atttypid`.
     pub type_oid: u32,
     pub field: Option<FieldId>,
+    /// Why statements that use it are refused: it does not fit the policy, or is made from one that is
+    /// sealed.
+    pub fault: Option<Arc<str>>,
 }
 
 /// A relation whose name matters.
@@ -45,9 +49,10 @@ pub struct Relation {
     /// view, a partition, a child, a trigger or rule that writes to one): shown in DETAIL.
     /// None: by itself it is harmless, or it is the classified table.
     pub reaches: Option<Arc<str>>,
-    /// A policy entry for this relation that does not fit the catalog (no such column, a
-    /// type that cannot hold sealed text, a partition key...). Statements on it are refused.
+    /// Why every statement on it is refused: it does not fit the policy as a whole.
     pub fault: Option<Arc<str>>,
+    /// Why some are.
+    pub refused: Refused,
 }
 
 impl Relation {
@@ -60,7 +65,7 @@ impl Relation {
     /// May a statement that names this relation be forwarded without a plan?
     #[must_use]
     pub fn is_harmless(&self) -> bool {
-        !self.is_classified() && self.reaches.is_none() && self.fault.is_none()
+        !self.is_classified() && self.reaches.is_none() && self.fault.is_none() && !self.refused.awaits
     }
 
     #[must_use]
@@ -134,6 +139,8 @@ pub struct SnapshotParts {
     pub servers: Vec<ForeignServer>,
     /// What the policy says of databases by their names, this one or others.
     pub bound: Arc<Bound>,
+    /// What does not fit, table by table.
+    pub faults: Vec<Unfit>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -158,6 +165,7 @@ pub struct Snapshot {
     known: HashSet<Arc<str>>,
     codes: Codes,
     refuses_opaque: bool,
+    faults: Vec<Unfit>,
 }
 
 impl Snapshot {
@@ -208,7 +216,14 @@ impl Snapshot {
             known,
             codes: parts.codes,
             refuses_opaque: parts.refuses_opaque,
+            faults: parts.faults,
         }
+    }
+
+    /// What of the policy does not fit, for the operator.
+    #[must_use]
+    pub fn faults(&self) -> &[Unfit] {
+        &self.faults
     }
 
     /// Code of this database that is not the server's own harmless code.
@@ -408,7 +423,7 @@ impl Snapshot {
         let sealed = |relation: &Relation| {
             let of_field = |column: &Column| column.field.and_then(|id| self.field(id));
             let sealed = relation.columns.iter().filter_map(of_field).any(|field| field.domain.is_some());
-            sealed || relation.reaches.is_some() || relation.fault.is_some()
+            sealed || relation.reaches.is_some() || relation.fault.is_some() || relation.refused.awaits
         };
         let relations = self.relations.iter().filter(move |(_, all)| all.iter().any(sealed));
         let awaited = self.patterns.iter().map(|entry| &entry.field);
@@ -468,9 +483,10 @@ mod tests {
             name: QualifiedName { schema: schema.into(), name: name.into() },
             oid,
             kind: RelationKind::Table,
-            columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field }],
+            columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
             reaches: None,
             fault: None,
+            refused: Refused::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::house::{self, Fault};
 use super::regime;
 use crate::config::Settings;
 use crate::seal::{Keyring, KeyringIdentity, MasterKey};
-use crate::store::catalog::{Trace, databases, traces};
+use crate::store::catalog::{Trace, reachable, traces};
 use crate::store::journal::{KnownKeyrings, known_keyrings};
 use crate::store::keyfile::{self, KeyfileError, KeyfileFault};
 
@@ -137,7 +137,7 @@ async fn look(settings: &Settings, found: &mut Vec<String>) -> Result<(), String
     let mut names: Vec<String> =
         sealed().filter_map(|field| field.database.as_deref().map(str::to_owned)).collect();
     if sealed().any(|field| field.database.is_none()) {
-        names.extend(databases(&access).await.map_err(|error| error.to_string())?);
+        names.extend(reachable(&access).await.map_err(|error| error.to_string())?);
     }
     names.sort();
     names.dedup();

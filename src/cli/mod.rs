@@ -20,6 +20,8 @@ use clap::{Parser, Subcommand};
 
 use log::LogFormat;
 
+use self::check::Wanted;
+
 /// Exit code of a fault that another start does not mend: of the configuration, or of keys,
 /// certificates, folders and files that it names.
 const CONFIGURATION: u8 = 2;
@@ -56,13 +58,21 @@ enum Verb {
         log_format: LogFormat,
     },
     /// Validate configuration, keys, audit folder, upstreams, catalog and regions.
-    #[command(after_help = "Example:\n  sealgate check --config config/sealgate.toml")]
+    #[command(
+        after_help = "Example:\n  sealgate check --config config/sealgate.toml\n  sealgate check --sql | psql shop"
+    )]
     Check {
         #[command(flatten)]
         configured: Configured,
         /// Print one JSON object.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "sql")]
         json: bool,
+        /// Print the statements that mend the schema, and nothing else.
+        #[arg(long)]
+        sql: bool,
+        /// Look at files alone: no server and no port is tried.
+        #[arg(long)]
+        offline: bool,
     },
     /// Ask a running gate how it is, at its admin address: 0 well, 1 not.
     #[command(after_help = "Example:\n  sealgate health --ready --config config/sealgate.toml")]
@@ -127,7 +137,9 @@ pub fn main() -> ExitCode {
                 Err(fault) => run::tell(&house::Fault::Configuration(vec![fault])),
             }
         }
-        Verb::Check { configured, json } => with(configured, |config| check::check(config, json)),
+        Verb::Check { configured, json, sql, offline } => {
+            with(configured, |config| check::check(config, Wanted { json, sql, offline }))
+        }
         Verb::Health { configured, ready } => with(configured, |config| health::health(config, ready)),
         Verb::Demo { once, port } => demo::demo(once, port),
         Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {

@@ -1,15 +1,18 @@
 //! INSERT, UPDATE and DELETE: what is assigned to which column.
 
+use std::sync::Arc;
+
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, OnConflictAction};
 
-use crate::catalog::FieldId;
+use crate::catalog::{FieldId, Refused};
 
 use super::facts::Remedy;
 use super::flow::Walk;
+use super::from::unfit;
 use super::literal::quoted_name;
 use super::refusal::{Proven, refuse, unless, unsupported};
-use super::scope::{Carried, Columns, Outputs, Source};
+use super::scope::{Carried, Columns, Outputs, Source, fitting};
 use super::spelling::end_of_target;
 use super::tree::kind;
 
@@ -27,6 +30,7 @@ impl<'a> Walk<'a> {
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this INSERT")) };
         let target = self.relation(range)?;
+        refuse_unfit(&target, |refused| &refused.inserts)?;
         let fields = insert_targets(cols, &target)?;
         if cols.is_empty() && select_stmt.is_some() {
             self.name_columns(range, &target, select_stmt.as_deref())?;
@@ -65,7 +69,9 @@ impl<'a> Walk<'a> {
         let Some(Kind::List(row)) = rows.first().and_then(kind) else {
             return Err(unsupported("an INSERT of a query without a list of columns"));
         };
-        let names = relation.columns.iter().take(row.items.len()).map(|column| quoted_name(&column.name));
+        let meant = || relation.columns.iter().take(row.items.len());
+        meant().try_for_each(|column| fitting(relation, column))?;
+        let names = meant().map(|column| quoted_name(&column.name));
         let names: Vec<String> = names.collect();
         let at = usize::try_from(range.location).ok();
         let text = std::str::from_utf8(self.text).ok();
@@ -121,6 +127,7 @@ impl<'a> Walk<'a> {
         if *action != OnConflictAction::OnconflictUpdate as i32 {
             return Ok(());
         }
+        refuse_unfit(target, |refused| &refused.updates)?;
         let excluded = target.under("excluded", false);
         self.scope.push(vec![target.clone(), excluded]);
         self.assignments(target_list, target)?;
@@ -152,6 +159,7 @@ impl<'a> Walk<'a> {
         for target in targets {
             let Some(Kind::ResTarget(target)) = kind(target) else { return Err(unsupported("this SET")) };
             let field = target_field(&target.name, relation)?;
+            refuse_assigned(&target.name, relation)?;
             if field.is_some() && !target.indirection.is_empty() {
                 return Err(unsupported("SET of a part of a classified column"));
             }
@@ -194,6 +202,7 @@ impl<'a> Walk<'a> {
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this UPDATE")) };
         let target = self.relation(range)?;
+        refuse_unfit(&target, |refused| &refused.updates)?;
         let sources = self.from(from_clause, vec![target.clone()])?;
         self.scope.push(sources);
         self.assignments(target_list, &target)?;
@@ -208,6 +217,7 @@ impl<'a> Walk<'a> {
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this DELETE")) };
         let target = self.relation(range)?;
+        refuse_unfit(&target, |refused| &refused.deletes)?;
         if let Columns::Table(relation) = &target.columns {
             self.writes.extend(relation.columns.iter().filter_map(|column| column.field));
         }
@@ -285,5 +295,18 @@ fn target_field(name: &str, target: &Source<'_>) -> Proven<Option<FieldId>> {
             ),
         )
     })?;
+    fitting(relation, column)?;
     Ok(column.field)
+}
+
+/// Refuses an UPDATE of a column that the schema ties to one that is sealed.
+fn refuse_assigned(name: &str, target: &Source<'_>) -> Proven<()> {
+    let Columns::Table(relation) = &target.columns else { return Ok(()) };
+    relation.refused.assigned.get(name).map_or(Ok(()), |why| Err(unfit(relation, why)))
+}
+
+/// Refuses a statement of a kind that does what does not fit, whichever columns it names.
+fn refuse_unfit(target: &Source<'_>, of: fn(&Refused) -> &Option<Arc<str>>) -> Proven<()> {
+    let Columns::Table(relation) = &target.columns else { return Ok(()) };
+    of(&relation.refused).as_ref().map_or(Ok(()), |why| Err(unfit(relation, why)))
 }

@@ -289,6 +289,24 @@ fn passes_definitions_that_do_not_reach() {
 }
 
 #[test]
+fn a_column_that_does_not_fit_refuses_its_own_use_alone() {
+    check_supported(&[
+        ("SELECT id, note FROM partly WHERE note = 'a' ORDER BY id", ""),
+        ("SELECT count(*) FROM partly", ""),
+        ("SELECT c.email FROM customers c JOIN partly p ON p.id = c.id", "r:e"),
+        ("INSERT INTO partly (id, note) VALUES (1, 'a') ON CONFLICT (id) DO NOTHING RETURNING id", ""),
+        ("INSERT INTO partly VALUES (1)", ""),
+        ("UPDATE partly SET note = 'a' WHERE rank = 1", ""),
+        ("SELECT id, email FROM guarded", "r:e"),
+        ("COPY guarded (id) TO STDOUT", ""),
+        ("DELETE FROM partly WHERE id = 1", "w:e"),
+        ("TRUNCATE partly", "w:e"),
+        ("COPY partly (id, note) FROM STDIN", ""),
+        ("ALTER TABLE partly DROP COLUMN low", ""),
+    ]);
+}
+
+#[test]
 fn tells_effects_beside_rows() {
     let effect = |sql: &str| judged(sql).unwrap().statements[0].effect.clone();
     assert_eq!(effect("EXECUTE plan(1)").executes.as_deref(), Some("plan"));
@@ -480,6 +498,32 @@ fn refuses_forms_whose_names_could_mean_another_column() {
         ("SELECT email FROM twins", "relation-ambiguous"),
         ("SELECT email FROM planned", "relation-missing"),
         ("SELECT id FROM broken", "relation-fault"),
+        ("SELECT email FROM partly", "column-fault"),
+        ("SELECT * FROM partly", "column-fault"),
+        ("SELECT p.* FROM partly p", "column-fault"),
+        ("SELECT id FROM partly WHERE low = 'a'", "column-fault"),
+        ("SELECT id FROM partly ORDER BY low", "column-fault"),
+        ("SELECT note AS low FROM partly GROUP BY low", "column-fault"),
+        (
+            "SELECT 1 FROM customers c WHERE EXISTS (SELECT FROM partly p WHERE p.low = c.note)",
+            "column-fault",
+        ),
+        ("SELECT id FROM partly JOIN orders USING (low)", "column-fault"),
+        ("INSERT INTO partly (id, email) VALUES (1, 'a')", "column-fault"),
+        ("INSERT INTO partly VALUES (1, 'a')", "column-fault"),
+        ("INSERT INTO partly (id) VALUES (1) RETURNING *", "column-fault"),
+        ("INSERT INTO partly (id) VALUES (1) ON CONFLICT (low) DO NOTHING", "column-fault"),
+        ("INSERT INTO partly (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET rank = 2", "relation-fault"),
+        ("UPDATE partly SET (note, rank) = ('a', 2)", "relation-fault"),
+        ("UPDATE partly SET note = low", "column-fault"),
+        ("INSERT INTO guarded (id) VALUES (1)", "relation-fault"),
+        ("COPY guarded (id) FROM STDIN", "relation-fault"),
+        ("INSERT INTO guarded (id) VALUES (1) ON CONFLICT (id) DO NOTHING", "relation-fault"),
+        ("UPDATE guarded SET id = 1", "relation-fault"),
+        ("DELETE FROM guarded", "relation-fault"),
+        ("TRUNCATE guarded", "relation-fault"),
+        ("DELETE FROM partly WHERE low = 'a'", "column-fault"),
+        ("COPY partly (id, low) TO STDOUT", "column-fault"),
         ("SELECT * FROM customer_list", "relation-reaches"),
         ("SELECT email FROM ONLY customers", "unsupported-form"),
         ("UPDATE ONLY customers SET email = 'a'", "unsupported-form"),

@@ -14,6 +14,7 @@ use super::census::{Census, RangeName, census};
 use super::doors::{of_databases, refuse_server_files};
 use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::flow::Walk;
+use super::from::unfit;
 use super::judge::{account, facts_of, statement};
 use super::links::{self, Link};
 use super::matters::{
@@ -280,6 +281,13 @@ fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven
     let source = walk.relation(range)?;
     let columns: Vec<&str> = copy.attlist.iter().filter_map(tree::name).collect();
     let relation = walk.classified(range)?;
+    columns.iter().try_for_each(|name| source.fits(name))?;
+    if copy.is_from
+        && let Some(relation) = relation
+        && let Some(why) = &relation.refused.inserts
+    {
+        return Err(unfit(relation, why));
+    }
     let unclassified = |name: &&str| {
         relation.and_then(|relation| relation.column(name)).is_some_and(|column| column.field.is_none())
     };
@@ -302,6 +310,9 @@ fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<Stat
     for relation in &truncate.relations {
         let Some(Kind::RangeVar(range)) = kind(relation) else { return Err(unsupported("this TRUNCATE")) };
         if let Some(relation) = walk.classified(range)? {
+            if let Some(why) = &relation.refused.deletes {
+                return Err(unfit(relation, why));
+            }
             writes.extend(relation.columns.iter().filter_map(|column| column.field));
         }
     }

@@ -14,7 +14,7 @@ use super::facts::{LiteralUse, ParameterUse, ResultColumn};
 use super::literal::{literal_value, plain_literal_end};
 use super::matters::Bench;
 use super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Outputs, Scope, whole_row};
+use super::scope::{Carried, Outputs, Scope, Source, whole_row};
 use super::tree::{self, kind};
 
 /// What an expression is.
@@ -295,14 +295,15 @@ impl<'a> Walk<'a> {
             [] => {
                 let mut all = Outputs::default();
                 for source in self.scope.innermost().iter().filter(|source| !source.only_qualified) {
+                    source.all_fit()?;
                     let outputs = source.star();
                     all.columns.extend(outputs.columns);
                     self.bounded(&all)?;
                 }
                 all
             }
-            [alias] => self.scope.source(None, alias)?.star(),
-            [schema, table] => self.scope.source(Some(schema), table)?.star(),
+            [alias] => of_source(self.scope.source(None, alias)?)?,
+            [schema, table] => of_source(self.scope.source(Some(schema), table)?)?,
             _ => return Err(unsupported("a column name with a database")),
         };
         for output in &outputs.columns {
@@ -380,6 +381,11 @@ impl<'a> Walk<'a> {
             _ => Ok(()),
         }
     }
+}
+
+fn of_source(source: &Source<'_>) -> Proven<Outputs> {
+    source.all_fit()?;
+    Ok(source.star())
 }
 
 fn constant_flow(constant: &protobuf::AConst) -> Flow<'_> {

@@ -160,6 +160,7 @@ impl<'a> Walk<'a> {
             return Err(unsupported("NATURAL JOIN, or a join with an alias,"));
         }
         for column in join.using_clause.iter().filter_map(tree::name) {
+            both.iter().try_for_each(|source| source.fits(column))?;
             for source in both.iter().filter(|source| source.carries()) {
                 let star = source.star();
                 if star.columns.iter().any(|output| {
@@ -194,11 +195,7 @@ fn ambiguous_relation(name: &str) -> Unproven {
 /// A relation that holds classified columns and may be used as it is.
 fn usable(relation: &Relation) -> Proven<&Relation> {
     if let Some(fault) = &relation.fault {
-        return Err(refuse(
-            "relation-fault",
-            format!("{}: {fault}", relation.name),
-            "Correct the policy or the table; `sealgate check` shows the same.",
-        ));
+        return Err(unfit(relation, fault));
     }
     if let Some(reaches) = &relation.reaches {
         return Err(refuse(
@@ -207,7 +204,7 @@ fn usable(relation: &Relation) -> Proven<&Relation> {
             "Use the classified table itself.",
         ));
     }
-    if relation.kind != RelationKind::Table || !relation.is_classified() {
+    if relation.kind != RelationKind::Table || relation.is_harmless() {
         return Err(refuse(
             "relation-reaches",
             format!("{} is not an ordinary table", relation.name),
@@ -215,6 +212,15 @@ fn usable(relation: &Relation) -> Proven<&Relation> {
         ));
     }
     Ok(relation)
+}
+
+/// A table that does not fit, as a whole or for statements of this kind.
+pub(super) fn unfit(relation: &Relation, why: &str) -> Unproven {
+    refuse(
+        "relation-fault",
+        format!("{}: {why}", relation.name),
+        "Correct the policy or the table; `sealgate check` shows the same, and `check --sql` what mends it.",
+    )
 }
 
 /// A source with any columns, none of them classified.

@@ -61,8 +61,13 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         state: FieldState::Sealed,
         subject: None,
     };
-    let column =
-        |name: &str, number, type_oid, field| Column { name: Arc::from(name), number, type_oid, field };
+    let column = |name: &str, number, type_oid, field| Column {
+        name: Arc::from(name),
+        number,
+        type_oid,
+        field,
+        fault: None,
+    };
     let relation = Relation {
         name: table,
         oid: 16_400,
@@ -74,6 +79,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         ],
         reaches: None,
         fault: None,
+        refused: Default::default(),
     };
     Snapshot::new(SnapshotParts {
         codes: Codes { stock: Stock::of(18), ..Codes::default() },

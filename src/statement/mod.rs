@@ -8,7 +8,7 @@
 //! names, found by `scan`), `reader` (a second, independent
 //! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
 //! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
-//! `named` and `described` tell the record of definitions and of what was refused, and
+//! `standing` says what a schema's own expressions do with sealed columns; `named` and `described` tell the record of definitions and of what was refused, and
 //! `replication` reads a walsender's commands, which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
@@ -43,6 +43,7 @@ mod scan;
 mod scope;
 mod shape;
 mod spelling;
+mod standing;
 mod table;
 mod tree;
 
@@ -63,6 +64,7 @@ pub use prepare::prepared_names;
 pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};
 pub use scan::Scan;
 pub use spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
+pub use standing::{Sealed, Standing, Uses, uses};
 pub use tree::{Encoding, Reading};
 
 #[cfg(test)]

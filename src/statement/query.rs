@@ -10,7 +10,7 @@ use super::flow::{Flow, Seen, Walk};
 use super::from::unknown_source;
 use super::matters::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Output, Outputs, Place};
+use super::scope::{Carried, Output, Outputs, Place, UNFIT_COLUMN};
 use super::tree::{self, kind};
 
 impl<'a> Walk<'a> {
@@ -294,7 +294,7 @@ impl<'a> Walk<'a> {
             // The name of an output need not be that of a column.
             (Some(Kind::ColumnRef(column)), Some(_)) => {
                 self.seen.insert((Seen::Column, column.location));
-                self.input_flow(column)
+                self.input_flow(column)?
             }
             _ => self.flow(node)?,
         };
@@ -311,14 +311,14 @@ impl<'a> Walk<'a> {
     }
 
     /// The input column of a bare name that is also an output's; plain if there is none.
-    fn input_flow(&mut self, column: &'a protobuf::ColumnRef) -> Flow<'a> {
-        let carried = column
-            .fields
-            .first()
-            .and_then(tree::name)
-            .and_then(|name| self.scope.unqualified(name).ok())
-            .unwrap_or(Carried::Plain);
-        self.carried_flow(carried)
+    fn input_flow(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
+        let carried =
+            match column.fields.first().and_then(tree::name).map(|name| self.scope.unqualified(name)) {
+                Some(Ok(carried)) => carried,
+                Some(Err(unproven)) if unproven.reason == UNFIT_COLUMN => return Err(unproven),
+                Some(Err(_)) | None => Carried::Plain,
+            };
+        Ok(self.carried_flow(carried))
     }
 
     fn distinct(&mut self, clause: &'a [Node], outputs: &Outputs) -> Proven<()> {
@@ -355,7 +355,7 @@ impl<'a> Walk<'a> {
             let flow = match (kind(by), &meant) {
                 (Some(Kind::ColumnRef(column)), Some(_)) => {
                     self.seen.insert((Seen::Column, column.location));
-                    self.input_flow(column)
+                    self.input_flow(column)?
                 }
                 _ => self.flow(by)?,
             };

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::catalog::{FieldId, Relation};
+use crate::catalog::{Column, FieldId, Relation};
 
 use super::facts::{Remedy, ResultColumn};
 use super::refusal::{Proven, refuse, unless};
@@ -136,6 +136,9 @@ enum Found {
     Several,
 }
 
+/// The reason of every refusal of a column that does not fit.
+pub(super) const UNFIT_COLUMN: &str = "column-fault";
+
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
 
 impl Source<'_> {
@@ -155,6 +158,18 @@ impl Source<'_> {
             Columns::Table(relation) => relation.columns.len(),
             Columns::Derived(outputs) => outputs.columns.len(),
         }
+    }
+
+    /// Refuses a column of it that does not fit.
+    pub(super) fn fits(&self, name: &str) -> Proven<()> {
+        let Columns::Table(relation) = &self.columns else { return Ok(()) };
+        relation.column(name).map_or(Ok(()), |column| fitting(relation, column))
+    }
+
+    /// The same of all that `*` shows.
+    pub(super) fn all_fit(&self) -> Proven<()> {
+        let Columns::Table(relation) = &self.columns else { return Ok(()) };
+        relation.columns.iter().try_for_each(|column| fitting(relation, column))
     }
 
     /// The same columns under another alias.
@@ -277,6 +292,7 @@ impl<'a> Scope<'a> {
             let (mut open, mut whole) = (false, false);
             for source in level {
                 self.spend(source.weight())?;
+                source.fits(name)?;
                 let found = if source.only_qualified { Found::None } else { source.find(name) };
                 match found {
                     Found::One(carried) => hits.push(carried),
@@ -306,6 +322,7 @@ impl<'a> Scope<'a> {
     pub(super) fn qualified(&self, schema: Option<&str>, alias: &str, name: &str) -> Proven<Carried> {
         let source = self.source(schema, alias)?;
         self.spend(source.weight())?;
+        source.fits(name)?;
         match source.find(name) {
             Found::One(carried) => Ok(carried),
             Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
@@ -354,6 +371,17 @@ fn either(name: &str, unnamed: &[Carried]) -> Proven<Carried> {
     }
     let fields: Vec<FieldId> = fields.into_iter().collect();
     Ok(if fields.is_empty() { Carried::Plain } else { Carried::Derived(fields) })
+}
+
+/// Refuses a column that does not fit.
+pub(super) fn fitting(relation: &Relation, column: &Column) -> Proven<()> {
+    let Some(why) = &column.fault else { return Ok(()) };
+    Err(refuse(
+        UNFIT_COLUMN,
+        format!("{}.{} cannot be used: {why}", relation.name, column.name),
+        "Leave the column out, or correct the policy or the table; `sealgate check` shows the same, and \
+         `check --sql` what mends it.",
+    ))
 }
 
 fn ambiguous(name: &str) -> super::facts::Unproven {

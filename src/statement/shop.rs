@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::catalog::stock::Stock;
 use crate::catalog::{
     Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Logical, Mode,
-    QualifiedName, Reaching, Relation, RelationKind, Snapshot, SnapshotParts,
+    QualifiedName, Reaching, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -54,10 +54,12 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
                 number: i16::try_from(position + 1).unwrap(),
                 type_oid: 25,
                 field: *field,
+                fault: None,
             })
             .collect(),
         reaches: None,
         fault: None,
+        refused: Default::default(),
     }
 }
 
@@ -70,6 +72,15 @@ pub(super) fn shop() -> Snapshot {
     view.kind = RelationKind::Other;
     let mut faulty = relation("public", "broken", 6, &[]);
     faulty.fault = Some(Arc::from("no such column"));
+    let columns = [("id", None), ("email", Some(EMAIL)), ("low", None), ("note", None), ("rank", None)];
+    let mut partly = relation("public", "partly", 7, &columns);
+    for column in partly.columns.iter_mut().filter(|column| matches!(&*column.name, "email" | "low")) {
+        column.fault = Some(Arc::from("it does not fit"));
+    }
+    let mut guarded = relation("public", "guarded", 8, &[("id", None), ("email", Some(EMAIL))]);
+    let why = || Some(Arc::from("a trigger would change it"));
+    guarded.refused = Refused { inserts: why(), updates: why(), deletes: why(), ..Refused::default() };
+    partly.refused.assigned = [(Arc::from("rank"), Arc::from("it is unique with email"))].into();
     Snapshot::new(SnapshotParts {
         database: Arc::from("shop"),
         epoch: 1,
@@ -111,6 +122,8 @@ pub(super) fn shop() -> Snapshot {
             relation("public", "twins", 4, &[("id", None), ("email", Some(EMAIL))]),
             relation("other", "twins", 5, &[("id", None)]),
             faulty,
+            partly,
+            guarded,
         ],
         functions: ["reach_all", "<~~", "reach_type"]
             .into_iter()
@@ -121,6 +134,7 @@ pub(super) fn shop() -> Snapshot {
             .collect(),
         codes: Codes { stock: Stock::of(18), ..Codes::default() },
         refuses_opaque: false,
+        faults: Vec::new(),
     })
 }
 

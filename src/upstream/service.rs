@@ -29,11 +29,12 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of every service session. Names of relations are always written with their
-/// schema; the path is set all the same, and `pg_temp` stands last in it.
+/// schema; the path is set all the same, and `pg_temp` stands last in it. To compile a question
+/// about a catalog takes the server longer than to answer it.
 const SESSION: &str = "SET default_transaction_read_only = on; \
     SET statement_timeout = '29s'; SET lock_timeout = '5s'; \
     SET idle_in_transaction_session_timeout = '60s'; \
-    SET search_path = pg_catalog, pg_temp; \
+    SET search_path = pg_catalog, pg_temp; SET jit = off; \
     SET standard_conforming_strings = on";
 
 /// Who the service connection logs in as. It holds a password: no `Debug`.

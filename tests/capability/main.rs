@@ -12,6 +12,7 @@ mod harness;
 mod shop;
 
 mod certainty;
+mod checked;
 mod commands;
 mod demo;
 mod doors;

@@ -137,9 +137,9 @@ fn check_and_keys_tell_what_patterns_stand_for() {
     let checked = gate.verb(&["check"]);
     let said = String::from_utf8(checked.stdout).unwrap();
     for line in [
-        "ok     catalog of postgres: *.client.email: matches 2 tables: acme.client, zeta.client",
-        "ok     catalog of postgres: *.client.phone: matches 2 tables: acme.client, zeta.client",
-        "ok     catalog of postgres: tenant_*.lead.note: matches no table yet",
+        "note   catalog of postgres: *.client.email: matches 2 tables: acme.client, zeta.client",
+        "note   catalog of postgres: *.client.phone: matches 2 tables: acme.client, zeta.client",
+        "note   catalog of postgres: tenant_*.lead.note: matches no table yet",
     ] {
         assert!(said.contains(line), "{line}\n{said}");
     }

@@ -53,6 +53,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         name: (*name).into(),
         number: *number,
         type_oid: 25,
+        fault: None,
         field: match *name {
             "email" => Some(EMAIL),
             "nick" => Some(NICK),
@@ -66,6 +67,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         columns,
         reaches: None,
         fault: None,
+        refused: Default::default(),
     };
     Snapshot::new(SnapshotParts {
         codes: Codes { stock: Stock::of(18), ..Codes::default() },

@@ -1,5 +1,5 @@
-//! The policy's tables as the server has them, and what makes one unfit: a fault, by which
-//! every statement on it is refused until the table or the policy is changed.
+//! The policy's tables as the server has them, and what does not fit about them: by it every statement
+//! that would be answered wrongly is refused, until the table or the policy is changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,13 +8,18 @@ use tokio_postgres::types::Type;
 
 use super::body::{self, Names};
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, value};
-use crate::catalog::{Column, Field, Mode, QualifiedName, RelationKind};
+use super::quoted::{column as quoted_column, name as quoted_name, table as quoted_table};
+use crate::catalog::{
+    Column, Domain, Field, Mode, QualifiedName, Refused, Refuses, RelationKind, Unfit, Weight,
+};
 
 /// `pg_type.oid` of `text` and `varchar`.
 const TEXT: u32 = 25;
 const VARCHAR: u32 = 1043;
-/// Faults told of one table.
-const FAULTS_MAX: usize = 8;
+/// Told one by one, of each kind and table. Of the others it is told how many there are.
+const TOLD_MAX: usize = 100;
+/// Bytes of what is told in a refusal.
+const REFUSAL_BYTES_MAX: usize = 1_000;
 
 /// A relation by its name in `pg_class`.
 pub(super) struct NamedRelation {
@@ -38,31 +43,124 @@ pub(super) struct Classified {
     pub(super) columns: Vec<Column>,
     /// `attnum` of every classified column.
     numbers: BTreeSet<i16>,
-    /// Of those with a key domain, the domain's name.
-    domains: BTreeMap<i16, Arc<str>>,
+    /// Of those with a key domain, the domain.
+    domains: BTreeMap<i16, Domain>,
     pub(super) row_type: u32,
     /// `pg_class.oid` of its TOAST table, 0 if it has none.
     pub(super) toast: u32,
     /// Other tables, by `pg_class.oid`, whose changed values the server itself would carry
     /// into a column of this one, each with the reason.
     pub(super) cascades_from: BTreeMap<u32, String>,
-    faults: BTreeSet<String>,
+    unfit: Vec<Unfit>,
+    /// By kind, how many there are.
+    counts: BTreeMap<&'static str, usize>,
+    fault: Option<Arc<str>>,
+    refused: Refused,
+}
+
+/// What is found about a table or one of its columns.
+pub(super) struct Found<'a> {
+    pub(super) code: &'static str,
+    /// None: the table as a whole.
+    pub(super) column: Option<&'a str>,
+    pub(super) says: String,
+    pub(super) mends: Vec<String>,
+    pub(super) refuses: Refuses,
+    /// Columns that decide with it.
+    pub(super) beside: Vec<String>,
+}
+
+impl<'a> Found<'a> {
+    /// Of a column, whose own use alone is refused.
+    pub(super) fn of(code: &'static str, column: &'a str, says: String, mends: Vec<String>) -> Found<'a> {
+        Found { code, column: Some(column), says, mends, refuses: Refuses::NOTHING, beside: Vec::new() }
+    }
+
+    /// Of a table as a whole: every statement on it is refused.
+    pub(super) fn of_table(code: &'static str, says: String, mends: Vec<String>) -> Found<'a> {
+        Found { code, column: None, says, mends, refuses: Refuses::ALL, beside: Vec::new() }
+    }
 }
 
 impl Classified {
-    pub(super) fn add_fault(&mut self, fault: String) {
-        if self.faults.len() < FAULTS_MAX {
-            self.faults.insert(fault);
+    /// Adds what would be answered wrongly: statements that use the column are refused, and those that
+    /// are said.
+    pub(super) fn add(&mut self, found: Found<'_>) {
+        let why = &found.says;
+        if let Some(column) = found.column
+            && let Some(one) = self.columns.iter_mut().find(|one| *one.name == *column)
+        {
+            extend(&mut one.fault, why);
+        }
+        let Refuses { reads, inserts, updates, deletes } = found.refuses;
+        for (refused, place) in [
+            (reads, &mut self.fault),
+            (inserts, &mut self.refused.inserts),
+            (updates, &mut self.refused.updates),
+            (deletes, &mut self.refused.deletes),
+        ] {
+            if refused {
+                extend(place, why);
+            }
+        }
+        for column in &found.beside {
+            let mut place = self.refused.assigned.get(&**column).cloned();
+            extend(&mut place, why);
+            self.refused.assigned.extend(place.map(|why| (Arc::from(column.as_str()), why)));
+        }
+        self.tell(found, Weight::Wrong);
+    }
+
+    /// Adds what only costs.
+    pub(super) fn warn(&mut self, found: Found<'_>) {
+        self.tell(found, Weight::Costs);
+    }
+
+    fn tell(&mut self, found: Found<'_>, weight: Weight) {
+        let Found { code, column, says, mends, refuses, beside: _ } = found;
+        let one = Unfit {
+            code,
+            weight,
+            table: self.name.clone(),
+            column: column.map(Arc::from),
+            says,
+            mends,
+            refuses,
+        };
+        if self.unfit.contains(&one) {
+            return;
+        }
+        let count = self.counts.entry(code).or_default();
+        *count += 1;
+        if *count <= TOLD_MAX {
+            self.unfit.push(one);
         }
     }
 
-    /// All faults in one text.
+    /// A column that the policy names is not there (yet).
+    fn await_column(&mut self, column: &str, of: &Field) {
+        self.refused.awaits |= *of.column == *column;
+        let says = format!("the policy names column {column}, which does not exist");
+        self.add(Found::of("column-missing", &of.column, says, Vec::new()));
+    }
+
     pub(super) fn fault(&self) -> Option<Arc<str>> {
-        if self.faults.is_empty() {
-            return None;
-        }
-        let all: Vec<&str> = self.faults.iter().map(String::as_str).collect();
-        Some(all.join("; ").into())
+        self.fault.clone()
+    }
+
+    pub(super) fn refused(&self) -> Refused {
+        self.refused.clone()
+    }
+
+    /// Everything that was found, and of which kinds there is more.
+    pub(super) fn unfit(&self) -> impl Iterator<Item = Unfit> {
+        let more = self.counts.iter().filter_map(|(code, count)| {
+            let more = count.checked_sub(TOLD_MAX).filter(|more| *more > 0)?;
+            let first = self.unfit.iter().find(|one| one.code == *code)?;
+            let says = format!("and {more} more of this kind on this table");
+            Some(Unfit { says, column: None, mends: Vec::new(), ..first.clone() })
+        });
+        self.unfit.iter().cloned().chain(more)
     }
 
     /// `attnum` of every sealed column.
@@ -91,9 +189,25 @@ impl Classified {
         self.columns.iter().filter(|column| column.field.is_some())
     }
 
+    /// Its sealed columns, each with its domain.
+    pub(super) fn sealed_columns(&self) -> impl Iterator<Item = (&Column, &Domain)> {
+        self.columns.iter().filter_map(|column| Some((column, self.domains.get(&column.number)?)))
+    }
+
     fn column_name(&self, number: i16) -> &str {
         self.columns.iter().find(|column| column.number == number).map_or("?", |column| &column.name)
     }
+}
+
+/// Appends a reason, within a bound.
+fn extend(place: &mut Option<Arc<str>>, why: &str) {
+    let all = match place.as_deref() {
+        None => why.to_owned(),
+        Some(known) if known.split("; ").any(|one| one == why) => return,
+        Some(known) if known.len() + why.len() > REFUSAL_BYTES_MAX => return,
+        Some(known) => format!("{known}; {why}"),
+    };
+    *place = Some(all.into());
 }
 
 /// Every relation of one of these bare names: tables, views, sequences, indexes and row types
@@ -176,18 +290,22 @@ fn start(relation: NamedRelation) -> Classified {
         row_type: relation.row_type,
         toast: relation.toast,
         cascades_from: BTreeMap::new(),
-        faults: BTreeSet::new(),
+        unfit: Vec::new(),
+        counts: BTreeMap::new(),
+        fault: None,
+        refused: Refused::default(),
     };
+    let mut whole = |code, says: &str| table.add(Found::of_table(code, says.to_owned(), Vec::new()));
     if relation.kind == RelationKind::Other {
-        table.add_fault("it is not a table: the policy must name the table behind it".to_owned());
+        whole("table-kind", "it is not a table: the policy must name the table behind it");
     }
     if relation.partition {
-        table.add_fault("it is a partition: the policy must name the partitioned table".to_owned());
+        whole("partition", "it is a partition: the policy must name the partitioned table");
     } else if relation.has_parents {
-        table.add_fault("it inherits from another table".to_owned());
+        whole("inheritance", "it inherits from another table");
     }
     if relation.has_children && !relation.partitioned {
-        table.add_fault("other tables inherit from it".to_owned());
+        whole("inheritance", "other tables inherit from it");
     }
     table
 }
@@ -218,34 +336,46 @@ async fn read_columns(
         let name: &str = value(row, 2)?;
         let type_oid: u32 = value(row, 3)?;
         let field = of(by_table, &table.name).iter().find(|field| &*field.column == name);
-        table.columns.push(Column {
-            name: name.into(),
-            number,
-            type_oid,
-            field: field.map(|field| field.id),
-        });
+        let id = field.map(|field| field.id);
+        table.columns.push(Column { name: name.into(), number, type_oid, field: id, fault: None });
         let Some(field) = field else { continue };
         table.numbers.insert(number);
-        if value::<bool>(row, 5)? {
-            table.add_fault(format!("column {name} is generated"));
+        let at = quoted_column(&table.name, name);
+        let mut unfit = |code, says, mends, refuses| {
+            table.add(Found { refuses, ..Found::of(code, name, says, mends) });
+        };
+        let generated = value::<bool>(row, 5)?;
+        // Who leaves a sealed column out would have it filled.
+        let filled = if field.domain.is_some() { Refuses::INSERTS } else { Refuses::NOTHING };
+        if generated {
+            let mends = vec![format!("{at} DROP EXPRESSION IF EXISTS")];
+            unfit("column-generated", format!("column {name} is generated"), mends, filled);
         }
         if value::<bool>(row, 6)? {
-            table.add_fault(format!("column {name} is an identity"));
+            let mends = vec![format!("{at} DROP IDENTITY IF EXISTS")];
+            let says = format!("column {name} is an identity");
+            unfit("column-identity", says, mends, filled);
         }
         let Some(domain) = &field.domain else { continue };
-        table.domains.insert(number, domain.name.0.clone());
         let unlimited = value::<i32>(row, 4)? == -1;
         if !(type_oid == TEXT || (type_oid == VARCHAR && unlimited)) {
-            table.add_fault(format!(
-                "column {name} must be text, or varchar without a length, to hold sealed values"
-            ));
+            let says =
+                format!("column {name} must be text, or varchar without a length, to hold sealed values");
+            let quoted = quoted_name(name);
+            let mends = vec![format!("{at} TYPE text USING {quoted}::text")];
+            unfit("column-type", says, mends, Refuses::NOTHING);
         }
         if domain.mode == Mode::Equality && !value::<bool>(row, 8)? {
-            table.add_fault(format!("column {name} has a nondeterministic collation"));
+            let mends = vec![format!("{at} TYPE text COLLATE \"default\"")];
+            let says = format!("column {name} has a nondeterministic collation");
+            unfit("column-collation", says, mends, Refuses::NOTHING);
         }
-        if value::<bool>(row, 7)? && !value::<bool>(row, 5)? {
-            table.add_fault(format!("column {name} has a default, which would be stored unsealed: drop it"));
+        if value::<bool>(row, 7)? && !generated {
+            let mends = vec![format!("{at} DROP DEFAULT")];
+            let says = format!("column {name} has a default, which would be stored unsealed: drop it");
+            unfit("column-default", says, mends, filled);
         }
+        table.domains.insert(number, domain.clone());
     }
     Ok(())
 }
@@ -255,14 +385,12 @@ fn of<'a>(by_table: &'a ByTable<'_>, table: &QualifiedName) -> &'a [&'a Field] {
 }
 
 fn missing_columns(table: &mut Classified, by_table: &ByTable<'_>) {
-    let missing: BTreeSet<Arc<str>> = of(by_table, &table.name)
-        .iter()
-        .flat_map(|field| [Some(field.column.clone()), field.subject.clone()])
-        .flatten()
-        .filter(|column| table.columns.iter().all(|live| live.name != *column))
-        .collect();
-    for column in missing {
-        table.add_fault(format!("the policy names column {column}, which does not exist"));
+    for field in of(by_table, &table.name) {
+        for column in [Some(&field.column), field.subject.as_ref()].into_iter().flatten() {
+            if table.columns.iter().all(|live| live.name != *column) {
+                table.await_column(column, field);
+            }
+        }
     }
 }
 
@@ -290,11 +418,12 @@ async fn read_partition_keys(
             let mut name = Names::default();
             name.add(&column.name);
             if key.contains(&column.number) || name.finder()?.first_in(&expressions).is_some() {
-                faults.push(format!("column {} is part of the partition key", column.name));
+                faults.push(column.name.clone());
             }
         }
-        for fault in faults {
-            table.add_fault(fault);
+        for name in faults {
+            let says = format!("column {name} is part of the partition key");
+            table.add(Found::of("partition-key", &name, says, Vec::new()));
         }
     }
     Ok(())
@@ -312,9 +441,11 @@ async fn read_foreign_keys(
             "foreign keys",
             RELATIONS_MAX,
             "SELECT con.conname::pg_catalog.text, con.conrelid, con.conkey, con.confrelid, con.confkey, \
-                    con.confupdtype = 'c' \
-             FROM pg_catalog.pg_constraint con \
-             WHERE con.contype = 'f' AND (con.conrelid = ANY ($1) OR con.confrelid = ANY ($1)) ORDER BY con.oid",
+                    con.confupdtype = 'c', n.nspname::pg_catalog.text, c.relname::pg_catalog.text \
+             FROM pg_catalog.pg_constraint con JOIN pg_catalog.pg_class c ON c.oid = con.conrelid \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE con.contype = 'f' AND con.conparentid = 0 \
+               AND (con.conrelid = ANY ($1) OR con.confrelid = ANY ($1)) ORDER BY con.oid",
             &[(&oids, Type::OID_ARRAY)],
         )
         .await?;
@@ -323,11 +454,16 @@ async fn read_foreign_keys(
         let (from, to): (u32, u32) = (value(row, 1)?, value(row, 3)?);
         let (from_key, to_key): (Vec<i16>, Vec<i16>) = (value(row, 2)?, value(row, 4)?);
         let cascades: bool = value(row, 5)?;
+        let owner = qualified(value(row, 6)?, value(row, 7)?);
+        let mends =
+            format!("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}", quoted_table(&owner), quoted_name(name));
         for (from_column, to_column) in from_key.into_iter().zip(to_key) {
             let domain = |table: u32, column: i16| {
                 tables.get(&table).and_then(|table| table.domains.get(&column)).cloned()
             };
-            if domain(from, from_column) == domain(to, to_column) {
+            let (one, other) = (domain(from, from_column), domain(to, to_column));
+            let random = one.as_ref().is_some_and(|domain| domain.mode == Mode::Random);
+            if one == other && !random {
                 continue;
             }
             if cascades && let Some(table) = tables.get_mut(&from) {
@@ -337,9 +473,14 @@ async fn read_foreign_keys(
             for (table, column) in [(from, from_column), (to, to_column)] {
                 if let Some(table) = tables.get_mut(&table) {
                     let column = table.column_name(column).to_owned();
-                    table.add_fault(format!(
-                        "foreign key {name} ties column {column} to one that is not sealed in the same domain"
-                    ));
+                    let says = if one == other {
+                        format!("foreign key {name} compares column {column}, which is sealed at random")
+                    } else {
+                        format!(
+                            "foreign key {name} ties column {column} to one that is not sealed in the same domain"
+                        )
+                    };
+                    table.add(Found::of("foreign-key", &column, says, vec![mends.clone()]));
                 }
             }
         }
@@ -364,7 +505,10 @@ async fn read_rules(
         .await?;
     for row in &rows {
         let Some(table) = tables.get_mut(&value(row, 0)?) else { continue };
-        table.add_fault(format!("rule {} rewrites statements on it", value::<&str>(row, 1)?));
+        let rule: &str = value(row, 1)?;
+        let mends = format!("DROP RULE IF EXISTS {} ON {}", quoted_name(rule), quoted_table(&table.name));
+        let says = format!("rule {rule} rewrites statements on it");
+        table.add(Found::of_table("rule", says, vec![mends]));
     }
     Ok(())
 }

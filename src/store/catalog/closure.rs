@@ -83,6 +83,8 @@ pub(super) struct Reached {
     pub(super) objects: BTreeMap<Object, Lead>,
     /// What leads back to one of those, by its OID.
     pub(super) returns: Vec<(u32, String)>,
+    /// Of those, the tables with a column that is generated from one that counts.
+    pub(super) generated: Vec<(u32, String)>,
 }
 
 impl Reached {
@@ -102,6 +104,7 @@ pub(super) struct Growth {
     never: BTreeSet<Object>,
     reached: BTreeMap<Object, (Use, String)>,
     returns: Vec<(u32, String)>,
+    pub(super) generated: Vec<(u32, String)>,
     /// Names of what was reached in earlier rounds.
     described: BTreeMap<Object, QualifiedName>,
     /// Reached, and not yet followed.
@@ -159,6 +162,7 @@ pub(super) async fn follow(
         never: seeds.never,
         reached: BTreeMap::new(),
         returns: Vec::new(),
+        generated: Vec::new(),
         described: BTreeMap::new(),
         fresh: BTreeSet::new(),
     };
@@ -202,7 +206,8 @@ pub(super) async fn follow(
 }
 
 fn finish(mut growth: Growth) -> Reached {
-    let mut reached = Reached { returns: growth.returns, ..Reached::default() };
+    let (returns, generated) = (std::mem::take(&mut growth.returns), std::mem::take(&mut growth.generated));
+    let mut reached = Reached { returns, generated, ..Reached::default() };
     for (object, (using, why)) in growth.reached {
         // What is gone meanwhile has no name any more.
         let Some(name) = growth.described.remove(&object) else { continue };

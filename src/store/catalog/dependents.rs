@@ -255,7 +255,7 @@ fn default(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<()
         && growth.tables.get(&relation).is_some_and(|table| table.numbers.contains(&dependence.on_column))
     {
         let why = format!("column {column} is generated from a classified column");
-        growth.reach(dependence.on, Use::Any, why);
+        growth.generated.push((relation, why));
     }
     Ok(())
 }

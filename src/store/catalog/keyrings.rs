@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 
+use super::inspection;
 use super::load::{LoadError, RELATIONS_MAX, load, value};
-use crate::catalog::{Classification, Column, Domain, Field, QualifiedName, Relation, SnapshotParts};
+use crate::catalog::{
+    Classification, Column, Domain, Field, QualifiedName, Refuses, Relation, SnapshotParts, Unfit, Weight,
+};
 use crate::seal::{Keyring, KeyringIdentity, Plaintext, Random, Sealer, guard_prefix};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection, ServiceError};
@@ -119,6 +122,19 @@ impl Sealed<'_> {
     fn key(&self) -> (u32, i16) {
         (self.relation.oid, self.column.number)
     }
+
+    /// It was sealed by another keyring than ours.
+    fn another(&self, says: String) -> Unfit {
+        Unfit {
+            code: "keyring-another",
+            weight: Weight::Wrong,
+            table: self.relation.name.clone(),
+            column: Some(self.column.name.clone()),
+            says,
+            mends: Vec::new(),
+            refuses: Refuses::ALL,
+        }
+    }
 }
 
 fn sealed<'a>(relations: &'a [Relation], fields: &'a [Field]) -> Vec<Sealed<'a>> {
@@ -140,14 +156,13 @@ pub(super) async fn judge(
     service: &ServiceConnection,
     keyring: &Arc<Keyring>,
     parts: &mut SnapshotParts,
-    notes: &mut Vec<String>,
     opened: &mut Opened,
 ) -> Result<(), LoadError> {
     let ours = keyring.identity();
     let columns = sealed(&parts.relations, &parts.fields);
     let marks = marks(service, &columns).await?;
     let mut faults: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    let mut unmarked = Vec::new();
+    let (mut unmarked, mut unfit) = (Vec::new(), Vec::new());
     for column in columns {
         let of_column = marks.get(&column.key()).map_or(&[][..], Vec::as_slice);
         match of_column.iter().find(|mark| mark.keyring != ours) {
@@ -157,19 +172,23 @@ pub(super) async fn judge(
                      one, {ours}: restore the backup of the first",
                     column.column.name
                 );
+                unfit.push(column.another(fault.clone()));
                 faults.entry(column.relation.oid).or_default().push(fault);
             }
             None if of_column.is_empty() => unmarked.push(column),
             None => {}
         }
     }
-    notes.extend(unmarked.iter().take(TOLD_MAX).map(|column| {
-        format!(
-            "{}: nothing tells by which keyring it is sealed, so that another one may go unnoticed; write it \
-             down: COMMENT ON COLUMN {} IS 'sealgate keyring {ours}'",
-            column.path(),
-            column.quoted()
-        )
+    unfit.extend(unmarked.iter().take(TOLD_MAX).map(|column| Unfit {
+        code: "keyring-unmarked",
+        weight: Weight::Tells,
+        says: format!(
+            "nothing tells by which keyring column {} is sealed, so that another one may go unnoticed",
+            column.column.name
+        ),
+        mends: vec![format!("COMMENT ON COLUMN {} IS 'sealgate keyring {ours}'", column.quoted())],
+        refuses: Refuses::NOTHING,
+        ..column.another(String::new())
     }));
     unmarked.retain(|column| !opened.contains(&(column.relation.oid, column.column.number, ours)));
     for (column, values) in values(service, unmarked).await? {
@@ -186,9 +205,11 @@ pub(super) async fn judge(
                  keyring that they were sealed with",
                 column.column.name
             );
+            unfit.push(column.another(fault.clone()));
             faults.entry(oid).or_default().push(fault);
         }
     }
+    parts.faults.extend(unfit);
     for (relation, found) in parts.relations.iter_mut().filter_map(|relation| {
         let found = faults.remove(&relation.oid)?;
         Some((relation, found))
@@ -352,14 +373,9 @@ pub async fn traces(
 ///
 /// # Errors
 /// As [`traces`].
-pub async fn databases(access: &Access) -> Result<Vec<String>, LoadError> {
-    let sql = format!(
-        "SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database d \
-          WHERE d.datallowconn AND NOT d.datistemplate \
-            AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') ORDER BY 1 LIMIT {DATABASES_MAX}"
-    );
-    let rows = connect(access, &access.database).await?.rows(&sql, &[]).await?;
-    rows.iter().map(|row| value(row, 0)).collect()
+pub async fn reachable(access: &Access) -> Result<Vec<String>, LoadError> {
+    let service = connect(access, &access.database).await?;
+    inspection::databases(&service, DATABASES_MAX).await.map(|(databases, _)| databases)
 }
 
 async fn connect(access: &Access, database: &str) -> Result<ServiceConnection, LoadError> {

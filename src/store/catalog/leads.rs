@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::body;
-use super::classified::Classified;
+use super::classified::{Classified, Found};
 use super::closure::{self, Kind, Reached, Seeds, Table, Use};
 use super::load::{LoadError, Reader};
 use super::sources::{Body, Sources};
@@ -46,7 +46,7 @@ pub(super) async fn read(
     let sealed = closure::follow(reader, &sources, from_sealed(names, tables)).await?;
     for (table, why) in &sealed.returns {
         if let Some(table) = tables.get_mut(table) {
-            table.add_fault(why.clone());
+            table.add(Found::of_table("leads-back", why.clone(), Vec::new()));
         }
     }
     let unproven = closure::follow(reader, &sources, from_unproven(&strangers, &sources, &vouches)).await?;
@@ -68,7 +68,7 @@ pub(super) async fn read(
     for (oid, lead) in opaque.of(Kind::Relation).chain(legible.of(Kind::Relation)) {
         relations.add(&lead.name, lead.using, &lead.why, !unproven.has((Kind::Relation, oid)));
     }
-    for (table, why) in &legible.returns {
+    for (table, why) in legible.returns.iter().chain(&legible.generated) {
         if let Some(table) = tables.get(table) {
             relations.add(&table.name, Use::Any, why, true);
         }

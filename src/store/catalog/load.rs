@@ -11,6 +11,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
 use super::leads::{self, Leads, PolicyNames};
+use super::standing;
 use super::strangers::Unlisted;
 use super::tenants;
 use crate::catalog::{
@@ -144,9 +145,11 @@ pub async fn load(
         (parts.fields, notes) = tenants::expand(&reader, named, &patterns).await?;
         parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
+        standing::judge(&reader, &mut tables).await?;
         let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
         let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched, kept).await?;
         let names = policy_names(&parts, |_| true);
+        parts.faults = tables.values().flat_map(Classified::unfit).collect();
         parts.relations = relations(&reader, &names, &tables, &leads).await?;
         parts.functions = leads.names.into_iter().collect();
         parts.codes = leads.codes;
@@ -205,6 +208,7 @@ async fn relations(
             columns: table.map(|table| table.columns.clone()).unwrap_or_default(),
             reaches,
             fault: table.and_then(Classified::fault),
+            refused: table.map(Classified::refused).unwrap_or_default(),
         });
     }
     Ok(relations)
@@ -290,7 +294,12 @@ pub(super) struct Reader<'a> {
     service: &'a ServiceConnection,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Asks outside of a load, each question for itself.
+    pub(super) fn of(service: &'a ServiceConnection) -> Reader<'a> {
+        Reader { service }
+    }
+
     /// The major version of the server.
     pub(super) async fn major(&self) -> Result<u32, LoadError> {
         let sql = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4 / 10000";

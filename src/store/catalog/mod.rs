@@ -5,19 +5,23 @@ mod classified;
 mod closure;
 mod dependents;
 mod guards;
+mod inspection;
 mod keyrings;
 mod leads;
 mod load;
 mod presence;
+mod quoted;
 mod registry;
 mod sources;
+mod standing;
 mod strangers;
 mod tenants;
 mod triggers;
 mod wanted;
 mod watermark;
 
-pub use keyrings::{Trace, databases, traces};
+pub use inspection::{databases, inspect};
+pub use keyrings::{Trace, reachable, traces};
 pub use load::{LoadError, Loaded, load};
 pub use presence::{Linger, Stay};
 pub use registry::{

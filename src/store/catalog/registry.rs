@@ -600,8 +600,7 @@ async fn refresh(
         Some(_) | None => {
             let mut loaded = load(&service, database, &policy, &mut known.unlisted).await?;
             if let Some(keyring) = &keyring {
-                let Loaded { parts, notes, .. } = &mut loaded;
-                keyrings::judge(&service, keyring, parts, notes, &mut known.opened).await?;
+                keyrings::judge(&service, keyring, &mut loaded.parts, &mut known.opened).await?;
                 loaded.digest_anew();
             }
             Some(loaded)

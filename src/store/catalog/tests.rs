@@ -4,7 +4,7 @@
 use super::*;
 use crate::catalog::{
     Classification, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, PolicyField,
-    QualifiedName, SchemaPattern, Snapshot,
+    QualifiedName, SchemaPattern, Snapshot, Weight,
 };
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
 use crate::upstream::dial::{Dialer, today};
@@ -172,7 +172,7 @@ const CASES: &[(&str, &str, &[Expect])] = &[
     (
         "generated column",
         "ALTER TABLE customers ADD lower_email text GENERATED ALWAYS AS (lower(email)) STORED",
-        &[Fault("column lower_email is generated from a classified column")],
+        &[Fault("column lower_email is generated from sealed email")],
     ),
     (
         "generated from others",
@@ -358,13 +358,13 @@ fn holds(snapshot: &Snapshot, expected: &Expect) -> Result<(), String> {
             let proven = found.is_some_and(|all| all.iter().all(|one| one.code.proven));
             (found.is_some() && proven == matches!(expected, Proven(_)), format!("{found:?}"))
         }
-        Fault(text) => match table().relation() {
-            Some(relation) => (
-                relation.fault.as_ref().is_some_and(|fault| fault.contains(text)),
-                format!("{:?}", relation.fault),
-            ),
-            None => (false, format!("{:?}", table())),
-        },
+        Fault(text) => {
+            let faults = snapshot.faults();
+            (
+                faults.iter().any(|one| one.weight == Weight::Wrong && one.says.contains(text)),
+                format!("{faults:?}"),
+            )
+        }
         Harmless(name) => {
             let (schema, bare) = name.split_once('.').unwrap_or(("public", name));
             let named = snapshot.named(Some(schema), bare);
@@ -378,7 +378,12 @@ fn holds(snapshot: &Snapshot, expected: &Expect) -> Result<(), String> {
         Missing => (matches!(table(), Named::Missing), format!("{:?}", table())),
         Sound => match table().relation() {
             Some(relation) => (
-                relation.fault.is_none() && relation.reaches.is_none() && relation.is_classified(),
+                snapshot.faults().iter().all(|one| one.weight == Weight::Costs)
+                    && relation.fault.is_none()
+                    && relation.refused == Default::default()
+                    && relation.columns.iter().all(|column| column.fault.is_none())
+                    && relation.reaches.is_none()
+                    && relation.is_classified(),
                 format!("{relation:?}"),
             ),
             None => (false, format!("{:?}", table())),
@@ -620,6 +625,7 @@ fn a_pattern_classifies_what_each_schema_has_and_awaits_the_rest() {
             .unwrap();
         let loaded = snapshot();
         let Named::One(relation) = loaded.named(Some("t_e"), "customers") else { panic!() };
-        assert!(relation.fault.as_ref().unwrap().contains("ties column email"), "{:?}", relation.fault);
+        let fault = relation.columns[0].fault.as_ref();
+        assert!(fault.unwrap().contains("ties column email"), "{relation:?}");
     }
 }

@@ -1,18 +1,21 @@
 //! Triggers on classified tables, and what functions store elsewhere: what fills a sealed column past
 //! the gate is a fault of its table, and where legible values are handed on to, they are legible too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
 use super::body::{self, Names};
-use super::classified::{Classified, qualified};
+use super::classified::{Classified, Found, qualified};
 use super::closure::{Kind, Reached};
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
+use super::quoted::{name as quoted_name, table as quoted_table};
 use super::sources::Sources;
+use super::standing::Watched;
 use super::strangers::{FIRST_NORMAL_OID, Function, Strangers};
-use crate::catalog::QualifiedName;
+use crate::catalog::{QualifiedName, Refuses};
+use crate::statement::Standing;
 
 /// Trigger functions in C that do nothing but to the columns that their arguments name, or to none:
 /// the server's own, and those of its stock extensions.
@@ -25,13 +28,58 @@ const BY_ARGUMENTS: [&str; 6] = [
     "autoinc",
 ];
 
+/// `pg_trigger.tgtype`.
+const ROW: i16 = 1;
+const BEFORE: i16 = 2;
+const INSERT: i16 = 4;
+const DELETE: i16 = 8;
+const UPDATE: i16 = 16;
+const TRUNCATE: i16 = 32;
+
 /// A trigger on a classified table, or on a partition of it.
 struct Trigger {
     table: u32,
+    /// The table that has it.
+    member: QualifiedName,
     name: String,
     function: u32,
     /// Folded, as words.
     arguments: String,
+    /// When it runs: bits of `tgtype`.
+    when: i16,
+    /// The columns of its UPDATE OF.
+    of: Vec<String>,
+    /// Its definition, where it has a WHEN.
+    condition: Option<String>,
+}
+
+impl Trigger {
+    /// Which statements run it.
+    fn refuses(&self) -> Refuses {
+        let runs = |event: i16| self.when & event != 0;
+        Refuses {
+            reads: false,
+            inserts: runs(INSERT),
+            updates: runs(UPDATE) && self.of.is_empty(),
+            deletes: runs(DELETE) || runs(TRUNCATE),
+        }
+    }
+
+    /// What it returns is stored: not what one returns that runs afterwards, or once a statement.
+    fn stores(&self) -> bool {
+        self.when & ROW != 0 && self.when & BEFORE != 0
+    }
+
+    fn mends(&self) -> Vec<String> {
+        let (name, table) = (quoted_name(&self.name), quoted_table(&self.member));
+        vec![format!("DROP TRIGGER IF EXISTS {name} ON {table}")]
+    }
+
+    fn found<'a>(&self, code: &'static str, column: &'a str, why: &str) -> Found<'a> {
+        let says = format!("trigger {}: {why}", self.name);
+        let beside = self.of.iter().filter(|of| *of != column).cloned().collect();
+        Found { refuses: self.refuses(), beside, ..Found::of(code, column, says, self.mends()) }
+    }
 }
 
 /// Adds faults to tables; tells which relations hold copies of legible values, and why.
@@ -48,24 +96,50 @@ pub(super) async fn judge(
     for trigger in &triggers {
         let Some(table) = tables.get_mut(&trigger.table) else { continue };
         let function = strangers.functions.get(&trigger.function);
-        if !table.sealed_numbers().is_empty() && !function.is_some_and(vouches) {
+        let seals = !table.sealed_numbers().is_empty();
+        if seals && let Some(text) = &trigger.condition {
+            conditioned(trigger, text, table);
+        }
+        if seals && !function.is_some_and(vouches) {
             let lead = sealed.objects.get(&(Kind::Function, trigger.function));
-            let why = lead.map(|lead| lead.why.clone());
-            if let Some(why) = why.or(fills(trigger, function, sources, table)?) {
-                table.add_fault(format!("trigger {}: {why}", trigger.name));
+            let why = lead.map(|lead| (all_sealed(table), lead.why.clone()));
+            if let Some((columns, why)) = why.or(fills(trigger, function, sources, table)?) {
+                for column in columns {
+                    table.add(trigger.found("trigger", &column, &why));
+                }
             }
         }
         if table.has_legible() && hands_on(trigger, sources, table)? {
-            copies.push((
-                table.name.clone(),
-                format!("trigger {} may put a legible column into another", trigger.name),
-            ));
+            let why = format!("trigger {} may put a legible column into another", trigger.name);
+            let says = format!("{why}: reads of the copy count as possible reads alone");
+            table.warn(Found { column: None, ..Found::of("legible-copy", "", says, trigger.mends()) });
+            copies.push((table.name.clone(), why));
         }
     }
     if tables.values().any(Classified::has_legible) {
         copies.extend(written(reader, sources).await?);
     }
     Ok(copies)
+}
+
+/// A WHEN that looks at what is sealed: the trigger runs where it should not, or does not where it should.
+fn conditioned(trigger: &Trigger, text: &str, table: &mut Classified) {
+    let watched = Watched::of(table);
+    let uses = watched.uses(Standing::Trigger(text), &trigger.member);
+    for column in watched.blamed(&uses.misread) {
+        let why = format!("its WHEN looks at the values of column {column}, which are sealed");
+        table.add(trigger.found("trigger-when", column, &why));
+    }
+    // It can only be wrong where the column is written.
+    for column in watched.blamed(&uses.compared) {
+        let why = format!("its WHEN compares column {column}, which is sealed at random");
+        let found = trigger.found("trigger-when", column, &why);
+        table.add(Found { refuses: Refuses::NOTHING, beside: Vec::new(), ..found });
+    }
+}
+
+fn all_sealed(table: &Classified) -> Vec<String> {
+    table.columns_of(true).map(|column| column.name.to_string()).collect()
 }
 
 async fn read(reader: &Reader<'_>, tables: &BTreeMap<u32, Classified>) -> Result<Vec<Trigger>, LoadError> {
@@ -78,9 +152,15 @@ async fn read(reader: &Reader<'_>, tables: &BTreeMap<u32, Classified>) -> Result
                  SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
                  UNION SELECT f.root, i.inhrelid FROM family f \
                  JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member) \
-             SELECT f.root, t.tgname::pg_catalog.text, t.tgfoid, pg_catalog.encode(t.tgargs, 'escape') FROM family f \
-             JOIN pg_catalog.pg_trigger t ON t.tgrelid = f.member \
-             WHERE NOT t.tgisinternal ORDER BY t.oid",
+             SELECT f.root, t.tgname::pg_catalog.text, t.tgfoid, pg_catalog.encode(t.tgargs, 'escape'), t.tgtype, \
+                    n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
+                    ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
+                           WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) ORDER BY a.attnum), \
+                    CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END \
+             FROM family f JOIN pg_catalog.pg_trigger t ON t.tgrelid = f.member \
+             JOIN pg_catalog.pg_class c ON c.oid = f.member \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' ORDER BY t.oid",
             &[(&roots, Type::OID_ARRAY)],
         )
         .await?;
@@ -92,25 +172,36 @@ async fn read(reader: &Reader<'_>, tables: &BTreeMap<u32, Classified>) -> Result
                 function: value(row, 2)?,
                 // Arguments end with a zero byte, which `encode` spells `\000`.
                 arguments: body::fold(&value::<&str>(row, 3)?.replace("\\000", " ")),
+                when: value(row, 4)?,
+                member: qualified(value(row, 5)?, value(row, 6)?),
+                of: value(row, 7)?,
+                condition: value(row, 8)?,
             })
         })
         .collect()
 }
 
-/// Why a trigger may store in a sealed column what did not pass through here.
+/// Of which sealed columns a trigger may change the value or look at it, and why.
 fn fills(
     trigger: &Trigger,
     function: Option<&Function>,
     sources: &Sources,
     table: &Classified,
-) -> Result<Option<String>, LoadError> {
-    let mut columns = Names::default();
+) -> Result<Option<(Vec<String>, String)>, LoadError> {
+    let mut names = Names::default();
     for column in table.columns_of(true) {
-        columns.add(&column.name);
+        names.add(&column.name);
     }
-    let columns = columns.finder()?;
-    if let Some(name) = columns.first_in(&trigger.arguments) {
-        return Ok(Some(format!("its arguments name column {name}")));
+    let finder = names.finder()?;
+    let named = |text: &str| -> Vec<String> {
+        let found: BTreeSet<&str> = finder.all_in(text).map(|(_, name)| name).collect();
+        let columns = all_sealed(table).into_iter();
+        columns.filter(|column| found.contains(&*body::fold(column).replace('"', "\"\""))).collect()
+    };
+    let columns = named(&trigger.arguments);
+    if !columns.is_empty() {
+        let why = format!("its arguments name column {}", columns.join(", "));
+        return Ok(Some((columns, why)));
     }
     let Some(body) = sources.body(trigger.function) else {
         let name = function.map(|function| function.name.to_string()).unwrap_or_default();
@@ -120,13 +211,16 @@ fn fills(
         });
         let why =
             || format!("function {name} is in a language that is not followed, and may replace the row");
-        return Ok((!known).then(why));
+        return Ok((!known).then(|| (all_sealed(table), why())));
     };
     let Some(source) = &body.source else { return Ok(None) };
-    if let Some(name) = columns.first_in(source) {
-        return Ok(Some(format!("function {} names column {name}", body.name)));
+    let columns = named(source);
+    if !columns.is_empty() {
+        let why = format!("function {} names column {}", body.name, columns.join(", "));
+        return Ok(Some((columns, why)));
     }
-    Ok(body::replaces_row(source).then(|| format!("function {} may replace the whole row", body.name)))
+    let replaces = trigger.stores() && body::replaces_row(source);
+    Ok(replaces.then(|| (all_sealed(table), format!("function {} may replace the whole row", body.name))))
 }
 
 /// May a trigger put a legible column of its table into another one?

@@ -10,6 +10,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
 use super::TlsFault;
@@ -44,6 +46,30 @@ fn objects<T: PemObject>(path: &Path, bytes: &[u8], what: &str) -> Result<Vec<T>
         return Err(TlsFault::new(path, format!("holds no {what}")));
     }
     Ok(found)
+}
+
+/// From when until when a certificate is valid, in seconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Validity {
+    pub not_before: u64,
+    pub not_after: u64,
+}
+
+/// Of every certificate in a file, in its order.
+///
+/// # Errors
+/// It cannot be read, or holds what is no certificate.
+pub fn validities(path: &Path) -> Result<Vec<Validity>, TlsFault> {
+    let of = |der: &CertificateDer<'static>| {
+        let read = Certificate::from_der(der)
+            .map_err(|_| TlsFault::new(path, "holds a certificate that cannot be read"))?;
+        let validity = read.tbs_certificate().validity();
+        Ok(Validity {
+            not_before: validity.not_before.to_unix_duration().as_secs(),
+            not_after: validity.not_after.to_unix_duration().as_secs(),
+        })
+    };
+    certificates(path)?.iter().map(of).collect()
 }
 
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {

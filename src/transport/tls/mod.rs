@@ -13,6 +13,7 @@ mod verify;
 
 pub use client::{ClientIdentity, ClientTls, ClientTlsSettings};
 pub use fault::{TlsError, TlsFault, TlsWarning};
+pub use files::{Validity, validities};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::{fuzz_tls_accept, fuzz_tls_connect};
 pub use server::{Identity, ServerTls, ServerTlsSettings};

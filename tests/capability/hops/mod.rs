@@ -1,7 +1,7 @@
 //! Both hops and the login as an attacker meets them: negotiation, TLS, SCRAM.
 
 mod cancel;
-mod certificates;
+pub mod certificates;
 mod client;
 mod direct;
 mod failed;
