@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
+use super::fit::{Consequence, Misfit};
 use super::pattern::PolicyField;
 
 /// What `pg_class.relkind` says, as far as it matters here.
@@ -134,6 +135,8 @@ pub struct SnapshotParts {
     pub servers: Vec<ForeignServer>,
     /// What the policy says of databases by their names, this one or others.
     pub bound: Arc<Bound>,
+    /// Entries that name this database and do not fit it.
+    pub misfits: Vec<Misfit>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -158,6 +161,7 @@ pub struct Snapshot {
     known: HashSet<Arc<str>>,
     codes: Codes,
     refuses_opaque: bool,
+    misfits: Vec<Misfit>,
 }
 
 impl Snapshot {
@@ -208,6 +212,7 @@ impl Snapshot {
             known,
             codes: parts.codes,
             refuses_opaque: parts.refuses_opaque,
+            misfits: parts.misfits,
         }
     }
 
@@ -221,6 +226,18 @@ impl Snapshot {
     #[must_use]
     pub fn refuses_opaque(&self) -> bool {
         self.refuses_opaque
+    }
+
+    /// Entries of the policy that name this database and do not fit it.
+    #[must_use]
+    pub fn misfits(&self) -> &[Misfit] {
+        &self.misfits
+    }
+
+    /// Why the database is refused as a whole. None: it is not.
+    #[must_use]
+    pub fn unfit(&self) -> Option<&Misfit> {
+        self.misfits.iter().find(|misfit| misfit.consequence == Consequence::Refused)
     }
 
     /// Classified fields whose values the server can read.

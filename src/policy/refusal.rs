@@ -2,6 +2,7 @@
 //!
 //! Every refusal of the gate is made here, so that no text of it can hold a value.
 
+use crate::catalog::Misfit;
 use crate::statement::Unproven;
 
 /// See the module's text. `message` begins with `sealgate:`.
@@ -43,6 +44,16 @@ impl Refusal {
     pub fn unhandled(reason: &'static str, detail: &str, hint: &str) -> Refusal {
         let message = "sealgate: statement refused: it may touch classified data and cannot be handled";
         Refusal::new("SG001", reason, message, detail, hint)
+    }
+
+    /// SG001: an entry of the policy does not fit the database, so that what it was meant for may
+    /// stand there under another name.
+    #[must_use]
+    pub fn misfit(misfit: &Misfit) -> Refusal {
+        let message = "sealgate: database refused: the policy does not fit it";
+        let detail = format!("field {}: {misfit}.", misfit.field());
+        let hint = "Correct table or column of the [[field]] and reload; or make them past Sealgate; or, where a migration through Sealgate is to make them, write missing = \"serve\" under [policy] and reload.";
+        Refusal::new("SG001", "policy-misfit", message, &detail, hint)
     }
 
     /// SG003: a walsender from, or an upstream in, a region that is not allowed.

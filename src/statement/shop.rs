@@ -121,6 +121,7 @@ pub(super) fn shop() -> Snapshot {
             .collect(),
         codes: Codes { stock: Stock::of(18), ..Codes::default() },
         refuses_opaque: false,
+        misfits: Vec::new(),
     })
 }
 

@@ -4,6 +4,8 @@ mod body;
 mod classified;
 mod closure;
 mod dependents;
+mod fit;
+mod fitness;
 mod guards;
 mod leads;
 mod load;
@@ -11,17 +13,20 @@ mod presence;
 mod registry;
 mod sources;
 mod strangers;
+mod survey;
 mod tenants;
 mod triggers;
 mod wanted;
 mod watermark;
 
+pub use fitness::{Definer, Fitness};
 pub use load::{LoadError, Loaded, load};
 pub use presence::{Linger, Stay};
 pub use registry::{
     CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX,
     Timing,
 };
+pub use survey::survey;
 
 #[cfg(test)]
 mod tests;

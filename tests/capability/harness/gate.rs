@@ -35,6 +35,7 @@ pub struct Setup {
     login: String,
     fields: String,
     extra: String,
+    late: bool,
 }
 
 impl Setup {
@@ -51,6 +52,7 @@ impl Setup {
             login: String::new(),
             fields: String::new(),
             extra: String::new(),
+            late: false,
         }
     }
 
@@ -122,6 +124,12 @@ impl Setup {
         self
     }
 
+    /// Some of what is classified is made only after the start, or never.
+    pub fn late(mut self) -> Setup {
+        self.late = true;
+        self
+    }
+
     /// Writes the file, makes keys where they are needed, starts the program and waits
     /// until it is ready. Panics with its log where it is not.
     pub fn start(&self) -> Gate {
@@ -183,7 +191,14 @@ impl Setup {
             )
             .unwrap();
         }
-        text + &self.fields + &self.extra
+        let mut extra = self.extra.clone();
+        if self.late {
+            if !extra.contains("[policy]") {
+                extra.push_str("\n[policy]\n");
+            }
+            extra = extra.replacen("[policy]", "[policy]\nmissing = \"serve\"", 1);
+        }
+        text + &self.fields + &extra
     }
 }
 
