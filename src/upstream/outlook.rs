@@ -105,7 +105,8 @@ impl State {
     /// Does one host serve, or is nothing old?
     fn is_fresh(&self, now: Instant) -> bool {
         let fresh = |at: &Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) <= FRESH);
-        self.found.iter().any(|(found, at)| serves(found) && fresh(at)) || self.found.iter().all(|(_, at)| fresh(at))
+        self.found.iter().any(|(found, at)| serves(found) && fresh(at))
+            || self.found.iter().all(|(_, at)| fresh(at))
     }
 
     fn verdict(&self, hosts: &[Endpoint], now: Instant) -> Result<(), String> {
@@ -135,8 +136,15 @@ impl State {
         match self.found.iter().position(|(found, _)| serves(found)) {
             Some(now) => {
                 match self.serving {
-                    Some(before) if before != now && !self.found.get(before).is_some_and(|(found, _)| serves(found)) => {
-                        tracing::warn!(from = name(before), to = name(now), "failover: another server takes writes now");
+                    Some(before)
+                        if before != now
+                            && !self.found.get(before).is_some_and(|(found, _)| serves(found)) =>
+                    {
+                        tracing::warn!(
+                            from = name(before),
+                            to = name(now),
+                            "failover: another server takes writes now"
+                        );
                         self.serving = Some(now);
                     }
                     Some(_) => {}
@@ -187,9 +195,19 @@ mod tests {
             (Found::Writable, down.clone(), Ok(())),
             (down.clone(), Found::Writable, Ok(())),
             (Found::Standby, Found::Answers, Ok(())),
-            (Found::Standby, Found::Standby, Err("one:5432 is a standby, which takes no writes; two:5432 is a standby, which takes no writes")),
+            (
+                Found::Standby,
+                Found::Standby,
+                Err(
+                    "one:5432 is a standby, which takes no writes; two:5432 is a standby, which takes no writes",
+                ),
+            ),
             (down.clone(), Found::Standby, Err("one: refused; two:5432 is a standby, which takes no writes")),
-            (refused, Found::Nothing, Err("one:5432 does not let the service account in: 28P01; two:5432 was not looked at yet")),
+            (
+                refused,
+                Found::Nothing,
+                Err("one:5432 does not let the service account in: 28P01; two:5432 was not looked at yet"),
+            ),
         ] {
             let (outlook, now) = (Outlook::new(2), Instant::now());
             outlook.note(&hosts(), 0, one, now);

@@ -22,6 +22,7 @@ mod foundation;
 mod hops;
 mod hostile;
 mod life;
+mod misfit;
 mod names;
 mod opaque;
 mod oracle;

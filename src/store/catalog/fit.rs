@@ -82,8 +82,12 @@ pub(super) async fn read(
     }
     let mut by_name: HashMap<&str, Vec<Named<'_>>> = HashMap::new();
     for row in &rows {
-        let named =
-            Named { oid: value(row, 0)?, schema: value(row, 1)?, is_table: value(row, 3)?, columns: value(row, 4)? };
+        let named = Named {
+            oid: value(row, 0)?,
+            schema: value(row, 1)?,
+            is_table: value(row, 3)?,
+            columns: value(row, 4)?,
+        };
         by_name.entry(value(row, 2)?).or_default().push(named);
     }
     let found = applying().map(|(index, entry)| {
@@ -118,19 +122,22 @@ fn finds(entry: &PolicyField, all: &[Named<'_>]) -> (Option<Lack>, Vec<u32>) {
     if tables.is_empty() { (Some(lack), tables) } else { (None, tables) }
 }
 
-/// The databases that clients may be in and that the service account may enter.
+/// The databases that clients may be in and that the service account may enter, and whether that is
+/// all of them.
 ///
 /// # Errors
 /// The server's.
 pub(super) async fn databases(
     service: &ServiceConnection,
     max: usize,
-) -> Result<BTreeSet<Arc<str>>, LoadError> {
+) -> Result<(BTreeSet<Arc<str>>, bool), LoadError> {
     let sql = format!(
         "SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database d \
           WHERE d.datallowconn AND NOT d.datistemplate \
-            AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') ORDER BY d.oid LIMIT {max}"
+            AND pg_catalog.has_database_privilege(d.oid, 'CONNECT') ORDER BY d.oid LIMIT {}",
+        max + 1
     );
     let rows = service.rows(&sql, &[]).await?;
-    rows.iter().map(|row| value::<&str>(row, 0).map(Arc::from)).collect()
+    let names = rows.iter().take(max).map(|row| value::<&str>(row, 0).map(Arc::from));
+    Ok((names.collect::<Result<_, _>>()?, rows.len() <= max))
 }

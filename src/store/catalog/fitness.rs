@@ -32,6 +32,8 @@ struct State {
     policy: Arc<Classification>,
     /// Was every database looked at under this policy?
     surveyed: bool,
+    /// Are there no others?
+    complete: bool,
     seen: HashMap<Arc<str>, Seen>,
     /// Databases that the policy names and that could not be looked at, and why.
     unseen: BTreeMap<Arc<str>, String>,
@@ -89,6 +91,7 @@ impl Fitness {
         let state = State {
             policy,
             surveyed: false,
+            complete: true,
             seen: HashMap::new(),
             unseen: BTreeMap::new(),
             former: HashMap::new(),
@@ -142,7 +145,12 @@ impl Fitness {
     }
 
     /// Takes what a look has found; returns what does not fit of the entries that name the database.
-    pub(super) fn judge(&self, policy: &Arc<Classification>, database: &Arc<str>, fits: &Fits) -> Vec<Misfit> {
+    pub(super) fn judge(
+        &self,
+        policy: &Arc<Classification>,
+        database: &Arc<str>,
+        fits: &Fits,
+    ) -> Vec<Misfit> {
         let mut state = self.state();
         let is_current = state.is_of(policy);
         let former = state.former.remove(database).unwrap_or_default();
@@ -182,7 +190,9 @@ impl Fitness {
         state.former.insert(Arc::clone(database), now);
         let misfits = seen.misfits.clone();
         if is_current {
-            state.unseen.remove(database);
+            if state.unseen.remove(database).is_some() {
+                tracing::info!(%database, "a database of the policy can be looked at again");
+            }
             state.seen.insert(Arc::clone(database), seen);
             state.tell();
         }
@@ -207,19 +217,19 @@ impl Fitness {
     /// A database that the policy names could not be looked at.
     pub(super) fn unseen(&self, policy: &Arc<Classification>, database: &Arc<str>, why: &str) {
         let mut state = self.state();
-        if state.is_of(policy) && state.unseen.get(database).is_none_or(|before| before != why) {
-            tracing::warn!(%database, why, "a database of the policy cannot be looked at");
-            state.unseen.insert(Arc::clone(database), why.to_owned());
+        if state.is_of(policy) && state.unseen.insert(Arc::clone(database), why.to_owned()).is_none() {
+            tracing::error!(%database, why, "a database of the policy cannot be looked at");
         }
     }
 
-    /// All that there is was looked at; any other database is no more.
-    pub(super) fn surveyed(&self, policy: &Arc<Classification>, all: &BTreeSet<Arc<str>>) {
+    /// Every database was looked at; one that is not among them is no more. Not `complete`: there are
+    /// others, of which nothing is known.
+    pub(super) fn surveyed(&self, policy: &Arc<Classification>, all: &BTreeSet<Arc<str>>, complete: bool) {
         let mut state = self.state();
         if !state.is_of(policy) {
             return;
         }
-        state.surveyed = true;
+        (state.surveyed, state.complete) = (true, complete);
         state.seen.retain(|database, _| all.contains(database));
         state.tell();
     }
@@ -245,11 +255,13 @@ impl Fitness {
         if let Some((database, why)) = state.unseen.first_key_value() {
             return Err(format!("database \"{database}\" of the policy cannot be looked at: {why}"));
         }
-        let (harmful, borne): (Vec<&Misfit>, Vec<&Misfit>) = state.told.iter().partition(|misfit| is_harmful(misfit));
+        let (harmful, borne): (Vec<&Misfit>, Vec<&Misfit>) =
+            state.told.iter().partition(|misfit| is_harmful(misfit));
         if !harmful.is_empty() {
             return Err(format!("the policy does not fit: {}", named(&harmful)));
         }
-        Ok((!borne.is_empty()).then(|| format!("the policy does not fit yet, and is served: {}", named(&borne))))
+        Ok((!borne.is_empty())
+            .then(|| format!("the policy does not fit yet, and is served: {}", named(&borne))))
     }
 }
 
@@ -297,7 +309,7 @@ impl State {
         let mut all: BTreeSet<Misfit> =
             self.seen.values().flat_map(|seen| seen.misfits.iter().cloned()).collect();
         for (index, entry) in self.policy.fields.iter().enumerate() {
-            if entry.field.database.is_some() {
+            if entry.field.database.is_some() || !self.complete {
                 continue;
             }
             let (mut nearest, mut awaited, mut fits) = (Lack::Table, false, false);
@@ -374,5 +386,154 @@ fn count(policy: &Classification, before: &BTreeSet<Misfit>, now: &BTreeSet<Misf
     }
     for (database, count) in counts {
         metrics::gauge!("sealgate_policy_misfits", "database" => database.to_string()).set(f64::from(count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fit::Found;
+    use super::super::tests::field;
+    use super::*;
+    use crate::catalog::PolicyField;
+
+    const SHOP: &str = "shop";
+
+    /// `email` of the database `shop`, and `phone` of whichever.
+    fn policy(serves_missing: bool) -> Arc<Classification> {
+        let mut email = field("email", None);
+        email.database = Some(SHOP.into());
+        let fields = [email, field("phone", None)];
+        let fields = fields.into_iter().map(|field| PolicyField { schemas: None, field }).collect();
+        Arc::new(Classification { fields, serves_missing, ..Classification::default() })
+    }
+
+    fn fits(database: u32, lacks: [Option<Lack>; 2], alive: &[u32]) -> Fits {
+        let found = lacks.into_iter().enumerate().map(|(entry, lack)| Found {
+            entry,
+            lack,
+            tables: if lack.is_none() { vec![7] } else { Vec::new() },
+        });
+        Fits { database, found: found.collect(), alive: alive.iter().copied().collect() }
+    }
+
+    struct Case {
+        fitness: Arc<Fitness>,
+        policy: Arc<Classification>,
+    }
+
+    impl Case {
+        fn new(serves_missing: bool) -> Case {
+            let policy = policy(serves_missing);
+            let case = Case { fitness: Arc::new(Fitness::new(Arc::clone(&policy))), policy };
+            case.fitness.surveyed(&case.policy, &BTreeSet::from([SHOP.into()]), true);
+            case
+        }
+
+        fn judge(&self, database: u32, lacks: [Option<Lack>; 2], alive: &[u32]) -> Vec<Consequence> {
+            let misfits = self.fitness.judge(&self.policy, &SHOP.into(), &fits(database, lacks, alive));
+            misfits.iter().map(|misfit| misfit.consequence).collect()
+        }
+    }
+
+    const FITS: [Option<Lack>; 2] = [None; 2];
+    const GONE: [Option<Lack>; 2] = [Some(Lack::Table), None];
+
+    #[test]
+    fn a_table_is_awaited_that_is_gone_while_somebody_defines_and_no_other() {
+        for (defining, alive, expected) in [
+            (true, &[][..], Consequence::Awaited),
+            (true, &[7], Consequence::Refused),
+            (false, &[], Consequence::Refused),
+            (false, &[7], Consequence::Refused),
+        ] {
+            let case = Case::new(false);
+            assert_eq!(case.judge(1, FITS, &[]), []);
+            let definer = defining.then(|| case.fitness.define(&SHOP.into()));
+            assert_eq!(case.judge(1, GONE, alive), [expected]);
+            drop(definer);
+            assert_eq!(case.judge(1, [Some(Lack::Column), None], &[]), [expected], "until it fits");
+            assert_eq!(case.fitness.readiness().is_ok(), expected == Consequence::Awaited);
+            assert_eq!(case.judge(1, FITS, &[]), []);
+            assert_eq!(case.fitness.readiness(), Ok(None));
+            assert_eq!(case.judge(1, GONE, &[]), [Consequence::Refused]);
+        }
+        let case = Case::new(false);
+        let _definer = case.fitness.define(&SHOP.into());
+        assert_eq!(case.judge(1, GONE, &[]), [Consequence::Refused], "it was never there");
+        assert_eq!(Case::new(true).judge(1, GONE, &[]), [Consequence::Served]);
+    }
+
+    #[test]
+    fn a_database_is_awaited_that_was_wanted_through_here_and_is_another_since() {
+        for (wanted, database, expected) in [
+            (true, 2, Consequence::Awaited),
+            (false, 2, Consequence::Refused),
+            (true, 1, Consequence::Refused),
+        ] {
+            let case = Case::new(false);
+            case.judge(1, FITS, &[]);
+            if wanted {
+                case.fitness.want(SHOP);
+            }
+            assert_eq!(case.judge(database, GONE, &[]), [expected]);
+            case.judge(database, FITS, &[]);
+            assert_eq!(
+                case.judge(3, GONE, &[]),
+                [if database == 1 { Consequence::Awaited } else { Consequence::Refused }]
+            );
+        }
+        let case = Case::new(false);
+        case.judge(1, FITS, &[]);
+        case.fitness.absent(&case.policy, &SHOP.into());
+        assert_eq!(
+            case.fitness.readiness(),
+            Err("the policy does not fit: there is no database \"shop\"".into())
+        );
+        case.fitness.want(SHOP);
+        case.fitness.absent(&case.policy, &SHOP.into());
+        assert!(case.fitness.readiness().is_ok());
+    }
+
+    #[test]
+    fn an_entry_without_a_database_must_fit_one_of_them() {
+        let case = Case::new(false);
+        let lacks = |lack| fits(1, [None, lack], &[]);
+        for (first, second, ready) in [
+            (None, Some(Lack::Table), true),
+            (Some(Lack::Table), None, true),
+            (Some(Lack::Table), Some(Lack::Column), false),
+        ] {
+            case.fitness.judge(&case.policy, &SHOP.into(), &lacks(first));
+            assert_eq!(case.fitness.judge(&case.policy, &"other".into(), &lacks(second)), []);
+            assert_eq!(case.fitness.readiness().is_ok(), ready, "{first:?} {second:?}");
+        }
+        let missing = case.fitness.readiness().unwrap_err();
+        assert!(missing.contains("has a column phone in no database"), "{missing}");
+        // A database that is no more counts no more, unless yet another one may have it.
+        case.fitness.surveyed(&case.policy, &BTreeSet::from([SHOP.into()]), false);
+        assert!(case.fitness.readiness().is_ok());
+        case.fitness.judge(&case.policy, &"other".into(), &lacks(None));
+        assert!(case.fitness.readiness().is_ok());
+        case.fitness.surveyed(&case.policy, &BTreeSet::from([SHOP.into()]), true);
+        assert!(case.fitness.readiness().is_err());
+    }
+
+    #[test]
+    fn of_another_policy_nothing_is_known_before_a_survey() {
+        let case = Case::new(false);
+        case.judge(1, FITS, &[]);
+        assert_eq!(case.fitness.readiness(), Ok(None));
+        case.fitness.adopt(&policy(false));
+        assert_eq!(case.fitness.readiness(), Ok(None), "it says the same");
+        let other = policy(true);
+        case.fitness.adopt(&other);
+        assert!(case.fitness.readiness().is_err() && case.fitness.is_troubled());
+        // A look by the old one is heard no more.
+        case.judge(1, GONE, &[]);
+        case.fitness.surveyed(&case.policy, &BTreeSet::from([SHOP.into()]), true);
+        assert!(case.fitness.readiness().is_err());
+        case.fitness.surveyed(&other, &BTreeSet::new(), true);
+        case.fitness.judge(&other, &SHOP.into(), &fits(1, GONE, &[]));
+        assert!(case.fitness.readiness().is_ok_and(|known| known.is_some()));
     }
 }
