@@ -222,7 +222,10 @@ mod tests {
     fn a_failover_is_one_from_a_server_that_takes_no_writes_any_more() {
         let (outlook, now) = (Outlook::new(2), Instant::now());
         let note = |index, found| outlook.note(&hosts(), index, found, now);
-        let state = || (outlook.state().serving, outlook.state().lost);
+        let state = || {
+            let state = outlook.state();
+            (state.serving, state.lost)
+        };
         note(1, Found::Writable);
         assert_eq!(state(), (Some(1), false));
         note(0, Found::Writable);
