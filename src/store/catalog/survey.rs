@@ -19,7 +19,7 @@ use crate::upstream::service::{Access, ServiceConnection};
 const REST: Duration = Duration::from_secs(30);
 const REST_TROUBLED: Duration = Duration::from_secs(3);
 /// A survey that takes long is repeated seldom: after so many times as long as it took.
-const REST_RATIO: u32 = 10;
+const REST_RATIO: u32 = 3;
 /// Databases that are looked at for entries that name none.
 const DATABASES_MAX: usize = 256;
 /// Databases in a row that do not answer, after which nobody else is asked.
