@@ -200,6 +200,8 @@ fn put_out(major: u32, deed: &str, undo: &str) {
     succeeds(&mut busy, "BEGIN; SELECT 1");
     server.execute("shop", deed).unwrap();
     await_look("the misfit to be noticed", || logged(&gate, REFUSED) == 1);
+    // It is in the log a moment before the catalog that has it is in use.
+    await_that("new sessions to be refused", || !errors(&started(&gate, "shop").1).is_empty());
     for raw in [&mut idle, &mut busy] {
         let frames = raw.query("INSERT INTO clients (id, email) VALUES (1, 'ada@sentinel.example')");
         assert!(refuses(&frames, "public.customers.email"), "{:?}", errors(&frames));
