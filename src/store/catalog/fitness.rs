@@ -484,6 +484,8 @@ mod tests {
         }
         let case = Case::new(false);
         case.judge(1, FITS, &[]);
+        // There the field without a database fits.
+        case.fitness.judge(&case.policy, &"other".into(), &fits(9, FITS, &[]));
         case.fitness.absent(&case.policy, &SHOP.into());
         assert_eq!(
             case.fitness.readiness(),
