@@ -7,6 +7,7 @@
 mod bound;
 mod code;
 mod field;
+mod fit;
 mod path;
 mod pattern;
 mod snapshot;
@@ -16,6 +17,7 @@ mod unfit;
 pub use bound::Bound;
 pub use code::{Called, Code, Codes, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
+pub use fit::{Consequence, Lack, Misfit};
 pub use path::{Names, Reach, SearchPath};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
+use super::fit::{Consequence, Misfit};
 use super::pattern::PolicyField;
 use super::unfit::{Refused, Unfit};
 
@@ -141,6 +142,8 @@ pub struct SnapshotParts {
     pub bound: Arc<Bound>,
     /// What does not fit, table by table.
     pub faults: Vec<Unfit>,
+    /// Entries that name this database and do not fit it.
+    pub misfits: Vec<Misfit>,
 }
 
 /// See the module's text. Immutable; replaced as a whole.
@@ -166,6 +169,7 @@ pub struct Snapshot {
     codes: Codes,
     refuses_opaque: bool,
     faults: Vec<Unfit>,
+    misfits: Vec<Misfit>,
 }
 
 impl Snapshot {
@@ -217,6 +221,7 @@ impl Snapshot {
             codes: parts.codes,
             refuses_opaque: parts.refuses_opaque,
             faults: parts.faults,
+            misfits: parts.misfits,
         }
     }
 
@@ -236,6 +241,18 @@ impl Snapshot {
     #[must_use]
     pub fn refuses_opaque(&self) -> bool {
         self.refuses_opaque
+    }
+
+    /// Entries of the policy that name this database and do not fit it.
+    #[must_use]
+    pub fn misfits(&self) -> &[Misfit] {
+        &self.misfits
+    }
+
+    /// Why the database is refused as a whole. None: it is not.
+    #[must_use]
+    pub fn unfit(&self) -> Option<&Misfit> {
+        self.misfits.iter().find(|misfit| misfit.consequence == Consequence::Refused)
     }
 
     /// Classified fields whose values the server can read.

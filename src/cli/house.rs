@@ -27,13 +27,16 @@ use crate::gate::{
 use crate::login::scram::MockSecret;
 use crate::ops;
 use crate::seal::{Keyring, MasterKey};
-use crate::store::catalog::{CatalogSource, Catalogs, Timing};
+use crate::store::catalog::{CatalogSource, Catalogs, Timing, survey};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
 use crate::store::keyfile::Exposed;
-use crate::upstream::dial::{DialError, Dialer};
+use crate::upstream::dial::Dialer;
 use crate::upstream::lookout;
 use crate::upstream::service::{Access, ServiceAccount};
 use crate::watch::Watch;
+
+/// How long whoever asks whether it is ready waits for a server, where nobody looks at them.
+const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long clients that are cut off may take to read why.
 const FAREWELLS: Duration = Duration::from_secs(10);
@@ -207,7 +210,8 @@ pub fn access(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Option<Access
     let Some(account) = service_account(settings)? else { return Ok(None) };
     let database = settings.upstream.service.as_ref().map(|service| service.database.clone());
     let (dialer, database) = (Arc::clone(dialer), database.unwrap_or_default());
-    Ok(Some(Access { dialer, account, database, is_needed: settings.login.auth == Auth::Scram }))
+    let is_needed = settings.login.auth == Auth::Scram || !settings.policy.fields.is_empty();
+    Ok(Some(Access { dialer, account, database, is_needed }))
 }
 
 /// What a running gate looks up anew every time, so that a reload can exchange it.
@@ -359,9 +363,13 @@ impl House {
             self.gate.watch.change(limits);
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
+            let policy = Arc::new(policy);
             swaps.access.store(Arc::new(access));
-            swaps.policy.store(Arc::new(policy));
+            swaps.policy.store(Arc::clone(&policy));
             swaps.keyring.store(keyring);
+            if let Some(catalogs) = &self.gate.catalogs {
+                catalogs.fitness().adopt(&policy);
+            }
         }
         if reclassified {
             // From here on every session looks first, and reads the catalog itself.
@@ -468,8 +476,10 @@ fn keep_up_with_servers(swaps: &Swaps) -> Catalogs {
     let (access, policy) = (Arc::clone(&swaps.access), Arc::clone(&swaps.policy));
     let (keyring, timing) = (Arc::clone(&swaps.keyring), Timing::default());
     tokio::spawn(lookout::keep(Arc::clone(&access)));
-    let (catalogs, keeper) = Catalogs::new(CatalogSource { access, policy, keyring, timing });
+    let source = CatalogSource { access, policy, keyring, timing };
+    let (catalogs, keeper) = Catalogs::new(source.clone());
     tokio::spawn(keeper.run());
+    tokio::spawn(survey(source, catalogs.clone()));
     catalogs
 }
 
@@ -554,29 +564,24 @@ struct Ready {
 }
 
 impl ops::Health for Ready {
-    async fn ready(&self) -> Result<(), String> {
+    async fn ready(&self) -> Result<String, String> {
         if *self.gate.phase.borrow() != Phase::Serving {
             return Err("draining".to_owned());
         }
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
         }
-        if let Some(access) = &self.access {
-            return enters(&access.load_full()).await;
-        }
-        let dialer = Arc::clone(&self.gate.regime.load().dialer);
-        dialer.first(today()).await.map(drop).map_err(|error| error.to_string())
+        let Some(access) = &self.access else {
+            let dialer = Arc::clone(&self.gate.regime.load().dialer);
+            let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;
+            return match first {
+                Ok(first) => first.map(|_| String::new()).map_err(|error| error.to_string()),
+                Err(_) => Err("no server answers".to_owned()),
+            };
+        };
+        let dialer = Arc::clone(&access.load().dialer);
+        dialer.outlook().readiness(dialer.hosts()).await?;
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(String::new()) };
+        Ok(catalogs.fitness().readiness()?.unwrap_or_default())
     }
-}
-
-/// No client would get further.
-async fn enters(access: &Access) -> Result<(), String> {
-    let mut missing = DialError::NoneWritable.to_string();
-    for index in access.dialer.standings().order(Instant::now()) {
-        match access.knock(index, today()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => missing = error.to_string(),
-        }
-    }
-    Err(missing)
 }

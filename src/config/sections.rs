@@ -35,7 +35,8 @@ const ROOT: Words = Words {
     ],
     later: &["grant", "alert"],
 };
-const POLICY: Words = Words { served: &["opaque", "vouch"], later: &["missing"] };
+const POLICY: Words = Words { served: &["opaque", "vouch", "missing"], later: &[] };
+const MISSING: Words = Words { served: &["refuse", "serve"], later: &[] };
 const OPAQUE: Words = Words { served: &["record", "refuse"], later: &[] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
@@ -205,6 +206,8 @@ impl Reader<'_> {
         let Some(section) = self.table(root, "policy", "[policy]", POLICY) else { return policy };
         policy.refuses_opaque =
             self.choice(&section, "opaque", OPAQUE).is_some_and(|word| word.text == "refuse");
+        policy.serves_missing =
+            self.choice(&section, "missing", MISSING).is_some_and(|word| word.text == "serve");
         for text in self.strings(&section, "vouch", VOUCHED_MAX).unwrap_or_default() {
             match scalar::signature(text.text) {
                 Some(signature) => policy.vouched.push(signature),

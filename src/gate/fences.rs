@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::store::catalog::Definer;
+
 /// Bare names of tables, as sessions judge by them.
 pub type Tables = Arc<HashSet<Arc<str>>>;
 
@@ -34,7 +36,7 @@ impl Fences {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         raised.insert(session, (number, Arc::clone(database), tables));
         self.count.store(raised.len(), Ordering::SeqCst);
-        Fence { fences: Arc::clone(self), session, number }
+        Fence { fences: Arc::clone(self), session, number, _definer: None }
     }
 
     /// What sessions other than this one are changing in a database. None: nothing.
@@ -65,6 +67,16 @@ pub struct Fence {
     fences: Arc<Fences>,
     session: u64,
     number: usize,
+    _definer: Option<Definer>,
+}
+
+impl Fence {
+    /// Keeps that as long.
+    #[must_use]
+    pub fn of(mut self, definer: Option<Definer>) -> Fence {
+        self._definer = definer;
+        self
+    }
 }
 
 impl Drop for Fence {

@@ -133,6 +133,9 @@ impl Flow<'_> {
                 return End::Refused(Box::new(refusal));
             }
             self.look_for_fences();
+            if let Err(refusal) = self.look_at_fit() {
+                return End::Refused(Box::new(refusal));
+            }
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
             if let Some(cancelling) = self.cancelling {
                 // A question of ours is not what a client cancels.
@@ -189,8 +192,8 @@ impl Flow<'_> {
                 self.fence = None;
             }
             if self.request.need == Need::Fence {
-                let who = self.session.who().clone();
-                self.fence = Some(self.gate.fences.raise(who.session, &who.database, self.session.moving()));
+                let moving = self.session.moving().to_vec();
+                self.raise_fence(&moving);
                 self.session.announce();
                 continue;
             }
@@ -284,6 +287,11 @@ impl Flow<'_> {
             self.rest.flushed = false;
             return Box::pin(self.overruled()).await;
         }
+        Ok(self.must_end().then_some(RECLASSIFIED))
+    }
+
+    /// Nothing new is taken up: has what is under way no time left, or may it not go on at all?
+    pub(super) fn must_end(&mut self) -> bool {
         let patience = Duration::from_millis(self.gate.regime.load().settings.timeouts.drain_ms);
         let until = *self.rest.overruled.get_or_insert_with(|| Deadline::now() + patience);
         let streams = self.session.is_streaming() || self.request.is_waiting_to_write();
@@ -292,7 +300,7 @@ impl Flow<'_> {
             self.rest.flushed = true;
             self.request.outlet().extend_from_slice(FLUSH);
         }
-        Ok(ends.then_some(RECLASSIFIED))
+        ends
     }
 
     /// A walsender whose peer has come to lie outside is sent nothing more.
@@ -633,9 +641,12 @@ pub struct Rest {
     since: Option<Deadline>,
     deadline: Option<Deadline>,
     /// Another policy holds, and until then what was begun by the old one must have ended.
-    overruled: Option<Deadline>,
+    pub(super) overruled: Option<Deadline>,
     /// And the answers to that were asked for.
-    flushed: bool,
+    pub(super) flushed: bool,
+    /// The policy does not fit the database any more: why it is refused, and that it has been noticed.
+    pub(super) unfit: Option<Refusal>,
+    pub(super) leaves: bool,
     /// Until when another session's definition is waited for.
     passage: Option<Deadline>,
 }
@@ -651,6 +662,8 @@ impl Rest {
             deadline: None,
             overruled: None,
             flushed: false,
+            unfit: None,
+            leaves: false,
             passage: None,
         }
     }

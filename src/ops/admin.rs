@@ -20,9 +20,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// takes a moment, and who only holds connections keeps nobody out.
 const CONNECTIONS_MAX: usize = 128;
 
-/// Answers whether the gate can serve: `Err` names what is missing.
+/// Answers whether the gate can serve: `Ok` with what is to be known all the same, or nothing; `Err`
+/// names what is missing.
 pub trait Health: Send + Sync + 'static {
-    fn ready(&self) -> impl Future<Output = Result<(), String>> + Send;
+    fn ready(&self) -> impl Future<Output = Result<String, String>> + Send;
 }
 
 /// Serves until the task is dropped.
@@ -77,7 +78,8 @@ async fn answer(
             }
             b"/health/live" => ("200 OK", "live\n".to_owned()),
             b"/health/ready" => match health.ready().await {
-                Ok(()) => ("200 OK", "ready\n".to_owned()),
+                Ok(known) if known.is_empty() => ("200 OK", "ready\n".to_owned()),
+                Ok(known) => ("200 OK", format!("ready: {known}\n")),
                 Err(missing) => ("503 Service Unavailable", format!("not ready: {missing}\n")),
             },
             _ => ("404 Not Found", "not found: /metrics, /health/live, /health/ready\n".to_owned()),

@@ -103,6 +103,11 @@ fn describe() {
     metrics::describe_gauge!("sealgate_residency_targets", "Places judged, by kind, region and verdict.");
     metrics::describe_counter!("sealgate_plan_cache_total", "Lookups of plans by result.");
     metrics::describe_gauge!("sealgate_upstream_up", "Is the server reachable, by host and region.");
+    metrics::describe_gauge!("sealgate_upstream_writable", "Does the server take writes, by host.");
+    metrics::describe_gauge!(
+        "sealgate_policy_misfits",
+        "Fields of the policy that do not fit, by database; * for those that name none."
+    );
     metrics::describe_gauge!(
         "sealgate_key_version",
         "Version of the root key that new values are sealed under."

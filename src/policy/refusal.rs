@@ -2,6 +2,7 @@
 //!
 //! Every refusal of the gate is made here, so that no text of it can hold a value.
 
+use crate::catalog::{Lack, Misfit};
 use crate::statement::Unproven;
 
 /// See the module's text. `message` begins with `sealgate:`.
@@ -43,6 +44,26 @@ impl Refusal {
     pub fn unhandled(reason: &'static str, detail: &str, hint: &str) -> Refusal {
         let message = "sealgate: statement refused: it may touch classified data and cannot be handled";
         Refusal::new("SG001", reason, message, detail, hint)
+    }
+
+    /// SG001: an entry of the policy does not fit the database, so that what it was meant for may
+    /// stand there under another name.
+    #[must_use]
+    pub fn misfit(misfit: &Misfit) -> Refusal {
+        let message = "sealgate: database refused: the policy does not fit it";
+        let detail = format!("field {}: {misfit}.", misfit.field());
+        let hint = match misfit.lack {
+            Lack::Database | Lack::Table => {
+                "Correct table of the [[field]] and reload; or make the table past Sealgate; or, where a migration through Sealgate is to make it, write missing = \"serve\" under [policy] and reload."
+            }
+            Lack::NotATable => {
+                "Name the table behind it in the [[field]] and reload; with missing = \"serve\" under [policy] the rest of the database is served meanwhile."
+            }
+            Lack::Column => {
+                "Correct column of the [[field]] and reload; or add the column past Sealgate; with missing = \"serve\" under [policy] the rest of the database is served meanwhile."
+            }
+        };
+        Refusal::new("SG001", "policy-misfit", message, &detail, hint)
     }
 
     /// SG003: a walsender from, or an upstream in, a region that is not allowed.

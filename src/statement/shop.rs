@@ -135,6 +135,7 @@ pub(super) fn shop() -> Snapshot {
         codes: Codes { stock: Stock::of(18), ..Codes::default() },
         refuses_opaque: false,
         faults: Vec::new(),
+        misfits: Vec::new(),
     })
 }
 

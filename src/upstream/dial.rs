@@ -4,13 +4,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::faults::Faults;
+use super::outlook::Outlook;
 use super::standing::{Standing, Standings};
 use crate::config::{Endpoint, HostPort, TlsMode, Vanished};
 use crate::residency::{Date, Residency, Verdict};
@@ -109,6 +110,9 @@ pub struct Dialer {
     connect_timeout: Duration,
     vanished: Vanished,
     standings: Standings,
+    outlook: Outlook,
+    /// The region that each host was in last; empty where it is not known.
+    regions: Mutex<Vec<Arc<str>>>,
     /// Of the TLS of each host, and of the service account there.
     tls: Faults,
     account: Faults,
@@ -125,7 +129,19 @@ impl Dialer {
         let count = hosts.len();
         let (standings, tls, account) = (Standings::new(count), Faults::new(count), Faults::new(count));
         let vanished = Vanished::default();
-        Dialer { hosts, residency, encryption, connect_timeout, vanished, standings, tls, account }
+        let (outlook, regions) = (Outlook::new(count), Mutex::new(vec!["".into(); count]));
+        Dialer {
+            hosts,
+            residency,
+            encryption,
+            connect_timeout,
+            vanished,
+            standings,
+            outlook,
+            regions,
+            tls,
+            account,
+        }
     }
 
     /// Gives servers up that have vanished as the configuration has it.
@@ -156,6 +172,12 @@ impl Dialer {
     #[must_use]
     pub fn standings(&self) -> &Standings {
         &self.standings
+    }
+
+    /// What the looks at each host have found.
+    #[must_use]
+    pub fn outlook(&self) -> &Outlook {
+        &self.outlook
     }
 
     /// Is the service account let in?
@@ -280,20 +302,34 @@ impl Dialer {
     /// The last one's; the host counts as down for a while.
     pub async fn reach_host(&self, index: usize, today: Date) -> Result<(Channel, Arc<Route>), DialError> {
         let reached = self.reach_judged(index, today).await;
-        if let Some(host) = self.hosts.get(index) {
-            let region = match &reached {
-                Ok((_, route)) => route.region.to_string(),
-                Err(_) => String::new(),
-            };
-            if reached.is_ok() || !matches!(reached, Err(DialError::Refused { .. })) {
-                metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => region)
-                    .set(if reached.is_ok() { 1.0 } else { 0.0 });
-            }
+        if !matches!(reached, Err(DialError::Refused { .. })) {
+            self.count(index, reached.as_ref().ok().map(|(_, route)| &route.region));
         }
         if reached.is_err() {
             self.standings.set(index, Standing::Down, Instant::now());
         }
         reached
+    }
+
+    /// `sealgate_upstream_up`, by the region that the host was in last where it is down. None: it is.
+    pub(super) fn count(&self, index: usize, reached: Option<&Arc<str>>) {
+        let Some(host) = self.hosts.get(index) else { return };
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = regions.get_mut(index) else { return };
+        let up = |region: &str, up: f64| {
+            metrics::gauge!("sealgate_upstream_up", "host" => host.to_string(), "region" => region.to_owned())
+                .set(up);
+        };
+        match reached {
+            None => up(last, 0.0),
+            Some(region) => {
+                if last != region {
+                    up(last, 0.0);
+                    *last = Arc::clone(region);
+                }
+                up(region, 1.0);
+            }
+        }
     }
 
     async fn reach_judged(&self, index: usize, today: Date) -> Result<(Channel, Arc<Route>), DialError> {

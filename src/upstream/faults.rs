@@ -11,9 +11,7 @@ const ADDRESSES_MAX: usize = 16;
 /// What was found last of one host.
 #[derive(Clone, Default)]
 struct Finding {
-    /// One of its addresses was as it should be.
-    is_well: bool,
-    /// Address and cause, the oldest first; others may be well.
+    /// Address and cause, the oldest first; its other addresses may be well.
     faults: Vec<(String, String)>,
 }
 
@@ -42,13 +40,6 @@ impl Faults {
         }
     }
 
-    /// Is there an address that is well, and none that is not?
-    #[must_use]
-    pub fn is_well(&self, index: usize) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(index).is_some_and(|host| host.is_well && host.faults.is_empty())
-    }
-
     /// Is this news for the log?
     fn note(&self, index: usize, at: &str, fault: Option<&str>) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +47,6 @@ impl Faults {
         let known = host.faults.iter_mut().find(|(address, _)| address == at);
         let Some(found) = fault else {
             let was_wrong = known.is_some();
-            host.is_well = true;
             host.faults.retain(|(address, _)| address != at);
             return was_wrong;
         };
@@ -84,9 +74,9 @@ mod tests {
     #[test]
     fn a_fault_is_news_once_until_it_changes() {
         let faults = Faults::new(2);
-        assert!(!faults.note(0, "a", None) && faults.is_well(0) && !faults.is_well(1));
+        assert!(!faults.note(0, "a", None));
         assert!(faults.note(0, "a", Some("expired")));
-        assert!(!faults.note(0, "a", Some("expired")) && !faults.is_well(0));
+        assert!(!faults.note(0, "a", Some("expired")));
         assert!(faults.note(0, "a", Some("unknown")));
         // Another address of the same host is well, and was never otherwise.
         assert!(!faults.note(0, "b", None) && !faults.note(0, "a", Some("unknown")));
@@ -102,8 +92,9 @@ mod tests {
         for _ in 0..3 {
             assert!(!faults.note(0, "a", Some("expired")) && !faults.note(0, "b", Some("unknown")));
         }
-        assert!(faults.note(0, "a", None) && !faults.is_well(0), "the other one is still wrong");
-        assert!(faults.note(0, "b", None) && faults.is_well(0));
+        assert!(faults.note(0, "a", None));
+        assert!(!faults.note(0, "b", Some("unknown")), "the other one is still wrong");
+        assert!(faults.note(0, "b", None));
         for number in 0..1_000 {
             assert!(faults.note(0, &number.to_string(), Some("expired")));
         }

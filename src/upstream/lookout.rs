@@ -1,7 +1,7 @@
-//! Looks at every host, again and again. Where there are several: which of them takes writes
-//! now? So that a session's first attempt goes to the right one, also under a login that
-//! cannot be repeated with another host (`relay`). A single one serves as it is: what is wrong
-//! with it is in the log before a client comes.
+//! Looks at every host, again and again: is it there, does it take writes, does it let the service
+//! account in? So a session's first attempt goes to the right one, also under a login that cannot be
+//! repeated with another host (`relay`), and whoever asks whether the gate is ready is told what was
+//! found, and waits for no server. What is wrong is in the log before a client comes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,16 +11,18 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::dial::today;
+use super::outlook::Found;
 use super::service::{Access, ServiceConnection, ServiceError};
 use super::standing::Standing;
 
-/// Between two looks at one host, and the longest that one may take.
+/// Between two looks at one host, at least, and the longest that one may take.
 const INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Between two looks at a single host.
-const REST: Duration = Duration::from_secs(10);
+/// Between two looks at a single host, of which nobody wants to know anything.
+const REST: Duration = Duration::from_secs(5);
 
-/// Keeps the standings of the dialer that `access` holds at the time. Ends when it is dropped.
+/// Keeps what is known of the hosts of the dialer that `access` holds at the time. Ends when it is
+/// dropped.
 pub async fn keep(access: Arc<ArcSwap<Access>>) {
     let mut looks = JoinSet::new();
     let mut of: Option<Arc<Access>> = None;
@@ -28,12 +30,8 @@ pub async fn keep(access: Arc<ArcSwap<Access>>) {
         let now = access.load_full();
         if !of.as_ref().is_some_and(|before| Arc::ptr_eq(before, &now)) {
             looks.abort_all();
-            if now.dialer.chooses() {
-                for index in 0..now.dialer.hosts().len() {
-                    looks.spawn(look(Arc::clone(&now), index));
-                }
-            } else {
-                looks.spawn(look_in(Arc::clone(&now)));
+            for index in 0..now.dialer.hosts().len() {
+                looks.spawn(look(Arc::clone(&now), index));
             }
             of = Some(now);
         }
@@ -42,40 +40,71 @@ pub async fn keep(access: Arc<ArcSwap<Access>>) {
     }
 }
 
-/// Whoever finds a fault logs it.
-async fn look_in(access: Arc<Access>) {
+async fn look(access: Arc<Access>, index: usize) {
+    let chooses = access.dialer.chooses();
+    let mut kept = None;
     loop {
-        if let Err(error) = access.knock(0, today()).await {
-            tracing::debug!(%error, "the host does not serve");
+        let found = match timeout(LOOK_TIMEOUT, find(&access, index, &mut kept)).await {
+            Ok(found) => found,
+            Err(_) => {
+                let host = access.dialer.hosts().get(index).map_or_else(String::new, ToString::to_string);
+                Found::Down(format!("{host}: it took too long"))
+            }
+        };
+        if !chooses || matches!(found, Found::Down(_) | Found::NotLetIn(_)) {
+            kept = None;
         }
-        sleep(REST).await;
+        if chooses {
+            access.dialer.standings().set(index, standing(&found), Instant::now());
+        }
+        if matches!(found, Found::Down(_)) {
+            access.dialer.count(index, None);
+        }
+        access.dialer.outlook().note(access.dialer.hosts(), index, found, Instant::now());
+        sleep(INTERVAL).await;
+        if !chooses {
+            let _ = timeout(REST - INTERVAL, access.dialer.outlook().asked()).await;
+        }
     }
 }
 
-async fn look(access: Arc<Access>, index: usize) {
-    let mut kept = None;
-    loop {
-        let standing = match timeout(LOOK_TIMEOUT, ask(&access, index, &mut kept)).await {
-            Ok(Ok(true)) => Standing::Standby,
-            Ok(Ok(false)) => Standing::Writable,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a host does not answer");
-                Standing::Down
+/// A host that does not let the account in is no place to try first.
+fn standing(found: &Found) -> Standing {
+    match found {
+        Found::Writable => Standing::Writable,
+        Found::Standby => Standing::Standby,
+        Found::Answers | Found::Nothing => Standing::Unknown,
+        Found::NotLetIn(_) | Found::Down(_) => Standing::Down,
+    }
+}
+
+/// Where nobody needs the account and there is nothing to choose, it is not logged in.
+async fn find(access: &Access, index: usize, kept: &mut Option<ServiceConnection>) -> Found {
+    if !access.is_needed && !access.dialer.chooses() {
+        return reach(access, index).await;
+    }
+    match ask(access, index, kept).await {
+        Ok(true) => Found::Standby,
+        Ok(false) => Found::Writable,
+        Err(error) => {
+            // It is not left open in a state that nobody knows.
+            *kept = None;
+            match error.sqlstate() {
+                None => Found::Down(error.to_string()),
+                Some(_) if error.is_refused_login() && access.is_needed => Found::NotLetIn(error.to_string()),
+                // It starts up, or shuts down.
+                Some(state) if state.starts_with("57P") => Found::Down(error.to_string()),
+                // It answers, and this is about the account, the database that is asked, or the moment.
+                Some(_) => reach(access, index).await,
             }
-            Err(_) => Standing::Down,
-        };
-        if standing == Standing::Down {
-            kept = None;
         }
-        let standings = access.dialer.standings();
-        let before = standings.of(index, Instant::now());
-        standings.set(index, standing, Instant::now());
-        if before != standing
-            && let Some(host) = access.dialer.hosts().get(index)
-        {
-            tracing::info!(%host, ?standing, "a host was looked at");
-        }
-        sleep(INTERVAL).await;
+    }
+}
+
+async fn reach(access: &Access, index: usize) -> Found {
+    match access.dialer.reach_host(index, today()).await {
+        Ok(_) => Found::Answers,
+        Err(error) => Found::Down(error.to_string()),
     }
 }
 
@@ -88,9 +117,11 @@ async fn ask(
     let service = match kept.take().filter(|service| !service.is_closed()) {
         Some(service) => service,
         None => {
-            ServiceConnection::of_host(&access.dialer, index, &access.account, &access.database, today())
-                .await?
-                .0
+            let Access { dialer, account, database, is_needed: _ } = access;
+            let (service, route) =
+                ServiceConnection::of_host(dialer, index, account, database, today()).await?;
+            dialer.count(index, Some(&route.region));
+            service
         }
     };
     let rows = service.rows("SELECT pg_catalog.pg_is_in_recovery()", &[]).await?;

@@ -3,6 +3,7 @@
 pub mod dial;
 mod faults;
 pub mod lookout;
+pub mod outlook;
 pub mod service;
 pub mod standing;
 pub mod verifiers;

@@ -50,7 +50,8 @@ pub struct Access {
     pub account: ServiceAccount,
     /// Where it connects for what belongs to no database.
     pub database: String,
-    /// Does nobody else get in where it does not (login `scram`)?
+    /// Is nobody served where it does not get in: since it reads the verifiers (login `scram`), or
+    /// the catalog of what is classified?
     pub is_needed: bool,
 }
 
@@ -60,22 +61,6 @@ impl Access {
     pub fn plain(server: SocketAddr, account: ServiceAccount) -> Access {
         let dialer = Arc::new(Dialer::plain(server));
         Access { dialer, account, database: "postgres".to_owned(), is_needed: false }
-    }
-
-    /// Is one host there, as it should be, and does it let the account in where it is needed?
-    /// Once it has, it is only dialled.
-    ///
-    /// # Errors
-    /// It cannot be reached, or refuses the login. Any other answer may be one to this moment
-    /// alone.
-    pub async fn knock(&self, index: usize, today: Date) -> Result<(), ServiceError> {
-        if !self.is_needed || self.dialer.account().is_well(index) {
-            return Ok(self.dialer.reach_host(index, today).await.map(drop)?);
-        }
-        match ServiceConnection::of_host(&self.dialer, index, &self.account, &self.database, today).await {
-            Err(error) if error.is_refused_login() || error.sqlstate().is_none() => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 }
 
@@ -102,7 +87,7 @@ impl ServiceError {
     }
 
     /// Does the server not take this login at all (class 28)?
-    fn is_refused_login(&self) -> bool {
+    pub(super) fn is_refused_login(&self) -> bool {
         self.sqlstate().is_some_and(|sqlstate| sqlstate.starts_with("28"))
     }
 }

@@ -72,6 +72,7 @@ fn start(major: u32) -> (Throwaway, Gate, Tap) {
         .field("public.customers", "email", "equality")
         .field("public.customers", "nick", "none")
         .extra(&format!("[policy]\nvouch = {vouched:?}\n"))
+        .late()
         .start();
     (server, gate, tap)
 }

@@ -25,6 +25,7 @@ mod hostile;
 mod keyring;
 mod life;
 mod misconfigured;
+mod misfit;
 mod names;
 mod opaque;
 mod operations;

@@ -28,7 +28,7 @@ fn start(major: u32) -> (Throwaway, Gate, Tap) {
         .field("acme.client", "email", "equality")
         .field("zeta.client", "email", "equality")
         .field("public.awaited", "email", "equality");
-    let gate = setup.start();
+    let gate = setup.late().start();
     (server, gate, tap)
 }
 

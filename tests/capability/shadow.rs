@@ -26,7 +26,7 @@ fn gate(server: &Throwaway, lines: &str) -> (Gate, Tap) {
         .field_with("public.customers", "email", "equality", lines)
         .field_with("public.planned", "email", "equality", lines)
         .field_with("public.planned_later", "email", "equality", lines);
-    (setup.start(), tap)
+    (setup.late().start(), tap)
 }
 
 fn holds(tap: &Tap, value: &str) -> bool {

@@ -286,6 +286,9 @@ async fn session_view(
     }
     match catalogs.enter(&database).await {
         Ok((snapshot, stay)) if regime.settings.classifies(&database) => {
+            if let Some(misfit) = snapshot.unfit() {
+                return Err(Refusal::misfit(misfit).into());
+            }
             session.renew(worker.view(snapshot));
             Ok(Some(stay))
         }

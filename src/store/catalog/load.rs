@@ -70,6 +70,11 @@ impl LoadError {
         LoadError::Service(ServiceError::Unreachable("the server closed the connection".to_owned()))
     }
 
+    /// Did no server answer?
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, LoadError::Service(error) if error.sqlstate().is_none())
+    }
+
     /// Is there no database of this name (any more), or none that sessions may stay in?
     pub(super) fn is_final(&self) -> bool {
         match self {

@@ -4,6 +4,8 @@ mod body;
 mod classified;
 mod closure;
 mod dependents;
+mod fit;
+mod fitness;
 mod guards;
 mod inspection;
 mod keyrings;
@@ -15,11 +17,13 @@ mod registry;
 mod sources;
 mod standing;
 mod strangers;
+mod survey;
 mod tenants;
 mod triggers;
 mod wanted;
 mod watermark;
 
+pub use fitness::{Definer, Fitness};
 pub use inspection::{databases, inspect};
 pub use keyrings::{Trace, reachable, traces};
 pub use load::{LoadError, Loaded, load};
@@ -28,6 +32,7 @@ pub use registry::{
     CatalogKeeper, CatalogSource, Catalogs, Confirmed, DATABASES_MAX, LINGER, POLL_INTERVAL, STALE_MAX,
     Timing,
 };
+pub use survey::survey;
 
 #[cfg(test)]
 mod tests;

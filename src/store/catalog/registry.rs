@@ -14,6 +14,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::fit::{self, Fits};
+use super::fitness::{Definer, Fitness};
 use super::guards;
 use super::keyrings::{self, Opened};
 use super::load::{LoadError, Loaded, load};
@@ -111,6 +113,7 @@ pub struct Catalogs {
     held: Arc<Shelf>,
     requests: mpsc::Sender<Request>,
     stale_max: Duration,
+    fitness: Arc<Fitness>,
 }
 
 impl Catalogs {
@@ -123,6 +126,7 @@ impl Catalogs {
         let held = Arc::new(ArcSwap::from_pointee(HashMap::new()));
         let stale_max = source.timing.stale_max;
         let left = Arc::new(Notify::new());
+        let fitness = Arc::new(Fitness::new(source.policy.load_full()));
         let keeper = CatalogKeeper {
             source,
             held: held.clone(),
@@ -133,8 +137,21 @@ impl Catalogs {
             permits: Arc::new(Semaphore::new(LOADS_MAX)),
             databases_max: DATABASES_MAX,
             epoch: 0,
+            fitness: Arc::clone(&fitness),
         };
-        (Catalogs { held, requests: sender, stale_max }, keeper)
+        (Catalogs { held, requests: sender, stale_max, fitness }, keeper)
+    }
+
+    /// Does the policy fit the databases?
+    #[must_use]
+    pub fn fitness(&self) -> &Arc<Fitness> {
+        &self.fitness
+    }
+
+    /// As long as the guard is held, somebody defines something in a database through here.
+    #[must_use]
+    pub fn define(&self, database: &Arc<str>) -> Definer {
+        self.fitness.define(database)
     }
 
     /// The snapshot in use, if one is loaded and not stale: for whoever stays. Never waits.
@@ -181,6 +198,7 @@ impl Catalogs {
     /// Somebody is about to ask the server for this database without any session in it: ours ends,
     /// unless a client's is there too.
     pub fn vacate(&self, database: &str) {
+        self.fitness.want(database);
         if let Some(presence) = self.presence(database) {
             presence.vacate();
         }
@@ -303,8 +321,10 @@ struct Job {
 
 /// What one look has found. No load: the catalog is as it was.
 struct Looked {
-    loaded: Option<Loaded>,
+    loaded: Option<(Loaded, Option<Fits>)>,
     changed_by: Arc<[i32]>,
+    /// The policy that it was looked at by.
+    policy: Arc<Classification>,
     /// Was the whole catalog looked at?
     whole: bool,
 }
@@ -322,6 +342,7 @@ pub struct CatalogKeeper {
     /// [`DATABASES_MAX`], or fewer in tests.
     databases_max: usize,
     epoch: u64,
+    fitness: Arc<Fitness>,
 }
 
 impl CatalogKeeper {
@@ -407,12 +428,13 @@ impl CatalogKeeper {
         let near = !one.waiting.is_empty() && one.waiting.iter().all(|waiting| waiting.near);
         let known = std::mem::take(&mut one.known);
         let (source, permits, database) = (self.source.clone(), self.permits.clone(), database.clone());
+        let fitness = Arc::clone(&self.fitness);
         self.jobs.spawn(async move {
             // The semaphore is never closed; were it, the look would only be unlimited.
             let _permit = permits.acquire().await;
             let began = Instant::now();
             let mut known = known;
-            let result = refresh(&source, &database, &mut known, near).await;
+            let result = refresh(&source, &database, &mut known, near, &fitness).await;
             if result.is_err() {
                 known.service = None;
             }
@@ -461,18 +483,25 @@ impl CatalogKeeper {
     fn hold(
         &mut self,
         database: &Arc<str>,
-        Looked { loaded, changed_by, whole }: Looked,
+        Looked { loaded, changed_by, policy, whole }: Looked,
         began: Instant,
         presence: &Arc<Presence>,
     ) -> Result<Arc<Snapshot>, LoadError> {
         let before = self.held.load().get(database).cloned();
+        let loaded = loaded.map(|(mut loaded, fits)| {
+            let judge = |fits: Fits| self.fitness.judge(&policy, database, &fits);
+            loaded.parts.misfits = fits.map(judge).unwrap_or_default();
+            loaded
+        });
         let held = match (loaded, before) {
             (None, Some(before)) => {
                 let confirmed = if whole { began } else { before.confirmed };
                 Held { confirmed, presence: presence.clone(), changed_by, ..before }
             }
             (None, None) => return Err(LoadError::Unreadable("a watermark without a snapshot".to_owned())),
-            (Some(Loaded { content, notes, .. }), Some(before)) if content == before.content => {
+            (Some(Loaded { content, notes, parts, .. }), Some(before))
+                if content == before.content && parts.misfits == before.snapshot.misfits() =>
+            {
                 let notes = notes.into();
                 Held { notes, confirmed: began, presence: presence.clone(), changed_by, ..before }
             }
@@ -554,6 +583,7 @@ async fn refresh(
     database: &str,
     known: &mut Known,
     near: bool,
+    fitness: &Fitness,
 ) -> Result<Looked, LoadError> {
     let (policy, access) = (source.policy.load_full(), source.access.load_full());
     let keyring = source.keyring.load_full();
@@ -585,8 +615,13 @@ async fn refresh(
         && last.near == near_mark
     {
         known.service = Some((service, access));
-        known.loaded = Some(Marks { near: near_mark, whole: last.whole.clone(), policy, keyring: identity });
-        return Ok(Looked { loaded: None, changed_by, whole: false });
+        known.loaded = Some(Marks {
+            near: near_mark,
+            whole: last.whole.clone(),
+            policy: Arc::clone(&policy),
+            keyring: identity,
+        });
+        return Ok(Looked { loaded: None, changed_by, policy, whole: false });
     }
     let whole = if applying().next().is_some() {
         watermark::whole(&service).await?
@@ -603,12 +638,17 @@ async fn refresh(
                 keyrings::judge(&service, keyring, &mut loaded.parts, &mut known.opened).await?;
                 loaded.digest_anew();
             }
-            Some(loaded)
+            // What changes in between is seen by the next look's watermark.
+            let fits = match applying().next() {
+                Some(_) => Some(fit::read(&service, database, &policy, &fitness.former(database)).await?),
+                None => None,
+            };
+            Some((loaded, fits))
         }
     };
     known.service = Some((service, access));
-    known.loaded = Some(Marks { near: near_mark, whole, policy, keyring: identity });
-    Ok(Looked { loaded, changed_by, whole: true })
+    known.loaded = Some(Marks { near: near_mark, whole, policy: Arc::clone(&policy), keyring: identity });
+    Ok(Looked { loaded, changed_by, policy, whole: true })
 }
 
 /// Who is changing what matters, and then what those tables are: whoever had let go by the first

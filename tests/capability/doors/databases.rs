@@ -122,6 +122,7 @@ fn a_copy_that_the_policy_speaks_of_alike_is_made() {
     let gate = setup
         .field_with("public.customers", "email", "equality", branch)
         .field_with("public.customers", "nick", "none", branch)
+        .late()
         .start();
     let mut raw = open(&gate, "postgres");
     assert_eq!(tags(&raw.query("CREATE DATABASE branch TEMPLATE shop")), "CZI");

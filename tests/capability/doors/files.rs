@@ -38,7 +38,8 @@ fn copy_by_files_goes_on_where_nothing_is_classified() {
     let server = pg(15);
     server.execute("postgres", "CREATE TABLE orders (item text)").unwrap();
     let setup = Setup::before(server.address());
-    let gate = setup.field_with("public.customers", "email", "equality", "database = \"shop\"").start();
+    let gate =
+        setup.field_with("public.customers", "email", "equality", "database = \"shop\"").late().start();
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
     assert_eq!(tags(&raw.query("COPY orders FROM PROGRAM 'echo by a program'")), "CZI");
     assert_eq!(firsts(&raw.query("SELECT item FROM orders")), ["by a program"]);

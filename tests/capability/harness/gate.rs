@@ -35,6 +35,7 @@ pub struct Setup {
     login: String,
     fields: String,
     extra: String,
+    late: bool,
 }
 
 impl Setup {
@@ -51,6 +52,7 @@ impl Setup {
             login: String::new(),
             fields: String::new(),
             extra: String::new(),
+            late: false,
         }
     }
 
@@ -119,6 +121,12 @@ impl Setup {
     /// Text to append to the file: further sections.
     pub fn extra(mut self, text: &str) -> Setup {
         self.extra.push_str(text);
+        self
+    }
+
+    /// Some of what is classified is made only after the start, or never.
+    pub fn late(mut self) -> Setup {
+        self.late = true;
         self
     }
 
@@ -191,7 +199,14 @@ impl Setup {
             )
             .unwrap();
         }
-        text + &self.fields + &self.extra
+        let mut extra = self.extra.clone();
+        if self.late {
+            if !extra.contains("[policy]") {
+                extra.push_str("\n[policy]\n");
+            }
+            extra = extra.replacen("[policy]", "[policy]\nmissing = \"serve\"", 1);
+        }
+        text + &self.fields + &extra
     }
 }
 

@@ -30,7 +30,7 @@ fn a_failed_login_stands_in_the_record_with_who_where_from_and_why() {
             } else {
                 Setup::before(server.address()).service("service", "service-secret")
             };
-            let gate = classified(setup).start();
+            let gate = classified(setup).late().start();
             let fails =
                 |words: &str, password: &str| assert!(!libpq(&gate, words, password).status.success());
             fails("user=ada", "not-the-password-of-ada");
@@ -58,7 +58,8 @@ fn a_failed_login_stands_in_the_record_with_who_where_from_and_why() {
 #[test]
 fn a_flood_of_failures_does_not_fill_the_record() {
     let server = scram_server(18);
-    let gate = classified(Setup::before(server.address()).service("service", "service-secret")).start();
+    let gate =
+        classified(Setup::before(server.address()).service("service", "service-secret")).late().start();
     let fail = || {
         let mut raw = Raw::connect(gate.address());
         raw.startup(&[("user", "x\u{7}y"), ("database", "postgres")]);

@@ -94,7 +94,7 @@ fn a_database_that_its_last_session_has_left_is_free_at_once() {
         server.execute("origin", TABLE).unwrap();
         server.execute("origin", "CREATE TABLE people (id int, phone text)").unwrap();
         let setup = Setup::before(server.address());
-        let gate = setup.field_with("public.customers", "phone", "random", of_database).start();
+        let gate = setup.field_with("public.customers", "phone", "random", of_database).late().start();
         let mut ours = open(&gate, "postgres");
         let mut past = Raw::login(server.address(), "postgres", "postgres");
         // Many sessions one after the other: then ours stays for a while, but for what goes through here.

@@ -154,9 +154,18 @@ fn the_writable_host_is_found_and_followed() {
     let alone = before(Setup::before(standby.address), standby.address, &[standby.address], false);
     assert_eq!(reached(&alone), second);
     drop(alone);
+    // Where somebody looks it is called what it is, too.
+    let mut alone = classified(Setup::before(standby.address)).prepare().unwrap();
+    alone.run_until_logged("the server is a standby");
+    let answer = alone.get("/health/ready").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("is a standby"), "{answer}");
+    assert_eq!(reached(&alone), second);
+    drop(alone);
 
     let gate = before(classified(Setup::before(standby.address)), standby.address, &hosts, true);
     await_that("the look at the hosts", || reached(&gate) == main);
+    let writable = |host: SocketAddr| gate.metric(&format!("sealgate_upstream_writable{{host=\"{host}\"}}"));
+    assert_eq!((writable(standby.address), writable(primary.address())), (Some(0.0), Some(1.0)));
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
     assert_eq!(tags(&raw.query("INSERT INTO customers (id, phone) VALUES (1, 'before')")), "CZI");
     let behind = "SELECT count(*) FROM customers";
@@ -166,10 +175,19 @@ fn the_writable_host_is_found_and_followed() {
     let pid = primary.pid().unwrap().to_string();
     assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
     while raw.read().is_some() {}
+    await_that("it to be not ready: only a standby is left", || {
+        let answer = gate.get("/health/ready").unwrap();
+        answer.starts_with("HTTP/1.1 503") && answer.contains("is a standby, which takes no writes")
+    });
+    await_that("the log", || gate.log().contains("no server takes writes"));
     standby.psql(&primary, "SELECT pg_promote()");
     let began = Instant::now();
     await_that("the new primary", || reached(&gate) == second);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    await_that("readiness", || gate.get("/health/ready").unwrap().starts_with("HTTP/1.1 200"));
+    let failovers = || gate.log().matches("failover: another server takes writes now").count();
+    assert_eq!(failovers(), 1, "{}", gate.log());
+    assert_eq!((writable(standby.address), writable(primary.address())), (Some(1.0), Some(0.0)));
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
     assert_eq!(tags(&raw.query("INSERT INTO customers (id, phone) VALUES (2, 'after')")), "CZI");
     let both = firsts(&raw.query("SELECT phone FROM customers ORDER BY id"));

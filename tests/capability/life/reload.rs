@@ -78,7 +78,7 @@ fn a_cursor_that_is_open_does_not_outlive_the_policy() {
 fn a_session_that_was_never_judged_sends_nothing_more() {
     let server = server(15);
     let tap = Tap::before(server.address());
-    let gate = classified(Setup::before(tap.address())).prepare().unwrap();
+    let gate = classified(Setup::before(tap.address())).late().prepare().unwrap();
     elsewhere(&gate);
     let mut gate = gate;
     gate.run_again().unwrap();
@@ -168,7 +168,7 @@ fn a_batch_across_a_reload_is_judged_from_there_on_and_nobody_waits() {
 #[test]
 fn what_the_server_has_already_is_answered() {
     let server = server(15);
-    let mut gate = classified(Setup::before(server.address())).prepare().unwrap();
+    let mut gate = classified(Setup::before(server.address())).late().prepare().unwrap();
     elsewhere(&gate);
     gate.run_again().unwrap();
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");

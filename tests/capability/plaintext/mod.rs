@@ -42,7 +42,7 @@ fn gated(server: &Throwaway) -> Vec<String> {
     server.create_database("shop").unwrap();
     server.execute("shop", shop::SCHEMA).unwrap();
     let tap = Tap::before(server.address());
-    let gate = shop::fields(Setup::before(tap.address())).start();
+    let gate = shop::fields(Setup::before(tap.address())).late().start();
     let mut visit = Visit::new(gate.address(), Whose::Gate);
     visit.everything();
     let (sentinels, mut wrong) = visit.leave();
