@@ -13,7 +13,7 @@ mod snapshot;
 pub mod stock;
 
 pub use bound::Bound;
-pub use code::{Called, Code, Codes, RelationCode, Stranger, Strangers, Verdict};
+pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use path::{Names, Reach, SearchPath};
 pub use pattern::{Classification, PolicyField, SchemaPattern};

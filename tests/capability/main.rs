@@ -25,6 +25,7 @@ mod life;
 mod names;
 mod opaque;
 mod oracle;
+mod own_types;
 mod plaintext;
 mod record;
 mod refusal;
