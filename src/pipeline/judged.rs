@@ -93,7 +93,6 @@ impl Session {
             None => {}
         }
         if self.probe == Some(Probe::Readable) {
-            self.probe = Some(Probe::Renewed);
             return Judged::First(Step::Need(Need::Catalog));
         }
         let Some(view) = self.view.clone() else {

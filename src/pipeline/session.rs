@@ -313,6 +313,9 @@ impl Session {
             self.view = Some(view);
         }
         self.certainty.renewed();
+        if self.probe == Some(Probe::Readable) {
+            self.probe = Some(Probe::Renewed);
+        }
     }
 
     /// What [`Need::Judgement`](super::Need::Judgement) asks for.

@@ -21,7 +21,7 @@ pub(crate) fn fill(raw: &mut Raw) {
 }
 
 /// What was defined past the gate is known to it from here on: it reads the catalog behind a definition.
-fn look_again(raw: &mut Raw) {
+pub(crate) fn look_again(raw: &mut Raw) {
     assert_eq!(states(&raw.query("DROP SCHEMA IF EXISTS nobody_made_it")), [""; 0]);
     assert_eq!(states(&raw.query("SELECT city FROM customers LIMIT 0")), [""; 0]);
 }
