@@ -69,8 +69,33 @@ pub struct Codes {
     pub types: HashMap<Arc<str>, Code>,
     /// Types of users that run no code: enumerations, and what is made of harmless types.
     pub plain_types: HashSet<Arc<str>>,
+    /// Functions that make bytea, where code of others takes that in place of a type of its own; none
+    /// where no such code is.
+    pub makers: HashSet<Arc<str>>,
+    /// Types of users by OID, and the code that they run, if any: a parameter may be declared of one.
+    pub declared: HashMap<u32, Option<Code>>,
     pub relations: HashMap<Arc<str>, Vec<RelationCode>>,
 }
+
+/// What is known of the types that a client declares for a statement's parameters: the worst of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Declared {
+    /// The server's own.
+    #[default]
+    Nothing,
+    /// A type of a user is in play.
+    Own,
+    /// What is bound to it is given to code that reaches no sealed field.
+    Proven,
+    /// The same, of code that cannot be followed.
+    Unproven,
+    /// It was not there when the catalog was read.
+    Unknown,
+}
+
+/// First OID that is not PostgreSQL's own; `bytea` and `bytea[]`.
+const FIRST_NORMAL_OID: u32 = 16_384;
+const BYTEA: [u32; 2] = [17, 1001];
 
 /// A name as a text has it, and the search path where that is certain.
 #[derive(Clone, Copy)]
@@ -152,7 +177,30 @@ impl Codes {
     #[must_use]
     pub fn is_own_type(&self, name: &str) -> bool {
         let element = name.strip_prefix('_').unwrap_or(name);
-        [name, element].iter().any(|name| self.types.contains_key(*name) || self.plain_types.contains(*name))
+        [name, element].iter().any(|name| {
+            self.types.contains_key(*name)
+                || self.plain_types.contains(*name)
+                || self.takes_telling() && *name == "bytea"
+        })
+    }
+
+    /// Is there code of others that takes bytea in place of a type of its own?
+    #[must_use]
+    pub fn takes_telling(&self) -> bool {
+        !self.makers.is_empty()
+    }
+
+    /// What the types mean that a client declares for its parameters, by OID.
+    pub fn declared(&self, types: impl Iterator<Item = u32>) -> Declared {
+        let of = |oid: u32| match self.declared.get(&oid) {
+            Some(Some(code)) if code.proven => Declared::Proven,
+            Some(Some(_)) => Declared::Unproven,
+            Some(None) => Declared::Own,
+            None if oid >= FIRST_NORMAL_OID => Declared::Unknown,
+            None if self.takes_telling() && BYTEA.contains(&oid) => Declared::Own,
+            None => Declared::Nothing,
+        };
+        types.map(of).max().unwrap_or_default()
     }
 
     /// What runs where relations of this name are used; of any schema where none is given.
@@ -172,6 +220,8 @@ impl Codes {
         let waits = self.awaits_types();
         let plain = self.plain_types.iter().filter(move |_| waits).map(|name| &**name);
         let types = self.types.keys().map(|name| &**name).chain(plain);
+        let telling = self.makers.iter().map(|name| &**name).chain(self.takes_telling().then_some("bytea"));
+        let types = types.chain(telling);
         functions.chain(operators).chain(types).chain(self.relations.keys().map(|name| &**name))
     }
 

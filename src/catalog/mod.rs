@@ -15,7 +15,7 @@ pub mod stock;
 mod unfit;
 
 pub use bound::Bound;
-pub use code::{Called, Code, Codes, RelationCode, Stranger, Strangers, Verdict};
+pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};
 pub use path::{Names, Reach, SearchPath};

@@ -22,7 +22,7 @@ use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
-    Acceptor, Admission, Cancels, Gate, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
+    Acceptor, Admission, Cancels, Gate, Judges, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
@@ -291,6 +291,7 @@ impl House {
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
             fences: Arc::default(),
+            judges: Judges::new(regime.threads),
             next_session: AtomicU64::new(first_session()),
             phase: phases,
             started: Instant::now(),

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,13 @@ use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
-use super::unread::unread;
 use super::worker::Worker;
 use super::{Phase, SharedGate, today};
 use crate::audit::Record;
 use crate::config::Timeouts;
-use crate::pipeline::{Event, Need, Session, Step, View, Workshop};
+use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
-use crate::store::catalog::{LoadError, Stay};
+use crate::store::catalog::Stay;
 use crate::store::journal::Pending;
 use crate::transport::Channel;
 
@@ -34,14 +32,6 @@ const FLUSH: &[u8] = b"H\0\0\0\x04";
 /// A client's last word. Whoever is told of it wants the database for itself, maybe: our own
 /// session there ends before the server hears it.
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
-
-/// How long a statement waits for a definition that another session has begun on a table that
-/// it uses, and how often it is looked whether that has ended.
-const DEFINITION_WAIT: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
-/// How long a statement waits for a definition of another session that goes through here.
-const PASSAGE_WAIT: Duration = Duration::from_secs(60);
 
 /// Pumps in a row after which others have their turn: each moves at most a scratch buffer's
 /// bytes a way, so about a millisecond.
@@ -191,21 +181,10 @@ impl Flow<'_> {
             if self.session.is_through() {
                 self.fence = None;
             }
-            if self.request.need == Need::Fence {
-                let moving = self.session.moving().to_vec();
-                self.raise_fence(&moving);
-                self.session.announce();
-                continue;
-            }
-            if self.request.need == Need::Passage {
-                self.wait_for_passage().await;
-                continue;
-            }
-            if self.request.need == Need::Confirmation {
-                if let Err(refusal) = self.confirm().await {
-                    return End::Refused(Box::new(refusal));
-                }
-                continue;
+            match self.meet().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(refusal) => return End::Refused(Box::new(refusal)),
             }
             if self.session.is_idle() && self.intents.is_empty() {
                 self.request.rest();
@@ -418,7 +397,7 @@ impl Flow<'_> {
     }
 
     /// Can anything move? If not, the task is woken when a socket or a record can.
-    fn poll_moves(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn poll_moves(&mut self, context: &mut Context<'_>) -> bool {
         let heard = self.request.wants_input() && self.client.poll_readable(context).is_ready();
         let answered = self.response.wants_input() && self.server.poll_readable(context).is_ready();
         // Both are asked: a client that never pauses must not keep its answers from being seen.
@@ -465,111 +444,6 @@ impl Flow<'_> {
         for event in self.session.take_events() {
             self.overhead.note(&event);
             self.worker.counters.note(event, &self.session.who().database);
-        }
-    }
-
-    /// Takes a newer catalog where one is there; one that could not be confirmed for too
-    /// long must be read again.
-    async fn renew(&mut self) -> Result<(), Refusal> {
-        let Some(catalogs) = self.gate.catalogs.as_ref().filter(|_| self.stay.is_some()) else {
-            return Ok(());
-        };
-        let held = || catalogs.held(&self.session.who().database);
-        let Some(epoch) = self.session.epoch() else {
-            // Where nothing is classified nothing must show up that is guarded.
-            if held().is_none() {
-                self.read_catalog().await?;
-            }
-            return Ok(());
-        };
-        match held() {
-            Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
-            Some(snapshot) => {
-                self.session.renew(self.worker.view(snapshot));
-                Ok(())
-            }
-            None => self.reload().await,
-        }
-    }
-
-    /// Reads the catalog again, after this session changed it.
-    async fn reload(&mut self) -> Result<(), Refusal> {
-        if let Some(view) = self.read_catalog().await? {
-            self.session.renew(view);
-        }
-        Ok(())
-    }
-
-    /// The same after the policy has changed.
-    async fn reload_policy(&mut self) -> Result<(), Refusal> {
-        if let Some(view) = self.read_catalog().await? {
-            self.session.renew_policy(view);
-        }
-        Ok(())
-    }
-
-    /// Makes certain, as far as anybody can from outside, that the catalog is as the session
-    /// knows it and that nobody is changing the tables that matter: by the catalog's watermark
-    /// and the locks that a definition takes. Waits for those who are, for a while.
-    async fn confirm(&mut self) -> Result<(), Refusal> {
-        let (Some(epoch), Some(catalogs)) = (self.session.epoch(), &self.gate.catalogs) else {
-            return Ok(());
-        };
-        let who = self.session.who();
-        let until = Deadline::now() + DEFINITION_WAIT;
-        let unread = |error: LoadError| unread(&who.database, &error);
-        let holds = loop {
-            let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
-            if confirmed.changed_by.is_empty() {
-                break confirmed.snapshot;
-            }
-            // What its own transaction has changed, by whatever code, nobody else can see.
-            let own = confirmed.changed_by.iter().any(|process| Some(*process) == self.process);
-            if own || Deadline::now() >= until {
-                self.session.confirm(false);
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        };
-        if holds.epoch() == epoch {
-            self.session.confirm(true);
-        } else if self.session.is_settled() {
-            // Judged again by it, and confirmed again.
-            self.session.renew(self.worker.view(holds));
-        } else {
-            self.session.confirm(false);
-        }
-        Ok(())
-    }
-
-    /// Waits for those who are changing a table; then the catalog that has the change is there.
-    async fn wait_for_passage(&mut self) {
-        let (gate, who) = (self.gate, self.session.who().clone());
-        let until = *self.rest.passage.get_or_insert_with(|| Deadline::now() + PASSAGE_WAIT);
-        let still = || gate.fences.before(who.session, &who.database).is_some();
-        // Answers to what it has asked before go on meanwhile.
-        tokio::select! {
-            () = gate.fences.ended(still) => {}
-            () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
-            () = tokio::time::sleep_until(until) => {
-                self.session.deny();
-                self.rest.passage = None;
-                return;
-            }
-        }
-        self.rest.passage = None;
-        let held = gate.catalogs.as_ref().and_then(|catalogs| catalogs.held(&who.database));
-        if let Some(snapshot) = held.filter(|_| self.session.is_settled()) {
-            self.session.renew(self.worker.view(snapshot));
-        }
-    }
-
-    async fn read_catalog(&self) -> Result<Option<Arc<View>>, Refusal> {
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(None) };
-        let database = self.session.who().database.clone();
-        match catalogs.reload(&database).await {
-            Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
-            Err(error) => Err(unread(&database, &error)),
         }
     }
 
@@ -648,7 +522,7 @@ pub struct Rest {
     pub(super) unfit: Option<Refusal>,
     pub(super) leaves: bool,
     /// Until when another session's definition is waited for.
-    passage: Option<Deadline>,
+    pub(super) passage: Option<Deadline>,
 }
 
 impl Rest {

@@ -76,7 +76,11 @@ impl Acceptor {
                 .name(format!("gate-{index}"))
                 .stack_size(crate::statement::STACK_BYTES_MIN)
                 .spawn(move || {
-                    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    // Of the threads that judge long texts.
+                    let stack = crate::statement::STACK_BYTES_MIN;
+                    let mut builder = Builder::new_current_thread();
+                    let builder = builder.enable_all().thread_stack_size(stack);
+                    match builder.build_local(LocalOptions::default()) {
                         Ok(runtime) => {
                             let _ = made.send(Ok(()));
                             runtime.block_on(serve(gate, handed, counted));

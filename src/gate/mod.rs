@@ -10,8 +10,10 @@ mod counters;
 mod failures;
 mod fences;
 mod flow;
+mod judges;
 mod lane;
 mod listener;
+mod needs;
 mod passage;
 mod records;
 mod session;
@@ -22,6 +24,7 @@ mod worker;
 pub use admission::Admission;
 pub use cancel::Cancels;
 pub use fences::Fences;
+pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
 
 use std::sync::Arc;
@@ -120,6 +123,7 @@ pub struct Gate {
     pub watch: Watch,
     pub cancels: Cancels,
     pub fences: Arc<Fences>,
+    pub judges: Judges,
     pub admission: Admission,
     /// Makes up the salts of users that do not exist.
     pub mock: MockSecret,

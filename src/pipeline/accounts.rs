@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Step;
 use super::about::About;
+use super::errand::AT_ONCE_BYTES_MAX;
 use super::late::Taint;
 use super::owed::{Possible, Running};
 use super::plan::Plan;
@@ -20,8 +21,12 @@ impl Session {
     pub(super) fn about_text(&mut self, text: &[u8]) {
         let Some(view) = &self.view else { return };
         let names = view.snapshot().names(self.certainty.path().map(Arc::as_ref));
-        let Description { fields, shape, fingerprint } =
-            describe(text, self.reading, names, &Limits::default());
+        let described = match self.errands.description.take() {
+            Some(described) => described,
+            None if text.len() > AT_ONCE_BYTES_MAX => Description::default(),
+            None => describe(text, self.reading, names, &Limits::default()),
+        };
+        let Description { fields, shape, fingerprint } = described;
         let fields = fields.into_iter().filter_map(|id| view.field_use(id).cloned()).collect();
         self.about = Some(About { number: None, fields, statement: shape, fingerprint });
     }

@@ -382,6 +382,9 @@ pub(super) fn play(
             }
         }
         session.take_events();
+        if let Some(errand) = session.take_errand() {
+            session.take_finding(errand.run());
+        }
         if requested == Ok(Need::Catalog) {
             epoch += 1;
             let renew = [Session::renew, Session::renew_policy][choices.roll(2)];

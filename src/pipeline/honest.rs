@@ -238,6 +238,9 @@ fn through_the_gate(dice: &mut Choices<'_>, client: &[u8]) -> Result<(String, us
                     .map_err(|()| format!("ended by an answer after {}", told(&to_client).0))?;
             }
         }
+        if let Some(errand) = session.take_errand() {
+            session.take_finding(errand.run());
+        }
         for record in session.take_records() {
             let entry = Entry { record, time_us: 0 };
             if matches!(entry.record, Record::Intent(_)) {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use super::about::About;
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
+use super::errand::Errand;
 use super::names::{Change, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
 use super::transaction::Ended;
 use super::{Need, Step};
+use crate::catalog::Declared;
 use crate::policy::Refusal;
-use crate::statement::{Effect, Encoding, Remedy, is_neutral};
+use crate::statement::{Effect, Encoding, Reading, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
@@ -74,12 +76,14 @@ impl Session {
     }
 
     /// The plan of a text, with what the session itself must refuse, and what must be certain
-    /// before it is used. `parsed`: the name of the statement that a Parse makes.
+    /// before it is used. `parsed`: the name of the statement that a Parse makes;
+    /// `declared`: what it says of the types of parameters.
     fn judge(
         &mut self,
         shop: &mut Workshop,
         text: &[u8],
         parsed: Option<&[u8]>,
+        declared: Declared,
         out: &mut Vec<u8>,
     ) -> Judged {
         self.transaction.read(text, true);
@@ -89,7 +93,6 @@ impl Session {
             None => {}
         }
         if self.probe == Some(Probe::Readable) {
-            self.probe = Some(Probe::Renewed);
             return Judged::First(Step::Need(Need::Catalog));
         }
         let Some(view) = self.view.clone() else {
@@ -100,7 +103,8 @@ impl Session {
             ));
         };
         let path = self.certainty.path().cloned();
-        let (plan, kept) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
+        let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
+        let (plan, kept) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
         self.events.push(Event::Plan { kept });
         let plan = match plan {
             Ok(plan) => plan,
@@ -127,7 +131,10 @@ impl Session {
         parsed: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Judged {
-        let Unplanned { refusal, remedy } = unplanned;
+        let (refusal, remedy, description) = match unplanned {
+            Unplanned::Refused { refusal, remedy, description } => (refusal, remedy, description),
+            Unplanned::Elsewhere(errand) => return Judged::First(self.send_out(errand)),
+        };
         let first = match remedy {
             Remedy::Nothing => None,
             Remedy::Path if self.certainty.path().is_some() => None,
@@ -141,7 +148,17 @@ impl Session {
                 }
             },
         };
-        first.map_or(Judged::Refused(refusal), Judged::First)
+        if let Some(step) = first {
+            return Judged::First(step);
+        }
+        self.errands.description = description;
+        Judged::Refused(refusal)
+    }
+
+    /// A text that takes long is judged elsewhere, and taken up again then.
+    pub(super) fn send_out(&mut self, errand: Box<Errand>) -> Step {
+        self.errands.errand = Some(errand);
+        Step::Need(Need::Judgement)
     }
 
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
@@ -254,7 +271,7 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, text, None, out) {
+        let plan = match self.judge(shop, text, None, Declared::Nothing, out) {
             Judged::Plan(plan) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
@@ -312,12 +329,14 @@ impl Session {
         if !parse.name.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
-        if !self.hits(parse.text) {
+        let declared = view.snapshot().codes().declared(parse.types());
+        if !self.hits(parse.text) && declared == Declared::Nothing {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
             self.transaction.read(parse.text, true);
-            let prepared = Prepared { neutral, ..Prepared::new(kept, view.epoch(), None) };
+            let types = if parse.name.is_empty() { Box::default() } else { parse.types().collect() };
+            let prepared = Prepared { neutral, types, ..Prepared::new(kept, view.epoch(), None) };
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
@@ -327,7 +346,7 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, parse.text, Some(parse.name), out) {
+        let plan = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
             Judged::Plan(plan) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {

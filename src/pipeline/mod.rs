@@ -14,6 +14,7 @@ mod certainty;
 mod changeable;
 mod clear;
 mod doors;
+mod errand;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;
@@ -41,6 +42,7 @@ mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use changeable::fuzz_changes;
+pub use errand::{Errand, Finding};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_session;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -83,4 +85,6 @@ pub enum Need {
     Fence,
     /// Another session is changing a table that this one uses ([`Session::bar`], [`Session::deny`]).
     Passage,
+    /// A long text must be judged elsewhere ([`Session::take_errand`], [`Session::take_finding`]).
+    Judgement,
 }

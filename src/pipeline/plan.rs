@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::certainty::Doubt;
+use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
 use super::view::View;
 use crate::audit::FieldUse;
@@ -13,7 +14,9 @@ use crate::catalog::SearchPath;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal, Surroundings};
 use crate::seal::{Plaintext, Sealer};
-use crate::statement::{Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven, analyse};
+use crate::statement::{
+    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
+};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -170,22 +173,46 @@ impl Workshop {
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
-    /// path counts only where the text cannot be judged without one.
+    /// path counts only where the text cannot be judged without one. `finding`: what came of the
+    /// errand for a long text.
     pub(super) fn plan(
         &mut self,
-        view: &View,
+        view: &Arc<View>,
         text: &[u8],
         reading: Reading,
         path: Option<&Arc<SearchPath>>,
         principal: &Principal,
+        finding: &mut Option<Finding>,
     ) -> (Result<Rc<Plan>, Unplanned>, bool) {
-        let (planned, kept) = self.plan_on(view, text, reading, None, principal);
-        match (&planned, path) {
-            (Err(Unplanned { remedy: Remedy::Path, .. }), Some(path)) => {
-                self.plan_on(view, text, reading, Some(path), principal)
-            }
-            (_, _) => (planned, kept),
+        let mut key = PlanKey {
+            text: text.into(),
+            database: view.snapshot().database().clone(),
+            epoch: view.epoch(),
+            reading,
+            path: None,
+        };
+        if let Some(plan) = self.plans.plans.get(&key) {
+            return (Ok(Rc::clone(plan)), true);
         }
+        if path.is_some() {
+            key.path = path.cloned();
+            if let Some(plan) = self.plans.plans.get(&key) {
+                return (Ok(Rc::clone(plan)), true);
+            }
+        }
+        let analysis = if text.len() <= AT_ONCE_BYTES_MAX {
+            Analysis::of(view, text, reading, path, &self.limits)
+        } else {
+            match finding.take_if(|finding| finding.is_of(view, text, reading, path)) {
+                Some(finding) => finding.into_analysis(),
+                None => {
+                    let (view, path, limits) = (Arc::clone(view), path.cloned(), self.limits);
+                    let errand = Errand { view, text: text.into(), reading, path, limits };
+                    return (Err(Unplanned::Elsewhere(Box::new(errand))), false);
+                }
+            }
+        };
+        (self.planned(view, analysis, key, principal), false)
     }
 
     /// Judges a text of a database in which nothing is classified.
@@ -198,59 +225,41 @@ impl Workshop {
         doors.judge(text, reading, &self.limits)
     }
 
-    fn plan_on(
+    fn planned(
         &mut self,
         view: &View,
-        text: &[u8],
-        reading: Reading,
-        path: Option<&Arc<SearchPath>>,
+        analysis: Analysis,
+        mut key: PlanKey,
         principal: &Principal,
-    ) -> (Result<Rc<Plan>, Unplanned>, bool) {
-        let key = PlanKey {
-            text: text.into(),
-            database: view.snapshot().database().clone(),
-            epoch: view.epoch(),
-            reading,
-            path: path.cloned(),
-        };
-        if let Some(plan) = self.plans.plans.get(&key) {
-            return (Ok(Rc::clone(plan)), true);
-        }
-        let names = view.snapshot().names(path.map(Arc::as_ref));
-        let analysed = analyse(text, reading, names, &self.limits);
-        let remedy = analysed.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
-        let permit = match policy::judge(principal, analysed.as_ref(), &self.surroundings) {
-            Ok(permit) => permit,
-            Err(refusal) => return (Err(Unplanned { refusal, remedy }), false),
-        };
-        let facts = match analysed {
-            Ok(facts) => facts,
-            Err(unproven) => {
-                return (Err(Unplanned { refusal: Refusal::unproven(&unproven), remedy }), false);
-            }
-        };
+    ) -> Result<Rc<Plan>, Unplanned> {
+        let Analysis { facts, path, description } = analysis;
+        let remedy = facts.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
+        let judged = policy::judge(principal, facts.as_ref(), &self.surroundings);
+        let judged = judged.and_then(|permit| match facts {
+            Ok(facts) => Ok((permit, facts)),
+            Err(unproven) => Err(Refusal::unproven(&unproven)),
+        });
+        let (permit, facts) =
+            judged.map_err(|refusal| Unplanned::Refused { refusal, remedy, description })?;
+        key.path = path;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
-        let path = path.filter(|_| facts.by_path).cloned();
+        let path = key.path.clone().filter(|_| facts.by_path);
         let plan = Rc::new(Plan { facts, permit, uses, path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links {
             self.plans.keep(key, &plan);
         }
-        (Ok(plan), false)
+        Ok(plan)
     }
 }
 
-/// A text without a plan, and what could help.
-pub struct Unplanned {
-    pub refusal: Refusal,
-    pub remedy: Remedy,
-}
-
-impl From<Refusal> for Unplanned {
-    fn from(refusal: Refusal) -> Unplanned {
-        Unplanned { refusal, remedy: Remedy::Nothing }
-    }
+/// A text without a plan.
+pub enum Unplanned {
+    /// And what could help; `description`: of a long text.
+    Refused { refusal: Refusal, remedy: Remedy, description: Option<Description> },
+    /// It is long, and must be judged elsewhere first.
+    Elsewhere(Box<Errand>),
 }
 
 fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {

@@ -8,6 +8,7 @@ use super::Step;
 use super::about::About;
 use super::certainty::{Certainty, Doubt};
 use super::doors::Watch;
+use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::owed::{Ask, Kind, Mark, Probe, Queue};
@@ -16,6 +17,7 @@ use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
 use super::view::View;
 use crate::audit::{Receipt, Record, Who};
+use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Encoding, Reading, Remedy};
@@ -126,6 +128,8 @@ pub struct Session {
     pub(super) next_execution: u64,
     /// What the refusal that is about to be recorded is about, where no plan says it.
     pub(super) about: Option<About>,
+    /// Of long texts.
+    pub(super) errands: Errands,
     /// 128 random bits that mark our refusals in the server's log.
     pub(super) mark: [u8; 32],
     pub(super) records: Vec<Record>,
@@ -193,6 +197,7 @@ impl Session {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
                 server_utf8: false,
+                declared: Declared::Nothing,
             },
             taint: Taint::Nothing,
             late: None,
@@ -203,6 +208,7 @@ impl Session {
             unrecorded: Vec::new(),
             next_execution: 0,
             about: None,
+            errands: Errands::default(),
             mark: hex(mark),
             records: Vec::new(),
             events: Vec::new(),
@@ -307,6 +313,19 @@ impl Session {
             self.view = Some(view);
         }
         self.certainty.renewed();
+        if self.probe == Some(Probe::Readable) {
+            self.probe = Some(Probe::Renewed);
+        }
+    }
+
+    /// What [`Need::Judgement`](super::Need::Judgement) asks for.
+    pub fn take_errand(&mut self) -> Option<Box<Errand>> {
+        self.errands.errand.take()
+    }
+
+    /// The answer to it.
+    pub fn take_finding(&mut self, finding: Finding) {
+        self.errands.finding = Some(finding);
     }
 
     /// The answer to [`Need::Confirmation`]: is the catalog as this session knows it?
@@ -463,16 +482,19 @@ impl Session {
         };
         let kept = prepared.text.as_ref().ok_or_else(again)?;
         let text = Kept::bytes(kept);
-        let plan = if self.hits(text) {
+        let declared = view.snapshot().codes().declared(prepared.types.iter().copied());
+        let plan = if self.hits(text) || declared != Declared::Nothing {
             let path = self.certainty.path().cloned();
-            let (plan, _) = shop.plan(&view, text, self.reading, path.as_ref(), &self.principal);
+            let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
+            let (plan, _) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
             match plan {
                 Ok(plan) => Some(plan),
-                Err(Unplanned { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
+                Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
+                Err(Unplanned::Refused { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
                     Some(step) => return Ok(Found::Step(step)),
                     None => return Err(unsettled_path()),
                 },
-                Err(Unplanned { refusal, .. }) => return Err(refusal),
+                Err(Unplanned::Refused { refusal, .. }) => return Err(refusal),
             }
         } else {
             None

@@ -23,6 +23,11 @@ pub(super) struct NamePath {
 
 /// A constant, but for NULL, true and false, or a parameter.
 pub(super) struct Value {
+    pub(super) location: i32,
+    /// Of a parameter: its number.
+    pub(super) number: Option<i32>,
+    /// What it is compared with at once, where that is one column alone.
+    pub(super) beside: Option<String>,
     /// It stands in a condition, an order or a LIMIT: it goes no further than what it is compared by.
     pub(super) compared: bool,
     /// Functions and operators between it and that place, innermost first; true: a function.
@@ -84,6 +89,11 @@ struct Frame {
     /// A constant that says something.
     is_value: bool,
     temporary: bool,
+    /// Of an operator: its operand that is a column, places of its values among the census' own, and
+    /// whether it has any other operand. What stands in a list is one.
+    column: Option<String>,
+    values: Vec<usize>,
+    others: bool,
 }
 
 /// Where a value that only is compared stands: struct and field.
@@ -121,6 +131,11 @@ struct Counter {
 
 impl Counter {
     fn open(&mut self, name: &'static str) {
+        if !matches!(name, "Node" | "List" | "String" | "ColumnRef" | "AConst" | "ParamRef")
+            && let Some(operator) = self.operator()
+        {
+            operator.others = true;
+        }
         self.frames.push(Frame {
             name,
             field: "",
@@ -132,7 +147,16 @@ impl Counter {
             is_string: false,
             is_value: false,
             temporary: false,
+            column: None,
+            values: Vec::new(),
+            others: false,
         });
+    }
+
+    /// The operator of which what is walked now, inside of these structs, is an operand.
+    fn operator(&mut self) -> Option<&mut Frame> {
+        let around = self.frames.iter_mut().rev().find(|frame| !matches!(frame.name, "Node" | "List"));
+        around.filter(|frame| frame.name == "AExpr")
     }
 
     fn close(&mut self) {
@@ -148,6 +172,10 @@ impl Counter {
                 temporary: frame.temporary,
             }),
             "ColumnRef" => {
+                if let Some(operator) = self.operator() {
+                    operator.others |= operator.column.is_some();
+                    operator.column = Some(frame.parts.last().cloned().unwrap_or_default());
+                }
                 self.census.columns.push(NamePath { parts: frame.parts, location: frame.location });
             }
             "FuncCall" => {
@@ -155,19 +183,26 @@ impl Counter {
             }
             "ParamRef" => {
                 self.census.parameters.push((frame.number, frame.location));
-                self.value();
+                self.value(frame.location, Some(frame.number));
             }
             "AConst" => {
                 if frame.is_string {
                     self.census.strings.push(frame.location);
                 }
                 if frame.is_value {
-                    self.value();
+                    self.value(frame.location, None);
                 }
             }
             "TypeName" | "AExpr" | "SubLink" | "SortBy" if frame.parts.is_empty() => {}
             "TypeName" => self.census.types.push(NamePath { parts: frame.parts, location: frame.location }),
             "AExpr" | "SubLink" | "SortBy" => {
+                if let Some(column) = frame.column.filter(|_| !frame.others) {
+                    for at in frame.values {
+                        if let Some(value) = self.census.values.get_mut(at) {
+                            value.beside = Some(column.clone());
+                        }
+                    }
+                }
                 self.census.operators.push(NamePath { parts: frame.parts, location: frame.location });
             }
             "AStar" => self.census.star = true,
@@ -177,8 +212,13 @@ impl Counter {
     }
 
     /// A value stands where the walk is now.
-    fn value(&mut self) {
+    fn value(&mut self, location: i32, number: Option<i32>) {
+        let at = self.census.values.len();
+        if let Some(operator) = self.operator() {
+            operator.values.push(at);
+        }
         let mut through = Vec::new();
+        let mut compared = false;
         for frame in self.frames.iter().rev() {
             let place = (frame.name, frame.field);
             // The length of a type, and the like, are no values of anybody.
@@ -186,15 +226,15 @@ impl Counter {
                 return;
             }
             if CONDITIONS.contains(&place) || ROWS.contains(&place) {
-                self.census.values.push(Value { compared: CONDITIONS.contains(&place), through });
-                return;
+                compared = CONDITIONS.contains(&place);
+                break;
             }
             let called = frame.name == "FuncCall";
             if called || matches!(frame.name, "AExpr" | "SubLink") {
                 through.push((called, NamePath { parts: frame.parts.clone(), location: frame.location }));
             }
         }
-        self.census.values.push(Value { compared: false, through });
+        self.census.values.push(Value { location, number, beside: None, compared, through });
     }
 
     fn field(&mut self, name: &'static str) {

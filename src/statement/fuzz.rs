@@ -24,7 +24,12 @@ pub fn fuzz_analyse(data: &[u8]) {
     let snapshot = fuzz_snapshot(1);
     for encoding in [Encoding::Utf8, Encoding::SqlAscii, Encoding::Other] {
         for standard_conforming_strings in [true, false] {
-            let reading = Reading { standard_conforming_strings, encoding, server_utf8: true };
+            let reading = Reading {
+                standard_conforming_strings,
+                encoding,
+                server_utf8: true,
+                declared: crate::catalog::Declared::Nothing,
+            };
             let Ok(facts) = analyse(data, reading, snapshot.names(None), &Limits::default()) else {
                 continue;
             };

@@ -125,7 +125,12 @@ fn threads_judge_side_by_side() {
 #[test]
 fn refuses_bytes_that_the_server_could_read_otherwise() {
     let reason = |text: &[u8], encoding| {
-        let reading = Reading { standard_conforming_strings: true, encoding, server_utf8: true };
+        let reading = Reading {
+            standard_conforming_strings: true,
+            encoding,
+            server_utf8: true,
+            declared: crate::catalog::Declared::Nothing,
+        };
         analyse(text, reading, shop().names(None), &Limits::default()).err().map(|unproven| unproven.reason)
     };
     assert_eq!(reason(b"SELECT id FROM customers WHERE note = '\xff'", Encoding::Utf8), Some("not-utf8"));
@@ -133,7 +138,12 @@ fn refuses_bytes_that_the_server_could_read_otherwise() {
     assert_eq!(reason("SELECT 'ä' FROM customers".as_bytes(), Encoding::SqlAscii), None);
     assert_eq!(reason(b"SELECT id FROM customers", Encoding::Other), None);
     assert_eq!(reason(b"SELECT id\0 FROM customers", Encoding::Utf8), Some("not-utf8"));
-    let off = Reading { standard_conforming_strings: false, encoding: Encoding::Utf8, server_utf8: true };
+    let off = Reading {
+        standard_conforming_strings: false,
+        encoding: Encoding::Utf8,
+        server_utf8: true,
+        declared: crate::catalog::Declared::Nothing,
+    };
     let reason = |text: &str| {
         analyse(text.as_bytes(), off, shop().names(None), &Limits::default()).err().map(|one| one.reason)
     };

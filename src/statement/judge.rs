@@ -149,7 +149,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
     let legible = bench.snapshot.legible().next().is_some();
-    facts.opaque = opaque::judge(bench.names, node, found)?.filter(|_| legible);
+    facts.opaque = opaque::judge(bench, node, found, &facts)?.filter(|_| legible);
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);

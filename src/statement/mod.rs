@@ -14,6 +14,7 @@
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod bounds;
+
 mod call;
 mod census;
 mod change;

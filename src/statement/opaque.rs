@@ -11,11 +11,11 @@ use std::sync::Arc;
 use pg_query::protobuf::Node;
 use pg_query::protobuf::node::Node as Kind;
 
-use crate::catalog::{Called, Code, Codes, Names, Verdict};
+use crate::catalog::{Called, Code, Codes, Declared, Names, Verdict};
 
 use super::census::{Census, NamePath, Value};
-use super::facts::Remedy;
-use super::matters::words;
+use super::facts::{LiteralUse, ParameterUse, Remedy, StatementFacts};
+use super::matters::{Bench, words};
 use super::refusal::{Proven, refuse, unless};
 use super::tree::kind;
 
@@ -24,8 +24,14 @@ use super::tree::kind;
 /// # Errors
 /// A value is given to code that is not proven to reach no sealed field, or the policy wants no
 /// code that cannot be followed.
-pub(super) fn judge(names: Names<'_>, node: &Node, found: &Census) -> Proven<Option<Arc<str>>> {
-    let look = Look { names, node, found };
+pub(super) fn judge(
+    bench: Bench<'_>,
+    node: &Node,
+    found: &Census,
+    facts: &StatementFacts,
+) -> Proven<Option<Arc<str>>> {
+    let names = bench.names;
+    let look = Look { names, declared: bench.reading.declared, node, found, facts };
     look.refuse_leads()?;
     let opaque = look.opaque();
     let Some(opaque) = opaque else { return Ok(None) };
@@ -82,8 +88,11 @@ struct Opaque {
 
 struct Look<'a> {
     names: Names<'a>,
+    declared: Declared,
     node: &'a Node,
     found: &'a Census,
+    /// Which values are sealed before they go.
+    facts: &'a StatementFacts,
 }
 
 /// The worse of two: what is given a value and not proven, then what is not proven.
@@ -102,7 +111,8 @@ impl<'a> Look<'a> {
     fn opaque(&self) -> Option<Opaque> {
         if let Some(why) = &self.codes().everything {
             let code = Code { why: why.clone(), proven: false };
-            return Some(Opaque { code, given: self.found.values.iter().any(|value| !value.compared) });
+            let given = |value: &Value| !value.compared && !self.is_sealed(value);
+            return Some(Opaque { code, given: self.found.values.iter().any(given) });
         }
         if self.is_about_the_session() {
             return None;
@@ -122,10 +132,23 @@ impl<'a> Look<'a> {
             .chain(selections)
             .fold(None, |all, code| worse(all, Some(code)));
         let columns = distant.flatten();
-        let code = worse(worse(direct, relations), columns)?;
-        let given =
-            self.runs() && self.found.values.iter().any(|value| self.is_given(value)) || self.takes_data();
+        let bound = self.bound();
+        let binds = bound.as_ref().is_some_and(|code| !code.proven);
+        let code = worse(bound, worse(worse(direct, relations), columns))?;
+        let given = binds
+            || self.runs() && self.found.values.iter().any(|value| self.is_given(value))
+            || self.takes_data();
         Some(Opaque { code, given })
+    }
+
+    /// What runs when a parameter of a type that the client has declared is bound.
+    fn bound(&self) -> Option<Code> {
+        let proven = match self.declared {
+            Declared::Nothing | Declared::Own => return None,
+            Declared::Proven => true,
+            Declared::Unproven | Declared::Unknown => false,
+        };
+        Some(Code { why: "the type of a parameter".into(), proven })
     }
 
     /// A DO block: what it names is looked for as in the body of a function. That it builds no SQL and
@@ -209,7 +232,8 @@ impl<'a> Look<'a> {
         let unknown = |verdict| matches!(verdict, Verdict::Unknown(_));
         let codes = self.codes();
         let called = |name| self.called(name);
-        self.found.calls.iter().filter_map(called).any(|called| unknown(codes.function(called)))
+        self.declared == Declared::Unknown
+            || self.found.calls.iter().filter_map(called).any(|called| unknown(codes.function(called)))
             || self.found.operators.iter().filter_map(called).any(|called| unknown(codes.operator(called)))
     }
 
@@ -239,8 +263,7 @@ impl<'a> Look<'a> {
 
     /// Is a type in play that is not the server's own? Then what code of a column's type runs.
     fn distant(&self) -> Option<Option<Code>> {
-        let own = |name: &NamePath| name.parts.last().is_some_and(|name| self.codes().is_own_type(name));
-        let typed = self.found.types.iter().any(own);
+        let typed = self.is_typed();
         let columns = self.found.ranges.iter().flat_map(|range| self.of(range)).flat_map(|one| &one.distant);
         let mut used =
             columns.filter(|(column, _)| self.uses(column)).map(|(_, code)| code.clone()).peekable();
@@ -248,6 +271,41 @@ impl<'a> Look<'a> {
             return typed.then_some(None);
         }
         Some(used.fold(None, worse))
+    }
+
+    /// Does it name a type that is not the server's own, or declare a parameter of one, or make what is
+    /// taken in the place of one?
+    fn is_typed(&self) -> bool {
+        let own = |name: &NamePath| name.parts.last().is_some_and(|name| self.codes().is_own_type(name));
+        let makes = |name: &NamePath| {
+            name.parts.last().is_some_and(|name| self.codes().makers.contains(name.as_str()))
+        };
+        self.declared != Declared::Nothing
+            || self.found.types.iter().any(own)
+            || self.found.calls.iter().any(makes)
+    }
+
+    /// Is a column of this name surely of one of the server's own types, whichever relation has it?
+    fn is_of_stock(&self, column: &str) -> bool {
+        let named = |last: &str| self.found.ranges.iter().any(|range| range.name == last);
+        let called = |name: &NamePath| name.parts.last().is_some_and(|last| last == column);
+        let mut columns =
+            self.found.ranges.iter().flat_map(|range| self.of(range)).flat_map(|one| &one.distant);
+        !self.is_typed()
+            && !named(column)
+            && !self.found.defined.iter().any(|own| own == column)
+            && !self.found.calls.iter().any(called)
+            && !columns.any(|(own, _)| **own == *column)
+    }
+
+    /// Does it go to the server sealed?
+    fn is_sealed(&self, value: &Value) -> bool {
+        let literal = |literal: &LiteralUse| i32::try_from(literal.span.start) == Ok(value.location);
+        let parameter = |use_of: &ParameterUse| Some(i32::from(use_of.number)) == value.number;
+        match value.number {
+            None => self.facts.literals.iter().any(literal),
+            Some(_) => self.facts.parameters.iter().any(parameter),
+        }
     }
 
     /// May the statement use a column of this name of one of its relations?
@@ -313,10 +371,16 @@ impl<'a> Look<'a> {
             one.foreign || self.codes().foreign_tables && one.read.as_ref().is_some_and(|code| !code.proven)
         };
         let foreign = self.found.ranges.iter().flat_map(|range| self.of(range)).any(leads);
+        if self.is_sealed(value) {
+            return false;
+        }
         let distant = self.distant().is_some();
+        // The server takes the operator of its own type before any that needs a cast.
+        let exact = value.beside.as_ref().is_some_and(|column| self.is_of_stock(column));
         !value.compared
             || foreign
-            || value.through.iter().any(|(function, name)| {
+            || value.through.iter().enumerate().any(|(depth, (function, name))| {
+                let distant = distant && !(exact && depth == 0);
                 let code = if *function {
                     self.call(name, distant)
                 } else if name.parts.is_empty() {

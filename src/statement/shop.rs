@@ -16,8 +16,12 @@ pub(super) const NICK: FieldId = FieldId(2);
 pub(super) const LEAD: FieldId = FieldId(3);
 pub(super) const CITY: FieldId = FieldId(4);
 
-pub(super) const READING: Reading =
-    Reading { standard_conforming_strings: true, encoding: Encoding::Utf8, server_utf8: true };
+pub(super) const READING: Reading = Reading {
+    standard_conforming_strings: true,
+    encoding: Encoding::Utf8,
+    server_utf8: true,
+    declared: crate::catalog::Declared::Nothing,
+};
 
 fn name(schema: &str, name: &str) -> QualifiedName {
     QualifiedName { schema: Arc::from(schema), name: Arc::from(name) }

@@ -508,8 +508,12 @@ mod tests {
     }
 
     fn written(text: &str, conforming: bool) -> Option<String> {
-        let reading =
-            Reading { standard_conforming_strings: conforming, encoding: Encoding::Utf8, server_utf8: true };
+        let reading = Reading {
+            standard_conforming_strings: conforming,
+            encoding: Encoding::Utf8,
+            server_utf8: true,
+            declared: crate::catalog::Declared::Nothing,
+        };
         if is_certain(text, reading) {
             return None;
         }

@@ -11,8 +11,12 @@ use super::census::census;
 use super::tree::{self, Encoding, Reading, kind};
 
 /// As the server prints its own catalog to the service's session.
-const READING: Reading =
-    Reading { standard_conforming_strings: true, encoding: Encoding::Utf8, server_utf8: true };
+const READING: Reading = Reading {
+    standard_conforming_strings: true,
+    encoding: Encoding::Utf8,
+    server_utf8: true,
+    declared: crate::catalog::Declared::Nothing,
+};
 /// What every sealed text begins with, and how much of it says of which domain it is.
 const SEALED: &str = "SEAL";
 const GUARD_LENGTH: usize = 12;

@@ -7,6 +7,8 @@ use pg_query::ParserOptions;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
+use crate::catalog::Declared;
+
 use super::facts::Remedy;
 use super::refusal::{Proven, refuse, unless};
 
@@ -17,6 +19,8 @@ pub struct Reading {
     pub encoding: Encoding,
     /// `server_encoding` is UTF8: names beyond ASCII fold to themselves.
     pub server_utf8: bool,
+    /// What the client says of the types of its parameters.
+    pub declared: Declared,
 }
 
 impl Reading {

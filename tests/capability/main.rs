@@ -30,6 +30,7 @@ mod names;
 mod opaque;
 mod operations;
 mod oracle;
+mod own_types;
 mod plaintext;
 mod record;
 mod refusal;

@@ -8,10 +8,10 @@ use crate::harness::{Frame, Gate, Raw, Setup, VERSIONS, await_that};
 use crate::shop::{self, classified, firsts, holds, open, records, states};
 
 /// Legible values, one a row.
-const CITIES: [&str; 6] =
+pub(crate) const CITIES: [&str; 6] =
     ["legible-aaaa", "legible-bbbb", "legible-cccc", "legible-dddd", "legible-eeee", "legible-ffff"];
 
-fn fill(raw: &mut Raw) {
+pub(crate) fn fill(raw: &mut Raw) {
     for (at, city) in CITIES.iter().enumerate() {
         let sql = format!(
             "INSERT INTO customers (id, email, phone, city) VALUES ({at}, 'm{at}@sealed.example', 'p{at}', '{city}')"
@@ -21,19 +21,19 @@ fn fill(raw: &mut Raw) {
 }
 
 /// What was defined past the gate is known to it from here on: it reads the catalog behind a definition.
-fn look_again(raw: &mut Raw) {
+pub(crate) fn look_again(raw: &mut Raw) {
     assert_eq!(states(&raw.query("DROP SCHEMA IF EXISTS nobody_made_it")), [""; 0]);
     assert_eq!(states(&raw.query("SELECT city FROM customers LIMIT 0")), [""; 0]);
 }
 
 /// How many of the legible values an answer shows.
-fn shown(frames: &[Frame]) -> u64 {
+pub(crate) fn shown(frames: &[Frame]) -> u64 {
     let seen = |city: &&&str| frames.iter().any(|frame| holds(&frame.body, city.as_bytes()));
     u64::try_from(CITIES.iter().filter(seen).count()).unwrap()
 }
 
 /// Of the records behind the first so many: intents that name the legible column, and values shown.
-fn recorded(gate: &Gate, before: usize) -> (usize, u64) {
+pub(crate) fn recorded(gate: &Gate, before: usize) -> (usize, u64) {
     let all = records(gate);
     let new = &all[before.min(all.len())..];
     let names = |record: &&Value| {
@@ -46,7 +46,7 @@ fn recorded(gate: &Gate, before: usize) -> (usize, u64) {
     (intents, new.iter().filter_map(|record| record["cells"].as_u64()).sum())
 }
 
-fn intents(gate: &Gate) -> usize {
+pub(crate) fn intents(gate: &Gate) -> usize {
     records(gate).iter().filter(|record| record["kind"] == "intent").count()
 }
 

@@ -248,6 +248,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         admission: Admission::default(),
         mock: MockSecret::new([0; 32]),
         fences: Default::default(),
+        judges: sealgate::gate::Judges::new(1),
         next_session: AtomicU64::new(1),
         phase: phases,
         started: Instant::now(),

@@ -193,6 +193,11 @@ impl Street {
             }
             Need::Confirmation => self.session.confirm(false),
             Need::Fence => self.session.announce(),
+            Need::Judgement => {
+                if let Some(errand) = self.session.take_errand() {
+                    self.session.take_finding(errand.run());
+                }
+            }
             Need::Passage | Need::Catalog | Need::Input | Need::Settle | Need::Durable => {}
         }
     }

@@ -195,6 +195,7 @@ impl Server {
             standard_conforming_strings: self.state.conforming,
             encoding: Encoding::Utf8,
             server_utf8: true,
+            declared: crate::catalog::Declared::Nothing,
         };
         let first = if self.state.public { ["public", "other"] } else { ["other", "public"] };
         let path = SearchPath::new(first.map(Arc::from).to_vec());

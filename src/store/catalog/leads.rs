@@ -9,7 +9,7 @@ use super::classified::{Classified, Found};
 use super::closure::{self, Kind, Reached, Seeds, Table, Use};
 use super::load::{LoadError, Reader};
 use super::sources::{Body, Sources};
-use super::strangers::{self, FIRST_NORMAL_OID, Function, Strangers, Unlisted};
+use super::strangers::{self, Arities, FIRST_NORMAL_OID, Function, Strangers, TELLING, Unlisted};
 use super::triggers;
 use crate::catalog::{Code, Codes, QualifiedName, Reaching, RelationCode, Stranger};
 
@@ -63,7 +63,8 @@ pub(super) async fn read(
     codes.by_events = strangers.by_events;
     codes.foreign_tables = strangers.relations.iter().any(|(_, why)| why.contains("foreign"));
     name_functions(reader, &strangers, &sealed, &unproven, &vouches, &mut codes).await?;
-    name_types(&strangers, &opaque, &unproven, vouched, &mut codes);
+    name_types(&strangers, &opaque, &[&sealed, &unproven], vouched, &mut codes);
+    name_holders(reader, &sealed, &mut codes).await?;
     let mut relations = Relations::default();
     for (oid, lead) in opaque.of(Kind::Relation).chain(legible.of(Kind::Relation)) {
         relations.add(&lead.name, lead.using, &lead.why, !unproven.has((Kind::Relation, oid)));
@@ -84,7 +85,7 @@ pub(super) async fn read(
     for (_, lead) in sealed.of(Kind::Relation).filter(|(_, lead)| lead.using == Use::Written) {
         relations.one(&lead.name).leads = Some(lead.why.as_str().into());
     }
-    own_columns(reader, &strangers, &codes, &mut relations).await?;
+    own_columns(reader, &codes, &mut relations).await?;
     for (name, code) in relations.0 {
         codes.relations.entry(name.name).or_default().push(code);
     }
@@ -225,7 +226,7 @@ async fn name_functions(
     vouches: &(dyn Fn(&Function) -> bool + Sync),
     codes: &mut Codes,
 ) -> Result<(), LoadError> {
-    let arities = strangers::arities(reader, true).await?;
+    let arities = Arities::read(reader, true).await?;
     for function in strangers.functions.values() {
         let object = (Kind::Function, function.oid);
         let proven = vouches(function) || !(sealed.has(object) || unproven.has(object));
@@ -235,7 +236,7 @@ async fn name_functions(
         let stranger = Stranger { schema: function.name.schema.clone(), code, distant, of_rows };
         codes.functions.entry(function.name.name.clone()).or_default().push(stranger);
     }
-    let arities = strangers::arities(reader, false).await?;
+    let arities = Arities::read(reader, false).await?;
     for operator in strangers.operators.values() {
         let object = (Kind::Operator, operator.oid);
         let vouched = strangers.functions.get(&operator.calls).is_some_and(vouches);
@@ -245,52 +246,70 @@ async fn name_functions(
         let stranger = Stranger { schema: operator.name.schema.clone(), code, distant, of_rows: false };
         codes.operators.entry(operator.name.name.clone()).or_default().push(stranger);
     }
+    if strangers.takes_telling() {
+        codes.makers = strangers::makers(reader).await?;
+    }
     Ok(())
 }
 
 fn name_types(
     strangers: &Strangers,
     opaque: &Reached,
-    unproven: &Reached,
+    unproven: &[&Reached],
     vouched: &[String],
     codes: &mut Codes,
 ) {
+    let unproven = |object| unproven.iter().any(|reached| reached.has(object));
     for (oid, own) in &strangers.types {
         let (object, runs) = ((Kind::Type, *oid), strangers.runs_code(*oid));
         if !runs && !opaque.has(object) {
             codes.plain_types.insert(own.name.name.clone());
+            codes.declared.insert(*oid, None);
             continue;
         }
         let vouched = own.extension.as_ref().is_some_and(|extension| vouched.contains(extension));
-        let proven = vouched || !runs && !unproven.has(object);
+        let proven = vouched || !runs && !unproven(object);
         let code = Code { why: format!("type {}", own.name).into(), proven };
+        codes.declared.insert(*oid, Some(code.clone()));
         let known = codes.types.entry(own.name.name.clone()).or_insert_with(|| code.clone());
         known.proven &= proven;
     }
     // Row types of relations, too.
     for (oid, lead) in opaque.of(Kind::Type).filter(|(oid, _)| !strangers.types.contains_key(oid)) {
-        let proven = !unproven.has((Kind::Type, oid));
+        let proven = !unproven((Kind::Type, oid));
         let code = Code { why: format!("type {}", lead.name).into(), proven };
+        codes.declared.insert(oid, Some(code.clone()));
         let known = codes.types.entry(lead.name.name.clone()).or_insert_with(|| code.clone());
         known.proven &= proven;
     }
 }
 
+/// Types that have values of types with code: whatever makes one of those runs that.
+async fn name_holders(reader: &Reader<'_>, sealed: &Reached, codes: &mut Codes) -> Result<(), LoadError> {
+    let running = codes.declared.iter().filter(|(_, code)| code.is_some());
+    let mut running: Vec<u32> = running.map(|(oid, _)| *oid).collect();
+    running.sort_unstable();
+    for holder in strangers::holders(reader, &running).await? {
+        let Some(Some(part)) = codes.declared.get(&holder.of) else { continue };
+        let proven = part.proven && !sealed.has((Kind::Type, holder.of));
+        let code = Code { why: format!("type {}, made of {}", holder.name, part.why).into(), proven };
+        let known = codes.types.entry(holder.name.name.clone()).or_insert_with(|| code.clone());
+        known.proven &= proven;
+        codes.declared.insert(holder.oid, Some(code));
+    }
+    Ok(())
+}
+
 /// Columns of types that are not the server's own: of those that run code, and of any where an
 /// overload waits for one.
-async fn own_columns(
-    reader: &Reader<'_>,
-    strangers: &Strangers,
-    codes: &Codes,
-    relations: &mut Relations,
-) -> Result<(), LoadError> {
+async fn own_columns(reader: &Reader<'_>, codes: &Codes, relations: &mut Relations) -> Result<(), LoadError> {
     let waits = codes.awaits_types();
-    let code = |oid: u32| {
-        let own = strangers.types.get(&oid)?;
-        codes.types.get(&own.name.name).filter(|_| strangers.runs_code(oid))
-    };
-    let types: Vec<u32> =
-        strangers.types.keys().copied().filter(|oid| waits || code(*oid).is_some()).collect();
+    // What domains run is found by their tables.
+    let code = |oid: u32| codes.declared.get(&oid).and_then(Option::as_ref);
+    let telling = codes.takes_telling().then_some(TELLING).into_iter().flatten();
+    let own = codes.declared.keys().copied().filter(|oid| waits || code(*oid).is_some());
+    let mut types: Vec<u32> = own.chain(telling).collect();
+    types.sort_unstable();
     for (relation, column, of) in strangers::own_columns(reader, &types).await? {
         relations.one(&relation).distant.push((column, code(of).cloned()));
     }

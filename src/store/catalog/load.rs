@@ -270,16 +270,21 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
         operators,
         types,
         plain_types,
+        makers,
+        declared,
         relations,
     } = &parts.codes;
     let (functions, operators) =
         (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
     let (types, relations) =
         (types.iter().collect::<BTreeMap<_, _>>(), relations.iter().collect::<BTreeMap<_, _>>());
-    let plain_types: BTreeSet<_> = plain_types.iter().collect();
+    let (plain_types, makers): (BTreeSet<_>, BTreeSet<_>) =
+        (plain_types.iter().collect(), makers.iter().collect());
+    let declared: BTreeMap<_, _> = declared.iter().collect();
     let _ = write!(
         digest,
-        "{everything:?} {foreign_tables} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} {relations:?}"
+        "{everything:?} {foreign_tables} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
+         {makers:?} {declared:?} {relations:?}"
     );
     (meaning, digest.0.finalize().into())
 }

@@ -3,6 +3,7 @@
 //! `pg_depend` does not tell of, since nobody can drop what came with the server.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
@@ -17,6 +18,14 @@ use crate::catalog::stock::{self, Stock};
 pub(super) const FIRST_NORMAL_OID: u32 = 16_384;
 /// Objects of one kind that are not on the list.
 const OBJECTS_MAX: usize = 200_000;
+
+/// `text` (`pg_type.oid`).
+const TEXT: u32 = 25;
+
+/// Types of the server of which no value is in an expression but by a column, a cast, a parameter or a
+/// function of that type: bytea and its arrays. Where one is in play, code that takes it in place of
+/// a type of its own counts.
+pub(super) const TELLING: [u32; 2] = [17, 1001];
 
 /// System relations that hold values of columns: pg_statistic and pg_statistic_ext_data.
 pub(super) const STATISTICS: [u32; 2] = [2619, 3429];
@@ -56,8 +65,10 @@ pub(super) struct OwnType {
     kind: String,
     /// Of an array, its elements' type.
     element: u32,
-    /// A value of it can only come from itself: no implicit cast, no kinship with text.
+    /// It has no kinship with text.
     apart: bool,
+    /// The server's own types of which it takes values unasked, by implicit casts.
+    sources: Vec<u32>,
     /// Of a domain.
     base: u32,
     /// `extension:name`, where it belongs to one.
@@ -163,9 +174,9 @@ impl Strangers {
         let sql = format!(
             "SELECT t.oid, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype::pg_catalog.text, \
                     CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END, t.typbasetype, \
-                    t.typtype IN ('b','e','r','m') AND t.typcategory <> 'S' AND NOT t.typispreferred \
-                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast k \
-                                    WHERE k.casttarget = t.oid AND k.castcontext = 'i' AND k.castsource < {FIRST_NORMAL_OID}), \
+                    t.typtype IN ('b','e','r','m') AND t.typcategory <> 'S' AND NOT t.typispreferred, \
+                    ARRAY(SELECT k.castsource FROM pg_catalog.pg_cast k \
+                          WHERE k.casttarget = t.oid AND k.castcontext = 'i' AND k.castsource < {FIRST_NORMAL_OID} ORDER BY 1), \
                     x.extname::pg_catalog.text \
              FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace {} \
              WHERE t.oid = ANY ($1) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relkind <> 'c' \
@@ -182,7 +193,8 @@ impl Strangers {
                     element: value(row, 4)?,
                     base: value(row, 5)?,
                     apart: value(row, 6)?,
-                    extension: value::<Option<&str>>(row, 7)?.map(|name| format!("extension:{name}")),
+                    sources: value(row, 7)?,
+                    extension: value::<Option<&str>>(row, 8)?.map(|name| format!("extension:{name}")),
                 },
             );
         }
@@ -350,7 +362,8 @@ impl Strangers {
         Ok(())
     }
 
-    /// Is a value of this type of no kin to the server's own types?
+    /// Is a value of this type of no kin to the server's own types, but for those that become one by
+    /// an implicit cast?
     fn is_apart(&self, of: u32) -> bool {
         self.types.get(&of).is_some_and(|own| {
             let element = self.types.get(&own.element);
@@ -358,36 +371,49 @@ impl Strangers {
         })
     }
 
+    /// The server's own types of which these arguments take values, by implicit casts.
+    fn sources(&self, arguments: &[u32]) -> impl Iterator<Item = u32> {
+        arguments.iter().filter_map(|of| self.types.get(of)).flat_map(|own| &own.sources).copied()
+    }
+
     /// Does the server take a function or an operator with these arguments only where a type that is
-    /// not its own is in play? (Chapter 10: a constant without a type is of the other operand's, or a
-    /// string where that is possible.) `listed`: it has one of its own for so many arguments.
-    fn is_distant(&self, arguments: &[u32], listed: bool) -> bool {
-        listed && arguments.iter().all(|of| self.is_apart(*of))
+    /// not its own, or one that tells, is in play? (Chapter 10: a constant without a type is of the
+    /// other operand's, or a string where that is possible.) Where text becomes such a type by itself
+    /// its own must take text as it is, which goes before any cast. `counts`: of arguments.
+    fn is_distant(
+        &self,
+        arguments: &[u32],
+        name: &Arc<str>,
+        mut counts: RangeInclusive<usize>,
+        arities: &Arities,
+    ) -> bool {
+        let by_text = self.sources(arguments).any(|source| source == TEXT);
+        arguments.iter().all(|of| self.is_apart(*of))
+            && self.sources(arguments).all(|source| source == TEXT || TELLING.contains(&source))
+            && counts.all(|count| {
+                let known = (name.clone(), count);
+                arities.any.contains(&known) && (!by_text || arities.of_text.contains(&known))
+            })
     }
 
     /// Is an overload of it no rival of the server's own?
-    pub(super) fn is_distant_function(
-        &self,
-        function: &Function,
-        arities: &HashSet<(Arc<str>, usize)>,
-    ) -> bool {
-        let (most, least) = (
-            function.arguments.len(),
-            function.arguments.len() - function.defaults.min(function.arguments.len()),
-        );
-        let listed = !function.is_variadic
-            && (least..=most).all(|count| arities.contains(&(function.name.name.clone(), count)));
+    pub(super) fn is_distant_function(&self, function: &Function, arities: &Arities) -> bool {
+        let most = function.arguments.len();
+        let least = most - function.defaults.min(most);
         // One without arguments is every call's rival.
-        self.is_distant(&function.arguments, listed && least > 0)
+        !function.is_variadic
+            && least > 0
+            && self.is_distant(&function.arguments, &function.name.name, least..=most, arities)
     }
 
-    pub(super) fn is_distant_operator(
-        &self,
-        operator: &Operator,
-        arities: &HashSet<(Arc<str>, usize)>,
-    ) -> bool {
-        let listed = arities.contains(&(operator.name.name.clone(), operator.arguments.len()));
-        self.is_distant(&operator.arguments, listed)
+    pub(super) fn is_distant_operator(&self, operator: &Operator, arities: &Arities) -> bool {
+        let count = operator.arguments.len();
+        self.is_distant(&operator.arguments, &operator.name.name, count..=count, arities)
+    }
+
+    /// Does a type that is not the server's own take values of one that tells?
+    pub(super) fn takes_telling(&self) -> bool {
+        self.types.values().flat_map(|own| &own.sources).any(|source| TELLING.contains(source))
     }
 
     pub(super) fn takes_row(function: &Function) -> bool {
@@ -456,8 +482,7 @@ fn extension_of(class: u32, alias: &str) -> String {
     )
 }
 
-/// The relations and columns, past the server's own, that have a type which is not; and how many
-/// arguments the server's own functions and operators take.
+/// The relations and columns that have one of these types.
 pub(super) async fn own_columns(
     reader: &Reader<'_>,
     types: &[u32],
@@ -481,24 +506,89 @@ pub(super) async fn own_columns(
         .collect()
 }
 
-/// Names of the server's own functions and operators, with the numbers of their arguments.
-pub(super) async fn arities(
-    reader: &Reader<'_>,
-    functions: bool,
-) -> Result<HashSet<(Arc<str>, usize)>, LoadError> {
-    let sql = if functions {
-        "SELECT DISTINCT p.proname::pg_catalog.text, x.count FROM pg_catalog.pg_proc p, \
-         LATERAL pg_catalog.generate_series((p.pronargs - p.pronargdefaults)::pg_catalog.int4, p.pronargs::pg_catalog.int4) x (count) \
-         WHERE p.oid < 16384 ORDER BY 1, 2"
-    } else {
-        "SELECT DISTINCT o.oprname::pg_catalog.text, CASE WHEN o.oprleft = 0 THEN 1 ELSE 2 END \
-         FROM pg_catalog.pg_operator o WHERE o.oid < 16384 ORDER BY 1, 2"
-    };
-    let rows = reader.rows("functions", FUNCTIONS_MAX, sql, &[]).await?;
-    rows.iter()
-        .map(|row| {
+/// A type that has values of another one in its own: an array, a composite or a row type, a range, a
+/// domain.
+pub(super) struct Holder {
+    pub(super) oid: u32,
+    pub(super) name: QualifiedName,
+    pub(super) of: u32,
+}
+
+/// How deep types are made of types.
+const HOLDERS_ROUNDS_MAX: usize = 32;
+
+/// All types that have values of these, those of which they are made before them.
+pub(super) async fn holders(reader: &Reader<'_>, types: &[u32]) -> Result<Vec<Holder>, LoadError> {
+    let sql = "SELECT t.oid, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, h.of FROM ( \
+           SELECT a.oid, a.typelem FROM pg_catalog.pg_type a WHERE a.typelem = ANY ($1) \
+           UNION SELECT d.oid, d.typbasetype FROM pg_catalog.pg_type d WHERE d.typbasetype = ANY ($1) \
+           UNION SELECT r.rngtypid, r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngsubtype = ANY ($1) \
+           UNION SELECT r.rngmultitypid, r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngsubtype = ANY ($1) \
+           UNION SELECT c.reltype, a.atttypid FROM pg_catalog.pg_attribute a \
+             JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+             WHERE a.atttypid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0 \
+         ) h (oid, of) JOIN pg_catalog.pg_type t ON t.oid = h.oid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace ORDER BY 1, 4";
+    let mut known: BTreeSet<u32> = types.iter().copied().collect();
+    let (mut all, mut next) = (Vec::new(), types.to_vec());
+    for _ in 0..HOLDERS_ROUNDS_MAX {
+        if next.is_empty() {
+            return Ok(all);
+        }
+        let rows = reader.rows("types made of types", OBJECTS_MAX, sql, &[(&next, Type::OID_ARRAY)]).await?;
+        next.clear();
+        for row in &rows {
+            let oid = value(row, 0)?;
+            if known.insert(oid) {
+                next.push(oid);
+                let name = qualified(value(row, 1)?, value(row, 2)?);
+                all.push(Holder { oid, name, of: value(row, 3)? });
+            }
+        }
+    }
+    Err(LoadError::Unreadable("types are made of types without an end".to_owned()))
+}
+
+/// Names of functions that make values of a type that tells: what they return, or one of their columns.
+pub(super) async fn makers(reader: &Reader<'_>) -> Result<HashSet<Arc<str>>, LoadError> {
+    let sql = "SELECT DISTINCT p.proname::pg_catalog.text FROM pg_catalog.pg_proc p \
+         WHERE p.prorettype = ANY ($1) OR EXISTS ( \
+           SELECT FROM ROWS FROM (pg_catalog.unnest(p.proallargtypes), pg_catalog.unnest(p.proargmodes)) a (oid, mode) \
+           WHERE a.oid = ANY ($1) AND a.mode IN ('o', 'b', 't')) ORDER BY 1";
+    let rows =
+        reader.rows("functions", FUNCTIONS_MAX, sql, &[(&TELLING.as_slice(), Type::OID_ARRAY)]).await?;
+    rows.iter().map(|row| Ok(Arc::from(value::<&str>(row, 0)?))).collect()
+}
+
+/// How many arguments the server's own functions or operators of a name take.
+pub(super) struct Arities {
+    any: HashSet<(Arc<str>, usize)>,
+    /// Where all of them are text.
+    of_text: HashSet<(Arc<str>, usize)>,
+}
+
+impl Arities {
+    pub(super) async fn read(reader: &Reader<'_>, functions: bool) -> Result<Arities, LoadError> {
+        let sql = if functions {
+            "SELECT p.proname::pg_catalog.text, x.count, \
+                    bool_or(x.count = p.pronargs AND p.proargtypes::pg_catalog.oid[] <@ '{25}') \
+             FROM pg_catalog.pg_proc p, \
+             LATERAL pg_catalog.generate_series((p.pronargs - p.pronargdefaults)::pg_catalog.int4, p.pronargs::pg_catalog.int4) x (count) \
+             WHERE p.oid < 16384 GROUP BY 1, 2 ORDER BY 1, 2"
+        } else {
+            "SELECT o.oprname::pg_catalog.text, CASE WHEN o.oprleft = 0 THEN 1 ELSE 2 END, \
+                    bool_or(o.oprleft IN (0, 25) AND o.oprright = 25) \
+             FROM pg_catalog.pg_operator o WHERE o.oid < 16384 GROUP BY 1, 2 ORDER BY 1, 2"
+        };
+        let mut arities = Arities { any: HashSet::new(), of_text: HashSet::new() };
+        for row in &reader.rows("functions", FUNCTIONS_MAX, sql, &[]).await? {
             let count = usize::try_from(value::<i32>(row, 1)?).unwrap_or(usize::MAX);
-            Ok((Arc::from(value::<&str>(row, 0)?), count))
-        })
-        .collect()
+            let known: (Arc<str>, usize) = (Arc::from(value::<&str>(row, 0)?), count);
+            if value(row, 2)? {
+                arities.of_text.insert(known.clone());
+            }
+            arities.any.insert(known);
+        }
+        Ok(arities)
+    }
 }

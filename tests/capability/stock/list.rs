@@ -60,8 +60,10 @@ pub fn earlier(major: u32) -> BTreeMap<Object, Grade> {
 /// Makes each reviewed extension in its version `round`, counted from the oldest, where that is not
 /// the usual one; returns their number.
 pub fn install_earlier(server: &Throwaway, database: &str, round: usize) -> usize {
+    // Other packages have versions that are no numbers, such as `ANY`.
     let sql = "SELECT v.name, v.version FROM pg_available_extension_versions v JOIN pg_available_extensions e \
-        ON e.name = v.name AND e.default_version <> v.version ORDER BY string_to_array(v.version, '.')::int[]";
+        ON e.name = v.name AND e.default_version <> v.version \
+        ORDER BY CASE WHEN v.version ~ '^[0-9.]+$' THEN string_to_array(v.version, '.')::int[] END, v.version";
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in server.query(database, sql).unwrap() {
         let (name, version) = (row[0].clone().unwrap(), row[1].clone().unwrap());

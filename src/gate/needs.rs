@@ -1,0 +1,163 @@
+//! What a session waits for that neither of its peers brings: the catalog, other sessions, and
+//! whoever judges long texts.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant as Deadline;
+
+use super::flow::Flow;
+use super::unread::unread;
+use crate::pipeline::{Need, View};
+use crate::policy::Refusal;
+use crate::store::catalog::LoadError;
+
+/// How long a statement waits for a definition that another session has begun on a table that
+/// it uses, and how often it is looked whether that has ended.
+const DEFINITION_WAIT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a statement waits for a definition of another session that goes through here.
+const PASSAGE_WAIT: Duration = Duration::from_secs(60);
+
+impl Flow<'_> {
+    /// Brings what the request waits for; false where it waits for a peer or a record.
+    pub(super) async fn meet(&mut self) -> Result<bool, Refusal> {
+        match self.request.need {
+            Need::Input | Need::Settle | Need::Durable | Need::Catalog => return Ok(false),
+            Need::Fence => {
+                let moving = self.session.moving().to_vec();
+                self.raise_fence(&moving);
+                self.session.announce();
+            }
+            Need::Passage => self.wait_for_passage().await,
+            Need::Judgement => self.judge().await?,
+            Need::Confirmation => self.confirm().await?,
+        }
+        Ok(true)
+    }
+
+    /// Takes a newer catalog where one is there; one that could not be confirmed for too
+    /// long must be read again.
+    pub(super) async fn renew(&mut self) -> Result<(), Refusal> {
+        let Some(catalogs) = self.gate.catalogs.as_ref().filter(|_| self.stay.is_some()) else {
+            return Ok(());
+        };
+        let held = || catalogs.held(&self.session.who().database);
+        let Some(epoch) = self.session.epoch() else {
+            // Where nothing is classified nothing must show up that is guarded.
+            if held().is_none() {
+                self.read_catalog().await?;
+            }
+            return Ok(());
+        };
+        match held() {
+            Some(snapshot) if snapshot.epoch() == epoch => Ok(()),
+            Some(snapshot) => {
+                self.session.renew(self.worker.view(snapshot));
+                Ok(())
+            }
+            None => self.reload().await,
+        }
+    }
+
+    /// Reads the catalog again, after this session changed it.
+    pub(super) async fn reload(&mut self) -> Result<(), Refusal> {
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew(view);
+        }
+        Ok(())
+    }
+
+    /// The same after the policy has changed.
+    pub(super) async fn reload_policy(&mut self) -> Result<(), Refusal> {
+        if let Some(view) = self.read_catalog().await? {
+            self.session.renew_policy(view);
+        }
+        Ok(())
+    }
+
+    /// Makes certain, as far as anybody can from outside, that the catalog is as the session
+    /// knows it and that nobody is changing the tables that matter: by the catalog's watermark
+    /// and the locks that a definition takes. Waits for those who are, for a while.
+    async fn confirm(&mut self) -> Result<(), Refusal> {
+        let (Some(epoch), Some(catalogs)) = (self.session.epoch(), &self.gate.catalogs) else {
+            return Ok(());
+        };
+        let who = self.session.who();
+        let until = Deadline::now() + DEFINITION_WAIT;
+        let unread = |error: LoadError| unread(&who.database, &error);
+        let holds = loop {
+            let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
+            if confirmed.changed_by.is_empty() {
+                break confirmed.snapshot;
+            }
+            // What its own transaction has changed, by whatever code, nobody else can see.
+            let own = confirmed.changed_by.iter().any(|process| Some(*process) == self.process);
+            if own || Deadline::now() >= until {
+                self.session.confirm(false);
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        if holds.epoch() == epoch {
+            self.session.confirm(true);
+        } else if self.session.is_settled() {
+            // Judged again by it, and confirmed again.
+            self.session.renew(self.worker.view(holds));
+        } else {
+            self.session.confirm(false);
+        }
+        Ok(())
+    }
+
+    /// Waits for those who are changing a table; then the catalog that has the change is there.
+    async fn wait_for_passage(&mut self) {
+        let (gate, who) = (self.gate, self.session.who().clone());
+        let until = *self.rest.passage.get_or_insert_with(|| Deadline::now() + PASSAGE_WAIT);
+        let still = || gate.fences.before(who.session, &who.database).is_some();
+        // Answers to what it has asked before go on meanwhile.
+        tokio::select! {
+            () = gate.fences.ended(still) => {}
+            () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
+            () = tokio::time::sleep_until(until) => {
+                self.session.deny();
+                self.rest.passage = None;
+                return;
+            }
+        }
+        self.rest.passage = None;
+        let held = gate.catalogs.as_ref().and_then(|catalogs| catalogs.held(&who.database));
+        if let Some(snapshot) = held.filter(|_| self.session.is_settled()) {
+            self.session.renew(self.worker.view(snapshot));
+        }
+    }
+
+    /// Has a long text judged, away from this thread.
+    async fn judge(&mut self) -> Result<(), Refusal> {
+        let Some(errand) = self.session.take_errand() else { return Ok(()) };
+        let user = self.session.who().user.clone();
+        match self.gate.judges.judge(&user, errand).await {
+            Some(finding) => {
+                self.session.take_finding(finding);
+                Ok(())
+            }
+            None => Err(Refusal::unhandled(
+                "unparsed",
+                "The statement could not be judged.",
+                "Send it as several smaller statements.",
+            )),
+        }
+    }
+
+    async fn read_catalog(&self) -> Result<Option<Arc<View>>, Refusal> {
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(None) };
+        let database = self.session.who().database.clone();
+        match catalogs.reload(&database).await {
+            Ok(snapshot) => Ok(Some(self.worker.view(snapshot))),
+            Err(error) => Err(unread(&database, &error)),
+        }
+    }
+}
