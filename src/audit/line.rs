@@ -44,7 +44,7 @@ impl Object<'_> {
                 self.plain("action", action(intent.action));
                 self.attribution(intent.attribution);
                 self.replication(intent.replication.as_deref());
-                self.fields(&intent.fields);
+                self.listed(intent.listed_in, &intent.fields);
                 if intent.replication.is_none() {
                     self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
                 }
@@ -57,7 +57,7 @@ impl Object<'_> {
                 self.plain("action", action(outcome.action));
                 self.attribution(outcome.attribution);
                 self.replication(outcome.replication.as_deref());
-                self.fields(&outcome.fields);
+                self.listed(outcome.listed_in, &outcome.fields);
                 if outcome.replication.is_none() {
                     self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
                     self.number("rows", outcome.rows);
@@ -166,6 +166,13 @@ impl Object<'_> {
             self.text(publication, NAME_CHARS_MAX);
         }
         self.out.push(b']');
+    }
+
+    fn listed(&mut self, elsewhere: Option<u64>, fields: &[FieldUse]) {
+        match elsewhere {
+            Some(number) => self.number("fields_as", number),
+            None => self.fields(fields),
+        }
     }
 
     fn fields(&mut self, fields: &[FieldUse]) {

@@ -87,6 +87,9 @@ pub struct Intent {
     pub action: Action,
     pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
+    /// The execution of this session whose intent, which is on disk, lists the same fields. None: they
+    /// are listed here.
+    pub listed_in: Option<u64>,
     pub fingerprint: Arc<str>,
     /// Literal-free.
     pub statement: Arc<str>,
@@ -104,6 +107,8 @@ pub struct Outcome {
     pub action: Action,
     pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
+    /// As in the intent.
+    pub listed_in: Option<u64>,
     pub fingerprint: Arc<str>,
     pub rows: u64,
     /// Classified values released; where they were possibly met, all values, and messages.

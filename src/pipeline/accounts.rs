@@ -12,9 +12,14 @@ use super::owed::{Possible, Running};
 use super::plan::Plan;
 use super::session::{Event, Session};
 use super::transaction::Ended;
-use crate::audit::{Alert, Attribution, Execution, Intent, Outcome, Receipt, Record, RefusalRecord};
+use crate::audit::{
+    Alert, Attribution, Execution, FieldUse, Intent, Outcome, Receipt, Record, RefusalRecord,
+};
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
+
+/// Fields that a record of what may have been read repeats; more are listed once a session.
+const REPEATED_FIELDS_MAX: usize = 16;
 
 impl Session {
     /// The text that is refused next, as far as it can be read.
@@ -98,7 +103,26 @@ impl Session {
             (None, true) => self.view.as_ref().map(|view| view.legible())?,
             (None, false) => return None,
         };
-        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
+        Some(Possible { fields, listed_in: None, cells: 0 }).filter(|possible| !possible.fields.is_empty())
+    }
+
+    /// Where many fields that a statement may read are listed already, so that no record need repeat
+    /// them; and where, once the intent of this execution is written.
+    pub(super) fn listed_in(
+        &mut self,
+        fields: &Arc<[FieldUse]>,
+        execution: Execution,
+    ) -> (Option<u64>, Option<u64>) {
+        if fields.len() <= REPEATED_FIELDS_MAX {
+            return (None, None);
+        }
+        match &self.listed {
+            Some((listed, number)) if listed == fields => (Some(*number), Some(*number)),
+            Some(_) | None => {
+                self.listing = Some((Arc::clone(fields), execution.number));
+                (None, Some(execution.number))
+            }
+        }
     }
 
     /// Is anything of a plan to be on record?
@@ -112,7 +136,7 @@ impl Session {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
         self.taint = self.taint.max(plan.taint());
         for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let possible = self.possible(plan, index);
+            let mut possible = self.possible(plan, index);
             let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
             let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
             let Some((action, fields)) = action.zip(fields.cloned()) else {
@@ -120,9 +144,11 @@ impl Session {
                 continue;
             };
             let execution = self.execution();
-            if possible.is_some() {
+            let mut listed_in = None;
+            if let Some(possible) = &mut possible {
                 self.opaque_since = true;
                 self.taint = Taint::Opaque;
+                (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
             self.records.push(Record::Intent(Intent {
                 who: self.who.clone(),
@@ -130,6 +156,7 @@ impl Session {
                 action,
                 attribution: attribution(possible.as_ref()),
                 fields,
+                listed_in,
                 fingerprint: facts.fingerprint.clone(),
                 statement: facts.shape.clone(),
                 rule: plan.permit.rule(),
@@ -190,6 +217,7 @@ impl Session {
             action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
             attribution: attribution(possible),
             fields: fields.clone(),
+            listed_in: possible.and_then(|possible| possible.listed_in),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
             cells: run.cells.iter().sum::<u64>() + possible.map_or(0, |possible| possible.cells),
@@ -217,6 +245,11 @@ impl Session {
             }
             let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
             *receipt = at.map(|at| self.receipts.swap_remove(at));
+            if receipt.is_some()
+                && self.listing.as_ref().is_some_and(|(_, number)| *number == execution.number)
+            {
+                self.listed = self.listing.take();
+            }
         }
         Ok(receipt.is_some())
     }

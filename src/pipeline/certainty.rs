@@ -102,9 +102,9 @@ impl Certainty {
         self.changed = true;
     }
 
-    /// The catalog was read anew.
+    /// The catalog was read anew: without what this session's own transaction has changed in it.
     pub fn renewed(&mut self) {
-        self.changed = false;
+        self.changed &= self.in_transaction || self.open.catalog || self.sent.catalog;
     }
 
     /// May the session's catalog be read again, and must it? Not before what changed it is
@@ -246,6 +246,8 @@ mod tests {
         assert!(!certainty.is_outdated() && certainty.catalog() == Sure::Later);
         certainty.ready(b'T', true);
         assert!(!certainty.is_outdated() && certainty.defines() && certainty.catalog() == Sure::Yes);
+        certainty.renewed();
+        assert!(certainty.defines(), "what others have changed says nothing of what it has");
         certainty.sent(Kind::Query, Doubt::CODE);
         certainty.ready(b'I', true);
         assert!(certainty.is_outdated() && !certainty.defines());

@@ -254,6 +254,10 @@ impl Session {
             let detail = "The catalog is changed earlier in the same transaction.";
             return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
         }
+        if self.kept && plan.gives() {
+            let detail = "Something over code that cannot be followed is defined earlier in the same transaction, and might be given a value.";
+            return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
@@ -368,6 +372,7 @@ impl Session {
         out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
         self.judging = true;
         self.taint = self.taint.max(plan.taint());
+        self.kept |= plan.keeps();
         self.pins |= plan.path.is_some();
         self.certainty.note_statement(false);
         // The unnamed statement's text is kept too where it is judged: it may hold literals,

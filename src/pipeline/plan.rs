@@ -44,6 +44,16 @@ impl Plan {
         self.facts.statements.iter().map(of).max().unwrap_or_default()
     }
 
+    /// Does it define something over code that nobody can follow?
+    pub(super) fn keeps(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.keeps)
+    }
+
+    /// Does a value go on as it is?
+    pub(super) fn gives(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.gives)
+    }
+
     /// Of a statement that nobody has judged.
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };

@@ -16,7 +16,7 @@ use super::plan::{Plan, Unplanned};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
 use super::view::View;
-use crate::audit::{Receipt, Record, Who};
+use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
@@ -119,6 +119,12 @@ pub struct Session {
     pub(super) late: Option<Late>,
     /// This session has run code that cannot be followed: what its cursors show may come from there.
     pub(super) opaque_since: bool,
+    /// The fields that are listed in the record for others to refer to, by which execution's intent; and
+    /// those of which the intent is under way.
+    pub(super) listed: Option<(Arc<[FieldUse]>, u64)>,
+    pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
+    /// Its transaction has defined something over code that cannot be followed.
+    pub(super) kept: bool,
     /// SQL's cursors that were opened under the policy that holds.
     declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
@@ -202,6 +208,9 @@ impl Session {
             taint: Taint::Nothing,
             late: None,
             opaque_since: false,
+            listed: None,
+            listing: None,
+            kept: false,
             declared: HashSet::new(),
             met_unsealed: false,
             receipts: Vec::new(),
@@ -577,6 +586,7 @@ impl Session {
     /// What a text that goes to the server declares, and what its words may tell of.
     pub(super) fn note_text(&mut self, plan: &Plan) {
         self.taint = self.taint.max(plan.taint());
+        self.kept |= plan.keeps();
         let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
         if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
             self.declared.extend(cursors);
@@ -615,7 +625,7 @@ impl Session {
     pub(super) fn hits(&self, text: &[u8]) -> bool {
         let Some(view) = &self.view else { return false };
         view.prefilter_hits(text)
-            || self.shows_anything()
+            || (self.certainty.defines() || self.kept) && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
 }

@@ -106,6 +106,11 @@ pub struct StatementFacts {
     /// It runs code that nobody can follow, in a database with fields that the server can read: it
     /// may read any of them. What that code is.
     pub opaque: Option<Arc<str>>,
+    /// It defines something over code that is not proven to reach no sealed column: until that is
+    /// committed nobody knows what is given to it.
+    pub keeps: bool,
+    /// It has a value that goes on as it is.
+    pub gives: bool,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }

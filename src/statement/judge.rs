@@ -65,7 +65,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     let bench = Bench { snapshot: names.snapshot, names, text, reading };
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
-    let (mut defined, mut ran) = (false, false);
+    let (mut defined, mut ran, mut kept) = (false, false, false);
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
@@ -79,6 +79,13 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
                 "Send the definition on its own.",
             ));
         }
+        if kept && judged.gives {
+            return Err(refuse(
+                "definition",
+                "a definition over code that cannot be followed stands before a statement with a value in one text",
+                "Send the definition on its own, and COMMIT it.",
+            ));
+        }
         let rests = judged.positional || !judged.insertions.is_empty();
         if ran && rests {
             return Err(refuse(
@@ -88,6 +95,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
             ));
         }
         defined |= judged.effect.catalog;
+        kept |= judged.keeps;
         ran |= !is_inert(node);
         facts.by_path |= names.path.is_some();
         facts.statements.push(judged);
@@ -149,7 +157,11 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     let mut facts =
         if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
     let legible = bench.snapshot.legible().next().is_some();
-    facts.opaque = opaque::judge(bench, node, found, &facts)?.filter(|_| legible);
+    let opaque = opaque::judge(bench, node, found, &facts)?;
+    facts.keeps = bench.snapshot.has_sealed()
+        && (opaque.as_ref().is_some_and(|found| found.keeps) || opaque::keeps(bench, node, found));
+    facts.gives = opaque::gives(bench, node, found, &facts);
+    facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
     facts.effect.reading |= definition::changes_reading(node, found);

@@ -13,6 +13,7 @@
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
+mod body;
 mod bounds;
 
 mod call;
@@ -48,6 +49,7 @@ mod standing;
 mod table;
 mod tree;
 
+pub use body::unfollowed;
 pub use bounds::{Limits, STACK_BYTES_MIN};
 pub use described::{Description, describe};
 pub use doors::Doors;

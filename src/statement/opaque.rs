@@ -13,11 +13,19 @@ use pg_query::protobuf::node::Node as Kind;
 
 use crate::catalog::{Called, Code, Codes, Declared, Names, Verdict};
 
-use super::census::{Census, NamePath, Value};
+use super::body::unfollowed;
+use super::census::{Census, NamePath, Value, census};
 use super::facts::{LiteralUse, ParameterUse, Remedy, StatementFacts};
 use super::matters::{Bench, words};
 use super::refusal::{Proven, refuse, unless};
 use super::tree::kind;
+
+/// What code a statement runs, or keeps for later, that nobody can follow.
+pub(super) struct Found {
+    pub(super) why: Arc<str>,
+    /// It is a definition, of something that is not proven to reach no sealed column.
+    pub(super) keeps: bool,
+}
 
 /// Why a statement is opaque; none where it is transparent.
 ///
@@ -29,7 +37,7 @@ pub(super) fn judge(
     node: &Node,
     found: &Census,
     facts: &StatementFacts,
-) -> Proven<Option<Arc<str>>> {
+) -> Proven<Option<Found>> {
     let names = bench.names;
     let look = Look { names, declared: bench.reading.declared, node, found, facts };
     look.refuse_leads()?;
@@ -66,7 +74,54 @@ pub(super) fn judge(
             ),
         ));
     }
-    Ok(Some(opaque.code.why))
+    let keeps = !look.runs() && !opaque.code.proven;
+    Ok(Some(Found { why: opaque.code.why, keeps }))
+}
+
+/// Does a definition make of code that nobody can follow what a text does not show: by the body of a
+/// function, or by the name of one behind an operator, a cast, a trigger or their like?
+pub(super) fn keeps(bench: Bench<'_>, node: &Node, found: &Census) -> bool {
+    let code = match kind(node) {
+        Some(Kind::CreateFunctionStmt(function)) => {
+            let (mut language, mut bodies) = (None, Vec::new());
+            for option in &function.options {
+                let Some(Kind::DefElem(option)) = kind(option) else { return true };
+                match option.defname.as_str() {
+                    "language" => language = option.arg.as_deref().and_then(super::tree::name),
+                    "as" => bodies.extend(option.arg.as_deref().map(census)),
+                    _ => {}
+                }
+            }
+            let texts = || bodies.iter().flat_map(|body| body.words.iter().chain(&body.constants));
+            let language = language.unwrap_or("sql").to_ascii_lowercase();
+            if texts().any(|text| unfollowed(&language, &text.to_lowercase()).is_some()) {
+                return true;
+            }
+            texts().flat_map(|text| words(text)).map(str::to_owned).collect::<Vec<_>>()
+        }
+        Some(
+            Kind::DefineStmt(_)
+            | Kind::CreateCastStmt(_)
+            | Kind::CreateTrigStmt(_)
+            | Kind::CreateEventTrigStmt(_)
+            | Kind::CreateOpClassStmt(_)
+            | Kind::CreateTransformStmt(_)
+            | Kind::CreateConversionStmt(_)
+            | Kind::CreateRangeStmt(_),
+        ) => found.words.iter().chain(&found.constants).cloned().collect(),
+        Some(_) | None => return false,
+    };
+    let functions = &bench.snapshot.codes().functions;
+    let unproven = |name: &str| functions.get(name).is_some_and(|all| all.iter().any(|one| !one.code.proven));
+    code.iter().any(|name| unproven(name) || unproven(&name.to_lowercase()))
+}
+
+/// Does a statement give a value to anything, but sealed?
+pub(super) fn gives(bench: Bench<'_>, node: &Node, found: &Census, facts: &StatementFacts) -> bool {
+    let look = Look { names: bench.names, declared: bench.reading.declared, node, found, facts };
+    !look.is_about_the_session()
+        && look.runs()
+        && (look.takes_data() || found.values.iter().any(|value| !look.is_sealed(value)))
 }
 
 /// Can what a function of this name is given be seen by others, or later, though it is harmless in

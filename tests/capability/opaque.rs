@@ -481,3 +481,165 @@ fn a_statement_of_sql_is_given_no_value_once_its_code_may_have_changed() {
     look_again(&mut other);
     assert_eq!(states(&raw.query("EXECUTE q('secret')")), ["SG001"]);
 }
+
+#[test]
+fn what_is_defined_over_code_that_cannot_be_followed_is_given_no_value_before_it_is_committed() {
+    let server = shop::server(15);
+    let made = server.execute(
+        "postgres",
+        "CREATE FUNCTION stash(v text) RETURNS boolean LANGUAGE plpgsql AS \
+         $$ BEGIN EXECUTE 'INSERT INTO cust'||'omers (email) VALUES ($1)' USING v; RETURN true; END $$; \
+         CREATE FUNCTION stashed(v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM stash(v); RETURN v; END $$; \
+         CREATE FUNCTION stash2(v text, w text) RETURNS boolean LANGUAGE sql AS 'SELECT stash(v)'",
+    );
+    made.unwrap();
+    // With a legible field, and with sealed ones alone.
+    let sealed = |setup: Setup| setup.field("public.customers", "email", "equality");
+    for legible in [true, false] {
+        let tap = crate::harness::Tap::before(server.address());
+        let setup = Setup::before(tap.address());
+        let gate = if legible { classified(setup) } else { sealed(setup) }.start();
+        for (definition, uses) in [
+            ("CREATE DOMAIN d AS text CHECK (stash(VALUE))", "SELECT 'plain-secret'::d"),
+            (
+                "CREATE DOMAIN d AS text CHECK (stash(VALUE))",
+                "INSERT INTO orders (item) VALUES ('plain-secret'::d)",
+            ),
+            ("CREATE TABLE kept (t text CHECK (stash(t)))", "INSERT INTO kept VALUES ('plain-secret')"),
+            (
+                "CREATE OPERATOR ==> (LEFTARG = text, RIGHTARG = text, FUNCTION = stash2)",
+                "SELECT 'plain-secret'::text ==> 'x'::text",
+            ),
+            (
+                "CREATE FUNCTION own(v text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN EXECUTE ''SELECT stash($1)'' USING v; RETURN true; END'",
+                "SELECT own('plain-secret')",
+            ),
+            (
+                "CREATE TYPE pair AS (a text, b text); CREATE FUNCTION cast_it(pair) RETURNS text LANGUAGE sql AS 'SELECT stashed(($1).a)'; CREATE CAST (pair AS text) WITH FUNCTION cast_it(pair)",
+                "SELECT CAST(ROW('plain-secret', 'x')::pair AS text)",
+            ),
+            (
+                "CREATE TABLE ruled (t text); CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT stash(NEW.t)",
+                "INSERT INTO ruled VALUES ('plain-secret')",
+            ),
+        ] {
+            let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+            raw.query("BEGIN");
+            let mut refused = false;
+            for text in definition.split("; ") {
+                refused |= states(&raw.query(text)) == ["SG001"];
+            }
+            if refused {
+                // Then nothing is there that a value could be given to.
+                raw.query("ROLLBACK");
+                continue;
+            }
+            assert_eq!(states(&raw.query(uses)), ["SG001"], "{definition}: {uses}");
+            raw.query("ROLLBACK");
+            let together = states(&raw.query(&format!("{definition}; {uses}")));
+            assert_eq!(together, ["SG001"], "{definition}; {uses}");
+            raw.query("BEGIN");
+            for text in [definition, uses] {
+                raw.parse("", text, &[]);
+                raw.bind("", "", &[], &[], &[]);
+                raw.execute("", 0);
+            }
+            raw.sync();
+            raw.query("ROLLBACK");
+        }
+        assert!(!holds(&tap.to_server(), b"plain-secret"), "legible {legible}");
+        // What is harmless goes on.
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        for text in [
+            "BEGIN",
+            "CREATE TYPE mood AS ENUM ('ok')",
+            "CREATE TABLE moods (m mood, t text DEFAULT lower('A'), at timestamptz DEFAULT now())",
+            "INSERT INTO moods (m) VALUES ('ok')",
+            "INSERT INTO moods VALUES ('ok'::mood, 'x')",
+            "CREATE INDEX ON moods (lower(t))",
+            "SELECT count(*) FROM moods WHERE t = 'x' AND m IN ('ok')",
+            "ROLLBACK",
+        ] {
+            assert_eq!(states(&raw.query(text)), [""; 0], "{text}");
+        }
+    }
+}
+
+#[test]
+fn many_fields_that_may_have_been_read_are_listed_once_a_session() {
+    let server = shop::server(15);
+    let columns: Vec<String> = (0..20).map(|at| format!("c{at}")).collect();
+    let made = server.execute(
+        "postgres",
+        &format!(
+            "CREATE TABLE wide ({} text); INSERT INTO wide (c0) VALUES ('legible-aaaa'); \
+             CREATE FUNCTION all_of() RETURNS text LANGUAGE plpgsql AS \
+             $$ DECLARE v text; BEGIN EXECUTE 'SELECT c0 FROM wi'||'de' INTO v; RETURN v; END $$",
+            columns.join(" text, ")
+        ),
+    );
+    made.unwrap();
+    let setup = columns
+        .iter()
+        .fold(Setup::before(server.address()), |setup, column| setup.field("public.wide", column, "none"));
+    let gate = setup.start();
+    for round in 0..2_usize {
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let before = records(&gate).len();
+        for _ in 0..3 {
+            assert_eq!(firsts(&raw.query("SELECT all_of()")), [CITIES[0]]);
+        }
+        drop(raw);
+        await_that("the outcomes", || {
+            records(&gate)[before..].iter().filter(|record| record["kind"] == "outcome").count() == 3
+        });
+        let all = records(&gate);
+        let told: Vec<&Value> = all[before..]
+            .iter()
+            .filter(|record| ["intent", "outcome"].contains(&record["kind"].as_str().unwrap()))
+            .collect();
+        let listing: Vec<&&Value> = told.iter().filter(|record| record["fields"].is_array()).collect();
+        assert_eq!(listing.len(), 1, "round {round}: {told:?}");
+        assert_eq!(listing[0]["fields"].as_array().unwrap().len(), 20);
+        assert_eq!(listing[0]["kind"], "intent");
+        for record in &told {
+            let elsewhere = record["fields"].is_null().then(|| &record["fields_as"]);
+            assert!(elsewhere.is_none_or(|number| *number == listing[0]["statement_id"]), "{record}");
+        }
+    }
+}
+
+#[test]
+fn a_long_text_is_judged_like_a_short_one() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let (gate, tap) = open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let rows: Vec<String> =
+            (0..6_000).map(|at| format!("({at}, 'secret-{at}@sealed.example', 'legible-aaaa')")).collect();
+        let sql = format!("INSERT INTO customers (id, email, city) VALUES {}", rows.join(", "));
+        assert_eq!(states(&raw.query(&sql)), [""; 0]);
+        let keys: Vec<String> = (0..3_000).map(|at| format!("'secret-{at}@sealed.example'")).collect();
+        let asked = format!("SELECT count(*) FROM customers WHERE email IN ({})", keys.join(", "));
+        assert_eq!(firsts(&raw.query(&asked)), ["3000"]);
+        raw.parse("named", &asked, &[]);
+        raw.bind("", "named", &[], &[], &[]);
+        raw.execute("", 0);
+        assert_eq!(firsts(&raw.sync()), ["3000"], "{major}");
+        // Its refusal says as much.
+        let before = records(&gate).len();
+        let refused = format!("SELECT lower(email) FROM customers WHERE email IN ({})", keys.join(", "));
+        assert_eq!(states(&raw.query(&refused)), ["SG001"]);
+        await_that("the refusal", || {
+            records(&gate)[before..].iter().any(|record| record["kind"] == "refusal")
+        });
+        let all = records(&gate);
+        let told = all[before..].iter().find(|record| record["kind"] == "refusal").unwrap();
+        assert!(
+            told["statement"].as_str().unwrap().starts_with("SELECT lower(email) FROM customers"),
+            "{told}"
+        );
+        assert_eq!(told["fields"][0]["field"], "public.customers.email");
+        assert!(!holds(&tap.to_server(), b"secret-"), "{major}");
+    }
+}

@@ -9,7 +9,8 @@ use crate::catalog::{Field, QualifiedName, Snapshot};
 use crate::cli::house;
 use crate::config::Settings;
 use crate::gate::today;
-use crate::store::catalog::{LoadError, databases, inspect, load};
+use crate::seal::Keyring;
+use crate::store::catalog::{LoadError, databases, inspect, judge_once, load};
 use crate::upstream::dial::Dialer;
 use crate::upstream::service::{Access, ServiceConnection};
 
@@ -39,8 +40,10 @@ pub async fn look(settings: &Settings, dialer: &Arc<Dialer>, findings: &mut Find
     // Fields without a database, by place in the policy: where they were found.
     let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     let mut unread = false;
+    // That it does not open is told of elsewhere.
+    let keyring = house::keyring(settings).ok().flatten();
     for database in &all {
-        match one(settings, &access, database, named.contains(database), findings).await {
+        match one(settings, (&access, keyring.as_ref()), database, named.contains(database), findings).await {
             Ok(snapshot) => {
                 for (place, entry) in settings.policy.fields.iter().enumerate() {
                     let there = || snapshot.relations().any(|relation| relation.name == entry.field.table);
@@ -93,13 +96,16 @@ async fn connect(access: &Access, database: &str) -> Result<ServiceConnection, L
 
 async fn one(
     settings: &Settings,
-    access: &Access,
+    (access, keyring): (&Access, Option<&Arc<Keyring>>),
     database: &str,
     named: bool,
     findings: &mut Findings,
 ) -> Result<Snapshot, LoadError> {
     let service = connect(access, database).await?;
-    let loaded = load(&service, database, &settings.policy, &mut Default::default()).await?;
+    let mut loaded = load(&service, database, &settings.policy, &mut Default::default()).await?;
+    if let Some(keyring) = keyring {
+        judge_once(&service, keyring, &mut loaded.parts).await?;
+    }
     let snapshot = Snapshot::new(loaded.parts);
     let there: HashSet<&QualifiedName> = snapshot.relations().map(|relation| &relation.name).collect();
     let fields = snapshot.fields();

@@ -224,6 +224,18 @@ pub(super) async fn judge(
     Ok(())
 }
 
+/// The same of one look that nothing is remembered of.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn judge_once(
+    service: &ServiceConnection,
+    keyring: &Arc<Keyring>,
+    parts: &mut SnapshotParts,
+) -> Result<(), LoadError> {
+    judge(service, keyring, parts, &mut Opened::new()).await
+}
+
 /// What is written down of a column.
 struct Mark {
     keyring: KeyringIdentity,

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::body;
 use super::classified::{Classified, Found};
 use super::closure::{self, Kind, Reached, Seeds, Table, Use};
 use super::load::{LoadError, Reader};
@@ -12,6 +11,7 @@ use super::sources::{Body, Sources};
 use super::strangers::{self, Arities, FIRST_NORMAL_OID, Function, Strangers, TELLING, Unlisted};
 use super::triggers;
 use crate::catalog::{Code, Codes, QualifiedName, Reaching, RelationCode, Stranger};
+use crate::statement;
 
 /// What leads where.
 pub(super) struct Leads {
@@ -210,7 +210,7 @@ fn unfollowed(function: &Function, body: Option<&Body>) -> Option<&'static str> 
     match body {
         Some(body) => {
             let Some(source) = &body.source else { return Some("its source is too long") };
-            body::unfollowed(&body.language, source)
+            statement::unfollowed(&body.language, source)
         }
         // Its body is a tree: `pg_depend` has what it names.
         None if function.language == "sql" => None,

@@ -25,7 +25,7 @@ mod watermark;
 
 pub use fitness::{Definer, Fitness};
 pub use inspection::{databases, inspect};
-pub use keyrings::{Trace, reachable, traces};
+pub use keyrings::{Trace, judge_once, reachable, traces};
 pub use load::{LoadError, Loaded, load};
 pub use presence::{Linger, Stay};
 pub use registry::{
