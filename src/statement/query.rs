@@ -10,7 +10,7 @@ use super::flow::{Flow, Seen, Walk};
 use super::from::unknown_source;
 use super::matters::names_relation_that_matters;
 use super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Output, Outputs, Place, UNFIT_COLUMN};
+use super::scope::{Carried, Output, Outputs, Place, is_unfit};
 use super::tree::{self, kind};
 
 impl<'a> Walk<'a> {
@@ -315,7 +315,7 @@ impl<'a> Walk<'a> {
         let carried =
             match column.fields.first().and_then(tree::name).map(|name| self.scope.unqualified(name)) {
                 Some(Ok(carried)) => carried,
-                Some(Err(unproven)) if unproven.reason == UNFIT_COLUMN => return Err(unproven),
+                Some(Err(unproven)) if is_unfit(&unproven) => return Err(unproven),
                 Some(Err(_)) | None => Carried::Plain,
             };
         Ok(self.carried_flow(carried))

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use crate::catalog::{Column, FieldId, Relation};
 
-use super::facts::{Remedy, ResultColumn};
+use super::facts::{Remedy, ResultColumn, Unproven};
 use super::refusal::{Proven, refuse, unless};
 
 /// What a column brings with it.
@@ -135,9 +135,6 @@ enum Found {
     One(Carried),
     Several,
 }
-
-/// The reason of every refusal of a column that does not fit.
-pub(super) const UNFIT_COLUMN: &str = "column-fault";
 
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
 
@@ -377,14 +374,19 @@ fn either(name: &str, unnamed: &[Carried]) -> Proven<Carried> {
 pub(super) fn fitting(relation: &Relation, column: &Column) -> Proven<()> {
     let Some(why) = &column.fault else { return Ok(()) };
     Err(refuse(
-        UNFIT_COLUMN,
+        "column-fault",
         format!("{}.{} cannot be used: {why}", relation.name, column.name),
         "Leave the column out, or correct the policy or the table; `sealgate check` shows the same, and \
          `check --sql` what mends it.",
     ))
 }
 
-fn ambiguous(name: &str) -> super::facts::Unproven {
+/// Is it that a column does not fit?
+pub(super) fn is_unfit(unproven: &Unproven) -> bool {
+    unproven.reason == "column-fault"
+}
+
+fn ambiguous(name: &str) -> Unproven {
     refuse(
         "column-ambiguous",
         format!("\"{name}\" could mean a classified column or another one"),

@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use sealgate::store::postgres::Throwaway;
 
-use crate::harness::{Raw, Setup, VERSIONS};
+use crate::harness::{Raw, Setup, VERSIONS, await_that};
 use crate::opaque::{fill, intents, look_again, recorded, shown};
 use crate::shop::{self, classified, firsts, holds, open, records, states};
 
@@ -270,10 +270,9 @@ fn postgis_is_opaque_where_it_is_used_and_nowhere_else() {
         assert_eq!(intents(&gate) - before, *recorded, "{sql} left {:?}", records(&gate).last());
     }
     assert!(!holds(&tap.to_server(), b"a@b.c"));
-    drop(gate);
-    let gate = classified(Setup::before(server.address()))
-        .extra("[policy]\nvouch = [\"extension:postgis\"]\n")
-        .start();
+    gate.configure(|text| format!("{text}\n[policy]\nvouch = [\"extension:postgis\"]\n"));
+    gate.signal("HUP");
+    await_that("the reload", || gate.log().contains("the configuration was read again"));
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
     for (sql, state, _) in OF_POSTGIS {
         let sql = sql.replace("VALUES (1,", "VALUES (5,").replace("VALUES (2,", "VALUES (6,");

@@ -120,7 +120,7 @@ fn a_tenant_that_comes_while_the_gate_runs_is_sealed_with_no_change_of_policy_or
 fn the_first_tenant_of_all_is_sealed_from_its_first_statement() {
     let server = pg(18);
     let tap = Tap::before(server.address());
-    let gate = classified(Setup::before(tap.address())).start();
+    let gate = classified(Setup::before(tap.address())).late().start();
     let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
     session.text(&tenant("acme")).unwrap();
     insert(&session, "acme");

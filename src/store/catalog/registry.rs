@@ -33,7 +33,7 @@ pub const STALE_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at a catalog, at least. A look that takes long is repeated seldom:
 /// after [`POLL_RATIO`] times as long as it took.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
-const POLL_RATIO: u32 = 20;
+const POLL_RATIO: u32 = 5;
 /// Our session leaves a database with the last client session, unless sessions come one after the
 /// other.
 pub const LINGER: Linger =
