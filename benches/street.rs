@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sealgate::catalog::{
-    Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
+    Column, Declared, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
     RelationKind, Snapshot, SnapshotParts,
 };
 use sealgate::login::{Claim, Principal, Progress, Relay};
@@ -15,8 +15,12 @@ use sealgate::statement::{Encoding, Limits, Prefilter, Reading, analyse};
 use sealgate::wire::frontend::{put_execute, put_parse};
 use sealgate::wire::{Peek, frame::put, peek, startup::Start};
 
-const READING: Reading =
-    Reading { standard_conforming_strings: true, encoding: Encoding::Utf8, server_utf8: true };
+const READING: Reading = Reading {
+    standard_conforming_strings: true,
+    encoding: Encoding::Utf8,
+    server_utf8: true,
+    declared: Declared::Nothing,
+};
 const ORM: &str = "SELECT \"orders\".\"id\", \"orders\".\"placed_at\", \"orders\".\"total\", \"orders\".\"status\" \
                    FROM \"orders\" INNER JOIN \"lines\" ON \"lines\".\"order_id\" = \"orders\".\"id\" \
                    WHERE \"orders\".\"customer_id\" = $1 AND \"lines\".\"sku\" IN ($2, $3, $4) \

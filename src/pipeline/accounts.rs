@@ -27,7 +27,7 @@ impl Session {
         let Some(view) = &self.view else { return };
         let names = view.snapshot().names(self.certainty.path().map(Arc::as_ref));
         let described = match self.errands.description.take() {
-            Some(described) => described,
+            Some(described) => *described,
             None if text.len() > AT_ONCE_BYTES_MAX => Description::default(),
             None => describe(text, self.reading, names, &Limits::default()),
         };

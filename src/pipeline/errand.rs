@@ -33,7 +33,7 @@ pub(super) struct Analysis {
     /// The search path that its names were looked up on, if one had to be.
     pub(super) path: Option<Arc<SearchPath>>,
     /// Of a long text that could not be judged.
-    pub(super) description: Option<Description>,
+    pub(super) description: Option<Box<Description>>,
 }
 
 /// What a session has to do with errands.
@@ -43,7 +43,7 @@ pub(super) struct Errands {
     pub(super) errand: Option<Box<Errand>>,
     pub(super) finding: Option<Finding>,
     /// What the long text is that is refused next.
-    pub(super) description: Option<Description>,
+    pub(super) description: Option<Box<Description>>,
 }
 
 impl Errand {
@@ -54,7 +54,7 @@ impl Errand {
         let mut analysis = Analysis::of(view, text, *reading, path.as_ref(), limits);
         if analysis.facts.is_err() {
             let names = view.snapshot().names(path.as_deref());
-            analysis.description = Some(describe(text, *reading, names, limits));
+            analysis.description = Some(Box::new(describe(text, *reading, names, limits)));
         }
         Finding { errand: self, analysis }
     }

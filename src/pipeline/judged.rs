@@ -132,7 +132,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Judged {
         let (refusal, remedy, description) = match unplanned {
-            Unplanned::Refused { refusal, remedy, description } => (refusal, remedy, description),
+            Unplanned::Refused { refusal, remedy, description } => (*refusal, remedy, description),
             Unplanned::Elsewhere(errand) => return Judged::First(self.send_out(errand)),
         };
         let first = match remedy {

@@ -249,8 +249,11 @@ impl Workshop {
             Ok(facts) => Ok((permit, facts)),
             Err(unproven) => Err(Refusal::unproven(&unproven)),
         });
-        let (permit, facts) =
-            judged.map_err(|refusal| Unplanned::Refused { refusal, remedy, description })?;
+        let (permit, facts) = judged.map_err(|refusal| Unplanned::Refused {
+            refusal: Box::new(refusal),
+            remedy,
+            description,
+        })?;
         key.path = path;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = key.path.clone().filter(|_| facts.by_path);
@@ -267,7 +270,7 @@ impl Workshop {
 /// A text without a plan.
 pub enum Unplanned {
     /// And what could help; `description`: of a long text.
-    Refused { refusal: Refusal, remedy: Remedy, description: Option<Description> },
+    Refused { refusal: Box<Refusal>, remedy: Remedy, description: Option<Box<Description>> },
     /// It is long, and must be judged elsewhere first.
     Elsewhere(Box<Errand>),
 }

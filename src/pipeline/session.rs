@@ -503,7 +503,7 @@ impl Session {
                     Some(step) => return Ok(Found::Step(step)),
                     None => return Err(unsettled_path()),
                 },
-                Err(Unplanned::Refused { refusal, .. }) => return Err(refusal),
+                Err(Unplanned::Refused { refusal, .. }) => return Err(*refusal),
             }
         } else {
             None
