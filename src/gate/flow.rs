@@ -19,6 +19,7 @@ use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
+use crate::seal::wipe_stack;
 use crate::store::catalog::Stay;
 use crate::store::journal::Pending;
 use crate::transport::Channel;
@@ -189,6 +190,7 @@ impl Flow<'_> {
             if self.session.is_idle() && self.intents.is_empty() {
                 self.request.rest();
                 self.response.rest();
+                wipe_stack();
             }
             if let Some(termination) = self.terminates() {
                 return End::Terminated(termination);

@@ -14,6 +14,7 @@ use super::worker::Worker;
 use super::{Phase, Regime, SharedGate};
 use crate::audit::{Record, SessionRecord};
 use crate::seal::Keyring;
+use crate::seal::wipe_stack;
 use crate::transport::{Channel, Peer};
 use crate::wire::compose::{ErrorText, put_error};
 
@@ -90,6 +91,7 @@ async fn run(
         rest: Rest::new(regime.settings.timeouts, judges, generation),
     };
     let end = flow.run().await;
+    wipe_stack();
     if flow.fence.is_none() {
         flow.stay = None;
     }

@@ -4,7 +4,7 @@
 //! `docs/FORMAT.md` specifies every byte of what this room writes, with test vectors;
 //! `tests/format/open.py` is an independent reader of it. Reading order: [`Plaintext`],
 //! `envelope` (the bytes), `xaes` (the random mode), `template` (domains by schema), `identity` (which
-//! keyring), `keyring`, `keyring_file`, `sealer`.
+//! keyring), `keyring`, `keyring_file`, `sealer`, `stack` (what ciphers leave there).
 //!
 //! Absent on purpose: logging, metrics, and any error that holds a value.
 
@@ -16,6 +16,7 @@ mod keyring;
 mod keyring_file;
 mod plaintext;
 mod sealer;
+mod stack;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyri
 pub use plaintext::Plaintext;
 pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
+pub use stack::wipe_stack;
 pub use template::{
     DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of,
 };
