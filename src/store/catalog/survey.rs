@@ -18,6 +18,8 @@ use crate::upstream::service::{Access, ServiceConnection};
 /// Between two surveys, and where something does not fit.
 const REST: Duration = Duration::from_secs(30);
 const REST_TROUBLED: Duration = Duration::from_secs(3);
+/// How often it is looked whether something has come not to fit.
+const STEP: Duration = Duration::from_secs(1);
 /// A survey that takes long is repeated seldom: after so many times as long as it took.
 const REST_RATIO: u32 = 3;
 /// Databases that are looked at for entries that name none.
@@ -39,9 +41,15 @@ pub async fn survey(source: CatalogSource, catalogs: Catalogs) {
         } else if let Some((all, complete)) = look_at_all(&policy, &access, &catalogs).await {
             fitness.surveyed(&policy, &all, complete);
         }
-        let rest = if fitness.is_troubled() { REST_TROUBLED } else { REST };
-        // Another policy is looked at right away.
-        let _ = timeout(rest.max(began.elapsed() * REST_RATIO), fitness.changed()).await;
+        let (rested, took) = (Instant::now(), began.elapsed());
+        // Who is there may find trouble meanwhile.
+        let rest = || if fitness.is_troubled() { REST_TROUBLED } else { REST };
+        while rested.elapsed() < rest().max(took * REST_RATIO) {
+            // Another policy is looked at right away.
+            if timeout(STEP, fitness.changed()).await.is_ok() {
+                break;
+            }
+        }
     }
 }
 
