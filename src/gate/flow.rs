@@ -190,7 +190,9 @@ impl Flow<'_> {
             if self.session.is_idle() && self.intents.is_empty() {
                 self.request.rest();
                 self.response.rest();
-                wipe_stack();
+                if self.session.rest() {
+                    wipe_stack();
+                }
             }
             if let Some(termination) = self.terminates() {
                 return End::Terminated(termination);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
 use crate::pipeline::{Errand, Finding};
+use crate::seal::wipe_stack;
 
 /// The seats of all threads together.
 pub struct Judges {
@@ -27,7 +28,13 @@ impl Judges {
         let turn = self.turn(user);
         let _turn = turn.acquire().await.ok()?;
         let _seat = self.seats.acquire().await.ok()?;
-        tokio::task::spawn_blocking(|| errand.run()).await.ok()
+        let judged = tokio::task::spawn_blocking(|| {
+            let finding = errand.run();
+            // The thread waits for the next text, with what this one has left.
+            wipe_stack();
+            finding
+        });
+        judged.await.ok()
     }
 
     /// Users without a text here are forgotten whenever another one comes.

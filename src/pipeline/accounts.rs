@@ -135,6 +135,7 @@ impl Session {
     pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
         self.taint = self.taint.max(plan.taint());
+        self.ciphered = true;
         for (index, facts) in plan.facts.statements.iter().enumerate() {
             let mut possible = self.possible(plan, index);
             let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));

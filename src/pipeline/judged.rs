@@ -419,6 +419,8 @@ impl Session {
         self.certainty.note_portal(portal.is_empty() && neutral);
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
         self.taint = self.taint.max(plan.map(|plan| plan.taint()).unwrap_or_default());
+        // It may have been prepared in another transaction.
+        self.kept |= plan.is_some_and(|plan| plan.keeps());
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
@@ -547,6 +549,7 @@ impl Session {
 
     fn count_sealed(&mut self, cleared: &Cleared) {
         let Some(view) = &self.view else { return };
+        self.ciphered = true;
         for (id, count) in cleared.sealed() {
             if let Some(field) = view.field_use(id) {
                 self.events.push(Event::Cells { field: field.field.clone(), operation: "seal", count });

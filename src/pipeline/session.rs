@@ -119,6 +119,8 @@ pub struct Session {
     pub(super) late: Option<Late>,
     /// This session has run code that cannot be followed: what its cursors show may come from there.
     pub(super) opaque_since: bool,
+    /// It may have sealed or opened something since its last rest.
+    pub(super) ciphered: bool,
     /// The fields that are listed in the record for others to refer to, by which execution's intent; and
     /// those of which the intent is under way.
     pub(super) listed: Option<(Arc<[FieldUse]>, u64)>,
@@ -208,6 +210,7 @@ impl Session {
             taint: Taint::Nothing,
             late: None,
             opaque_since: false,
+            ciphered: false,
             listed: None,
             listing: None,
             kept: false,
@@ -325,6 +328,13 @@ impl Session {
         if self.probe == Some(Probe::Readable) {
             self.probe = Some(Probe::Renewed);
         }
+    }
+
+    /// Nothing is under way: what is held of texts goes. Has it sealed or opened something since the
+    /// last time?
+    pub fn rest(&mut self) -> bool {
+        self.errands = Errands::default();
+        std::mem::take(&mut self.ciphered)
     }
 
     /// What [`Need::Judgement`](super::Need::Judgement) asks for.

@@ -536,6 +536,17 @@ fn what_is_defined_over_code_that_cannot_be_followed_is_given_no_value_before_it
             }
             assert_eq!(states(&raw.query(uses)), ["SG001"], "{definition}: {uses}");
             raw.query("ROLLBACK");
+            // Prepared before the transaction in which it is executed.
+            if !definition.contains("; ") {
+                raw.parse("kept", definition, &[]);
+                raw.sync();
+                raw.query("BEGIN");
+                raw.bind("", "kept", &[], &[], &[]);
+                raw.execute("", 0);
+                assert_eq!(states(&raw.sync()), [""; 0], "{definition}");
+                assert_eq!(states(&raw.query(uses)), ["SG001"], "prepared {definition}: {uses}");
+                raw.query("ROLLBACK");
+            }
             let together = states(&raw.query(&format!("{definition}; {uses}")));
             assert_eq!(together, ["SG001"], "{definition}; {uses}");
             raw.query("BEGIN");
