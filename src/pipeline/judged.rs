@@ -255,8 +255,7 @@ impl Session {
             return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
         }
         if self.kept && plan.gives() {
-            let detail = "Something over code that cannot be followed is defined earlier in the same transaction, and might be given a value.";
-            return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
+            return Err(kept_code());
         }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
@@ -404,6 +403,14 @@ impl Session {
             Ok(Found::Meaning(Meaning::Plain)) => None,
             Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
         };
+        if self.kept {
+            // What it means may have been defined since it was judged, if it was.
+            let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
+            let gives = plan.is_none_or(|plan| plan.gives());
+            if gives && Bind::read(frame.body())?.values.iter().any(Option::is_some) {
+                return Ok(self.refuse(frame.len(), &target, kept_code(), None, out));
+            }
+        }
         if prepared.as_ref().is_some_and(|prepared| prepared.failed) {
             frontend::put_empty_bind(out, portal, statement);
             let change = Change::Portal(portal.into(), None);
@@ -669,4 +676,10 @@ impl Session {
     fn no_view(&mut self) -> Result<Step, Malformed> {
         Ok(self.end(Refusal::unhandled("no-catalog", "The catalog is not loaded.", "Connect again.")))
     }
+}
+
+/// What is defined over code that nobody can follow is given nothing before COMMIT.
+fn kept_code() -> Refusal {
+    let detail = "Something over code that cannot be followed is defined earlier in the same transaction, and might be given a value.";
+    Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first.")
 }

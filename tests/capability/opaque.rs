@@ -490,6 +490,7 @@ fn what_is_defined_over_code_that_cannot_be_followed_is_given_no_value_before_it
         "CREATE FUNCTION stash(v text) RETURNS boolean LANGUAGE plpgsql AS \
          $$ BEGIN EXECUTE 'INSERT INTO cust'||'omers (email) VALUES ($1)' USING v; RETURN true; END $$; \
          CREATE FUNCTION stashed(v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM stash(v); RETURN v; END $$; \
+         CREATE FUNCTION stashing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM stash(NEW.item); RETURN NEW; END $$; \
          CREATE FUNCTION stash2(v text, w text) RETURNS boolean LANGUAGE sql AS 'SELECT stash(v)'",
     );
     made.unwrap();
@@ -556,6 +557,24 @@ fn what_is_defined_over_code_that_cannot_be_followed_is_given_no_value_before_it
                 raw.execute("", 0);
             }
             raw.sync();
+            raw.query("ROLLBACK");
+        }
+        // Prepared before what it means was defined.
+        for (earlier, definition) in [
+            ("INSERT INTO orders (item) VALUES ($1)", "ALTER TABLE orders ADD CHECK (stash(item))"),
+            (
+                "INSERT INTO orders (item) VALUES ($1)",
+                "CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION stashing()",
+            ),
+        ] {
+            let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+            raw.parse("earlier", earlier, &[]);
+            assert_eq!(states(&raw.sync()), [""; 0], "{earlier}");
+            raw.query("BEGIN");
+            assert_eq!(states(&raw.query(definition)), [""; 0], "{definition}");
+            raw.bind("", "earlier", &[], &[Some(b"plain-secret")], &[]);
+            raw.execute("", 0);
+            assert_eq!(states(&raw.sync()), ["SG001"], "{earlier} behind {definition}");
             raw.query("ROLLBACK");
         }
         assert!(!holds(&tap.to_server(), b"plain-secret"), "legible {legible}");
