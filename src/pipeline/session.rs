@@ -597,6 +597,8 @@ impl Session {
     pub(super) fn note_text(&mut self, plan: &Plan) {
         self.taint = self.taint.max(plan.taint());
         self.kept |= plan.keeps();
+        // From here on names that nobody has judged matter, too.
+        self.judging |= plan.keeps();
         let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
         if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
             self.declared.extend(cursors);
