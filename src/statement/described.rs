@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::catalog::{FieldId, Names};
 
-use super::bounds::{self, Limits};
-use super::census::{Census, census};
+use super::define::named::named;
 use super::judge::{agreed, readable};
-use super::named::named;
-use super::shape::shape;
-use super::spelling::is_keyword;
-use super::tree::{self, Reading};
+use super::read::bounds::{self, Limits};
+use super::read::census::{Census, census};
+use super::read::shape::shape;
+use super::read::spelling::is_keyword;
+use super::read::tree::{self, Reading};
 
 /// See the module's text.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]

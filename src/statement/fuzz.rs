@@ -8,11 +8,11 @@ use crate::catalog::{
     RelationKind, Snapshot, SnapshotParts,
 };
 
-use super::bounds::Limits;
 use super::judge::analyse;
-use super::literal::splice;
-use super::spelling;
-use super::tree::{Encoding, Reading};
+use super::read::bounds::Limits;
+use super::read::literal::splice;
+use super::read::spelling;
+use super::read::tree::{Encoding, Reading};
 
 /// Any bytes, judged in every reading against a catalog of one field: the fuzz entry.
 /// Whatever it proves must be splice-able.

@@ -8,20 +8,20 @@ use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
 use crate::catalog::{Named, Names, Snapshot};
 
-use super::bounds::{self, Limits};
-use super::census::{Census, census};
-use super::definition;
-use super::doors;
+use super::define::definition;
+use super::define::doors;
+use super::define::named;
 use super::facts::{Edit, LiteralUse, StatementFacts, TextFacts};
-use super::flow::{Seen, Walk};
+use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
-use super::named;
 use super::opaque;
-use super::reader::{self, Claims, Read};
+use super::read::bounds::{self, Limits};
+use super::read::census::{Census, census};
+use super::read::reader::{self, Claims, Read};
+use super::read::shape::shape;
+use super::read::spelling;
+use super::read::tree::{self, Encoding, Reading, kind};
 use super::refusal::{Proven, disagreement, refuse};
-use super::shape::shape;
-use super::spelling;
-use super::tree::{self, Encoding, Reading, kind};
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.

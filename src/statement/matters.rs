@@ -5,10 +5,10 @@ use pg_query::protobuf;
 
 use crate::catalog::{Field, Named, Names, Snapshot};
 
-use super::census::Census;
 use super::facts::{Effect, StatementFacts, Unproven};
+use super::read::census::Census;
+use super::read::tree::Reading;
 use super::refusal::refuse;
-use super::tree::Reading;
 
 /// What every part of the judgement may look at.
 #[derive(Clone, Copy)]

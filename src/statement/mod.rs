@@ -1,58 +1,32 @@
 //! SQL to [`StatementFacts`]: pure data about what a text does with classified columns.
 //!
-//! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then
-//! `bounds`, `tree` (PostgreSQL's own grammar), `census` (what is in the tree, found
-//! without knowing it), then an allow-list of what may be done with classified columns
-//! (`scope` and `flow`; `compare` and `call` in expressions; `query`, `from` and `change`
-//! for clauses; `definition` and `table` for the rest; `doors` for what leaves the policy whatever it
-//! names, found by `scan`), `reader` (a second, independent
-//! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
-//! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
-//! `standing` says what a schema's own expressions do with sealed columns; `named` and `described` tell the record of definitions and of what was refused, and
-//! `replication` reads a walsender's commands, which are not SQL.
+//! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then the chambers.
+//! `read` makes a tree of a text and has it read twice; `follow` follows classified values through
+//! it, by an allow-list; `define` does the rest: definitions, and what leaves the policy whatever
+//! it names. `opaque` and `body` say which code nobody can follow, `matters` is what they share,
+//! `described` tells the record of what was refused, and `replication` reads a walsender's commands,
+//! which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod body;
-mod bounds;
-
-mod call;
-mod census;
-mod change;
-mod compare;
-mod conninfo;
-mod definition;
+mod define;
 mod described;
-mod doors;
 mod facts;
-mod flow;
-mod from;
+mod follow;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod judge;
-mod links;
-mod literal;
 mod matters;
-mod named;
 mod opaque;
-mod prefilter;
-mod prepare;
-mod query;
-mod reader;
+mod read;
 mod refusal;
 mod replication;
-mod scan;
-mod scope;
-mod shape;
-mod spelling;
-mod standing;
-mod table;
-mod tree;
 
 pub use body::unfollowed;
-pub use bounds::{Limits, STACK_BYTES_MIN};
+pub use define::doors::Doors;
+pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
-pub use doors::Doors;
 pub use facts::{
     Action, Edit, Effect, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts, TextFacts, Unproven,
 };
@@ -61,14 +35,14 @@ pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::{fuzz_snapshot, fuzz_spelled};
 pub use judge::analyse;
-pub use literal::{literal_value, quote_sealed, splice};
-pub use prefilter::Prefilter;
-pub use prepare::prepared_names;
+pub use read::bounds::{Limits, STACK_BYTES_MIN};
+pub use read::literal::{literal_value, quote_sealed, splice};
+pub use read::prefilter::Prefilter;
+pub use read::prepare::prepared_names;
+pub use read::scan::Scan;
+pub use read::spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
+pub use read::tree::{Encoding, Reading};
 pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};
-pub use scan::Scan;
-pub use spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
-pub use standing::{Sealed, Standing, Uses, uses};
-pub use tree::{Encoding, Reading};
 
 #[cfg(test)]
 mod claims;

@@ -14,11 +14,11 @@ use pg_query::protobuf::node::Node as Kind;
 use crate::catalog::{Called, Code, Codes, Declared, Names, Verdict};
 
 use super::body::unfollowed;
-use super::census::{Census, NamePath, Value, census};
 use super::facts::{LiteralUse, ParameterUse, Remedy, StatementFacts};
 use super::matters::{Bench, words};
+use super::read::census::{Census, NamePath, Value, census};
+use super::read::tree::kind;
 use super::refusal::{Proven, refuse, unless};
-use super::tree::kind;
 
 /// What code a statement runs, or keeps for later, that nobody can follow.
 pub(super) struct Found {
@@ -87,7 +87,7 @@ pub(super) fn keeps(bench: Bench<'_>, node: &Node, found: &Census) -> bool {
             for option in &function.options {
                 let Some(Kind::DefElem(option)) = kind(option) else { return true };
                 match option.defname.as_str() {
-                    "language" => language = option.arg.as_deref().and_then(super::tree::name),
+                    "language" => language = option.arg.as_deref().and_then(super::read::tree::name),
                     "as" => bodies.extend(option.arg.as_deref().map(census)),
                     _ => {}
                 }
@@ -311,7 +311,10 @@ impl<'a> Look<'a> {
         })
     }
 
-    fn of(&self, range: &super::census::RangeName) -> impl Iterator<Item = &'a crate::catalog::RelationCode> {
+    fn of(
+        &self,
+        range: &super::read::census::RangeName,
+    ) -> impl Iterator<Item = &'a crate::catalog::RelationCode> {
         let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
         self.codes().relations(schema, &range.name)
     }

@@ -7,17 +7,17 @@ use pg_query::protobuf::{self, Node, OnConflictAction};
 
 use crate::catalog::{FieldId, Refused};
 
-use super::facts::Remedy;
+use super::super::facts::Remedy;
+use super::super::read::literal::quoted_name;
+use super::super::read::spelling::end_of_target;
+use super::super::read::tree::kind;
+use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::flow::Walk;
 use super::from::unfit;
-use super::literal::quoted_name;
-use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Carried, Columns, Outputs, Source, fitting};
-use super::spelling::end_of_target;
-use super::tree::kind;
 
 impl<'a> Walk<'a> {
-    pub(super) fn insert(&mut self, insert: &'a protobuf::InsertStmt) -> Proven<Outputs> {
+    pub(in crate::statement) fn insert(&mut self, insert: &'a protobuf::InsertStmt) -> Proven<Outputs> {
         let protobuf::InsertStmt {
             relation,
             cols,
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    pub(super) fn update(&mut self, update: &'a protobuf::UpdateStmt) -> Proven<Outputs> {
+    pub(in crate::statement) fn update(&mut self, update: &'a protobuf::UpdateStmt) -> Proven<Outputs> {
         let protobuf::UpdateStmt {
             relation,
             target_list,
@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
         self.returning(returning_clause.as_ref(), &target, sources)
     }
 
-    pub(super) fn delete(&mut self, delete: &'a protobuf::DeleteStmt) -> Proven<Outputs> {
+    pub(in crate::statement) fn delete(&mut self, delete: &'a protobuf::DeleteStmt) -> Proven<Outputs> {
         let protobuf::DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } =
             delete;
         self.with(with_clause.as_ref())?;

@@ -102,17 +102,17 @@ impl Scan {
     }
 
     /// May it want a database for itself?
-    pub(super) fn may_want_database(&self) -> bool {
+    pub(in crate::statement) fn may_want_database(&self) -> bool {
         self.found.database
     }
 
     /// May it COPY to or from the server's files and programs?
-    pub(super) fn may_copy_files(&self) -> bool {
+    pub(in crate::statement) fn may_copy_files(&self) -> bool {
         self.found.copies && self.found.file
     }
 
     /// May it define a way to another server?
-    pub(super) fn may_link(&self) -> bool {
+    pub(in crate::statement) fn may_link(&self) -> bool {
         self.found.link
     }
 

@@ -6,12 +6,14 @@ use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, Ran
 
 use crate::catalog::{Field, Mode, Named};
 
-use super::census::{Census, census};
-use super::facts::{StatementFacts, Unproven};
-use super::flow::Walk;
-use super::matters::{Bench, catalog_changes, moves, names_what_matters, policy_field, refuse_definition};
-use super::refusal::{Proven, refuse, unsupported};
-use super::tree::{self, kind};
+use super::super::facts::{StatementFacts, Unproven};
+use super::super::follow::flow::Walk;
+use super::super::matters::{
+    Bench, catalog_changes, moves, names_what_matters, policy_field, refuse_definition,
+};
+use super::super::read::census::{Census, census};
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unsupported};
 
 const POLICY_FIRST: &str = "Change the policy first, then the table.";
 
@@ -65,7 +67,7 @@ fn refuse_expressions(bench: Bench<'_>, range: &RangeVar, node: &Node) -> Proven
 }
 
 /// CREATE INDEX: plain columns of equality fields, and expressions over others.
-pub(super) fn indexed(
+pub(in crate::statement) fn indexed(
     bench: Bench<'_>,
     index: &protobuf::IndexStmt,
     found: &Census,
@@ -102,7 +104,7 @@ pub(super) fn indexed(
 }
 
 /// CREATE TABLE: of a table that the policy names, or that refers to one.
-pub(super) fn created(
+pub(in crate::statement) fn created(
     bench: Bench<'_>,
     create: &protobuf::CreateStmt,
     found: &Census,
@@ -221,7 +223,7 @@ fn constrained(
 }
 
 /// ALTER TABLE by an allow-list of its subcommands.
-pub(super) fn altered(
+pub(in crate::statement) fn altered(
     bench: Bench<'_>,
     alter: &protobuf::AlterTableStmt,
     found: &Census,
@@ -320,7 +322,7 @@ fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTable
 }
 
 /// RENAME and its like, of tables, columns, schemas and the rest.
-pub(super) fn renamed(
+pub(in crate::statement) fn renamed(
     bench: Bench<'_>,
     rename: &protobuf::RenameStmt,
     found: &Census,

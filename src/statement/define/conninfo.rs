@@ -2,7 +2,7 @@
 
 /// The hosts of a connection string, names and addresses alike, as they are written. None: it
 /// cannot be read here, or leaves where it leads to something else (a service file, a default).
-pub(super) fn hosts(text: &str) -> Option<Vec<String>> {
+pub(in crate::statement) fn hosts(text: &str) -> Option<Vec<String>> {
     let pairs = match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
         Some(rest) => of_uri(rest)?,
         None => of_words(text)?,

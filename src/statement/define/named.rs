@@ -6,13 +6,13 @@ use pg_query::protobuf::{self, GrantTargetType, Node, ObjectType};
 
 use crate::catalog::{Field, FieldId, Named, Names};
 
-use super::census::Census;
-use super::facts::StatementFacts;
-use super::matters::Bench;
-use super::tree::{self, kind};
+use super::super::facts::StatementFacts;
+use super::super::matters::Bench;
+use super::super::read::census::Census;
+use super::super::read::tree::{self, kind};
 
 /// The fields of the tables that a definition names. None: it defines nothing that matters.
-pub(super) fn defined(
+pub(in crate::statement) fn defined(
     bench: Bench<'_>,
     node: &Node,
     found: &Census,
@@ -60,7 +60,7 @@ pub(super) fn defined(
 
 /// The fields that a text names, as far as names tell: those of its tables, and of these the
 /// columns that it names where it names any.
-pub(super) fn named(names: Names<'_>, found: &[Census]) -> Vec<FieldId> {
+pub(in crate::statement) fn named(names: Names<'_>, found: &[Census]) -> Vec<FieldId> {
     let ranges = || found.iter().flat_map(|census| &census.ranges);
     let of_tables = |field: &&Field| {
         ranges().any(|range| is_of(names, (range.schema.as_str(), range.name.as_str()), field))

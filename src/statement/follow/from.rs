@@ -8,18 +8,18 @@ use pg_query::protobuf::node::Node as Kind;
 
 use crate::catalog::{Named, Relation, RelationKind};
 
-use super::facts::{Remedy, Unproven};
+use super::super::facts::{Remedy, Unproven};
+use super::super::read::literal::quoted_name;
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::flow::{Seen, Walk};
-use super::literal::quoted_name;
-use super::refusal::{Proven, refuse, unless, unsupported};
 use super::scope::{Columns, Source};
-use super::tree::{self, kind};
 
 /// A source costs so much more to copy than to look at.
 const COPY_WORK: usize = 4;
 
 impl<'a> Walk<'a> {
-    pub(super) fn from(
+    pub(in crate::statement) fn from(
         &mut self,
         items: &'a [Node],
         mut sources: Vec<Source<'a>>,
@@ -44,7 +44,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A relation by its name: unclassified, classified, or refused.
-    pub(super) fn relation(&mut self, range: &'a protobuf::RangeVar) -> Proven<Source<'a>> {
+    pub(in crate::statement) fn relation(&mut self, range: &'a protobuf::RangeVar) -> Proven<Source<'a>> {
         self.seen.insert((Seen::Range, range.location));
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let alias = range.alias.as_ref();
@@ -67,7 +67,10 @@ impl<'a> Walk<'a> {
 
     /// The classified table behind a name; None for one that does not matter. A name that only
     /// the search path settles is written out, so that what is judged is what runs.
-    pub(super) fn classified(&mut self, range: &protobuf::RangeVar) -> Proven<Option<&'a Relation>> {
+    pub(in crate::statement) fn classified(
+        &mut self,
+        range: &protobuf::RangeVar,
+    ) -> Proven<Option<&'a Relation>> {
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let name = &range.relname;
         let named = self.names.named(schema, name);
@@ -215,7 +218,7 @@ fn usable(relation: &Relation) -> Proven<&Relation> {
 }
 
 /// A table that does not fit, as a whole or for statements of this kind.
-pub(super) fn unfit(relation: &Relation, why: &str) -> Unproven {
+pub(in crate::statement) fn unfit(relation: &Relation, why: &str) -> Unproven {
     refuse(
         "relation-fault",
         format!("{}: {why}", relation.name),
@@ -224,7 +227,7 @@ pub(super) fn unfit(relation: &Relation, why: &str) -> Unproven {
 }
 
 /// A source with any columns, none of them classified.
-pub(super) fn unknown_source<'a>(alias: &str) -> Source<'a> {
+pub(in crate::statement) fn unknown_source<'a>(alias: &str) -> Source<'a> {
     let columns = Columns::Unknown;
     Source { alias: alias.to_owned(), schema: None, columns, only_qualified: false, merged: false }
 }

@@ -10,13 +10,13 @@ use pg_query::protobuf::{self, Node, ObjectType};
 
 use crate::catalog::Bound;
 
-use super::bounds::{self, Limits};
-use super::census::census;
-use super::facts::{Effect, StatementFacts, Unproven};
-use super::matters::ADMINISTER;
-use super::refusal::{Proven, refuse};
-use super::scan::Scan;
-use super::tree::{self, Encoding, Reading, kind};
+use super::super::facts::{Effect, StatementFacts, Unproven};
+use super::super::matters::ADMINISTER;
+use super::super::read::bounds::{self, Limits};
+use super::super::read::census::census;
+use super::super::read::scan::Scan;
+use super::super::read::tree::{self, Encoding, Reading, kind};
+use super::super::refusal::{Proven, refuse};
 
 /// What a copy is made of where nothing is said.
 const DEFAULT_TEMPLATE: &str = "template1";
@@ -99,7 +99,7 @@ impl Doors {
 
 /// The facts of a statement that makes, moves or drops a database: it changes nothing in this
 /// one.
-pub(super) fn of_databases(node: &Node) -> Option<StatementFacts> {
+pub(in crate::statement) fn of_databases(node: &Node) -> Option<StatementFacts> {
     let wants = match kind(node) {
         Some(Kind::DropdbStmt(drop)) => drop.dbname.clone(),
         Some(Kind::CreatedbStmt(create)) => template(create).ok()?,
@@ -120,7 +120,7 @@ fn may_move(bound: &Bound, scan: &Scan) -> bool {
 }
 
 /// The same where something is classified: may any door stand in this text?
-pub(super) fn may_stand_in(bound: &Bound, text: &[u8]) -> bool {
+pub(in crate::statement) fn may_stand_in(bound: &Bound, text: &[u8]) -> bool {
     let scan = Scan::of(text);
     scan.may_copy_files()
         || scan.may_link()
@@ -129,7 +129,7 @@ pub(super) fn may_stand_in(bound: &Bound, text: &[u8]) -> bool {
 }
 
 /// Bytes that stand in every text that [`may_stand_in`] tells of.
-pub(super) const SIGNS: [&str; 5] = ["database", "copy", "server", "subscription", "mapping"];
+pub(in crate::statement) const SIGNS: [&str; 5] = ["database", "copy", "server", "subscription", "mapping"];
 
 /// Code in a string is not followed here: refused where it may hold one.
 fn refuse_code(bound: &Bound, node: &Node) -> Proven<()> {
@@ -149,7 +149,7 @@ fn refuse_code(bound: &Bound, node: &Node) -> Proven<()> {
 
 /// Refuses what gives the content of a database another name, of which the policy does not say
 /// the same.
-pub(super) fn refuse_moved_database(bound: &Bound, node: &Node) -> Proven<()> {
+pub(in crate::statement) fn refuse_moved_database(bound: &Bound, node: &Node) -> Proven<()> {
     if bound.is_empty() {
         return Ok(());
     }
@@ -221,7 +221,7 @@ fn writes_databases(node: &Node) -> bool {
 
 /// COPY to or from the server's files and programs: whoever may do that reads what is stored past
 /// every judgement, and leaves it where nobody looks.
-pub(super) fn refuse_server_files(copy: &protobuf::CopyStmt) -> Proven<()> {
+pub(in crate::statement) fn refuse_server_files(copy: &protobuf::CopyStmt) -> Proven<()> {
     if copy.is_program || !copy.filename.is_empty() {
         return Err(refuse(
             "server-file",

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AExprKind, BoolExprType as BoolKind, Node};
 
-use super::census::census;
-use super::tree::{self, Encoding, Reading, kind};
+use super::super::read::census::census;
+use super::super::read::tree::{self, Encoding, Reading, kind};
 
 /// As the server prints its own catalog to the service's session.
 const READING: Reading = Reading {

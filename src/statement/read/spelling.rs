@@ -8,13 +8,13 @@
 
 use std::ops::Range;
 
-use super::facts::Edit;
-use super::refusal::{Proven, refuse};
+use super::super::facts::Edit;
+use super::super::refusal::{Proven, refuse};
 use super::tree::{Encoding, Reading};
 
 /// What a piece of a text is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Lexeme {
+pub(in crate::statement) enum Lexeme {
     /// A word without quotes.
     Word,
     /// `"..."`, `U&"..."`
@@ -47,18 +47,18 @@ impl Lexeme {
 }
 
 /// Cuts a text into lexemes. It ends at what is not closed.
-pub(super) struct Lexer<'a> {
+pub(in crate::statement) struct Lexer<'a> {
     text: &'a str,
     at: usize,
     conforming: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str, conforming: bool) -> Lexer<'a> {
+    pub(in crate::statement) fn new(text: &'a str, conforming: bool) -> Lexer<'a> {
         Lexer { text, at: 0, conforming }
     }
 
-    pub(super) fn starting(text: &'a str, at: usize, conforming: bool) -> Lexer<'a> {
+    pub(in crate::statement) fn starting(text: &'a str, at: usize, conforming: bool) -> Lexer<'a> {
         Lexer { text, at, conforming }
     }
 
@@ -219,7 +219,7 @@ fn is_of_name(byte: u8) -> bool {
 }
 
 /// Does the text mean the same in both string modes and in every encoding?
-pub(super) fn is_certain(text: &str, reading: Reading) -> bool {
+pub(in crate::statement) fn is_certain(text: &str, reading: Reading) -> bool {
     if !text.contains('\\') {
         return true;
     }
@@ -241,7 +241,7 @@ fn swallows(source: &str) -> bool {
 ///
 /// # Errors
 /// A form that cannot be written otherwise.
-pub(super) fn write_out(text: &str, reading: Reading, edits: &mut Vec<Edit>) -> Proven<()> {
+pub(in crate::statement) fn write_out(text: &str, reading: Reading, edits: &mut Vec<Edit>) -> Proven<()> {
     let form = || {
         refuse(
             "literal-form",
@@ -300,7 +300,7 @@ pub(super) fn write_out(text: &str, reading: Reading, edits: &mut Vec<Edit>) -> 
 }
 
 /// Where a target's name, with its alias, ends: behind it a list of columns may stand.
-pub(super) fn end_of_target(text: &str, start: usize) -> Option<usize> {
+pub(in crate::statement) fn end_of_target(text: &str, start: usize) -> Option<usize> {
     let mut lexemes = Lexer::starting(text, start, true)
         .take_while(Option::is_some)
         .flatten()
@@ -326,7 +326,11 @@ pub(super) fn end_of_target(text: &str, start: usize) -> Option<usize> {
 /// Is there a name without quotes that the server may fold by rules of its own: one with
 /// characters beyond ASCII, in a database whose encoding is not UTF8?
 /// `matters`: could a name be this one, for all that folding does to characters beyond ASCII?
-pub(super) fn folds_otherwise(text: &str, reading: Reading, matters: impl Fn(&str) -> bool) -> bool {
+pub(in crate::statement) fn folds_otherwise(
+    text: &str,
+    reading: Reading,
+    matters: impl Fn(&str) -> bool,
+) -> bool {
     if reading.server_utf8 || text.is_ascii() {
         return false;
     }
@@ -406,7 +410,7 @@ pub fn blanked(text: &[u8], reading: Reading, parsed: bool, known: impl Fn(&str)
 }
 
 /// Is this a word of PostgreSQL's grammar?
-pub(super) fn is_keyword(word: &str) -> bool {
+pub(in crate::statement) fn is_keyword(word: &str) -> bool {
     use pg_query::protobuf::KeywordKind;
     pg_query::scan(word).is_ok_and(|scanned| {
         let kinds = scanned.tokens.iter().map(|token| KeywordKind::try_from(token.keyword_kind));
@@ -463,7 +467,7 @@ pub fn is_neutral(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shop::READING;
+    use super::super::super::shop::READING;
     use super::*;
 
     fn cut(text: &str, conforming: bool) -> Vec<(Lexeme, &str)> {

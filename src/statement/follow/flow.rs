@@ -10,15 +10,15 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Field, FieldId, Names, Snapshot};
 
-use super::facts::{LiteralUse, ParameterUse, ResultColumn};
-use super::literal::{literal_value, plain_literal_end};
-use super::matters::Bench;
-use super::refusal::{Proven, refuse, unsupported};
+use super::super::facts::{LiteralUse, ParameterUse, ResultColumn};
+use super::super::matters::Bench;
+use super::super::read::literal::{literal_value, plain_literal_end};
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Outputs, Scope, Source, whole_row};
-use super::tree::{self, kind};
 
 /// What an expression is.
-pub(super) enum Flow<'a> {
+pub(in crate::statement) enum Flow<'a> {
     /// Nothing sealed; the fields that are classified but not sealed and reach its value.
     Plain(BTreeSet<FieldId>),
     Field(FieldId),
@@ -34,7 +34,7 @@ pub(super) enum Flow<'a> {
 
 /// Kinds of things that the census counts and the walk must have visited.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Seen {
+pub(in crate::statement) enum Seen {
     Range,
     Column,
     Parameter,
@@ -51,28 +51,28 @@ struct ParameterMeaning {
 const COLUMNS_MAX: usize = 1_664;
 
 /// The walk over one statement, and what it has gathered.
-pub(super) struct Walk<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) names: Names<'a>,
-    pub(super) text: &'a [u8],
+pub(in crate::statement) struct Walk<'a> {
+    pub(in crate::statement) snapshot: &'a Snapshot,
+    pub(in crate::statement) names: Names<'a>,
+    pub(in crate::statement) text: &'a [u8],
     /// False where a backslash in a literal would need an escape's meaning.
-    pub(super) conforming: bool,
-    pub(super) scope: Scope<'a>,
-    pub(super) seen: HashSet<(Seen, i32)>,
-    pub(super) reads: BTreeSet<FieldId>,
+    pub(in crate::statement) conforming: bool,
+    pub(in crate::statement) scope: Scope<'a>,
+    pub(in crate::statement) seen: HashSet<(Seen, i32)>,
+    pub(in crate::statement) reads: BTreeSet<FieldId>,
     /// The columns that reach the client.
-    pub(super) outputs: Vec<ResultColumn>,
-    pub(super) searches: BTreeSet<FieldId>,
-    pub(super) writes: BTreeSet<FieldId>,
-    pub(super) insertions: BTreeMap<usize, String>,
-    pub(super) positional: bool,
+    pub(in crate::statement) outputs: Vec<ResultColumn>,
+    pub(in crate::statement) searches: BTreeSet<FieldId>,
+    pub(in crate::statement) writes: BTreeSet<FieldId>,
+    pub(in crate::statement) insertions: BTreeMap<usize, String>,
+    pub(in crate::statement) positional: bool,
     mentioned: BTreeSet<FieldId>,
     literals: BTreeMap<usize, LiteralUse>,
     parameters: BTreeMap<u16, ParameterMeaning>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(bench: Bench<'a>, conforming: bool) -> Walk<'a> {
+    pub(in crate::statement) fn new(bench: Bench<'a>, conforming: bool) -> Walk<'a> {
         Walk {
             snapshot: bench.snapshot,
             names: bench.names,
@@ -92,18 +92,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn field(&self, id: FieldId) -> Proven<&'a Field> {
+    pub(in crate::statement) fn field(&self, id: FieldId) -> Proven<&'a Field> {
         self.snapshot.field(id).ok_or_else(|| {
             refuse("relation-fault", "the catalog names a field that is not there", "Reload the policy.")
         })
     }
 
-    pub(super) fn is_sealed(&self, id: FieldId) -> Proven<bool> {
+    pub(in crate::statement) fn is_sealed(&self, id: FieldId) -> Proven<bool> {
         Ok(self.field(id)?.domain.is_some())
     }
 
     /// Every field that was met is on record: as a search if as nothing else.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::statement) fn finish(&mut self) {
         for id in &self.mentioned {
             if !self.reads.contains(id) && !self.writes.contains(id) {
                 self.searches.insert(*id);
@@ -111,12 +111,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn literal_uses(&self) -> Vec<LiteralUse> {
+    pub(in crate::statement) fn literal_uses(&self) -> Vec<LiteralUse> {
         self.literals.values().cloned().collect()
     }
 
     /// Refuses a parameter that means a sealed value and something else as well.
-    pub(super) fn parameter_uses(&self) -> Proven<Vec<ParameterUse>> {
+    pub(in crate::statement) fn parameter_uses(&self) -> Proven<Vec<ParameterUse>> {
         let mut uses = Vec::new();
         for (number, meaning) in &self.parameters {
             if let Some((field, array)) = meaning.sealed {
@@ -135,7 +135,7 @@ impl<'a> Walk<'a> {
 
     // ---- what an expression is ------------------------------------------------------
 
-    pub(super) fn flow(&mut self, node: &'a Node) -> Proven<Flow<'a>> {
+    pub(in crate::statement) fn flow(&mut self, node: &'a Node) -> Proven<Flow<'a>> {
         match kind(node) {
             Some(kind) => self.flow_of(kind),
             None => Ok(Flow::Plain(BTreeSet::new())),
@@ -190,12 +190,12 @@ impl<'a> Walk<'a> {
     }
 
     /// An expression at a place where nothing sealed may stand.
-    pub(super) fn value(&mut self, node: &'a Node) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn value(&mut self, node: &'a Node) -> Proven<BTreeSet<FieldId>> {
         let flow = self.flow(node)?;
         self.settle(&flow)
     }
 
-    pub(super) fn values(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn values(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
         let mut reach = BTreeSet::new();
         for node in nodes {
             reach.extend(self.value(node)?);
@@ -203,19 +203,19 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(super) fn optional(&mut self, node: Option<&'a Node>) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn optional(&mut self, node: Option<&'a Node>) -> Proven<BTreeSet<FieldId>> {
         node.map_or_else(|| Ok(BTreeSet::new()), |node| self.value(node))
     }
 
     /// WHERE, ON, HAVING: whatever unsealed field reaches the answer is searched.
-    pub(super) fn predicate(&mut self, node: Option<&'a Node>) -> Proven<()> {
+    pub(in crate::statement) fn predicate(&mut self, node: Option<&'a Node>) -> Proven<()> {
         let reach = self.optional(node)?;
         self.searches.extend(reach);
         Ok(())
     }
 
     /// Takes a flow as a value like any other.
-    pub(super) fn settle(&mut self, flow: &Flow<'a>) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn settle(&mut self, flow: &Flow<'a>) -> Proven<BTreeSet<FieldId>> {
         match flow {
             Flow::Plain(reach) => Ok(reach.clone()),
             Flow::Field(id) if self.is_sealed(*id)? => Err(self.unsupported_position(*id)),
@@ -228,7 +228,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn unsupported_position(&self, id: FieldId) -> super::facts::Unproven {
+    pub(in crate::statement) fn unsupported_position(&self, id: FieldId) -> super::super::facts::Unproven {
         let path = self.field(id).map_or_else(|_| String::new(), Field::path);
         refuse(
             "unsupported-position",
@@ -240,7 +240,7 @@ impl<'a> Walk<'a> {
 
     // ---- columns, constants, parameters ---------------------------------------------
 
-    pub(super) fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
+    pub(in crate::statement) fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
         self.seen.insert((Seen::Column, column.location));
         if column.fields.last().and_then(kind).is_some_and(|last| matches!(last, Kind::AStar(_))) {
             let outputs = self.star(column)?;
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
         Ok(self.carried_flow(carried))
     }
 
-    pub(super) fn carried_flow(&mut self, carried: Carried) -> Flow<'a> {
+    pub(in crate::statement) fn carried_flow(&mut self, carried: Carried) -> Flow<'a> {
         match carried {
             Carried::Plain => Flow::Plain(BTreeSet::new()),
             Carried::Field(id) => {
@@ -277,7 +277,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A result has no more columns than the server gives one, however `*` is multiplied.
-    pub(super) fn bounded(&self, outputs: &Outputs) -> Proven<()> {
+    pub(in crate::statement) fn bounded(&self, outputs: &Outputs) -> Proven<()> {
         if outputs.columns.len() <= COLUMNS_MAX {
             return Ok(());
         }
@@ -285,7 +285,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The columns of `*`, `alias.*` or `schema.table.*`.
-    pub(super) fn star(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Outputs> {
+    pub(in crate::statement) fn star(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Outputs> {
         self.seen.insert((Seen::Column, column.location));
         let parts: Vec<&str> = column.fields.iter().filter_map(tree::name).collect();
         if parts.len() + 1 != column.fields.len() {
@@ -324,7 +324,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records one place of a parameter: for a field, or as a plain value.
-    pub(super) fn parameter(
+    pub(in crate::statement) fn parameter(
         &mut self,
         parameter: &protobuf::ParamRef,
         means: Option<(FieldId, bool)>,
@@ -355,7 +355,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records a literal that means a value of a sealed field, after a second lexing.
-    pub(super) fn literal(&mut self, location: i32, value: &str, field: FieldId) -> Proven<()> {
+    pub(in crate::statement) fn literal(&mut self, location: i32, value: &str, field: FieldId) -> Proven<()> {
         let other_form = || {
             refuse(
                 "literal-form",

@@ -1,5 +1,5 @@
-use super::super::prefilter::Prefilter;
-use super::super::shop::READING;
+use super::super::super::read::prefilter::Prefilter;
+use super::super::super::shop::READING;
 use super::*;
 use crate::catalog::stock::Stock;
 use crate::catalog::{
@@ -160,7 +160,7 @@ fn what_cannot_be_read_is_refused_where_it_may_be_a_door_and_passes_where_not() 
 
 #[test]
 fn files_and_programs_of_the_server_are_out_of_reach_where_something_is_classified() {
-    let snapshot = super::super::shop::shop();
+    let snapshot = super::super::super::shop::shop();
     let prefilter = Prefilter::new(&snapshot);
     for (sql, refused) in [
         ("COPY orders FROM PROGRAM 'strings base/*'", true),

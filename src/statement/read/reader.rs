@@ -10,19 +10,19 @@ use std::ops::Range;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::super::facts::LiteralUse;
+use super::super::refusal::{Proven, disagreement};
 use super::census::Census;
-use super::facts::LiteralUse;
 use super::literal::literal_value;
-use super::refusal::{Proven, disagreement};
 
 /// One token other than white space, with its bytes in the text.
-pub(super) struct Read {
-    pub(super) token: Token,
-    pub(super) span: Range<usize>,
+pub(in crate::statement) struct Read {
+    pub(in crate::statement) token: Token,
+    pub(in crate::statement) span: Range<usize>,
 }
 
 /// All tokens of a text. sqlparser counts lines and characters; the text is walked along.
-pub(super) fn read(text: &str) -> Proven<Vec<Read>> {
+pub(in crate::statement) fn read(text: &str) -> Proven<Vec<Read>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
         .with_unescape(true)
         .tokenize_with_location()
@@ -67,7 +67,7 @@ impl Place {
 }
 
 /// Is this token a string literal of any kind?
-pub(super) fn is_string(token: &Token) -> bool {
+pub(in crate::statement) fn is_string(token: &Token) -> bool {
     matches!(
         token,
         Token::SingleQuotedString(_)
@@ -103,17 +103,17 @@ fn spelled(token: &Token) -> Option<String> {
 }
 
 /// What the grammar claims of a text, for the second reader to confirm.
-pub(super) struct Claims<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) statements: usize,
-    pub(super) censuses: &'a [Census],
-    pub(super) literals: &'a [LiteralUse],
+pub(in crate::statement) struct Claims<'a> {
+    pub(in crate::statement) text: &'a [u8],
+    pub(in crate::statement) statements: usize,
+    pub(in crate::statement) censuses: &'a [Census],
+    pub(in crate::statement) literals: &'a [LiteralUse],
     /// Names of classified columns and of relations that matter.
-    pub(super) names: &'a HashSet<&'a str>,
+    pub(in crate::statement) names: &'a HashSet<&'a str>,
 }
 
 /// Confirms the claims, or refuses.
-pub(super) fn confirm(tokens: &[Read], claims: &Claims<'_>) -> Proven<()> {
+pub(in crate::statement) fn confirm(tokens: &[Read], claims: &Claims<'_>) -> Proven<()> {
     if statements(tokens) != claims.statements {
         return Err(disagreement("the number of statements"));
     }
@@ -212,8 +212,8 @@ fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claim
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::shop::READING;
     use super::super::census::census;
-    use super::super::shop::READING;
     use super::super::tree;
     use super::*;
     use crate::catalog::FieldId;

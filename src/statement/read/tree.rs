@@ -9,8 +9,8 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::Declared;
 
-use super::facts::Remedy;
-use super::refusal::{Proven, refuse, unless};
+use super::super::facts::Remedy;
+use super::super::refusal::{Proven, refuse, unless};
 
 /// How the server reads a text; both follow ParameterStatus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -25,7 +25,7 @@ pub struct Reading {
 
 impl Reading {
     /// As a server would read whose string mode was changed a moment ago.
-    pub(super) fn in_the_other_mode(self) -> Reading {
+    pub(in crate::statement) fn in_the_other_mode(self) -> Reading {
         Reading { standard_conforming_strings: !self.standard_conforming_strings, ..self }
     }
 }
@@ -49,7 +49,7 @@ fn options(reading: Reading) -> ParserOptions {
 }
 
 /// Parses a text. The error of the grammar quotes the text, so it is not passed on.
-pub(super) fn parse(text: &str, reading: Reading) -> Proven<protobuf::ParseResult> {
+pub(in crate::statement) fn parse(text: &str, reading: Reading) -> Proven<protobuf::ParseResult> {
     let unparsed = || {
         unless(
             Remedy::Server,
@@ -70,39 +70,39 @@ pub(super) fn parse(text: &str, reading: Reading) -> Proven<protobuf::ParseResul
 }
 
 /// 16 hexadecimal digits, equal for texts that differ in constants alone.
-pub(super) fn fingerprint(text: &str, reading: Reading) -> Option<String> {
+pub(in crate::statement) fn fingerprint(text: &str, reading: Reading) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| pg_query::fingerprint(text, options(reading), 0)))
         .ok()?
         .ok()
         .map(|fingerprint| fingerprint.hex)
 }
 
-pub(super) fn kind(node: &Node) -> Option<&Kind> {
+pub(in crate::statement) fn kind(node: &Node) -> Option<&Kind> {
     node.node.as_ref()
 }
 
-pub(super) fn boxed(node: Option<&Node>) -> Option<&Kind> {
+pub(in crate::statement) fn boxed(node: Option<&Node>) -> Option<&Kind> {
     node.and_then(kind)
 }
 
 /// The string of a `String` node.
-pub(super) fn name(node: &Node) -> Option<&str> {
+pub(in crate::statement) fn name(node: &Node) -> Option<&str> {
     if let Some(Kind::String(string)) = kind(node) { Some(&string.sval) } else { None }
 }
 
 /// The last part of a possibly qualified name.
-pub(super) fn last_name(names: &[Node]) -> Option<&str> {
+pub(in crate::statement) fn last_name(names: &[Node]) -> Option<&str> {
     names.last().and_then(name)
 }
 
 /// The operator of an `A_Expr` if it has no schema.
-pub(super) fn operator(names: &[Node]) -> Option<&str> {
+pub(in crate::statement) fn operator(names: &[Node]) -> Option<&str> {
     if let [only] = names { name(only) } else { None }
 }
 
 /// Is this a type of which a cast of a literal or a parameter changes nothing: `text`, or
 /// `varchar` without a length? With `array`, the array of one.
-pub(super) fn is_plain_text_type(of: &protobuf::TypeName, array: bool) -> bool {
+pub(in crate::statement) fn is_plain_text_type(of: &protobuf::TypeName, array: bool) -> bool {
     let names: Vec<&str> = of.names.iter().filter_map(name).collect();
     let plain = matches!(
         names.as_slice(),

@@ -7,68 +7,68 @@ use serde::Serialize;
 use serde::ser::{self, Impossible};
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct RangeName {
-    pub(super) schema: String,
-    pub(super) name: String,
-    pub(super) location: i32,
+pub(in crate::statement) struct RangeName {
+    pub(in crate::statement) schema: String,
+    pub(in crate::statement) name: String,
+    pub(in crate::statement) location: i32,
     /// It is made here as a temporary relation.
-    pub(super) temporary: bool,
+    pub(in crate::statement) temporary: bool,
 }
 
 #[derive(Clone)]
-pub(super) struct NamePath {
-    pub(super) parts: Vec<String>,
-    pub(super) location: i32,
+pub(in crate::statement) struct NamePath {
+    pub(in crate::statement) parts: Vec<String>,
+    pub(in crate::statement) location: i32,
 }
 
 /// A constant, but for NULL, true and false, or a parameter.
-pub(super) struct Value {
-    pub(super) location: i32,
+pub(in crate::statement) struct Value {
+    pub(in crate::statement) location: i32,
     /// Of a parameter: its number.
-    pub(super) number: Option<i32>,
+    pub(in crate::statement) number: Option<i32>,
     /// What it is compared with at once, where that is one column alone.
-    pub(super) beside: Option<String>,
+    pub(in crate::statement) beside: Option<String>,
     /// It stands in a condition, an order or a LIMIT: it goes no further than what it is compared by.
-    pub(super) compared: bool,
+    pub(in crate::statement) compared: bool,
     /// Functions and operators between it and that place, innermost first; true: a function.
-    pub(super) through: Vec<(bool, NamePath)>,
+    pub(in crate::statement) through: Vec<(bool, NamePath)>,
 }
 
 /// Holds client text, so it has no `Debug`.
 #[derive(Default)]
-pub(super) struct Census {
-    pub(super) ranges: Vec<RangeName>,
-    pub(super) columns: Vec<NamePath>,
-    pub(super) calls: Vec<NamePath>,
+pub(in crate::statement) struct Census {
+    pub(in crate::statement) ranges: Vec<RangeName>,
+    pub(in crate::statement) columns: Vec<NamePath>,
+    pub(in crate::statement) calls: Vec<NamePath>,
     /// Number and location.
-    pub(super) parameters: Vec<(i32, i32)>,
+    pub(in crate::statement) parameters: Vec<(i32, i32)>,
     /// Locations of string and bit-string constants.
-    pub(super) strings: Vec<i32>,
+    pub(in crate::statement) strings: Vec<i32>,
     /// Every string of the tree that is not a constant: names, bodies, options.
-    pub(super) words: Vec<String>,
+    pub(in crate::statement) words: Vec<String>,
     /// The values of string constants.
-    pub(super) constants: Vec<String>,
+    pub(in crate::statement) constants: Vec<String>,
     /// Names of field selections `(expression).name`.
-    pub(super) selections: Vec<String>,
+    pub(in crate::statement) selections: Vec<String>,
     /// Operators and types: either may run a function.
-    pub(super) operators: Vec<NamePath>,
-    pub(super) types: Vec<NamePath>,
+    pub(in crate::statement) operators: Vec<NamePath>,
+    pub(in crate::statement) types: Vec<NamePath>,
     /// Constants and parameters, and what each is given to.
-    pub(super) values: Vec<Value>,
+    pub(in crate::statement) values: Vec<Value>,
     /// A `*` that is not that of `count(*)`.
-    pub(super) star: bool,
+    pub(in crate::statement) star: bool,
     /// Statements within it that write rows.
-    pub(super) writers: usize,
+    pub(in crate::statement) writers: usize,
     /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
-    pub(super) defined: Vec<String>,
+    pub(in crate::statement) defined: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
-    pub(super) executes: Vec<String>,
+    pub(in crate::statement) executes: Vec<String>,
     /// The tree could not be walked to its end; nothing may be concluded.
-    pub(super) incomplete: bool,
+    pub(in crate::statement) incomplete: bool,
 }
 
 /// Counts what is in `tree` (a node or a whole statement).
-pub(super) fn census(tree: &impl Serialize) -> Census {
+pub(in crate::statement) fn census(tree: &impl Serialize) -> Census {
     let mut counter = Counter::default();
     if tree.serialize(&mut counter).is_err() {
         counter.census.incomplete = true;
@@ -312,7 +312,7 @@ impl Counter {
 }
 
 /// The tree holds nothing that this walk cannot take; if it ever does, the walk says so.
-pub(super) struct Unwalkable;
+pub(in crate::statement) struct Unwalkable;
 
 impl std::fmt::Debug for Unwalkable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,17 +5,17 @@ use pg_query::protobuf::{self, Node, SetOperation};
 
 use crate::catalog::{FieldId, Named};
 
-use super::census::census;
+use super::super::matters::names_relation_that_matters;
+use super::super::read::census::census;
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unsupported};
 use super::flow::{Flow, Seen, Walk};
 use super::from::unknown_source;
-use super::matters::names_relation_that_matters;
-use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Carried, Output, Outputs, Place, is_unfit};
-use super::tree::{self, kind};
 
 impl<'a> Walk<'a> {
     /// Any query, at the top, in WITH or as a subquery.
-    pub(super) fn query(&mut self, node: &'a Node) -> Proven<Outputs> {
+    pub(in crate::statement) fn query(&mut self, node: &'a Node) -> Proven<Outputs> {
         match kind(node) {
             Some(Kind::SelectStmt(select)) => self.select(select),
             Some(Kind::InsertStmt(insert)) => self.insert(insert),
@@ -27,7 +27,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What reaches the client at the end of a statement.
-    pub(super) fn emit(&mut self, outputs: &Outputs) {
+    pub(in crate::statement) fn emit(&mut self, outputs: &Outputs) {
         for output in &outputs.columns {
             match &output.carried {
                 Carried::Plain => {}
@@ -162,7 +162,7 @@ impl<'a> Walk<'a> {
 
     /// WITH: a part that names a classified table is refused, so every name that WITH
     /// defines stands for unclassified rows.
-    pub(super) fn with(&mut self, clause: Option<&'a protobuf::WithClause>) -> Proven<()> {
+    pub(in crate::statement) fn with(&mut self, clause: Option<&'a protobuf::WithClause>) -> Proven<()> {
         let Some(clause) = clause else { return Ok(()) };
         for cte in &clause.ctes {
             let Some(Kind::CommonTableExpr(cte)) = kind(cte) else { return Err(unsupported("this WITH")) };
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    pub(super) fn targets(&mut self, targets: &'a [Node]) -> Proven<Outputs> {
+    pub(in crate::statement) fn targets(&mut self, targets: &'a [Node]) -> Proven<Outputs> {
         let mut outputs = Outputs::default();
         for target in targets {
             let Some(Kind::ResTarget(target)) = kind(target) else {
@@ -370,7 +370,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn sorted(&self, id: FieldId) -> super::facts::Unproven {
+    fn sorted(&self, id: FieldId) -> super::super::facts::Unproven {
         let path = self.field(id).map_or_else(|_| String::new(), crate::catalog::Field::path);
         refuse(
             "order-by",

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::doors;
+use super::super::define::doors;
 use crate::catalog::{Bound, Snapshot};
 
 /// Beginnings of the names of functions that run SQL or read tables given as values, or
 /// that read what the server stores beside its tables. Calls of them are refused.
-pub(super) const READERS: [&str; 24] = [
+pub(in crate::statement) const READERS: [&str; 24] = [
     "query_to_xml",
     "cursor_to_xml",
     "table_to_xml",
@@ -97,7 +97,7 @@ impl Prefilter {
 
     /// The same for code that a definition keeps: what else that runs shows when it is called.
     #[must_use]
-    pub(super) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
+    pub(in crate::statement) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
         Prefilter::of_names(snapshot, snapshot.sealed_names(), std::iter::empty())
     }
 

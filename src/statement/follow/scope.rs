@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use crate::catalog::{Column, FieldId, Relation};
 
-use super::facts::{Remedy, ResultColumn, Unproven};
-use super::refusal::{Proven, refuse, unless};
+use super::super::facts::{Remedy, ResultColumn, Unproven};
+use super::super::refusal::{Proven, refuse, unless};
 
 /// What a column brings with it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Carried {
+pub(in crate::statement) enum Carried {
     /// Nothing classified.
     Plain,
     /// The classified column itself.
@@ -25,14 +25,14 @@ pub(super) enum Carried {
 }
 
 impl Carried {
-    pub(super) fn is_plain(&self) -> bool {
+    pub(in crate::statement) fn is_plain(&self) -> bool {
         matches!(self, Carried::Plain)
     }
 }
 
 /// How sure is the place of an output among the columns of the result?
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::statement) enum Place {
     /// It is one column, which comes behind those before it.
     Sure,
     /// One of the columns of a table, by `*`: there may be more of them than the catalog knew.
@@ -52,31 +52,31 @@ impl Place {
 
 /// One column of a query's result. The name is None where the server makes one up.
 #[derive(Clone)]
-pub(super) struct Output {
-    pub(super) name: Option<String>,
-    pub(super) carried: Carried,
-    pub(super) place: Place,
+pub(in crate::statement) struct Output {
+    pub(in crate::statement) name: Option<String>,
+    pub(in crate::statement) carried: Carried,
+    pub(in crate::statement) place: Place,
 }
 
 /// The result of a query, in the order of its columns.
 #[derive(Clone, Default)]
-pub(super) struct Outputs {
-    pub(super) columns: Vec<Output>,
+pub(in crate::statement) struct Outputs {
+    pub(in crate::statement) columns: Vec<Output>,
 }
 
 impl Outputs {
-    pub(super) fn carries(&self) -> bool {
+    pub(in crate::statement) fn carries(&self) -> bool {
         self.columns.iter().any(|column| !column.carried.is_plain())
     }
 
     /// May there be columns that nobody knows here?
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::statement) fn is_open(&self) -> bool {
         self.columns.iter().any(|column| column.place == Place::Open)
     }
 
     /// The columns as those who match them with the server's need them: whatever carries is
     /// told.
-    pub(super) fn told(&self) -> Vec<ResultColumn> {
+    pub(in crate::statement) fn told(&self) -> Vec<ResultColumn> {
         let mut told = Vec::with_capacity(self.columns.len());
         for output in &self.columns {
             let column = match &output.carried {
@@ -109,7 +109,7 @@ impl Outputs {
 }
 
 #[derive(Clone)]
-pub(super) enum Columns<'a> {
+pub(in crate::statement) enum Columns<'a> {
     /// An unclassified relation or function: any column, none of them classified.
     Unknown,
     Table(&'a Relation),
@@ -118,16 +118,16 @@ pub(super) enum Columns<'a> {
 
 /// One entry of a FROM list.
 #[derive(Clone)]
-pub(super) struct Source<'a> {
-    pub(super) alias: String,
+pub(in crate::statement) struct Source<'a> {
+    pub(in crate::statement) alias: String,
     /// The schema by which `schema.table.column` may name it; None with an alias.
-    pub(super) schema: Option<String>,
-    pub(super) columns: Columns<'a>,
+    pub(in crate::statement) schema: Option<String>,
+    pub(in crate::statement) columns: Columns<'a>,
     /// Its columns are named by its alias alone (`old` and `new` of RETURNING).
-    pub(super) only_qualified: bool,
+    pub(in crate::statement) only_qualified: bool,
     /// It is joined by USING, or naturally: which place its columns have in `*` is the server's to
     /// say.
-    pub(super) merged: bool,
+    pub(in crate::statement) merged: bool,
 }
 
 enum Found {
@@ -140,7 +140,7 @@ const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "
 
 impl Source<'_> {
     /// Has it any classified column?
-    pub(super) fn carries(&self) -> bool {
+    pub(in crate::statement) fn carries(&self) -> bool {
         match &self.columns {
             Columns::Unknown => false,
             Columns::Table(relation) => relation.is_classified(),
@@ -158,19 +158,19 @@ impl Source<'_> {
     }
 
     /// Refuses a column of it that does not fit.
-    pub(super) fn fits(&self, name: &str) -> Proven<()> {
+    pub(in crate::statement) fn fits(&self, name: &str) -> Proven<()> {
         let Columns::Table(relation) = &self.columns else { return Ok(()) };
         relation.column(name).map_or(Ok(()), |column| fitting(relation, column))
     }
 
     /// The same of all that `*` shows.
-    pub(super) fn all_fit(&self) -> Proven<()> {
+    pub(in crate::statement) fn all_fit(&self) -> Proven<()> {
         let Columns::Table(relation) = &self.columns else { return Ok(()) };
         relation.columns.iter().try_for_each(|column| fitting(relation, column))
     }
 
     /// The same columns under another alias.
-    pub(super) fn under(&self, alias: &str, only_qualified: bool) -> Self {
+    pub(in crate::statement) fn under(&self, alias: &str, only_qualified: bool) -> Self {
         Source { alias: alias.to_owned(), schema: None, only_qualified, ..self.clone() }
     }
 
@@ -213,7 +213,7 @@ impl Source<'_> {
     }
 
     /// All of its columns, as `*` shows them.
-    pub(super) fn star(&self) -> Outputs {
+    pub(in crate::statement) fn star(&self) -> Outputs {
         let mut outputs = self.columns_of_star();
         if self.merged {
             outputs.columns.iter_mut().for_each(|output| output.place = output.place.unsure());
@@ -244,7 +244,7 @@ impl Source<'_> {
 
 /// The sources that are visible at a place, outermost level first.
 #[derive(Default)]
-pub(super) struct Scope<'a> {
+pub(in crate::statement) struct Scope<'a> {
     levels: Vec<Vec<Source<'a>>>,
     /// What was spent so far on looking names up and on making sources visible.
     work: Cell<usize>,
@@ -255,12 +255,12 @@ pub(super) struct Scope<'a> {
 const WORK_MAX: usize = 5_000_000;
 
 impl<'a> Scope<'a> {
-    pub(super) fn push(&mut self, sources: Vec<Source<'a>>) {
+    pub(in crate::statement) fn push(&mut self, sources: Vec<Source<'a>>) {
         self.levels.push(sources);
     }
 
     /// Counts work, so that no statement keeps a thread from the others.
-    pub(super) fn spend(&self, work: usize) -> Proven<()> {
+    pub(in crate::statement) fn spend(&self, work: usize) -> Proven<()> {
         self.work.set(self.work.get().saturating_add(work));
         if self.work.get() <= WORK_MAX {
             return Ok(());
@@ -272,16 +272,16 @@ impl<'a> Scope<'a> {
         ))
     }
 
-    pub(super) fn pop(&mut self) -> Vec<Source<'a>> {
+    pub(in crate::statement) fn pop(&mut self) -> Vec<Source<'a>> {
         self.levels.pop().unwrap_or_default()
     }
 
-    pub(super) fn innermost(&self) -> &[Source<'a>] {
+    pub(in crate::statement) fn innermost(&self) -> &[Source<'a>] {
         self.levels.last().map_or(&[], Vec::as_slice)
     }
 
     /// A name of one part.
-    pub(super) fn unqualified(&self, name: &str) -> Proven<Carried> {
+    pub(in crate::statement) fn unqualified(&self, name: &str) -> Proven<Carried> {
         let mut may_be_caught = false;
         let mut unnamed = Vec::new();
         for level in self.levels.iter().rev() {
@@ -316,7 +316,12 @@ impl<'a> Scope<'a> {
     }
 
     /// `alias.column`, and `schema.table.column`.
-    pub(super) fn qualified(&self, schema: Option<&str>, alias: &str, name: &str) -> Proven<Carried> {
+    pub(in crate::statement) fn qualified(
+        &self,
+        schema: Option<&str>,
+        alias: &str,
+        name: &str,
+    ) -> Proven<Carried> {
         let source = self.source(schema, alias)?;
         self.spend(source.weight())?;
         source.fits(name)?;
@@ -333,7 +338,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The source that a qualifier names, innermost first.
-    pub(super) fn source(&self, schema: Option<&str>, alias: &str) -> Proven<&Source<'a>> {
+    pub(in crate::statement) fn source(&self, schema: Option<&str>, alias: &str) -> Proven<&Source<'a>> {
         for level in self.levels.iter().rev() {
             self.spend(level.len())?;
             let mut fitting = level.iter().filter(|source| {
@@ -371,7 +376,7 @@ fn either(name: &str, unnamed: &[Carried]) -> Proven<Carried> {
 }
 
 /// Refuses a column that does not fit.
-pub(super) fn fitting(relation: &Relation, column: &Column) -> Proven<()> {
+pub(in crate::statement) fn fitting(relation: &Relation, column: &Column) -> Proven<()> {
     let Some(why) = &column.fault else { return Ok(()) };
     Err(refuse(
         "column-fault",
@@ -382,7 +387,7 @@ pub(super) fn fitting(relation: &Relation, column: &Column) -> Proven<()> {
 }
 
 /// Is it that a column does not fit?
-pub(super) fn is_unfit(unproven: &Unproven) -> bool {
+pub(in crate::statement) fn is_unfit(unproven: &Unproven) -> bool {
     unproven.reason == "column-fault"
 }
 
@@ -395,7 +400,7 @@ fn ambiguous(name: &str) -> Unproven {
 }
 
 /// It does not repeat the name: a value in double quotes is a name to PostgreSQL.
-fn unknown_column() -> super::facts::Unproven {
+fn unknown_column() -> super::super::facts::Unproven {
     unless(
         Remedy::Server,
         refuse(
@@ -407,7 +412,7 @@ fn unknown_column() -> super::facts::Unproven {
     )
 }
 
-pub(super) fn whole_row(name: &str) -> super::facts::Unproven {
+pub(in crate::statement) fn whole_row(name: &str) -> super::super::facts::Unproven {
     refuse(
         "whole-row",
         format!("\"{name}\" stands for whole rows of a classified table"),

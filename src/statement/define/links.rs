@@ -9,15 +9,15 @@ use pg_query::protobuf::{AlterPublicationAction, DefElemAction, Node, Publicatio
 
 use crate::catalog::{Field, Snapshot};
 
+use super::super::facts::Unproven;
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse};
 use super::conninfo;
-use super::facts::Unproven;
-use super::refusal::{Proven, refuse};
-use super::tree::{self, kind};
 
 const UNTOLD: &str = "Name the host: another one than this server's own, as hostaddr or host.";
 
 /// What a statement of this kind comes to.
-pub(super) enum Link {
+pub(in crate::statement) enum Link {
     /// It leads to these hosts, if it is one; names in it count as in any other.
     To(Vec<Arc<str>>),
     /// It takes something out of a publication, whatever that is.
@@ -25,7 +25,7 @@ pub(super) enum Link {
 }
 
 /// Judges a statement that may be of this kind.
-pub(super) fn judge(snapshot: &Snapshot, node: &Node) -> Proven<Link> {
+pub(in crate::statement) fn judge(snapshot: &Snapshot, node: &Node) -> Proven<Link> {
     let hosts = match kind(node) {
         Some(Kind::CreatePublicationStmt(create)) => {
             publishes(snapshot, create.for_all_tables, &create.pubobjects)?;
@@ -181,8 +181,8 @@ fn untold(what: &str) -> Unproven {
 
 #[cfg(test)]
 mod tests {
-    use super::super::prefilter::Prefilter;
-    use super::super::shop::{judged, shop};
+    use super::super::super::read::prefilter::Prefilter;
+    use super::super::super::shop::{judged, shop};
 
     /// What becomes of a statement: the hosts that it leads to, or why it is refused.
     fn told(sql: &str) -> String {

@@ -10,24 +10,24 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, Snapshot};
 
-use super::census::{Census, RangeName, census};
-use super::doors::{of_databases, refuse_server_files};
-use super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
-use super::flow::Walk;
-use super::from::unfit;
-use super::judge::{account, facts_of, statement};
-use super::links::{self, Link};
-use super::matters::{
+use super::super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::follow::flow::Walk;
+use super::super::follow::from::unfit;
+use super::super::judge::{account, facts_of, statement};
+use super::super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
 };
-use super::prefilter::{Prefilter, READERS};
-use super::refusal::{Proven, refuse, unless, unsupported};
+use super::super::read::census::{Census, RangeName, census};
+use super::super::read::prefilter::{Prefilter, READERS};
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unless, unsupported};
+use super::doors::{of_databases, refuse_server_files};
+use super::links::{self, Link};
 use super::table;
-use super::tree::{self, kind};
 
 /// Functions that run SQL or read tables given as values, and those that reach.
-pub(super) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
+pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
     for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
@@ -76,7 +76,7 @@ fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
 }
 
 /// A temporary relation comes before any other of its name, whatever the catalog says.
-pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
+pub(in crate::statement) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
     let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
     let temporary = |range: &&RangeName| range.temporary || range.schema.starts_with("pg_temp");
     match found.ranges.iter().filter(temporary).find(|range| shadows(&range.name)) {
@@ -90,7 +90,7 @@ pub(super) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> 
 }
 
 /// SET and its like of what decides how texts are read.
-pub(super) fn changes_reading(node: &Node, found: &Census) -> bool {
+pub(in crate::statement) fn changes_reading(node: &Node, found: &Census) -> bool {
     let set = match kind(node) {
         Some(Kind::VariableSetStmt(set)) => {
             matches!(set.name.as_str(), "" | "standard_conforming_strings" | "client_encoding")
@@ -114,7 +114,7 @@ fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
 }
 
 /// Judges a statement that is not a query.
-pub(super) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if let Some(facts) = of_databases(node) {
         return Ok(facts);
     }

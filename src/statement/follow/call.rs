@@ -7,14 +7,14 @@ use pg_query::protobuf::{self, Node, SubLinkType};
 
 use crate::catalog::FieldId;
 
+use super::super::opaque;
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, refuse, unsupported};
 use super::flow::{Flow, Seen, Walk};
-use super::opaque;
-use super::refusal::{Proven, refuse, unsupported};
 use super::scope::{Columns, Outputs};
-use super::tree::{self, kind};
 
 impl<'a> Walk<'a> {
-    pub(super) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<BTreeSet<FieldId>> {
         self.seen.insert((Seen::Call, call.location));
         if let Some(counted) = self.counted(call)? {
             self.searches.insert(counted);
@@ -65,7 +65,10 @@ impl<'a> Walk<'a> {
         Ok(Some(id))
     }
 
-    pub(super) fn window(&mut self, window: &'a protobuf::WindowDef) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn window(
+        &mut self,
+        window: &'a protobuf::WindowDef,
+    ) -> Proven<BTreeSet<FieldId>> {
         let mut reach = self.values(&window.partition_clause)?;
         reach.extend(self.values(&window.order_clause)?);
         reach.extend(self.optional(window.start_offset.as_deref())?);
@@ -73,7 +76,7 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(super) fn indirection(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn indirection(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
         let mut reach = BTreeSet::new();
         for node in nodes {
             match kind(node) {
@@ -88,7 +91,7 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(super) fn sublink(&mut self, link: &'a protobuf::SubLink) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn sublink(&mut self, link: &'a protobuf::SubLink) -> Proven<BTreeSet<FieldId>> {
         let Some(query) = link.subselect.as_deref() else { return Err(unsupported("this subquery")) };
         let outputs = self.query(query)?;
         let kind_of = SubLinkType::try_from(link.sub_link_type).unwrap_or(SubLinkType::Undefined);
@@ -155,7 +158,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Does any source of these carry classified columns?
-    pub(super) fn any_carries(sources: &[super::scope::Source<'a>]) -> bool {
+    pub(in crate::statement) fn any_carries(sources: &[super::scope::Source<'a>]) -> bool {
         sources.iter().any(|source| source.carries() || matches!(source.columns, Columns::Table(_)))
     }
 }

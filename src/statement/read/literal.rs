@@ -9,7 +9,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// The end (exclusive) of the plain quoted literal that starts at `start`.
-pub(super) fn plain_literal_end(text: &[u8], start: usize) -> Option<usize> {
+pub(in crate::statement) fn plain_literal_end(text: &[u8], start: usize) -> Option<usize> {
     let mut rest = text.get(start..)?.strip_prefix(b"'")?;
     let mut end = start + 1;
     loop {
@@ -62,7 +62,7 @@ pub fn quote_sealed(sealed: &[u8]) -> Vec<u8> {
 }
 
 /// A name as the server has it, in double quotes.
-pub(super) fn quoted_name(name: &str) -> String {
+pub(in crate::statement) fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -1,8 +1,8 @@
 //! Caps on a text before any parser sees it: length, tokens, nesting. Both parsers survive
 //! what passes; the caps bound the time and memory they may take.
 
-use super::facts::Unproven;
-use super::refusal::refuse;
+use super::super::facts::Unproven;
+use super::super::refusal::refuse;
 
 /// The stack that a thread must have which calls `analyse`: decoding a tree that nests as
 /// deep as the decoder allows (100 messages) was measured to take up to 2 MiB.
@@ -27,7 +27,7 @@ impl Default for Limits {
 }
 
 /// Refuses a text that is longer, wider or deeper than the limits.
-pub(super) fn check(text: &[u8], limits: &Limits) -> Result<(), Unproven> {
+pub(in crate::statement) fn check(text: &[u8], limits: &Limits) -> Result<(), Unproven> {
     if text.len() > limits.text_bytes_max {
         return Err(refuse("too-long", "the statement is longer than the limit", SPLIT));
     }

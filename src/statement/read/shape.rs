@@ -8,12 +8,12 @@ use sqlparser::tokenizer::Token;
 use super::reader::{Read, is_string};
 
 /// A longer shape is cut here, at a character boundary.
-pub(super) const SHAPE_BYTES_MAX: usize = 2048;
+pub(in crate::statement) const SHAPE_BYTES_MAX: usize = 2048;
 
 /// Writes the shape of the tokens of one statement. `known`: names that the catalog has, or that
 /// the statement gives. Any other name in quotes may be a value that was put between the wrong
 /// ones. `bare`: the words without quotes that are kept, as the server folds them.
-pub(super) fn shape(
+pub(in crate::statement) fn shape(
     text: &str,
     tokens: &[Read],
     known: impl Fn(&str) -> bool,

@@ -7,9 +7,9 @@ use pg_query::protobuf::{self, AExprKind, Node};
 
 use crate::catalog::{FieldId, Mode};
 
+use super::super::read::tree::{self, boxed, kind};
+use super::super::refusal::{Proven, refuse, unsupported};
 use super::flow::{Flow, Seen, Walk};
-use super::refusal::{Proven, refuse, unsupported};
-use super::tree::{self, boxed, kind};
 
 /// One side of a comparison: a value, or a row of values.
 struct Side<'a> {
@@ -19,7 +19,11 @@ struct Side<'a> {
 
 impl<'a> Walk<'a> {
     /// Both sides of an equality (`=`, `<>`, IN, IS DISTINCT FROM).
-    pub(super) fn equal(&mut self, left: &Flow<'a>, right: &Flow<'a>) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn equal(
+        &mut self,
+        left: &Flow<'a>,
+        right: &Flow<'a>,
+    ) -> Proven<BTreeSet<FieldId>> {
         if let Flow::Field(id) = left
             && self.is_sealed(*id)?
         {
@@ -35,7 +39,7 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(super) fn require_equality(&self, id: FieldId, what: &str) -> Proven<()> {
+    pub(in crate::statement) fn require_equality(&self, id: FieldId, what: &str) -> Proven<()> {
         let field = self.field(id)?;
         match field.domain.as_ref().map(|domain| domain.mode) {
             Some(Mode::Equality) => Ok(()),
@@ -75,7 +79,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A value that is stored in a column: `VALUES`, `SET`.
-    pub(super) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
+    pub(in crate::statement) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
         self.writes.insert(target);
         let flow = self.flow(node)?;
         if !self.is_sealed(target)? {
@@ -91,7 +95,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn operation(&mut self, expression: &'a protobuf::AExpr) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn operation(
+        &mut self,
+        expression: &'a protobuf::AExpr,
+    ) -> Proven<BTreeSet<FieldId>> {
         let left = expression.lexpr.as_deref();
         let right = expression.rexpr.as_deref();
         let equality = matches!(tree::operator(&expression.name), Some("=" | "<>"));
@@ -198,7 +205,10 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(super) fn null_test(&mut self, test: &'a protobuf::NullTest) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn null_test(
+        &mut self,
+        test: &'a protobuf::NullTest,
+    ) -> Proven<BTreeSet<FieldId>> {
         let Some(arg) = test.arg.as_deref() else { return Ok(BTreeSet::new()) };
         let flow = self.flow(arg)?;
         match flow {

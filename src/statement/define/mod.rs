@@ -1,0 +1,10 @@
+//! What changes the schema, or makes a way out of it: definitions, tables, links to other servers,
+//! and what a schema's own expressions do with sealed columns.
+
+pub(in crate::statement) mod conninfo;
+pub(in crate::statement) mod definition;
+pub(in crate::statement) mod doors;
+pub(in crate::statement) mod links;
+pub(in crate::statement) mod named;
+pub(in crate::statement) mod standing;
+pub(in crate::statement) mod table;
