@@ -133,20 +133,38 @@ impl Workshop {
         let lost =
             || Refusal::unhandled("splice", "A literal could not be replaced in place.", "Use a parameter.");
         let mut replacements = BTreeMap::new();
-        for edit in &plan.facts.edits {
-            replacements.insert((edit.span.start, edit.span.end), edit.new.clone());
-        }
         for literal in plan.facts.statements.iter().flat_map(|facts| &facts.literals) {
             let field = field_of(view, literal.field)?;
             if field.domain.is_none() {
                 continue;
             }
             let source = text.get(literal.span.clone()).ok_or_else(lost)?;
-            let plain = literal_value(source).ok_or_else(lost)?;
+            let plain = literal_value(source, literal.form).ok_or_else(lost)?;
             let mut sealed = Vec::new();
-            self.seal_value(field, &plain, &mut sealed)?;
+            if literal.array {
+                value::map_text_array(&plain, &mut sealed, |item, out| self.seal_element(field, item, out))
+                    .map_err(|error: ElementError| error.refusal(field))?;
+            } else {
+                self.seal_value(field, &plain, &mut sealed)?;
+            }
             fields.push(literal.field);
-            replacements.insert((literal.span.start, literal.span.end), quote_sealed(&sealed));
+            // Not a part of the word before it.
+            let mut new = Vec::with_capacity(sealed.len() + 3);
+            let before = literal.span.start.checked_sub(1).and_then(|before| text.get(before));
+            if before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80) {
+                new.push(b' ');
+            }
+            new.extend(quote_sealed(&sealed));
+            replacements.insert((literal.span.start, literal.span.end), new);
+        }
+        // What is replaced needs no other spelling.
+        for edit in &plan.facts.edits {
+            let next = replacements.range(..(edit.span.end, 0)).next_back();
+            let inside =
+                next.is_some_and(|((start, end), _)| *start <= edit.span.start && edit.span.end <= *end);
+            if !inside || edit.span.is_empty() {
+                replacements.insert((edit.span.start, edit.span.end), edit.new.clone());
+            }
         }
         let replacements: Vec<_> =
             replacements.into_iter().map(|((start, end), new)| (start..end, new)).collect();

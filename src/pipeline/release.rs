@@ -23,6 +23,8 @@ enum Column {
     Plain,
     /// It carries this field, by the text and by the server's word where it gives one.
     Field(FieldId),
+    /// It carries one of these, sealed in one domain: counts as a value of each.
+    Sealed(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
     Derived(Arc<[FieldId]>),
 }
@@ -83,10 +85,17 @@ fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Ref
         (ResultColumn::Field(told), Some(field)) if *told == field => Ok(Column::Field(field)),
         // The server says nothing of an expression that passes the field on.
         (ResultColumn::Field(told), None) if origin.table_oid == 0 => Ok(Column::Field(*told)),
+        (ResultColumn::Sealed(ids), None) if origin.table_oid == 0 => Ok(Column::Sealed(ids.clone())),
+        // A cast that changes nothing leaves it the column of its table.
+        (ResultColumn::Sealed(ids), Some(field)) if ids.contains(&field) => Ok(Column::Sealed(ids.clone())),
         (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
         (ResultColumn::Derived(ids), Some(field)) if ids.contains(&field) => Ok(Column::Derived(ids.clone())),
         (
-            ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Derived(_) | ResultColumn::Run(_),
+            ResultColumn::Plain
+            | ResultColumn::Field(_)
+            | ResultColumn::Sealed(_)
+            | ResultColumn::Derived(_)
+            | ResultColumn::Run(_),
             _,
         ) => Err(unforeseen()),
     }
@@ -105,6 +114,8 @@ fn lay_runs(
         match column {
             ResultColumn::Plain => {}
             ResultColumn::Field(id) => fields.push(*id),
+            // Refused by its text: nobody could say which column it is.
+            ResultColumn::Sealed(_) => return Err(unforeseen()),
             ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
             ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
         }
@@ -267,7 +278,7 @@ impl Workshop {
                     let fields = match column {
                         Column::Plain => &[][..],
                         Column::Field(field) => std::slice::from_ref(field),
-                        Column::Derived(fields) => fields,
+                        Column::Sealed(fields) | Column::Derived(fields) => fields,
                     };
                     for field in fields {
                         let at = facts.reads.iter().position(|id| id == field);
@@ -277,6 +288,10 @@ impl Workshop {
                     }
                     let shown = match column {
                         Column::Field(field) => self.open_value(view, *field, stored)?,
+                        Column::Sealed(fields) => {
+                            let field = fields.first().copied().ok_or_else(unforeseen)?;
+                            self.open_value(view, field, stored)?
+                        }
                         Column::Plain | Column::Derived(_) => stored,
                     };
                     if !fields.is_empty() || possibly {

@@ -4,7 +4,7 @@ use super::shop::{CITY, EMAIL, LEAD, NICK, PHONE, judged, shop};
 use super::{Prefilter, ResultColumn, StatementFacts};
 use crate::catalog::FieldId;
 
-/// `r:` reads, `d:` derived reads, `s:` searches, `w:` writes, `l:` literals as
+/// `r:` reads, `d:` derived reads, `x:` those that an expression passes on, `s:` searches, `w:` writes, `l:` literals as
 /// `source@field`, `p:` parameters as `$n@field`, with `[]` for arrays.
 fn told(sql: &str, facts: &StatementFacts) -> String {
     let letter = |id: &FieldId| match *id {
@@ -18,10 +18,15 @@ fn told(sql: &str, facts: &StatementFacts) -> String {
     let mut parts = Vec::new();
     let derived = facts.outputs.iter().filter_map(|output| match output {
         ResultColumn::Derived(ids) => Some(ids.iter().copied()),
-        ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Run(_) => None,
+        ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Sealed(_) | ResultColumn::Run(_) => None,
     });
     let derived: Vec<FieldId> = derived.flatten().collect();
-    for (name, ids) in [("r", &facts.reads), ("d", &derived), ("s", &facts.searches), ("w", &facts.writes)] {
+    let passed = facts.outputs.iter().filter_map(|output| match output {
+        ResultColumn::Sealed(ids) => Some(ids.iter().copied()),
+        ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Derived(_) | ResultColumn::Run(_) => None,
+    });
+    let passed: Vec<FieldId> = passed.flatten().collect();
+    for (name, ids) in [("r", &facts.reads), ("d", &derived), ("x", &passed), ("s", &facts.searches), ("w", &facts.writes)] {
         if !ids.is_empty() {
             parts.push(format!("{name}:{}", ids.iter().map(letter).collect::<String>()));
         }

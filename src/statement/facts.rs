@@ -29,6 +29,8 @@ pub enum ResultColumn {
     Plain,
     /// It carries the values of this field.
     Field(FieldId),
+    /// It carries values of one of these fields, or of the statement's own, sealed in the domain of all of them.
+    Sealed(Arc<[FieldId]>),
     /// A value made from these fields, which are classified but not sealed.
     Derived(Arc<[FieldId]>),
     /// Any number of columns (`*`). These fields are among them, as columns of their tables:
@@ -42,6 +44,24 @@ pub struct LiteralUse {
     /// Byte range in the original text, quotes included.
     pub span: Range<usize>,
     pub field: FieldId,
+    pub form: LiteralForm,
+    /// It is an array of such values (`= ANY('{a,b}')`).
+    pub array: bool,
+}
+
+/// How a literal is written (chapter 4.1.2 of PostgreSQL's manual).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LiteralForm {
+    /// `'...'`, in which a backslash is a character.
+    Plain,
+    /// `E'...'`, or `'...'` where a backslash begins an escape.
+    Escaped,
+    /// `U&'...'`, with the backslash as its escape.
+    Unicode,
+    /// `$tag$...$tag$`
+    Dollar,
+    /// Digits, at most with a point between them.
+    Number,
 }
 
 /// One `$n` that means a classified value, everywhere it stands.

@@ -229,16 +229,17 @@ fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
     let outputs = walk.query(node)?;
-    walk.emit(&outputs);
+    walk.emit(&outputs)?;
     account(&walk, found)?;
     facts_of(walk)
 }
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
-    walk.finish();
+    walk.finish()?;
+    let (literals, parameters) = walk.classes.uses()?;
     Ok(StatementFacts {
-        parameters: walk.parameter_uses()?,
-        literals: walk.literal_uses(),
+        parameters,
+        literals,
         reads: walk.reads.iter().copied().collect(),
         outputs: std::mem::take(&mut walk.outputs),
         searches: walk.searches.iter().copied().collect(),

@@ -28,7 +28,8 @@ pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Edit, Effect, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts, TextFacts, Unproven,
+    Action, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts,
+    TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;

@@ -274,6 +274,7 @@ fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven
                 "Run the query itself, or leave the column out.",
             ));
         }
+        walk.settle_outputs(&outputs)?;
         account(&walk, found)?;
         return facts_of(walk);
     }

@@ -1,32 +1,95 @@
 //! Function calls and subqueries inside of expressions.
 
-use std::collections::BTreeSet;
-
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SubLinkType};
-
-use crate::catalog::FieldId;
 
 use super::super::opaque;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::flow::{Flow, Seen, Walk};
-use super::scope::{Columns, Outputs};
+use super::algebra::{self, Passing};
+use super::classes::{Fields, Flow};
+use super::flow::{Seen, Walk};
+use super::scope::{Outputs, Place};
 
 impl<'a> Walk<'a> {
-    pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<Flow> {
         self.seen.insert((Seen::Call, call.location));
-        if let Some(counted) = self.counted(call)? {
-            self.searches.insert(counted);
-            return Ok(BTreeSet::new());
+        let passing = algebra::passing(self.names, &call.funcname).filter(|_| {
+            call.agg_order.is_empty() && !call.agg_within_group && !call.func_variadic && !call.agg_star
+        });
+        let Some((passing, first)) = passing.zip(call.args.first()) else { return self.looks(call, None) };
+        let value = match (passing, self.flow(first)?) {
+            (Passing::Element, Flow::Array(elements)) => *elements,
+            (Passing::Element, flow) => return self.looks(call, Some(&flow)),
+            (_, flow) => flow,
+        };
+        if !matches!(value, Flow::Open(_)) && self.sealed_in(&value)?.is_none() {
+            return self.looks(call, Some(&value));
         }
-        let mut reach = self.values(&call.args)?;
+        let mut others = call.args.iter().skip(1);
+        let mut values = vec![value];
+        if passing == Passing::FirstOrThird {
+            if let Some(offset) = others.next() {
+                self.searched(Some(offset))?;
+            }
+            if let Some(otherwise) = others.next() {
+                values.push(self.flow(otherwise)?);
+            }
+        }
+        for other in others {
+            self.searched(Some(other))?;
+        }
+        self.searched(call.agg_filter.as_deref())?;
+        if let Some(window) = &call.over {
+            let reach = self.window(window)?;
+            self.searches.extend(reach);
+        }
+        if passing == Passing::Counts {
+            return self.counted(call, &values);
+        }
+        let joined = self.join(&values)?;
+        Ok(match self.sealed_in(&joined)? {
+            Some(fields) => Flow::Sealed(fields),
+            None => joined,
+        })
+    }
+
+    fn counted(&mut self, call: &'a protobuf::FuncCall, values: &[Flow]) -> Proven<Flow> {
+        for value in values {
+            if call.agg_distinct {
+                self.told_apart(value)?;
+            }
+            if let Some(fields) = self.sealed_in(value)? {
+                self.searches.extend(fields);
+            }
+        }
+        Ok(Flow::Plain)
+    }
+
+    /// Legible fields that decide about it are searched.
+    fn searched(&mut self, node: Option<&'a Node>) -> Proven<()> {
+        let reach = self.optional(node)?;
+        self.searches.extend(reach);
+        Ok(())
+    }
+
+    /// A function that looks into what it is given.
+    fn looks(&mut self, call: &'a protobuf::FuncCall, first: Option<&Flow>) -> Proven<Flow> {
+        let name = call.funcname.last().and_then(tree::name).unwrap_or_default();
+        let mut given = || {
+            let mut reach = first.map_or_else(|| Ok(Fields::new()), |flow| self.settle(flow))?;
+            reach.extend(self.values(call.args.get(usize::from(first.is_some())..).unwrap_or_default())?);
+            Ok(reach)
+        };
+        let mut reach = match given() {
+            Ok(reach) => reach,
+            Err(refused) => return Err(self.placed(refused, &format!("the function {name}"), call.location)),
+        };
         reach.extend(self.values(&call.agg_order)?);
         reach.extend(self.optional(call.agg_filter.as_deref())?);
         if let Some(window) = &call.over {
             reach.extend(self.window(window)?);
         }
-        let name = call.funcname.last().and_then(tree::name).unwrap_or_default();
         let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
         // What it is given can be seen where no record and no limit follows.
         if !reach.is_empty() && opaque::shows(self.names, &parts) {
@@ -36,48 +99,21 @@ impl<'a> Walk<'a> {
                 "Read the column itself.",
             ));
         }
-        Ok(reach)
+        Ok(Flow::derived(reach))
     }
 
-    /// `count(column)` and `count(DISTINCT column)` of a sealed column, and nothing more.
-    fn counted(&mut self, call: &'a protobuf::FuncCall) -> Proven<Option<FieldId>> {
-        let is_count = match call.funcname.as_slice() {
-            [only] => tree::name(only) == Some("count"),
-            [schema, name] => tree::name(schema) == Some("pg_catalog") && tree::name(name) == Some("count"),
-            _ => false,
-        };
-        let bare = call.agg_order.is_empty()
-            && call.agg_filter.is_none()
-            && call.over.is_none()
-            && !call.agg_within_group
-            && !call.func_variadic;
-        let [only] = call.args.as_slice() else { return Ok(None) };
-        if !(is_count && bare && matches!(kind(only), Some(Kind::ColumnRef(_)))) {
-            return Ok(None);
+    pub(in crate::statement) fn window(&mut self, window: &'a protobuf::WindowDef) -> Proven<Fields> {
+        for node in &window.partition_clause {
+            self.distinguish(node, &Outputs::default())?;
         }
-        let Flow::Field(id) = self.flow(only)? else { return Ok(None) };
-        if !self.is_sealed(id)? {
-            return Ok(None);
-        }
-        if call.agg_distinct {
-            self.require_equality(id, "count(DISTINCT ...)")?;
-        }
-        Ok(Some(id))
-    }
-
-    pub(in crate::statement) fn window(
-        &mut self,
-        window: &'a protobuf::WindowDef,
-    ) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = self.values(&window.partition_clause)?;
-        reach.extend(self.values(&window.order_clause)?);
-        reach.extend(self.optional(window.start_offset.as_deref())?);
+        self.sort(&window.order_clause, &Outputs::default(), false)?;
+        let mut reach = self.optional(window.start_offset.as_deref())?;
         reach.extend(self.optional(window.end_offset.as_deref())?);
         Ok(reach)
     }
 
-    pub(in crate::statement) fn indirection(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
+    pub(in crate::statement) fn indirection(&mut self, nodes: &'a [Node]) -> Proven<Fields> {
+        let mut reach = Fields::new();
         for node in nodes {
             match kind(node) {
                 Some(Kind::String(_) | Kind::AStar(_)) => {}
@@ -91,40 +127,52 @@ impl<'a> Walk<'a> {
         Ok(reach)
     }
 
-    pub(in crate::statement) fn sublink(&mut self, link: &'a protobuf::SubLink) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn sublink(&mut self, link: &'a protobuf::SubLink) -> Proven<Flow> {
         let Some(query) = link.subselect.as_deref() else { return Err(unsupported("this subquery")) };
-        let outputs = self.query(query)?;
         let kind_of = SubLinkType::try_from(link.sub_link_type).unwrap_or(SubLinkType::Undefined);
-        let equality =
-            link.oper_name.is_empty() || matches!(tree::operator(&link.oper_name), Some("=" | "<>"));
-        match kind_of {
-            SubLinkType::ExistsSublink => {
-                // The rows count, their values do not.
-                Ok(BTreeSet::new())
+        self.orderless = kind_of == SubLinkType::ExistsSublink;
+        let outputs = self.query(query)?;
+        self.orderless = false;
+        let equality = link.oper_name.is_empty() || algebra::is_equality(&link.oper_name);
+        match (kind_of, outputs.columns.as_slice()) {
+            // The rows count, their values do not.
+            (SubLinkType::ExistsSublink, _) => Ok(Flow::Plain),
+            (SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink, _)
+                if equality =>
+            {
+                self.compare_with_outputs(link.testexpr.as_deref(), &outputs).map(Flow::derived)
             }
-            SubLinkType::AnySublink | SubLinkType::AllSublink if equality => {
-                self.compare_with_outputs(link.testexpr.as_deref(), &outputs)
+            (SubLinkType::ExprSublink | SubLinkType::ArraySublink, [only]) if only.place == Place::Sure => {
+                let value = match self.sealed_in(&only.flow)? {
+                    Some(fields) => Flow::Sealed(fields),
+                    None => only.flow.clone(),
+                };
+                let value = self.mention(value);
+                Ok(match (kind_of, value) {
+                    (SubLinkType::ArraySublink, value) => Flow::Array(Box::new(value)),
+                    (_, Flow::Field(id)) => Flow::Derived(Fields::from([id])),
+                    (_, value) => value,
+                })
             }
-            SubLinkType::AnySublink
-            | SubLinkType::AllSublink
-            | SubLinkType::ExprSublink
-            | SubLinkType::ArraySublink
-            | SubLinkType::RowcompareSublink => {
+            (
+                SubLinkType::AnySublink
+                | SubLinkType::AllSublink
+                | SubLinkType::ExprSublink
+                | SubLinkType::ArraySublink
+                | SubLinkType::RowcompareSublink,
+                _,
+            ) => {
                 let mut reach = self.optional(link.testexpr.as_deref())?;
                 reach.extend(self.settle_outputs(&outputs)?);
-                Ok(reach)
+                Ok(Flow::derived(reach))
             }
-            SubLinkType::Undefined | SubLinkType::MultiexprSublink | SubLinkType::CteSublink => {
+            (SubLinkType::Undefined | SubLinkType::MultiexprSublink | SubLinkType::CteSublink, _) => {
                 Err(unsupported("a subquery of this kind"))
             }
         }
     }
 
-    fn compare_with_outputs(
-        &mut self,
-        test: Option<&'a Node>,
-        outputs: &Outputs,
-    ) -> Proven<BTreeSet<FieldId>> {
+    fn compare_with_outputs(&mut self, test: Option<&'a Node>, outputs: &Outputs) -> Proven<Fields> {
         let Some(test) = test else { return Err(unsupported("this subquery")) };
         let tests: Vec<&'a Node> = match kind(test) {
             Some(Kind::RowExpr(row)) => row.args.iter().collect(),
@@ -138,27 +186,22 @@ impl<'a> Walk<'a> {
             }
             return Ok(reach);
         }
-        let mut reach = BTreeSet::new();
+        let mut reach = Fields::new();
         for (test, output) in tests.into_iter().zip(&outputs.columns) {
             let left = self.flow(test)?;
-            let right = self.carried_flow(output.carried.clone());
+            let right = self.mention(output.flow.clone());
             reach.extend(self.equal(&left, &right)?);
         }
         Ok(reach)
     }
 
     /// The values of a subquery, at a place where nothing sealed may stand.
-    fn settle_outputs(&mut self, outputs: &Outputs) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
+    pub(in crate::statement) fn settle_outputs(&mut self, outputs: &Outputs) -> Proven<Fields> {
+        let mut reach = Fields::new();
         for output in &outputs.columns {
-            let flow = self.carried_flow(output.carried.clone());
+            let flow = self.mention(output.flow.clone());
             reach.extend(self.settle(&flow)?);
         }
         Ok(reach)
-    }
-
-    /// Does any source of these carry classified columns?
-    pub(in crate::statement) fn any_carries(sources: &[super::scope::Source<'a>]) -> bool {
-        sources.iter().any(|source| source.carries() || matches!(source.columns, Columns::Table(_)))
     }
 }

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{self, Node, OnConflictAction};
+use pg_query::protobuf::{self, CmdType, Node, OnConflictAction, ReturningOptionKind};
 
 use crate::catalog::{FieldId, Refused};
 
-use super::super::facts::Remedy;
+use super::super::facts::{Remedy, Unproven};
 use super::super::read::literal::quoted_name;
 use super::super::read::spelling::end_of_target;
 use super::super::read::tree::kind;
 use super::super::refusal::{Proven, refuse, unless, unsupported};
+use super::algebra::Use;
+use super::classes::{Fields, Flow, require};
 use super::flow::Walk;
 use super::from::unfit;
-use super::scope::{Carried, Columns, Outputs, Source, fitting};
+use super::scope::{Columns, Outputs, Place, Source, fitting};
 
 impl<'a> Walk<'a> {
     pub(in crate::statement) fn insert(&mut self, insert: &'a protobuf::InsertStmt) -> Proven<Outputs> {
@@ -27,9 +29,10 @@ impl<'a> Walk<'a> {
             with_clause,
             r#override: _,
         } = insert;
+        let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this INSERT")) };
-        let target = self.relation(range)?;
+        let target = self.target(range)?;
         refuse_unfit(&target, |refused| &refused.inserts)?;
         let fields = insert_targets(cols, &target)?;
         if cols.is_empty() && select_stmt.is_some() {
@@ -42,15 +45,15 @@ impl<'a> Walk<'a> {
             }
             Some((_, query)) => {
                 let outputs = self.query(query)?;
-                if outputs.carries() || fields.iter().any(Option::is_some) {
-                    return Err(unsupported("INSERT ... SELECT to or from a classified column"));
-                }
+                self.insert_outputs(&outputs, &fields, !cols.is_empty())?;
             }
         }
         if let Some(clause) = on_conflict_clause {
             self.on_conflict(clause, &target)?;
         }
-        self.returning(returning_clause.as_ref(), &target.clone(), vec![target])
+        let outputs = self.returning(returning_clause.as_ref(), &target.clone(), vec![target])?;
+        self.ctes.truncate(level);
+        Ok(outputs)
     }
 
     /// Writes out which columns an INSERT without a list means, so that the values go where they
@@ -64,18 +67,15 @@ impl<'a> Walk<'a> {
         let Columns::Table(relation) = &target.columns else { return Ok(()) };
         let rows = match source.and_then(kind) {
             Some(Kind::SelectStmt(select)) => &select.values_lists,
-            Some(_) | None => return Err(unsupported("an INSERT without a list of columns")),
+            Some(_) | None => return Err(unlisted()),
         };
-        let Some(Kind::List(row)) = rows.first().and_then(kind) else {
-            return Err(unsupported("an INSERT of a query without a list of columns"));
-        };
+        let Some(Kind::List(row)) = rows.first().and_then(kind) else { return Err(unlisted()) };
         let meant = || relation.columns.iter().take(row.items.len());
         meant().try_for_each(|column| fitting(relation, column))?;
         let names = meant().map(|column| quoted_name(&column.name));
         let names: Vec<String> = names.collect();
         let at = usize::try_from(range.location).ok();
-        let text = std::str::from_utf8(self.text).ok();
-        let end = at.zip(text).and_then(|(at, text)| end_of_target(text, at));
+        let end = at.and_then(|at| end_of_target(self.text, at));
         let end = end.ok_or_else(|| unsupported("an INSERT whose target is not read"))?;
         self.insertions.insert(end, format!(" ({})", names.join(", ")));
         self.positional = true;
@@ -83,17 +83,47 @@ impl<'a> Walk<'a> {
     }
 
     fn insert_rows(&mut self, rows: &'a [Node], fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
-        let classified = fields.iter().any(Option::is_some);
         for row in rows {
             let Some(Kind::List(row)) = kind(row) else { return Err(unsupported("this VALUES")) };
-            if classified && (row.items.len() > fields.len() || listed && row.items.len() != fields.len()) {
-                return Err(unsupported("a row of VALUES that does not fit its columns"));
+            self.insert_row(&row.items, fields, listed)?;
+        }
+        Ok(())
+    }
+
+    fn insert_row(&mut self, items: &'a [Node], fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
+        let classified = fields.iter().any(Option::is_some);
+        if classified && (items.len() > fields.len() || listed && items.len() != fields.len()) {
+            return Err(unsupported("a row of VALUES that does not fit its columns"));
+        }
+        for (position, item) in items.iter().enumerate() {
+            match fields.get(position).copied().flatten() {
+                Some(field) => self.assign(field, item)?,
+                None => self.store_unclassified(item)?,
             }
-            for (position, item) in row.items.iter().enumerate() {
-                match fields.get(position).copied().flatten() {
-                    Some(field) => self.assign(field, item)?,
-                    None => self.store_unclassified(item)?,
-                }
+        }
+        Ok(())
+    }
+
+    /// The columns of a query, which become those of a table.
+    fn insert_outputs(&mut self, outputs: &Outputs, fields: &[Option<FieldId>], listed: bool) -> Proven<()> {
+        let classified = fields.iter().any(Option::is_some);
+        let sure = outputs.columns.iter().all(|output| output.place == Place::Sure);
+        if !sure && (classified || outputs.carries()) {
+            return Err(refuse(
+                "unsupported-form",
+                "INSERT of the columns of * to or from a classified table, whose order the catalog alone tells",
+                "List the columns instead of *.",
+            ));
+        }
+        if classified
+            && (outputs.columns.len() > fields.len() || listed && outputs.columns.len() != fields.len())
+        {
+            return Err(unsupported("a query whose columns do not fit those of the INSERT"));
+        }
+        for (position, output) in outputs.columns.iter().enumerate() {
+            match fields.get(position).copied().flatten() {
+                Some(field) => self.store(field, &output.flow)?,
+                None => self.store_plain(&output.flow)?,
             }
         }
         Ok(())
@@ -101,7 +131,16 @@ impl<'a> Walk<'a> {
 
     /// A value for a column that is not classified: nothing classified may reach it.
     fn store_unclassified(&mut self, node: &'a Node) -> Proven<()> {
-        if self.value(node)?.is_empty() {
+        let flow = self.flow(node)?;
+        self.store_plain(&flow)
+    }
+
+    fn store_plain(&mut self, flow: &Flow) -> Proven<()> {
+        let legible = match self.sealed_in(flow)? {
+            Some(_) => None,
+            None => Some(self.settle(flow)?),
+        };
+        if legible.is_some_and(|fields| fields.is_empty()) {
             return Ok(());
         }
         Err(refuse(
@@ -119,7 +158,7 @@ impl<'a> Walk<'a> {
                 let Some(Kind::IndexElem(element)) = kind(element) else {
                     return Err(unsupported("this ON CONFLICT"));
                 };
-                self.index_element(element, "ON CONFLICT")?;
+                self.index_element(element)?;
             }
             self.predicate(infer.where_clause.as_deref())?;
             self.scope.pop();
@@ -137,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A column or expression of an index, or of ON CONFLICT's inference.
-    fn index_element(&mut self, element: &'a protobuf::IndexElem, what: &str) -> Proven<()> {
+    fn index_element(&mut self, element: &'a protobuf::IndexElem) -> Proven<()> {
         if let Some(expression) = element.expr.as_deref() {
             let reach = self.value(expression)?;
             self.searches.extend(reach);
@@ -145,10 +184,8 @@ impl<'a> Walk<'a> {
         if element.name.is_empty() {
             return Ok(());
         }
-        if let Carried::Field(id) = self.scope.unqualified(&element.name)? {
-            if self.is_sealed(id)? {
-                self.require_equality(id, what)?;
-            }
+        if let Flow::Field(id) = self.scope.unqualified(&element.name)? {
+            require(self.snapshot, &Fields::from([id]), Use::Compare)?;
             self.searches.insert(id);
         }
         Ok(())
@@ -165,29 +202,48 @@ impl<'a> Walk<'a> {
             }
             self.indirection(&target.indirection)?;
             let Some(value) = target.val.as_deref() else { return Err(unsupported("this SET")) };
-            let value = match kind(value) {
-                Some(Kind::MultiAssignRef(many)) => {
-                    let Some(source) = many.source.as_deref() else { return Err(unsupported("this SET")) };
-                    match kind(source) {
-                        Some(Kind::RowExpr(row)) => {
-                            let position = usize::try_from(many.colno)
-                                .ok()
-                                .and_then(|column| column.checked_sub(1))
-                                .filter(|_| usize::try_from(many.ncolumns) == Ok(row.args.len()));
-                            let value = position.and_then(|position| row.args.get(position));
-                            value.ok_or_else(|| unsupported("this SET"))?
-                        }
-                        Some(_) | None => source,
-                    }
-                }
-                Some(_) | None => value,
-            };
-            match field {
-                Some(field) => self.assign(field, value)?,
-                None => self.store_unclassified(value)?,
+            match (self.assigned(value)?, field) {
+                (Assigned::Node(value), Some(field)) => self.assign(field, value)?,
+                (Assigned::Node(value), None) => self.store_unclassified(value)?,
+                (Assigned::Flow(flow), Some(field)) => self.store(field, &flow)?,
+                (Assigned::Flow(flow), None) => self.store_plain(&flow)?,
             }
         }
         Ok(())
+    }
+
+    /// What is assigned to one column: an expression, or a column of a subquery that several share.
+    fn assigned(&mut self, value: &'a Node) -> Proven<Assigned<'a>> {
+        let Some(Kind::MultiAssignRef(many)) = kind(value) else { return Ok(Assigned::Node(value)) };
+        let Some(source) = many.source.as_deref() else { return Err(unsupported("this SET")) };
+        let position = usize::try_from(many.colno).ok().and_then(|column| column.checked_sub(1));
+        let position = position.ok_or_else(|| unsupported("this SET"))?;
+        let columns = usize::try_from(many.ncolumns).map_err(|_| unsupported("this SET"))?;
+        match kind(source) {
+            Some(Kind::RowExpr(row)) if row.args.len() == columns => {
+                row.args.get(position).map(Assigned::Node).ok_or_else(|| unsupported("this SET"))
+            }
+            Some(Kind::SubLink(link)) => {
+                let outputs = match self.assigned.get(&link.location) {
+                    Some(outputs) => outputs.clone(),
+                    None => {
+                        let Some(query) = link.subselect.as_deref() else {
+                            return Err(unsupported("this SET"));
+                        };
+                        let outputs = self.query(query)?;
+                        self.assigned.insert(link.location, outputs.clone());
+                        outputs
+                    }
+                };
+                let sure = outputs.columns.iter().all(|output| output.place == Place::Sure);
+                if !sure || outputs.columns.len() != columns {
+                    return Err(unsupported("SET of the columns of *"));
+                }
+                let output = outputs.columns.get(position).ok_or_else(|| unsupported("this SET"))?;
+                Ok(Assigned::Flow(output.flow.clone()))
+            }
+            Some(_) | None => Err(unsupported("this SET")),
+        }
     }
 
     pub(in crate::statement) fn update(&mut self, update: &'a protobuf::UpdateStmt) -> Proven<Outputs> {
@@ -199,33 +255,95 @@ impl<'a> Walk<'a> {
             returning_clause,
             with_clause,
         } = update;
+        let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this UPDATE")) };
-        let target = self.relation(range)?;
+        let target = self.target(range)?;
         refuse_unfit(&target, |refused| &refused.updates)?;
-        let sources = self.from(from_clause, vec![target.clone()])?;
+        let sources = self.from(from_clause, vec![target.clone()], false)?;
         self.scope.push(sources);
         self.assignments(target_list, &target)?;
         self.predicate(where_clause.as_deref())?;
         let sources = self.scope.pop();
-        self.returning(returning_clause.as_ref(), &target, sources)
+        let outputs = self.returning(returning_clause.as_ref(), &target, sources)?;
+        self.ctes.truncate(level);
+        Ok(outputs)
     }
 
     pub(in crate::statement) fn delete(&mut self, delete: &'a protobuf::DeleteStmt) -> Proven<Outputs> {
         let protobuf::DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } =
             delete;
+        let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
         let Some(range) = relation else { return Err(unsupported("this DELETE")) };
-        let target = self.relation(range)?;
+        let target = self.target(range)?;
         refuse_unfit(&target, |refused| &refused.deletes)?;
-        if let Columns::Table(relation) = &target.columns {
-            self.writes.extend(relation.columns.iter().filter_map(|column| column.field));
-        }
-        let sources = self.from(using_clause, vec![target.clone()])?;
+        self.writes_all(&target);
+        let sources = self.from(using_clause, vec![target.clone()], false)?;
         self.scope.push(sources);
         self.predicate(where_clause.as_deref())?;
         let sources = self.scope.pop();
-        self.returning(returning_clause.as_ref(), &target, sources)
+        let outputs = self.returning(returning_clause.as_ref(), &target, sources)?;
+        self.ctes.truncate(level);
+        Ok(outputs)
+    }
+
+    pub(in crate::statement) fn merge(&mut self, merge: &'a protobuf::MergeStmt) -> Proven<Outputs> {
+        let protobuf::MergeStmt {
+            relation,
+            source_relation,
+            join_condition,
+            merge_when_clauses,
+            returning_clause,
+            with_clause,
+        } = merge;
+        let level = self.ctes.len();
+        self.with(with_clause.as_ref())?;
+        let (Some(range), Some(source)) = (relation, source_relation.as_deref()) else {
+            return Err(unsupported("this MERGE"));
+        };
+        let target = self.target(range)?;
+        let sources = self.from(std::slice::from_ref(source), vec![target.clone()], false)?;
+        self.scope.push(sources);
+        self.predicate(join_condition.as_deref())?;
+        for when in merge_when_clauses {
+            let Some(Kind::MergeWhenClause(when)) = kind(when) else { return Err(unsupported("this MERGE")) };
+            self.predicate(when.condition.as_deref())?;
+            match CmdType::try_from(when.command_type) {
+                Ok(CmdType::CmdInsert) => {
+                    refuse_unfit(&target, |refused| &refused.inserts)?;
+                    if when.target_list.is_empty() && target.carries() && !when.values.is_empty() {
+                        return Err(unlisted());
+                    }
+                    let fields = insert_targets(&when.target_list, &target)?;
+                    if !when.values.is_empty() {
+                        self.insert_row(&when.values, &fields, !when.target_list.is_empty())?;
+                    }
+                }
+                Ok(CmdType::CmdUpdate) => {
+                    refuse_unfit(&target, |refused| &refused.updates)?;
+                    self.assignments(&when.target_list, &target)?;
+                }
+                Ok(CmdType::CmdDelete) => {
+                    refuse_unfit(&target, |refused| &refused.deletes)?;
+                    self.writes_all(&target);
+                }
+                Ok(CmdType::CmdNothing) => {}
+                Ok(_) | Err(_) => return Err(unsupported("a part of MERGE of this kind")),
+            }
+        }
+        let mut sources = self.scope.pop();
+        // RETURNING * shows the target last.
+        sources.rotate_left(1);
+        let outputs = self.returning(returning_clause.as_ref(), &target, sources)?;
+        self.ctes.truncate(level);
+        Ok(outputs)
+    }
+
+    fn writes_all(&mut self, target: &Source<'a>) {
+        if let Columns::Table(relation) = &target.columns {
+            self.writes.extend(relation.columns.iter().filter_map(|column| column.field));
+        }
     }
 
     /// From PostgreSQL 18 on `old` and `new` are the row before and after, unless something
@@ -237,11 +355,19 @@ impl<'a> Walk<'a> {
         mut sources: Vec<Source<'a>>,
     ) -> Proven<Outputs> {
         let Some(clause) = clause else { return Ok(Outputs::default()) };
-        if !clause.options.is_empty() {
-            return Err(unsupported("RETURNING WITH"));
+        let mut names = ["old".to_owned(), "new".to_owned()];
+        for option in &clause.options {
+            let Some(Kind::ReturningOption(option)) = kind(option) else {
+                return Err(unsupported("RETURNING WITH"));
+            };
+            match ReturningOptionKind::try_from(option.option) {
+                Ok(ReturningOptionKind::ReturningOptionOld) => names[0].clone_from(&option.value),
+                Ok(ReturningOptionKind::ReturningOptionNew) => names[1].clone_from(&option.value),
+                Ok(ReturningOptionKind::Undefined) | Err(_) => return Err(unsupported("RETURNING WITH")),
+            }
         }
-        for name in ["old", "new"] {
-            if sources.iter().all(|source| source.alias != name) {
+        for name in &names {
+            if sources.iter().all(|source| source.alias != *name) {
                 sources.push(target.under(name, true));
             }
         }
@@ -250,6 +376,20 @@ impl<'a> Walk<'a> {
         self.scope.pop();
         Ok(outputs)
     }
+}
+
+/// What one column is assigned.
+enum Assigned<'a> {
+    Node(&'a Node),
+    Flow(Flow),
+}
+
+fn unlisted() -> Unproven {
+    refuse(
+        "unsupported-form",
+        "an INSERT of a query into a classified table has no list of columns",
+        "List the columns behind the table.",
+    )
 }
 
 /// Is the source of an INSERT a list of rows and nothing else?

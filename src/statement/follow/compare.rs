@@ -1,128 +1,136 @@
 //! Comparisons and assignments: where a literal or a parameter becomes a value of a field.
 
-use std::collections::BTreeSet;
-
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AExprKind, Node};
 
-use crate::catalog::{FieldId, Mode};
+use crate::catalog::FieldId;
 
-use super::super::read::tree::{self, boxed, kind};
-use super::super::refusal::{Proven, refuse, unsupported};
-use super::flow::{Flow, Seen, Walk};
+use super::super::read::tree::{self, kind};
+use super::super::refusal::{Proven, unsupported};
+use super::algebra::{self, Use};
+use super::classes::{Fields, Flow, require, same_domain};
+use super::flow::Walk;
 
 /// One side of a comparison: a value, or a row of values.
-struct Side<'a> {
+struct Side {
     row: bool,
-    flows: Vec<Flow<'a>>,
+    flows: Vec<Flow>,
 }
 
 impl<'a> Walk<'a> {
     /// Both sides of an equality (`=`, `<>`, IN, IS DISTINCT FROM).
-    pub(in crate::statement) fn equal(
-        &mut self,
-        left: &Flow<'a>,
-        right: &Flow<'a>,
-    ) -> Proven<BTreeSet<FieldId>> {
-        if let Flow::Field(id) = left
-            && self.is_sealed(*id)?
-        {
-            return self.equal_to_sealed(*id, right).map(|()| BTreeSet::new());
-        }
-        if let Flow::Field(id) = right
-            && self.is_sealed(*id)?
-        {
-            return self.equal_to_sealed(*id, left).map(|()| BTreeSet::new());
-        }
-        let mut reach = self.settle(left)?;
-        reach.extend(self.settle(right)?);
-        Ok(reach)
-    }
-
-    pub(in crate::statement) fn require_equality(&self, id: FieldId, what: &str) -> Proven<()> {
-        let field = self.field(id)?;
-        match field.domain.as_ref().map(|domain| domain.mode) {
-            Some(Mode::Equality) => Ok(()),
-            Some(Mode::Random) | None => Err(refuse(
-                "random-compared",
-                format!("{} is sealed with seal = \"random\" and cannot be used in {what}", field.path()),
-                "Only IS NULL and IS NOT NULL can test it; seal = \"equality\" allows = and IN.",
-            )),
-        }
-    }
-
-    fn equal_to_sealed(&mut self, id: FieldId, other: &Flow<'a>) -> Proven<()> {
-        self.require_equality(id, "a comparison")?;
-        self.searches.insert(id);
-        match other {
-            Flow::Text { location, value } => self.literal(*location, value, id),
-            Flow::Parameter(parameter) => self.parameter(parameter, Some((id, false))),
-            Flow::Null => Ok(()),
-            Flow::Field(other) => {
-                self.searches.insert(*other);
-                self.require_same_domain(id, *other)
+    pub(in crate::statement) fn equal(&mut self, left: &Flow, right: &Flow) -> Proven<Fields> {
+        match (self.sealed_in(left)?, self.sealed_in(right)?) {
+            (Some(fields), None) => self.equal_to_sealed(fields, right).map(|()| Fields::new()),
+            (None, Some(fields)) => self.equal_to_sealed(fields, left).map(|()| Fields::new()),
+            (Some(one), Some(other)) => {
+                if !same_domain(self.snapshot, &one, &other) {
+                    return Err(self.other_domain(&one, &other));
+                }
+                for (flow, fields) in [(left, &other), (right, &one)] {
+                    if let Flow::Open(class) = flow {
+                        self.classes.seal(*class, fields)?;
+                    }
+                    require(self.snapshot, fields, Use::Compare)?;
+                    self.searches.extend(fields.iter().copied());
+                }
+                Ok(Fields::new())
             }
-            Flow::Plain(_) | Flow::Default => Err(self.unsupported_position(id)),
+            (None, None) => match (left, right) {
+                (Flow::Open(one), Flow::Open(other)) => {
+                    self.classes.used(*one, Use::Compare)?;
+                    self.classes.unite(*one, *other)?;
+                    Ok(Fields::new())
+                }
+                (_, _) => {
+                    let mut reach = self.settle(left)?;
+                    reach.extend(self.settle(right)?);
+                    Ok(reach)
+                }
+            },
         }
     }
 
-    fn require_same_domain(&self, left: FieldId, right: FieldId) -> Proven<()> {
-        let (one, two) = (self.field(left)?, self.field(right)?);
-        if one.domain.is_some() && one.domain == two.domain {
-            return Ok(());
-        }
-        Err(refuse(
-            "domain-differs",
-            format!("{} and {} are not sealed in one domain", one.path(), two.path()),
-            "Only columns of the same equality domain can be compared or copied.",
-        ))
+    fn equal_to_sealed(&mut self, fields: Fields, other: &Flow) -> Proven<()> {
+        require(self.snapshot, &fields, Use::Compare)?;
+        let first = fields.first().copied();
+        let outcome = match other {
+            Flow::Open(class) => {
+                self.classes.used(*class, Use::Compare)?;
+                self.classes.seal(*class, &fields)
+            }
+            _ => Err(first.map_or_else(|| unsupported("a comparison"), |id| self.unsupported_position(id))),
+        };
+        self.searches.extend(fields);
+        outcome
     }
 
-    /// A value that is stored in a column: `VALUES`, `SET`.
+    /// An expression that is stored in a column: `VALUES`, `SET`.
     pub(in crate::statement) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
+        let flow = match self.number(node)? {
+            Some(number) if self.is_sealed(target)? => number,
+            Some(_) | None => self.flow(node)?,
+        };
+        self.store(target, &flow)
+    }
+
+    /// A value that is stored in a column.
+    pub(in crate::statement) fn store(&mut self, target: FieldId, flow: &Flow) -> Proven<()> {
         self.writes.insert(target);
-        let flow = self.flow(node)?;
         if !self.is_sealed(target)? {
-            self.settle(&flow)?;
+            self.settle(flow)?;
             return Ok(());
         }
-        match flow {
-            Flow::Text { location, value } => self.literal(location, value, target),
-            Flow::Parameter(parameter) => self.parameter(parameter, Some((target, false))),
-            Flow::Null | Flow::Default => Ok(()),
-            Flow::Field(source) => self.require_same_domain(target, source),
-            Flow::Plain(_) => Err(self.unsupported_position(target)),
+        let own = Fields::from([target]);
+        require(self.snapshot, &own, Use::Pass)?;
+        match (flow, self.sealed_in(flow)?) {
+            (Flow::Open(class), _) => self.classes.seal(*class, &own),
+            (Flow::Default, _) => Ok(()),
+            (_, Some(fields)) if same_domain(self.snapshot, &own, &fields) => Ok(()),
+            (_, Some(fields)) => Err(self.other_domain(&own, &fields)),
+            (_, None) => Err(self.unsupported_position(target)),
         }
     }
 
-    pub(in crate::statement) fn operation(
-        &mut self,
-        expression: &'a protobuf::AExpr,
-    ) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn operation(&mut self, expression: &'a protobuf::AExpr) -> Proven<Flow> {
         let left = expression.lexpr.as_deref();
         let right = expression.rexpr.as_deref();
-        let equality = matches!(tree::operator(&expression.name), Some("=" | "<>"));
+        let equality = algebra::is_equality(&expression.name);
+        let looked = |walk: &mut Self| {
+            let name = tree::last_name(&expression.name).unwrap_or_default();
+            let reach = walk.plain_sides(left, right);
+            reach
+                .map_err(|refused| walk.placed(refused, &format!("the operator {name}"), expression.location))
+        };
         let (Some(l), Some(r), true) = (left, right, equality) else {
-            return self.plain_sides(left, right);
+            return looked(self).map(Flow::derived);
         };
         match AExprKind::try_from(expression.kind) {
             Ok(AExprKind::AexprOp | AExprKind::AexprDistinct | AExprKind::AexprNotDistinct) => {
-                self.equal_nodes(l, r)
+                self.equal_nodes(l, r).map(Flow::derived)
             }
             Ok(AExprKind::AexprIn) => {
                 let Some(Kind::List(list)) = kind(r) else { return Err(unsupported("this form of IN")) };
                 let left = self.side(l)?;
-                let mut reach = BTreeSet::new();
+                let mut reach = Fields::new();
                 for item in &list.items {
                     let right = self.side(item)?;
                     reach.extend(self.equal_sides(&left, &right)?);
                 }
-                Ok(reach)
+                Ok(Flow::derived(reach))
             }
-            Ok(AExprKind::AexprOpAny | AExprKind::AexprOpAll) => self.equal_any(l, r),
+            Ok(AExprKind::AexprOpAny | AExprKind::AexprOpAll) => self.equal_any(l, r).map(Flow::derived),
+            Ok(AExprKind::AexprNullif) => {
+                let (left, right) = (self.flow(l)?, self.flow(r)?);
+                let reach = self.equal(&left, &right)?;
+                Ok(match self.sealed_in(&left)? {
+                    Some(fields) => Flow::Sealed(fields),
+                    None if matches!(left, Flow::Open(_)) => left,
+                    None => Flow::derived(reach),
+                })
+            }
             Ok(
                 AExprKind::Undefined
-                | AExprKind::AexprNullif
                 | AExprKind::AexprLike
                 | AExprKind::AexprIlike
                 | AExprKind::AexprSimilar
@@ -131,24 +139,24 @@ impl<'a> Walk<'a> {
                 | AExprKind::AexprBetweenSym
                 | AExprKind::AexprNotBetweenSym,
             )
-            | Err(_) => self.plain_sides(left, right),
+            | Err(_) => looked(self).map(Flow::derived),
         }
     }
 
-    fn plain_sides(&mut self, left: Option<&'a Node>, right: Option<&'a Node>) -> Proven<BTreeSet<FieldId>> {
+    fn plain_sides(&mut self, left: Option<&'a Node>, right: Option<&'a Node>) -> Proven<Fields> {
         let mut reach = self.optional(left)?;
         reach.extend(self.optional(right)?);
         Ok(reach)
     }
 
-    fn equal_nodes(&mut self, left: &'a Node, right: &'a Node) -> Proven<BTreeSet<FieldId>> {
+    fn equal_nodes(&mut self, left: &'a Node, right: &'a Node) -> Proven<Fields> {
         let left = self.side(left)?;
         let right = self.side(right)?;
         self.equal_sides(&left, &right)
     }
 
     /// One side of a comparison, walked once however often it is compared.
-    fn side(&mut self, node: &'a Node) -> Proven<Side<'a>> {
+    fn side(&mut self, node: &'a Node) -> Proven<Side> {
         if let Some(Kind::RowExpr(row)) = kind(node) {
             let flows = row.args.iter().map(|arg| self.flow(arg)).collect::<Proven<Vec<_>>>()?;
             return Ok(Side { row: true, flows });
@@ -157,8 +165,8 @@ impl<'a> Walk<'a> {
     }
 
     /// An equality of two values, or of two rows column by column.
-    fn equal_sides(&mut self, left: &Side<'a>, right: &Side<'a>) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
+    fn equal_sides(&mut self, left: &Side, right: &Side) -> Proven<Fields> {
+        let mut reach = Fields::new();
         if left.row == right.row && left.flows.len() == right.flows.len() {
             for (left, right) in left.flows.iter().zip(&right.flows) {
                 reach.extend(self.equal(left, right)?);
@@ -172,59 +180,29 @@ impl<'a> Walk<'a> {
     }
 
     /// `left = ANY(right)`, `left <> ALL(right)`.
-    fn equal_any(&mut self, left: &'a Node, right: &'a Node) -> Proven<BTreeSet<FieldId>> {
-        let array = match kind(right) {
-            Some(Kind::TypeCast(cast))
-                if cast.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, true)) =>
-            {
-                boxed(cast.arg.as_deref())
-            }
-            other => other,
-        };
-        let left_flow = self.flow(left)?;
-        if let Some(Kind::AArrayExpr(elements)) = array {
-            let mut reach = BTreeSet::new();
-            for element in &elements.elements {
-                let element = self.flow(element)?;
-                reach.extend(self.equal(&left_flow, &element)?);
-            }
-            return Ok(reach);
-        }
-        if let (Flow::Field(id), Some(Kind::ParamRef(parameter))) = (&left_flow, array)
-            && self.is_sealed(*id)?
-        {
-            self.require_equality(*id, "a comparison")?;
-            self.seen.insert((Seen::Parameter, parameter.location));
-            self.searches.insert(*id);
-            self.parameter(parameter, Some((*id, true)))?;
-            return Ok(BTreeSet::new());
+    fn equal_any(&mut self, left: &'a Node, right: &'a Node) -> Proven<Fields> {
+        let left = self.flow(left)?;
+        if let Flow::Array(elements) = self.array(right)? {
+            return self.equal(&left, &elements);
         }
         // Not an array that can be looked into: a value like any other on both sides.
-        let mut reach = self.settle(&left_flow)?;
+        let mut reach = self.settle(&left)?;
         reach.extend(self.value(right)?);
         Ok(reach)
     }
 
-    pub(in crate::statement) fn null_test(
-        &mut self,
-        test: &'a protobuf::NullTest,
-    ) -> Proven<BTreeSet<FieldId>> {
-        let Some(arg) = test.arg.as_deref() else { return Ok(BTreeSet::new()) };
+    pub(in crate::statement) fn null_test(&mut self, test: &'a protobuf::NullTest) -> Proven<Fields> {
+        let Some(arg) = test.arg.as_deref() else { return Ok(Fields::new()) };
         let flow = self.flow(arg)?;
+        if let Some(fields) = self.sealed_in(&flow)? {
+            require(self.snapshot, &fields, Use::TestNull)?;
+            self.searches.extend(fields);
+            return Ok(Fields::new());
+        }
         match flow {
-            Flow::Field(id) if self.is_sealed(id)? => {
-                self.searches.insert(id);
-                Ok(BTreeSet::new())
-            }
-            // Sealed or not, a parameter is NULL or it is not.
-            Flow::Parameter(parameter) => {
-                u16::try_from(parameter.number)
-                    .map_err(|_| unsupported("a parameter number outside of 1 to 65535"))?;
-                Ok(BTreeSet::new())
-            }
-            Flow::Plain(_) | Flow::Field(_) | Flow::Text { .. } | Flow::Null | Flow::Default => {
-                self.settle(&flow)
-            }
+            // Sealed or not, it is NULL or it is not.
+            Flow::Open(_) => Ok(Fields::new()),
+            flow => self.settle(&flow),
         }
     }
 }

@@ -1,36 +1,24 @@
-//! Expressions: where each classified column, literal and parameter of one ends.
+//! Expressions: what each one is, by what it is made of.
 //!
 //! [`Flow`] is what an expression *is*; its place decides whether that may stand there.
 //! The list of node kinds is an allow-list: what is not on it is refused.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Field, FieldId, Names, Snapshot};
 
-use super::super::facts::{LiteralUse, ParameterUse, ResultColumn};
+use super::super::facts::{ResultColumn, Unproven};
 use super::super::matters::Bench;
-use super::super::read::literal::{literal_value, plain_literal_end};
+use super::super::read::literal::{written_literal, written_number};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::scope::{Carried, Outputs, Scope, Source, whole_row};
-
-/// What an expression is.
-pub(in crate::statement) enum Flow<'a> {
-    /// Nothing sealed; the fields that are classified but not sealed and reach its value.
-    Plain(BTreeSet<FieldId>),
-    Field(FieldId),
-    /// A string constant, at most cast to `text`.
-    Text {
-        location: i32,
-        value: &'a str,
-    },
-    Parameter(&'a protobuf::ParamRef),
-    Null,
-    Default,
-}
+use super::algebra::{self, Use};
+use super::classes::{Class, Classes, Fields, Flow, require, same_domain};
+use super::from::Cte;
+use super::scope::{Outputs, Scope, Source, whole_row};
 
 /// Kinds of things that the census counts and the walk must have visited.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,12 +29,6 @@ pub(in crate::statement) enum Seen {
     Call,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct ParameterMeaning {
-    sealed: Option<(FieldId, bool)>,
-    plain: bool,
-}
-
 /// Most columns of a result, as at the server (`MaxTupleAttributeNumber`).
 const COLUMNS_MAX: usize = 1_664;
 
@@ -54,9 +36,16 @@ const COLUMNS_MAX: usize = 1_664;
 pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) snapshot: &'a Snapshot,
     pub(in crate::statement) names: Names<'a>,
-    pub(in crate::statement) text: &'a [u8],
-    /// False where a backslash in a literal would need an escape's meaning.
+    pub(in crate::statement) text: &'a str,
+    /// A backslash in a plain literal is one.
     pub(in crate::statement) conforming: bool,
+    pub(in crate::statement) classes: Classes<'a>,
+    /// What WITH defines around here, outermost level first.
+    pub(in crate::statement) ctes: Vec<Vec<Cte>>,
+    /// Results of subqueries that are assigned to several columns, by place.
+    pub(in crate::statement) assigned: HashMap<i32, Outputs>,
+    /// The order of the rows of the query that is walked matters to nobody.
+    pub(in crate::statement) orderless: bool,
     pub(in crate::statement) scope: Scope<'a>,
     pub(in crate::statement) seen: HashSet<(Seen, i32)>,
     pub(in crate::statement) reads: BTreeSet<FieldId>,
@@ -67,8 +56,6 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) insertions: BTreeMap<usize, String>,
     pub(in crate::statement) positional: bool,
     mentioned: BTreeSet<FieldId>,
-    literals: BTreeMap<usize, LiteralUse>,
-    parameters: BTreeMap<u16, ParameterMeaning>,
 }
 
 impl<'a> Walk<'a> {
@@ -76,8 +63,13 @@ impl<'a> Walk<'a> {
         Walk {
             snapshot: bench.snapshot,
             names: bench.names,
-            text: bench.text,
+            // It was read as characters before it was parsed.
+            text: std::str::from_utf8(bench.text).unwrap_or_default(),
             conforming,
+            classes: Classes::new(bench.snapshot),
+            ctes: Vec::new(),
+            assigned: HashMap::new(),
+            orderless: false,
             scope: Scope::default(),
             seen: HashSet::new(),
             reads: BTreeSet::new(),
@@ -87,8 +79,6 @@ impl<'a> Walk<'a> {
             insertions: BTreeMap::new(),
             positional: false,
             mentioned: BTreeSet::new(),
-            literals: BTreeMap::new(),
-            parameters: BTreeMap::new(),
         }
     }
 
@@ -103,108 +93,86 @@ impl<'a> Walk<'a> {
     }
 
     /// Every field that was met is on record: as a search if as nothing else.
-    pub(in crate::statement) fn finish(&mut self) {
+    pub(in crate::statement) fn finish(&mut self) -> Proven<()> {
+        for class in self.scope.take_uncertain() {
+            self.classes.make_plain(class)?;
+        }
         for id in &self.mentioned {
             if !self.reads.contains(id) && !self.writes.contains(id) {
                 self.searches.insert(*id);
             }
         }
-    }
-
-    pub(in crate::statement) fn literal_uses(&self) -> Vec<LiteralUse> {
-        self.literals.values().cloned().collect()
-    }
-
-    /// Refuses a parameter that means a sealed value and something else as well.
-    pub(in crate::statement) fn parameter_uses(&self) -> Proven<Vec<ParameterUse>> {
-        let mut uses = Vec::new();
-        for (number, meaning) in &self.parameters {
-            if let Some((field, array)) = meaning.sealed {
-                if meaning.plain {
-                    return Err(refuse(
-                        "parameter-conflict",
-                        format!("${number} stands for a sealed value and for another one"),
-                        "Use a parameter of its own for each.",
-                    ));
-                }
-                uses.push(ParameterUse { number: *number, field, array });
-            }
-        }
-        Ok(uses)
+        Ok(())
     }
 
     // ---- what an expression is ------------------------------------------------------
 
-    pub(in crate::statement) fn flow(&mut self, node: &'a Node) -> Proven<Flow<'a>> {
+    pub(in crate::statement) fn flow(&mut self, node: &'a Node) -> Proven<Flow> {
         match kind(node) {
             Some(kind) => self.flow_of(kind),
-            None => Ok(Flow::Plain(BTreeSet::new())),
+            None => Ok(Flow::Plain),
         }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list: every other kind is refused")]
-    fn flow_of(&mut self, kind: &'a Kind) -> Proven<Flow<'a>> {
+    fn flow_of(&mut self, kind: &'a Kind) -> Proven<Flow> {
         match kind {
             Kind::ColumnRef(column) => self.column(column),
-            Kind::ParamRef(parameter) => {
-                self.seen.insert((Seen::Parameter, parameter.location));
-                Ok(Flow::Parameter(parameter))
-            }
-            Kind::AConst(constant) => Ok(constant_flow(constant)),
+            Kind::ParamRef(parameter) => self.parameter(parameter, false),
+            Kind::AConst(constant) => self.constant(constant, false),
             Kind::SetToDefault(_) => Ok(Flow::Default),
             Kind::TypeCast(cast) => self.cast(cast),
-            Kind::AExpr(expression) => self.operation(expression).map(Flow::Plain),
-            Kind::SubLink(link) => self.sublink(link).map(Flow::Plain),
-            Kind::FuncCall(call) => self.call(call).map(Flow::Plain),
-            Kind::NullTest(test) => self.null_test(test).map(Flow::Plain),
-            Kind::BoolExpr(expression) => self.values(&expression.args).map(Flow::Plain),
-            Kind::BooleanTest(test) => self.optional(test.arg.as_deref()).map(Flow::Plain),
-            Kind::CoalesceExpr(expression) => self.values(&expression.args).map(Flow::Plain),
-            Kind::MinMaxExpr(expression) => self.values(&expression.args).map(Flow::Plain),
-            Kind::RowExpr(row) => self.values(&row.args).map(Flow::Plain),
-            Kind::AArrayExpr(array) => self.values(&array.elements).map(Flow::Plain),
-            Kind::List(list) => self.values(&list.items).map(Flow::Plain),
-            Kind::GroupingFunc(grouping) => self.values(&grouping.args).map(Flow::Plain),
-            Kind::CollateClause(clause) => self.optional(clause.arg.as_deref()).map(Flow::Plain),
-            Kind::NamedArgExpr(argument) => self.optional(argument.arg.as_deref()).map(Flow::Plain),
-            Kind::SqlvalueFunction(_) => Ok(Flow::Plain(BTreeSet::new())),
-            Kind::CaseExpr(case) => {
-                let mut reach = self.optional(case.arg.as_deref())?;
-                reach.extend(self.values(&case.args)?);
-                reach.extend(self.optional(case.defresult.as_deref())?);
-                Ok(Flow::Plain(reach))
+            Kind::CollateClause(clause) => self.collated(clause),
+            Kind::AExpr(expression) => self.operation(expression),
+            Kind::SubLink(link) => self.sublink(link),
+            Kind::FuncCall(call) => self.call(call),
+            Kind::CaseExpr(case) => self.case(case),
+            Kind::CoalesceExpr(expression) => {
+                let flows = expression.args.iter().map(|arg| self.flow(arg)).collect::<Proven<Vec<_>>>()?;
+                self.join(&flows)
             }
-            Kind::CaseWhen(when) => {
-                let mut reach = self.optional(when.expr.as_deref())?;
-                reach.extend(self.optional(when.result.as_deref())?);
-                Ok(Flow::Plain(reach))
+            Kind::AArrayExpr(array) => {
+                let flows = array.elements.iter().map(|item| self.flow(item)).collect::<Proven<Vec<_>>>()?;
+                Ok(Flow::Array(Box::new(self.join(&flows)?)))
             }
+            Kind::NullTest(test) => self.null_test(test).map(Flow::derived),
+            Kind::BoolExpr(expression) => self.values(&expression.args).map(Flow::derived),
+            Kind::BooleanTest(test) => self.optional(test.arg.as_deref()).map(Flow::derived),
+            Kind::MinMaxExpr(expression) => self
+                .values(&expression.args)
+                .map(Flow::derived)
+                .map_err(|refused| self.placed(refused, "GREATEST or LEAST", expression.location)),
+            Kind::RowExpr(row) => self.values(&row.args).map(Flow::derived),
+            Kind::List(list) => self.values(&list.items).map(Flow::derived),
+            Kind::GroupingFunc(grouping) => self.grouped(&grouping.args).map(Flow::derived),
+            Kind::NamedArgExpr(argument) => self.optional(argument.arg.as_deref()).map(Flow::derived),
+            Kind::SqlvalueFunction(_) => Ok(Flow::Plain),
             Kind::AIndirection(selection) => {
                 let mut reach = self.optional(selection.arg.as_deref())?;
                 reach.extend(self.indirection(&selection.indirection)?);
-                Ok(Flow::Plain(reach))
+                Ok(Flow::derived(reach))
             }
-            Kind::SortBy(sort) => self.optional(sort.node.as_deref()).map(Flow::Plain),
+            Kind::SortBy(sort) => self.optional(sort.node.as_deref()).map(Flow::derived),
             _ => Err(unsupported("an expression of this kind")),
         }
     }
 
     /// An expression at a place where nothing sealed may stand.
-    pub(in crate::statement) fn value(&mut self, node: &'a Node) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn value(&mut self, node: &'a Node) -> Proven<Fields> {
         let flow = self.flow(node)?;
         self.settle(&flow)
     }
 
-    pub(in crate::statement) fn values(&mut self, nodes: &'a [Node]) -> Proven<BTreeSet<FieldId>> {
-        let mut reach = BTreeSet::new();
+    pub(in crate::statement) fn values(&mut self, nodes: &'a [Node]) -> Proven<Fields> {
+        let mut reach = Fields::new();
         for node in nodes {
             reach.extend(self.value(node)?);
         }
         Ok(reach)
     }
 
-    pub(in crate::statement) fn optional(&mut self, node: Option<&'a Node>) -> Proven<BTreeSet<FieldId>> {
-        node.map_or_else(|| Ok(BTreeSet::new()), |node| self.value(node))
+    pub(in crate::statement) fn optional(&mut self, node: Option<&'a Node>) -> Proven<Fields> {
+        node.map_or_else(|| Ok(Fields::new()), |node| self.value(node))
     }
 
     /// WHERE, ON, HAVING: whatever unsealed field reaches the answer is searched.
@@ -214,66 +182,231 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// The fields of a sealed value, so far as it is known to be one.
+    pub(in crate::statement) fn sealed_in(&mut self, flow: &Flow) -> Proven<Option<Fields>> {
+        Ok(match flow {
+            Flow::Field(id) if self.is_sealed(*id)? => Some(Fields::from([*id])),
+            Flow::Sealed(fields) => Some(fields.clone()),
+            Flow::Open(class) => self.classes.sealed(*class),
+            Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Array(_) | Flow::Default => None,
+        })
+    }
+
     /// Takes a flow as a value like any other.
-    pub(in crate::statement) fn settle(&mut self, flow: &Flow<'a>) -> Proven<BTreeSet<FieldId>> {
+    pub(in crate::statement) fn settle(&mut self, flow: &Flow) -> Proven<Fields> {
         match flow {
-            Flow::Plain(reach) => Ok(reach.clone()),
-            Flow::Field(id) if self.is_sealed(*id)? => Err(self.unsupported_position(*id)),
-            Flow::Field(id) => Ok(BTreeSet::from([*id])),
-            Flow::Parameter(parameter) => {
-                self.parameter(parameter, None)?;
-                Ok(BTreeSet::new())
+            Flow::Plain | Flow::Default => Ok(Fields::new()),
+            Flow::Derived(fields) => Ok(fields.clone()),
+            Flow::Field(id) if !self.is_sealed(*id)? => Ok(Fields::from([*id])),
+            Flow::Field(id) => Err(self.unsupported_position(*id)),
+            Flow::Sealed(fields) => {
+                let first = fields.first().copied();
+                Err(first
+                    .map_or_else(|| unsupported("a value of no field"), |id| self.unsupported_position(id)))
             }
-            Flow::Text { .. } | Flow::Null | Flow::Default => Ok(BTreeSet::new()),
+            Flow::Open(class) => {
+                self.classes.make_plain(*class)?;
+                Ok(Fields::new())
+            }
+            Flow::Array(elements) => self.settle(elements),
         }
     }
 
-    pub(in crate::statement) fn unsupported_position(&self, id: FieldId) -> super::super::facts::Unproven {
+    /// One value of several, as it is: the branches of CASE, the arguments of COALESCE, a column of
+    /// UNION. A sealed one makes constants beside it sealed; beside anything else it has no meaning,
+    /// since a column that nobody watches could hold somebody's sealed value.
+    pub(in crate::statement) fn join(&mut self, flows: &[Flow]) -> Proven<Flow> {
+        if let [only] = flows {
+            return Ok(only.clone());
+        }
+        if !flows.is_empty() && flows.iter().all(|flow| matches!(flow, Flow::Array(_))) {
+            let inner: Vec<Flow> = flows
+                .iter()
+                .filter_map(
+                    |flow| if let Flow::Array(inner) = flow { Some(Flow::clone(inner)) } else { None },
+                )
+                .collect();
+            return Ok(Flow::Array(Box::new(self.join(&inner)?)));
+        }
+        let mut sealed = Fields::new();
+        for flow in flows {
+            if let Some(fields) = self.sealed_in(flow)? {
+                if !sealed.is_empty() && !same_domain(self.snapshot, &sealed, &fields) {
+                    return Err(self.other_domain(&sealed, &fields));
+                }
+                sealed.extend(fields);
+            }
+        }
+        if let Some(first) = sealed.first().copied() {
+            for flow in flows {
+                match flow {
+                    Flow::Open(class) => self.classes.seal(*class, &sealed)?,
+                    Flow::Sealed(_) => {}
+                    Flow::Field(id) if self.is_sealed(*id)? => {}
+                    Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Array(_) | Flow::Default => {
+                        return Err(self.beside_sealed(first));
+                    }
+                }
+            }
+            return Ok(Flow::Sealed(sealed));
+        }
+        let opens: Vec<Class> = flows
+            .iter()
+            .filter_map(|flow| if let Flow::Open(class) = flow { Some(*class) } else { None })
+            .collect();
+        if opens.len() == flows.len() {
+            let Some((first, rest)) = opens.split_first() else {
+                return Ok(Flow::Open(self.classes.fresh(None)?));
+            };
+            rest.iter().try_for_each(|class| self.classes.unite(*first, *class))?;
+            return Ok(Flow::Open(*first));
+        }
+        let mut reach = Fields::new();
+        for flow in flows {
+            reach.extend(self.settle(flow)?);
+        }
+        Ok(Flow::derived(reach))
+    }
+
+    fn case(&mut self, case: &'a protobuf::CaseExpr) -> Proven<Flow> {
+        let subject = case.arg.as_deref().map(|arg| self.flow(arg)).transpose()?;
+        let (mut conditions, mut results) = (Fields::new(), Vec::new());
+        for when in &case.args {
+            let Some(Kind::CaseWhen(when)) = kind(when) else { return Err(unsupported("this CASE")) };
+            match (&subject, when.expr.as_deref()) {
+                (Some(subject), Some(expression)) => {
+                    let candidate = self.flow(expression)?;
+                    conditions.extend(self.equal(subject, &candidate)?);
+                }
+                (None, expression) => conditions.extend(self.optional(expression)?),
+                (Some(_), None) => return Err(unsupported("this CASE")),
+            }
+            let Some(result) = when.result.as_deref() else { return Err(unsupported("this CASE")) };
+            results.push(self.flow(result)?);
+        }
+        // Without ELSE it is NULL.
+        if let Some(otherwise) = case.defresult.as_deref() {
+            results.push(self.flow(otherwise)?);
+        }
+        let joined = self.join(&results)?;
+        Ok(match joined {
+            Flow::Plain => Flow::derived(conditions),
+            Flow::Derived(mut fields) => {
+                fields.extend(conditions);
+                Flow::Derived(fields)
+            }
+            // One constant alone tells which condition held.
+            Flow::Open(class) if !conditions.is_empty() => {
+                self.classes.make_plain(class)?;
+                Flow::Derived(conditions)
+            }
+            Flow::Field(id) if !self.is_sealed(id)? => {
+                conditions.insert(id);
+                Flow::Derived(conditions)
+            }
+            Flow::Field(_) | Flow::Sealed(_) | Flow::Open(_) | Flow::Array(_) | Flow::Default => {
+                self.searches.extend(conditions);
+                if let Flow::Field(id) = joined { Flow::Sealed(Fields::from([id])) } else { joined }
+            }
+        })
+    }
+
+    pub(in crate::statement) fn unsupported_position(&self, id: FieldId) -> Unproven {
+        match require(self.snapshot, &Fields::from([id]), Use::Look) {
+            Err(refused) => refused,
+            Ok(()) => unsupported("a classified column at this place"),
+        }
+    }
+
+    fn beside_sealed(&self, id: FieldId) -> Unproven {
         let path = self.field(id).map_or_else(|_| String::new(), Field::path);
         refuse(
             "unsupported-position",
-            format!("{path} is sealed and stands where a sealed value has no meaning"),
-            "A sealed column can be selected, assigned, tested for NULL, and with seal = \"equality\" \
-             compared by =, <>, IN and ANY with a literal, a parameter or a column of its domain.",
+            format!(
+                "{path} is sealed and stands beside another value, one of which would be taken for the other"
+            ),
+            "Beside a sealed value in COALESCE, CASE, VALUES or UNION only values of its domain, constants and \
+             parameters have a meaning.",
         )
+    }
+
+    pub(in crate::statement) fn other_domain(&self, left: &Fields, right: &Fields) -> Unproven {
+        let path = |fields: &Fields| {
+            fields.first().and_then(|id| self.snapshot.field(*id)).map_or_else(String::new, Field::path)
+        };
+        refuse(
+            "domain-differs",
+            format!("{} and {} are not sealed in one domain", path(left), path(right)),
+            "Only columns of the same equality domain can be compared or copied.",
+        )
+    }
+
+    /// The same refusal with what looks into the value, and where.
+    pub(in crate::statement) fn placed(&self, refused: Unproven, what: &str, location: i32) -> Unproven {
+        let is_whole = refused.reason == "unsupported-position" && !refused.detail.contains(" at character ");
+        let before = usize::try_from(location).ok().and_then(|at| self.text.get(..at));
+        match before {
+            Some(before) if is_whole => {
+                let position = before.chars().count() + 1;
+                Unproven { detail: format!("{}: {what} at character {position}", refused.detail), ..refused }
+            }
+            Some(_) | None => refused,
+        }
     }
 
     // ---- columns, constants, parameters ---------------------------------------------
 
-    pub(in crate::statement) fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
+    pub(in crate::statement) fn column(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow> {
         self.seen.insert((Seen::Column, column.location));
         if column.fields.last().and_then(kind).is_some_and(|last| matches!(last, Kind::AStar(_))) {
             let outputs = self.star(column)?;
             if outputs.carries() {
                 return Err(whole_row("*"));
             }
-            return Ok(Flow::Plain(BTreeSet::new()));
+            self.undecided(&outputs)?;
+            return Ok(Flow::Plain);
         }
         let parts: Vec<&str> = column.fields.iter().filter_map(tree::name).collect();
         if parts.len() != column.fields.len() {
             return Err(unsupported("a column reference of this form"));
         }
-        let carried = match parts.as_slice() {
+        let found = match parts.as_slice() {
             [name] => self.scope.unqualified(name)?,
             [alias, name] => self.scope.qualified(None, alias, name)?,
             [schema, table, name] => self.scope.qualified(Some(schema), table, name)?,
+            [database, schema, table, name] if *database == &**self.snapshot.database() => {
+                self.scope.qualified(Some(schema), table, name)?
+            }
             _ => return Err(unsupported("a column name with a database")),
         };
-        Ok(self.carried_flow(carried))
+        self.found(found)
     }
 
-    pub(in crate::statement) fn carried_flow(&mut self, carried: Carried) -> Flow<'a> {
-        match carried {
-            Carried::Plain => Flow::Plain(BTreeSet::new()),
-            Carried::Field(id) => {
-                self.mentioned.insert(id);
-                Flow::Field(id)
-            }
-            Carried::Derived(ids) => {
-                self.mentioned.extend(ids.iter().copied());
-                Flow::Plain(ids.into_iter().collect())
-            }
+    /// A flow that a name stands for. What it may stand for besides is plain.
+    pub(in crate::statement) fn found(&mut self, found: Flow) -> Proven<Flow> {
+        for class in self.scope.take_uncertain() {
+            self.classes.make_plain(class)?;
         }
+        Ok(self.mention(found))
+    }
+
+    /// Makes plain what nobody can say which of these columns is.
+    fn undecided(&mut self, outputs: &Outputs) -> Proven<()> {
+        outputs.columns.iter().try_for_each(|output| self.settle(&output.flow).map(|_| ()))
+    }
+
+    pub(in crate::statement) fn mention(&mut self, flow: Flow) -> Flow {
+        match &flow {
+            Flow::Field(id) => {
+                self.mentioned.insert(*id);
+            }
+            Flow::Derived(fields) | Flow::Sealed(fields) => self.mentioned.extend(fields.iter().copied()),
+            Flow::Array(inner) => {
+                self.mention(Flow::clone(inner));
+            }
+            Flow::Plain | Flow::Open(_) | Flow::Default => {}
+        }
+        flow
     }
 
     /// A result has no more columns than the server gives one, however `*` is multiplied.
@@ -296,7 +429,17 @@ impl<'a> Walk<'a> {
                 let mut all = Outputs::default();
                 for source in self.scope.innermost().iter().filter(|source| !source.only_qualified) {
                     source.all_fit()?;
-                    let outputs = source.star();
+                    let mut outputs = source.star();
+                    // The columns of USING come once.
+                    outputs.columns.retain(|output| {
+                        let is = |hidden: &String| output.name.as_ref() == Some(hidden);
+                        output.flow.is_plain() || !source.hidden.iter().any(is)
+                    });
+                    if source.using
+                        && outputs.columns.iter().any(|output| matches!(output.flow, Flow::Sealed(_)))
+                    {
+                        return Err(unsupported("* over a full join by a sealed column"));
+                    }
                     all.columns.extend(outputs.columns);
                     self.bounded(&all)?;
                 }
@@ -307,94 +450,96 @@ impl<'a> Walk<'a> {
             _ => return Err(unsupported("a column name with a database")),
         };
         for output in &outputs.columns {
-            self.carried_flow(output.carried.clone());
+            self.mention(output.flow.clone());
         }
         Ok(outputs)
     }
 
     /// A cast that changes nothing keeps what it is applied to; every other is a value.
-    fn cast(&mut self, cast: &'a protobuf::TypeCast) -> Proven<Flow<'a>> {
+    fn cast(&mut self, cast: &'a protobuf::TypeCast) -> Proven<Flow> {
         let Some(arg) = cast.arg.as_deref() else { return Err(unsupported("a cast of nothing")) };
-        let flow = self.flow(arg)?;
-        let harmless = cast.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, false));
-        if harmless && matches!(flow, Flow::Text { .. } | Flow::Parameter(_) | Flow::Null) {
-            return Ok(flow);
+        let Some(of) = &cast.type_name else { return Err(unsupported("a cast to nothing")) };
+        if algebra::keeps_text(of, true) {
+            let flow = self.array(arg)?;
+            if matches!(flow, Flow::Array(_)) {
+                return Ok(flow);
+            }
+            return self.settle(&flow).map(Flow::derived);
         }
-        self.settle(&flow).map(Flow::Plain)
+        let flow = self.flow(arg)?;
+        let stays = match &flow {
+            Flow::Open(_) => true,
+            _ => self.sealed_in(&flow)?.is_some(),
+        };
+        if stays && algebra::keeps_text(of, false) {
+            return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
+        }
+        self.settle(&flow).map(Flow::derived).map_err(|refused| {
+            let name = tree::last_name(&of.names).unwrap_or_default();
+            self.placed(refused, &format!("the cast to {name}"), cast.location)
+        })
     }
 
-    /// Records one place of a parameter: for a field, or as a plain value.
-    pub(in crate::statement) fn parameter(
-        &mut self,
-        parameter: &protobuf::ParamRef,
-        means: Option<(FieldId, bool)>,
-    ) -> Proven<()> {
+    fn collated(&mut self, clause: &'a protobuf::CollateClause) -> Proven<Flow> {
+        let Some(arg) = clause.arg.as_deref() else { return Err(unsupported("COLLATE of nothing")) };
+        let flow = self.flow(arg)?;
+        if algebra::keeps_equality(clause) && self.sealed_in(&flow)?.is_some() {
+            return Ok(flow);
+        }
+        self.settle(&flow).map(Flow::derived)
+    }
+
+    /// A value that is taken for an array of text.
+    pub(in crate::statement) fn array(&mut self, node: &'a Node) -> Proven<Flow> {
+        match kind(node) {
+            Some(Kind::ParamRef(parameter)) => self.parameter(parameter, true),
+            Some(Kind::AConst(constant)) => self.constant(constant, true),
+            Some(_) | None => self.flow(node),
+        }
+    }
+
+    /// One place of a parameter.
+    fn parameter(&mut self, parameter: &'a protobuf::ParamRef, array: bool) -> Proven<Flow> {
+        self.seen.insert((Seen::Parameter, parameter.location));
         let number = u16::try_from(parameter.number)
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| unsupported("a parameter number outside of 1 to 65535"))?;
-        let known = self.parameters.entry(number).or_insert(ParameterMeaning { sealed: None, plain: false });
-        let Some((field, array)) = means else {
-            known.plain = true;
-            return Ok(());
-        };
-        match known.sealed {
-            None => known.sealed = Some((field, array)),
-            Some((other, other_array)) => {
-                let same = self.field(other)?.domain == self.field(field)?.domain;
-                if !same || array != other_array {
-                    return Err(refuse(
-                        "parameter-conflict",
-                        format!("${number} stands for values of two domains"),
-                        "Use a parameter of its own for each.",
-                    ));
-                }
-            }
-        }
-        Ok(())
+        let open = Flow::Open(self.classes.parameter(number, array)?);
+        Ok(if array { Flow::Array(Box::new(open)) } else { open })
     }
 
-    /// Records a literal that means a value of a sealed field, after a second lexing.
-    pub(in crate::statement) fn literal(&mut self, location: i32, value: &str, field: FieldId) -> Proven<()> {
-        let other_form = || {
-            refuse(
-                "literal-form",
-                "the value of a sealed column is not written as one plain quoted literal",
-                "Write it as '...' without a prefix, or use a parameter.",
-            )
+    fn constant(&mut self, constant: &'a protobuf::AConst, array: bool) -> Proven<Flow> {
+        let open = match &constant.val {
+            Some(protobuf::a_const::Val::Sval(string)) => {
+                self.literal(constant.location, &string.sval, array)?
+            }
+            None if constant.isnull => Flow::Open(self.classes.fresh(None)?),
+            // A zero or false constant decodes to no value at all; it is a value like any.
+            Some(_) | None => return Ok(Flow::Plain),
         };
-        let start = usize::try_from(location).map_err(|_| other_form())?;
-        let end = plain_literal_end(self.text, start).ok_or_else(other_form)?;
-        let source = self.text.get(start..end).ok_or_else(other_form)?;
-        let decoded = literal_value(source).ok_or_else(other_form)?;
-        let escaped = !self.conforming && source.contains(&b'\\');
-        if escaped || decoded.as_slice() != value.as_bytes() {
-            return Err(other_form());
+        Ok(if array { Flow::Array(Box::new(open)) } else { open })
+    }
+
+    fn literal(&mut self, location: i32, value: &str, array: bool) -> Proven<Flow> {
+        let start = usize::try_from(location).map_err(|_| unsupported("a literal without a place"))?;
+        let written = written_literal(self.text, start, value, self.conforming);
+        Ok(Flow::Open(self.classes.literal(start, array, written)?))
+    }
+
+    /// A number where text is stored, which is what the server writes of it.
+    pub(in crate::statement) fn number(&mut self, node: &'a Node) -> Proven<Option<Flow>> {
+        let Some(Kind::AConst(constant)) = kind(node) else { return Ok(None) };
+        if !matches!(&constant.val, Some(protobuf::a_const::Val::Ival(_) | protobuf::a_const::Val::Fval(_))) {
+            return Ok(None);
         }
-        let known = self.literals.insert(start, LiteralUse { span: start..end, field });
-        match known {
-            Some(known) if self.field(known.field)?.domain != self.field(field)?.domain => Err(refuse(
-                "domain-differs",
-                "one literal stands for values of two domains",
-                "Write the literal once for each column.",
-            )),
-            _ => Ok(()),
-        }
+        let Ok(start) = usize::try_from(constant.location) else { return Ok(None) };
+        let Some(written) = written_number(self.text, start) else { return Ok(None) };
+        Ok(Some(Flow::Open(self.classes.literal(start, false, Ok(written))?)))
     }
 }
 
 fn of_source(source: &Source<'_>) -> Proven<Outputs> {
     source.all_fit()?;
     Ok(source.star())
-}
-
-fn constant_flow(constant: &protobuf::AConst) -> Flow<'_> {
-    match &constant.val {
-        Some(protobuf::a_const::Val::Sval(string)) => {
-            Flow::Text { location: constant.location, value: &string.sval }
-        }
-        None if constant.isnull => Flow::Null,
-        // A zero or false constant decodes to no value at all; it is a value like any.
-        Some(_) | None => Flow::Plain(BTreeSet::new()),
-    }
 }

@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use pg_query::protobuf;
-use pg_query::protobuf::Node;
 use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{self, JoinType, Node};
 
 use crate::catalog::{Named, Relation, RelationKind};
 
@@ -12,8 +11,17 @@ use super::super::facts::{Remedy, Unproven};
 use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
+use super::algebra::{self, Passing};
+use super::classes::Flow;
 use super::flow::{Seen, Walk};
-use super::scope::{Columns, Source};
+use super::scope::{Columns, Output, Outputs, Place, Source};
+
+/// One query of WITH.
+pub(in crate::statement) struct Cte {
+    pub(in crate::statement) name: String,
+    /// None: it was not reached yet.
+    pub(in crate::statement) outputs: Option<Rc<Outputs>>,
+}
 
 /// A source costs so much more to copy than to look at.
 const COPY_WORK: usize = 4;
@@ -23,8 +31,10 @@ impl<'a> Walk<'a> {
         &mut self,
         items: &'a [Node],
         mut sources: Vec<Source<'a>>,
+        orderless: bool,
     ) -> Proven<Vec<Source<'a>>> {
         for item in items {
+            self.orderless = orderless && matches!(kind(item), Some(Kind::RangeSubselect(_)));
             let more = self.source_item(item, &sources)?;
             sources.extend(more);
         }
@@ -38,31 +48,69 @@ impl<'a> Walk<'a> {
             Some(Kind::RangeFunction(function)) => {
                 self.source_function(function, before).map(|one| vec![one])
             }
-            Some(Kind::JoinExpr(join)) => self.join(join, before),
+            Some(Kind::JoinExpr(join)) => self.joined(join, before),
             _ => Err(unsupported("a part of FROM of this kind")),
         }
     }
 
-    /// A relation by its name: unclassified, classified, or refused.
+    /// A relation by its name: what WITH defines, unclassified, classified, or refused.
     pub(in crate::statement) fn relation(&mut self, range: &'a protobuf::RangeVar) -> Proven<Source<'a>> {
+        let Some(outputs) = self.defined_by_with(range)? else { return self.table(range) };
+        self.seen.insert((Seen::Range, range.location));
+        let alias = range.alias.as_ref();
+        let columns = renamed(Columns::Derived(outputs), alias)?;
+        let alias = alias.map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone());
+        Ok(Source { alias, columns, ..unknown_source("") })
+    }
+
+    /// The same of a table alone: WITH defines no target of a statement.
+    pub(in crate::statement) fn target(&mut self, range: &'a protobuf::RangeVar) -> Proven<Source<'a>> {
+        if self.defined_by_with(range)?.is_some() {
+            return Err(refuse(
+                "cte",
+                format!("\"{}\" is defined by WITH and is written to", range.relname),
+                "Give what WITH defines another name, or qualify the table with its schema.",
+            ));
+        }
+        self.table(range)
+    }
+
+    fn defined_by_with(&self, range: &protobuf::RangeVar) -> Proven<Option<Rc<Outputs>>> {
+        if !range.schemaname.is_empty() {
+            return Ok(None);
+        }
+        let mut all = self.ctes.iter().rev().flat_map(|level| level.iter().rev());
+        match all.find(|cte| cte.name == range.relname) {
+            None => Ok(None),
+            Some(Cte { outputs: Some(outputs), .. }) => Ok(Some(outputs.clone())),
+            Some(Cte { outputs: None, .. }) => Err(refuse(
+                "cte",
+                "a part of WITH RECURSIVE is used before it is defined",
+                "Write the parts in the order of their use.",
+            )),
+        }
+    }
+
+    fn table(&mut self, range: &'a protobuf::RangeVar) -> Proven<Source<'a>> {
         self.seen.insert((Seen::Range, range.location));
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let alias = range.alias.as_ref();
-        let source = |columns, schema: Option<&str>| Source {
+        let found = self.classified(range)?;
+        let schema = found.map_or(schema, |relation| Some(&relation.name.schema));
+        let source = |columns| Source {
             alias: alias.map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone()),
             schema: if alias.is_some() { None } else { schema.map(str::to_owned) },
-            columns,
-            only_qualified: false,
-            merged: false,
+            ..source_of(columns)
         };
-        let Some(relation) = self.classified(range)? else { return Ok(source(Columns::Unknown, schema)) };
-        if !range.inh {
-            return Err(unsupported("ONLY"));
-        }
+        let Some(relation) = found else { return Ok(source(Columns::Unknown)) };
         if alias.is_some_and(|alias| !alias.colnames.is_empty()) {
-            return Err(unsupported("an alias with column names"));
+            return Err(refuse(
+                "unsupported-form",
+                format!("an alias renames the columns of {} by their order", relation.name),
+                "Leave the list of columns out, and name them in the SELECT list.",
+            ));
         }
-        Ok(source(Columns::Table(relation), Some(&relation.name.schema)))
+        Ok(source(Columns::Table(relation)))
     }
 
     /// The classified table behind a name; None for one that does not matter. A name that only
@@ -110,13 +158,9 @@ impl<'a> Walk<'a> {
             self.scope.pop();
         }
         let alias = subselect.alias.as_ref();
-        let renamed = alias.is_some_and(|alias| !alias.colnames.is_empty());
-        if renamed && outputs.carries() {
-            return Err(unsupported("an alias with column names"));
-        }
-        let columns = if renamed { Columns::Unknown } else { Columns::Derived(Rc::new(outputs)) };
+        let columns = renamed(Columns::Derived(Rc::new(outputs)), alias)?;
         let alias = alias.map_or_else(String::new, |alias| alias.aliasname.clone());
-        Ok(Source { alias, schema: None, columns, only_qualified: false, merged: false })
+        Ok(Source { alias, ..source_of(columns) })
     }
 
     fn source_function(
@@ -127,12 +171,18 @@ impl<'a> Walk<'a> {
         self.scope.spend(COPY_WORK * before.len())?;
         self.scope.push(before.to_vec());
         let mut name = String::new();
+        let mut elements = None;
         for item in &function.functions {
             let Some(Kind::List(item)) = kind(item) else { return Err(unsupported("this function in FROM")) };
             // The function, and the definition of its columns, which holds types only.
             let Some(call) = item.items.first() else { return Err(unsupported("this function in FROM")) };
             if let Some(Kind::FuncCall(call)) = kind(call) {
                 name = tree::last_name(&call.funcname).unwrap_or_default().to_owned();
+                let alone = function.functions.len() == 1 && function.coldeflist.is_empty();
+                if alone && let Some(flows) = self.unnested(call)? {
+                    elements = Some(flows);
+                    continue;
+                }
             }
             let reach = self.value(call)?;
             if !reach.is_empty() {
@@ -140,11 +190,40 @@ impl<'a> Walk<'a> {
             }
         }
         self.scope.pop();
-        let alias = function.alias.as_ref().map_or(name, |alias| alias.aliasname.clone());
-        Ok(unknown_source(&alias))
+        let alias = function.alias.as_ref();
+        let named = alias.map_or(name.as_str(), |alias| alias.aliasname.as_str()).to_owned();
+        let Some(flows) = elements else { return Ok(unknown_source(&named)) };
+        // One column takes the alias for its own name.
+        let column = if flows.len() == 1 { named.clone() } else { name };
+        let mut outputs = Outputs::default();
+        for flow in flows {
+            outputs.columns.push(Output { name: Some(column.clone()), flow, place: Place::Sure });
+        }
+        if function.ordinality {
+            let name = Some("ordinality".to_owned());
+            outputs.columns.push(Output { name, flow: Flow::Plain, place: Place::Sure });
+        }
+        let columns = renamed(Columns::Derived(Rc::new(outputs)), alias)?;
+        Ok(Source { alias: named, ..source_of(columns) })
     }
 
-    fn join(&mut self, join: &'a protobuf::JoinExpr, before: &[Source<'a>]) -> Proven<Vec<Source<'a>>> {
+    /// The elements of arrays, a column for each.
+    fn unnested(&mut self, call: &'a protobuf::FuncCall) -> Proven<Option<Vec<Flow>>> {
+        if algebra::passing(self.names, &call.funcname) != Some(Passing::Element) || call.func_variadic {
+            return Ok(None);
+        }
+        self.seen.insert((Seen::Call, call.location));
+        let mut flows = Vec::new();
+        for arg in &call.args {
+            flows.push(match self.flow(arg)? {
+                Flow::Array(elements) => *elements,
+                other => Flow::derived(self.settle(&other)?),
+            });
+        }
+        Ok(Some(flows))
+    }
+
+    fn joined(&mut self, join: &'a protobuf::JoinExpr, before: &[Source<'a>]) -> Proven<Vec<Source<'a>>> {
         let (Some(left), Some(right)) = (join.larg.as_deref(), join.rarg.as_deref()) else {
             return Err(unsupported("this join"));
         };
@@ -153,37 +232,107 @@ impl<'a> Walk<'a> {
         let mut visible = before.to_vec();
         visible.extend(left.iter().cloned());
         let right = self.source_item(right, &visible)?;
+        let at = left.len();
         let mut both = left;
         both.extend(right);
         self.scope.push(both);
         self.predicate(join.quals.as_deref())?;
-        let both = self.scope.pop();
-        let carries = Self::any_carries(&both);
-        if carries && (join.is_natural || join.alias.is_some() || join.join_using_alias.is_some()) {
-            return Err(unsupported("NATURAL JOIN, or a join with an alias,"));
+        let mut sources = self.scope.pop();
+        let carries = sources.iter().any(Source::carries);
+        if carries && (join.alias.is_some() || join.join_using_alias.is_some()) {
+            return Err(unsupported("a join with an alias"));
         }
-        for column in join.using_clause.iter().filter_map(tree::name) {
-            both.iter().try_for_each(|source| source.fits(column))?;
-            for source in both.iter().filter(|source| source.carries()) {
-                let star = source.star();
-                if star.columns.iter().any(|output| {
-                    !output.carried.is_plain() && output.name.as_deref().is_none_or(|output| output == column)
-                }) {
-                    return Err(unsupported("JOIN ... USING over a classified column"));
-                }
+        let columns: Vec<String> = if join.is_natural {
+            self.common(&sources, at)?
+        } else {
+            join.using_clause.iter().filter_map(tree::name).map(str::to_owned).collect()
+        };
+        if join.alias.is_some() || join.join_using_alias.is_some() {
+            sources.iter().for_each(|source| self.scope.doubt_all(source));
+        }
+        let mut merged = Outputs::default();
+        for column in &columns {
+            if let Some(flow) = self.merged(&sources, at, column, join.jointype)? {
+                sources.iter_mut().for_each(|source| source.hidden.push(column.clone()));
+                merged.columns.push(Output { name: Some(column.clone()), flow, place: Place::Sure });
             }
         }
         if let Some(alias) = &join.alias {
             return Ok(vec![unknown_source(&alias.aliasname)]);
         }
-        let mut sources = both;
         if join.is_natural || !join.using_clause.is_empty() {
             sources.iter_mut().for_each(|source| source.merged = true);
+        }
+        if !merged.columns.is_empty() {
+            // Named without a qualifier alone, and in `*` where the server puts it.
+            sources.push(Source {
+                merged: true,
+                using: true,
+                ..source_of(Columns::Derived(Rc::new(merged)))
+            });
         }
         if let Some(alias) = &join.join_using_alias {
             sources.push(unknown_source(&alias.aliasname));
         }
         Ok(sources)
+    }
+
+    /// The columns that both sides of a natural join have.
+    fn common(&self, sources: &[Source<'a>], at: usize) -> Proven<Vec<String>> {
+        let mut sides = [Vec::new(), Vec::new()];
+        for (index, source) in sources.iter().enumerate() {
+            let star = source.star();
+            let side = usize::from(index >= at);
+            for output in star.columns {
+                match (output.name, output.place) {
+                    (Some(name), Place::Sure | Place::Star) => {
+                        sides.get_mut(side).map(|side| side.push(name))
+                    }
+                    (_, _) if sources.iter().any(Source::carries) => {
+                        return Err(unsupported("NATURAL JOIN with a relation whose columns are not known"));
+                    }
+                    (_, _) => {
+                        sources.iter().for_each(|source| self.scope.doubt_all(source));
+                        return Ok(Vec::new());
+                    }
+                };
+            }
+        }
+        let [left, right] = sides;
+        Ok(left.into_iter().filter(|name| right.contains(name)).collect())
+    }
+
+    /// What a column of USING is, if anything but plain.
+    fn merged(&mut self, sources: &[Source<'a>], at: usize, column: &str, join: i32) -> Proven<Option<Flow>> {
+        let (left, right) = sources.split_at(at.min(sources.len()));
+        let mut flows = Vec::new();
+        for side in [left, right] {
+            self.scope.push(side.to_vec());
+            let found = self.scope.unqualified(column);
+            self.scope.pop();
+            // The column of an unclassified relation, or none at all.
+            let found = match found {
+                Ok(found) => found,
+                Err(refused) if refused.reason == "column-unknown" => Flow::Plain,
+                Err(refused) => return Err(refused),
+            };
+            flows.push(self.found(found)?);
+        }
+        let [left, right] = flows.as_slice() else { return Ok(None) };
+        let reach = self.equal(left, right)?;
+        if !reach.is_empty() {
+            self.searches.extend(reach.iter().copied());
+            return Ok(Some(Flow::Derived(reach)));
+        }
+        let joined = self.join(&[left.clone(), right.clone()])?;
+        // Of an inner or outer join it is the column of the side whose rows are all there.
+        let side = match JoinType::try_from(join) {
+            Ok(JoinType::JoinInner | JoinType::JoinLeft) => left,
+            Ok(JoinType::JoinRight) => right,
+            Ok(_) | Err(_) => &joined,
+        };
+        Ok((!joined.is_plain())
+            .then(|| if matches!(side, Flow::Field(_)) { side.clone() } else { joined.clone() }))
     }
 }
 
@@ -228,6 +377,44 @@ pub(in crate::statement) fn unfit(relation: &Relation, why: &str) -> Unproven {
 
 /// A source with any columns, none of them classified.
 pub(in crate::statement) fn unknown_source<'a>(alias: &str) -> Source<'a> {
-    let columns = Columns::Unknown;
-    Source { alias: alias.to_owned(), schema: None, columns, only_qualified: false, merged: false }
+    Source { alias: alias.to_owned(), ..source_of(Columns::Unknown) }
+}
+
+fn source_of(columns: Columns<'_>) -> Source<'_> {
+    Source {
+        alias: String::new(),
+        schema: None,
+        columns,
+        only_qualified: false,
+        hidden: Vec::new(),
+        merged: false,
+        using: false,
+    }
+}
+
+/// Columns under the names that an alias gives them.
+fn renamed<'a>(columns: Columns<'a>, alias: Option<&protobuf::Alias>) -> Proven<Columns<'a>> {
+    let Some(alias) = alias.filter(|alias| !alias.colnames.is_empty()) else { return Ok(columns) };
+    let Columns::Derived(outputs) = columns else { return Ok(columns) };
+    named(&outputs, &alias.colnames).map(|outputs| Columns::Derived(Rc::new(outputs)))
+}
+
+/// The first columns of a result under other names.
+pub(in crate::statement) fn named(outputs: &Outputs, names: &[Node]) -> Proven<Outputs> {
+    let mut outputs = outputs.clone();
+    let sure = outputs.columns.iter().take(names.len()).all(|output| output.place == Place::Sure);
+    if !sure && outputs.columns.iter().any(|output| !output.flow.is_plain()) {
+        return Err(refuse(
+            "unsupported-form",
+            "an alias renames columns of * by their order",
+            "List the columns instead of *, or leave the list of the alias out.",
+        ));
+    }
+    if !sure {
+        return Ok(Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] });
+    }
+    for (output, name) in outputs.columns.iter_mut().zip(names) {
+        output.name = tree::name(name).map(str::to_owned);
+    }
+    Ok(outputs)
 }

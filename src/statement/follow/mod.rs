@@ -1,8 +1,10 @@
 //! A tree is followed: from where each classified value comes, through what it goes, and where it
 //! ends. Whatever has no rule is refused.
 
+pub(in crate::statement) mod algebra;
 pub(in crate::statement) mod call;
 pub(in crate::statement) mod change;
+pub(in crate::statement) mod classes;
 pub(in crate::statement) mod compare;
 pub(in crate::statement) mod flow;
 pub(in crate::statement) mod from;

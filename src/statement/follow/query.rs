@@ -1,17 +1,18 @@
 //! SELECT, INSERT, UPDATE and DELETE: which clause asks what of the expressions in it.
 
+use std::rc::Rc;
+
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SetOperation};
 
-use crate::catalog::{FieldId, Named};
-
-use super::super::matters::names_relation_that_matters;
-use super::super::read::census::census;
+use super::super::facts::ResultColumn;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::flow::{Flow, Seen, Walk};
-use super::from::unknown_source;
-use super::scope::{Carried, Output, Outputs, Place, is_unfit};
+use super::algebra::Use;
+use super::classes::{Fields, Flow, require};
+use super::flow::{Seen, Walk};
+use super::from::{Cte, named, unknown_source};
+use super::scope::{Output, Outputs, Place, is_unfit};
 
 impl<'a> Walk<'a> {
     /// Any query, at the top, in WITH or as a subquery.
@@ -21,38 +22,55 @@ impl<'a> Walk<'a> {
             Some(Kind::InsertStmt(insert)) => self.insert(insert),
             Some(Kind::UpdateStmt(update)) => self.update(update),
             Some(Kind::DeleteStmt(delete)) => self.delete(delete),
-            Some(Kind::MergeStmt(_)) => Err(unsupported("MERGE")),
+            Some(Kind::MergeStmt(merge)) => self.merge(merge),
             _ => Err(unsupported("a statement of this kind")),
         }
     }
 
     /// What reaches the client at the end of a statement.
-    pub(in crate::statement) fn emit(&mut self, outputs: &Outputs) {
-        for output in &outputs.columns {
-            match &output.carried {
-                Carried::Plain => {}
-                Carried::Field(id) => {
+    pub(in crate::statement) fn emit(&mut self, outputs: &Outputs) -> Proven<()> {
+        let mut decided = outputs.clone();
+        for output in &mut decided.columns {
+            output.flow = match &output.flow {
+                Flow::Open(class) => self.classes.sealed(*class).map_or(Flow::Plain, Flow::Sealed),
+                Flow::Array(elements) => Flow::derived(self.settle(elements)?),
+                flow => flow.clone(),
+            };
+            match &output.flow {
+                Flow::Field(id) => {
                     self.reads.insert(*id);
                 }
-                Carried::Derived(ids) => self.reads.extend(ids.iter().copied()),
+                Flow::Derived(fields) | Flow::Sealed(fields) => self.reads.extend(fields.iter().copied()),
+                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Default => {}
             }
         }
-        self.outputs = outputs.told();
+        self.outputs = decided.told();
+        let is_run = |column: &ResultColumn| matches!(column, ResultColumn::Run(_));
+        let (first, last) = (self.outputs.iter().position(is_run), self.outputs.iter().rposition(is_run));
+        let between = first.zip(last).and_then(|(first, last)| self.outputs.get(first..last));
+        if between.is_some_and(|all| all.iter().any(|column| matches!(column, ResultColumn::Sealed(_)))) {
+            return Err(refuse(
+                "unsupported-form",
+                "a sealed value that an expression passes on stands between two *",
+                "List the columns instead of one *.",
+            ));
+        }
+        Ok(())
     }
 
     // ---- SELECT ---------------------------------------------------------------------
 
     fn select(&mut self, select: &'a protobuf::SelectStmt) -> Proven<Outputs> {
         let protobuf::SelectStmt {
-            distinct_clause,
+            distinct_clause: _,
             into_clause,
-            target_list,
-            from_clause,
-            where_clause,
-            group_clause,
+            target_list: _,
+            from_clause: _,
+            where_clause: _,
+            group_clause: _,
             group_distinct: _,
-            having_clause,
-            window_clause,
+            having_clause: _,
+            window_clause: _,
             values_lists,
             sort_clause,
             limit_offset,
@@ -62,43 +80,52 @@ impl<'a> Walk<'a> {
             with_clause,
             op,
             all: _,
-            larg,
-            rarg,
+            larg: _,
+            rarg: _,
         } = select;
         if into_clause.is_some() {
             return Err(unsupported("SELECT INTO"));
         }
+        self.scope.spend(8)?;
+        let orderless = std::mem::take(&mut self.orderless);
+        let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
-        if *op != SetOperation::SetopNone as i32 && *op != SetOperation::Undefined as i32 {
-            let outputs = self.set_operation(larg.as_deref(), rarg.as_deref())?;
-            self.scope.push(vec![unknown_source("")]);
-            self.values(sort_clause)?;
-            self.scope.pop();
-            self.limits(limit_offset.as_deref(), limit_count.as_deref(), locking_clause)?;
+        let set = SetOperation::try_from(*op).unwrap_or(SetOperation::Undefined);
+        let outputs = if !matches!(set, SetOperation::SetopNone | SetOperation::Undefined) {
+            self.set_operation(select, set)?
+        } else if values_lists.is_empty() {
+            let outputs = self.plain_select(select, orderless)?;
+            self.ctes.truncate(level);
             return Ok(outputs);
-        }
-        if !values_lists.is_empty() {
-            let outputs = self.values_query(values_lists)?;
-            self.scope.push(vec![unknown_source("")]);
-            self.values(sort_clause)?;
-            self.scope.pop();
-            self.limits(limit_offset.as_deref(), limit_count.as_deref(), locking_clause)?;
-            return Ok(outputs);
-        }
-        let sources = self.from(from_clause, Vec::new())?;
+        } else {
+            self.values_query(values_lists)?
+        };
+        // Only names and positions of the columns mean anything here.
+        self.scope.push(vec![unknown_source("")]);
+        self.sort(sort_clause, &outputs, orderless)?;
+        self.scope.pop();
+        self.limits(limit_offset.as_deref(), limit_count.as_deref(), locking_clause)?;
+        self.ctes.truncate(level);
+        Ok(outputs)
+    }
+
+    fn plain_select(&mut self, select: &'a protobuf::SelectStmt, orderless: bool) -> Proven<Outputs> {
+        // `count(*)` of a subquery counts its rows in any order.
+        let counts = counts_alone(select);
+        let sources = self.from(&select.from_clause, Vec::new(), counts)?;
         self.scope.push(sources);
-        self.predicate(where_clause.as_deref())?;
-        let outputs = self.targets(target_list)?;
-        self.group(group_clause, &outputs)?;
-        self.predicate(having_clause.as_deref())?;
-        for window in window_clause {
+        self.predicate(select.where_clause.as_deref())?;
+        let outputs = self.targets(&select.target_list)?;
+        self.group(&select.group_clause, &outputs)?;
+        self.predicate(select.having_clause.as_deref())?;
+        for window in &select.window_clause {
             let Some(Kind::WindowDef(window)) = kind(window) else { return Err(unsupported("this WINDOW")) };
             let reach = self.window(window)?;
             self.searches.extend(reach);
         }
-        self.distinct(distinct_clause, &outputs)?;
-        self.sort(sort_clause, &outputs)?;
-        self.limits(limit_offset.as_deref(), limit_count.as_deref(), locking_clause)?;
+        self.distinct(&select.distinct_clause, &outputs)?;
+        self.sort(&select.sort_clause, &outputs, orderless && select.distinct_clause.is_empty())?;
+        self.limits(select.limit_offset.as_deref(), select.limit_count.as_deref(), &select.locking_clause)?;
         self.scope.pop();
         Ok(outputs)
     }
@@ -126,75 +153,165 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn set_operation(
-        &mut self,
-        left: Option<&'a protobuf::SelectStmt>,
-        right: Option<&'a protobuf::SelectStmt>,
-    ) -> Proven<Outputs> {
-        let (Some(left), Some(right)) = (left, right) else { return Err(unsupported("this set operation")) };
+    /// UNION and its kin: column by column one value of both sides.
+    fn set_operation(&mut self, select: &'a protobuf::SelectStmt, set: SetOperation) -> Proven<Outputs> {
+        let (Some(left), Some(right)) = (select.larg.as_deref(), select.rarg.as_deref()) else {
+            return Err(unsupported("this set operation"));
+        };
         let left = self.select(left)?;
         let right = self.select(right)?;
-        if left.carries() || right.carries() {
-            return Err(refuse(
-                "set-operation",
-                "a classified column is in the result of UNION, INTERSECT or EXCEPT",
-                "Run the queries one by one.",
-            ));
-        }
-        Ok(left)
+        let told_apart = set != SetOperation::SetopUnion || !select.all;
+        self.both(&left, &right, told_apart)
     }
 
-    fn values_query(&mut self, rows: &'a [Node]) -> Proven<Outputs> {
-        let mut width = 0;
-        for row in rows {
-            let Some(Kind::List(row)) = kind(row) else { return Err(unsupported("this VALUES")) };
-            let reach = self.values(&row.items)?;
-            if !reach.is_empty() {
-                return Err(unsupported("VALUES with a classified column"));
+    /// The columns of two results one below the other, under the names of the first.
+    pub(in crate::statement) fn both(
+        &mut self,
+        left: &Outputs,
+        right: &Outputs,
+        told_apart: bool,
+    ) -> Proven<Outputs> {
+        let sure = |outputs: &Outputs| outputs.columns.iter().all(|output| output.place == Place::Sure);
+        if !(sure(left) && sure(right) && left.columns.len() == right.columns.len()) {
+            if left.carries() || right.carries() {
+                return Err(refuse(
+                    "set-operation",
+                    "* of a classified table in UNION, INTERSECT or EXCEPT, or another number of columns on one side",
+                    "List the columns instead of *.",
+                ));
             }
-            width = row.items.len();
+            self.settle_outputs(left)?;
+            self.settle_outputs(right)?;
+            return Ok(Outputs {
+                columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }],
+            });
         }
-        let columns = (1..=width)
-            .map(|n| Output { name: Some(format!("column{n}")), carried: Carried::Plain, place: Place::Sure })
-            .collect();
+        let mut columns = Vec::with_capacity(left.columns.len());
+        for (one, other) in left.columns.iter().zip(&right.columns) {
+            let flow = self.join(&[one.flow.clone(), other.flow.clone()])?;
+            if told_apart {
+                self.told_apart(&flow)?;
+            }
+            columns.push(Output { name: one.name.clone(), flow, place: Place::Sure });
+        }
         Ok(Outputs { columns })
     }
 
-    /// WITH: a part that names a classified table is refused, so every name that WITH
-    /// defines stands for unclassified rows.
-    pub(in crate::statement) fn with(&mut self, clause: Option<&'a protobuf::WithClause>) -> Proven<()> {
-        let Some(clause) = clause else { return Ok(()) };
-        for cte in &clause.ctes {
-            let Some(Kind::CommonTableExpr(cte)) = kind(cte) else { return Err(unsupported("this WITH")) };
-            if !matches!(self.snapshot.named(None, &cte.ctename), Named::Harmless) {
-                return Err(refuse(
-                    "cte",
-                    format!(
-                        "WITH defines \"{}\", which is also the name of a table that matters",
-                        cte.ctename
-                    ),
-                    "Give it another name.",
-                ));
-            }
-            let Some(query) = cte.ctequery.as_deref() else { return Err(unsupported("this WITH")) };
-            let found = census(query);
-            if found.incomplete || names_relation_that_matters(self.names, &found) {
-                return Err(refuse(
-                    "cte",
-                    "a part of WITH names a classified table",
-                    "Write it as a subquery in FROM.",
-                ));
-            }
-            let outputs = self.query(query)?;
-            if outputs.carries() {
-                return Err(refuse(
-                    "cte",
-                    "a part of WITH yields a classified column",
-                    "Write it as a subquery.",
-                ));
-            }
+    /// Equal ones of these values become one.
+    pub(in crate::statement) fn told_apart(&mut self, flow: &Flow) -> Proven<()> {
+        if let Flow::Open(class) = flow {
+            self.classes.used(*class, Use::Distinguish)?;
+        }
+        if let Some(fields) = self.sealed_in(flow)? {
+            require(self.snapshot, &fields, Use::Distinguish)?;
+            self.searches.extend(fields);
+        }
+        if let Flow::Array(elements) = flow {
+            self.settle(elements)?;
         }
         Ok(())
+    }
+
+    fn values_query(&mut self, rows: &'a [Node]) -> Proven<Outputs> {
+        let mut columns: Vec<Vec<Flow>> = Vec::new();
+        for row in rows {
+            let Some(Kind::List(row)) = kind(row) else { return Err(unsupported("this VALUES")) };
+            columns.resize(columns.len().max(row.items.len()), Vec::new());
+            for (column, item) in columns.iter_mut().zip(&row.items) {
+                let flow = self.flow(item)?;
+                if flow == Flow::Default {
+                    return Err(unsupported("DEFAULT in VALUES outside of an INSERT"));
+                }
+                column.push(flow);
+            }
+        }
+        let mut outputs = Outputs::default();
+        for (position, flows) in columns.iter().enumerate() {
+            let flow = if flows.len() == rows.len() {
+                self.join(flows)?
+            } else {
+                return Err(unsupported("VALUES of rows of several lengths"));
+            };
+            outputs.columns.push(Output {
+                name: Some(format!("column{}", position + 1)),
+                flow,
+                place: Place::Sure,
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// WITH: each part is a relation for those behind it, and for the statement. Whoever calls takes
+    /// them off again.
+    pub(in crate::statement) fn with(&mut self, clause: Option<&'a protobuf::WithClause>) -> Proven<()> {
+        let Some(clause) = clause else { return Ok(()) };
+        let awaited = |node: &'a Node| match kind(node) {
+            Some(Kind::CommonTableExpr(cte)) if clause.recursive => {
+                Some(Cte { name: cte.ctename.clone(), outputs: None })
+            }
+            Some(_) | None => None,
+        };
+        self.ctes.push(clause.ctes.iter().filter_map(awaited).collect());
+        for cte in &clause.ctes {
+            let Some(Kind::CommonTableExpr(cte)) = kind(cte) else { return Err(unsupported("this WITH")) };
+            let Some(query) = cte.ctequery.as_deref() else { return Err(unsupported("this WITH")) };
+            let outputs = match kind(query) {
+                Some(Kind::SelectStmt(select)) if clause.recursive && select.larg.is_some() => {
+                    self.recursive(cte, select)?
+                }
+                Some(_) | None => named(&self.query(query)?, &cte.aliascolnames)?,
+            };
+            let outputs = if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
+                if outputs.carries() {
+                    return Err(unsupported("SEARCH or CYCLE over a classified column"));
+                }
+                self.settle_outputs(&outputs)?;
+                Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] }
+            } else {
+                outputs
+            };
+            self.define(&cte.ctename, outputs);
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, name: &str, outputs: Outputs) {
+        let Some(level) = self.ctes.last_mut() else { return };
+        let outputs = Some(Rc::new(outputs));
+        match level.iter_mut().find(|cte| cte.name == name) {
+            Some(known) => known.outputs = outputs,
+            None => level.push(Cte { name: name.to_owned(), outputs }),
+        }
+    }
+
+    /// A query that may name itself: what it starts from says what it is, and what it adds must be
+    /// the same.
+    fn recursive(
+        &mut self,
+        cte: &'a protobuf::CommonTableExpr,
+        select: &'a protobuf::SelectStmt,
+    ) -> Proven<Outputs> {
+        let (Some(start), Some(step)) = (select.larg.as_deref(), select.rarg.as_deref()) else {
+            return Err(unsupported("this WITH RECURSIVE"));
+        };
+        if select.with_clause.is_some() || !select.sort_clause.is_empty() || select.limit_count.is_some() {
+            let outputs = self.select(select)?;
+            return named(&outputs, &cte.aliascolnames);
+        }
+        self.limits(select.limit_offset.as_deref(), None, &select.locking_clause)?;
+        let mut outputs = named(&self.select(start)?, &cte.aliascolnames)?;
+        for _ in 0..RECURSIONS_MAX {
+            self.define(&cte.ctename, outputs.clone());
+            let step = self.select(step)?;
+            let both = self.both(&outputs, &step, !select.all)?;
+            let settled =
+                both.columns.iter().zip(&outputs.columns).all(|(one, other)| one.flow == other.flow);
+            outputs = both;
+            if settled {
+                return Ok(outputs);
+            }
+        }
+        Err(unsupported("WITH RECURSIVE whose columns become something else in each step"))
     }
 
     pub(in crate::statement) fn targets(&mut self, targets: &'a [Node]) -> Proven<Outputs> {
@@ -215,26 +332,19 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let flow = self.flow(value)?;
-            let carried = match flow {
-                Flow::Field(id) => Carried::Field(id),
-                Flow::Plain(_) | Flow::Text { .. } | Flow::Parameter(_) | Flow::Null | Flow::Default => {
-                    let reach = self.settle(&flow)?;
-                    if reach.is_empty() {
-                        Carried::Plain
-                    } else {
-                        Carried::Derived(reach.into_iter().collect())
-                    }
-                }
+            let flow = match flow {
+                Flow::Default => return Err(unsupported("DEFAULT as an output")),
+                flow => flow,
             };
             // `(expression).*`: as many columns as its type has.
             let place = if is_row_star(value) { Place::Open } else { Place::Sure };
-            outputs.columns.push(Output { name: output_name(target, value), carried, place });
+            outputs.columns.push(Output { name: output_name(target, value), flow, place });
         }
         Ok(outputs)
     }
 
     /// A bare name or position in GROUP BY or ORDER BY that means an output column.
-    fn output_meant(&self, node: &Node, outputs: &Outputs) -> Proven<Option<Carried>> {
+    fn output_meant(&self, node: &Node, outputs: &Outputs) -> Proven<Option<Flow>> {
         match kind(node) {
             Some(Kind::AConst(constant)) => {
                 let Some(protobuf::a_const::Val::Ival(position)) = &constant.val else { return Ok(None) };
@@ -245,7 +355,7 @@ impl<'a> Walk<'a> {
                 if outputs.is_open() && outputs.carries() {
                     return Err(unsupported("a position in GROUP BY or ORDER BY beside *"));
                 }
-                Ok(meant.map(|output| output.carried.clone()))
+                Ok(meant.map(|output| output.flow.clone()))
             }
             Some(Kind::ColumnRef(column)) => {
                 let [only] = column.fields.as_slice() else { return Ok(None) };
@@ -253,11 +363,11 @@ impl<'a> Walk<'a> {
                 let mut all = outputs.columns.iter().filter(|output| output.name.as_deref() == Some(name));
                 match (all.next(), all.next()) {
                     (None, _) => Ok(None),
-                    (Some(one), None) => Ok(Some(one.carried.clone())),
-                    (Some(one), Some(two)) if one.carried == two.carried && all.next().is_none() => {
-                        Ok(Some(one.carried.clone()))
+                    (Some(one), None) => Ok(Some(one.flow.clone())),
+                    (Some(one), Some(two)) if one.flow == two.flow && all.next().is_none() => {
+                        Ok(Some(one.flow.clone()))
                     }
-                    (Some(_), Some(_)) if !outputs.carries() => Ok(Some(Carried::Plain)),
+                    (Some(_), Some(_)) if !outputs.carries() => Ok(Some(Flow::Plain)),
                     (Some(_), Some(_)) => Err(unsupported("a name that several output columns have")),
                 }
             }
@@ -275,50 +385,55 @@ impl<'a> Walk<'a> {
                 self.group(&row.args, outputs)?;
                 continue;
             }
-            self.distinguish(node, outputs, "GROUP BY")?;
+            self.distinguish(node, outputs)?;
         }
         Ok(())
     }
 
-    /// GROUP BY and DISTINCT ON: a sealed column may be told apart if it is an equality
-    /// field, as itself. A bare name is judged as the column and as the output it may mean.
-    fn distinguish(&mut self, node: &'a Node, outputs: &Outputs, what: &str) -> Proven<()> {
-        let meant = self.output_meant(node, outputs)?;
-        if let Some(Carried::Field(id)) = &meant
-            && self.is_sealed(*id)?
-        {
-            self.require_equality(*id, what)?;
-            self.searches.insert(*id);
-        }
-        let flow = match (kind(node), &meant) {
-            // The name of an output need not be that of a column.
-            (Some(Kind::ColumnRef(column)), Some(_)) => {
+    /// GROUP BY, DISTINCT ON, PARTITION BY: values are told apart. A bare name is judged as the column
+    /// and as the output it may mean.
+    pub(in crate::statement) fn distinguish(&mut self, node: &'a Node, outputs: &Outputs) -> Proven<()> {
+        if let Some(meant) = self.output_meant(node, outputs)? {
+            self.told_apart(&meant)?;
+            if let Some(Kind::ColumnRef(column)) = kind(node) {
                 self.seen.insert((Seen::Column, column.location));
-                self.input_flow(column)?
+                let flow = self.input_flow(column)?;
+                return self.grouped_by(&flow);
             }
-            _ => self.flow(node)?,
-        };
-        if let Flow::Field(id) = flow
-            && self.is_sealed(id)?
-        {
-            self.require_equality(id, what)?;
-            self.searches.insert(id);
-            return Ok(());
         }
-        let reach = self.settle(&flow)?;
-        self.searches.extend(reach);
-        Ok(())
+        let flow = self.flow(node)?;
+        self.grouped_by(&flow)
+    }
+
+    fn grouped_by(&mut self, flow: &Flow) -> Proven<()> {
+        match flow {
+            Flow::Open(_) | Flow::Array(_) => self.told_apart(flow),
+            _ if self.sealed_in(flow)?.is_some() => self.told_apart(flow),
+            _ => {
+                let reach = self.settle(flow)?;
+                self.searches.extend(reach);
+                Ok(())
+            }
+        }
+    }
+
+    /// The arguments of GROUPING(), which are those of GROUP BY.
+    pub(in crate::statement) fn grouped(&mut self, nodes: &'a [Node]) -> Proven<Fields> {
+        for node in nodes {
+            self.distinguish(node, &Outputs::default())?;
+        }
+        Ok(Fields::new())
     }
 
     /// The input column of a bare name that is also an output's; plain if there is none.
-    fn input_flow(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow<'a>> {
-        let carried =
-            match column.fields.first().and_then(tree::name).map(|name| self.scope.unqualified(name)) {
-                Some(Ok(carried)) => carried,
-                Some(Err(unproven)) if is_unfit(&unproven) => return Err(unproven),
-                Some(Err(_)) | None => Carried::Plain,
-            };
-        Ok(self.carried_flow(carried))
+    fn input_flow(&mut self, column: &'a protobuf::ColumnRef) -> Proven<Flow> {
+        let found = match column.fields.first().and_then(tree::name).map(|name| self.scope.unqualified(name))
+        {
+            Some(Ok(found)) => found,
+            Some(Err(unproven)) if is_unfit(&unproven) => return Err(unproven),
+            Some(Err(_)) | None => Flow::Plain,
+        };
+        self.found(found)
     }
 
     fn distinct(&mut self, clause: &'a [Node], outputs: &Outputs) -> Proven<()> {
@@ -327,57 +442,68 @@ impl<'a> Walk<'a> {
         }
         // Plain DISTINCT is a list of one empty node.
         if clause.iter().all(|node| kind(node).is_none()) {
-            for output in &outputs.columns {
-                if let Carried::Field(id) = output.carried
-                    && self.is_sealed(id)?
-                {
-                    self.require_equality(id, "DISTINCT")?;
-                }
-            }
-            return Ok(());
+            return outputs.columns.iter().try_for_each(|output| self.told_apart(&output.flow));
         }
-        for node in clause {
-            self.distinguish(node, outputs, "DISTINCT ON")?;
-        }
-        Ok(())
+        clause.iter().try_for_each(|node| self.distinguish(node, outputs))
     }
 
-    fn sort(&mut self, nodes: &'a [Node], outputs: &Outputs) -> Proven<()> {
+    pub(in crate::statement) fn sort(
+        &mut self,
+        nodes: &'a [Node],
+        outputs: &Outputs,
+        orderless: bool,
+    ) -> Proven<()> {
         for node in nodes {
             let Some(Kind::SortBy(sort)) = kind(node) else { return Err(unsupported("this ORDER BY")) };
             let Some(by) = sort.node.as_deref() else { return Err(unsupported("this ORDER BY")) };
-            let meant = self.output_meant(by, outputs)?;
-            if let Some(Carried::Field(id)) = &meant
-                && self.is_sealed(*id)?
-            {
-                return Err(self.sorted(*id));
-            }
-            let flow = match (kind(by), &meant) {
-                (Some(Kind::ColumnRef(column)), Some(_)) => {
-                    self.seen.insert((Seen::Column, column.location));
-                    self.input_flow(column)?
+            let flow = match self.output_meant(by, outputs)? {
+                Some(meant) => {
+                    self.sorted_by(&meant, orderless)?;
+                    match kind(by) {
+                        Some(Kind::ColumnRef(column)) => {
+                            self.seen.insert((Seen::Column, column.location));
+                            self.input_flow(column)?
+                        }
+                        Some(_) | None => self.flow(by)?,
+                    }
                 }
-                _ => self.flow(by)?,
+                None => self.flow(by)?,
             };
-            if let Flow::Field(id) = &flow
-                && self.is_sealed(*id)?
-            {
-                return Err(self.sorted(*id));
-            }
-            let reach = self.settle(&flow)?;
-            self.searches.extend(reach);
+            self.sorted_by(&flow, orderless)?;
         }
         Ok(())
     }
 
-    fn sorted(&self, id: FieldId) -> super::super::facts::Unproven {
-        let path = self.field(id).map_or_else(|_| String::new(), crate::catalog::Field::path);
-        refuse(
-            "order-by",
-            format!("ORDER BY {path}: sealed values have no order"),
-            "Order by another column, or sort in the application.",
-        )
+    fn sorted_by(&mut self, flow: &Flow, orderless: bool) -> Proven<()> {
+        if orderless {
+            return Ok(());
+        }
+        if let Some(fields) = self.sealed_in(flow)? {
+            return require(self.snapshot, &fields, Use::Order);
+        }
+        if let Flow::Open(class) = flow {
+            return self.classes.used(*class, Use::Order);
+        }
+        let reach = self.settle(flow)?;
+        self.searches.extend(reach);
+        Ok(())
     }
+}
+
+/// How often a recursive query is read until its columns stay what they are.
+const RECURSIONS_MAX: usize = 4;
+
+/// Is the result a number of rows, and nothing that rests on their order?
+fn counts_alone(select: &protobuf::SelectStmt) -> bool {
+    let is_count = |node: &Node| {
+        let Some(Kind::ResTarget(target)) = kind(node) else { return false };
+        let Some(Kind::FuncCall(call)) = target.val.as_deref().and_then(kind) else { return false };
+        call.agg_star && call.over.is_none() && tree::last_name(&call.funcname) == Some("count")
+    };
+    select.from_clause.len() == 1
+        && !select.target_list.is_empty()
+        && select.target_list.iter().all(is_count)
+        && select.group_clause.is_empty()
 }
 
 fn is_row_star(value: &Node) -> bool {

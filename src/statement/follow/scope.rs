@@ -4,31 +4,14 @@
 //! any column. An unqualified name that an open inner source could catch is never taken
 //! for a classified column of an outer one: it is refused.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::catalog::{Column, FieldId, Relation};
+use crate::catalog::{Column, Relation};
 
 use super::super::facts::{Remedy, ResultColumn, Unproven};
 use super::super::refusal::{Proven, refuse, unless};
-
-/// What a column brings with it.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::statement) enum Carried {
-    /// Nothing classified.
-    Plain,
-    /// The classified column itself.
-    Field(FieldId),
-    /// An expression over classified columns that are not sealed.
-    Derived(Vec<FieldId>),
-}
-
-impl Carried {
-    pub(in crate::statement) fn is_plain(&self) -> bool {
-        matches!(self, Carried::Plain)
-    }
-}
+use super::classes::{Class, Fields, Flow};
 
 /// How sure is the place of an output among the columns of the result?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +37,7 @@ impl Place {
 #[derive(Clone)]
 pub(in crate::statement) struct Output {
     pub(in crate::statement) name: Option<String>,
-    pub(in crate::statement) carried: Carried,
+    pub(in crate::statement) flow: Flow,
     pub(in crate::statement) place: Place,
 }
 
@@ -65,8 +48,9 @@ pub(in crate::statement) struct Outputs {
 }
 
 impl Outputs {
+    /// Is any column classified? One that is undecided is not.
     pub(in crate::statement) fn carries(&self) -> bool {
-        self.columns.iter().any(|column| !column.carried.is_plain())
+        self.columns.iter().any(|column| column.flow.carries())
     }
 
     /// May there be columns that nobody knows here?
@@ -79,23 +63,28 @@ impl Outputs {
     pub(in crate::statement) fn told(&self) -> Vec<ResultColumn> {
         let mut told = Vec::with_capacity(self.columns.len());
         for output in &self.columns {
-            let column = match &output.carried {
-                Carried::Plain => ResultColumn::Plain,
-                Carried::Field(id) => ResultColumn::Field(*id),
-                Carried::Derived(ids) => ResultColumn::Derived(ids.as_slice().into()),
+            let list = |fields: &Fields| fields.iter().copied().collect();
+            let column = match &output.flow {
+                Flow::Field(id) => ResultColumn::Field(*id),
+                Flow::Derived(fields) => ResultColumn::Derived(list(fields)),
+                Flow::Sealed(fields) => ResultColumn::Sealed(list(fields)),
+                // Undecided to the end, or refused where it ended.
+                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Default => ResultColumn::Plain,
             };
             match (output.place, column) {
                 (Place::Sure, column) => told.push(column),
                 // Between columns of which nobody knows how many there are.
-                (Place::Star | Place::Open, ResultColumn::Derived(ids)) => told.extend([
-                    ResultColumn::Run(Vec::new()),
-                    ResultColumn::Derived(ids),
-                    ResultColumn::Run(Vec::new()),
-                ]),
+                (
+                    Place::Star | Place::Open,
+                    column @ (ResultColumn::Derived(_) | ResultColumn::Sealed(_)),
+                ) => told.extend([ResultColumn::Run(Vec::new()), column, ResultColumn::Run(Vec::new())]),
                 (Place::Star | Place::Open, column) => {
                     let fields = match &column {
                         ResultColumn::Field(id) => vec![*id],
-                        ResultColumn::Plain | ResultColumn::Derived(_) | ResultColumn::Run(_) => Vec::new(),
+                        ResultColumn::Plain
+                        | ResultColumn::Derived(_)
+                        | ResultColumn::Sealed(_)
+                        | ResultColumn::Run(_) => Vec::new(),
                     };
                     match told.last_mut() {
                         Some(ResultColumn::Run(run)) => run.extend(fields),
@@ -125,14 +114,18 @@ pub(in crate::statement) struct Source<'a> {
     pub(in crate::statement) columns: Columns<'a>,
     /// Its columns are named by its alias alone (`old` and `new` of RETURNING).
     pub(in crate::statement) only_qualified: bool,
+    /// Columns of which another source has the bare name: those of USING.
+    pub(in crate::statement) hidden: Vec<String>,
     /// It is joined by USING, or naturally: which place its columns have in `*` is the server's to
     /// say.
     pub(in crate::statement) merged: bool,
+    /// It is the columns of USING, as both sides have them in common.
+    pub(in crate::statement) using: bool,
 }
 
 enum Found {
     None,
-    One(Carried),
+    One(Flow),
     Several,
 }
 
@@ -184,28 +177,28 @@ impl Source<'_> {
 
     /// What a name that is none of those known here may stand for: outputs that the server
     /// named itself and that carry something.
-    fn unnamed(&self) -> impl Iterator<Item = &Carried> {
+    fn unnamed(&self) -> impl Iterator<Item = &Flow> {
         let outputs = match &self.columns {
             Columns::Unknown | Columns::Table(_) => None,
             Columns::Derived(outputs) => Some(&outputs.columns),
         };
-        let unnamed = |output: &&Output| output.name.is_none() && !output.carried.is_plain();
-        outputs.into_iter().flatten().filter(unnamed).map(|output| &output.carried)
+        let unnamed = |output: &&Output| output.name.is_none() && !output.flow.is_plain();
+        outputs.into_iter().flatten().filter(unnamed).map(|output| &output.flow)
     }
 
     fn find(&self, name: &str) -> Found {
         match &self.columns {
             Columns::Unknown => Found::None,
             Columns::Table(relation) => match relation.column(name) {
-                Some(column) => Found::One(column.field.map_or(Carried::Plain, Carried::Field)),
-                None if SYSTEM_COLUMNS.contains(&name) => Found::One(Carried::Plain),
+                Some(column) => Found::One(column.field.map_or(Flow::Plain, Flow::Field)),
+                None if SYSTEM_COLUMNS.contains(&name) => Found::One(Flow::Plain),
                 None => Found::None,
             },
             Columns::Derived(outputs) => {
                 let mut all = outputs.columns.iter().filter(|column| column.name.as_deref() == Some(name));
                 match (all.next(), all.next()) {
                     (None, _) => Found::None,
-                    (Some(only), None) => Found::One(only.carried.clone()),
+                    (Some(only), None) => Found::One(only.flow.clone()),
                     (Some(_), Some(_)) => Found::Several,
                 }
             }
@@ -224,7 +217,7 @@ impl Source<'_> {
     fn columns_of_star(&self) -> Outputs {
         match &self.columns {
             Columns::Unknown => {
-                Outputs { columns: vec![Output { name: None, carried: Carried::Plain, place: Place::Open }] }
+                Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] }
             }
             Columns::Table(relation) => Outputs {
                 columns: relation
@@ -232,7 +225,7 @@ impl Source<'_> {
                     .iter()
                     .map(|column| Output {
                         name: Some(column.name.to_string()),
-                        carried: column.field.map_or(Carried::Plain, Carried::Field),
+                        flow: column.field.map_or(Flow::Plain, Flow::Field),
                         place: Place::Star,
                     })
                     .collect(),
@@ -248,6 +241,7 @@ pub(in crate::statement) struct Scope<'a> {
     levels: Vec<Vec<Source<'a>>>,
     /// What was spent so far on looking names up and on making sources visible.
     work: Cell<usize>,
+    uncertain: RefCell<Vec<Class>>,
 }
 
 /// Most work on one statement: the sources that are looked into and copied, and their columns.
@@ -281,7 +275,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A name of one part.
-    pub(in crate::statement) fn unqualified(&self, name: &str) -> Proven<Carried> {
+    pub(in crate::statement) fn unqualified(&self, name: &str) -> Proven<Flow> {
         let mut may_be_caught = false;
         let mut unnamed = Vec::new();
         for level in self.levels.iter().rev() {
@@ -290,13 +284,20 @@ impl<'a> Scope<'a> {
             for source in level {
                 self.spend(source.weight())?;
                 source.fits(name)?;
-                let found = if source.only_qualified { Found::None } else { source.find(name) };
+                let hidden = source.only_qualified || source.hidden.iter().any(|hidden| hidden == name);
+                let found = if hidden { Found::None } else { source.find(name) };
                 match found {
-                    Found::One(carried) => hits.push(carried),
+                    Found::One(flow) => hits.push(flow),
                     Found::Several if source.carries() => return Err(ambiguous(name)),
-                    Found::Several => hits.push(Carried::Plain),
+                    Found::Several => {
+                        self.doubt_all(source);
+                        hits.push(Flow::Plain);
+                    }
                     Found::None => {
                         whole |= source.alias == name && source.carries();
+                        if source.alias == name {
+                            self.doubt_all(source);
+                        }
                         open |= source.is_open() && !source.only_qualified;
                         unnamed.extend(source.unnamed().cloned());
                     }
@@ -306,13 +307,18 @@ impl<'a> Scope<'a> {
                 // A column of this name comes before the row of this name.
                 [] if whole => return Err(whole_row(name)),
                 [] => may_be_caught |= open,
-                [only] if only.is_plain() => return either(name, &unnamed),
-                [only] if !may_be_caught => return Ok(only.clone()),
-                all if all.iter().all(Carried::is_plain) => return either(name, &unnamed),
+                [only] if !only.carries() && !may_be_caught && unnamed.iter().all(|flow| !flow.carries()) => {
+                    return Ok(only.clone());
+                }
+                [only] if only.carries() && !may_be_caught => return Ok(only.clone()),
+                all if all.iter().all(|flow| !flow.carries()) => {
+                    unnamed.extend(all.iter().cloned());
+                    return self.either(name, &unnamed);
+                }
                 _ => return Err(ambiguous(name)),
             }
         }
-        if may_be_caught { either(name, &unnamed) } else { Err(unknown_column()) }
+        if may_be_caught { self.either(name, &unnamed) } else { Err(unknown_column()) }
     }
 
     /// `alias.column`, and `schema.table.column`.
@@ -321,20 +327,58 @@ impl<'a> Scope<'a> {
         schema: Option<&str>,
         alias: &str,
         name: &str,
-    ) -> Proven<Carried> {
+    ) -> Proven<Flow> {
         let source = self.source(schema, alias)?;
         self.spend(source.weight())?;
         source.fits(name)?;
         match source.find(name) {
-            Found::One(carried) => Ok(carried),
-            Found::None | Found::Several if !source.carries() => Ok(Carried::Plain),
+            Found::One(flow) => Ok(flow),
+            Found::None | Found::Several if !source.carries() => {
+                self.doubt_all(source);
+                Ok(Flow::Plain)
+            }
             Found::Several => Err(ambiguous(name)),
             Found::None => {
-                let unnamed: Vec<Carried> = source.unnamed().cloned().collect();
+                let unnamed: Vec<Flow> = source.unnamed().cloned().collect();
                 // PostgreSQL would take it for a function of the whole row.
-                if unnamed.is_empty() { Err(unknown_column()) } else { either(name, &unnamed) }
+                if unnamed.is_empty() { Err(unknown_column()) } else { self.either(name, &unnamed) }
             }
         }
+    }
+
+    /// Plain, or any of these outputs whose names only the server knows: counts as all of them.
+    fn either(&self, name: &str, unnamed: &[Flow]) -> Proven<Flow> {
+        let mut fields = Fields::new();
+        for flow in unnamed {
+            match flow {
+                Flow::Plain | Flow::Default => {}
+                Flow::Field(_) | Flow::Sealed(_) => return Err(ambiguous(name)),
+                Flow::Derived(ids) => fields.extend(ids.iter().copied()),
+                Flow::Open(_) | Flow::Array(_) if flow.carries() => return Err(ambiguous(name)),
+                Flow::Open(_) | Flow::Array(_) => self.doubt(flow),
+            }
+        }
+        Ok(Flow::derived(fields))
+    }
+
+    /// It is uncertain whether a name means this: then it is nothing that could be sealed.
+    fn doubt(&self, flow: &Flow) {
+        match flow {
+            Flow::Open(class) => self.uncertain.borrow_mut().push(*class),
+            Flow::Array(inner) => self.doubt(inner),
+            Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) | Flow::Default => {}
+        }
+    }
+
+    pub(in crate::statement) fn doubt_all(&self, source: &Source<'a>) {
+        if let Columns::Derived(outputs) = &source.columns {
+            outputs.columns.iter().for_each(|output| self.doubt(&output.flow));
+        }
+    }
+
+    /// What must be plain, since nobody can say where it stands.
+    pub(in crate::statement) fn take_uncertain(&self) -> Vec<Class> {
+        self.uncertain.take()
     }
 
     /// The source that a qualifier names, innermost first.
@@ -359,20 +403,6 @@ impl<'a> Scope<'a> {
             ),
         ))
     }
-}
-
-/// Plain, or any of these outputs whose names only the server knows: counts as all of them.
-fn either(name: &str, unnamed: &[Carried]) -> Proven<Carried> {
-    let mut fields = BTreeSet::new();
-    for carried in unnamed {
-        match carried {
-            Carried::Plain => {}
-            Carried::Field(_) => return Err(ambiguous(name)),
-            Carried::Derived(ids) => fields.extend(ids.iter().copied()),
-        }
-    }
-    let fields: Vec<FieldId> = fields.into_iter().collect();
-    Ok(if fields.is_empty() { Carried::Plain } else { Carried::Derived(fields) })
 }
 
 /// Refuses a column that does not fit.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::super::facts::LiteralUse;
+use super::super::facts::{LiteralForm, LiteralUse};
 use super::super::refusal::{Proven, disagreement};
 use super::census::Census;
 use super::literal::literal_value;
@@ -119,7 +119,7 @@ pub(in crate::statement) fn confirm(tokens: &[Read], claims: &Claims<'_>) -> Pro
     }
     let starts: HashMap<usize, &Read> = tokens.iter().map(|read| (read.span.start, read)).collect();
     confirm_strings(tokens, &starts, claims)?;
-    confirm_literals(&starts, claims)?;
+    confirm_literals(tokens, &starts, claims)?;
     confirm_names(tokens, &starts, claims)
 }
 
@@ -146,19 +146,33 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
     let unknown = tokens.iter().any(|read| {
         // sqlparser counts `0x1F` among the strings; the grammar knows it as a number.
         let number = claims.text.get(read.span.start).is_some_and(u8::is_ascii_digit);
-        is_string(&read.token) && !number && !known.contains(&read.span.start)
+        // A string that continues one whose whole extent is a claim.
+        let continues = || {
+            let literal = claims.literals.iter().find(|literal| literal.span.contains(&read.span.start));
+            literal.is_some_and(|literal| literal.span.start < read.span.start)
+        };
+        is_string(&read.token) && !number && !known.contains(&read.span.start) && !continues()
     });
     if unknown { Err(disagreement("the number of strings")) } else { Ok(()) }
 }
 
-fn confirm_literals(starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
+fn confirm_literals(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
     for literal in claims.literals {
         let read = starts.get(&literal.span.start);
         let same = read.is_some_and(|read| {
             let source = claims.text.get(literal.span.clone()).unwrap_or_default();
-            let value = literal_value(source);
-            match (&read.token, value) {
-                (Token::SingleQuotedString(text), Some(value)) => {
+            let Some(value) = literal_value(source, literal.form) else { return false };
+            match (&read.token, literal.form) {
+                (Token::SingleQuotedString(text), LiteralForm::Plain) if read.span == literal.span => {
+                    text.as_bytes() == value.as_slice()
+                }
+                (Token::SingleQuotedString(_), LiteralForm::Plain | LiteralForm::Escaped)
+                | (Token::EscapedStringLiteral(_), LiteralForm::Escaped)
+                | (Token::UnicodeStringLiteral(_), LiteralForm::Unicode) => ends_alike(tokens, &literal.span),
+                (Token::DollarQuotedString(text), LiteralForm::Dollar) => {
+                    read.span == literal.span && text.value.as_bytes() == value.as_slice()
+                }
+                (Token::Number(text, false), LiteralForm::Number) => {
                     read.span == literal.span && text.as_bytes() == value.as_slice()
                 }
                 (_, _) => false,
@@ -169,6 +183,15 @@ fn confirm_literals(starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Prov
         }
     }
     Ok(())
+}
+
+/// Is a span made of whole strings alone, of one or of those that continue it?
+fn ends_alike(tokens: &[Read], span: &Range<usize>) -> bool {
+    let from = tokens.partition_point(|read| read.span.start < span.start);
+    let to = tokens.partition_point(|read| read.span.start < span.end);
+    let within = tokens.get(from..to).unwrap_or_default();
+    within.iter().all(|read| is_string(&read.token))
+        && within.last().is_some_and(|read| read.span.end == span.end)
 }
 
 /// Every name that matters stands in the text as often as in the tree, and every column
@@ -226,7 +249,12 @@ mod tests {
         let mut statements = parsed.stmts.len();
         let mut found = census(&parsed);
         let start = SQL.find("'it").unwrap();
-        let mut literals = vec![LiteralUse { span: start..start + 7, field: FieldId(0) }];
+        let mut literals = vec![LiteralUse {
+            span: start..start + 7,
+            field: FieldId(0),
+            form: LiteralForm::Plain,
+            array: false,
+        }];
         tamper(&mut statements, &mut found, &mut literals);
         let names = HashSet::from(["email", "customers"]);
         let censuses = [found];

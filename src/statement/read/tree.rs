@@ -81,10 +81,6 @@ pub(in crate::statement) fn kind(node: &Node) -> Option<&Kind> {
     node.node.as_ref()
 }
 
-pub(in crate::statement) fn boxed(node: Option<&Node>) -> Option<&Kind> {
-    node.and_then(kind)
-}
-
 /// The string of a `String` node.
 pub(in crate::statement) fn name(node: &Node) -> Option<&str> {
     if let Some(Kind::String(string)) = kind(node) { Some(&string.sval) } else { None }
