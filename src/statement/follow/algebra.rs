@@ -100,3 +100,13 @@ pub(in crate::statement) fn keeps_equality(clause: &protobuf::CollateClause) -> 
 pub(in crate::statement) fn is_equality(name: &[Node]) -> bool {
     matches!(tree::operator(name), Some("=" | "<>"))
 }
+
+/// The name of a function, where the database is known to have one of it.
+pub(in crate::statement) fn is_known<'n>(names: Names<'_>, name: &'n str) -> Option<&'n str> {
+    let called = Called { schema: Some("pg_catalog"), name, path: names.path };
+    let known = match names.snapshot.codes().function(called) {
+        Verdict::Harmless | Verdict::Shows | Verdict::Distant(_) => true,
+        Verdict::Opaque(_) | Verdict::Unknown(_) => false,
+    };
+    known.then_some(name)
+}

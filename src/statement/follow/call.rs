@@ -83,7 +83,12 @@ impl<'a> Walk<'a> {
         };
         let mut reach = match given() {
             Ok(reach) => reach,
-            Err(refused) => return Err(self.placed(refused, &format!("the function {name}"), call.location)),
+            Err(refused) => {
+                // A value in double quotes is a name to PostgreSQL: only those that it has are repeated.
+                let what = algebra::is_known(self.names, name)
+                    .map_or_else(|| "a function".to_owned(), |name| format!("the function {name}"));
+                return Err(self.placed(refused, &what, call.location));
+            }
         };
         reach.extend(self.values(&call.agg_order)?);
         reach.extend(self.optional(call.agg_filter.as_deref())?);

@@ -474,10 +474,9 @@ impl<'a> Walk<'a> {
         if stays && algebra::keeps_text(of, false) {
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
         }
-        self.settle(&flow).map(Flow::derived).map_err(|refused| {
-            let name = tree::last_name(&of.names).unwrap_or_default();
-            self.placed(refused, &format!("the cast to {name}"), cast.location)
-        })
+        self.settle(&flow)
+            .map(Flow::derived)
+            .map_err(|refused| self.placed(refused, "a cast to another type", cast.location))
     }
 
     fn collated(&mut self, clause: &'a protobuf::CollateClause) -> Proven<Flow> {

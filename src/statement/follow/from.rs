@@ -68,7 +68,7 @@ impl<'a> Walk<'a> {
         if self.defined_by_with(range)?.is_some() {
             return Err(refuse(
                 "cte",
-                format!("\"{}\" is defined by WITH and is written to", range.relname),
+                "what WITH defines is written to",
                 "Give what WITH defines another name, or qualify the table with its schema.",
             ));
         }

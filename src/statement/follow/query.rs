@@ -204,7 +204,6 @@ impl<'a> Walk<'a> {
         }
         if let Some(fields) = self.sealed_in(flow)? {
             require(self.snapshot, &fields, Use::Distinguish)?;
-            self.searches.extend(fields);
         }
         if let Flow::Array(elements) = flow {
             self.settle(elements)?;
@@ -394,7 +393,7 @@ impl<'a> Walk<'a> {
     /// and as the output it may mean.
     pub(in crate::statement) fn distinguish(&mut self, node: &'a Node, outputs: &Outputs) -> Proven<()> {
         if let Some(meant) = self.output_meant(node, outputs)? {
-            self.told_apart(&meant)?;
+            self.grouped_by(&meant)?;
             if let Some(Kind::ColumnRef(column)) = kind(node) {
                 self.seen.insert((Seen::Column, column.location));
                 let flow = self.input_flow(column)?;
@@ -406,15 +405,16 @@ impl<'a> Walk<'a> {
     }
 
     fn grouped_by(&mut self, flow: &Flow) -> Proven<()> {
-        match flow {
-            Flow::Open(_) | Flow::Array(_) => self.told_apart(flow),
-            _ if self.sealed_in(flow)?.is_some() => self.told_apart(flow),
-            _ => {
-                let reach = self.settle(flow)?;
-                self.searches.extend(reach);
-                Ok(())
-            }
+        if let Some(fields) = self.sealed_in(flow)? {
+            self.searches.extend(fields);
+            return self.told_apart(flow);
         }
+        if matches!(flow, Flow::Open(_) | Flow::Array(_)) {
+            return self.told_apart(flow);
+        }
+        let reach = self.settle(flow)?;
+        self.searches.extend(reach);
+        Ok(())
     }
 
     /// The arguments of GROUPING(), which are those of GROUP BY.
