@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-
 use super::body::{self, Names};
 use super::classified::{Classified, Found, qualified};
 use super::closure::{Kind, Reached};
