@@ -149,7 +149,7 @@ fn a_lost_keyring_is_not_replaced_unasked_and_another_neither_seals_nor_compares
                 "{}",
                 gate.log()
             );
-            refuses(&gate, &["check"], &["FAULT", "restore the backup", &second]);
+            refuses(&gate, &["check"], &["FAULT", "restore the backup", "[keyring-another]", &second]);
             stop(&mut gate);
 
             let replaced = gate.folder().join("second.json");

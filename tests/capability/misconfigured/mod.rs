@@ -150,6 +150,11 @@ fn databases_that_are_not_looked_at_are_told() {
 }
 
 #[test]
+fn each_kind_of_fault_has_its_code() {
+    try_all(&schemas::codes());
+}
+
+#[test]
 fn a_full_disk_leaves_the_keyring_as_it_was() {
     places::keys_on_a_full_disk();
 }

@@ -1,5 +1,6 @@
 //! Cases of what `check` finds beside the file: certificates of a later time, and tables that cannot hold
-//! what the policy says of them. Each has a database of its own, and those that only cost are no fault.
+//! what the policy says of them. Each of those has a database of its own, and what
+//! only costs is no fault.
 
 use super::Case;
 use super::scene::{Scene, Verb};
@@ -9,8 +10,6 @@ use crate::hops::certificates::{Certificates, later, named};
 const CHECK: &[Verb] = &[Verb::Check];
 /// Databases that `check` looks at for fields that name none.
 const LOOKED_AT_MAX: usize = 64;
-
-const SOUND: &str = "CREATE TABLE customers (id int PRIMARY KEY, email text UNIQUE, phone text)";
 
 /// A table `customers` that is found unfit by this code.
 fn table(code: &'static str, exit: i32, says: &str, sql: &'static str) -> Case {
@@ -105,25 +104,60 @@ pub fn certificates() -> Vec<Case> {
     }]
 }
 
-/// More databases than are looked at. Its own, since they stay.
+/// More databases than are looked at, with an account that none of them lets in. Its own, since they stay.
 pub fn databases() -> Vec<Case> {
+    let says = [
+        "2 more databases were not looked at: name the field's database",
+        "[databases-unseen]",
+        "catalog of b1: the catalog cannot be read: the server answered 53300",
+        "[catalog-fault]",
+    ];
     vec![Case {
         name: "more databases than are looked at".to_owned(),
         verbs: CHECK,
-        code: 0,
-        says: vec![
-            "2 more databases were not looked at: name the field's database".to_owned(),
-            "[databases-unseen]".to_owned(),
-        ],
+        code: 2,
+        says: says.map(str::to_owned).to_vec(),
         at: String::new(),
         change: Box::new(|scene| {
             let session = Session::open(scene.server(), "postgres", None, "postgres").unwrap();
-            // By its name the first of all, with the table that is looked for.
-            session.text("CREATE DATABASE a").unwrap();
-            Session::open(scene.server(), "postgres", None, "a").unwrap().text(SOUND).unwrap();
-            for number in 0..LOOKED_AT_MAX {
-                session.text(&format!("CREATE DATABASE b{number}")).unwrap();
+            session.text("CREATE ROLE looker LOGIN").unwrap();
+            for number in 0..=LOOKED_AT_MAX {
+                session.text(&format!("CREATE DATABASE b{number} CONNECTION LIMIT 0")).unwrap();
             }
+            scene.replace("service_user = \"postgres\"", "service_user = \"looker\"");
         }),
     }]
+}
+
+/// What has cases elsewhere, by the code that `check` has for it.
+pub fn codes() -> Vec<Case> {
+    let case = |code: &str, exit: i32, change: fn(&mut Scene)| Case {
+        name: code.to_owned(),
+        verbs: CHECK,
+        code: exit,
+        says: vec![format!("[{code}]")],
+        at: String::new(),
+        change: Box::new(change),
+    };
+    vec![
+        case("configuration-fault", 2, |scene| scene.replace("[login]", "[logni]")),
+        case("keys-fault", 2, |scene| scene.remove("keys/keyring.json")),
+        case("audit-fault", 2, |scene| {
+            scene.remove("audit");
+            scene.write("audit", "");
+        }),
+        case("tls-fault", 2, |scene| scene.remove("tls/server.key")),
+        case("service-account-fault", 2, |scene| scene.remove("secrets/password")),
+        case("place-expired", 0, |scene| {
+            let over =
+                "[[residency.place]]\ncidr = \"10.0.0.0/8\"\nregion = \"old\"\nexpires = 2020-01-01\n\n";
+            scene.replace("[residency.rules]", &format!("{over}[residency.rules]"));
+        }),
+        case("login-fault", 2, |scene| {
+            let session = Session::open(scene.server(), "postgres", None, "postgres").unwrap();
+            session.text("CREATE ROLE looker LOGIN").unwrap();
+            scene.replace("service_user = \"postgres\"", "service_user = \"looker\"");
+            scene.replace("auth = \"relay\"", "auth = \"scram\"");
+        }),
+    ]
 }
