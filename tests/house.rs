@@ -411,3 +411,96 @@ fn every_reason_of_a_refusal_has_its_counter_and_its_remedy_in_the_docs() {
     assert_eq!(used, counted, "what the sources refuse by, and what is counted from the start");
     assert_eq!(documented(&docs), counted, "what docs/ERRORS.md has a remedy for");
 }
+
+/// Codes of what `check` finds, by the calls that make a finding: the first literal among the arguments, or
+/// of those that say first of what they are, the second.
+fn found_codes(source: &str) -> BTreeSet<String> {
+    let is_code =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let mut codes = BTreeSet::new();
+    for (call, place, count) in [
+        (".error(", 1, 1),
+        (".warning(", 1, 1),
+        (".note(", 1, 1),
+        (".fault(", 1, 1),
+        (".warning_of_file(", 1, 1),
+        (".error_with_sql(", 1, 1),
+        ("of_field(Severity::", 0, 1),
+        ("of_database(Severity::", 0, 1),
+        ("Found::of(", 0, 1),
+        ("Found::of_table(", 0, 1),
+        ("found(", 0, 1),
+        ("found.push((", 0, 2),
+        ("unfit(", 0, 1),
+        ("code: ", 0, 1),
+        ("whole(", 0, 1),
+        ("Lack::Database => ", 0, 1),
+        ("Lack::Table => ", 0, 1),
+        ("Lack::NotATable => ", 0, 1),
+        ("Lack::Column => ", 0, 1),
+    ] {
+        for (at, _) in source.match_indices(call) {
+            let arguments = &source[at + call.len()..];
+            let texts: Vec<&str> = arguments.split('"').take(8).collect();
+            // What it is of may be a parameter.
+            let place = if arguments.trim_start().starts_with('"') { place } else { 0 };
+            // Nothing else that is called or ended stands before it.
+            let near =
+                |index: usize| texts.iter().step_by(2).take(index + 1).all(|text| !text.contains([';', '{']));
+            let wanted = (place..place + count).filter(|index| near(*index));
+            codes.extend(
+                wanted
+                    .filter_map(|index| texts.get(1 + 2 * index))
+                    .filter(|text| is_code(text))
+                    .map(|text| (*text).to_owned()),
+            );
+        }
+    }
+    codes
+}
+
+/// Does a text speak of this code, as a word of its own, among others or in quotes?
+fn speaks_of(text: &str, code: &str) -> bool {
+    let part = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    text.match_indices(code).any(|(at, _)| {
+        let (before, after) = (text[..at].chars().next_back(), text[at + code.len()..].chars().next());
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
+#[test]
+fn every_code_of_check_is_in_the_docs_and_in_a_test() {
+    let page = fs::read_to_string("docs/OPERATION.md").unwrap();
+    let (_, table) = page.split_once("| code | severity | what |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<String> = rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+    let mut used = BTreeSet::new();
+    let mut files = Vec::new();
+    for folder in ["src/cli/check", "src/store/catalog"] {
+        sources(Path::new(folder), &mut files);
+    }
+    files.push(PathBuf::from("src/catalog/fit.rs"));
+    for file in files {
+        used.extend(found_codes(&fs::read_to_string(file).unwrap()));
+    }
+    assert_eq!(used, told, "what the sources find, and what docs/OPERATION.md tells");
+    let mut tests = Vec::new();
+    sources(Path::new("tests/capability"), &mut tests);
+    let tests: String = tests.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let untested: Vec<&String> = told.iter().filter(|code| !speaks_of(&tests, code)).collect();
+    assert!(untested.is_empty(), "no test speaks of {untested:?}");
+}
+
+#[test]
+fn codes_are_found_where_findings_are_made() {
+    for (source, expected) in [
+        ("findings.error(\"keys\", \"keys-fault\", text)", &["keys-fault"][..]),
+        ("table.add(Found::of(\"rule\", name, says))", &["rule"]),
+        ("found.push((column, \"one-code\", \"two-code\", says));", &["one-code", "two-code"]),
+        ("found(&relation.name, column, \"published\", weight)", &["published"]),
+        ("unfit(code, says); let text = \"other\";", &[]),
+    ] {
+        assert_eq!(found_codes(source).iter().collect::<Vec<_>>(), expected, "{source}");
+    }
+    assert!(speaks_of("[\"error rule client\"]", "rule") && !speaks_of("no-rule rules", "rule"));
+}

@@ -19,6 +19,22 @@ pub enum Lack {
     Column,
 }
 
+impl Lack {
+    /// All of them.
+    pub const ALL: [Lack; 4] = [Lack::Database, Lack::Table, Lack::NotATable, Lack::Column];
+
+    /// Its lasting name, wherever it is told: in the log, the metric, the readiness, a refusal and `check`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Lack::Database => "database-missing",
+            Lack::Table => "table-missing",
+            Lack::NotATable => "table-kind",
+            Lack::Column => "column-missing",
+        }
+    }
+}
+
 /// What comes of a misfit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Consequence {
@@ -54,6 +70,12 @@ impl Misfit {
             lack,
             consequence,
         }
+    }
+
+    /// What it does not find and where, with the name of that.
+    #[must_use]
+    pub fn coded(&self) -> String {
+        format!("{self} [{}]", self.lack.code())
     }
 
     /// The field, as it stands in records, metrics and messages.

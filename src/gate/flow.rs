@@ -25,7 +25,7 @@ use crate::store::journal::Pending;
 use crate::transport::Channel;
 
 /// How long a client may take to read its last message.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The message by which a server is asked for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
@@ -118,7 +118,7 @@ impl Flow<'_> {
             match self.overruled().await {
                 Ok(None) => {}
                 Ok(Some(termination)) => return End::Terminated(termination),
-                Err(refusal) => return End::Refused(Box::new(refusal)),
+                Err(refusal) => return self.refuse(refusal),
             }
             if let Err(refusal) = self.look_at_border() {
                 return End::Refused(Box::new(refusal));
@@ -144,7 +144,7 @@ impl Flow<'_> {
                 Err(Stop::Refused(refusal)) => return End::Refused(refusal),
             };
             if self.session.has_records() && !self.hand_over().await {
-                return End::Refused(Box::new(Refusal::unrecorded()));
+                return self.refuse(Refusal::unrecorded());
             }
             if moved {
                 self.rest.since = None;
@@ -161,7 +161,7 @@ impl Flow<'_> {
             if outdated && self.session.is_settled() {
                 self.bar_everything();
                 if let Err(refusal) = self.reload().await {
-                    return End::Refused(Box::new(refusal));
+                    return self.refuse(refusal);
                 }
                 if self.session.moving().is_empty() {
                     self.fence = None;
@@ -185,7 +185,7 @@ impl Flow<'_> {
             match self.meet().await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(refusal) => return End::Refused(Box::new(refusal)),
+                Err(refusal) => return self.refuse(refusal),
             }
             if self.session.is_idle() && self.intents.is_empty() {
                 self.request.rest();
@@ -202,9 +202,16 @@ impl Flow<'_> {
             if self.session.is_settled()
                 && let Err(refusal) = self.renew().await
             {
-                return End::Refused(Box::new(refusal));
+                return self.refuse(refusal);
             }
         }
+    }
+
+    /// What the session needs is not to be had: the catalog, the journal. That stands in the record, as
+    /// far as there is one.
+    fn refuse(&mut self, refusal: Refusal) -> End {
+        self.session.overrule(&refusal);
+        End::Refused(Box::new(refusal))
     }
 
     /// A peer that sends as fast as it is read would keep the thread from the other sessions, and

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::admission::Unproven;
 use super::cancel::{self, Registered};
@@ -22,27 +22,26 @@ use crate::wire::compose::{ErrorText, put_error};
 pub async fn serve(gate: &SharedGate, worker: &Worker, mut client: Channel, peer: Peer) {
     let regime = gate.regime.load_full();
     let generation = worker.generation.get();
-    let deadline = Duration::from_millis(regime.settings.timeouts.login_ms);
+    let deadline = Instant::now() + Duration::from_millis(regime.settings.timeouts.login_ms);
     let Some(unproven) = Unproven::new(gate, &regime) else {
         let text = "sealgate: too many connections are logging in";
         return startup::tell(&mut client, startup::fatal("53300", text)).await;
     };
     // On the heap, and only as long as it is needed: an idle session is small.
-    let starting = Box::pin(startup::start(gate, &regime, worker, &mut client, peer));
+    let starting = Box::pin(startup::start(gate, &regime, worker, &mut client, peer, deadline));
     let mut phase = gate.phase.clone();
     let started = tokio::select! {
-        started = timeout(deadline, starting) => started,
+        started = starting => started,
         // Who has no session yet does not delay the end.
         _ = phase.wait_for(|phase| *phase != Phase::Serving) => {
-            Ok(Err(startup::fatal("57P03", "the database system is shutting down")))
+            Err(startup::fatal("57P03", "the database system is shutting down"))
         }
     };
     drop((unproven, phase));
     match started {
-        Ok(Ok(ready)) => run(gate, &regime, worker, &mut client, *ready, generation).await,
-        Ok(Err(Over::Done | Over::Told { .. })) => {}
-        Ok(Err(over)) => startup::tell(&mut client, over).await,
-        Err(_) => tracing::info!(client = %peer, "a login was not finished in time"),
+        Ok(ready) => run(gate, &regime, worker, &mut client, *ready, generation).await,
+        Err(Over::Done | Over::Told { .. }) => {}
+        Err(over) => startup::tell(&mut client, over).await,
     }
     client.close();
 }

@@ -51,7 +51,7 @@ impl Refusal {
     #[must_use]
     pub fn misfit(misfit: &Misfit) -> Refusal {
         let message = "sealgate: database refused: the policy does not fit it";
-        let detail = format!("field {}: {misfit}.", misfit.field());
+        let detail = format!("field {}: {}.", misfit.field(), misfit.coded());
         let hint = match misfit.lack {
             Lack::Database | Lack::Table => {
                 "Correct table of the [[field]] and reload; or make the table past Sealgate; or, where a migration through Sealgate is to make it, write missing = \"serve\" under [policy] and reload."

@@ -149,7 +149,7 @@ fn a_lost_keyring_is_not_replaced_unasked_and_another_neither_seals_nor_compares
                 "{}",
                 gate.log()
             );
-            refuses(&gate, &["check"], &["FAULT", "restore the backup", &second]);
+            refuses(&gate, &["check"], &["FAULT", "restore the backup", "[keyring-another]", &second]);
             stop(&mut gate);
 
             let replaced = gate.folder().join("second.json");
@@ -367,6 +367,11 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) {
     fs::write(path, after).unwrap();
 }
 
+/// The first of one piece for another.
+fn swap(path: &Path, piece: &str, other: &str) {
+    edit(path, |text| text.replacen(piece, other, 1));
+}
+
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -381,32 +386,12 @@ const SPOILED: &[Spoiled] = &[
         |path| fs::write(path, "{\"format\":\"x\",\"version\":1}").unwrap(),
         "\"format\" is not",
     ),
-    (
-        "a later one",
-        |path| edit(path, |text| text.replacen("\"version\": 2", "\"version\": 3", 1)),
-        "format version 3",
-    ),
-    (
-        "a mode",
-        |path| edit(path, |text| text.replacen("\"equality\"", "\"random\"", 1)),
-        "the keyring was altered",
-    ),
-    (
-        "a key",
-        |path| edit(path, |text| text.replacen("\"wrapped\": \"", "\"wrapped\": \"AAAA", 1)),
-        "altered",
-    ),
+    ("a later one", |path| swap(path, "\"version\": 2", "\"version\": 3"), "format version 3"),
+    ("a mode", |path| swap(path, "\"equality\"", "\"random\""), "the keyring was altered"),
+    ("a key", |path| swap(path, "\"wrapped\": \"", "\"wrapped\": \"AAAA"), "altered"),
     ("no identity", |path| edit(path, |text| without(&text, "identity")), "altered"),
-    (
-        "no domains",
-        |path| edit(path, |text| text.replacen("\"name\": \"phone\"", "\"name\": \"p\"", 1)),
-        "altered",
-    ),
-    (
-        "twice",
-        |path| edit(path, |text| text.replacen("\"current\"", "\"current\": 1, \"current\"", 1)),
-        "not the JSON",
-    ),
+    ("no domains", |path| swap(path, "\"name\": \"phone\"", "\"name\": \"p\""), "altered"),
+    ("twice", |path| swap(path, "\"current\"", "\"current\": 1, \"current\""), "not the JSON"),
     ("too long", |path| edit(path, |text| text + &" ".repeat(1 << 20)), "longer than 1048576 bytes"),
     (
         "for all to read",

@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod bulk;
 mod certainty;
 mod checked;
 mod commands;

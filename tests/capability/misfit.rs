@@ -39,8 +39,16 @@ fn is_ready(gate: &Gate) -> bool {
     readiness(gate).0
 }
 
+/// Of all codes; none where there is no such series.
 fn misfits(gate: &Gate, database: &str) -> Option<f64> {
-    gate.metric(&format!("sealgate_policy_misfits{{database=\"{database}\"}}"))
+    let series = format!("sealgate_policy_misfits{{database=\"{database}\",code=\"");
+    let metrics = gate.get("/metrics")?;
+    let lines: Vec<&str> = metrics.lines().filter(|line| line.starts_with(&series)).collect();
+    assert!(lines.is_empty() || lines.len() == 4, "each code, from the start on: {lines:?}");
+    lines
+        .iter()
+        .map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .reduce(|sum, one| Some(sum? + one?))?
 }
 
 fn logged(gate: &Gate, text: &str) -> usize {
@@ -97,37 +105,60 @@ fn looks(server: &Throwaway) -> usize {
 
 /// What the policy says beside what is there, what is found, and what makes it fit.
 const CASES: &[(&str, &str, &str, &str)] = &[
-    ("public.custmers", "email", "has no table public.custmers", "ALTER TABLE customers RENAME TO custmers"),
+    ("public.custmers.email", "table-missing", "has no table", "ALTER TABLE customers RENAME TO custmers"),
     (
-        "shop.customers",
-        "email",
-        "has no table shop.customers",
+        "shop.customers.email",
+        "table-missing",
+        "has no table",
         "CREATE SCHEMA shop CREATE TABLE customers (email text)",
     ),
-    ("public.customers", "emial", "has no column emial", "ALTER TABLE customers RENAME email TO emial"),
-    ("public.people", "email", "is no table", "DROP VIEW people; ALTER TABLE customers RENAME TO people"),
+    ("public.customers.emial", "column-missing", "no column", "ALTER TABLE customers RENAME email TO emial"),
     (
-        "tenant_*.customers",
-        "email",
-        "has no table tenant_*.customers",
+        "public.people.email",
+        "table-kind",
+        "is no table",
+        "DROP VIEW people; ALTER TABLE customers RENAME TO people",
+    ),
+    (
+        "tenant_*.customers.email",
+        "table-missing",
+        "has no table",
         "CREATE SCHEMA tenant_1 CREATE TABLE customers (email text)",
     ),
-    ("pub*.customers", "emial", "has no column emial", "ALTER TABLE customers RENAME email TO emial"),
+    ("pub*.customers.emial", "column-missing", "no column", "ALTER TABLE customers RENAME email TO emial"),
 ];
+
+/// `check` finds it too, by the same name.
+fn is_checked(gate: &Gate, code: &str) {
+    let checked = gate.verb(&["check", "--json"]);
+    let all: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let errors = all["findings"].as_array().unwrap().iter().filter(|one| one["severity"] == "error");
+    let codes: Vec<_> = errors.map(|one| one["code"].as_str().unwrap()).collect();
+    // Of a pattern, that it fits nothing, and what does not fit in each table that it matches.
+    assert!(!codes.is_empty() && codes.iter().all(|one| *one == code), "{code}: {all}");
+    assert_eq!(checked.status.code(), Some(2));
+}
 
 #[test]
 fn a_field_that_fits_nothing_refuses_its_database_until_it_fits() {
-    for (index, (table, column, found, cure)) in CASES.iter().enumerate() {
+    for (index, (field, code, found, cure)) in CASES.iter().enumerate() {
+        let (table, column) = field.rsplit_once('.').unwrap();
         let view = "CREATE VIEW people AS SELECT id, email FROM customers";
         let server = server(VERSIONS[index % 2], &format!("{TABLE}; {view}"));
-        let field = format!("{table}.{column}");
         let mut gate = of_shop(&server, table, column).prepare().unwrap();
         gate.run_until_logged(REFUSED);
         let (ready, body) = readiness(&gate);
-        assert!(!ready && body.contains(found), "{field}: {body}");
+        assert!(!ready && body.contains(found) && body.contains(&format!("[{code}]")), "{field}: {body}");
+        assert!(gate.log().contains(&format!("code=\"{code}\"")), "{field}: {}", gate.log());
+        let series = format!("sealgate_policy_misfits{{database=\"shop\",code=\"{code}\"}}");
+        assert_eq!(gate.metric(&series), Some(1.0), "{field}");
+        is_checked(&gate, code);
         assert_eq!((misfits(&gate, "shop"), misfits(&gate, "*")), (Some(1.0), Some(0.0)), "{field}");
         let (_, frames) = started(&gate, "shop");
-        assert!(refuses(&frames, &field), "{field}: {frames:?}", frames = errors(&frames));
+        assert!(refuses(&frames, field), "{field}: {frames:?}", frames = errors(&frames));
+        let refused = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        let told = refused.field(b'D').unwrap_or_default();
+        assert!(told.ends_with(&format!(" [{code}].")), "{told}");
         open(&gate, "postgres");
         if index == 0 {
             let before = looks(&server);
@@ -154,7 +185,8 @@ fn a_database_that_is_not_there_is_a_misfit() {
         setup.field_with("public.customers", "phone", "random", "database = \"shpo\"").prepare().unwrap();
     gate.run_until_logged(REFUSED);
     let (ready, body) = readiness(&gate);
-    assert!(!ready && body.contains("there is no database \"shpo\""), "{body}");
+    assert!(!ready && body.contains("there is no database \"shpo\" [database-missing]"), "{body}");
+    is_checked(&gate, "database-missing");
     assert_eq!((misfits(&gate, "shop"), misfits(&gate, "shpo")), (Some(0.0), Some(1.0)));
     // The other one is served.
     succeeds(&mut open(&gate, "shop"), "SELECT email FROM customers");

@@ -119,6 +119,21 @@ fn an_error_is_told_whatever_rust_log_says() {
     assert_eq!(gate.log(), "", "what is below a warning is not told");
 }
 
+/// More than one value shown is an alert.
+const LIMIT: &str = "[[watch.limit]]\ncells = 1\nwindow = \"1h\"\naction = \"alert\"\n";
+
+/// Two values are written through the gate, and read.
+fn raise_an_alert(gate: &Gate) -> Session {
+    let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
+    for id in 1..=2 {
+        session
+            .rows("INSERT INTO customers (id, email) VALUES ($1, $2)", &[&id, &format!("user{id}@x.example")])
+            .unwrap();
+    }
+    session.text("SELECT email FROM customers").unwrap();
+    session
+}
+
 /// Every line of a log as JSON, with no other key than these.
 fn json_lines(log: &str) -> Vec<serde_json::Value> {
     log.lines()
@@ -134,18 +149,11 @@ fn json_lines(log: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn the_log_is_json_where_it_is_asked_for_and_tells_of_alerts_and_refusals() {
-    const LIMIT: &str = "[[watch.limit]]\ncells = 1\nwindow = \"1h\"\naction = \"alert\"\n";
     let server = shop::server(15);
     let mut gate = classified(Setup::before(server.address())).extra(LIMIT).prepare().unwrap();
     gate.argument("--log-format=json");
     gate.run_again().unwrap();
-    let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
-    for id in 1..=2 {
-        session
-            .rows("INSERT INTO customers (id, email) VALUES ($1, $2)", &[&id, &format!("user{id}@x.example")])
-            .unwrap();
-    }
-    session.text("SELECT email FROM customers").unwrap();
+    let session = raise_an_alert(&gate);
     session.text("SELECT lower(email) FROM customers").unwrap_err();
     await_that("the refusal in the log", || gate.log().contains("\"refused\""));
     let lines = json_lines(&gate.log());
@@ -359,16 +367,9 @@ fn promtool() -> Command {
 
 #[test]
 fn prometheus_finds_no_fault_with_the_metrics() {
-    const LIMIT: &str = "[[watch.limit]]\ncells = 1\nwindow = \"1h\"\naction = \"alert\"\n";
     let server = shop::server(15);
     let gate = classified(Setup::before(server.address())).extra(LIMIT).start();
-    let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
-    for id in 1..=2 {
-        session
-            .rows("INSERT INTO customers (id, email) VALUES ($1, $2)", &[&id, &format!("user{id}@x.example")])
-            .unwrap();
-    }
-    session.text("SELECT email FROM customers").unwrap();
+    raise_an_alert(&gate);
     let answer = gate.get("/metrics").unwrap();
     let (_, metrics) = answer.split_once("\r\n\r\n").unwrap();
     let mut tool = promtool()

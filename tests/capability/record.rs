@@ -2,6 +2,7 @@
 
 mod committed;
 mod definitions;
+mod ends;
 mod joined;
 mod operators;
 mod page;

@@ -132,18 +132,22 @@ fn the_first_tenant_of_all_is_sealed_from_its_first_statement() {
 fn check_and_keys_tell_what_patterns_stand_for() {
     let server = pg(18);
     server.execute("postgres", &(tenant("acme") + &tenant("zeta"))).unwrap();
-    let gate =
-        classified(Setup::before(server.address())).field("tenant_*.lead", "note", "none").prepare().unwrap();
-    let checked = gate.verb(&["check"]);
-    let said = String::from_utf8(checked.stdout).unwrap();
-    for line in [
-        "note   catalog of postgres: *.client.email: matches 2 tables: acme.client, zeta.client",
-        "note   catalog of postgres: *.client.phone: matches 2 tables: acme.client, zeta.client",
-        "note   catalog of postgres: tenant_*.lead.note: matches no table yet",
-    ] {
-        assert!(said.contains(line), "{line}\n{said}");
+    let setup = || classified(Setup::before(server.address())).field("tenant_*.lead", "note", "none");
+    // As `run` has it: not ready, but where the policy says that the first tenant is to come.
+    for (setup, lacks, code) in [(setup(), "FAULT", 2), (setup().late(), "warn ", 0)] {
+        let checked = setup.prepare().unwrap().verb(&["check"]);
+        let said = String::from_utf8(checked.stdout).unwrap();
+        for line in [
+            "note   catalog of postgres: *.client.email: matches 2 tables: acme.client, zeta.client",
+            "note   catalog of postgres: *.client.phone: matches 2 tables: acme.client, zeta.client",
+            "note   catalog of postgres: tenant_*.lead.note: matches no table yet",
+            &format!("{lacks}  fields: tenant_*.lead.note: no database has a table tenant_*.lead"),
+        ] {
+            assert!(said.contains(line), "{line}\n{said}");
+        }
+        assert_eq!(checked.status.code(), Some(code), "{said}");
     }
-    assert_eq!(checked.status.code(), Some(0), "{said}");
+    let gate = setup().prepare().unwrap();
     let listed = String::from_utf8(gate.verb(&["keys", "list"]).stdout).unwrap();
     let template = listed.lines().find(|line| line.starts_with("email@{schema}"));
     assert!(template.is_some_and(|line| line.contains("by schema")), "{listed}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::house::Fault;
-use crate::catalog::{Field, PolicyField, Unfit, Weight};
+use crate::catalog::{Consequence, Field, Lack, Misfit, PolicyField, Unfit, Weight};
 use crate::config::Settings;
 
 /// `error` alone makes the whole unsound.
@@ -67,6 +67,12 @@ impl Finding {
     /// At a line of the configuration, if it is known.
     fn at(self, origin: &str, line: Option<u32>) -> Finding {
         Finding { file: line.map(|_| origin.to_owned()), line, ..self }
+    }
+
+    /// Is it of this field, or of its table as a whole, in this database?
+    fn is_about(&self, database: Option<&str>, field: &Field) -> bool {
+        let names = |about: &String| *about == field.path() || *about == field.table.to_string();
+        (database.is_none() || self.database.as_deref() == database) && self.field.as_ref().is_some_and(names)
     }
 
     /// At the place with which its message begins: `FILE:LINE: `.
@@ -152,6 +158,19 @@ impl Findings {
         self.all.push(Finding { field: Some(field.path()), database, ..finding });
     }
 
+    /// An entry of the policy that finds nothing, by the name that the running gate has for it too. Told
+    /// once: a table may have been found unfit for the same.
+    pub fn misfit(&mut self, settings: &Settings, entry: &PolicyField, lack: Lack) {
+        let misfit = Misfit::of(entry, lack, Consequence::Refused);
+        let (code, database) = (lack.code(), misfit.database.as_deref());
+        let severity = if settings.policy.serves_missing { Severity::Warning } else { Severity::Error };
+        let same = |finding: &Finding| finding.code == code && finding.is_about(database, &entry.field);
+        if !self.all.iter().any(same) {
+            let says = format!("{}: {misfit}", misfit.field());
+            self.of_field(severity, code, database, &entry.field, says);
+        }
+    }
+
     /// What does not fit in a database.
     pub fn unfit(&mut self, database: &str, unfit: &Unfit, fields: &[Field]) {
         let of_table = |field: &&Field| field.table == unfit.table;
@@ -195,12 +214,15 @@ impl Findings {
 
     /// Is there an error of this field, or of its table as a whole, in this database?
     pub fn has_error(&self, database: &str, field: &Field) -> bool {
-        let (path, table) = (field.path(), field.table.to_string());
-        self.all.iter().any(|finding| {
-            finding.severity == Severity::Error
-                && finding.database.as_deref() == Some(database)
-                && finding.field.as_ref().is_some_and(|field| *field == path || *field == table)
-        })
+        let of = |finding: &Finding| finding.is_about(Some(database), field);
+        self.all.iter().any(|finding| finding.severity == Severity::Error && of(finding))
+    }
+
+    /// Is it told of this field that it finds nothing?
+    pub fn has_told(&self, field: &Field) -> bool {
+        let lacks = |finding: &Finding| Lack::ALL.iter().any(|lack| lack.code() == finding.code);
+        let of = |finding: &Finding| finding.is_about(field.database.as_deref(), field);
+        self.all.iter().any(|finding| lacks(finding) && of(finding))
     }
 
     fn line_of(&self, database: Option<&str>, field: &Field) -> Option<u32> {

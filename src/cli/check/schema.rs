@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::findings::{Findings, Severity};
-use crate::catalog::{Field, QualifiedName, Snapshot};
+use crate::catalog::{Field, Lack, QualifiedName, Snapshot};
 use crate::cli::house;
 use crate::config::Settings;
 use crate::gate::today;
 use crate::seal::Keyring;
-use crate::store::catalog::{LoadError, databases, inspect, judge_once, load};
+use crate::store::catalog::{LoadError, databases, inspect, judge_once, lacks, load};
 use crate::upstream::dial::Dialer;
 use crate::upstream::service::{Access, ServiceConnection};
 
 /// Databases that are looked at for fields that name none.
 const DATABASES_MAX: usize = 64;
+/// The server's SQLSTATE of a database that is not there.
+const NO_DATABASE: &str = "3D000";
 /// Tables that are named of those a pattern matches.
 const TABLES_SHOWN_MAX: usize = 20;
 
@@ -37,18 +39,23 @@ pub async fn look(settings: &Settings, dialer: &Arc<Dialer>, findings: &mut Find
     }
     let shown: Vec<&str> = all.iter().map(String::as_str).collect();
     findings.note("fields", "databases", format!("looked for in {}", shown.join(", ")));
-    // Fields without a database, by place in the policy: where they were found.
-    let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    // Of entries without a database, by place in the policy: what comes nearest; none, where one fits.
+    let mut nearest: BTreeMap<usize, Option<Lack>> = BTreeMap::new();
     let mut unread = false;
     // That it does not open is told of elsewhere.
     let keyring = house::keyring(settings).ok().flatten();
     for database in &all {
         match one(settings, (&access, keyring.as_ref()), database, named.contains(database), findings).await {
-            Ok(snapshot) => {
-                for (place, entry) in settings.policy.fields.iter().enumerate() {
-                    let there = || snapshot.relations().any(|relation| relation.name == entry.field.table);
-                    if entry.schemas.is_none() && entry.field.database.is_none() && there() {
-                        found.entry(place).or_default().push(database.clone());
+            Ok(lacks) => {
+                for (place, lack) in lacks {
+                    let known = nearest.entry(place).or_insert(lack);
+                    *known = known.and_then(|known| lack.map(|lack| known.max(lack)));
+                }
+            }
+            Err(LoadError::Service(error)) if error.sqlstate() == Some(NO_DATABASE) => {
+                for entry in &settings.policy.fields {
+                    if entry.field.database.as_deref() == Some(database) {
+                        findings.misfit(settings, entry, Lack::Database);
                     }
                 }
             }
@@ -59,12 +66,11 @@ pub async fn look(settings: &Settings, dialer: &Arc<Dialer>, findings: &mut Find
         }
     }
     for (place, entry) in settings.policy.fields.iter().enumerate() {
-        let nowhere =
-            entry.schemas.is_none() && entry.field.database.is_none() && !found.contains_key(&place);
-        if nowhere && !unread {
-            let path = entry.field.path();
-            let says = format!("{path}: there is no such table in any database that was looked at");
-            findings.of_field(Severity::Error, "table-missing", None, &entry.field, says);
+        if entry.field.database.is_some() || unread {
+            continue;
+        }
+        if let Some(lack) = nearest.get(&place).copied().unwrap_or(Some(Lack::Table)) {
+            findings.misfit(settings, entry, lack);
         }
     }
 }
@@ -100,7 +106,7 @@ async fn one(
     database: &str,
     named: bool,
     findings: &mut Findings,
-) -> Result<Snapshot, LoadError> {
+) -> Result<Vec<(usize, Option<Lack>)>, LoadError> {
     let service = connect(access, database).await?;
     let mut loaded = load(&service, database, &settings.policy, &mut Default::default()).await?;
     if let Some(keyring) = keyring {
@@ -114,12 +120,16 @@ async fn one(
     if count > 0 || named {
         findings.of_database(Severity::Note, "catalog", database, format!("{count} fields apply"));
     }
-    for field in fields.iter().filter(|field| field.database.is_some() && !mine(field)) {
-        let says = format!("{}: there is no such table", field.path());
-        findings.of_field(Severity::Error, "table-missing", Some(database), field, says);
-    }
     for unfit in snapshot.faults() {
         findings.unfit(database, unfit, fields);
+    }
+    let lacks = lacks(&service, database, &settings.policy).await?;
+    for (place, lack) in &lacks {
+        if let (Some(entry), Some(lack)) = (settings.policy.fields.get(*place), lack)
+            && entry.field.database.is_some()
+        {
+            findings.misfit(settings, entry, *lack);
+        }
     }
     for unfit in inspect(&service, &snapshot).await? {
         findings.unfit(database, &unfit, fields);
@@ -128,7 +138,7 @@ async fn one(
     for note in loaded.notes.iter().filter(|_| count > 0 || named) {
         findings.of_database(Severity::Note, "code", database, note);
     }
-    Ok(snapshot)
+    Ok(lacks)
 }
 
 /// Which tables each pattern has found: the truth is the catalog's, and one that has found
@@ -144,7 +154,7 @@ fn matches(database: &str, snapshot: &Snapshot, findings: &mut Findings) {
         let faulty = snapshot.fields().iter().filter(of_entry).count() - tables.len();
         let shown: Vec<&str> = tables.iter().take(TABLES_SHOWN_MAX).map(String::as_str).collect();
         let detail = match tables.len() {
-            0 if faulty > 0 => continue,
+            0 if faulty > 0 || findings.has_told(&entry.field) => continue,
             0 => "matches no table yet".to_owned(),
             1 => format!("matches {}", shown.join(", ")),
             count if count > shown.len() => {

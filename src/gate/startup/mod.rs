@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use failure::Failure;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::{Admitted, OfUser};
 use super::border::{Border, is_physical, replication};
 use super::cancel::{Registered, Target};
+use super::flow::FAREWELL;
 use super::unread::unread;
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
@@ -107,11 +109,11 @@ pub async fn tell(client: &mut Channel, over: Over) {
             hint: optional(&hint).as_deref(),
         },
     );
-    let _ = client.write_all(&out).await;
+    let _ = timeout(FAREWELL, client.write_all(&out)).await;
 }
 
 /// Brings one connection from accept to its first ReadyForQuery. Where it fails after the client
-/// has said who it is, that stands in the record.
+/// has said who it is, that stands in the record; so does that it has not come to an end by `deadline`.
 ///
 /// # Errors
 /// See [`Over`].
@@ -121,15 +123,24 @@ pub async fn start(
     worker: &Worker,
     client: &mut Channel,
     peer: Peer,
+    deadline: Instant,
 ) -> Result<Box<Ready>, Over> {
-    let (packet, incoming) = negotiate::negotiate(gate, regime, client, peer).await?;
+    let negotiated = timeout_at(deadline, negotiate::negotiate(gate, regime, client, peer)).await;
+    let Ok(negotiated) = negotiated else {
+        tracing::info!(client = %peer, "a connection did not begin a login in time");
+        return Err(Over::Done);
+    };
+    let (packet, incoming) = negotiated?;
     let Ok(Request::Start(start)) = startup::read(&packet) else { return Err(Over::Done) };
     let number = gate.next_session.fetch_add(1, Ordering::Relaxed);
     let region = regime.dialer.residency().region_name(peer.ip(), today());
     let claim = Claim::new(&start, peer.to_string().into(), region, number);
     let failure = Failure::of(&claim);
     let arrival = Arrival { gate, regime, worker, client, peer, start: &start, claim, incoming };
-    match arrival.enter().await {
+    let entered = timeout_at(deadline, arrival.enter()).await;
+    let entered =
+        entered.unwrap_or_else(|_| Err(fatal("57014", "sealgate: the login was not finished in time")));
+    match entered {
         Ok(ready) => Ok(ready),
         Err(over) => {
             failure.note(gate, worker, &over).await;

@@ -122,6 +122,19 @@ fn finds(entry: &PolicyField, all: &[Named<'_>]) -> (Option<Lack>, Vec<u32>) {
     if tables.is_empty() { (Some(lack), tables) } else { (None, tables) }
 }
 
+/// What each entry of the policy that applies to a database lacks there, by its place in the policy.
+///
+/// # Errors
+/// The server's; there is more than is read.
+pub async fn lacks(
+    service: &ServiceConnection,
+    database: &str,
+    policy: &Classification,
+) -> Result<Vec<(usize, Option<Lack>)>, LoadError> {
+    let fits = read(service, database, policy, &[]).await?;
+    Ok(fits.found.into_iter().map(|found| (found.entry, found.lack)).collect())
+}
+
 /// The databases that clients may be in and that the service account may enter, and whether that is
 /// all of them.
 ///

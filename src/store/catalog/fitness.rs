@@ -281,7 +281,7 @@ fn is_harmful(misfit: &Misfit) -> bool {
 }
 
 fn named(misfits: &[&Misfit]) -> String {
-    let first: Vec<String> = misfits.iter().take(NAMED_MAX).map(|misfit| misfit.to_string()).collect();
+    let first: Vec<String> = misfits.iter().take(NAMED_MAX).map(|misfit| misfit.coded()).collect();
     let more = misfits.len() - first.len();
     let first = first.join("; ");
     if more == 0 { first } else { format!("{first}; and {more} more") }
@@ -359,18 +359,19 @@ impl State {
 
 fn log(misfit: &Misfit) {
     let (field, database) = (misfit.field(), misfit.database.as_deref().unwrap_or(EVERY));
+    let code = misfit.lack.code();
     match misfit.consequence {
         Consequence::Refused => {
-            tracing::error!(field, database, found = %misfit, "the policy does not fit: the database is refused");
+            tracing::error!(field, database, code, found = %misfit, "the policy does not fit: the database is refused");
         }
         Consequence::Unprotected => {
-            tracing::error!(field, database, found = %misfit, "the policy does not fit: the field protects nothing");
+            tracing::error!(field, database, code, found = %misfit, "the policy does not fit: the field protects nothing");
         }
         Consequence::Awaited => {
-            tracing::warn!(field, database, found = %misfit, "the policy does not fit any more: what was dropped through here is awaited");
+            tracing::warn!(field, database, code, found = %misfit, "the policy does not fit any more: what was dropped through here is awaited");
         }
         Consequence::Served => {
-            tracing::error!(field, database, found = %misfit, "the policy does not fit: served, since [policy] missing = \"serve\"");
+            tracing::error!(field, database, code, found = %misfit, "the policy does not fit: served, since [policy] missing = \"serve\"");
         }
     }
 }
@@ -378,14 +379,19 @@ fn log(misfit: &Misfit) {
 /// `sealgate_policy_misfits`: every database that the policy names, from the start.
 fn count(policy: &Classification, before: &BTreeSet<Misfit>, now: &BTreeSet<Misfit>) {
     let label = |misfit: &Misfit| misfit.database.clone().unwrap_or_else(|| EVERY.into());
-    let mut counts: BTreeMap<Arc<str>, u32> = BTreeMap::from([(EVERY.into(), 0)]);
-    counts.extend(policy.fields.iter().filter_map(|entry| Some((entry.field.database.clone()?, 0))));
-    counts.extend(before.iter().map(|misfit| (label(misfit), 0)));
-    for misfit in now {
-        *counts.entry(label(misfit)).or_default() += 1;
+    let mut databases: BTreeSet<Arc<str>> = BTreeSet::from([EVERY.into()]);
+    databases.extend(policy.fields.iter().filter_map(|entry| entry.field.database.clone()));
+    databases.extend(before.iter().chain(now).map(label));
+    let mut counts: BTreeMap<(Arc<str>, Lack), u32> = BTreeMap::new();
+    for database in databases {
+        counts.extend(Lack::ALL.map(|lack| ((Arc::clone(&database), lack), 0)));
     }
-    for (database, count) in counts {
-        metrics::gauge!("sealgate_policy_misfits", "database" => database.to_string()).set(f64::from(count));
+    for misfit in now {
+        *counts.entry((label(misfit), misfit.lack)).or_default() += 1;
+    }
+    for ((database, lack), count) in counts {
+        let labels = [("database", database.to_string()), ("code", lack.code().to_owned())];
+        metrics::gauge!("sealgate_policy_misfits", &labels).set(f64::from(count));
     }
 }
 
@@ -489,7 +495,7 @@ mod tests {
         case.fitness.absent(&case.policy, &SHOP.into());
         assert_eq!(
             case.fitness.readiness(),
-            Err("the policy does not fit: there is no database \"shop\"".into())
+            Err("the policy does not fit: there is no database \"shop\" [database-missing]".into())
         );
         case.fitness.want(SHOP);
         case.fitness.absent(&case.policy, &SHOP.into());

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::classified::qualified;
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{name as quoted_name, table as quoted_table};
-use super::standing::FAMILY;
+use super::standing::of_family;
 use crate::catalog::{
     Column, Domain, Field, Mode, QualifiedName, Refuses, Relation, Snapshot, Unfit, Weight,
 };
@@ -260,28 +260,17 @@ async fn publications(reader: &Reader<'_>, snapshot: &Snapshot) -> Result<Vec<Un
         .map(|relation| (relation.oid, relation))
         .collect();
     let oids: Vec<u32> = classified.keys().copied().collect();
-    let rows = reader
-        .rows(
-            "publications",
-            RELATIONS_MAX,
-            &format!(
-                "{FAMILY} SELECT f.root, p.pubname::pg_catalog.text, n.nspname::pg_catalog.text, \
-                    c.relname::pg_catalog.text, p.attnames::pg_catalog.text[], p.rowfilter, \
-                    EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prrelid = f.member AND r.prpubid = \
-                        (SELECT b.oid FROM pg_catalog.pg_publication b WHERE b.pubname = p.pubname)) \
-                 FROM family f JOIN pg_catalog.pg_class c ON c.oid = f.member \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 JOIN pg_catalog.pg_publication_tables p ON p.schemaname = n.nspname AND p.tablename = c.relname \
-                 ORDER BY 3, 4, 2"
-            ),
-            &[(&oids, Type::OID_ARRAY)],
-        )
-        .await?;
+    let columns = "p.pubname::pg_catalog.text, p.attnames::pg_catalog.text[], p.rowfilter, \
+        EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prrelid = f.member AND r.prpubid = \
+            (SELECT b.oid FROM pg_catalog.pg_publication b WHERE b.pubname = p.pubname))";
+    let rest = "JOIN pg_catalog.pg_publication_tables p \
+          ON p.schemaname = n.nspname AND p.tablename = c.relname ORDER BY 2, 3, 4";
+    let rows = of_family(reader, "publications", &oids, columns, rest).await?;
     let mut all = Vec::new();
     for row in &rows {
         let Some(relation) = classified.get(&value(row, 0)?) else { continue };
-        let name: &str = value(row, 1)?;
-        let member = qualified(value(row, 2)?, value(row, 3)?);
+        let member = qualified(value(row, 1)?, value(row, 2)?);
+        let name: &str = value(row, 3)?;
         let published: Vec<&str> = value(row, 4)?;
         let drop = format!("ALTER PUBLICATION {} DROP TABLE {}", quoted_name(name), quoted_table(&member));
         let mends = if value::<bool>(row, 6)? { vec![drop] } else { Vec::new() };

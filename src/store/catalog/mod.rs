@@ -23,6 +23,7 @@ mod triggers;
 mod wanted;
 mod watermark;
 
+pub use fit::lacks;
 pub use fitness::{Definer, Fitness};
 pub use inspection::{databases, inspect};
 pub use keyrings::{Trace, judge_once, reachable, traces};

@@ -13,11 +13,26 @@ use super::quoted::{name as quoted_name, table as quoted_table};
 use crate::catalog::{Mode, QualifiedName, Refuses};
 use crate::statement::{Sealed, Standing, Uses, uses};
 
-/// The tables of the policy, each with its partitions.
-pub(super) const FAMILY: &str = "WITH RECURSIVE family AS ( \
-        SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
-        UNION SELECT f.root, i.inhrelid FROM family f \
-        JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member)";
+/// What stands over tables of the policy and their partitions. A row begins with the table's OID and with
+/// schema and name of the one of its family, `c`, that has it; `columns` and the rest of the query follow.
+pub(super) async fn of_family(
+    reader: &Reader<'_>,
+    what: &'static str,
+    roots: &[u32],
+    columns: &str,
+    rest: &str,
+) -> Result<Vec<Row>, LoadError> {
+    let sql = format!(
+        "WITH RECURSIVE family AS ( \
+            SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
+            UNION SELECT f.root, i.inhrelid FROM family f \
+            JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member) \
+         SELECT f.root, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, {columns} \
+         FROM family f JOIN pg_catalog.pg_class c ON c.oid = f.member \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace {rest}"
+    );
+    reader.rows(what, RELATIONS_MAX, &sql, &[(&roots, Type::OID_ARRAY)]).await
+}
 
 /// Columns of a table that are sealed, or made of sealed ones, by name.
 pub(super) struct Watched {
@@ -119,21 +134,10 @@ async fn checks(
     watched: &BTreeMap<u32, Watched>,
     tables: &mut Tables,
 ) -> Result<(), LoadError> {
-    let rows = reader
-        .rows(
-            "checks",
-            RELATIONS_MAX,
-            &format!(
-                "{FAMILY} SELECT f.root, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
-                    con.conname::pg_catalog.text, pg_catalog.pg_get_constraintdef(con.oid) \
-                 FROM family f JOIN pg_catalog.pg_constraint con ON con.conrelid = f.member \
-                 JOIN pg_catalog.pg_class c ON c.oid = f.member \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE con.contype = 'c' AND con.coninhcount = 0 ORDER BY con.oid"
-            ),
-            &[(&oids, Type::OID_ARRAY)],
-        )
-        .await?;
+    let columns = "con.conname::pg_catalog.text, pg_catalog.pg_get_constraintdef(con.oid)";
+    let rest = "JOIN pg_catalog.pg_constraint con ON con.conrelid = f.member \
+        WHERE con.contype = 'c' AND con.coninhcount = 0 ORDER BY con.oid";
+    let rows = of_family(reader, "checks", oids, columns, rest).await?;
     for row in &rows {
         let oid: u32 = value(row, 0)?;
         let (Some(table), Some(watched)) = (tables.get_mut(&oid), watched.get(&oid)) else { continue };
@@ -186,37 +190,26 @@ async fn indexes(
     watched: &BTreeMap<u32, Watched>,
     tables: &mut Tables,
 ) -> Result<(), LoadError> {
-    let rows = reader
-        .rows(
-            "indexes",
-            RELATIONS_MAX,
-            &format!(
-                "{FAMILY} SELECT f.root, tn.nspname::pg_catalog.text, t.relname::pg_catalog.text, \
-                    n.nspname::pg_catalog.text, c.relname::pg_catalog.text, i.indisunique OR i.indisexclusion, \
-                    am.amname::pg_catalog.text, \
-                    ARRAY(SELECT (SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
-                                   WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1] AND a.attnum <> 0) \
-                            FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k), \
-                    CASE WHEN i.indexprs IS NULL THEN '{{}}' ELSE \
-                        ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, true) \
-                                FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k) END, \
-                    pg_catalog.pg_get_expr(i.indpred, i.indrelid), con.conname::pg_catalog.text, \
-                    ARRAY(SELECT o.oprname::pg_catalog.text FROM pg_catalog.unnest(con.conexclop) \
-                            WITH ORDINALITY AS e (oid, place) JOIN pg_catalog.pg_operator o ON o.oid = e.oid \
-                           ORDER BY e.place) \
-                 FROM family f JOIN pg_catalog.pg_index i ON i.indrelid = f.member \
-                 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-                 JOIN pg_catalog.pg_am am ON am.oid = c.relam \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 JOIN pg_catalog.pg_class t ON t.oid = f.member \
-                 JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-                 LEFT JOIN pg_catalog.pg_constraint con \
-                   ON con.conindid = i.indexrelid AND con.conrelid = f.member AND con.contype IN ('p', 'u', 'x') \
-                 WHERE NOT c.relispartition ORDER BY i.indexrelid"
-            ),
-            &[(&oids, Type::OID_ARRAY)],
-        )
-        .await?;
+    let columns = "xn.nspname::pg_catalog.text, x.relname::pg_catalog.text, i.indisunique OR i.indisexclusion, \
+        am.amname::pg_catalog.text, \
+        ARRAY(SELECT (SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
+                       WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1] AND a.attnum <> 0) \
+                FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k), \
+        CASE WHEN i.indexprs IS NULL THEN '{}' ELSE \
+            ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k, true) \
+                    FROM pg_catalog.generate_series(1, i.indnkeyatts) k ORDER BY k) END, \
+        pg_catalog.pg_get_expr(i.indpred, i.indrelid), con.conname::pg_catalog.text, \
+        ARRAY(SELECT o.oprname::pg_catalog.text FROM pg_catalog.unnest(con.conexclop) \
+                WITH ORDINALITY AS e (oid, place) JOIN pg_catalog.pg_operator o ON o.oid = e.oid \
+               ORDER BY e.place)";
+    let rest = "JOIN pg_catalog.pg_index i ON i.indrelid = f.member \
+        JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
+        JOIN pg_catalog.pg_am am ON am.oid = x.relam \
+        JOIN pg_catalog.pg_namespace xn ON xn.oid = x.relnamespace \
+        LEFT JOIN pg_catalog.pg_constraint con \
+          ON con.conindid = i.indexrelid AND con.conrelid = f.member AND con.contype IN ('p', 'u', 'x') \
+        WHERE NOT x.relispartition ORDER BY i.indexrelid";
+    let rows = of_family(reader, "indexes", oids, columns, rest).await?;
     for row in &rows {
         let oid: u32 = value(row, 0)?;
         let (Some(table), Some(watched)) = (tables.get_mut(&oid), watched.get(&oid)) else { continue };

@@ -4,15 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio_postgres::types::Type;
-
 use super::body::{self, Names};
 use super::classified::{Classified, Found, qualified};
 use super::closure::{Kind, Reached};
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{name as quoted_name, table as quoted_table};
 use super::sources::Sources;
-use super::standing::Watched;
+use super::standing::{Watched, of_family};
 use super::strangers::{FIRST_NORMAL_OID, Function, Strangers};
 use crate::catalog::{QualifiedName, Refuses};
 use crate::statement::Standing;
@@ -144,36 +142,23 @@ fn all_sealed(table: &Classified) -> Vec<String> {
 
 async fn read(reader: &Reader<'_>, tables: &BTreeMap<u32, Classified>) -> Result<Vec<Trigger>, LoadError> {
     let roots: Vec<u32> = tables.keys().copied().collect();
-    let rows = reader
-        .rows(
-            "triggers on classified tables",
-            RELATIONS_MAX,
-            "WITH RECURSIVE family AS ( \
-                 SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
-                 UNION SELECT f.root, i.inhrelid FROM family f \
-                 JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member) \
-             SELECT f.root, t.tgname::pg_catalog.text, t.tgfoid, pg_catalog.encode(t.tgargs, 'escape'), t.tgtype, \
-                    n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
-                    ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
-                           WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) ORDER BY a.attnum), \
-                    CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END \
-             FROM family f JOIN pg_catalog.pg_trigger t ON t.tgrelid = f.member \
-             JOIN pg_catalog.pg_class c ON c.oid = f.member \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' ORDER BY t.oid",
-            &[(&roots, Type::OID_ARRAY)],
-        )
-        .await?;
+    let columns = "t.tgname::pg_catalog.text, t.tgfoid, pg_catalog.encode(t.tgargs, 'escape'), t.tgtype, \
+        ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
+               WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr) ORDER BY a.attnum), \
+        CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END";
+    let rest = "JOIN pg_catalog.pg_trigger t ON t.tgrelid = f.member \
+        WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' ORDER BY t.oid";
+    let rows = of_family(reader, "triggers on classified tables", &roots, columns, rest).await?;
     rows.iter()
         .map(|row| {
             Ok(Trigger {
                 table: value(row, 0)?,
-                name: value::<&str>(row, 1)?.to_owned(),
-                function: value(row, 2)?,
+                member: qualified(value(row, 1)?, value(row, 2)?),
+                name: value::<&str>(row, 3)?.to_owned(),
+                function: value(row, 4)?,
                 // Arguments end with a zero byte, which `encode` spells `\000`.
-                arguments: body::fold(&value::<&str>(row, 3)?.replace("\\000", " ")),
-                when: value(row, 4)?,
-                member: qualified(value(row, 5)?, value(row, 6)?),
+                arguments: body::fold(&value::<&str>(row, 5)?.replace("\\000", " ")),
+                when: value(row, 6)?,
                 of: value(row, 7)?,
                 condition: value(row, 8)?,
             })

@@ -119,6 +119,7 @@ fn offline_looks_at_files_alone() {
     drop(server);
     let (sound, all) = checked_with(&gate, &["--offline"]);
     assert!(sound && codes(&all, "warning").is_empty(), "{all:?}");
+    assert!(codes(&all, "note").contains(&"offline".to_owned()), "{all:?}");
     drop(taken);
     let (sound, all) = checked(&gate);
     assert!(!sound && codes(&all, "error").contains(&"upstream-fault".to_owned()), "{all:?}");

@@ -112,6 +112,13 @@ pub fn expired(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
+/// The same, of a time that is to come.
+pub fn later(mut params: CertificateParams) -> CertificateParams {
+    params.not_before = date_time_ymd(2090, 1, 1);
+    params.not_after = date_time_ymd(2091, 1, 1);
+    params
+}
+
 fn write_key(path: &Path, pem: &str) {
     let mut file =
         fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path).unwrap();

@@ -56,6 +56,26 @@ fn a_failed_login_stands_in_the_record_with_who_where_from_and_why() {
 }
 
 #[test]
+fn a_login_that_is_not_finished_in_time_stands_in_the_record_and_is_told() {
+    let server = scram_server(18);
+    for (auth, setup) in [
+        ("scram", scram_setup(&server)),
+        ("relay", Setup::before(server.address()).service("service", "service-secret")),
+    ] {
+        let gate = classified(setup).late().extra("\n[timeouts]\nlogin = \"1s\"\n").start();
+        let mut raw = Raw::connect(gate.address());
+        raw.startup(&[("user", "ada"), ("database", "postgres")]);
+        assert_eq!(raw.read().unwrap().tag, b'R', "{auth}: it is asked for its password, and says nothing");
+        let last = raw.read().unwrap();
+        assert_eq!((last.tag, last.field(b'C').as_deref()), (b'E', Some("57014")), "{auth}");
+        assert!(raw.is_closed());
+        let expected = ["ada", "postgres", "57014", "gate"].map(str::to_owned);
+        assert_eq!(told(&gate, 1), [expected.into()], "{auth}");
+        assert_eq!(gate.metric("sealgate_logins_failed_total{by=\"gate\"}"), Some(1.0), "{auth}");
+    }
+}
+
+#[test]
 fn a_flood_of_failures_does_not_fill_the_record() {
     let server = scram_server(18);
     let gate =

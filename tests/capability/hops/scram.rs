@@ -224,11 +224,12 @@ fn one_deadline_runs_across_tls_and_sasl() {
         if let Some(byte) = sent.next() {
             let _ = to.write_all(&[*byte]).and_then(|()| to.flush());
         }
-        gate.log().contains("a login was not finished in time")
+        gate.log().contains("the login was not finished in time")
     });
     assert!(sent.len() > 0, "it ended before the message did");
     let mut rest = Vec::new();
     from.read_to_end(&mut rest).unwrap();
+    assert!(rest.windows(8).any(|piece| piece == b"C57014\0M"), "it is told so");
     assert!(!rest.contains(&b'Z'));
     tls.wait().unwrap();
 }

@@ -5,6 +5,7 @@
 mod named;
 mod places;
 mod scene;
+mod schemas;
 mod texts;
 
 use scene::{Scene, Sound, Verb};
@@ -131,6 +132,26 @@ fn an_audit_folder_that_cannot_be_used_is_told() {
 #[test]
 fn an_address_that_cannot_be_had_is_told() {
     try_all(&places::addresses());
+}
+
+#[test]
+fn a_certificate_of_a_later_time_is_told() {
+    try_all(&schemas::certificates());
+}
+
+#[test]
+fn tables_that_the_policy_cannot_hold_for_are_told() {
+    try_all(&schemas::schemas());
+}
+
+#[test]
+fn databases_that_are_not_looked_at_are_told() {
+    try_all(&schemas::databases());
+}
+
+#[test]
+fn each_kind_of_fault_has_its_code() {
+    try_all(&schemas::codes());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -118,6 +118,7 @@ pub struct Scene {
     held: Vec<Box<dyn Any>>,
     pub port: u16,
     pub admin: u16,
+    server: SocketAddr,
 }
 
 pub struct Ended {
@@ -141,6 +142,7 @@ impl Scene {
             held: Vec::new(),
             port,
             admin,
+            server: sound.server.address(),
         };
         let text = SOUND
             .replace("@server", &sound.server.address().to_string())
@@ -150,6 +152,11 @@ impl Scene {
         fs::write(scene.path("sealgate.toml"), text).unwrap();
         give(&scene.folder.0);
         scene
+    }
+
+    /// The server that it is before.
+    pub fn server(&self) -> SocketAddr {
+        self.server
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -20,6 +20,30 @@ fn case(name: &str, piece: &str, other: &str, at: &str, says: &[&str]) -> Case {
     }
 }
 
+/// Rows of a piece, what stands in its place, where that is told, and in which words.
+type Row<'a> = (&'a str, &'a str, &'a str, &'a [&'a str]);
+
+/// A case of each row, by its new text.
+fn spoiled(rows: &[Row<'_>]) -> Vec<Case> {
+    let cases = rows.iter().map(|(piece, other, at, says)| case(other, piece, other, at, says));
+    cases.map(|case| Case { verbs: TWO, ..case }).collect()
+}
+
+/// One that is told without a line, since what it needs is not there.
+fn lacking(name: &str, needs: &str, take: impl Fn(&str) -> String + 'static) -> Case {
+    Case {
+        name: name.replace('\n', " "),
+        verbs: TWO,
+        code: 2,
+        says: vec![needs.to_owned(), "sealgate.toml:".to_owned()],
+        at: String::new(),
+        change: Box::new(move |scene| {
+            let text = take(&scene.text());
+            scene.write("sealgate.toml", text);
+        }),
+    }
+}
+
 /// Each line `key = value`, with the header of the section that it stands in.
 fn lines() -> Vec<(&'static str, &'static str, &'static str)> {
     let mut section = "";
@@ -73,22 +97,20 @@ pub fn types() -> Vec<Case> {
         });
     }
     assert!(cases.len() > 45, "the file has every key");
-    for (piece, other, at) in [
-        ("certificate = \"@/tls/server.crt\"", "certificate = 1", "tls = "),
-        ("key = \"@/tls/server.key\"", "key = []", "tls = "),
-        ("client_ca = \"@/tls/root.crt\"", "client_ca = true", "tls = "),
-        ("mode = \"prefer\"", "mode = true", "tls = "),
-        ("min_version = \"1.2\"", "min_version = 1.2", "tls = "),
-        ("file = \"@/secrets/password\"", "file = 7", "service_password"),
-        ("env = \"SEALGATE_MASTER_KEY\"", "env = [\"SEALGATE_MASTER_KEY\"]", "master_key"),
-        ("inside = \"allow\"", "inside = true", "replication"),
-        ("[\"support\"]", "[\"support\", 7]", "users"),
-        ("[[field]]\ndatabase", "[field]\ndatabase", "[field]"),
-        ("[[watch.limit]]", "[watch.limit]", "[watch.limit]"),
-        ("[[residency.place]]", "[residency.place]", "[residency.place]"),
-    ] {
-        cases.push(Case { verbs: TWO, ..case(other, piece, other, at, &[]) });
-    }
+    cases.extend(spoiled(&[
+        ("certificate = \"@/tls/server.crt\"", "certificate = 1", "tls = ", &[]),
+        ("key = \"@/tls/server.key\"", "key = []", "tls = ", &[]),
+        ("client_ca = \"@/tls/root.crt\"", "client_ca = true", "tls = ", &[]),
+        ("mode = \"prefer\"", "mode = true", "tls = ", &[]),
+        ("min_version = \"1.2\"", "min_version = 1.2", "tls = ", &[]),
+        ("file = \"@/secrets/password\"", "file = 7", "service_password", &[]),
+        ("env = \"SEALGATE_MASTER_KEY\"", "env = [\"SEALGATE_MASTER_KEY\"]", "master_key", &[]),
+        ("inside = \"allow\"", "inside = true", "replication", &[]),
+        ("[\"support\"]", "[\"support\", 7]", "users", &[]),
+        ("[[field]]\ndatabase", "[field]\ndatabase", "[field]", &[]),
+        ("[[watch.limit]]", "[watch.limit]", "[watch.limit]", &[]),
+        ("[[residency.place]]", "[residency.place]", "[residency.place]", &[]),
+    ]));
     cases
 }
 
@@ -99,42 +121,37 @@ pub fn unknown_keys() -> Vec<Case> {
     headers.dedup();
     for header in headers {
         let other = format!("{header}\nbanana = 1");
-        let case = case(header, header, &other, "banana", &["has no key \"banana\"", "keys of", header]);
-        cases.push(Case { verbs: TWO, ..case });
+        let says: &[&str] = &["has no key \"banana\"", "keys of", header];
+        cases.extend(spoiled(&[(header, &other, "banana", says)]));
     }
-    for (piece, other, near) in [
-        ("[listen]", "[lisen]", "did you mean listen?"),
-        ("[upstream]", "[upstreams]", "did you mean upstream?"),
-        ("[[field]]\ntable", "[[fields]]\ntable", "did you mean field?"),
-        ("unix_mode", "unix_mod", "did you mean unix_mode?"),
-        ("hosts = ", "host = ", "did you mean hosts?"),
-        ("service_user = ", "service_usr = ", "did you mean service_user?"),
-        ("master_key = ", "masterkey = ", "did you mean master_key?"),
-        ("column = \"phone\"", "colum = \"phone\"", "did you mean column?"),
-        ("sessions_max = ", "session_max = ", "did you mean sessions_max?"),
-        ("drain = ", "drian = ", "did you mean drain?"),
-        ("{ env = ", "{ envs = ", "did you mean env?"),
-        ("client_ca = ", "clientca = ", "did you mean client_ca?"),
-    ] {
-        let case = case(other, piece, other, other.split('\n').next().unwrap(), &[near]);
-        cases.push(Case { verbs: TWO, ..case });
-    }
+    cases.extend(spoiled(&[
+        ("[listen]", "[lisen]", "[lisen]", &["did you mean listen?"]),
+        ("[upstream]", "[upstreams]", "[upstreams]", &["did you mean upstream?"]),
+        ("[[field]]\ntable", "[[fields]]\ntable", "[[fields]]", &["did you mean field?"]),
+        ("unix_mode", "unix_mod", "unix_mod", &["did you mean unix_mode?"]),
+        ("hosts = ", "host = ", "host = ", &["did you mean hosts?"]),
+        ("service_user = ", "service_usr = ", "service_usr = ", &["did you mean service_user?"]),
+        ("master_key = ", "masterkey = ", "masterkey = ", &["did you mean master_key?"]),
+        ("column = \"phone\"", "colum = \"phone\"", "colum = \"phone\"", &["did you mean column?"]),
+        ("sessions_max = ", "session_max = ", "session_max = ", &["did you mean sessions_max?"]),
+        ("drain = ", "drian = ", "drian = ", &["did you mean drain?"]),
+        ("{ env = ", "{ envs = ", "{ envs = ", &["did you mean env?"]),
+        ("client_ca = ", "clientca = ", "clientca = ", &["did you mean client_ca?"]),
+    ]));
     // Keys of a later version are told as such.
-    for (piece, other, at) in [
-        ("provider = \"file\"", "provider = \"vault\"", "provider"),
-        ("durability = \"intent\"", "durability = \"full\"", "durability"),
-        ("node = ", "retain = \"365d\"\nnode = ", "retain"),
-        ("action = \"cut\"", "action = \"throttle\"", "action"),
-        ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\""),
-        ("type = \"text\"", "type = \"numeric(10,2)\"", "type"),
-        ("state = \"sealed\"", "state = \"sealing\"", "state"),
-        ("subject = \"id\"", "pad = 16", "pad"),
-        ("outside = \"deny\"", "outside = \"ciphertext_only\"", "replication"),
-        ("[admin]", "[[alert]]\nwebhook = \"https://soc.example\"\n[admin]", "[[alert]]"),
-    ] {
-        let case = case(other, piece, other, at, &["is not served by this version yet"]);
-        cases.push(Case { verbs: TWO, ..case });
-    }
+    let later: &[&str] = &["is not served by this version yet"];
+    cases.extend(spoiled(&[
+        ("provider = \"file\"", "provider = \"vault\"", "provider", later),
+        ("durability = \"intent\"", "durability = \"full\"", "durability", later),
+        ("node = ", "retain = \"365d\"\nnode = ", "retain", later),
+        ("action = \"cut\"", "action = \"throttle\"", "action", later),
+        ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\"", later),
+        ("type = \"text\"", "type = \"numeric(10,2)\"", "type", later),
+        ("state = \"sealed\"", "state = \"sealing\"", "state", later),
+        ("subject = \"id\"", "pad = 16", "pad", later),
+        ("outside = \"deny\"", "outside = \"ciphertext_only\"", "replication", later),
+        ("[admin]", "[[alert]]\nwebhook = \"https://soc.example\"\n[admin]", "[[alert]]", later),
+    ]));
     cases
 }
 
@@ -161,21 +178,12 @@ pub fn missing() -> Vec<Case> {
         ("[[watch.limit]]", "action", "add action"),
         ("[admin]", "address", "add address"),
     ] {
-        let named = format!("without {header} {key}");
-        cases.push(Case {
-            name: named.replace('\n', " "),
-            verbs: TWO,
-            code: 2,
-            says: vec![needs.to_owned(), "sealgate.toml:".to_owned()],
-            at: String::new(),
-            change: Box::new(move |scene| {
-                let text = scene.text();
-                let from = text.find(header).unwrap();
-                let at = text[from..].find(&format!("\n{key} = ")).unwrap() + from + 1;
-                let line = text[at..].lines().next().unwrap().to_owned();
-                scene.write("sealgate.toml", format!("{}{}", &text[..at], &text[at + line.len()..]));
-            }),
-        });
+        cases.push(lacking(&format!("without {header} {key}"), needs, move |text| {
+            let from = text.find(header).unwrap();
+            let at = text[from..].find(&format!("\n{key} = ")).unwrap() + from + 1;
+            let line = text[at..].lines().next().unwrap();
+            format!("{}{}", &text[..at], &text[at + line.len()..])
+        }));
     }
     for (section, needs) in [
         ("[listen]", "[listen] is missing"),
@@ -183,19 +191,11 @@ pub fn missing() -> Vec<Case> {
         ("[keys]", "add [keys]"),
         ("[audit]", "add [audit]"),
     ] {
-        cases.push(Case {
-            name: format!("without {section}"),
-            verbs: TWO,
-            code: 2,
-            says: vec![needs.to_owned(), "sealgate.toml:".to_owned()],
-            at: String::new(),
-            change: Box::new(move |scene| {
-                let text = scene.text();
-                let from = text.find(section).unwrap();
-                let end = text[from + 1..].find("\n[").map_or(text.len(), |end| from + 1 + end);
-                scene.write("sealgate.toml", format!("{}{}", &text[..from], &text[end..]));
-            }),
-        });
+        cases.push(lacking(&format!("without {section}"), needs, move |text| {
+            let from = text.find(section).unwrap();
+            let end = text[from + 1..].find("\n[").map_or(text.len(), |end| from + 1 + end);
+            format!("{}{}", &text[..from], &text[end..])
+        }));
     }
     cases
 }
