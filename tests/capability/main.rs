@@ -40,6 +40,7 @@ mod routes;
 mod shadow;
 mod stock;
 mod tenants;
+mod twin;
 mod verifiers;
 mod watch;
 mod wire;

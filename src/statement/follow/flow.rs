@@ -482,7 +482,8 @@ impl<'a> Walk<'a> {
     fn collated(&mut self, clause: &'a protobuf::CollateClause) -> Proven<Flow> {
         let Some(arg) = clause.arg.as_deref() else { return Err(unsupported("COLLATE of nothing")) };
         let flow = self.flow(arg)?;
-        if algebra::keeps_equality(clause) && self.sealed_in(&flow)?.is_some() {
+        let stays = matches!(flow, Flow::Open(_)) || self.sealed_in(&flow)?.is_some();
+        if stays && algebra::keeps_equality(clause) {
             return Ok(flow);
         }
         self.settle(&flow).map(Flow::derived)

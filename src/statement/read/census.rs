@@ -89,6 +89,10 @@ struct Frame {
     /// A constant that says something.
     is_value: bool,
     temporary: bool,
+    /// Of an assignment of several columns at once, whose source the tree has once for each: which of
+    /// them this is, and how many words there were before.
+    column_number: i32,
+    words_before: usize,
     /// Of an operator: its operand that is a column, places of its values among the census' own, and
     /// whether it has any other operand. What stands in a list is one.
     column: Option<String>,
@@ -147,6 +151,8 @@ impl Counter {
             is_string: false,
             is_value: false,
             temporary: false,
+            column_number: 0,
+            words_before: self.census.words.len(),
             column: None,
             values: Vec::new(),
             others: false,
@@ -205,6 +211,8 @@ impl Counter {
                 }
                 self.census.operators.push(NamePath { parts: frame.parts, location: frame.location });
             }
+            // In the text it stands once.
+            "MultiAssignRef" if frame.column_number > 1 => self.census.words.truncate(frame.words_before),
             "AStar" => self.census.star = true,
             "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.census.writers += 1,
             _ => {}
@@ -248,6 +256,7 @@ impl Counter {
             match frame.field {
                 "location" => frame.location = value,
                 "number" => frame.number = value,
+                "colno" => frame.column_number = value,
                 _ => {}
             }
         }

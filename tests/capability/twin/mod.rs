@@ -1,0 +1,164 @@
+//! The twin: the same statements on a plain database and through the gate to a sealed one. What both
+//! say must be the same, or the gate refuses; another answer is never given, and no value of a sealed
+//! column reaches the server.
+//!
+//! `SEALGATE_TWIN=100000 cargo test --release twin` takes its time.
+
+mod grammar;
+
+use sealgate::store::postgres::Throwaway;
+
+use crate::harness::{Frame, Raw, VERSIONS, pg};
+use crate::shop::{errors, holds};
+use grammar::{Grammar, MARK, Statement};
+
+const SCHEMA: &str = "CREATE TABLE customers \
+    (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
+    CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text);";
+
+fn seed() -> Vec<String> {
+    let customers = (0..20).map(|n| {
+        let mail = if n % 7 == 6 { "NULL".to_owned() } else { format!("'{MARK}-{n}@twin.example'") };
+        format!(
+            "INSERT INTO customers VALUES ({n}, {mail}, '{MARK}+49{}', 'city {}', 'note {n}')",
+            n % 5,
+            n % 3
+        )
+    });
+    let leads = (0..20).map(|n| {
+        let mail = if n % 9 == 8 { "NULL".to_owned() } else { format!("'{MARK}-{}@twin.example'", n % 12) };
+        format!("INSERT INTO leads VALUES ({n}, {mail}, '{MARK}+49{}', 'note {n}')", n % 4)
+    });
+    customers.chain(leads).collect()
+}
+
+/// What a server said of one statement: rows without their order, the tag, or the error.
+#[derive(PartialEq, Eq, Debug)]
+struct Said {
+    rows: Vec<Vec<Option<String>>>,
+    types: Vec<u32>,
+    tags: Vec<String>,
+    error: Option<String>,
+}
+
+fn said(frames: &[Frame]) -> Said {
+    let text = |value: Option<Vec<u8>>| value.map(|value| String::from_utf8_lossy(&value).into_owned());
+    let mut rows: Vec<Vec<_>> = frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.values().into_iter().map(text).collect())
+        .collect();
+    rows.sort();
+    let tags = frames.iter().filter(|frame| frame.tag == b'C');
+    let tags = tags.map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect();
+    let types = frames.iter().filter(|frame| frame.tag == b'T').flat_map(types_of).collect();
+    Said { rows, types, tags, error: errors(frames).into_iter().map(|(state, _)| state).next() }
+}
+
+/// The type OIDs of a RowDescription.
+fn types_of(frame: &Frame) -> Vec<u32> {
+    let mut rest = frame.body.get(2..).unwrap_or_default();
+    let mut types = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+        let fixed = &rest[end + 1..];
+        types.push(u32::from_be_bytes(fixed[6..10].try_into().unwrap()));
+        rest = &fixed[18..];
+    }
+    types
+}
+
+fn run(raw: &mut Raw, statement: &Statement) -> Said {
+    if statement.values.is_empty() {
+        return said(&raw.query(&statement.sql));
+    }
+    raw.parse("", &statement.sql, &[]);
+    let values: Vec<Option<&[u8]>> = statement.values.iter().map(|value| Some(value.as_bytes())).collect();
+    raw.bind("", "", &[], &values, &[]);
+    raw.describe(b'P', "");
+    raw.execute("", 0);
+    said(&raw.sync())
+}
+
+fn whole(raw: &mut Raw) -> (Said, Said) {
+    (
+        said(&raw.query("SELECT id, email, phone, city, note FROM customers")),
+        said(&raw.query("SELECT id, email, phone, tag FROM leads")),
+    )
+}
+
+struct Outcome {
+    same: usize,
+    refused: Vec<String>,
+    failed: usize,
+}
+
+fn play(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome {
+    server.execute("postgres", SCHEMA).unwrap();
+    server.execute("postgres", "CREATE DATABASE plain").unwrap();
+    server.execute("plain", SCHEMA).unwrap();
+    let tap = crate::harness::Tap::before(server.address());
+    let gate = crate::harness::Setup::before(tap.address())
+        .field_with("public.customers", "email", "equality", "database = \"postgres\"\n")
+        .field_with("public.leads", "email", "equality", "database = \"postgres\"\n")
+        .field_with("public.customers", "phone", "random", "database = \"postgres\"\n")
+        .field_with("public.leads", "phone", "random", "database = \"postgres\"\n")
+        .field_with("public.customers", "city", "none", "database = \"postgres\"\n")
+        .start();
+    let mut plain = Raw::login(server.address(), "postgres", "plain");
+    let mut sealed = Raw::login(gate.address(), "postgres", "postgres");
+    for sql in seed() {
+        assert_eq!(said(&plain.query(&sql)), said(&sealed.query(&sql)), "{sql}");
+    }
+    let mut outcome = Outcome { same: 0, refused: Vec::new(), failed: 0 };
+    let mut grammar = Grammar::new(seed_of, major);
+    let mut checked = tap.to_server().len();
+    for _ in 0..count {
+        let statement = grammar.statement();
+        let through = run(&mut sealed, &statement);
+        let upstream = tap.to_server();
+        let new = upstream.get(checked.saturating_sub(MARK.len())..).unwrap_or_default();
+        assert!(
+            !holds(new, MARK.as_bytes()),
+            "{major}, seed {seed_of}: a value went upstream: {}",
+            statement.sql
+        );
+        checked = upstream.len();
+        // A refusal of the gate's own changes nothing.
+        if through.error.as_deref().is_some_and(|state| state.starts_with("SG")) {
+            let again = sealed.query("SELECT 1");
+            assert!(!again.is_empty());
+            outcome.refused.push(statement.sql);
+            continue;
+        }
+        let direct = run(&mut plain, &statement);
+        assert_eq!(direct, through, "{major}, seed {seed_of}: {} {:?}", statement.sql, statement.values);
+        outcome.failed += usize::from(direct.error.is_some());
+        outcome.same += usize::from(direct.error.is_none());
+    }
+    assert_eq!(whole(&mut plain), whole(&mut sealed), "{major}, seed {seed_of}");
+    outcome
+}
+
+/// Statements on one pair of databases: what the tap remembers has an end.
+const ROUND: usize = 300;
+
+#[test]
+fn a_sealed_database_answers_as_its_plain_twin_does() {
+    let count = std::env::var("SEALGATE_TWIN").ok().map_or(300, |count| count.parse().unwrap());
+    let rounds = count.div_ceil(ROUND).max(1);
+    for (round, major) in (0..rounds).flat_map(|round| VERSIONS.map(|major| (round, major))) {
+        let count = count.min(ROUND);
+        let outcome = play(&pg(major), major, u64::from(major) + 100 * round as u64, count);
+        println!(
+            "{major}: {} same, {} failed alike, {} refused",
+            outcome.same,
+            outcome.failed,
+            outcome.refused.len()
+        );
+        for sql in outcome.refused.iter().take(20) {
+            println!("refused: {sql}");
+        }
+        assert!(outcome.refused.len() * 50 < count, "{major}: {} of {count} refused", outcome.refused.len());
+        assert!(outcome.same * 4 > count * 3, "{major}: {} of {count} ran", outcome.same);
+    }
+}
