@@ -40,6 +40,8 @@ pub(super) struct Census {
     pub(super) ranges: Vec<RangeName>,
     pub(super) columns: Vec<NamePath>,
     pub(super) calls: Vec<NamePath>,
+    /// Methods of TABLESAMPLE.
+    pub(super) samples: Vec<NamePath>,
     /// Number and location.
     pub(super) parameters: Vec<(i32, i32)>,
     /// Locations of string and bit-string constants.
@@ -181,6 +183,9 @@ impl Counter {
             "FuncCall" => {
                 self.census.calls.push(NamePath { parts: frame.parts, location: frame.location });
             }
+            "RangeTableSample" => {
+                self.census.samples.push(NamePath { parts: frame.parts, location: frame.location });
+            }
             "ParamRef" => {
                 self.census.parameters.push((frame.number, frame.location));
                 self.value(frame.location, Some(frame.number));
@@ -289,7 +294,7 @@ impl Counter {
                 owner.relation = value.to_owned();
                 None
             }
-            ("ColumnRef", "fields") | ("FuncCall", "funcname") => {
+            ("ColumnRef", "fields") | ("FuncCall", "funcname") | ("RangeTableSample", "method") => {
                 owner.parts.push(value.to_owned());
                 None
             }

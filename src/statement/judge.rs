@@ -20,6 +20,7 @@ use super::opaque;
 use super::reader::{self, Claims, Read};
 use super::refusal::{Proven, disagreement, refuse};
 use super::shape::shape;
+use super::sort::Sort;
 use super::spelling;
 use super::tree::{self, Encoding, Reading, kind};
 
@@ -72,7 +73,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
             return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
         let judged = statement(bench, node, &found)?;
-        if defined && reads_or_writes(node) && names_relation_that_matters(names, &found) {
+        if defined && Sort::of(node).rests_on_columns() && names_relation_that_matters(names, &found) {
             return Err(refuse(
                 "definition",
                 "a definition stands before a statement on a classified table in one text",
@@ -194,33 +195,8 @@ fn relations_that_matter(snapshot: &Snapshot, found: &Census) -> Vec<Arc<str>> {
     all
 }
 
-/// Statements whose meaning rests on the columns that the catalog has now.
-fn reads_or_writes(node: &Node) -> bool {
-    let stored = matches!(
-        kind(node),
-        Some(
-            Kind::CopyStmt(_)
-                | Kind::ExplainStmt(_)
-                | Kind::PrepareStmt(_)
-                | Kind::DeclareCursorStmt(_)
-                | Kind::CreateTableAsStmt(_)
-                | Kind::ViewStmt(_)
-        )
-    );
-    stored || is_query(node)
-}
-
 fn is_query(node: &Node) -> bool {
-    matches!(
-        kind(node),
-        Some(
-            Kind::SelectStmt(_)
-                | Kind::InsertStmt(_)
-                | Kind::UpdateStmt(_)
-                | Kind::DeleteStmt(_)
-                | Kind::MergeStmt(_)
-        )
-    )
+    Sort::of(node) == Sort::Query
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {

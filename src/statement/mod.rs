@@ -7,7 +7,7 @@
 //! for clauses; `definition` and `table` for the rest; `doors` for what leaves the policy whatever it
 //! names, found by `scan`), `reader` (a second, independent
 //! lexer that must agree) and `shape`. `literal` puts sealed text in the place of a literal,
-//! `spelling` writes what could be read otherwise so that it cannot; `matters` is what they share.
+//! `spelling` writes what could be read otherwise so that it cannot; `sort` tells sorts of statements apart; `matters` is what they share.
 //! `standing` says what a schema's own expressions do with sealed columns; `named` and `described` tell the record of definitions and of what was refused, and
 //! `replication` reads a walsender's commands, which are not SQL.
 //!
@@ -44,6 +44,7 @@ mod replication;
 mod scan;
 mod scope;
 mod shape;
+mod sort;
 mod spelling;
 mod standing;
 mod table;
