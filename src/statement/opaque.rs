@@ -71,7 +71,11 @@ pub(super) fn judge(
                     "a value is given to {}, which cannot be followed and might store it in a sealed column",
                     opaque.code.why
                 ),
-                "Name the function, or its extension, under vouch in [policy] if it does not; `sealgate check` prints the line.",
+                if snapshot.codes().everything.is_some() {
+                    "It stands behind every statement, so that nothing can vouch for it: drop it, or send what is not compared from elsewhere."
+                } else {
+                    "Name the function, or its extension, under vouch in [policy] if it does not; `sealgate check` prints the line."
+                },
             ),
         ));
     }

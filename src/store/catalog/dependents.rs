@@ -109,8 +109,7 @@ async fn read(reader: &Reader<'_>, frontier: &[Object]) -> Result<Vec<Dependence
 
 /// Tables with an index or a partition key that is kept by a function or an operator of the frontier: of
 /// an operator family, or behind the access method. `pg_depend` has it by the family, which leads to
-/// everything. Indexes of types that are not the server's own are left to their columns, and so
-/// are functions in C that come with the server ([`CONTRIB`]): no others take `internal` and can be told harmless.
+/// everything. Indexes of types that are not the server's own are left to their columns.
 const INDEXES: &str = "SELECT DISTINCT f.kind, f.oid, k.relation, k.name FROM ( \
       SELECT i.indrelid, i.indexrelid::pg_catalog.regclass::pg_catalog.text, pg_catalog.unnest(i.indclass::pg_catalog.oid[]) \
         FROM pg_catalog.pg_index i \
@@ -122,36 +121,15 @@ const INDEXES: &str = "SELECT DISTINCT f.kind, f.oid, k.relation, k.name FROM ( 
              JOIN pg_catalog.pg_opclass c ON c.opcmethod = m.oid WHERE m.amhandler::pg_catalog.oid = ANY ($1) \
       UNION ALL SELECT a.amopfamily, true, a.amopopr FROM pg_catalog.pg_amop a WHERE a.amopopr = ANY ($2) \
     ) f (family, kind, oid) ON f.family = o.opcfamily \
-    WHERE f.kind OR EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = f.oid AND p.oid >= $3 \
-      AND NOT (2281 = ANY (p.proargtypes) AND p.probin = ANY ($4))) ORDER BY 1, 2, 3, 4";
-
-/// Libraries of the extensions that come with the server and bring index methods or classes.
-const CONTRIB: [&str; 12] = [
-    "$libdir/bloom",
-    "$libdir/btree_gin",
-    "$libdir/btree_gist",
-    "$libdir/citext",
-    "$libdir/cube",
-    "$libdir/hstore",
-    "$libdir/_int",
-    "$libdir/isn",
-    "$libdir/ltree",
-    "$libdir/pg_trgm",
-    "$libdir/seg",
-    "$libdir/unaccent",
-];
+    WHERE f.oid >= $3 ORDER BY 1, 2, 3, 4";
 
 async fn indexes(reader: &Reader<'_>, frontier: &[Object], growth: &mut Growth) -> Result<(), LoadError> {
     let (functions, operators) = (of_kind(frontier, Kind::Function), of_kind(frontier, Kind::Operator));
     if functions.is_empty() && operators.is_empty() {
         return Ok(());
     }
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
-        (&functions, Type::OID_ARRAY),
-        (&operators, Type::OID_ARRAY),
-        (&FIRST_NORMAL_OID, Type::OID),
-        (&CONTRIB.as_slice(), Type::TEXT_ARRAY),
-    ];
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&functions, Type::OID_ARRAY), (&operators, Type::OID_ARRAY), (&FIRST_NORMAL_OID, Type::OID)];
     for row in &reader.rows("indexes", DEPENDENTS_MAX, INDEXES, &parameters).await? {
         let kind = if value(row, 0)? { Kind::Operator } else { Kind::Function };
         let (relation, name): (u32, &str) = (value(row, 2)?, value(row, 3)?);

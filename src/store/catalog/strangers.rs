@@ -22,10 +22,13 @@ const OBJECTS_MAX: usize = 200_000;
 /// `text` (`pg_type.oid`).
 const TEXT: u32 = 25;
 
-/// What functions of access methods and of TABLESAMPLE return: `index_am_handler`, `tsm_handler`. No text calls
-/// them; those of the server, and of these libraries that come with it, are no strangers.
-const HANDLERS: &str = "325, 3310";
-const METHOD_LIBRARIES: &str = "'$libdir/bloom', '$libdir/tsm_system_rows', '$libdir/tsm_system_time'";
+/// Functions that no text can call, since they take `internal`, and that the list therefore lacks: those
+/// in C behind access methods, their operator classes and TABLESAMPLE, but for the libraries that come with the server.
+const BEHIND_METHODS: &str = "p.oid >= 16384 AND 2281 = ANY (p.proargtypes) \
+    AND (p.prorettype IN (325, 3310) OR p.oid IN (SELECT a.amproc FROM pg_catalog.pg_amproc a)) \
+    AND coalesce(p.probin, '') NOT IN ('$libdir/bloom', '$libdir/btree_gin', '$libdir/btree_gist', '$libdir/citext', \
+        '$libdir/cube', '$libdir/hstore', '$libdir/_int', '$libdir/isn', '$libdir/ltree', '$libdir/pg_trgm', \
+        '$libdir/seg', '$libdir/tsm_system_rows', '$libdir/tsm_system_time')";
 
 /// Types of the server of which no value is in an expression but by a column, a cast, a parameter or a
 /// function of that type: bytea and its arrays. Where one is in play, code that takes it in place of
@@ -219,8 +222,7 @@ impl Strangers {
                     CASE WHEN l.lanname = 'internal' AND p.oid < 16384 THEN p.prosrc END \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_catalog.pg_language l ON l.oid = p.prolang {} \
-             WHERE p.oid = ANY ($1) \
-               AND NOT (p.prorettype IN ({HANDLERS}) AND (p.oid < {FIRST_NORMAL_OID} OR p.probin IN ({METHOD_LIBRARIES}))) \
+             WHERE p.oid = ANY ($1) OR {BEHIND_METHODS} \
              ORDER BY p.oid",
             extension_of(1255, "p")
         );
