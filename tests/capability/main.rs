@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod behind;
 mod certainty;
 mod checked;
 mod commands;
