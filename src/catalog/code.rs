@@ -47,8 +47,9 @@ pub struct RelationCode {
     pub written: Option<Code>,
     /// Writing its rows leads to a sealed field: the reason.
     pub leads: Option<Arc<str>>,
-    /// It belongs to another server, which is given the constants of conditions too.
-    pub foreign: bool,
+    /// It belongs to another server, or has an index that code keeps which cannot be followed: they are
+    /// given the constants of conditions too.
+    pub takes_conditions: bool,
     /// Columns whose types are not the server's own, and what code of theirs runs.
     pub distant: Vec<(Arc<str>, Option<Code>)>,
 }
@@ -60,8 +61,8 @@ pub struct Codes {
     pub stock: Option<&'static Stock>,
     /// Why any statement may run other code, whatever it names.
     pub everything: Option<Arc<str>>,
-    /// There are tables of other servers, which views and partitions may lead to.
-    pub foreign_tables: bool,
+    /// There are tables whose conditions are given to others, and views and partitions may lead there.
+    pub conditions_travel: bool,
     /// Definitions run other code, by event triggers: what the server says beside rows may come from there.
     pub by_events: bool,
     pub functions: HashMap<Arc<str>, Strangers>,

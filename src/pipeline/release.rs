@@ -9,7 +9,7 @@ use super::view::View;
 use crate::audit::{Execution, Receipt};
 use crate::catalog::{Field, FieldId};
 use crate::policy::{Permit, Refusal};
-use crate::seal::{OpenError, Plaintext, wipe};
+use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
 use crate::wire::backend::{DataRow, Origin, visit_row_description};
 use crate::wire::frame::put;
@@ -289,7 +289,7 @@ impl Workshop {
                     let shown = match column {
                         Column::Field(field) => self.open_value(view, *field, stored)?,
                         Column::Sealed(fields) => {
-                            let field = fields.first().copied().ok_or_else(unforeseen)?;
+                            let field = field_of_value(view, fields, stored).ok_or_else(unforeseen)?;
                             self.open_value(view, field, stored)?
                         }
                         Column::Plain | Column::Derived(_) => stored,
@@ -339,6 +339,15 @@ impl Workshop {
             Err(error) => Err(Refusal::does_not_open(&field.path(), why(&error))),
         }
     }
+}
+
+/// Of which of these fields a value is, as far as it names its domain.
+fn field_of_value(view: &View, fields: &[FieldId], stored: &[u8]) -> Option<FieldId> {
+    let tag = header(stored).map(|header| header.tag);
+    let domain = |id: &FieldId| view.snapshot().field(*id)?.domain.as_ref();
+    let own = fields.iter().find(|id| domain(id).map(|domain| domain_tag(&domain.name)) == tag);
+    // One that names none of them does not open.
+    own.or(fields.first()).copied()
 }
 
 fn why(error: &OpenError) -> &'static str {

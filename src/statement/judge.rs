@@ -16,9 +16,10 @@ use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
 use super::read::bounds::{self, Limits};
-use super::read::census::{Census, census};
+use super::read::census::{Census, NamePath, census};
 use super::read::reader::{self, Claims, Read};
 use super::read::shape::shape;
+use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
 use super::refusal::{Proven, disagreement, refuse};
@@ -72,7 +73,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
             return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
         let judged = statement(bench, node, &found)?;
-        if defined && reads_or_writes(node) && names_relation_that_matters(names, &found) {
+        if defined && Sort::of(node).rests_on_columns() && names_relation_that_matters(names, &found) {
             return Err(refuse(
                 "definition",
                 "a definition stands before a statement on a classified table in one text",
@@ -194,33 +195,8 @@ fn relations_that_matter(snapshot: &Snapshot, found: &Census) -> Vec<Arc<str>> {
     all
 }
 
-/// Statements whose meaning rests on the columns that the catalog has now.
-fn reads_or_writes(node: &Node) -> bool {
-    let stored = matches!(
-        kind(node),
-        Some(
-            Kind::CopyStmt(_)
-                | Kind::ExplainStmt(_)
-                | Kind::PrepareStmt(_)
-                | Kind::DeclareCursorStmt(_)
-                | Kind::CreateTableAsStmt(_)
-                | Kind::ViewStmt(_)
-        )
-    );
-    stored || is_query(node)
-}
-
 fn is_query(node: &Node) -> bool {
-    matches!(
-        kind(node),
-        Some(
-            Kind::SelectStmt(_)
-                | Kind::InsertStmt(_)
-                | Kind::UpdateStmt(_)
-                | Kind::DeleteStmt(_)
-                | Kind::MergeStmt(_)
-        )
-    )
+    Sort::of(node) == Sort::Query
 }
 
 fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
@@ -252,7 +228,11 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
 
 /// Completeness: whatever the census counted, the walk has visited.
 pub(super) fn account(walk: &Walk<'_>, found: &Census) -> Proven<()> {
-    let columns = found.columns.iter().map(|column| (Seen::Column, column.location));
+    // `TABLE t` is a `*` that stands nowhere.
+    let star = |column: &NamePath| column.parts.is_empty() && column.location == -1;
+    let starred = walk.seen.contains(&(Seen::Column, -1));
+    let columns = found.columns.iter().filter(|column| !(starred && star(column)));
+    let columns = columns.map(|column| (Seen::Column, column.location));
     let ranges = found.ranges.iter().map(|range| (Seen::Range, range.location));
     let calls = found.calls.iter().map(|call| (Seen::Call, call.location));
     let parameters = found.parameters.iter().map(|(_, location)| (Seen::Parameter, *location));

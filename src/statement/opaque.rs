@@ -17,6 +17,7 @@ use super::body::unfollowed;
 use super::facts::{LiteralUse, ParameterUse, Remedy, StatementFacts};
 use super::matters::{Bench, words};
 use super::read::census::{Census, NamePath, Value, census};
+use super::read::sort::Sort;
 use super::read::tree::kind;
 use super::refusal::{Proven, refuse, unless};
 
@@ -70,11 +71,15 @@ pub(super) fn judge(
                     "a value is given to {}, which cannot be followed and might store it in a sealed column",
                     opaque.code.why
                 ),
-                "Name the function, or its extension, under vouch in [policy] if it does not; `sealgate check` prints the line.",
+                if snapshot.codes().everything.is_some() {
+                    "It stands behind every statement, so that nothing can vouch for it: drop it, or send what is not compared from elsewhere."
+                } else {
+                    "Name the function, or its extension, under vouch in [policy] if it does not; `sealgate check` prints the line."
+                },
             ),
         ));
     }
-    let keeps = !look.runs() && !opaque.code.proven;
+    let keeps = !Sort::of(node).runs() && !opaque.code.proven;
     Ok(Some(Found { why: opaque.code.why, keeps }))
 }
 
@@ -119,8 +124,8 @@ pub(super) fn keeps(bench: Bench<'_>, node: &Node, found: &Census) -> bool {
 /// Does a statement give a value to anything, but sealed?
 pub(super) fn gives(bench: Bench<'_>, node: &Node, found: &Census, facts: &StatementFacts) -> bool {
     let look = Look { names: bench.names, declared: bench.reading.declared, node, found, facts };
-    !look.is_about_the_session()
-        && look.runs()
+    !Sort::of(node).runs_nothing()
+        && Sort::of(node).runs()
         && (look.takes_data() || found.values.iter().any(|value| !look.is_sealed(value)))
 }
 
@@ -166,10 +171,11 @@ impl<'a> Look<'a> {
     fn opaque(&self) -> Option<Opaque> {
         if let Some(why) = &self.codes().everything {
             let code = Code { why: why.clone(), proven: false };
-            let given = |value: &Value| !value.compared && !self.is_sealed(value);
+            let travels = self.conditions_travel();
+            let given = |value: &Value| (!value.compared || travels) && !self.is_sealed(value);
             return Some(Opaque { code, given: self.found.values.iter().any(given) });
         }
-        if self.is_about_the_session() {
+        if Sort::of(self.node).runs_nothing() {
             return None;
         }
         if matches!(kind(self.node), Some(Kind::DoStmt(_))) {
@@ -181,7 +187,9 @@ impl<'a> Look<'a> {
         let operators = self.operators(distant.is_some());
         let types = self.found.types.iter().filter_map(|name| self.type_of(name));
         let selections = self.selections();
+        let samples = self.found.samples.iter().filter_map(|method| self.sample(method));
         let direct = calls
+            .chain(samples)
             .chain(operators)
             .chain(types)
             .chain(selections)
@@ -191,7 +199,7 @@ impl<'a> Look<'a> {
         let binds = bound.as_ref().is_some_and(|code| !code.proven);
         let code = worse(bound, worse(worse(direct, relations), columns))?;
         let given = binds
-            || self.runs() && self.found.values.iter().any(|value| self.is_given(value))
+            || Sort::of(self.node).runs() && self.found.values.iter().any(|value| self.is_given(value))
             || self.takes_data();
         Some(Opaque { code, given })
     }
@@ -234,52 +242,6 @@ impl<'a> Look<'a> {
             }
         }
         Ok(())
-    }
-
-    /// SET, SHOW, BEGIN and their like run nothing of it.
-    fn is_about_the_session(&self) -> bool {
-        matches!(
-            kind(self.node),
-            Some(
-                Kind::TransactionStmt(_)
-                    | Kind::VariableSetStmt(_)
-                    | Kind::VariableShowStmt(_)
-                    | Kind::DeallocateStmt(_)
-                    | Kind::ClosePortalStmt(_)
-                    | Kind::DiscardStmt(_)
-                    | Kind::ConstraintsSetStmt(_)
-                    | Kind::ListenStmt(_)
-                    | Kind::UnlistenStmt(_)
-                    | Kind::NotifyStmt(_)
-                    | Kind::CheckPointStmt(_)
-                    | Kind::LockStmt(_)
-                    | Kind::GrantStmt(_)
-                    | Kind::CommentStmt(_)
-                    | Kind::DropStmt(_)
-            )
-        )
-    }
-
-    /// Does it do now what it says? A definition keeps it for later.
-    fn runs(&self) -> bool {
-        matches!(
-            kind(self.node),
-            Some(
-                Kind::SelectStmt(_)
-                    | Kind::InsertStmt(_)
-                    | Kind::UpdateStmt(_)
-                    | Kind::DeleteStmt(_)
-                    | Kind::MergeStmt(_)
-                    | Kind::ExplainStmt(_)
-                    | Kind::PrepareStmt(_)
-                    | Kind::ExecuteStmt(_)
-                    | Kind::DeclareCursorStmt(_)
-                    | Kind::CreateTableAsStmt(_)
-                    | Kind::CopyStmt(_)
-                    | Kind::CallStmt(_)
-                    | Kind::DoStmt(_)
-            )
-        )
     }
 
     /// Does it name what the catalog does not have: by mistake, or since it was read?
@@ -389,6 +351,15 @@ impl<'a> Look<'a> {
         counted(self.codes().function(self.called(call)?), distant)
     }
 
+    /// A way to take a sample of a table. The server's own are not on the list, since no text calls them,
+    /// and only a superuser makes others.
+    fn sample(&self, method: &NamePath) -> Option<Code> {
+        match self.codes().function(self.called(method)?) {
+            Verdict::Opaque(code) | Verdict::Distant(code) => Some(code),
+            Verdict::Harmless | Verdict::Shows | Verdict::Unknown(_) => None,
+        }
+    }
+
     fn called<'b>(&'b self, name: &'b NamePath) -> Option<Called<'b>> {
         let mut parts = name.parts.iter().rev().map(String::as_str);
         Some(Called { name: parts.next()?, schema: parts.next(), path: self.names.path })
@@ -422,21 +393,26 @@ impl<'a> Look<'a> {
         named.filter_map(|name| self.codes().selection(name).cloned())
     }
 
+    /// Is a condition on one of its relations sent to another server, or to the code that keeps an index?
+    fn conditions_travel(&self) -> bool {
+        let leads = |one: &crate::catalog::RelationCode| {
+            let unproven = || one.read.as_ref().is_some_and(|code| !code.proven);
+            one.takes_conditions || self.codes().conditions_travel && unproven()
+        };
+        self.found.ranges.iter().flat_map(|range| self.of(range)).any(leads)
+    }
+
     /// Does a value go further than to be compared?
     fn is_given(&self, value: &Value) -> bool {
-        // A condition on what leads to another server's table is sent there.
-        let leads = |one: &crate::catalog::RelationCode| {
-            one.foreign || self.codes().foreign_tables && one.read.as_ref().is_some_and(|code| !code.proven)
-        };
-        let foreign = self.found.ranges.iter().flat_map(|range| self.of(range)).any(leads);
         if self.is_sealed(value) {
             return false;
         }
+        let travels = self.conditions_travel();
         let distant = self.distant().is_some();
         // The server takes the operator of its own type before any that needs a cast.
         let exact = value.beside.as_ref().is_some_and(|column| self.is_of_stock(column));
         !value.compared
-            || foreign
+            || travels
             || value.through.iter().enumerate().any(|(depth, (function, name))| {
                 let distant = distant && !(exact && depth == 0);
                 let code = if *function {

@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod behind;
 mod bulk;
 mod certainty;
 mod checked;

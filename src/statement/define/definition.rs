@@ -20,6 +20,7 @@ use super::super::matters::{
 };
 use super::super::read::census::{Census, RangeName, census};
 use super::super::read::prefilter::{Prefilter, READERS};
+use super::super::read::sort::Sort;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::doors::{of_databases, refuse_server_files};
@@ -147,27 +148,6 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         // What was defined in a prepared transaction holds from its commit on.
         Some(Kind::TransactionStmt(transaction)) if ends_prepared(transaction) => Ok(catalog_changes()),
         Some(
-            Kind::ExecuteStmt(_)
-            | Kind::CallStmt(_)
-            | Kind::TransactionStmt(_)
-            | Kind::VariableSetStmt(_)
-            | Kind::VariableShowStmt(_)
-            | Kind::DeallocateStmt(_)
-            | Kind::ClosePortalStmt(_)
-            | Kind::DiscardStmt(_)
-            | Kind::ConstraintsSetStmt(_)
-            | Kind::ListenStmt(_)
-            | Kind::UnlistenStmt(_)
-            | Kind::NotifyStmt(_)
-            | Kind::CheckPointStmt(_),
-        ) => {
-            refuse_relations(bench, found)?;
-            Ok(StatementFacts::default())
-        }
-        // They change nothing that names or columns mean.
-        Some(Kind::GrantStmt(_) | Kind::CommentStmt(_) | Kind::LockStmt(_)) => Ok(StatementFacts::default()),
-        Some(Kind::DropStmt(_) | Kind::DropOwnedStmt(_)) => Ok(moves()),
-        Some(
             Kind::VacuumStmt(_)
             | Kind::ReindexStmt(_)
             | Kind::ClusterStmt(_)
@@ -179,7 +159,18 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
         Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
-        Some(_) | None => linked(bench, node, found),
+        Some(_) | None => match Sort::of(node) {
+            Sort::Session | Sort::Caller => {
+                refuse_relations(bench, found)?;
+                Ok(StatementFacts::default())
+            }
+            // They change nothing that names or columns mean.
+            Sort::Rights => Ok(StatementFacts::default()),
+            Sort::Drop => Ok(moves()),
+            Sort::Query | Sort::Holder | Sort::View | Sort::Fetch | Sort::Definition => {
+                linked(bench, node, found)
+            }
+        },
     }
 }
 

@@ -50,6 +50,19 @@ fn refuse_random(field: &Field, what: &str) -> Proven<()> {
 
 /// Does an expression somewhere below name a classified column of this table?
 fn refuse_expressions(bench: Bench<'_>, range: &RangeVar, node: &Node) -> Proven<()> {
+    match kind(node) {
+        // A sealed value is NULL where its value is.
+        Some(Kind::NullTest(test))
+            if matches!(test.arg.as_deref().and_then(kind), Some(Kind::ColumnRef(column))
+                if column.fields.last().and_then(tree::name).is_some_and(|name| name != range.relname)) =>
+        {
+            return Ok(());
+        }
+        Some(Kind::BoolExpr(all)) => {
+            return all.args.iter().try_for_each(|one| refuse_expressions(bench, range, one));
+        }
+        Some(_) | None => {}
+    }
     let found = census(node);
     if found.incomplete {
         return Err(refuse_definition("this definition"));

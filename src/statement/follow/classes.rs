@@ -5,7 +5,7 @@
 //! may be compared elsewhere. What must be alike is one [`Class`]; a class is sealed or plain, once for
 //! all of the places where its members stand. What stays undecided is plain.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::catalog::{Field, FieldId, Snapshot};
 
@@ -201,6 +201,9 @@ impl<'a> Classes<'a> {
     pub(in crate::statement) fn seal(&mut self, class: Class, fields: &Fields) -> Proven<()> {
         let snapshot = self.snapshot;
         let state = self.state(class);
+        if !same_domain(snapshot, fields, fields) {
+            return Err(conflict(state.told.as_deref(), "values of two domains"));
+        }
         match &mut state.meaning {
             Meaning::Undecided => state.meaning = Meaning::Sealed(fields.clone()),
             Meaning::Plain => {
@@ -266,13 +269,13 @@ impl<'a> Classes<'a> {
             End::Parameter { number, array } => (1, usize::from(*number), *array),
         });
         let (mut literals, mut parameters) = (Vec::new(), Vec::new());
-        let mut plain: Vec<End> = Vec::new();
+        let mut plain: HashSet<End> = HashSet::new();
         for (end, class) in ends {
             let told = self.state(class).told.clone();
             let state = self.state(class).meaning.clone();
             let Meaning::Sealed(fields) = state else {
                 if matches!(state, Meaning::Plain) {
-                    plain.push(end);
+                    plain.insert(end);
                 }
                 continue;
             };

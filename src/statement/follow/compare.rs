@@ -53,6 +53,9 @@ impl<'a> Walk<'a> {
 
     fn equal_to_sealed(&mut self, fields: Fields, other: &Flow) -> Proven<()> {
         require(self.snapshot, &fields, Use::Compare)?;
+        if !same_domain(self.snapshot, &fields, &fields) {
+            return Err(self.other_domain(&fields, &fields));
+        }
         let first = fields.first().copied();
         let outcome = match other {
             Flow::Open(class) => {

@@ -231,7 +231,9 @@ impl<'a> Walk<'a> {
         let mut sealed = Fields::new();
         for flow in flows {
             if let Some(fields) = self.sealed_in(flow)? {
-                if !sealed.is_empty() && !same_domain(self.snapshot, &sealed, &fields) {
+                // Values of several domains can only be shown: each says of which it is.
+                let given = flows.iter().any(|flow| matches!(flow, Flow::Open(_)));
+                if given && !sealed.is_empty() && !same_domain(self.snapshot, &sealed, &fields) {
                     return Err(self.other_domain(&sealed, &fields));
                 }
                 sealed.extend(fields);
@@ -334,9 +336,12 @@ impl<'a> Walk<'a> {
         let path = |fields: &Fields| {
             fields.first().and_then(|id| self.snapshot.field(*id)).map_or_else(String::new, Field::path)
         };
+        let last = |fields: &Fields| {
+            fields.last().and_then(|id| self.snapshot.field(*id)).map_or_else(String::new, Field::path)
+        };
         refuse(
             "domain-differs",
-            format!("{} and {} are not sealed in one domain", path(left), path(right)),
+            format!("{} and {} are not sealed in one domain", path(left), last(right)),
             "Only columns of the same equality domain can be compared or copied.",
         )
     }

@@ -48,6 +48,16 @@ impl<'a> Walk<'a> {
             Some(Kind::RangeFunction(function)) => {
                 self.source_function(function, before).map(|one| vec![one])
             }
+            Some(Kind::RangeTableSample(sample)) => {
+                let Some(relation) = sample.relation.as_deref() else {
+                    return Err(unsupported("this TABLESAMPLE"));
+                };
+                let sources = self.source_item(relation, before)?;
+                let mut reach = self.values(&sample.args)?;
+                reach.extend(self.optional(sample.repeatable.as_deref())?);
+                self.searches.extend(reach);
+                Ok(sources)
+            }
             Some(Kind::JoinExpr(join)) => self.joined(join, before),
             _ => Err(unsupported("a part of FROM of this kind")),
         }

@@ -9,7 +9,7 @@ use super::super::facts::ResultColumn;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::Use;
-use super::classes::{Fields, Flow, require};
+use super::classes::{Fields, Flow, require, same_domain};
 use super::flow::{Seen, Walk};
 use super::from::{Cte, named, unknown_source};
 use super::scope::{Output, Outputs, Place, is_unfit};
@@ -204,6 +204,9 @@ impl<'a> Walk<'a> {
         }
         if let Some(fields) = self.sealed_in(flow)? {
             require(self.snapshot, &fields, Use::Distinguish)?;
+            if !same_domain(self.snapshot, &fields, &fields) {
+                return Err(self.other_domain(&fields, &fields));
+            }
         }
         if let Flow::Array(elements) = flow {
             self.settle(elements)?;

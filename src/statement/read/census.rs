@@ -40,6 +40,8 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) ranges: Vec<RangeName>,
     pub(in crate::statement) columns: Vec<NamePath>,
     pub(in crate::statement) calls: Vec<NamePath>,
+    /// Methods of TABLESAMPLE.
+    pub(in crate::statement) samples: Vec<NamePath>,
     /// Number and location.
     pub(in crate::statement) parameters: Vec<(i32, i32)>,
     /// Locations of string and bit-string constants.
@@ -187,6 +189,9 @@ impl Counter {
             "FuncCall" => {
                 self.census.calls.push(NamePath { parts: frame.parts, location: frame.location });
             }
+            "RangeTableSample" => {
+                self.census.samples.push(NamePath { parts: frame.parts, location: frame.location });
+            }
             "ParamRef" => {
                 self.census.parameters.push((frame.number, frame.location));
                 self.value(frame.location, Some(frame.number));
@@ -298,7 +303,7 @@ impl Counter {
                 owner.relation = value.to_owned();
                 None
             }
-            ("ColumnRef", "fields") | ("FuncCall", "funcname") => {
+            ("ColumnRef", "fields") | ("FuncCall", "funcname") | ("RangeTableSample", "method") => {
                 owner.parts.push(value.to_owned());
                 None
             }

@@ -85,6 +85,8 @@ pub(super) struct Reached {
     pub(super) returns: Vec<(u32, String)>,
     /// Of those, the tables with a column that is generated from one that counts.
     pub(super) generated: Vec<(u32, String)>,
+    /// Tables of which an index or a partition key leads there: conditions on them do, too.
+    pub(super) indexed: BTreeSet<u32>,
 }
 
 impl Reached {
@@ -105,6 +107,7 @@ pub(super) struct Growth {
     reached: BTreeMap<Object, (Use, String)>,
     returns: Vec<(u32, String)>,
     pub(super) generated: Vec<(u32, String)>,
+    pub(super) indexed: BTreeSet<u32>,
     /// Names of what was reached in earlier rounds.
     described: BTreeMap<Object, QualifiedName>,
     /// Reached, and not yet followed.
@@ -163,6 +166,7 @@ pub(super) async fn follow(
         reached: BTreeMap::new(),
         returns: Vec::new(),
         generated: Vec::new(),
+        indexed: BTreeSet::new(),
         described: BTreeMap::new(),
         fresh: BTreeSet::new(),
     };
@@ -207,7 +211,8 @@ pub(super) async fn follow(
 
 fn finish(mut growth: Growth) -> Reached {
     let (returns, generated) = (std::mem::take(&mut growth.returns), std::mem::take(&mut growth.generated));
-    let mut reached = Reached { returns, generated, ..Reached::default() };
+    let indexed = std::mem::take(&mut growth.indexed);
+    let mut reached = Reached { returns, generated, indexed, ..Reached::default() };
     for (object, (using, why)) in growth.reached {
         // What is gone meanwhile has no name any more.
         let Some(name) = growth.described.remove(&object) else { continue };

@@ -39,6 +39,7 @@ pub(super) async fn follow(
     frontier: &[Object],
     growth: &mut Growth,
 ) -> Result<(), LoadError> {
+    indexes(reader, frontier, growth).await?;
     let all = read(reader, frontier).await?;
     let mut by_class: BTreeMap<u32, Vec<&Dependence>> = BTreeMap::new();
     for dependence in &all {
@@ -104,6 +105,39 @@ async fn read(reader: &Reader<'_>, frontier: &[Object]) -> Result<Vec<Dependence
         }
     }
     Ok(all)
+}
+
+/// Tables with an index or a partition key that is kept by a function or an operator of the frontier: of
+/// an operator family, or behind the access method. `pg_depend` has it by the family, which leads to
+/// everything. Indexes of types that are not the server's own are left to their columns.
+const INDEXES: &str = "SELECT DISTINCT f.kind, f.oid, k.relation, k.name FROM ( \
+      SELECT i.indrelid, i.indexrelid::pg_catalog.regclass::pg_catalog.text, pg_catalog.unnest(i.indclass::pg_catalog.oid[]) \
+        FROM pg_catalog.pg_index i \
+      UNION ALL SELECT p.partrelid, p.partrelid::pg_catalog.regclass::pg_catalog.text, \
+             pg_catalog.unnest(p.partclass::pg_catalog.oid[]) FROM pg_catalog.pg_partitioned_table p \
+    ) k (relation, name, class) JOIN pg_catalog.pg_opclass o ON o.oid = k.class AND o.opcintype < $3 JOIN ( \
+      SELECT a.amprocfamily, false, a.amproc::pg_catalog.oid FROM pg_catalog.pg_amproc a WHERE a.amproc::pg_catalog.oid = ANY ($1) \
+      UNION ALL SELECT c.opcfamily, false, m.amhandler::pg_catalog.oid FROM pg_catalog.pg_am m \
+             JOIN pg_catalog.pg_opclass c ON c.opcmethod = m.oid WHERE m.amhandler::pg_catalog.oid = ANY ($1) \
+      UNION ALL SELECT a.amopfamily, true, a.amopopr FROM pg_catalog.pg_amop a WHERE a.amopopr = ANY ($2) \
+    ) f (family, kind, oid) ON f.family = o.opcfamily \
+    WHERE f.oid >= $3 ORDER BY 1, 2, 3, 4";
+
+async fn indexes(reader: &Reader<'_>, frontier: &[Object], growth: &mut Growth) -> Result<(), LoadError> {
+    let (functions, operators) = (of_kind(frontier, Kind::Function), of_kind(frontier, Kind::Operator));
+    if functions.is_empty() && operators.is_empty() {
+        return Ok(());
+    }
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&functions, Type::OID_ARRAY), (&operators, Type::OID_ARRAY), (&FIRST_NORMAL_OID, Type::OID)];
+    for row in &reader.rows("indexes", DEPENDENTS_MAX, INDEXES, &parameters).await? {
+        let kind = if value(row, 0)? { Kind::Operator } else { Kind::Function };
+        let (relation, name): (u32, &str) = (value(row, 2)?, value(row, 3)?);
+        let why = format!("{name} is kept by {}", growth.noun((kind, value(row, 1)?)));
+        growth.indexed.insert(relation);
+        growth.reach((Kind::Relation, relation), Use::Any, why);
+    }
+    Ok(())
 }
 
 /// What must be known of a dependent of this class, its OID first.

@@ -61,7 +61,8 @@ pub(super) async fn read(
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
     codes.everything = strangers.everything.as_deref().map(Arc::from);
     codes.by_events = strangers.by_events;
-    codes.foreign_tables = strangers.relations.iter().any(|(_, why)| why.contains("foreign"));
+    codes.conditions_travel =
+        !unproven.indexed.is_empty() || strangers.relations.iter().any(|(_, why)| why.contains("foreign"));
     name_functions(reader, &strangers, &sealed, &unproven, &vouches, &mut codes).await?;
     name_types(&strangers, &opaque, &[&sealed, &unproven], vouched, &mut codes);
     name_holders(reader, &sealed, &mut codes).await?;
@@ -79,7 +80,12 @@ pub(super) async fn read(
     }
     for (oid, why) in &strangers.relations {
         if let Some(lead) = opaque.objects.get(&(Kind::Relation, *oid)) {
-            relations.one(&lead.name).foreign |= why.contains("foreign");
+            relations.one(&lead.name).takes_conditions |= why.contains("foreign");
+        }
+    }
+    for oid in &unproven.indexed {
+        if let Some(lead) = unproven.objects.get(&(Kind::Relation, *oid)) {
+            relations.one(&lead.name).takes_conditions = true;
         }
     }
     for (_, lead) in sealed.of(Kind::Relation).filter(|(_, lead)| lead.using == Use::Written) {

@@ -264,7 +264,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let Codes {
         stock: _,
         everything,
-        foreign_tables,
+        conditions_travel,
         by_events,
         functions,
         operators,
@@ -283,7 +283,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let declared: BTreeMap<_, _> = declared.iter().collect();
     let _ = write!(
         digest,
-        "{everything:?} {foreign_tables} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
+        "{everything:?} {conditions_travel} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
          {makers:?} {declared:?} {relations:?}"
     );
     (meaning, digest.0.finalize().into())

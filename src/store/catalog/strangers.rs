@@ -22,6 +22,14 @@ const OBJECTS_MAX: usize = 200_000;
 /// `text` (`pg_type.oid`).
 const TEXT: u32 = 25;
 
+/// Functions that no text can call, since they take `internal`, and that the list therefore lacks: those
+/// in C behind access methods, their operator classes and TABLESAMPLE, but for the libraries that come with the server.
+const BEHIND_METHODS: &str = "p.oid >= 16384 AND 2281 = ANY (p.proargtypes) \
+    AND (p.prorettype IN (325, 3310) OR p.oid IN (SELECT a.amproc FROM pg_catalog.pg_amproc a)) \
+    AND coalesce(p.probin, '') NOT IN ('$libdir/bloom', '$libdir/btree_gin', '$libdir/btree_gist', '$libdir/citext', \
+        '$libdir/cube', '$libdir/hstore', '$libdir/_int', '$libdir/isn', '$libdir/ltree', '$libdir/pg_trgm', \
+        '$libdir/seg', '$libdir/tsm_system_rows', '$libdir/tsm_system_time')";
+
 /// Types of the server of which no value is in an expression but by a column, a cast, a parameter or a
 /// function of that type: bytea and its arrays. Where one is in play, code that takes it in place of
 /// a type of its own counts.
@@ -214,7 +222,8 @@ impl Strangers {
                     CASE WHEN l.lanname = 'internal' AND p.oid < 16384 THEN p.prosrc END \
              FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
              JOIN pg_catalog.pg_language l ON l.oid = p.prolang {} \
-             WHERE p.oid = ANY ($1) ORDER BY p.oid",
+             WHERE p.oid = ANY ($1) OR {BEHIND_METHODS} \
+             ORDER BY p.oid",
             extension_of(1255, "p")
         );
         for row in &reader.rows("functions", FUNCTIONS_MAX, &sql, &[(&oids, Type::OID_ARRAY)]).await? {
@@ -280,6 +289,10 @@ impl Strangers {
                UNION ALL SELECT 'operator family ' || a.amprocfamily::pg_catalog.text FROM pg_catalog.pg_amproc a \
                 WHERE a.amprocfamily < {FIRST_NORMAL_OID} AND a.amproc::pg_catalog.oid = ANY ($2) \
                   AND a.amproclefttype < {FIRST_NORMAL_OID} AND a.amproc::pg_catalog.oid >= {FIRST_NORMAL_OID} \
+               UNION ALL SELECT 'operator class ' || o.opcname FROM pg_catalog.pg_opclass o \
+                WHERE o.oid >= {FIRST_NORMAL_OID} AND o.opcmethod IN (403, 405) \
+                  AND EXISTS (SELECT FROM pg_catalog.pg_amop a WHERE a.amopfamily = o.opcfamily AND a.amopopr < {FIRST_NORMAL_OID}) \
+                  AND EXISTS (SELECT FROM pg_catalog.pg_amproc a WHERE a.amprocfamily = o.opcfamily AND a.amproc::pg_catalog.oid = ANY ($2)) \
                UNION ALL SELECT 'conversion ' || v.conname FROM pg_catalog.pg_conversion v WHERE v.oid >= {FIRST_NORMAL_OID} \
                UNION ALL SELECT 'parser ' || s.prsname FROM pg_catalog.pg_ts_parser s WHERE s.oid >= {FIRST_NORMAL_OID} \
              ) x (what) ORDER BY 1"

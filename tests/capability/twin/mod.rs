@@ -144,7 +144,7 @@ const ROUND: usize = 300;
 
 #[test]
 fn a_sealed_database_answers_as_its_plain_twin_does() {
-    let count = std::env::var("SEALGATE_TWIN").ok().map_or(300, |count| count.parse().unwrap());
+    let count = std::env::var("SEALGATE_TWIN").ok().map_or(ROUND, |count| count.parse::<usize>().unwrap());
     let rounds = count.div_ceil(ROUND).max(1);
     for (round, major) in (0..rounds).flat_map(|round| VERSIONS.map(|major| (round, major))) {
         let count = count.min(ROUND);
