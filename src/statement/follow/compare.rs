@@ -62,7 +62,14 @@ impl<'a> Walk<'a> {
                 self.classes.used(*class, Use::Compare)?;
                 self.classes.seal(*class, &fields)
             }
-            _ => Err(first.map_or_else(|| unsupported("a comparison"), |id| self.unsupported_position(id))),
+            Flow::Plain
+            | Flow::Derived(_)
+            | Flow::Field(_)
+            | Flow::Sealed(_)
+            | Flow::Array(_)
+            | Flow::Default => {
+                Err(first.map_or_else(|| unsupported("a comparison"), |id| self.unsupported_position(id)))
+            }
         };
         self.searches.extend(fields);
         outcome
@@ -202,10 +209,7 @@ impl<'a> Walk<'a> {
             self.searches.extend(fields);
             return Ok(Fields::new());
         }
-        match flow {
-            // Sealed or not, it is NULL or it is not.
-            Flow::Open(_) => Ok(Fields::new()),
-            flow => self.settle(&flow),
-        }
+        // Sealed or not, it is NULL or it is not.
+        if matches!(flow, Flow::Open(_)) { Ok(Fields::new()) } else { self.settle(&flow) }
     }
 }

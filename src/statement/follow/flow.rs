@@ -472,10 +472,7 @@ impl<'a> Walk<'a> {
             return self.settle(&flow).map(Flow::derived);
         }
         let flow = self.flow(arg)?;
-        let stays = match &flow {
-            Flow::Open(_) => true,
-            _ => self.sealed_in(&flow)?.is_some(),
-        };
+        let stays = matches!(flow, Flow::Open(_)) || self.sealed_in(&flow)?.is_some();
         if stays && algebra::keeps_text(of, false) {
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
         }

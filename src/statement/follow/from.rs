@@ -225,9 +225,11 @@ impl<'a> Walk<'a> {
         self.seen.insert((Seen::Call, call.location));
         let mut flows = Vec::new();
         for arg in &call.args {
-            flows.push(match self.flow(arg)? {
-                Flow::Array(elements) => *elements,
-                other => Flow::derived(self.settle(&other)?),
+            let flow = self.flow(arg)?;
+            flows.push(if let Flow::Array(elements) = flow {
+                *elements
+            } else {
+                Flow::derived(self.settle(&flow)?)
             });
         }
         Ok(Some(flows))

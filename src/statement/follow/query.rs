@@ -34,7 +34,10 @@ impl<'a> Walk<'a> {
             output.flow = match &output.flow {
                 Flow::Open(class) => self.classes.sealed(*class).map_or(Flow::Plain, Flow::Sealed),
                 Flow::Array(elements) => Flow::derived(self.settle(elements)?),
-                flow => flow.clone(),
+                flow
+                @ (Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) | Flow::Default) => {
+                    flow.clone()
+                }
             };
             match &output.flow {
                 Flow::Field(id) => {
@@ -334,10 +337,9 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let flow = self.flow(value)?;
-            let flow = match flow {
-                Flow::Default => return Err(unsupported("DEFAULT as an output")),
-                flow => flow,
-            };
+            if flow == Flow::Default {
+                return Err(unsupported("DEFAULT as an output"));
+            }
             // `(expression).*`: as many columns as its type has.
             let place = if is_row_star(value) { Place::Open } else { Place::Sure };
             outputs.columns.push(Output { name: output_name(target, value), flow, place });

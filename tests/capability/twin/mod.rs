@@ -143,6 +143,7 @@ fn play(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome {
 const ROUND: usize = 300;
 
 #[test]
+#[expect(clippy::print_stdout, reason = "shown with --nocapture by whoever lets it run for long")]
 fn a_sealed_database_answers_as_its_plain_twin_does() {
     let count = std::env::var("SEALGATE_TWIN").ok().map_or(ROUND, |count| count.parse::<usize>().unwrap());
     let rounds = count.div_ceil(ROUND).max(1);
