@@ -320,11 +320,12 @@ impl<'a> Look<'a> {
 
     /// Does it go to the server sealed?
     fn is_sealed(&self, value: &Value) -> bool {
-        let literal = |literal: &LiteralUse| i32::try_from(literal.span.start) == Ok(value.location);
-        let parameter = |use_of: &ParameterUse| Some(i32::from(use_of.number)) == value.number;
+        // Both are in order.
+        let start = |literal: &LiteralUse| i32::try_from(literal.span.start).unwrap_or(i32::MAX);
+        let number = |use_of: &ParameterUse| i32::from(use_of.number);
         match value.number {
-            None => self.facts.literals.iter().any(literal),
-            Some(_) => self.facts.parameters.iter().any(parameter),
+            None => self.facts.literals.binary_search_by_key(&value.location, start).is_ok(),
+            Some(wanted) => self.facts.parameters.binary_search_by_key(&wanted, number).is_ok(),
         }
     }
 

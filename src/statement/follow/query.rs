@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{self, Node, SetOperation};
+use pg_query::protobuf::{self, LimitOption, Node, SetOperation};
 
 use super::super::facts::ResultColumn;
 use super::super::read::tree::{self, kind};
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
             sort_clause,
             limit_offset,
             limit_count,
-            limit_option: _,
+            limit_option,
             locking_clause,
             with_clause,
             op,
@@ -90,7 +90,9 @@ impl<'a> Walk<'a> {
             return Err(unsupported("SELECT INTO"));
         }
         self.scope.spend(8)?;
-        let orderless = std::mem::take(&mut self.orderless);
+        // Which rows are ties is for the order to say.
+        let ties = *limit_option == LimitOption::WithTies as i32;
+        let orderless = std::mem::take(&mut self.orderless) && !ties;
         let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
         let set = SetOperation::try_from(*op).unwrap_or(SetOperation::Undefined);
@@ -503,12 +505,16 @@ fn counts_alone(select: &protobuf::SelectStmt) -> bool {
     let is_count = |node: &Node| {
         let Some(Kind::ResTarget(target)) = kind(node) else { return false };
         let Some(Kind::FuncCall(call)) = target.val.as_deref().and_then(kind) else { return false };
-        call.agg_star && call.over.is_none() && tree::last_name(&call.funcname) == Some("count")
+        call.agg_star
+            && call.over.is_none()
+            && call.agg_filter.is_none()
+            && tree::last_name(&call.funcname) == Some("count")
     };
     select.from_clause.len() == 1
         && !select.target_list.is_empty()
         && select.target_list.iter().all(is_count)
         && select.group_clause.is_empty()
+        && select.where_clause.is_none()
 }
 
 fn is_row_star(value: &Node) -> bool {

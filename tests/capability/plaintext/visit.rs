@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::batches::{BATCHES, Batch, Outcome};
+use super::followed::FOLLOWED;
 use super::form::{Form, Way};
 use super::sentinels::Sentinels;
 use super::{refused, supported};
@@ -46,6 +47,9 @@ impl Visit {
         }
         for form in [refused::ASSIGNED, refused::COMPARED, refused::DEFINED].into_iter().flatten() {
             form.ways().into_iter().for_each(|way| self.refused(form, way));
+        }
+        for form in FOLLOWED {
+            form.ways().into_iter().for_each(|way| self.followed(form, way));
         }
         for form in refused::SEVERAL {
             self.refused(form, Way::Simple);
@@ -130,6 +134,21 @@ impl Visit {
         if found != [Some(wanted.clone())] && copied != [&*wanted] {
             self.fault(&name, format!("{} rows: {}", found.len(), told(&frames)));
         }
+    }
+
+    /// It may do whatever it does, and be taken back.
+    fn followed(&mut self, form: &Form, way: Way) {
+        let (sentinel, name, number) = self.next(form.claim, way.name(), false);
+        self.raw.query("BEGIN");
+        let frames = self.exchange(&name, |raw| form.send(raw, way, &sentinel, number));
+        self.go_on(&name, &frames);
+        // A form may write one value into all rows, which its table does not let be.
+        let refused = |frame: &Frame| frame.field(b'C').is_some_and(|state| state.starts_with("SG"));
+        if self.whose == Whose::Gate && frames.iter().any(|frame| frame.tag == b'E' && refused(frame)) {
+            self.fault(&name, told(&frames));
+        }
+        self.raw.query("ROLLBACK");
+        self.works(&name);
     }
 
     /// Simple within a transaction, extended without one.
