@@ -30,6 +30,8 @@ struct Seen {
 pub struct Grammar {
     rng: StdRng,
     major: u32,
+    /// Columns that are not classified stand among the sealed ones too.
+    hostile: bool,
     parameters: bool,
     values: Vec<String>,
     aliases: usize,
@@ -38,10 +40,11 @@ pub struct Grammar {
 }
 
 impl Grammar {
-    pub fn new(seed: u64, major: u32) -> Grammar {
+    pub fn new(seed: u64, major: u32, hostile: bool) -> Grammar {
         Grammar {
             rng: StdRng::seed_from_u64(seed),
             major,
+            hostile,
             parameters: false,
             values: Vec::new(),
             aliases: 0,
@@ -106,7 +109,11 @@ impl Grammar {
     // ---- expressions ----------------------------------------------------------------
 
     fn mail_column(&mut self, seen: &[Seen]) -> String {
+        let hostile = self.hostile && self.chance(15);
         let one = seen.choose(&mut self.rng).unwrap();
+        if let Some(text) = one.text.filter(|_| hostile) {
+            return format!("{}.{text}", one.alias);
+        }
         format!("{}.{}", one.alias, one.mail)
     }
 
