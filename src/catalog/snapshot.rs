@@ -386,7 +386,13 @@ impl Snapshot {
         });
         // One that a pattern covers may have been made since, by whoever and wherever.
         let awaited = fitting.is_empty() && self.pattern_fields(schema, name).next().is_some();
-        if missing || awaited {
+        // A relation that shares its bare name with one that is sealed is known, if it is there: what is not
+        // may be its copy by another way, once somebody makes it. The server says whether it is.
+        let unknown = schema
+            .is_some_and(|schema| !schema.starts_with("pg_") && schema != "information_schema")
+            && fitting.is_empty()
+            && all.iter().any(|relation| self.is_sealed(relation));
+        if missing || awaited || unknown {
             return Named::Missing;
         }
         let mut fitting = fitting.iter();
@@ -406,6 +412,12 @@ impl Snapshot {
                 }
             }
         }
+    }
+
+    /// Has it a column that is sealed?
+    fn is_sealed(&self, relation: &Relation) -> bool {
+        let fields = relation.columns.iter().filter_map(|column| self.field(column.field?));
+        fields.into_iter().any(|field| field.domain.is_some())
     }
 
     /// Could a server that folds characters beyond ASCII by its locale, each to one other, take
@@ -531,7 +543,7 @@ mod tests {
             (Some("tenant_b"), "client", "One"),
             (Some("tenant_a"), "client", "Missing"),
             (Some("other"), "client", "Harmless"),
-            (Some("nowhere"), "client", "Harmless"),
+            (Some("nowhere"), "client", "Missing"),
             (Some("gone"), "client", "Missing"),
             (None, "client", "Missing"),
             (Some("tenant_b"), "invoice", "Missing"),
