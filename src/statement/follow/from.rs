@@ -145,7 +145,8 @@ impl<'a> Walk<'a> {
                 refuse(
                     "relation-missing",
                     format!("the policy names \"{name}\", which the catalog does not have"),
-                    "Create the table, or correct the policy; another table of that name must be qualified.",
+                    "Create the table, or correct the policy; a table of that name in another schema is known by its schema, once \
+                     what makes it is committed.",
                 ),
             )),
             Named::Pinned(relation) if relation.is_harmless() => Ok(None),
