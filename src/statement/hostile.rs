@@ -508,3 +508,22 @@ fn fuzz_entry_survives_mutated_bytes() {
         fuzz_analyse(&bytes);
     }
 }
+
+#[test]
+fn a_recursive_query_in_a_recursive_query_is_not_walked_without_end() {
+    let list = (0..500).map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
+    let nested = |depth: usize| {
+        (0..depth).fold(format!("SELECT email FROM customers WHERE note IN ({list})"), |inner, _| {
+            format!(
+                "WITH RECURSIVE r AS (SELECT email AS e FROM customers UNION ALL ({inner})) SELECT e FROM r"
+            )
+        })
+    };
+    for depth in 0..6 {
+        let facts = judged(&nested(depth)).unwrap_or_else(|one| panic!("{depth}: {}", one.detail));
+        assert_eq!(facts.statements[0].reads.len(), 1, "{depth}");
+    }
+    for depth in 12..16 {
+        assert_eq!(judged(&nested(depth)).expect_err("too costly").reason, "too-costly", "{depth}");
+    }
+}

@@ -29,6 +29,9 @@ pub(in crate::statement) enum Seen {
     Call,
 }
 
+/// An expression that is walked once more costs so much more than to look at a source.
+const REPEATED_WORK: usize = 16;
+
 /// Most columns of a result, as at the server (`MaxTupleAttributeNumber`).
 const COLUMNS_MAX: usize = 1_664;
 
@@ -44,6 +47,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) ctes: Vec<Vec<Cte>>,
     /// Results of subqueries that are assigned to several columns, by place.
     pub(in crate::statement) assigned: HashMap<i32, Outputs>,
+    /// In how many queries around here that are walked once more the walk is.
+    pub(in crate::statement) again: usize,
     /// The order of the rows of the query that is walked matters to nobody.
     pub(in crate::statement) orderless: bool,
     pub(in crate::statement) scope: Scope<'a>,
@@ -69,6 +74,7 @@ impl<'a> Walk<'a> {
             classes: Classes::new(bench.snapshot),
             ctes: Vec::new(),
             assigned: HashMap::new(),
+            again: 0,
             orderless: false,
             scope: Scope::default(),
             seen: HashSet::new(),
@@ -108,6 +114,10 @@ impl<'a> Walk<'a> {
     // ---- what an expression is ------------------------------------------------------
 
     pub(in crate::statement) fn flow(&mut self, node: &'a Node) -> Proven<Flow> {
+        // The first walk is as long as the text; those that repeat parts of it multiply where they nest.
+        if self.again > 0 {
+            self.scope.spend(REPEATED_WORK)?;
+        }
         match kind(node) {
             Some(kind) => self.flow_of(kind),
             None => Ok(Flow::Plain),

@@ -307,9 +307,11 @@ impl<'a> Walk<'a> {
         }
         self.limits(select.limit_offset.as_deref(), None, &select.locking_clause)?;
         let mut outputs = named(&self.select(start)?, &cte.aliascolnames)?;
-        for _ in 0..RECURSIONS_MAX {
+        for pass in 0..RECURSIONS_MAX {
             self.define(&cte.ctename, outputs.clone());
+            self.again += usize::from(pass > 0);
             let step = self.select(step)?;
+            self.again -= usize::from(pass > 0);
             let both = self.both(&outputs, &step, !select.all)?;
             let settled =
                 both.columns.iter().zip(&outputs.columns).all(|(one, other)| one.flow == other.flow);

@@ -148,8 +148,10 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
         let number = claims.text.get(read.span.start).is_some_and(u8::is_ascii_digit);
         // A string that continues one whose whole extent is a claim.
         let continues = || {
-            let literal = claims.literals.iter().find(|literal| literal.span.contains(&read.span.start));
-            literal.is_some_and(|literal| literal.span.start < read.span.start)
+            // They are in the order of the text.
+            let behind = claims.literals.partition_point(|literal| literal.span.start < read.span.start);
+            let literal = behind.checked_sub(1).and_then(|last| claims.literals.get(last));
+            literal.is_some_and(|literal| literal.span.contains(&read.span.start))
         };
         is_string(&read.token) && !number && !known.contains(&read.span.start) && !continues()
     });
