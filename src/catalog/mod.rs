@@ -5,6 +5,7 @@
 //! shape) keeps the epoch beside it and judges again when it differs.
 
 mod bound;
+mod change;
 mod code;
 mod field;
 mod fit;
@@ -15,6 +16,7 @@ pub mod stock;
 mod unfit;
 
 pub use bound::Bound;
+pub use change::{Change, EPOCHS_APART};
 pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};

@@ -153,6 +153,7 @@ mod tests {
             oid,
             kind: RelationKind::Table,
             columns: Vec::new(),
+            attributes: 5,
             reaches: reaches.then(|| "for the test".into()),
             fault: None,
             refused: Default::default(),

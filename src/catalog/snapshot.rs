@@ -46,6 +46,8 @@ pub struct Relation {
     pub kind: RelationKind,
     /// In `attnum` order. Filled for relations that hold classified columns.
     pub columns: Vec<Column>,
+    /// `pg_class.relnatts`: how many columns it has had, those included that were dropped.
+    pub attributes: i16,
     /// Why this relation leads to classified columns without holding them by policy (a
     /// view, a partition, a child, a trigger or rule that writes to one): shown in DETAIL.
     /// None: by itself it is harmless, or it is the classified table.
@@ -147,7 +149,7 @@ pub struct SnapshotParts {
 }
 
 /// See the module's text. Immutable; replaced as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     database: Arc<str>,
     epoch: u64,
@@ -165,8 +167,8 @@ pub struct Snapshot {
     servers: Vec<ForeignServer>,
     bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
-    known: HashSet<Arc<str>>,
-    codes: Codes,
+    known: Arc<HashSet<Arc<str>>>,
+    codes: Arc<Codes>,
     refuses_opaque: bool,
     faults: Vec<Unfit>,
     misfits: Vec<Misfit>,
@@ -176,35 +178,18 @@ impl Snapshot {
     #[must_use]
     pub fn new(parts: SnapshotParts) -> Snapshot {
         let mut relations: HashMap<Arc<str>, Vec<Relation>> = HashMap::new();
-        let mut by_origin = HashMap::new();
         for relation in parts.relations {
-            for column in &relation.columns {
-                if let Some(field) = column.field {
-                    by_origin.insert((relation.oid, column.number), field);
-                }
-            }
             relations.entry(relation.name.name.clone()).or_default().push(relation);
         }
-        for all in relations.values_mut() {
-            all.sort_by(|one, other| one.name.schema.cmp(&other.name.schema));
-        }
-        let mut policy_names: HashSet<Arc<str>> = HashSet::new();
-        let mut missing: HashMap<Arc<str>, Vec<QualifiedName>> = HashMap::new();
-        for QualifiedName { schema, name } in parts.fields.iter().map(|field| &field.table) {
-            policy_names.insert(name.clone());
-            let all = relations.get(name).map_or(&[][..], Vec::as_slice);
-            if of_schema(all, schema).is_empty() {
-                let table = QualifiedName { schema: schema.clone(), name: name.clone() };
-                missing.entry(name.clone()).or_default().push(table);
-            }
-        }
+        let mut policy_names: HashSet<Arc<str>> =
+            parts.fields.iter().map(|field| field.table.name.clone()).collect();
         policy_names.extend(parts.patterns.iter().map(|entry| entry.field.table.name.clone()));
         let mut known = parts.names;
         for relation in relations.values().flatten() {
             known.extend(relation.columns.iter().map(|column| column.name.clone()));
             known.extend([relation.name.name.clone(), relation.name.schema.clone()]);
         }
-        Snapshot {
+        let mut snapshot = Snapshot {
             database: parts.database,
             epoch: parts.epoch,
             meant_since: parts.meant_since,
@@ -212,17 +197,57 @@ impl Snapshot {
             patterns: parts.patterns,
             relations,
             policy_names,
-            missing,
-            by_origin,
+            missing: HashMap::new(),
+            by_origin: HashMap::new(),
             functions: parts.functions,
             servers: parts.servers,
             bound: parts.bound,
-            known,
-            codes: parts.codes,
+            known: Arc::new(known),
+            codes: Arc::new(parts.codes),
             refuses_opaque: parts.refuses_opaque,
             faults: parts.faults,
             misfits: parts.misfits,
+        };
+        snapshot.settle();
+        snapshot
+    }
+
+    /// What follows from its relations.
+    pub(super) fn settle(&mut self) {
+        self.by_origin.clear();
+        self.missing.clear();
+        for all in self.relations.values_mut() {
+            all.sort_by(|one, other| one.name.schema.cmp(&other.name.schema));
+            for relation in all.iter().filter(|relation| relation.oid != 0) {
+                let origins = relation.columns.iter().map(|column| (column.number, column.field));
+                let fields = origins.filter_map(|(number, field)| Some(((relation.oid, number), field?)));
+                self.by_origin.extend(fields);
+            }
         }
+        for QualifiedName { schema, name } in self.fields.iter().map(|field| &field.table) {
+            let all = self.relations.get(name).map_or(&[][..], Vec::as_slice);
+            if of_schema(all, schema).is_empty() {
+                let table = QualifiedName { schema: schema.clone(), name: name.clone() };
+                self.missing.entry(name.clone()).or_default().push(table);
+            }
+        }
+    }
+
+    /// The same at another epoch, since which alone its names mean what they do.
+    pub(super) fn renumber(&mut self, epoch: u64) {
+        (self.epoch, self.meant_since) = (epoch, epoch);
+    }
+
+    /// All relations of a bare name, to be changed.
+    pub(super) fn relations_of(&mut self, name: &Arc<str>) -> &mut Vec<Relation> {
+        self.relations.entry(name.clone()).or_default()
+    }
+
+    /// Takes a relation out.
+    pub(super) fn take(&mut self, table: &QualifiedName) -> Option<Relation> {
+        let all = self.relations.get_mut(&table.name)?;
+        let place = all.iter().position(|one| one.name == *table)?;
+        Some(all.remove(place))
     }
 
     /// What of the policy does not fit, for the operator.
@@ -355,6 +380,37 @@ impl Snapshot {
     #[must_use]
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relations.get(name)?.iter().find(|relation| *relation.name.schema == *schema)
+    }
+
+    /// Is it the bare name of anything that is kept here, or that the policy names?
+    #[must_use]
+    pub fn counts_name(&self, name: &str) -> bool {
+        self.policy_names.contains(name) || self.relations.get(name).is_some_and(|all| !all.is_empty())
+    }
+
+    /// The relation of this bare name, where only one is kept here and the policy names no other.
+    #[must_use]
+    pub fn only_relation(&self, name: &str) -> Option<&Relation> {
+        let [only] = self.relations.get(name)?.as_slice() else { return None };
+        let awaited = self.missing.contains_key(name) || self.pattern_fields(None, name).next().is_some();
+        (!awaited).then_some(only)
+    }
+
+    /// The schema of the one table of this bare name that the policy names, where nobody has such a table.
+    #[must_use]
+    pub fn only_missing(&self, name: &str) -> Option<&Arc<str>> {
+        let first = self.missing.get(name)?.first()?;
+        let alone = self.fields.iter().all(|field| *field.table.name != *name || field.table == *first);
+        let absent = self.relations.get(name).is_none_or(Vec::is_empty);
+        (alone && absent && self.pattern_fields(None, name).next().is_none()).then_some(&first.schema)
+    }
+
+    /// Has the server said which table it is, of all that hold this field? One that was made by an open
+    /// transaction has no OID yet.
+    #[must_use]
+    pub fn is_placed(&self, id: FieldId) -> bool {
+        let Some(field) = self.field(id) else { return false };
+        self.relation(&field.table.schema, &field.table.name).is_none_or(|relation| relation.oid != 0)
     }
 
     /// The bare names of all relations that are kept here.
@@ -513,6 +569,7 @@ mod tests {
             oid,
             kind: RelationKind::Table,
             columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
+            attributes: 5,
             reaches: None,
             fault: None,
             refused: Refused::default(),

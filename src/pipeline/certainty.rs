@@ -32,6 +32,11 @@ impl Doubt {
     /// Whatever a text may do that touches nothing.
     pub const CODE: Doubt = Doubt { code: true, foreign: true, ..Doubt::NONE };
 
+    /// The same, if `catalog` of what changes the catalog.
+    pub fn or_catalog(self, catalog: bool) -> Doubt {
+        Doubt { catalog: self.catalog || catalog, ..self }
+    }
+
     fn and(self, other: Doubt) -> Doubt {
         Doubt {
             code: self.code || other.code,

@@ -32,7 +32,7 @@ impl Session {
     /// Where the reading of a text is not certain until the server has answered: waits, or
     /// refuses within an open batch. Text of plain ASCII without a backslash reads the same in
     /// every string mode and encoding.
-    fn uncertain(&self, text: &[u8]) -> Option<Result<Step, Refusal>> {
+    fn uncertain(&mut self, text: &[u8]) -> Option<Result<Step, Refusal>> {
         if let Some(step) = self.outdated() {
             return Some(step);
         }
@@ -59,7 +59,7 @@ impl Session {
 
     /// Where this session has changed the catalog, or is about to: waits until it can be
     /// read again, or refuses within an open batch.
-    fn outdated(&self) -> Option<Result<Step, Refusal>> {
+    fn outdated(&mut self) -> Option<Result<Step, Refusal>> {
         let in_batch = || {
             let hint = "Send it in a batch of its own, after Sync.";
             let detail = "The catalog is changed earlier in the same batch.";
@@ -68,7 +68,11 @@ impl Session {
         match self.certainty.catalog() {
             Sure::NotInThisBatch => in_batch(),
             Sure::Later => Some(Ok(Step::Need(Need::Settle))),
-            Sure::Yes if !self.certainty.is_outdated() => None,
+            Sure::Yes if !self.certainty.is_outdated() && !self.overlay.is_stale() => None,
+            Sure::Yes if !self.certainty.is_outdated() && self.queue.is_empty() => {
+                self.refresh();
+                None
+            }
             Sure::Yes if self.queue.is_empty() => Some(Ok(Step::Need(Need::Catalog))),
             Sure::Yes if self.queue.boundaries() > 0 => Some(Ok(Step::Need(Need::Settle))),
             Sure::Yes => in_batch(),
@@ -170,7 +174,7 @@ impl Session {
         if let Some(passage) = self.passage(plan) {
             return Some(passage);
         }
-        if plan.is_positional() {
+        if plan.is_positional() && !plan.relations().all(|table| self.overlay.has_made(table)) {
             let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
             let hint = "List the columns.";
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
@@ -247,12 +251,22 @@ impl Session {
         Ok(())
     }
 
+    /// What a text may do beside its rows: what ends or undoes a transaction that defines changes the
+    /// catalog, too.
+    fn doubt(&self, plan: &Plan) -> Doubt {
+        plan.doubt().or_catalog(self.certainty.may_have_defined() && plan.bounds())
+    }
+
     /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it. And
     /// nobody but the server knows a catalog that is changed and not yet committed.
     pub(super) fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
-        if self.certainty.defines() && plan.touches() {
-            let detail = "The catalog is changed earlier in the same transaction.";
+        if self.has_unknown() && plan.touches() {
+            let detail = "The catalog is changed earlier in the same transaction, by what cannot be followed.";
             return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
+        }
+        if self.view.as_ref().is_some_and(|view| plan.reads_unplaced(view)) {
+            let detail = "A table is made earlier in the same batch, and the server has not said which one it is.";
+            return Err(Refusal::unhandled("catalog-in-transaction", detail, "Send the statement after Sync."));
         }
         if self.kept && plan.gives() {
             return Err(kept_code());
@@ -282,13 +296,14 @@ impl Session {
             }
         };
         self.probe = None;
-        let doubt = plan.doubt();
+        let doubt = self.doubt(&plan);
+        let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
         if !recorded && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
-            self.owe(Kind::Query, Mark { catalog: doubt.catalog, ..Mark::default() }, doubt);
+            self.owe(Kind::Query, Mark { catalog, defines, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let cleared = match self.view.clone() {
@@ -302,7 +317,7 @@ impl Session {
         self.judging = true;
         self.count_sealed(&cleared);
         let runs = if recorded { self.begin(&plan) } else { Vec::new() };
-        let mark = Mark { runs, catalog: doubt.catalog, moved: cleared.take_moved(), ..Mark::default() };
+        let mark = Mark { runs, catalog, defines, moved: cleared.take_moved(), ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
             Held { consumed, describe: None, cleared, kind, mark, doubt, target },
@@ -477,14 +492,16 @@ impl Session {
             Meaning::Plain => None,
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
-        let unjudged = || self.shows_anything().then(|| Rc::new(Plan::unknown(self.untouched)));
+        let judged = plan.is_some();
+        let unjudged = || self.certainty.defines().then(|| Rc::new(Plan::unknown(self.untouched)));
         let Some(plan) = plan.or_else(unjudged) else {
             out.extend_from_slice(frame.bytes());
             self.note(b'E', frame.bytes());
             return Ok(Step::Took(frame.len()));
         };
-        let doubt = plan.doubt();
-        let catalog = doubt.catalog;
+        // What nobody has read may undo what the transaction has defined.
+        let doubt = self.doubt(&plan).or_catalog(!judged);
+        let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         self.note_text(&plan);
         if !plan.touches() {
             if let Err(refusal) = self.refuse_by_name(&plan) {
@@ -496,7 +513,7 @@ impl Session {
         }
         if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());
-            self.owe(Kind::Execute, Mark { catalog, ..Mark::default() }, doubt);
+            self.owe(Kind::Execute, Mark { catalog, defines, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
@@ -510,7 +527,7 @@ impl Session {
         }
         let cleared = clear_execute(describes.is_some(), portal, limit);
         let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
-        let mark = Mark { runs, catalog, ..Mark::default() };
+        let mark = Mark { runs, catalog, defines, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
     }

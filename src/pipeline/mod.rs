@@ -27,6 +27,7 @@ mod judged;
 mod kind;
 mod late;
 mod names;
+mod overlay;
 mod owed;
 mod pending;
 mod plan;

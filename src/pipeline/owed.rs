@@ -12,6 +12,7 @@ use super::plan::Plan;
 use super::release::Shape;
 use super::stream::Streaming;
 use crate::audit::{Execution, FieldUse, Receipt};
+use crate::catalog::QualifiedName;
 use crate::policy::Refusal;
 use crate::wire::Malformed;
 
@@ -60,6 +61,8 @@ pub struct Mark {
     pub completed: usize,
     /// It changes the catalog.
     pub catalog: bool,
+    /// What its statements do to that which the transaction defines.
+    pub defines: Option<Rc<Plan>>,
     /// What stands in the server's message otherwise than in the client's.
     pub moved: Option<Rc<Moved>>,
     /// A question of ours: the client sees neither it nor its answer.
@@ -78,6 +81,8 @@ pub enum Ask {
     Path,
     /// Whether there is a temporary relation of this name: `to_regclass`.
     Temporary(String),
+    /// Which table has this name: `to_regclass`.
+    Table(QualifiedName),
 }
 
 /// A text that could not be judged, of which the server says whether it is the client's fault.

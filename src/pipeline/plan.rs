@@ -60,6 +60,22 @@ impl Plan {
         Plan { facts, permit, uses: vec![Arc::from([])], path: None }
     }
 
+    /// Does it define anything, or end what is defined?
+    pub(super) fn defines(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.effect.catalog) || self.bounds()
+    }
+
+    /// Does it make, undo or end what its transaction has defined?
+    pub(super) fn bounds(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.boundary.is_some())
+    }
+
+    /// Does it read a table of which the server has not said which one it is?
+    pub(super) fn reads_unplaced(&self, view: &View) -> bool {
+        let reads = self.facts.statements.iter().flat_map(|facts| &facts.reads);
+        reads.into_iter().any(|id| !view.snapshot().is_placed(*id))
+    }
+
     /// Must its record be there before it runs?
     pub fn writes(&self) -> bool {
         let written = |facts: &StatementFacts| !facts.writes.is_empty() || facts.defines.is_some();
@@ -201,10 +217,12 @@ impl Workshop {
             reading,
             path: None,
         };
-        if let Some(plan) = self.plans.plans.get(&key) {
+        // What one transaction has defined says nothing of another's texts.
+        let shared = !view.is_own();
+        if let Some(plan) = self.plans.plans.get(&key).filter(|_| shared) {
             return (Ok(Rc::clone(plan)), true);
         }
-        if path.is_some() {
+        if path.is_some() && shared {
             key.path = path.cloned();
             if let Some(plan) = self.plans.plans.get(&key) {
                 return (Ok(Rc::clone(plan)), true);
@@ -260,7 +278,7 @@ impl Workshop {
         let plan = Rc::new(Plan { facts, permit, uses, path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
-        if !plan.has_literals() && !links {
+        if !plan.has_literals() && !links && !view.is_own() {
             self.plans.keep(key, &plan);
         }
         Ok(plan)

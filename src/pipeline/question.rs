@@ -36,12 +36,19 @@ impl Session {
             return None;
         }
         match &ask {
-            Ask::Path => frontend::put_function_call(out, CURRENT_SCHEMAS, b"t"),
+            Ask::Path => frontend::put_function_call(out, CURRENT_SCHEMAS, b"t", false),
             Ask::Temporary(name) => {
                 let path = self.certainty.path()?;
-                let quoted = |name: &str| name.replace('"', "\"\"");
-                let whole = format!("\"{}\".\"{}\"", quoted(path.temporary()?), quoted(name));
-                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes());
+                let whole = quoted(path.temporary()?, name);
+                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes(), false);
+            }
+            Ask::Table(table) => {
+                let whole = quoted(&table.schema, &table.name);
+                // Names are told in the client's encoding.
+                if !whole.is_ascii() && self.reading.encoding != Encoding::Utf8 {
+                    return None;
+                }
+                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes(), true);
             }
         }
         self.asking = true;
@@ -52,6 +59,13 @@ impl Session {
     /// Before a batch whose names only the path settles, or may, as long as it has not wholly
     /// arrived: within it the server cannot be asked.
     pub(super) fn asks_ahead(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Step> {
+        if self.queue.is_empty() && !input.is_empty() && self.certainty.defines() {
+            self.refresh();
+            let unplaced = self.view.as_ref().and_then(|view| self.overlay.unplaced(view).cloned());
+            if let Some(step) = unplaced.and_then(|table| self.ask(Ask::Table(table), out)) {
+                return Some(step);
+            }
+        }
         let view = self.view.as_ref()?;
         let may_concern = self.pins || view.has_ambiguous_names();
         if !may_concern || input.is_empty() || self.certainty.path().is_some() {
@@ -85,6 +99,10 @@ impl Session {
                     // It exists, and stands before the table that matters.
                     None => self.unanswerable = true,
                 }
+            }
+            Ask::Table(table) => {
+                let oid = value.and_then(|value| Some(u32::from_be_bytes(*value.as_array::<4>()?)));
+                self.overlay.place(table, oid);
             }
         }
     }
@@ -125,6 +143,12 @@ impl Session {
         self.probe = Some(Probe::Underway);
         Some(Step::Took(0))
     }
+}
+
+/// A relation by its schema and name.
+fn quoted(schema: &str, name: &str) -> String {
+    let escaped = |name: &str| name.replace('"', "\"\"");
+    format!("\"{}\".\"{}\"", escaped(schema), escaped(name))
 }
 
 /// Does the message stand here that ends the batch?

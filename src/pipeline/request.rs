@@ -265,7 +265,7 @@ impl Session {
             b'Q' => self.hits(body),
             // A named statement is remembered even where it touches nothing.
             b'P' => self.judging || body.first() != Some(&0) || self.hits(body),
-            b'B' | b'E' | b'D' | b'C' => self.judging || self.shows_anything() || frame.tag() == b'C',
+            b'B' | b'E' | b'D' | b'C' => self.judging || self.certainty.defines() || frame.tag() == b'C',
             b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
             _ => false,
         }
@@ -283,7 +283,8 @@ impl Session {
         let plain = |plan: &Rc<Plan>| {
             plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
         };
-        if self.epoch() == Some(prepared.epoch) && prepared.plan.as_ref().is_none_or(plain) {
+        if self.view.as_ref().map(|view| view.epoch()) == Some(prepared.epoch)
+            && prepared.plan.as_ref().is_none_or(plain) {
             Part::Stream
         } else {
             Part::Refuse(Target::Bind(portal.into()), too_large())

@@ -464,6 +464,11 @@ impl Session {
         if complete && self.view.is_some() {
             let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
             self.transaction.complete(tag, &mut self.records);
+            if self.certainty.may_have_defined() {
+                let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
+                let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
+                self.overlay.complete(facts, tag);
+            }
         }
         let run = match self.queue.front() {
             Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
@@ -541,6 +546,7 @@ impl Session {
                 self.close_late();
             }
             self.in_use.clear();
+            self.overlay.end();
             self.queue.names.end_transaction();
         }
     }

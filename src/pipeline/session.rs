@@ -11,6 +11,7 @@ use super::doors::Watch;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
+use super::overlay::Overlay;
 use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
 use super::stream::Walsender;
@@ -64,7 +65,11 @@ pub(super) struct Held {
 pub struct Session {
     pub(super) principal: Principal,
     pub(super) who: Arc<Who>,
+    /// By which texts are judged now.
     pub(super) view: Option<Arc<View>>,
+    /// By which they are outside of what its transaction has defined.
+    base: Option<Arc<View>>,
+    pub(super) overlay: Overlay,
     /// Without a view.
     pub(super) doors: Watch,
     /// Databases that what is about to be sent wants for itself.
@@ -171,7 +176,9 @@ impl Session {
         Session {
             principal,
             who,
+            base: view.clone(),
             view,
+            overlay: Overlay::default(),
             doors: Watch::default(),
             wanted: Vec::new(),
             bounds,
@@ -302,31 +309,48 @@ impl Session {
         self.is_settled() && !self.certainty.in_transaction()
     }
 
-    /// The epoch that this session judges by.
+    /// The epoch of the catalog that this session judges by, but for what its transaction has defined.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
-        self.view.as_ref().map(|view| view.epoch())
+        self.base.as_ref().map(|base| base.epoch())
     }
 
     /// Takes the catalog as it is now; every prepared text is judged again when it is used.
     pub fn renew(&mut self, view: Arc<View>) {
         if self.epoch() != Some(view.epoch()) {
-            // At the login nothing has been prepared yet, by no catalog.
-            if self.view.is_some() {
-                // The unnamed statement's text is not kept: it must be parsed anew.
-                let unnamed = Rc::new(Prepared::unknown());
-                self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
-                self.judging = true;
-                self.renewed = true;
-                // What its statements and cursors run may be other code now.
-                self.opaque_since = true;
-            }
             self.since = self.since.or(Some(view.epoch()));
-            self.view = Some(view);
+            self.base = Some(Arc::clone(&view));
+            self.overlay.renewed();
+            if !self.overlay.is_stale() {
+                self.show(view);
+            }
         }
+        self.refresh();
         self.certainty.renewed();
         if self.probe == Some(Probe::Readable) {
             self.probe = Some(Probe::Renewed);
+        }
+    }
+
+    /// Takes the view that is made of what its transaction has defined since. Nothing is under way.
+    pub(super) fn refresh(&mut self) {
+        if let Some(base) = self.base.as_ref().filter(|_| self.overlay.is_stale()) {
+            let view = self.overlay.view(base);
+            self.show(view);
+        }
+    }
+
+    fn show(&mut self, view: Arc<View>) {
+        let before = self.view.replace(Arc::clone(&view));
+        // At the login nothing has been prepared yet, by no catalog.
+        if before.is_some_and(|before| before.epoch() != view.epoch()) {
+            // The unnamed statement's text is not kept: it must be parsed anew.
+            let unnamed = Rc::new(Prepared::unknown());
+            self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
+            self.judging = true;
+            self.renewed = true;
+            // What its statements and cursors run may be other code now.
+            self.opaque_since = true;
         }
     }
 
@@ -629,7 +653,12 @@ impl Session {
     /// Has its transaction defined what nobody but the server knows before COMMIT, so that any name may
     /// stand for code that shows what is legible?
     pub(super) fn shows_anything(&self) -> bool {
-        self.certainty.defines() && self.view.as_ref().is_some_and(|view| view.has_legible())
+        self.has_unknown() && self.view.as_ref().is_some_and(|view| view.has_legible())
+    }
+
+    /// Has its open transaction defined what nobody but the server knows?
+    pub(super) fn has_unknown(&self) -> bool {
+        self.certainty.defines() && self.overlay.is_unknown()
     }
 
     /// Must a text be judged? In a database of another encoding names that are written

@@ -18,6 +18,7 @@ pub struct View {
     /// Those that the server can read.
     legible: Arc<[FieldUse]>,
     unfollowed: bool,
+    own: bool,
 }
 
 impl View {
@@ -30,7 +31,17 @@ impl View {
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
         let unfollowed = snapshot.codes().has_unfollowed();
         let legible = uses.iter().filter(|field| field.mode == "none").cloned().collect();
-        View { snapshot, prefilter, ambiguous, uses, legible, unfollowed }
+        View { snapshot, prefilter, ambiguous, uses, legible, unfollowed, own: false }
+    }
+
+    /// The same of what one open transaction has defined, and nobody else can see.
+    #[must_use]
+    pub(super) fn of_transaction(snapshot: Arc<Snapshot>) -> View {
+        View { own: true, ..View::new(snapshot) }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.own
     }
 
     #[must_use]

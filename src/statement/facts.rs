@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::catalog::FieldId;
+use crate::catalog::{Change, FieldId};
 
 /// What a statement does with classified fields, in the words of the audit record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -74,11 +74,23 @@ pub struct ParameterUse {
     pub array: bool,
 }
 
+/// What becomes of the definitions of a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Boundary {
+    Savepoint(Arc<str>),
+    Release(Arc<str>),
+    RollbackTo(Arc<str>),
+    /// The transaction ends, by whatever.
+    End,
+}
+
 /// What a statement changes beside rows.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Effect {
     /// DDL or anything else after which the catalog must be read again.
     pub catalog: bool,
+    /// Of such: all that it changes of what texts are judged by. None: nobody can tell.
+    pub changes: Option<Arc<[Change]>>,
     /// It may change what names or columns of tables that matter mean, by a lock that keeps
     /// everybody else from them.
     pub moves: bool,
@@ -112,6 +124,8 @@ pub struct StatementFacts {
     pub literals: Vec<LiteralUse>,
     pub parameters: Vec<ParameterUse>,
     pub effect: Effect,
+    /// What it does to that which its transaction has defined so far.
+    pub boundary: Option<Boundary>,
     /// The statement with every literal replaced, cut to a bounded length: safe to record.
     pub shape: Arc<str>,
     /// Bytes to be put into the text, by the place where: what it leaves to the server to

@@ -82,6 +82,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
             column("email", 2, 25, Some(FieldId(0))),
             column("note", 3, 25, None),
         ],
+        attributes: 5,
         reaches: None,
         fault: None,
         refused: Default::default(),

@@ -8,10 +8,11 @@ use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
 use crate::catalog::{Named, Names, Snapshot};
 
+use super::define::changes;
 use super::define::definition;
 use super::define::doors;
 use super::define::named;
-use super::facts::{Edit, LiteralUse, StatementFacts, TextFacts};
+use super::facts::{Boundary, Edit, LiteralUse, StatementFacts, TextFacts, Unproven};
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
@@ -63,7 +64,8 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
 /// The same in one reading.
 fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) -> Proven<TextFacts> {
     let parsed = tree::parse(characters, reading)?;
-    let bench = Bench { snapshot: names.snapshot, names, text, reading };
+    // With what the statements before have defined, as far as that is understood.
+    let mut after: Option<Snapshot> = None;
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
     let (mut defined, mut ran, mut kept) = (false, false, false);
@@ -72,13 +74,16 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
+        let names = after.as_ref().map_or(names, |after| after.names(names.path));
+        let bench = Bench { snapshot: names.snapshot, names, text, reading };
+        let rests = Sort::of(node).rests_on_columns() && names_relation_that_matters(names, &found);
+        if defined && rests {
+            return Err(behind_a_definition());
+        }
         let judged = statement(bench, node, &found)?;
-        if defined && Sort::of(node).rests_on_columns() && names_relation_that_matters(names, &found) {
-            return Err(refuse(
-                "definition",
-                "a definition stands before a statement on a classified table in one text",
-                "Send the definition on its own.",
-            ));
+        // Which table it is that was made here, nobody has said.
+        if rests && judged.reads.iter().any(|id| !names.snapshot.is_placed(*id)) {
+            return Err(behind_a_definition());
         }
         if kept && judged.gives {
             return Err(refuse(
@@ -87,21 +92,32 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
                 "Send the definition on its own, and COMMIT it.",
             ));
         }
-        let rests = judged.positional || !judged.insertions.is_empty();
-        if ran && rests {
+        let placed = judged.positional || !judged.insertions.is_empty();
+        if ran && placed {
             return Err(refuse(
                 "unsettled-text",
                 "an earlier statement of the same text may change what the columns or names of this one mean",
                 "Send the statements one by one, or name schema and columns.",
             ));
         }
-        defined |= judged.effect.catalog;
+        let follows = judged.effect.changes.as_deref().filter(|_| !defined);
+        let changed = follows.filter(|changes| !changes.is_empty());
+        let next = changed.map(|changes| names.snapshot.after(changes, names.snapshot.epoch()));
+        defined |= judged.effect.catalog && follows.is_none() || matches!(next, Some(None));
+        // Which of its own definitions hold behind it, a text of several statements does not say.
+        let undoes = matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::End));
+        defined |= undoes && after.is_some();
         kept |= judged.keeps;
         ran |= !is_inert(node);
         facts.by_path |= names.path.is_some();
         facts.statements.push(judged);
         censuses.push(found);
+        if let Some(next) = next.flatten() {
+            after = Some(next);
+        }
     }
+    let names = after.as_ref().map_or(names, |after| after.names(names.path));
+    let bench = Bench { snapshot: names.snapshot, names, text, reading };
     if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
@@ -112,6 +128,14 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     facts.edits =
         insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
     Ok(facts)
+}
+
+fn behind_a_definition() -> Unproven {
+    refuse(
+        "definition",
+        "a definition stands before a statement on a classified table in one text",
+        "Send the definition on its own.",
+    )
 }
 
 /// Does it neither run code nor change what any later statement means?
@@ -162,6 +186,10 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.keeps = bench.snapshot.has_sealed()
         && (opaque.as_ref().is_some_and(|found| found.keeps) || opaque::keeps(bench, node, found));
     facts.gives = opaque::gives(bench, node, found, &facts);
+    if facts.effect.catalog {
+        facts.effect.changes = changes::followed(bench, node, opaque.is_some()).map(Arc::from);
+    }
+    facts.boundary = changes::boundary(node);
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));

@@ -28,7 +28,7 @@ pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts,
+    Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts,
     TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]

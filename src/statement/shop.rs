@@ -61,6 +61,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
                 fault: None,
             })
             .collect(),
+        attributes: 5,
         reaches: None,
         fault: None,
         refused: Default::default(),

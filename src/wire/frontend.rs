@@ -240,13 +240,13 @@ pub fn put_sync(out: &mut Vec<u8>) {
 }
 
 /// FunctionCall of one text argument, whose result shall be text.
-pub fn put_function_call(out: &mut Vec<u8>, oid: u32, argument: &[u8]) {
+pub fn put_function_call(out: &mut Vec<u8>, oid: u32, argument: &[u8], binary: bool) {
     put(out, b'F', |out| {
         out.extend_from_slice(&oid.to_be_bytes());
-        // No format codes: text, all of it; one argument; the result as text.
+        // No format codes: text, all of it; one argument.
         out.extend_from_slice(&[0, 0, 0, 1]);
         put_value(out, Some(argument));
-        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&u16::from(binary).to_be_bytes());
     });
 }
 

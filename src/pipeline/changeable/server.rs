@@ -65,6 +65,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         oid,
         kind: RelationKind::Table,
         columns,
+        attributes: 5,
         reaches: None,
         fault: None,
         refused: Default::default(),

@@ -158,7 +158,10 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::IndexStmt(index)) => table::indexed(bench, index, found),
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
-        Some(Kind::RenameStmt(rename)) => table::renamed(bench, rename, found),
+        Some(Kind::RenameStmt(rename)) => table::renamed(bench, node, rename, found),
+        Some(Kind::AlterObjectSchemaStmt(moved)) => {
+            table::moved(bench, node, moved).unwrap_or_else(|| linked(bench, node, found))
+        }
         Some(_) | None => match Sort::of(node) {
             Sort::Session | Sort::Caller => {
                 refuse_relations(bench, found)?;

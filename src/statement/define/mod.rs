@@ -1,6 +1,9 @@
 //! What changes the schema, or makes a way out of it: definitions, tables, links to other servers,
 //! and what a schema's own expressions do with sealed columns.
 
+pub(in crate::statement) mod changes;
+#[cfg(test)]
+mod changes_tests;
 pub(in crate::statement) mod conninfo;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;

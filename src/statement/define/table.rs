@@ -14,8 +14,10 @@ use super::super::matters::{
 use super::super::read::census::{Census, census};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
+use super::changes;
 
-const POLICY_FIRST: &str = "Change the policy first, then the table.";
+const POLICY_FIRST: &str =
+    "Change the policy first, so that it has the same domain for the new name as for the old one, then the table.";
 
 fn refuse_change(what: &str) -> Unproven {
     refuse("definition", format!("{what} of a classified table or column"), POLICY_FIRST)
@@ -30,6 +32,13 @@ fn matters(bench: Bench<'_>, range: &RangeVar) -> bool {
             true
         }
     }
+}
+
+/// Does the policy name it, and nobody has it? What may be done to it is judged by the policy alone, and
+/// that it is not there is the server's to say.
+fn is_missing(bench: Bench<'_>, range: &RangeVar) -> bool {
+    let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+    matches!(bench.names.named(schema, &range.relname), Named::Missing)
 }
 
 /// Must its schema be written out?
@@ -87,9 +96,10 @@ pub(in crate::statement) fn indexed(
 ) -> Proven<StatementFacts> {
     let Some(range) = &index.relation else { return Err(unsupported("this index")) };
     let mut walk = Walk::new(bench, true);
-    let classified =
-        if matters(bench, range) || is_pinned(bench, range) { walk.classified(range)? } else { None };
-    if classified.is_none() {
+    let is_missing = is_missing(bench, range);
+    let known = !is_missing && (matters(bench, range) || is_pinned(bench, range));
+    let classified = if known { walk.classified(range)? } else { None };
+    if classified.is_none() && !is_missing {
         if names_what_matters(bench.snapshot, &index.idxname) {
             return Err(refuse_definition("an index of this name"));
         }
@@ -243,7 +253,7 @@ pub(in crate::statement) fn altered(
 ) -> Proven<StatementFacts> {
     let Some(range) = &alter.relation else { return Err(unsupported("this ALTER TABLE")) };
     let mut walk = Walk::new(bench, true);
-    if matters(bench, range) || is_pinned(bench, range) {
+    if !is_missing(bench, range) && (matters(bench, range) || is_pinned(bench, range)) {
         walk.classified(range)?;
     }
     for command in &alter.cmds {
@@ -317,11 +327,17 @@ fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTable
             | At::AtDisableRowSecurity
             | At::AtForceRowSecurity
             | At::AtNoForceRowSecurity
+            | At::AtDropColumn
+            | At::AtEnableTrig
+            | At::AtEnableTrigAll
+            | At::AtEnableTrigUser
+            | At::AtDisableTrig
+            | At::AtDisableTrigAll
+            | At::AtDisableTrigUser
     );
     let allowed_elsewhere = matches!(
         of,
         At::AtColumnDefault
-            | At::AtDropColumn
             | At::AtAlterColumnType
             | At::AtAddIdentity
             | At::AtSetIdentity
@@ -334,9 +350,28 @@ fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTable
     Err(refuse_change("this change"))
 }
 
+/// Has the policy, for the names that tables and columns have behind this definition, the same key domains
+/// as for those before it?
+fn keeps_its_domains(bench: Bench<'_>, node: &Node) -> bool {
+    let snapshot = bench.snapshot;
+    let changes = changes::followed(bench, node, false).filter(|changes| !changes.is_empty());
+    changes.is_some_and(|changes| snapshot.after(&changes, snapshot.epoch()).is_some())
+}
+
+/// SET SCHEMA of a table that matters. None: it is of another relation.
+pub(in crate::statement) fn moved(
+    bench: Bench<'_>,
+    node: &Node,
+    moved: &protobuf::AlterObjectSchemaStmt,
+) -> Option<Proven<StatementFacts>> {
+    moved.relation.as_ref().filter(|range| matters(bench, range))?;
+    Some(if keeps_its_domains(bench, node) { Ok(moves()) } else { Err(refuse_change("another schema")) })
+}
+
 /// RENAME and its like, of tables, columns, schemas and the rest.
 pub(in crate::statement) fn renamed(
     bench: Bench<'_>,
+    node: &Node,
     rename: &protobuf::RenameStmt,
     found: &Census,
 ) -> Proven<StatementFacts> {
@@ -357,6 +392,9 @@ pub(in crate::statement) fn renamed(
         return Ok(moves());
     }
     if let Some(range) = rename.relation.as_ref().filter(|range| matters(bench, range)) {
+        if keeps_its_domains(bench, node) {
+            return Ok(moves());
+        }
         let column = of == ObjectType::ObjectColumn
             && [&rename.subname, &rename.newname]
                 .iter()

@@ -35,6 +35,8 @@ pub(super) struct NamedRelation {
     partitioned: bool,
     has_parents: bool,
     has_children: bool,
+    /// `pg_class.relnatts`.
+    pub(super) attributes: i16,
 }
 
 /// One policy table that exists.
@@ -220,7 +222,7 @@ pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<Nam
             "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
                     c.relkind::pg_catalog.text, c.relpersistence = 't', c.reltype, c.relispartition, \
                     EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), \
-                    EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid), c.reltoastrelid \
+                    EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid), c.reltoastrelid, c.relnatts \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relkind IN ('r','p','v','m','f','S','c','i','I') \
              ORDER BY c.oid",
@@ -241,6 +243,7 @@ pub(super) async fn named(reader: &Reader<'_>, names: &[&str]) -> Result<Vec<Nam
                 has_parents: value(row, 7)?,
                 has_children: value(row, 8)?,
                 toast: value(row, 9)?,
+                attributes: value(row, 10)?,
             })
         })
         .collect()

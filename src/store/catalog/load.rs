@@ -211,6 +211,7 @@ async fn relations(
             oid: named.oid,
             kind: named.kind,
             columns: table.map(|table| table.columns.clone()).unwrap_or_default(),
+            attributes: named.attributes,
             reaches,
             fault: table.and_then(Classified::fault),
             refused: table.map(Classified::refused).unwrap_or_default(),

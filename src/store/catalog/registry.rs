@@ -23,7 +23,7 @@ use super::presence::{Linger, Presence, Stay};
 use super::strangers::Unlisted;
 use super::wanted;
 use super::watermark;
-use crate::catalog::{Classification, Snapshot};
+use crate::catalog::{Classification, EPOCHS_APART, Snapshot};
 use crate::seal::{Keyring, KeyringIdentity};
 use crate::upstream::dial::today;
 use crate::upstream::service::{Access, ServiceConnection};
@@ -507,15 +507,15 @@ impl CatalogKeeper {
             }
             (Some(Loaded { mut parts, notes, content, meaning }), before) => {
                 let same = before.as_ref().filter(|before| before.meaning == meaning);
-                parts.meant_since = same.map_or(self.epoch + 1, |before| before.snapshot.meant_since());
+                parts.meant_since = same.map_or(self.epoch + EPOCHS_APART, |before| before.snapshot.meant_since());
                 // For as long as this at most, sessions judged by a catalog that was no more.
                 if let Some(before) = before {
                     metrics::histogram!("sealgate_catalog_window_seconds")
                         .record(began.saturating_duration_since(before.confirmed).as_secs_f64());
                 }
-                self.epoch += 1;
+                self.epoch += EPOCHS_APART;
                 parts.epoch = self.epoch;
-                tracing::info!(%database, epoch = self.epoch, "catalog loaded");
+                tracing::info!(%database, epoch = self.epoch / EPOCHS_APART, "catalog loaded");
                 Held {
                     snapshot: Arc::new(Snapshot::new(parts)),
                     notes: notes.into(),

@@ -134,7 +134,7 @@ fn many_sessions_share_a_load() {
         })
         .collect();
     for thread in threads {
-        assert!(thread.join().unwrap().iter().all(|epoch| *epoch == 1));
+        assert!(thread.join().unwrap().iter().all(|epoch| *epoch == EPOCHS_APART));
     }
     let log = std::fs::read_to_string(logged.log_file()).unwrap();
     assert_eq!(log.matches("REPEATABLE READ").count(), 1, "nothing changed: one load for 200 requests");
@@ -148,7 +148,7 @@ fn refuses_without_a_catalog_and_recovers() {
     assert!(matches!(&error, LoadError::Service(service) if service.sqlstate() == Some("3D000")), "{error}");
     server.create_database("shop").unwrap();
     server.execute("shop", TABLE).unwrap();
-    assert_eq!(block_on(catalogs.current("shop")).unwrap().epoch(), 1);
+    assert_eq!(block_on(catalogs.current("shop")).unwrap().epoch(), EPOCHS_APART);
 }
 
 #[test]

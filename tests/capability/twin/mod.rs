@@ -4,12 +4,14 @@
 //!
 //! `SEALGATE_TWIN=100000 cargo test --release twin` takes its time.
 
+mod definitions;
 mod grammar;
 
 use sealgate::store::postgres::Throwaway;
 
 use crate::harness::{Frame, Raw, VERSIONS, pg};
 use crate::shop::{errors, holds};
+use definitions::Definitions;
 use grammar::{Grammar, MARK, Statement};
 
 const SCHEMA: &str = "CREATE TABLE customers \
@@ -39,6 +41,8 @@ struct Said {
     types: Vec<u32>,
     tags: Vec<String>,
     error: Option<String>,
+    /// Why the gate refused.
+    detail: String,
 }
 
 fn said(frames: &[Frame]) -> Said {
@@ -52,7 +56,11 @@ fn said(frames: &[Frame]) -> Said {
     let tags = frames.iter().filter(|frame| frame.tag == b'C');
     let tags = tags.map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect();
     let types = frames.iter().filter(|frame| frame.tag == b'T').flat_map(types_of).collect();
-    Said { rows, types, tags, error: errors(frames).into_iter().map(|(state, _)| state).next() }
+    let error = errors(frames).into_iter().map(|(state, _)| state).next();
+    let refused = error.as_deref().is_some_and(|state| state.starts_with("SG"));
+    let first = frames.iter().find(|frame| frame.tag == b'E').filter(|_| refused);
+    let detail = first.and_then(|frame| frame.field(b'D')).unwrap_or_default();
+    Said { rows, types, tags, error, detail }
 }
 
 /// The type OIDs of a RowDescription.
@@ -193,5 +201,84 @@ fn a_sealed_value_in_a_column_that_is_not_classified_is_shown_as_it_is_or_refuse
         let outcome = play(&pg(major), major, 7_000 + u64::from(major), ROUND, true);
         assert!(outcome.refused.len() > ROUND / 20, "{major}: {} refused", outcome.refused.len());
         assert!(outcome.same > ROUND / 3, "{major}: {} ran", outcome.same);
+    }
+}
+
+/// Definitions and data in the same transactions, on both.
+fn define(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome {
+    let schema = "CREATE SCHEMA other; CREATE TABLE misc (id int, email text, phone text, note text); \
+        CREATE TABLE customers (id int, email text UNIQUE, phone text, city text, note text)";
+    server.execute("postgres", schema).unwrap();
+    server.execute("postgres", "CREATE DATABASE plain").unwrap();
+    server.execute("plain", schema).unwrap();
+    let tap = crate::harness::Tap::before(server.address());
+    let of = "database = \"postgres\"\n";
+    let setup = ["customers", "clients"].iter().fold(crate::harness::Setup::before(tap.address()), |setup, table| {
+        let table = format!("public.{table}");
+        setup.field_with(&table, "email", "equality", of).field_with(&table, "phone", "random", of)
+    });
+    let gate = setup.late().start();
+    let mut plain = Raw::login(server.address(), "postgres", "plain");
+    let mut sealed = Raw::login(gate.address(), "postgres", "postgres");
+    let mut outcome = Outcome { same: 0, refused: Vec::new(), failed: 0 };
+    let mut generator = Definitions::new(seed_of);
+    let mut checked = tap.to_server().len();
+    let mut story = Vec::new();
+    for _ in 0..count {
+        let statement = generator.statement();
+        let through = run(&mut sealed, &statement);
+        story.push(format!("{} {:?}: {:?} {:?}", statement.sql, statement.values, through.tags, through.error));
+        let upstream = tap.to_server();
+        let new = upstream.get(checked.saturating_sub(MARK.len())..).unwrap_or_default();
+        assert!(!holds(new, MARK.as_bytes()), "{major}, seed {seed_of}: a value went upstream: {story:#?}");
+        checked = upstream.len();
+        if through.error.as_deref().is_some_and(|state| state.starts_with("SG")) {
+            outcome.refused.push(format!("{}: {}", through.detail, statement.sql));
+        } else {
+            let direct = run(&mut plain, &statement);
+            assert_eq!(direct, through, "{major}, seed {seed_of}: {story:#?}");
+            outcome.failed += usize::from(direct.error.is_some());
+            outcome.same += usize::from(direct.error.is_none());
+            if direct.error.is_none() {
+                continue;
+            }
+        }
+        // Half of what fails is taken back to a savepoint, if one is there, the rest as a whole.
+        let back = if outcome.failed % 2 == 0 { "ROLLBACK TO a" } else { "ROLLBACK" };
+        story.push(back.to_owned());
+        if said(&plain.query(back)).error.is_some() {
+            assert!(said(&sealed.query(back)).error.is_some(), "{story:#?}");
+            plain.query("ROLLBACK");
+            sealed.query("ROLLBACK");
+            generator.rolled_back();
+        } else {
+            assert_eq!(said(&sealed.query(back)).error, None, "{story:#?}");
+            if back == "ROLLBACK" {
+                generator.rolled_back();
+            }
+        }
+    }
+    outcome
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "shown with --nocapture by whoever lets it run for long")]
+fn what_a_transaction_defines_it_uses_as_on_its_plain_twin() {
+    let count = std::env::var("SEALGATE_TWIN").ok().map_or(ROUND, |count| count.parse::<usize>().unwrap());
+    let rounds = count.div_ceil(ROUND).max(1);
+    for (round, major) in (0..rounds).flat_map(|round| VERSIONS.map(|major| (round, major))) {
+        let count = count.min(ROUND);
+        let outcome = define(&pg(major), major, u64::from(major) + 100 * round as u64, count);
+        println!(
+            "{major}: {} same, {} failed alike, {} refused",
+            outcome.same,
+            outcome.failed,
+            outcome.refused.len()
+        );
+        for sql in outcome.refused.iter().take(30) {
+            println!("refused: {sql}");
+        }
+        assert!(outcome.refused.len() * 5 < count, "{major}: {} of {count} refused", outcome.refused.len());
+        assert!(outcome.same * 2 > count, "{major}: {} of {count} ran", outcome.same);
     }
 }

@@ -1,0 +1,171 @@
+//! What definitions that are not committed have made of a [`Snapshot`].
+//!
+//! Nobody but the server sees them before COMMIT, and what a transaction defines it uses at once: a
+//! migration makes a table, an index on it, and fills it. So a definition that is wholly understood is
+//! told as a list of changes, and the texts behind it are judged by the snapshot with these changes.
+//! A change that does not fit what the snapshot has is no guess: there is no such snapshot then.
+
+use std::sync::Arc;
+
+use super::field::{Field, QualifiedName};
+use super::snapshot::{Column, Relation, RelationKind, Snapshot};
+use super::unfit::Refused;
+
+/// One thing that a definition does to relations of which the name matters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A table comes to be. `oid`: 0 until the server has said it.
+    Created { table: QualifiedName, columns: Vec<Arc<str>>, unless_there: bool, oid: u32 },
+    Dropped { table: QualifiedName, if_there: bool },
+    /// It has another name, or is in another schema.
+    Renamed { table: QualifiedName, to: QualifiedName },
+    ColumnAdded { table: QualifiedName, column: Arc<str>, unless_there: bool },
+    ColumnDropped { table: QualifiedName, column: Arc<str>, if_there: bool },
+    ColumnRenamed { table: QualifiedName, column: Arc<str>, to: Arc<str> },
+}
+
+/// Epochs of catalogs that are read lie so far apart: those between belong to sessions whose
+/// transactions define.
+pub const EPOCHS_APART: u64 = 1 << 20;
+
+/// `pg_type.oid` of `text`, which a sealed column is; of other columns no type is looked at.
+const TEXT: u32 = 25;
+
+impl Snapshot {
+    /// This snapshot as a transaction sees it that has made these changes. None: they do not fit it, and
+    /// nobody can tell what there is.
+    #[must_use]
+    pub fn after(&self, changes: &[Change], epoch: u64) -> Option<Snapshot> {
+        let mut after = self.clone();
+        for change in changes {
+            after.apply(change)?;
+        }
+        after.settle();
+        after.renumber(epoch);
+        Some(after)
+    }
+
+    fn apply(&mut self, change: &Change) -> Option<()> {
+        match change {
+            Change::Created { table, columns, unless_there, oid } => {
+                if self.relation(&table.schema, &table.name).is_some() {
+                    return unless_there.then_some(());
+                }
+                let relation = self.created(table, columns, *oid)?;
+                self.relations_of(&table.name).push(relation);
+            }
+            Change::Dropped { table, if_there } => {
+                if self.take(table).is_none() {
+                    return if_there.then_some(());
+                }
+            }
+            Change::Renamed { table, to } => {
+                let mut relation = self.take(table)?;
+                if self.relation(&to.schema, &to.name).is_some() || relation.reaches.is_some() {
+                    return None;
+                }
+                relation.name = to.clone();
+                self.fit(&mut relation)?;
+                self.relations_of(&to.name).push(relation);
+            }
+            Change::ColumnAdded { table, column, unless_there } => {
+                let mut relation = self.take(table)?;
+                if relation.column(column).is_some() {
+                    if !unless_there {
+                        return None;
+                    }
+                } else if !relation.columns.is_empty() {
+                    let number = relation.attributes.checked_add(1)?;
+                    relation.attributes = number;
+                    relation.columns.push(self.column_of(table, column, number));
+                }
+                self.fit(&mut relation)?;
+                self.relations_of(&table.name).push(relation);
+            }
+            Change::ColumnDropped { table, column, if_there } => {
+                let mut relation = self.take(table)?;
+                let before = relation.columns.len();
+                relation.columns.retain(|one| one.name != *column);
+                let unchanged = before == relation.columns.len();
+                if unchanged && !if_there && before > 0 {
+                    return None;
+                }
+                self.fit(&mut relation)?;
+                self.relations_of(&table.name).push(relation);
+            }
+            Change::ColumnRenamed { table, column, to } => {
+                let mut relation = self.take(table)?;
+                if relation.column(to).is_some() {
+                    return None;
+                }
+                let known = !relation.columns.is_empty();
+                match relation.columns.iter_mut().find(|one| one.name == *column) {
+                    Some(found) => found.name = to.clone(),
+                    None if known => return None,
+                    None => {}
+                }
+                self.fit(&mut relation)?;
+                self.relations_of(&table.name).push(relation);
+            }
+        }
+        Some(())
+    }
+
+    fn created(&self, table: &QualifiedName, columns: &[Arc<str>], oid: u32) -> Option<Relation> {
+        // Which domain the pattern gives it is not known here.
+        let known = |column: &str| self.field_of(table, column).is_some();
+        if self.pattern_fields(Some(&table.schema), &table.name).any(|field| !known(&field.column)) {
+            return None;
+        }
+        let mut relation = Relation {
+            name: table.clone(),
+            oid,
+            kind: RelationKind::Table,
+            columns: Vec::new(),
+            attributes: i16::try_from(columns.len()).ok()?,
+            reaches: None,
+            fault: None,
+            refused: Refused::default(),
+        };
+        if self.has_fields(table) {
+            let column = |(name, number)| self.column_of(table, name, number);
+            relation.columns = columns.iter().zip(1..).map(column).collect();
+        }
+        self.fit(&mut relation)?;
+        Some(relation)
+    }
+
+    /// Gives each column the field that the policy has for its name now. None: what it holds is not
+    /// sealed as that one is.
+    fn fit(&self, relation: &mut Relation) -> Option<()> {
+        if relation.columns.is_empty() && self.has_fields(&relation.name) {
+            return None;
+        }
+        for column in &mut relation.columns {
+            let field = self.field_of(&relation.name, &column.name);
+            let before = column.field.and_then(|id| self.field(id));
+            if before.map(|before| &before.domain) != field.map(|field| &field.domain) {
+                return None;
+            }
+            column.field = field.map(|field| field.id);
+        }
+        let has = |field: &&Field| relation.column(&field.column).is_some();
+        relation.refused.awaits =
+            !self.fields().iter().filter(|field| field.table == relation.name).all(|field| has(&field));
+        Some(())
+    }
+
+    /// A new column, which holds nothing yet.
+    fn column_of(&self, table: &QualifiedName, name: &Arc<str>, number: i16) -> Column {
+        let field = self.field_of(table, name).map(|field| field.id);
+        Column { name: name.clone(), number, type_oid: TEXT, field, fault: None }
+    }
+
+    fn has_fields(&self, table: &QualifiedName) -> bool {
+        self.fields().iter().any(|field| field.table == *table)
+    }
+
+    fn field_of(&self, table: &QualifiedName, column: &str) -> Option<&Field> {
+        self.fields().iter().find(|field| field.table == *table && *field.column == *column)
+    }
+}

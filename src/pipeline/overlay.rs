@@ -1,0 +1,173 @@
+//! What the open transaction has defined, by which its own texts are judged until it ends.
+//!
+//! A definition counts once the server has completed it. What of it stays behind ROLLBACK TO the names
+//! of savepoints tell; a savepoint that was made before the first definition is not known here, and
+//! takes all of them back. Whatever is not wholly understood makes the catalog unknown: then what
+//! touches anything waits for the end of the transaction.
+
+use std::sync::Arc;
+
+use super::view::View;
+use crate::catalog::{Change, EPOCHS_APART, QualifiedName};
+use crate::statement::{Boundary, StatementFacts};
+
+/// Changes and savepoints that are followed at the most.
+const CHANGES_MAX: usize = 4_096;
+const SAVEPOINTS_MAX: usize = 256;
+
+struct Savepoint {
+    name: Arc<str>,
+    /// How many changes there were, and whether anything was unknown.
+    changes: usize,
+    unknown: bool,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Overlay {
+    changes: Vec<Change>,
+    unknown: bool,
+    savepoints: Vec<Savepoint>,
+    /// Savepoints came and went that nobody has read.
+    lost: bool,
+    /// The session's view is not the one that these changes make.
+    stale: bool,
+    /// Views that were made of one catalog.
+    made: u64,
+}
+
+impl Overlay {
+    /// A statement of this transaction has completed. `facts`: none where nobody has read it.
+    pub fn complete(&mut self, facts: Option<&StatementFacts>, tag: &[u8]) {
+        match facts {
+            Some(facts) if facts.effect.catalog => self.define(facts.effect.changes.as_deref()),
+            Some(StatementFacts { boundary: Some(boundary), .. }) => self.bound(boundary),
+            Some(_) => {}
+            None if matches!(tag, b"SAVEPOINT" | b"RELEASE" | b"ROLLBACK" | b"COMMIT") => self.lose(),
+            None => {}
+        }
+    }
+
+    fn define(&mut self, changes: Option<&[Change]>) {
+        match changes {
+            Some(changes) if self.changes.len() + changes.len() <= CHANGES_MAX => {
+                self.stale |= !changes.is_empty();
+                self.changes.extend_from_slice(changes);
+            }
+            Some(_) | None => self.unknown = true,
+        }
+    }
+
+    fn bound(&mut self, boundary: &Boundary) {
+        let place = |name: &Arc<str>| self.savepoints.iter().rposition(|one| one.name == *name);
+        match boundary {
+            Boundary::Savepoint(name) if self.savepoints.len() < SAVEPOINTS_MAX => {
+                let (changes, unknown) = (self.changes.len(), self.unknown);
+                self.savepoints.push(Savepoint { name: name.clone(), changes, unknown });
+            }
+            Boundary::Savepoint(_) => self.lost = true,
+            Boundary::Release(name) => {
+                // One that is not known came before all that are.
+                let left = place(name).unwrap_or(0);
+                self.savepoints.truncate(left);
+            }
+            Boundary::RollbackTo(_) if self.lost => self.unknown = true,
+            Boundary::RollbackTo(name) => {
+                let (left, changes, unknown) = match place(name).and_then(|at| Some((at, self.savepoints.get(at)?))) {
+                    Some((at, savepoint)) => (at + 1, savepoint.changes, savepoint.unknown),
+                    None => (0, 0, false),
+                };
+                self.savepoints.truncate(left);
+                self.stale |= self.changes.len() > changes;
+                self.changes.truncate(changes);
+                self.unknown = unknown;
+            }
+            // ReadyForQuery tells of the end; where another transaction is chained to it, nobody does.
+            Boundary::End => self.lose(),
+        }
+    }
+
+    fn lose(&mut self) {
+        self.lost = true;
+        self.unknown |= !self.changes.is_empty();
+    }
+
+    /// The transaction is over: the catalog is what anybody reads.
+    pub fn end(&mut self) {
+        let stale = !self.changes.is_empty() || self.stale;
+        *self = Overlay { stale, made: self.made, ..Overlay::default() };
+    }
+
+    /// The catalog was read anew: the changes come on top of that.
+    pub fn renewed(&mut self) {
+        self.made = 0;
+        self.stale |= !self.changes.is_empty();
+    }
+
+    /// Has the transaction done what nobody but the server knows?
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Must the session take another view before it judges?
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The view by which texts are judged from here on, on top of the catalog that everybody reads.
+    pub fn view(&mut self, base: &Arc<View>) -> Arc<View> {
+        self.stale = false;
+        if self.changes.is_empty() {
+            return Arc::clone(base);
+        }
+        self.made += 1;
+        let epoch = base.epoch() + self.made;
+        let after = base.snapshot().after(&self.changes, epoch).filter(|_| self.made < EPOCHS_APART);
+        match after {
+            Some(after) => Arc::new(View::of_transaction(Arc::new(after))),
+            None => {
+                self.unknown = true;
+                Arc::clone(base)
+            }
+        }
+    }
+
+    /// A table that this transaction has made, and of which the server has not said which one it is.
+    pub fn unplaced(&self, view: &View) -> Option<&QualifiedName> {
+        let is_there = |table: &&QualifiedName| {
+            view.snapshot().relation(&table.schema, &table.name).is_some_and(|relation| relation.oid == 0)
+        };
+        let made = self.changes.iter().filter_map(|change| match change {
+            Change::Created { table, oid: 0, .. } => Some(table),
+            _ => None,
+        });
+        made.filter(is_there).next()
+    }
+
+    /// The server's word for it; none: there is no such table.
+    pub fn place(&mut self, named: &QualifiedName, found: Option<u32>) {
+        let Some(found) = found.filter(|oid| *oid != 0) else {
+            self.unknown = true;
+            return;
+        };
+        for change in &mut self.changes {
+            if let Change::Created { table, oid, .. } = change
+                && table == named
+                && *oid == 0
+            {
+                *oid = found;
+                self.stale = true;
+            }
+        }
+    }
+
+    /// Has this transaction made every table of this bare name that there is, so that nobody else can
+    /// change it?
+    pub fn has_made(&self, name: &str) -> bool {
+        let own = |change: &Change| match change {
+            Change::Created { table, unless_there: false, .. } => *table.name == *name,
+            _ => false,
+        };
+        self.changes.iter().any(own)
+    }
+}

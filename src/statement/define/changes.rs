@@ -1,0 +1,401 @@
+//! What a definition makes of the catalog by which the texts behind it are judged, before it is
+//! committed. The one list of definitions that are wholly understood; of any other nobody but the
+//! server knows what it did, and what touches anything waits for COMMIT.
+//!
+//! Here nothing is refused: that a definition may be made was judged before.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{
+    self, AlterTableStmt, AlterTableType, CreateStmt, DropStmt, Node, ObjectType, RangeVar, RenameStmt,
+    TransactionStmtKind,
+};
+
+use crate::catalog::stock::Kind as StockKind;
+use crate::catalog::{Change, Named, QualifiedName};
+
+use super::super::facts::Boundary;
+use super::super::matters::{Bench, policy_field};
+use super::super::read::tree::{self, kind};
+
+/// What a transaction statement does to what its transaction has defined.
+pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
+    use TransactionStmtKind as Of;
+    let Some(Kind::TransactionStmt(transaction)) = kind(node) else { return None };
+    let name = || Arc::from(transaction.savepoint_name.as_str());
+    match Of::try_from(transaction.kind) {
+        Ok(Of::TransStmtBegin | Of::TransStmtStart) => None,
+        Ok(Of::TransStmtSavepoint) => Some(Boundary::Savepoint(name())),
+        Ok(Of::TransStmtRelease) => Some(Boundary::Release(name())),
+        Ok(Of::TransStmtRollbackTo) => Some(Boundary::RollbackTo(name())),
+        Ok(_) | Err(_) => Some(Boundary::End),
+    }
+}
+
+/// Everything that a definition changes of what is judged by. None: nobody can tell. `runs_code`: it
+/// names code that nobody can follow.
+pub(in crate::statement) fn followed(bench: Bench<'_>, node: &Node, runs_code: bool) -> Option<Vec<Change>> {
+    let codes = bench.snapshot.codes();
+    // What an event trigger does, or any statement, is told by no text.
+    if runs_code || codes.everything.is_some() || codes.by_events {
+        return None;
+    }
+    let look = Look { bench };
+    match kind(node)? {
+        Kind::IndexStmt(index) => look.indexed(index),
+        Kind::CreateSeqStmt(create) => look.free(create.sequence.as_ref()?),
+        Kind::AlterSeqStmt(_) | Kind::AlterEnumStmt(_) | Kind::VacuumStmt(_) | Kind::ReindexStmt(_) => {
+            Some(Vec::new())
+        }
+        Kind::CreateSchemaStmt(create) => create.schema_elts.is_empty().then(Vec::new),
+        Kind::CreateEnumStmt(create) => {
+            let name = tree::last_name(&create.type_name)?;
+            look.is_free(name).then(Vec::new)
+        }
+        Kind::CreateStmt(create) => look.created(create),
+        Kind::AlterTableStmt(alter) => look.altered(alter),
+        Kind::RenameStmt(rename) => look.renamed(rename),
+        Kind::AlterObjectSchemaStmt(moved) => look.moved(moved),
+        Kind::DropStmt(drop) => look.dropped(drop),
+        Kind::ViewStmt(view) => look.free(view.view.as_ref()?),
+        Kind::CreateTableAsStmt(create) => look.free(create.into.as_ref()?.rel.as_ref()?),
+        _ => None,
+    }
+}
+
+/// A relation that a definition names.
+enum Target {
+    /// No relation of its name matters.
+    Elsewhere,
+    Of(QualifiedName),
+}
+
+/// Methods and classes of operators of the server's own that an index may be of.
+const METHODS: [&str; 7] = ["", "btree", "hash", "gin", "gist", "spgist", "brin"];
+const CLASSES: [&str; 5] =
+    ["text_ops", "text_pattern_ops", "varchar_ops", "varchar_pattern_ops", "bpchar_pattern_ops"];
+
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    bench: Bench<'a>,
+}
+
+impl Look<'_> {
+    /// Is this the name of nothing that matters or that a text could mean by it otherwise?
+    fn is_free(self, name: &str) -> bool {
+        let snapshot = self.bench.snapshot;
+        let codes = snapshot.codes();
+        let of_server = |name: &str| {
+            codes.stock.is_none_or(|stock| {
+                [StockKind::Function, StockKind::Type]
+                    .iter()
+                    .any(|kind| stock.grade_of_name(*kind, name).is_some())
+            })
+        };
+        let strange = codes.relations(None, name).next().is_some() || codes.is_own_type(name);
+        !snapshot.counts_name(name) && !of_server(name) && !strange
+    }
+
+    /// Something new of this name, which is nothing that matters.
+    fn free(self, range: &RangeVar) -> Option<Vec<Change>> {
+        self.is_free(&range.relname).then(Vec::new)
+    }
+
+    /// What stands behind a name that is there.
+    fn existing(self, schema: &str, name: &str) -> Option<Target> {
+        let (snapshot, names) = (self.bench.snapshot, self.bench.names);
+        if !snapshot.counts_name(name) {
+            return Some(Target::Elsewhere);
+        }
+        let own = |schema: &str| Target::Of(QualifiedName { schema: schema.into(), name: name.into() });
+        if schema.starts_with("pg_temp") {
+            return None;
+        }
+        if !schema.is_empty() {
+            return Some(own(schema));
+        }
+        if let Some(only) = snapshot.only_relation(name) {
+            return Some(own(&only.name.schema));
+        }
+        match names.named(None, name) {
+            Named::One(relation) | Named::Pinned(relation) => Some(own(&relation.name.schema)),
+            // Nobody has it, or the server will say so.
+            Named::Missing if !snapshot.bare_names().any(|known| known == name) => Some(Target::Elsewhere),
+            Named::Harmless
+            | Named::Missing
+            | Named::Ambiguous
+            | Named::NotOnPath
+            | Named::PerhapsTemporary => None,
+        }
+    }
+
+    fn of_range(self, range: &RangeVar) -> Option<Target> {
+        self.existing(&range.schemaname, &range.relname)
+    }
+
+    /// Where a table of this name will be.
+    fn made(self, range: &RangeVar) -> Option<Target> {
+        let (snapshot, name) = (self.bench.snapshot, range.relname.as_str());
+        if !snapshot.counts_name(name) {
+            return self.is_free(name).then_some(Target::Elsewhere);
+        }
+        let temporary = range.relpersistence == "t" || range.schemaname.starts_with("pg_temp");
+        if temporary {
+            return None;
+        }
+        let schema = if range.schemaname.is_empty() {
+            // That it is there the server says before anything is read of it.
+            snapshot.only_missing(name).cloned()?
+        } else {
+            Arc::from(range.schemaname.as_str())
+        };
+        Some(Target::Of(QualifiedName { schema, name: name.into() }))
+    }
+
+    fn indexed(self, index: &protobuf::IndexStmt) -> Option<Vec<Change>> {
+        let class = |node: &Node| match kind(node) {
+            Some(Kind::IndexElem(element)) => {
+                let own = |name: &str| CLASSES.contains(&name);
+                element.opclass.is_empty() || tree::last_name(&element.opclass).is_some_and(own)
+            }
+            Some(_) | None => false,
+        };
+        let range = index.relation.as_ref()?;
+        let own = METHODS.contains(&index.access_method.as_str());
+        let named = index.idxname.is_empty() || !self.bench.snapshot.counts_name(&index.idxname);
+        match self.of_range(range)? {
+            Target::Elsewhere => named.then(Vec::new),
+            Target::Of(_) => {
+                (own && named && index.index_params.iter().all(class)).then(Vec::new)
+            }
+        }
+    }
+
+    fn created(self, create: &CreateStmt) -> Option<Vec<Change>> {
+        let range = create.relation.as_ref()?;
+        let codes = self.bench.snapshot.codes();
+        let strange = |node: &Node| match kind(node) {
+            Some(Kind::RangeVar(range)) => codes.relations(None, &range.relname).next().is_some(),
+            Some(_) | None => true,
+        };
+        let mut columns: Vec<Arc<str>> = Vec::new();
+        let (mut plain, mut simple) = (true, create.of_typename.is_none());
+        for element in &create.table_elts {
+            match kind(element) {
+                Some(Kind::ColumnDef(column)) => {
+                    plain &= self.holds_sealed(range, column);
+                    columns.push(column.colname.as_str().into());
+                }
+                Some(Kind::Constraint(_)) => {}
+                Some(Kind::TableLikeClause(like)) => {
+                    plain = false;
+                    let relation = like.relation.as_ref()?;
+                    simple &= codes.relations(None, &relation.relname).next().is_none();
+                }
+                Some(_) | None => simple = false,
+            }
+        }
+        simple &= !create.inh_relations.iter().any(strange) && METHODS_OF_TABLES.contains(&&*create.access_method);
+        if !simple {
+            return None;
+        }
+        match self.made(range)? {
+            Target::Elsewhere => Some(Vec::new()),
+            Target::Of(table) => {
+                let classified = self.bench.snapshot.fields().iter().any(|field| field.table == table);
+                let derived = !create.inh_relations.is_empty() || create.partspec.is_some();
+                if classified && (derived || !plain) {
+                    return None;
+                }
+                Some(vec![Change::Created { table, columns, unless_there: create.if_not_exists, oid: 0 }])
+            }
+        }
+    }
+
+    /// Can a new column hold sealed values, if the policy has a field for it?
+    fn holds_sealed(self, range: &RangeVar, column: &protobuf::ColumnDef) -> bool {
+        let text = column.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, false));
+        let sealed = policy_field(self.bench.snapshot, range, &column.colname)
+            .is_some_and(|field| field.domain.is_some());
+        !sealed || text && column.coll_clause.is_none()
+    }
+
+    fn altered(self, alter: &AlterTableStmt) -> Option<Vec<Change>> {
+        let range = alter.relation.as_ref()?;
+        match ObjectType::try_from(alter.objtype) {
+            Ok(ObjectType::ObjectTable) => {}
+            Ok(ObjectType::ObjectIndex | ObjectType::ObjectSequence) => return Some(Vec::new()),
+            Ok(_) | Err(_) => return None,
+        }
+        let target = self.of_range(range)?;
+        let mut changes = Vec::new();
+        for command in &alter.cmds {
+            let Some(Kind::AlterTableCmd(command)) = kind(command) else { return None };
+            self.subcommand(range, command, &target, &mut changes)?;
+        }
+        Some(changes)
+    }
+
+    fn subcommand(
+        self,
+        range: &RangeVar,
+        command: &protobuf::AlterTableCmd,
+        target: &Target,
+        changes: &mut Vec<Change>,
+    ) -> Option<()> {
+        use AlterTableType as At;
+        match At::try_from(command.subtype) {
+            Ok(At::AtAddColumn) => {
+                let Some(Kind::ColumnDef(column)) = command.def.as_deref().and_then(kind) else { return None };
+                if let Target::Of(table) = target {
+                    self.holds_sealed(range, column).then_some(())?;
+                    changes.push(Change::ColumnAdded {
+                        table: table.clone(),
+                        column: column.colname.as_str().into(),
+                        unless_there: command.missing_ok,
+                    });
+                }
+                Some(())
+            }
+            Ok(At::AtDropColumn) => {
+                if let Target::Of(table) = target {
+                    changes.push(Change::ColumnDropped {
+                        table: table.clone(),
+                        column: command.name.as_str().into(),
+                        if_there: command.missing_ok,
+                    });
+                }
+                Some(())
+            }
+            Ok(
+                At::AtColumnDefault
+                | At::AtAlterColumnType
+                | At::AtDropNotNull
+                | At::AtSetNotNull
+                | At::AtSetStatistics
+                | At::AtSetStorage
+                | At::AtSetCompression
+                | At::AtAddConstraint
+                | At::AtValidateConstraint
+                | At::AtDropConstraint
+                | At::AtAddIndexConstraint
+                | At::AtAddIdentity
+                | At::AtSetIdentity
+                | At::AtDropIdentity
+                | At::AtDropExpression
+                | At::AtChangeOwner
+                | At::AtClusterOn
+                | At::AtDropCluster
+                | At::AtSetLogged
+                | At::AtSetUnLogged
+                | At::AtSetTableSpace
+                | At::AtSetRelOptions
+                | At::AtResetRelOptions
+                // What is not run is none the worse for being thought to be.
+                | At::AtDisableTrig
+                | At::AtDisableTrigAll
+                | At::AtDisableTrigUser
+                | At::AtDisableRule,
+            ) => Some(()),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn renamed(self, rename: &RenameStmt) -> Option<Vec<Change>> {
+        let of = ObjectType::try_from(rename.rename_type).ok()?;
+        let on = ObjectType::try_from(rename.relation_type).ok()?;
+        let to = || Arc::from(rename.newname.as_str());
+        match of {
+            ObjectType::ObjectTable => {
+                let range = rename.relation.as_ref()?;
+                match self.of_range(range)? {
+                    Target::Of(table) => {
+                        let to = QualifiedName { schema: table.schema.clone(), name: to() };
+                        Some(vec![Change::Renamed { table, to }])
+                    }
+                    Target::Elsewhere => {
+                        let known = self.bench.snapshot.codes().relations(None, &range.relname);
+                        (known.count() == 0 && self.is_free(&rename.newname)).then(Vec::new)
+                    }
+                }
+            }
+            ObjectType::ObjectColumn if on == ObjectType::ObjectTable => {
+                match self.of_range(rename.relation.as_ref()?)? {
+                    Target::Of(table) => {
+                        let column = Arc::from(rename.subname.as_str());
+                        Some(vec![Change::ColumnRenamed { table, column, to: to() }])
+                    }
+                    Target::Elsewhere => Some(Vec::new()),
+                }
+            }
+            ObjectType::ObjectTabconstraint => Some(Vec::new()),
+            ObjectType::ObjectIndex | ObjectType::ObjectSequence => {
+                (!self.bench.snapshot.counts_name(&rename.newname)).then(Vec::new)
+            }
+            _ => None,
+        }
+    }
+
+    /// SET SCHEMA.
+    fn moved(self, moved: &protobuf::AlterObjectSchemaStmt) -> Option<Vec<Change>> {
+        if ObjectType::try_from(moved.object_type) != Ok(ObjectType::ObjectTable) {
+            return None;
+        }
+        let range = moved.relation.as_ref()?;
+        match self.of_range(range)? {
+            Target::Of(table) => {
+                let to = QualifiedName { schema: moved.newschema.as_str().into(), name: table.name.clone() };
+                Some(vec![Change::Renamed { table, to }])
+            }
+            Target::Elsewhere => {
+                let known = self.bench.snapshot.codes().relations(None, &range.relname);
+                (known.count() == 0).then(Vec::new)
+            }
+        }
+    }
+
+    fn dropped(self, drop: &DropStmt) -> Option<Vec<Change>> {
+        let if_there = drop.missing_ok;
+        match ObjectType::try_from(drop.remove_type).ok()? {
+            ObjectType::ObjectTable
+            | ObjectType::ObjectView
+            | ObjectType::ObjectMatview
+            | ObjectType::ObjectForeignTable
+            | ObjectType::ObjectSequence
+            | ObjectType::ObjectIndex => {
+                let mut changes = Vec::new();
+                for object in &drop.objects {
+                    let Some(Kind::List(parts)) = kind(object) else { return None };
+                    let mut parts = parts.items.iter().rev().filter_map(tree::name);
+                    let name = parts.next()?;
+                    if let Target::Of(table) = self.existing(parts.next().unwrap_or_default(), name)? {
+                        changes.push(Change::Dropped { table, if_there });
+                    }
+                }
+                Some(changes)
+            }
+            ObjectType::ObjectSchema => {
+                let schemas: Vec<&str> = drop.objects.iter().filter_map(tree::name).collect();
+                let holds = |schema: &str| schemas.contains(&schema);
+                let kept = self.bench.snapshot.relations().any(|relation| holds(&relation.name.schema));
+                (!kept).then(Vec::new)
+            }
+            // There is less code then, and no other relation.
+            ObjectType::ObjectTrigger
+            | ObjectType::ObjectRule
+            | ObjectType::ObjectPolicy
+            | ObjectType::ObjectFunction
+            | ObjectType::ObjectProcedure
+            | ObjectType::ObjectRoutine
+            | ObjectType::ObjectAggregate
+            | ObjectType::ObjectCast
+            | ObjectType::ObjectType
+            | ObjectType::ObjectDomain => Some(Vec::new()),
+            _ => None,
+        }
+    }
+}
+
+/// Ways to keep a table that are the server's own.
+const METHODS_OF_TABLES: [&str; 2] = ["", "heap"];

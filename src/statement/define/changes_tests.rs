@@ -1,0 +1,95 @@
+//! What is told of definitions, and what texts behind them mean.
+
+use super::super::shop::judged;
+
+/// What a definition is taken to have made of the catalog: nothing, what, or nobody can tell.
+fn changes(sql: &str) -> String {
+    let facts = judged(sql).unwrap_or_else(|unproven| panic!("{sql}: {}", unproven.detail));
+    let last = facts.statements.last().unwrap();
+    assert!(last.effect.catalog, "{sql}");
+    last.effect.changes.as_ref().map_or("?".to_owned(), |all| format!("{all:?}"))
+}
+
+#[test]
+fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
+    for sql in [
+        "CREATE INDEX ON customers (email text_pattern_ops)",
+        "CREATE TABLE bills (id int DEFAULT nextval('x'), who int REFERENCES customers, CHECK (id > 0))",
+        "CREATE SEQUENCE bills_id_seq",
+        "CREATE SCHEMA s",
+        "CREATE TYPE feeling AS ENUM ('glad')",
+        "CREATE VIEW bill_list AS SELECT id FROM orders",
+        "CREATE TABLE bills AS SELECT id FROM orders",
+        "DROP TABLE IF EXISTS orders CASCADE",
+        "DROP TABLE IF EXISTS planned",
+        "DROP FUNCTION IF EXISTS f",
+        "ALTER TABLE orders ADD COLUMN x int, DROP COLUMN y, ALTER COLUMN z TYPE text",
+        "ALTER TABLE orders RENAME TO bills",
+        "ALTER TABLE customers ALTER COLUMN note SET NOT NULL, ADD CONSTRAINT u UNIQUE (email)",
+        "ALTER TABLE customers DISABLE TRIGGER ALL",
+    ] {
+        assert_eq!(changes(sql), "[]", "{sql}");
+    }
+    for (sql, expected) in [
+        ("CREATE TABLE planned (id int, email text)", "Created { table: public.planned, columns: [id, email]"),
+        ("CREATE TABLE IF NOT EXISTS other.customers (id int)", "Created { table: other.customers, columns: [id], unless_there: true"),
+        ("ALTER TABLE customers ADD COLUMN age int", "ColumnAdded { table: public.customers, column: age"),
+        ("ALTER TABLE customers DROP COLUMN email", "ColumnDropped { table: public.customers, column: email"),
+        ("ALTER TABLE customers RENAME note TO remark", "ColumnRenamed { table: public.customers, column: note"),
+        ("DROP TABLE leads, orders", "Dropped { table: public.leads"),
+    ] {
+        let told = changes(sql).replace("QualifiedName { schema: ", "").replace(", name: ", ".").replace('"', "");
+        assert!(told.replace(" }", "").contains(&expected.replace(" }", "")), "{sql}: {told}");
+    }
+    for sql in [
+        // What nobody here can follow, or might not be what its name says.
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE EXTENSION citext",
+        "CREATE TYPE pair AS (a int, b int)",
+        "CREATE DOMAIN mail AS text",
+        "CREATE OPERATOR === (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text)",
+        "CREATE TRIGGER t BEFORE INSERT ON orders EXECUTE FUNCTION f()",
+        "CREATE RULE r AS ON INSERT TO orders DO NOTHING",
+        "CREATE TABLE \"lower\" (id int)",
+        "CREATE TABLE bills (id int DEFAULT stranger())",
+        "CREATE TABLE planned (id int, email varchar(200))",
+        "CREATE TABLE planned (id int, email text COLLATE \"de_DE\")",
+        "CREATE TABLE planned (LIKE orders)",
+        "CREATE INDEX ON customers (email strange_ops)",
+        "CREATE INDEX ON customers USING strange (email)",
+        "ALTER TABLE customers ENABLE TRIGGER ALL",
+        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE orders ATTACH PARTITION x DEFAULT",
+        "ALTER SCHEMA s RENAME TO t",
+        "DROP SCHEMA public CASCADE",
+        "DROP OWNED BY bob",
+        "DO $$ BEGIN NULL; END $$",
+        "COMMIT PREPARED 'x'",
+    ] {
+        assert_eq!(changes(sql), "?", "{sql}");
+    }
+}
+
+#[test]
+fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
+    for (sql, sealed) in [
+        ("CREATE TABLE planned (id int, email text); INSERT INTO planned (email) VALUES ('a')", 1),
+        ("CREATE TABLE planned (id int, email text); ALTER TABLE planned DROP COLUMN id; UPDATE planned SET email = 'a'", 1),
+        ("BEGIN; CREATE TABLE planned (email text); SAVEPOINT a; DELETE FROM planned WHERE email = 'a'", 1),
+        ("CREATE TABLE other.leads (email text); INSERT INTO other.leads (email) VALUES ('a')", 0),
+        ("DROP TABLE orders; EXPLAIN SELECT id FROM customers WHERE email = 'a'", 1),
+        ("CREATE INDEX ON customers (email); DELETE FROM customers WHERE email = 'a'", 1),
+    ] {
+        let facts = judged(sql).unwrap_or_else(|unproven| panic!("{sql}: {}", unproven.detail));
+        assert_eq!(facts.statements.last().unwrap().literals.len(), sealed, "{sql}");
+    }
+    for (sql, reason) in [
+        ("BEGIN; DROP TABLE leads; ROLLBACK; INSERT INTO leads (email) VALUES ('a')", "definition"),
+        ("BEGIN; CREATE TABLE planned (email text); ROLLBACK TO x; DELETE FROM customers", "definition"),
+        ("ALTER TABLE customers DROP COLUMN email; INSERT INTO customers (email) VALUES ('a')", "column-unknown"),
+        ("DROP TABLE leads; INSERT INTO leads (email) VALUES ('a')", "relation-missing"),
+        ("CREATE TABLE planned (email text); CREATE EXTENSION citext; DELETE FROM customers", "definition"),
+    ] {
+        assert_eq!(judged(sql).expect_err(sql).reason, reason, "{sql}");
+    }
+}
