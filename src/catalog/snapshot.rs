@@ -405,12 +405,14 @@ impl Snapshot {
         (alone && absent && self.pattern_fields(None, name).next().is_none()).then_some(&first.schema)
     }
 
-    /// Has the server said which table it is, of all that hold this field? One that was made by an open
-    /// transaction has no OID yet.
+    /// Is the column of this field known to `other` by its origin? One that was made by an open
+    /// transaction, or named, may not be.
     #[must_use]
-    pub fn is_placed(&self, id: FieldId) -> bool {
+    pub fn is_placed(&self, id: FieldId, other: &Snapshot) -> bool {
         let Some(field) = self.field(id) else { return false };
-        self.relation(&field.table.schema, &field.table.name).is_none_or(|relation| relation.oid != 0)
+        let Some(relation) = self.relation(&field.table.schema, &field.table.name) else { return true };
+        let column = relation.columns.iter().find(|column| column.field == Some(id));
+        column.is_none_or(|column| other.field_by_origin(relation.oid, column.number) == Some(id))
     }
 
     /// The bare names of all relations that are kept here.

@@ -73,7 +73,7 @@ impl Plan {
     /// Does it read a table of which the server has not said which one it is?
     pub(super) fn reads_unplaced(&self, view: &View) -> bool {
         let reads = self.facts.statements.iter().flat_map(|facts| &facts.reads);
-        reads.into_iter().any(|id| !view.snapshot().is_placed(*id))
+        reads.into_iter().any(|id| !view.snapshot().is_placed(*id, view.snapshot()))
     }
 
     /// Must its record be there before it runs?

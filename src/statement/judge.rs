@@ -65,6 +65,7 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
 fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) -> Proven<TextFacts> {
     let parsed = tree::parse(characters, reading)?;
     // With what the statements before have defined, as far as that is understood.
+    let before = names.snapshot;
     let mut after: Option<Snapshot> = None;
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
@@ -82,7 +83,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         }
         let judged = statement(bench, node, &found)?;
         // Which table it is that was made here, nobody has said.
-        if rests && judged.reads.iter().any(|id| !names.snapshot.is_placed(*id)) {
+        if after.is_some() && judged.reads.iter().any(|id| !names.snapshot.is_placed(*id, before)) {
             return Err(behind_a_definition());
         }
         if kept && judged.gives {
@@ -108,7 +109,8 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         let undoes = matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::End));
         defined |= undoes && after.is_some();
         kept |= judged.keeps;
-        ran |= !is_inert(node);
+        // What is wholly understood runs nothing else.
+        ran |= !is_inert(node) && follows.is_none();
         facts.by_path |= names.path.is_some();
         facts.statements.push(judged);
         censuses.push(found);

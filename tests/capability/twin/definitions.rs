@@ -44,7 +44,7 @@ impl Definitions {
     pub fn statement(&mut self) -> Statement {
         if !self.in_transaction && self.chance(80) {
             self.in_transaction = true;
-            let begin = self.pick(&["BEGIN", "START TRANSACTION", "BEGIN; SAVEPOINT a"]);
+            let begin = self.pick(&["START TRANSACTION", "BEGIN; SAVEPOINT a", "BEGIN; SAVEPOINT a"]);
             return Statement { sql: begin.to_owned(), values: Vec::new() };
         }
         if self.in_transaction && self.chance(8) {
