@@ -123,6 +123,7 @@ impl Snapshot {
             kind: RelationKind::Table,
             columns: Vec::new(),
             attributes: i16::try_from(columns.len()).ok()?,
+            behind: Vec::new(),
             reaches: None,
             fault: None,
             refused: Refused::default(),

@@ -19,7 +19,9 @@ use super::unfit::{Refused, Unfit};
 pub enum RelationKind {
     /// An ordinary or partitioned table.
     Table,
-    /// A view, materialised view, foreign table or anything else.
+    /// A view, or a materialised one, that only passes classified columns on, and is used like a table.
+    View,
+    /// Any other view, a foreign table or anything else.
     Other,
 }
 
@@ -48,6 +50,8 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// `pg_class.relnatts`: how many columns it has had, those included that were dropped.
     pub attributes: i16,
+    /// Of a view: classified fields on which its rows depend beside those that it shows.
+    pub behind: Vec<FieldId>,
     /// Why this relation leads to classified columns without holding them by policy (a
     /// view, a partition, a child, a trigger or rule that writes to one): shown in DETAIL.
     /// None: by itself it is harmless, or it is the classified table.
@@ -572,6 +576,7 @@ mod tests {
             kind: RelationKind::Table,
             columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
             attributes: 5,
+            behind: Vec::new(),
             reaches: None,
             fault: None,
             refused: Refused::default(),

@@ -87,5 +87,14 @@ pub(super) fn policy_field<'a>(
             && *field.column == *column
     });
     let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
-    known.or_else(|| snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column))
+    let awaited = || snapshot.pattern_fields(schema, &range.relname).find(|field| *field.column == *column);
+    // A view that passes it on.
+    let passed = || {
+        let relation = match schema {
+            Some(schema) => snapshot.relation(schema, &range.relname),
+            None => snapshot.only_relation(&range.relname),
+        };
+        snapshot.field(relation?.column(column)?.field?)
+    };
+    known.or_else(awaited).or_else(passed)
 }

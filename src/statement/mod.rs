@@ -22,6 +22,7 @@ mod opaque;
 mod read;
 mod refusal;
 mod replication;
+mod view;
 
 pub use body::unfollowed;
 pub use define::doors::Doors;
@@ -43,6 +44,7 @@ pub use read::prepare::prepared_names;
 pub use read::scan::Scan;
 pub use read::spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
 pub use read::tree::{Encoding, Reading};
+pub use view::{Passed, followed_view};
 pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
             })
             .collect(),
         attributes: 5,
+        behind: Vec::new(),
         reaches: None,
         fault: None,
         refused: Default::default(),

@@ -43,5 +43,6 @@ mod stock;
 mod tenants;
 mod twin;
 mod verifiers;
+mod views;
 mod watch;
 mod wire;

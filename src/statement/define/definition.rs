@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Named, Names, Reach, Snapshot};
+use crate::catalog::{Named, Names, Reach, Relation, RelationKind, Snapshot};
 
 use super::super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
@@ -25,6 +25,7 @@ use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::doors::{of_databases, refuse_server_files};
 use super::links::{self, Link};
+use super::super::view::passed;
 use super::table;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
@@ -155,6 +156,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             | Kind::AlterSeqStmt(_),
         ) => Ok(catalog_changes()),
         Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
+        Some(Kind::RefreshMatViewStmt(refresh)) => refreshed(bench, node, refresh, found),
         Some(Kind::IndexStmt(index)) => table::indexed(bench, index, found),
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
@@ -234,19 +236,28 @@ fn stored_query(
 ) -> Proven<StatementFacts> {
     if let Some(target) = target {
         let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
-        if !matches!(bench.snapshot.named(schema, &target.relname), Named::Harmless) {
-            return Err(refuse_definition("a relation of this name"));
+        let replaces = |relation: &Relation| keeps_no_copy && relation.kind == RelationKind::View;
+        match bench.snapshot.named(schema, &target.relname) {
+            Named::Harmless => {}
+            Named::One(relation) if replaces(relation) => {}
+            _ => return Err(refuse_definition("a relation of this name")),
         }
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
-    let inner = statement(bench, query, &census(query))?;
+    let counted = census(query);
+    let inner = statement(bench, query, &counted)?;
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    // A view of what is legible is read like any other code: on record.
-    if inner.touches() && (sealed || !keeps_no_copy) {
-        return Err(refuse_definition("a query that is stored, or whose rows are,"));
-    }
     let mut facts = catalog_changes();
+    // A view of what is legible is read like any other code: on record. One that passes sealed columns
+    // on is a table with sealed columns from then on.
+    if inner.touches() && !keeps_no_copy {
+        return Err(refuse_definition("a query whose rows are stored"));
+    }
+    if sealed {
+        passed(&inner, &counted)?;
+        facts = moves();
+    }
     facts.effect.executes = inner.effect.executes;
     facts.effect.executes =
         facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
@@ -297,6 +308,21 @@ fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven
     walk.predicate(copy.where_clause.as_deref())?;
     account(&walk, found)?;
     facts_of(walk)
+}
+
+/// A materialised view that passes sealed values on keeps them sealed.
+fn refreshed(
+    bench: Bench<'_>,
+    node: &Node,
+    refresh: &protobuf::RefreshMatViewStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let passes = refresh.relation.as_ref().is_some_and(|range| {
+        let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+        let named = bench.names.named(schema, &range.relname);
+        named.relation().is_some_and(|relation| relation.kind == RelationKind::View)
+    });
+    if passes { Ok(catalog_changes()) } else { linked(bench, node, found) }
 }
 
 fn truncated(bench: Bench<'_>, truncate: &protobuf::TruncateStmt) -> Proven<StatementFacts> {

@@ -150,7 +150,10 @@ impl<'a> Walk<'a> {
                 ),
             )),
             Named::Pinned(relation) if relation.is_harmless() => Ok(None),
-            Named::One(relation) | Named::Pinned(relation) => usable(relation).map(Some),
+            Named::One(relation) | Named::Pinned(relation) => {
+                self.searches.extend(&relation.behind);
+                usable(relation).map(Some)
+            }
         }
     }
 
@@ -369,7 +372,7 @@ fn usable(relation: &Relation) -> Proven<&Relation> {
             "Use the classified table itself.",
         ));
     }
-    if relation.kind != RelationKind::Table || relation.is_harmless() {
+    if relation.kind == RelationKind::Other || relation.is_harmless() {
         return Err(refuse(
             "relation-reaches",
             format!("{} is not an ordinary table", relation.name),

@@ -14,6 +14,7 @@ use super::leads::{self, Leads, PolicyNames};
 use super::standing;
 use super::strangers::Unlisted;
 use super::tenants;
+use super::views;
 use crate::catalog::{
     Bound, Classification, Codes, Field, ForeignServer, PolicyField, Relation, SnapshotParts,
 };
@@ -159,6 +160,7 @@ pub async fn load(
         parts.functions = leads.names.into_iter().collect();
         parts.codes = leads.codes;
         parts.refuses_opaque = policy.refuses_opaque;
+        views::follow(&reader, &mut parts).await?;
         notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
         parts.servers = foreign_servers(&reader).await?;
@@ -212,6 +214,7 @@ async fn relations(
             kind: named.kind,
             columns: table.map(|table| table.columns.clone()).unwrap_or_default(),
             attributes: named.attributes,
+            behind: Vec::new(),
             reaches,
             fault: table.and_then(Classified::fault),
             refused: table.map(Classified::refused).unwrap_or_default(),

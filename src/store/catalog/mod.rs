@@ -20,6 +20,7 @@ mod strangers;
 mod survey;
 mod tenants;
 mod triggers;
+mod views;
 mod wanted;
 mod watermark;
 

@@ -262,7 +262,9 @@ impl Grammar {
             city: Some("city"),
             number: "id",
         };
-        (format!("customers {alias}"), seen)
+        // Views and materialised ones among them, one over another.
+        let name = *["customers", "customers", "customers", "people", "citizens"].choose(&mut self.rng).unwrap();
+        (format!("{name} {alias}"), seen)
     }
 
     fn leads(&mut self) -> (String, Seen) {
@@ -275,7 +277,8 @@ impl Grammar {
             city: None,
             number: "id",
         };
-        (format!("leads AS {alias}"), seen)
+        let name = *["leads", "leads", "leads", "prospects", "past"].choose(&mut self.rng).unwrap();
+        (format!("{name} AS {alias}"), seen)
     }
 
     fn one_relation(&mut self, depth: usize) -> (String, Seen) {
@@ -578,7 +581,11 @@ impl Grammar {
         (self.values, self.with, self.aliases) = (Vec::new(), Vec::new(), 0);
         self.parameters = self.chance(50);
         let depth = self.below(3) + 1;
-        let sql = if self.chance(30) { self.change(depth) } else { self.select(depth) };
+        let mut sql = if self.chance(30) { self.change(depth) } else { self.select(depth) };
+        if self.chance(15) {
+            // A view that takes rows, too.
+            sql = sql.replace("customers", "people");
+        }
         Statement { sql, values: std::mem::take(&mut self.values) }
     }
 }

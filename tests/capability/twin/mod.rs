@@ -16,7 +16,13 @@ use grammar::{Grammar, MARK, Statement};
 
 const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
-    CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text);";
+    CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text); \
+    CREATE VIEW people AS SELECT id, email, phone, city, note FROM customers; \
+    CREATE VIEW citizens (id, email, phone, note, city) AS \
+        SELECT p.id, c.email, c.phone, p.note, c.city FROM people p JOIN customers c USING (id) WHERE c.email IS NOT NULL; \
+    CREATE VIEW prospects AS SELECT * FROM leads WHERE id >= 0; \
+    CREATE MATERIALIZED VIEW past AS SELECT l.id, COALESCE(l.email, c.email) AS email, l.phone, l.tag \
+        FROM leads l LEFT JOIN customers c ON c.email = l.email;";
 
 fn seed() -> Vec<String> {
     let customers = (0..20).map(|n| {

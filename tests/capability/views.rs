@@ -1,0 +1,88 @@
+//! Views over sealed columns: one that only passes them on is a table with sealed columns, for reading
+//! and for writing; any other is refused by its own name, with the reason.
+
+use crate::harness::{Raw, VERSIONS, await_that, search_server};
+use crate::shop::{self, errors, firsts, records};
+
+const SENTINEL: &str = "ada@sentinel.example";
+
+fn ok(raw: &mut Raw, sql: &str) -> Vec<String> {
+    let frames = raw.query(sql);
+    assert_eq!(errors(&frames), [], "{sql}");
+    firsts(&frames)
+}
+
+#[test]
+fn a_view_that_passes_sealed_columns_on_is_used_like_a_table_and_is_made_through_the_gate() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let (gate, tap) = shop::open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        // In one transaction with its use, it waits for COMMIT; then it is there at once, for all.
+        ok(&mut raw, "CREATE VIEW people AS SELECT id AS number, email AS mail, phone, note FROM customers WHERE email IS NOT NULL");
+        ok(&mut raw, "CREATE VIEW pairs AS SELECT a.number, b.mail FROM people a JOIN people b USING (mail)");
+        ok(&mut raw, "CREATE MATERIALIZED VIEW past AS SELECT number, mail FROM people");
+        ok(&mut raw, &format!("INSERT INTO people (number, mail, phone) VALUES (1, '{SENTINEL}', '+44')"));
+        ok(&mut raw, "INSERT INTO people VALUES (2, 'bob@sentinel.example', '+45', 'n')");
+        assert_eq!(ok(&mut raw, &format!("SELECT phone FROM people WHERE mail = '{SENTINEL}'")), ["+44"]);
+        assert_eq!(ok(&mut raw, "SELECT mail, number FROM pairs WHERE number = 1"), [SENTINEL]);
+        assert_eq!(ok(&mut raw, "SELECT mail FROM past"), [""; 0]);
+        ok(&mut raw, "REFRESH MATERIALIZED VIEW past");
+        assert_eq!(ok(&mut raw, "SELECT mail FROM past ORDER BY number"), [SENTINEL, "bob@sentinel.example"]);
+        ok(&mut raw, "UPDATE people SET mail = 'eve@sentinel.example' WHERE mail = 'bob@sentinel.example'");
+        assert_eq!(ok(&mut raw, "SELECT email FROM customers WHERE id = 2"), ["eve@sentinel.example"]);
+        assert_eq!(ok(&mut raw, "DELETE FROM people WHERE mail = 'eve@sentinel.example' RETURNING mail"), ["eve@sentinel.example"]);
+        // Under other names it is what it was made anew to be.
+        ok(&mut raw, "CREATE OR REPLACE VIEW people AS SELECT id AS number, email AS mail, phone, note, phone AS again FROM customers");
+        assert_eq!(ok(&mut raw, "SELECT again FROM people"), ["+44"]);
+        ok(&mut raw, "DROP VIEW people CASCADE");
+        assert!(!shop::holds(&tap.to_server(), b"sentinel.example"), "{major}");
+        assert_eq!(search_server(&server, b"sentinel.example"), []);
+        // What is read through a view is on record as what it is.
+        let fields = |record: &serde_json::Value| record["fields"].to_string();
+        let read = |record: &serde_json::Value| record["kind"] == "intent" && fields(record).contains("public.customers.email");
+        await_that("records of the fields behind the view", || records(&gate).iter().filter(|one| read(one)).count() > 8);
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused_by_name_for_that_view_alone() {
+    let cases = [
+        ("SELECT id, lower(email) AS mail FROM customers", "lower"),
+        ("SELECT id, email AS mail FROM customers WHERE email = 'ada@sentinel.example'", "compare a value"),
+        ("SELECT id, coalesce(email, 'none') AS mail FROM customers", "compare a value"),
+        ("SELECT id, email AS mail FROM customers ORDER BY email", "order"),
+        ("SELECT id, email || phone AS mail FROM customers", "||"),
+        ("SELECT c.id, c.email AS mail FROM customers c JOIN orders o ON o.item = c.email", "no meaning"),
+        ("SELECT id, (customers.*)::text AS mail FROM customers", ""),
+    ];
+    for major in VERSIONS {
+        let server = shop::server(major);
+        for (number, (query, _)) in cases.iter().enumerate() {
+            server.execute("postgres", &format!("CREATE VIEW v{number} AS {query}")).unwrap();
+        }
+        let instead = "CREATE VIEW acting AS SELECT id, email FROM customers; CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql \
+            AS 'BEGIN INSERT INTO orders (id, item) VALUES (NEW.id, NEW.email); RETURN NEW; END'; \
+            CREATE TRIGGER acts INSTEAD OF INSERT ON acting FOR EACH ROW EXECUTE FUNCTION act(); \
+            CREATE VIEW filling AS SELECT id, email FROM customers; ALTER VIEW filling ALTER email SET DEFAULT 'nobody'";
+        server.execute("postgres", instead).unwrap();
+        let (gate, _tap) = shop::open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        ok(&mut raw, &format!("INSERT INTO customers (id, email) VALUES (1, '{SENTINEL}')"));
+        for (number, (query, why)) in cases.iter().enumerate() {
+            let frames = raw.query(&format!("SELECT id FROM v{number}"));
+            let error = frames.iter().find(|frame| frame.tag == b'E').unwrap_or_else(|| panic!("{query}"));
+            let detail = error.field(b'D').unwrap();
+            assert!(detail.contains(&format!("public.v{number}")) && detail.contains(why), "{query}: {detail}");
+            // Nor may it be made through the gate.
+            let states = shop::states(&raw.query(&format!("CREATE VIEW w{number} AS {query}")));
+            assert!(states.first().is_some_and(|state| state.starts_with("SG")), "{query}: {states:?}");
+        }
+        // Its rows are shown, and it takes none.
+        for view in ["acting", "filling"] {
+            assert_eq!(ok(&mut raw, &format!("SELECT email FROM {view}")), [SENTINEL]);
+            let states = shop::states(&raw.query(&format!("INSERT INTO {view} (id) VALUES (9)")));
+            assert_eq!(states, ["SG001"], "{view}");
+        }
+    }
+}
