@@ -15,13 +15,40 @@ use super::unfit::Refused;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// A table comes to be. `oid`: 0 until the server has said it.
-    Created { table: QualifiedName, columns: Vec<Arc<str>>, unless_there: bool, oid: u32 },
-    Dropped { table: QualifiedName, if_there: bool },
+    Created {
+        table: QualifiedName,
+        columns: Vec<Arc<str>>,
+        unless_there: bool,
+        oid: u32,
+    },
+    Dropped {
+        table: QualifiedName,
+        if_there: bool,
+    },
     /// It has another name, or is in another schema.
-    Renamed { table: QualifiedName, to: QualifiedName },
-    ColumnAdded { table: QualifiedName, column: Arc<str>, unless_there: bool },
-    ColumnDropped { table: QualifiedName, column: Arc<str>, if_there: bool },
-    ColumnRenamed { table: QualifiedName, column: Arc<str>, to: Arc<str> },
+    Renamed {
+        table: QualifiedName,
+        to: QualifiedName,
+    },
+    ColumnAdded {
+        table: QualifiedName,
+        column: Arc<str>,
+        unless_there: bool,
+    },
+    ColumnDropped {
+        table: QualifiedName,
+        column: Arc<str>,
+        if_there: bool,
+    },
+    ColumnRenamed {
+        table: QualifiedName,
+        column: Arc<str>,
+        to: Arc<str>,
+    },
+    /// What was a key may be none any more; of all tables, where none is named.
+    Unkeyed {
+        table: Option<QualifiedName>,
+    },
 }
 
 /// Epochs of catalogs that are read lie so far apart: those between belong to sessions whose
@@ -86,6 +113,7 @@ impl Snapshot {
                 let mut relation = self.take(table)?;
                 let before = relation.columns.len();
                 relation.columns.retain(|one| one.name != *column);
+                relation.keys.retain(|key| !key.contains(column));
                 let unchanged = before == relation.columns.len();
                 if unchanged && !if_there && before > 0 {
                     return None;
@@ -100,13 +128,22 @@ impl Snapshot {
                 }
                 let known = !relation.columns.is_empty();
                 match relation.columns.iter_mut().find(|one| one.name == *column) {
-                    Some(found) => found.name = to.clone(),
+                    Some(found) => {
+                        found.name = to.clone();
+                        relation.keys.clear();
+                    }
                     None if known => return None,
                     None => {}
                 }
                 self.fit(&mut relation)?;
                 self.relations_of(&table.name).push(relation);
             }
+            Change::Unkeyed { table: Some(table) } => {
+                let mut relation = self.take(table)?;
+                relation.keys.clear();
+                self.relations_of(&table.name).push(relation);
+            }
+            Change::Unkeyed { table: None } => self.unkey(),
         }
         Some(())
     }
@@ -123,6 +160,7 @@ impl Snapshot {
             kind: RelationKind::Table,
             columns: Vec::new(),
             attributes: i16::try_from(columns.len()).ok()?,
+            keys: Vec::new(),
             behind: Vec::new(),
             reaches: None,
             fault: None,

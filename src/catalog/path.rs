@@ -154,6 +154,7 @@ mod tests {
             kind: RelationKind::Table,
             columns: Vec::new(),
             attributes: 5,
+            keys: Vec::new(),
             behind: Vec::new(),
             reaches: reaches.then(|| "for the test".into()),
             fault: None,

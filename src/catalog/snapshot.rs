@@ -50,6 +50,8 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// `pg_class.relnatts`: how many columns it has had, those included that were dropped.
     pub attributes: i16,
+    /// Columns of which no two rows have the same values, none of them NULL: those of each such key.
+    pub keys: Vec<Vec<Arc<str>>>,
     /// Of a view: classified fields on which its rows depend beside those that it shows.
     pub behind: Vec<FieldId>,
     /// Why this relation leads to classified columns without holding them by policy (a
@@ -245,6 +247,10 @@ impl Snapshot {
     /// All relations of a bare name, to be changed.
     pub(super) fn relations_of(&mut self, name: &Arc<str>) -> &mut Vec<Relation> {
         self.relations.entry(name.clone()).or_default()
+    }
+
+    pub(super) fn unkey(&mut self) {
+        self.relations.values_mut().flatten().for_each(|relation| relation.keys.clear());
     }
 
     /// Takes a relation out.
@@ -576,6 +582,7 @@ mod tests {
             kind: RelationKind::Table,
             columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
             attributes: 5,
+            keys: Vec::new(),
             behind: Vec::new(),
             reaches: None,
             fault: None,

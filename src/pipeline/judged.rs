@@ -261,12 +261,18 @@ impl Session {
     /// nobody but the server knows a catalog that is changed and not yet committed.
     pub(super) fn can_read(&self, plan: &Plan) -> Result<(), Refusal> {
         if self.has_unknown() && plan.touches() {
-            let detail = "The catalog is changed earlier in the same transaction, by what cannot be followed.";
+            let detail =
+                "The catalog is changed earlier in the same transaction, by what cannot be followed.";
             return Err(Refusal::unhandled("catalog-in-transaction", detail, "COMMIT the change first."));
         }
         if self.view.as_ref().is_some_and(|view| plan.reads_unplaced(view)) {
-            let detail = "A table is made earlier in the same batch, and the server has not said which one it is.";
-            return Err(Refusal::unhandled("catalog-in-transaction", detail, "Send the statement after Sync."));
+            let detail =
+                "A table is made earlier in the same batch, and the server has not said which one it is.";
+            return Err(Refusal::unhandled(
+                "catalog-in-transaction",
+                detail,
+                "Send the statement after Sync.",
+            ));
         }
         if self.kept && plan.gives() {
             return Err(kept_code());

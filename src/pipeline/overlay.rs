@@ -73,10 +73,11 @@ impl Overlay {
             }
             Boundary::RollbackTo(_) if self.lost => self.unknown = true,
             Boundary::RollbackTo(name) => {
-                let (left, changes, unknown) = match place(name).and_then(|at| Some((at, self.savepoints.get(at)?))) {
-                    Some((at, savepoint)) => (at + 1, savepoint.changes, savepoint.unknown),
-                    None => (0, 0, false),
-                };
+                let (left, changes, unknown) =
+                    match place(name).and_then(|at| Some((at, self.savepoints.get(at)?))) {
+                        Some((at, savepoint)) => (at + 1, savepoint.changes, savepoint.unknown),
+                        None => (0, 0, false),
+                    };
                 self.savepoints.truncate(left);
                 self.stale |= self.changes.len() > changes;
                 self.changes.truncate(changes);

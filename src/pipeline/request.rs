@@ -284,7 +284,8 @@ impl Session {
             plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
         };
         if self.view.as_ref().map(|view| view.epoch()) == Some(prepared.epoch)
-            && prepared.plan.as_ref().is_none_or(plain) {
+            && prepared.plan.as_ref().is_none_or(plain)
+        {
             Part::Stream
         } else {
             Part::Refuse(Target::Bind(portal.into()), too_large())

@@ -83,6 +83,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
             column("note", 3, 25, None),
         ],
         attributes: 5,
+        keys: Vec::new(),
         behind: Vec::new(),
         reaches: None,
         fault: None,

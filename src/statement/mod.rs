@@ -29,8 +29,8 @@ pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn, StatementFacts,
-    TextFacts, Unproven,
+    Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
+    StatementFacts, TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
@@ -44,8 +44,8 @@ pub use read::prepare::prepared_names;
 pub use read::scan::Scan;
 pub use read::spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
 pub use read::tree::{Encoding, Reading};
-pub use view::{Passed, followed_view};
 pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};
+pub use view::{Passed, followed_view};
 
 #[cfg(test)]
 mod claims;

@@ -62,6 +62,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
             })
             .collect(),
         attributes: 5,
+        keys: vec![vec![Arc::from("id")]],
         behind: Vec::new(),
         reaches: None,
         fault: None,

@@ -19,7 +19,10 @@ fn a_view_that_passes_sealed_columns_on_is_used_like_a_table_and_is_made_through
         let (gate, tap) = shop::open(&server);
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");
         // In one transaction with its use, it waits for COMMIT; then it is there at once, for all.
-        ok(&mut raw, "CREATE VIEW people AS SELECT id AS number, email AS mail, phone, note FROM customers WHERE email IS NOT NULL");
+        ok(
+            &mut raw,
+            "CREATE VIEW people AS SELECT id AS number, email AS mail, phone, note FROM customers WHERE email IS NOT NULL",
+        );
         ok(&mut raw, "CREATE VIEW pairs AS SELECT a.number, b.mail FROM people a JOIN people b USING (mail)");
         ok(&mut raw, "CREATE MATERIALIZED VIEW past AS SELECT number, mail FROM people");
         ok(&mut raw, &format!("INSERT INTO people (number, mail, phone) VALUES (1, '{SENTINEL}', '+44')"));
@@ -31,17 +34,27 @@ fn a_view_that_passes_sealed_columns_on_is_used_like_a_table_and_is_made_through
         assert_eq!(ok(&mut raw, "SELECT mail FROM past ORDER BY number"), [SENTINEL, "bob@sentinel.example"]);
         ok(&mut raw, "UPDATE people SET mail = 'eve@sentinel.example' WHERE mail = 'bob@sentinel.example'");
         assert_eq!(ok(&mut raw, "SELECT email FROM customers WHERE id = 2"), ["eve@sentinel.example"]);
-        assert_eq!(ok(&mut raw, "DELETE FROM people WHERE mail = 'eve@sentinel.example' RETURNING mail"), ["eve@sentinel.example"]);
+        assert_eq!(
+            ok(&mut raw, "DELETE FROM people WHERE mail = 'eve@sentinel.example' RETURNING mail"),
+            ["eve@sentinel.example"]
+        );
         // Under other names it is what it was made anew to be.
-        ok(&mut raw, "CREATE OR REPLACE VIEW people AS SELECT id AS number, email AS mail, phone, note, phone AS again FROM customers");
+        ok(
+            &mut raw,
+            "CREATE OR REPLACE VIEW people AS SELECT id AS number, email AS mail, phone, note, phone AS again FROM customers",
+        );
         assert_eq!(ok(&mut raw, "SELECT again FROM people"), ["+44"]);
         ok(&mut raw, "DROP VIEW people CASCADE");
         assert!(!shop::holds(&tap.to_server(), b"sentinel.example"), "{major}");
         assert_eq!(search_server(&server, b"sentinel.example"), []);
         // What is read through a view is on record as what it is.
         let fields = |record: &serde_json::Value| record["fields"].to_string();
-        let read = |record: &serde_json::Value| record["kind"] == "intent" && fields(record).contains("public.customers.email");
-        await_that("records of the fields behind the view", || records(&gate).iter().filter(|one| read(one)).count() > 8);
+        let read = |record: &serde_json::Value| {
+            record["kind"] == "intent" && fields(record).contains("public.customers.email")
+        };
+        await_that("records of the fields behind the view", || {
+            records(&gate).iter().filter(|one| read(one)).count() > 8
+        });
     }
 }
 
@@ -73,7 +86,10 @@ fn what_cannot_be_followed_is_refused_by_name_for_that_view_alone() {
             let frames = raw.query(&format!("SELECT id FROM v{number}"));
             let error = frames.iter().find(|frame| frame.tag == b'E').unwrap_or_else(|| panic!("{query}"));
             let detail = error.field(b'D').unwrap();
-            assert!(detail.contains(&format!("public.v{number}")) && detail.contains(why), "{query}: {detail}");
+            assert!(
+                detail.contains(&format!("public.v{number}")) && detail.contains(why),
+                "{query}: {detail}"
+            );
             // Nor may it be made through the gate.
             let states = shop::states(&raw.query(&format!("CREATE VIEW w{number} AS {query}")));
             assert!(states.first().is_some_and(|state| state.starts_with("SG")), "{query}: {states:?}");

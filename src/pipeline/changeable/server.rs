@@ -66,6 +66,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         kind: RelationKind::Table,
         columns,
         attributes: 5,
+        keys: Vec::new(),
         behind: Vec::new(),
         reaches: None,
         fault: None,

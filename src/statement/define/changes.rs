@@ -166,9 +166,7 @@ impl Look<'_> {
         let named = index.idxname.is_empty() || !self.bench.snapshot.counts_name(&index.idxname);
         match self.of_range(range)? {
             Target::Elsewhere => named.then(Vec::new),
-            Target::Of(_) => {
-                (own && named && index.index_params.iter().all(class)).then(Vec::new)
-            }
+            Target::Of(_) => (own && named && index.index_params.iter().all(class)).then(Vec::new),
         }
     }
 
@@ -196,7 +194,8 @@ impl Look<'_> {
                 Some(_) | None => simple = false,
             }
         }
-        simple &= !create.inh_relations.iter().any(strange) && METHODS_OF_TABLES.contains(&&*create.access_method);
+        simple &=
+            !create.inh_relations.iter().any(strange) && METHODS_OF_TABLES.contains(&&*create.access_method);
         if !simple {
             return None;
         }
@@ -271,14 +270,12 @@ impl Look<'_> {
             Ok(
                 At::AtColumnDefault
                 | At::AtAlterColumnType
-                | At::AtDropNotNull
                 | At::AtSetNotNull
                 | At::AtSetStatistics
                 | At::AtSetStorage
                 | At::AtSetCompression
                 | At::AtAddConstraint
                 | At::AtValidateConstraint
-                | At::AtDropConstraint
                 | At::AtAddIndexConstraint
                 | At::AtAddIdentity
                 | At::AtSetIdentity
@@ -298,6 +295,12 @@ impl Look<'_> {
                 | At::AtDisableTrigUser
                 | At::AtDisableRule,
             ) => Some(()),
+            Ok(At::AtDropNotNull | At::AtDropConstraint) => {
+                if let Target::Of(table) = target {
+                    changes.push(Change::Unkeyed { table: Some(table.clone()) });
+                }
+                Some(())
+            }
             Ok(_) | Err(_) => None,
         }
     }
@@ -365,6 +368,9 @@ impl Look<'_> {
             | ObjectType::ObjectSequence
             | ObjectType::ObjectIndex => {
                 let mut changes = Vec::new();
+                if ObjectType::try_from(drop.remove_type) == Ok(ObjectType::ObjectIndex) {
+                    changes.push(Change::Unkeyed { table: None });
+                }
                 for object in &drop.objects {
                     let Some(Kind::List(parts)) = kind(object) else { return None };
                     let mut parts = parts.items.iter().rev().filter_map(tree::name);

@@ -31,14 +31,24 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
         assert_eq!(changes(sql), "[]", "{sql}");
     }
     for (sql, expected) in [
-        ("CREATE TABLE planned (id int, email text)", "Created { table: public.planned, columns: [id, email]"),
-        ("CREATE TABLE IF NOT EXISTS other.customers (id int)", "Created { table: other.customers, columns: [id], unless_there: true"),
+        (
+            "CREATE TABLE planned (id int, email text)",
+            "Created { table: public.planned, columns: [id, email]",
+        ),
+        (
+            "CREATE TABLE IF NOT EXISTS other.customers (id int)",
+            "Created { table: other.customers, columns: [id], unless_there: true",
+        ),
         ("ALTER TABLE customers ADD COLUMN age int", "ColumnAdded { table: public.customers, column: age"),
         ("ALTER TABLE customers DROP COLUMN email", "ColumnDropped { table: public.customers, column: email"),
-        ("ALTER TABLE customers RENAME note TO remark", "ColumnRenamed { table: public.customers, column: note"),
+        (
+            "ALTER TABLE customers RENAME note TO remark",
+            "ColumnRenamed { table: public.customers, column: note",
+        ),
         ("DROP TABLE leads, orders", "Dropped { table: public.leads"),
     ] {
-        let told = changes(sql).replace("QualifiedName { schema: ", "").replace(", name: ", ".").replace('"', "");
+        let told =
+            changes(sql).replace("QualifiedName { schema: ", "").replace(", name: ", ".").replace('"', "");
         assert!(told.replace(" }", "").contains(&expected.replace(" }", "")), "{sql}: {told}");
     }
     for sql in [
@@ -74,8 +84,12 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
 fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
     for (sql, sealed) in [
         ("CREATE TABLE planned (id int, email text); INSERT INTO planned (email) VALUES ('a')", 1),
-        ("CREATE TABLE planned (id int, email text); ALTER TABLE planned DROP COLUMN id; UPDATE planned SET email = 'a'", 1),
+        (
+            "CREATE TABLE planned (id int, email text); ALTER TABLE planned DROP COLUMN id; UPDATE planned SET email = 'a'",
+            1,
+        ),
         ("BEGIN; CREATE TABLE planned (email text); SAVEPOINT a; DELETE FROM planned WHERE email = 'a'", 1),
+        ("ALTER TABLE customers DROP COLUMN id; INSERT INTO customers VALUES ('a')", 1),
         ("CREATE TABLE other.leads (email text); INSERT INTO other.leads (email) VALUES ('a')", 0),
         ("DROP TABLE orders; EXPLAIN SELECT id FROM customers WHERE email = 'a'", 1),
         ("CREATE INDEX ON customers (email); DELETE FROM customers WHERE email = 'a'", 1),
@@ -86,7 +100,10 @@ fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
     for (sql, reason) in [
         ("BEGIN; DROP TABLE leads; ROLLBACK; INSERT INTO leads (email) VALUES ('a')", "definition"),
         ("BEGIN; CREATE TABLE planned (email text); ROLLBACK TO x; DELETE FROM customers", "definition"),
-        ("ALTER TABLE customers DROP COLUMN email; INSERT INTO customers (email) VALUES ('a')", "column-unknown"),
+        (
+            "ALTER TABLE customers DROP COLUMN email; INSERT INTO customers (email) VALUES ('a')",
+            "column-unknown",
+        ),
         ("DROP TABLE leads; INSERT INTO leads (email) VALUES ('a')", "relation-missing"),
         ("CREATE TABLE planned (email text); CREATE EXTENSION citext; DELETE FROM customers", "definition"),
     ] {

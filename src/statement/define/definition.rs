@@ -23,9 +23,9 @@ use super::super::read::prefilter::{Prefilter, READERS};
 use super::super::read::sort::Sort;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
+use super::super::view::passed;
 use super::doors::{of_databases, refuse_server_files};
 use super::links::{self, Link};
-use super::super::view::passed;
 use super::table;
 
 /// Functions that run SQL or read tables given as values, and those that reach.

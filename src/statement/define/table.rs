@@ -16,8 +16,7 @@ use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::changes;
 
-const POLICY_FIRST: &str =
-    "Change the policy first, so that it has the same domain for the new name as for the old one, then the table.";
+const POLICY_FIRST: &str = "Change the policy first, so that it has the same domain for the new name as for the old one, then the table.";
 
 fn refuse_change(what: &str) -> Unproven {
     refuse("definition", format!("{what} of a classified table or column"), POLICY_FIRST)

@@ -1,5 +1,6 @@
 //! SELECT, INSERT, UPDATE and DELETE: which clause asks what of the expressions in it.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pg_query::protobuf::node::Node as Kind;
@@ -128,7 +129,7 @@ impl<'a> Walk<'a> {
             let reach = self.window(window)?;
             self.searches.extend(reach);
         }
-        self.distinct(&select.distinct_clause, &outputs)?;
+        self.distinct(&select.distinct_clause, &select.target_list, &outputs)?;
         self.sort(&select.sort_clause, &outputs, orderless && select.distinct_clause.is_empty())?;
         self.limits(select.limit_offset.as_deref(), select.limit_count.as_deref(), &select.locking_clause)?;
         self.scope.pop();
@@ -384,7 +385,20 @@ impl<'a> Walk<'a> {
     }
 
     fn group(&mut self, nodes: &'a [Node], outputs: &Outputs) -> Proven<()> {
+        let sets = nodes.iter().any(|node| matches!(kind(node), Some(Kind::GroupingSet(_))));
+        let keyed = if sets { BTreeSet::new() } else { self.keyed_nodes(nodes) };
         for node in nodes {
+            if let Some((index, _)) = self.column_of(node)
+                && keyed.contains(&index)
+            {
+                let flow = self.flow(node)?;
+                let reach = match self.sealed_in(&flow)? {
+                    Some(fields) => fields,
+                    None => self.settle(&flow)?,
+                };
+                self.searches.extend(reach);
+                continue;
+            }
             if let Some(Kind::GroupingSet(set)) = kind(node) {
                 self.group(&set.content, outputs)?;
                 continue;
@@ -445,13 +459,15 @@ impl<'a> Walk<'a> {
         self.found(found)
     }
 
-    fn distinct(&mut self, clause: &'a [Node], outputs: &Outputs) -> Proven<()> {
+    fn distinct(&mut self, clause: &'a [Node], targets: &'a [Node], outputs: &Outputs) -> Proven<()> {
         if clause.is_empty() {
             return Ok(());
         }
         // Plain DISTINCT is a list of one empty node.
         if clause.iter().all(|node| kind(node).is_none()) {
-            return outputs.columns.iter().try_for_each(|output| self.told_apart(&output.flow));
+            let keyed = self.keyed_outputs(targets, outputs);
+            let told = outputs.columns.iter().zip(keyed).filter(|(_, keyed)| !keyed);
+            return told.into_iter().try_for_each(|(output, _)| self.told_apart(&output.flow));
         }
         clause.iter().try_for_each(|node| self.distinguish(node, outputs))
     }

@@ -58,6 +58,8 @@ pub(super) struct Classified {
     counts: BTreeMap<&'static str, usize>,
     fault: Option<Arc<str>>,
     refused: Refused,
+    /// See [`Relation::keys`](crate::catalog::Relation::keys).
+    pub(super) keys: Vec<Vec<Arc<str>>>,
 }
 
 /// What is found about a table or one of its columns.
@@ -278,6 +280,7 @@ pub(super) async fn read(
     for table in tables.values_mut() {
         missing_columns(table, &by_table);
     }
+    read_keys(reader, &oids, &mut tables).await?;
     read_partition_keys(reader, &oids, &mut tables).await?;
     read_foreign_keys(reader, &oids, &mut tables).await?;
     read_rules(reader, &oids, &mut tables).await?;
@@ -297,6 +300,7 @@ fn start(relation: NamedRelation) -> Classified {
         counts: BTreeMap::new(),
         fault: None,
         refused: Refused::default(),
+        keys: Vec::new(),
     };
     let mut whole = |code, says: &str| table.add(Found::of_table(code, says.to_owned(), Vec::new()));
     if relation.kind == RelationKind::Other {
@@ -311,6 +315,34 @@ fn start(relation: NamedRelation) -> Classified {
         whole("inheritance", "other tables inherit from it");
     }
     table
+}
+
+/// The keys of each table: unique at once, of all rows, and of columns that are never NULL.
+async fn read_keys(
+    reader: &Reader<'_>,
+    oids: &[u32],
+    tables: &mut BTreeMap<u32, Classified>,
+) -> Result<(), LoadError> {
+    let rows = reader
+        .rows(
+            "keys of classified tables",
+            COLUMNS_MAX,
+            "SELECT k.indrelid, pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum) \
+             FROM (SELECT i.indexrelid, i.indrelid, i.indnkeyatts, i.indkey FROM pg_catalog.pg_index i \
+                   WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
+                     AND i.indpred IS NULL AND i.indexprs IS NULL) k \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.indrelid AND a.attnotnull \
+              AND a.attnum = ANY ((k.indkey::pg_catalog.int2[])[0:k.indnkeyatts - 1]) \
+             GROUP BY k.indexrelid, k.indrelid, k.indnkeyatts HAVING count(*) = k.indnkeyatts ORDER BY 1, 2",
+            &[(&oids, Type::OID_ARRAY)],
+        )
+        .await?;
+    for row in &rows {
+        let Some(table) = tables.get_mut(&value(row, 0)?) else { continue };
+        let columns: Vec<&str> = value(row, 1)?;
+        table.keys.push(columns.into_iter().map(Arc::from).collect());
+    }
+    Ok(())
 }
 
 async fn read_columns(

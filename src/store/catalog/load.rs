@@ -214,6 +214,7 @@ async fn relations(
             kind: named.kind,
             columns: table.map(|table| table.columns.clone()).unwrap_or_default(),
             attributes: named.attributes,
+            keys: table.map(|table| table.keys.clone()).unwrap_or_default(),
             behind: Vec::new(),
             reaches,
             fault: table.and_then(Classified::fault),

@@ -507,7 +507,8 @@ impl CatalogKeeper {
             }
             (Some(Loaded { mut parts, notes, content, meaning }), before) => {
                 let same = before.as_ref().filter(|before| before.meaning == meaning);
-                parts.meant_since = same.map_or(self.epoch + EPOCHS_APART, |before| before.snapshot.meant_since());
+                parts.meant_since =
+                    same.map_or(self.epoch + EPOCHS_APART, |before| before.snapshot.meant_since());
                 // For as long as this at most, sessions judged by a catalog that was no more.
                 if let Some(before) = before {
                     metrics::histogram!("sealgate_catalog_window_seconds")

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{
-    Codes, Column, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
-};
+use crate::catalog::{Codes, Column, Refused, Relation, RelationKind, Snapshot, SnapshotParts};
 use crate::statement::{Passed, followed_view};
 
 /// Views over views over views, at the most.
@@ -61,7 +59,8 @@ pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Re
                 }
                 Some(Err(why)) => {
                     let because = relation.reaches.as_deref().unwrap_or_default();
-                    let because = because.split_once("; it is not followed: ").map_or(because, |(all, _)| all);
+                    let because =
+                        because.split_once("; it is not followed: ").map_or(because, |(all, _)| all);
                     relation.reaches = Some(format!("{because}; it is not followed: {why}").into());
                 }
                 None => {}
@@ -86,7 +85,8 @@ fn become_table(relation: &mut Relation, view: &View, passed: &Passed, snapshot:
     relation.kind = RelationKind::View;
     relation.reaches = None;
     relation.behind.clone_from(&passed.behind);
-    let defaults = view.columns.iter().zip(&passed.columns).any(|(column, field)| column.3 && field.is_some());
+    let defaults =
+        view.columns.iter().zip(&passed.columns).any(|(column, field)| column.3 && field.is_some());
     let mut refused = Refused::default();
     if view.acts {
         let why = Some("rules or triggers on the view decide what is written".into());
@@ -134,7 +134,12 @@ async fn read(reader: &Reader<'_>, oids: &[u32]) -> Result<BTreeMap<u32, View>, 
         .await?;
     for row in &rows {
         if let Some(view) = views.get_mut(&value(row, 0)?) {
-            view.columns.push((value::<&str>(row, 1)?.into(), value(row, 2)?, value(row, 3)?, value(row, 4)?));
+            view.columns.push((
+                value::<&str>(row, 1)?.into(),
+                value(row, 2)?,
+                value(row, 3)?,
+                value(row, 4)?,
+            ));
         }
     }
     Ok(views)

@@ -113,7 +113,9 @@ impl Definitions {
             _ if self.chance(30) => {
                 format!("CREATE FUNCTION fn_{fresh}() RETURNS int LANGUAGE sql AS 'SELECT 1'")
             }
-            _ => format!("ALTER TABLE {table} ALTER COLUMN note SET NOT NULL, ALTER COLUMN note DROP NOT NULL"),
+            _ => {
+                format!("ALTER TABLE {table} ALTER COLUMN note SET NOT NULL, ALTER COLUMN note DROP NOT NULL")
+            }
         }
     }
 
@@ -141,11 +143,16 @@ impl Definitions {
                 let (mail, phone) = (self.value(sealed, values), self.value(sealed, values));
                 format!("INSERT INTO {table} (id, email, phone, note) VALUES ({id}, {mail}, {phone}, 'n')")
             }
-            2 => format!("INSERT INTO {table} (id, email) VALUES ({id}, {}) RETURNING *", self.value(sealed, values)),
+            2 => format!(
+                "INSERT INTO {table} (id, email) VALUES ({id}, {}) RETURNING *",
+                self.value(sealed, values)
+            ),
             3 => format!("UPDATE {table} SET {column} = {} WHERE id < {id}", self.value(sealed, values)),
             4 => format!("DELETE FROM {table} WHERE email = {}", self.value(sealed, values)),
             5 => format!("SELECT * FROM {table}"),
-            6 => format!("SELECT id, {column}, note FROM {table} WHERE email = {}", self.value(sealed, values)),
+            6 => {
+                format!("SELECT id, {column}, note FROM {table} WHERE email = {}", self.value(sealed, values))
+            }
             _ => format!(
                 "SELECT a.id, a.{column}, b.note FROM {table} a JOIN {} b ON a.id = b.id",
                 self.pick(&TABLES)

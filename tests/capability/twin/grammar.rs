@@ -263,7 +263,8 @@ impl Grammar {
             number: "id",
         };
         // Views and materialised ones among them, one over another.
-        let name = *["customers", "customers", "customers", "people", "citizens"].choose(&mut self.rng).unwrap();
+        let name =
+            *["customers", "customers", "customers", "people", "citizens"].choose(&mut self.rng).unwrap();
         (format!("{name} {alias}"), seen)
     }
 
@@ -424,7 +425,32 @@ impl Grammar {
             if with.is_empty() { String::new() } else { format!("WITH RECURSIVE {} ", with.join(", ")) };
         let (from, seen) = self.from(&[], depth);
         let condition = self.condition(&seen, depth);
-        let body = match self.below(7) {
+        let body = match self.below(8) {
+            // The key stands beside what is sealed at random.
+            7 => {
+                let joined = ["JOIN leads l ON l.id < 3", "LEFT JOIN leads l ON l.email = c.email"]
+                    .choose(&mut self.rng)
+                    .unwrap();
+                let condition = self.condition(
+                    &[Seen {
+                        alias: "c".to_owned(),
+                        mail: "email",
+                        phone: Some("phone"),
+                        text: Some("note"),
+                        city: Some("city"),
+                        number: "id",
+                    }],
+                    1,
+                );
+                let (shown, grouped) = [
+                    ("DISTINCT c.phone, c.email, c.id", ""),
+                    ("DISTINCT c.*", ""),
+                    ("DISTINCT c.id, c.phone, l.email", ""),
+                    ("c.phone, count(l.id)", " GROUP BY c.id, c.phone"),
+                    ("c.id, c.phone, c.email, count(*)", " GROUP BY c.phone, c.email, c.id"),
+                ][self.below(5)];
+                format!("SELECT {shown} FROM customers c {joined} WHERE {condition}{grouped}")
+            }
             0 => {
                 let column = self.mail_column(&seen);
                 format!(
@@ -582,7 +608,7 @@ impl Grammar {
         self.parameters = self.chance(50);
         let depth = self.below(3) + 1;
         let mut sql = if self.chance(30) { self.change(depth) } else { self.select(depth) };
-        if self.chance(15) {
+        if self.chance(15) && !sql.contains("c.phone") && !sql.contains("c.*") {
             // A view that takes rows, too.
             sql = sql.replace("customers", "people");
         }

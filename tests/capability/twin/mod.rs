@@ -164,7 +164,7 @@ fn play(server: &Throwaway, major: u32, seed_of: u64, count: usize, hostile: boo
         if through.error.as_deref().is_some_and(|state| state.starts_with("SG")) {
             let again = sealed.query("SELECT 1");
             assert!(!again.is_empty());
-            outcome.refused.push(statement.sql);
+            outcome.refused.push(format!("{}: {}", through.detail, statement.sql));
             continue;
         }
         let direct = run(&mut plain, &statement);
@@ -231,10 +231,11 @@ fn define(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome
     server.execute("plain", schema).unwrap();
     let tap = crate::harness::Tap::before(server.address());
     let of = "database = \"postgres\"\n";
-    let setup = ["customers", "clients"].iter().fold(crate::harness::Setup::before(tap.address()), |setup, table| {
-        let table = format!("public.{table}");
-        setup.field_with(&table, "email", "equality", of).field_with(&table, "phone", "random", of)
-    });
+    let setup =
+        ["customers", "clients"].iter().fold(crate::harness::Setup::before(tap.address()), |setup, table| {
+            let table = format!("public.{table}");
+            setup.field_with(&table, "email", "equality", of).field_with(&table, "phone", "random", of)
+        });
     let gate = setup.late().start();
     let mut plain = Raw::login(server.address(), "postgres", "plain");
     let mut sealed = Raw::login(gate.address(), "postgres", "postgres");
@@ -245,7 +246,10 @@ fn define(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome
     for _ in 0..count {
         let statement = generator.statement();
         let through = run(&mut sealed, &statement);
-        story.0.push(format!("{} {:?}: {:?} {:?}", statement.sql, statement.values, through.tags, through.error));
+        story.0.push(format!(
+            "{} {:?}: {:?} {:?}",
+            statement.sql, statement.values, through.tags, through.error
+        ));
         let upstream = tap.to_server();
         let new = upstream.get(checked.saturating_sub(MARK.len())..).unwrap_or_default();
         assert!(!holds(new, MARK.as_bytes()), "{major}, seed {seed_of}: a value went upstream");
