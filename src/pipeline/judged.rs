@@ -175,7 +175,7 @@ impl Session {
             return Some(passage);
         }
         if plan.is_positional() && !plan.relations().all(|table| self.overlay.has_made(table)) {
-            let detail = "An INSERT without a list of columns rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
+            let detail = "An INSERT without a list of columns, or * where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
             let hint = "List the columns.";
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
             match (self.certainty.of_code(self.queue.boundaries()), self.confirmed.take()) {

@@ -35,16 +35,26 @@ impl<'a> Walk<'a> {
         let target = self.target(range)?;
         refuse_unfit(&target, |refused| &refused.inserts)?;
         let fields = insert_targets(cols, &target)?;
-        if cols.is_empty() && select_stmt.is_some() {
-            self.name_columns(range, &target, select_stmt.as_deref())?;
-        }
         match select_stmt.as_deref().map(|node| (kind(node), node)) {
             None => {}
             Some((Some(Kind::SelectStmt(select)), _)) if is_plain_values(select) => {
+                if cols.is_empty() {
+                    let Some(Kind::List(row)) = select.values_lists.first().and_then(kind) else {
+                        return Err(unlisted());
+                    };
+                    self.name_columns(range, &target, row.items.len())?;
+                }
                 self.insert_rows(&select.values_lists, &fields, !cols.is_empty())?;
             }
             Some((_, query)) => {
+                self.places = true;
                 let outputs = self.query(query)?;
+                if cols.is_empty() && matches!(target.columns, Columns::Table(_)) {
+                    if outputs.columns.iter().any(|output| output.place != Place::Sure) {
+                        return Err(unlisted());
+                    }
+                    self.name_columns(range, &target, outputs.columns.len())?;
+                }
                 self.insert_outputs(&outputs, &fields, !cols.is_empty())?;
             }
         }
@@ -58,19 +68,9 @@ impl<'a> Walk<'a> {
 
     /// Writes out which columns an INSERT without a list means, so that the values go where they
     /// were judged to go, whatever becomes of the table until it runs.
-    fn name_columns(
-        &mut self,
-        range: &protobuf::RangeVar,
-        target: &Source<'a>,
-        source: Option<&Node>,
-    ) -> Proven<()> {
+    fn name_columns(&mut self, range: &protobuf::RangeVar, target: &Source<'a>, count: usize) -> Proven<()> {
         let Columns::Table(relation) = &target.columns else { return Ok(()) };
-        let rows = match source.and_then(kind) {
-            Some(Kind::SelectStmt(select)) => &select.values_lists,
-            Some(_) | None => return Err(unlisted()),
-        };
-        let Some(Kind::List(row)) = rows.first().and_then(kind) else { return Err(unlisted()) };
-        let meant = || relation.columns.iter().take(row.items.len());
+        let meant = || relation.columns.iter().take(count);
         meant().try_for_each(|column| fitting(relation, column))?;
         let names = meant().map(|column| quoted_name(&column.name));
         let names: Vec<String> = names.collect();
@@ -372,7 +372,7 @@ impl<'a> Walk<'a> {
             }
         }
         self.scope.push(sources);
-        let outputs = self.targets(&clause.exprs)?;
+        let outputs = self.targets(&clause.exprs, false)?;
         self.scope.pop();
         Ok(outputs)
     }

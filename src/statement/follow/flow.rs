@@ -51,6 +51,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) again: usize,
     /// The order of the rows of the query that is walked matters to nobody.
     pub(in crate::statement) orderless: bool,
+    /// Of the query that comes next the place of each column matters.
+    pub(in crate::statement) places: bool,
     pub(in crate::statement) scope: Scope<'a>,
     pub(in crate::statement) seen: HashSet<(Seen, i32)>,
     pub(in crate::statement) reads: BTreeSet<FieldId>,
@@ -76,6 +78,7 @@ impl<'a> Walk<'a> {
             assigned: HashMap::new(),
             again: 0,
             orderless: false,
+            places: false,
             scope: Scope::default(),
             seen: HashSet::new(),
             reads: BTreeSet::new(),

@@ -11,3 +11,4 @@ pub(in crate::statement) mod from;
 pub(in crate::statement) mod keyed;
 pub(in crate::statement) mod query;
 pub(in crate::statement) mod scope;
+pub(in crate::statement) mod stars;

@@ -94,13 +94,14 @@ impl<'a> Walk<'a> {
         // Which rows are ties is for the order to say.
         let ties = *limit_option == LimitOption::WithTies as i32;
         let orderless = std::mem::take(&mut self.orderless) && !ties;
+        let places = std::mem::take(&mut self.places);
         let level = self.ctes.len();
         self.with(with_clause.as_ref())?;
         let set = SetOperation::try_from(*op).unwrap_or(SetOperation::Undefined);
         let outputs = if !matches!(set, SetOperation::SetopNone | SetOperation::Undefined) {
             self.set_operation(select, set)?
         } else if values_lists.is_empty() {
-            let outputs = self.plain_select(select, orderless)?;
+            let outputs = self.plain_select(select, orderless, places)?;
             self.ctes.truncate(level);
             return Ok(outputs);
         } else {
@@ -115,13 +116,18 @@ impl<'a> Walk<'a> {
         Ok(outputs)
     }
 
-    fn plain_select(&mut self, select: &'a protobuf::SelectStmt, orderless: bool) -> Proven<Outputs> {
+    fn plain_select(
+        &mut self,
+        select: &'a protobuf::SelectStmt,
+        orderless: bool,
+        places: bool,
+    ) -> Proven<Outputs> {
         // `count(*)` of a subquery counts its rows in any order.
         let counts = counts_alone(select);
         let sources = self.from(&select.from_clause, Vec::new(), counts)?;
         self.scope.push(sources);
         self.predicate(select.where_clause.as_deref())?;
-        let outputs = self.targets(&select.target_list)?;
+        let outputs = self.targets(&select.target_list, places)?;
         self.group(&select.group_clause, &outputs)?;
         self.predicate(select.having_clause.as_deref())?;
         for window in &select.window_clause {
@@ -164,7 +170,9 @@ impl<'a> Walk<'a> {
         let (Some(left), Some(right)) = (select.larg.as_deref(), select.rarg.as_deref()) else {
             return Err(unsupported("this set operation"));
         };
+        self.places = true;
         let left = self.select(left)?;
+        self.places = true;
         let right = self.select(right)?;
         let told_apart = set != SetOperation::SetopUnion || !select.all;
         self.both(&left, &right, told_apart)
@@ -324,7 +332,7 @@ impl<'a> Walk<'a> {
         Err(unsupported("WITH RECURSIVE whose columns become something else in each step"))
     }
 
-    pub(in crate::statement) fn targets(&mut self, targets: &'a [Node]) -> Proven<Outputs> {
+    pub(in crate::statement) fn targets(&mut self, targets: &'a [Node], places: bool) -> Proven<Outputs> {
         let mut outputs = Outputs::default();
         for target in targets {
             let Some(Kind::ResTarget(target)) = kind(target) else {
@@ -336,7 +344,10 @@ impl<'a> Walk<'a> {
             if let Some(Kind::ColumnRef(column)) = kind(value)
                 && matches!(column.fields.last().and_then(kind), Some(Kind::AStar(_)))
             {
-                let star = self.star(column)?;
+                let mut star = self.star(column)?;
+                if places && star.carries() {
+                    star = self.written_out(column).unwrap_or(star);
+                }
                 outputs.columns.extend(star.columns);
                 self.bounded(&outputs)?;
                 continue;

@@ -61,6 +61,10 @@ impl Grammar {
         self.rng.random_range(0..100) < percent
     }
 
+    fn pick(&mut self, of: &[&'static str]) -> &'static str {
+        of.choose(&mut self.rng).unwrap()
+    }
+
     fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("r{}", self.aliases)
@@ -425,7 +429,27 @@ impl Grammar {
             if with.is_empty() { String::new() } else { format!("WITH RECURSIVE {} ", with.join(", ")) };
         let (from, seen) = self.from(&[], depth);
         let condition = self.condition(&seen, depth);
-        let body = match self.below(8) {
+        let body = match self.below(9) {
+            // `*` where the place of each column counts.
+            8 => {
+                let all = ["", "a."].choose(&mut self.rng).unwrap();
+                let condition = self.condition(
+                    &[Seen {
+                        alias: "a".to_owned(),
+                        mail: "email",
+                        phone: Some("phone"),
+                        text: Some("note"),
+                        city: Some("city"),
+                        number: "id",
+                    }],
+                    1,
+                );
+                let other = self.row().replace("DEFAULT", "NULL");
+                format!(
+                    "SELECT u.id, u.email, u.note FROM (SELECT {all}* FROM archive a WHERE {condition} UNION ALL SELECT * FROM customers \
+                     UNION ALL SELECT v.n, v.m, v.p, v.c, v.t FROM (VALUES {other}) AS v(n, m, p, t, c)) u"
+                )
+            }
             // The key stands beside what is sealed at random.
             7 => {
                 let joined = ["JOIN leads l ON l.id < 3", "LEFT JOIN leads l ON l.email = c.email"]
@@ -526,7 +550,14 @@ impl Grammar {
             number: "id",
         }];
         let condition = self.condition(&seen, depth.min(1));
-        match self.below(12) {
+        match self.below(13) {
+            12 => format!(
+                "INSERT INTO archive{} SELECT {}* FROM customers c WHERE c.id < {}{}",
+                self.pick(&["", " (id, email, phone, city, note)"]),
+                self.pick(&["", "c."]),
+                self.below(9),
+                self.pick(&["", " RETURNING *", " RETURNING id, phone"])
+            ),
             0 => format!("INSERT INTO customers {COLUMNS} VALUES {}, {}{returning}", self.row(), self.row()),
             1 => format!(
                 "INSERT INTO customers {COLUMNS} VALUES {} ON CONFLICT (email) DO UPDATE SET phone = EXCLUDED.phone, \

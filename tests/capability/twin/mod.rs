@@ -17,6 +17,7 @@ use grammar::{Grammar, MARK, Statement};
 const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
     CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text); \
+    CREATE TABLE archive (id int, email text, phone text, city text, note text); \
     CREATE VIEW people AS SELECT id, email, phone, city, note FROM customers; \
     CREATE VIEW citizens (id, email, phone, note, city) AS \
         SELECT p.id, c.email, c.phone, p.note, c.city FROM people p JOIN customers c USING (id) WHERE c.email IS NOT NULL; \
@@ -136,6 +137,9 @@ fn play(server: &Throwaway, major: u32, seed_of: u64, count: usize, hostile: boo
         .field_with("public.leads", "email", "equality", "database = \"postgres\"\n")
         .field_with("public.customers", "phone", "random", "database = \"postgres\"\n")
         .field_with("public.leads", "phone", "random", "database = \"postgres\"\n")
+        .field_with("public.archive", "email", "equality", "database = \"postgres\"\n")
+        .field_with("public.archive", "phone", "random", "database = \"postgres\"\n")
+        .field_with("public.archive", "city", "none", "database = \"postgres\"\n")
         .field_with("public.customers", "city", "none", "database = \"postgres\"\n")
         .start();
     let mut plain = Raw::login(server.address(), "postgres", "plain");

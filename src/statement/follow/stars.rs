@@ -1,0 +1,74 @@
+//! `*` of a classified table where the place of its columns decides what meets what: beside another query
+//! (UNION), and where they are stored (INSERT ... SELECT). It is written out then, so that what was judged
+//! is what runs, whatever becomes of the table until then.
+
+use pg_query::protobuf;
+
+use super::super::read::literal::quoted_name;
+use super::super::read::tree;
+use super::flow::Walk;
+use super::scope::{Columns, Output, Outputs, Place, Source};
+
+impl Walk<'_> {
+    /// The columns behind `*` or `alias.*`, which stands in the text as their list from now on. None where
+    /// not all of them are known.
+    pub(in crate::statement) fn written_out(&mut self, column: &protobuf::ColumnRef) -> Option<Outputs> {
+        let at = usize::try_from(column.location).ok()?;
+        let alias = match column.fields.as_slice() {
+            [_] => None,
+            [alias, _] => Some(tree::name(alias)?),
+            _ => return None,
+        };
+        let of_star = |source: &&Source<'_>| alias.is_none_or(|alias| source.alias == alias);
+        let sources: Vec<&Source<'_>> = self.scope.innermost().iter().filter(of_star).collect();
+        if sources.is_empty() || alias.is_some() && sources.len() > 1 {
+            return None;
+        }
+        let mut outputs = Outputs::default();
+        let mut names = Vec::new();
+        for source in sources {
+            let Columns::Table(_) = &source.columns else { return None };
+            if source.merged || source.using || source.only_qualified || !source.hidden.is_empty() {
+                return None;
+            }
+            for column in source.star().columns {
+                let name = column.name.clone()?;
+                names.push(format!("{}.{}", quoted_name(&source.alias), quoted_name(&name)));
+                outputs.columns.push(Output { place: Place::Sure, ..column });
+            }
+        }
+        let rest = self.text.get(at..)?;
+        let prefix = match alias {
+            None => 0,
+            Some(_) => length_of_name(rest.as_bytes())? + 1,
+        };
+        let (before, star) = rest.split_at_checked(prefix)?;
+        let stands = star.starts_with('*') && (alias.is_none() || before.ends_with('.'));
+        if !stands || names.is_empty() {
+            return None;
+        }
+        // The alias stands there already. The `*` itself becomes a comment.
+        let list = names.join(", ");
+        let list = if alias.is_some() { list.get(length_of_name(list.as_bytes())? + 1..)? } else { &list };
+        self.insertions.insert(at + prefix, format!("{list} /*"));
+        self.insertions.insert(at + prefix + 1, "*/".to_owned());
+        self.positional = true;
+        Some(outputs)
+    }
+}
+
+/// Bytes of a name, with its quotes.
+fn length_of_name(text: &[u8]) -> Option<usize> {
+    if text.first() != Some(&b'"') {
+        let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_$".contains(byte) || *byte >= 0x80;
+        return Some(text.iter().take_while(|byte| is_of_name(byte)).count()).filter(|length| *length > 0);
+    }
+    let mut at = 1;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == b'"')? + 1;
+        if text.get(at) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
