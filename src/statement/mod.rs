@@ -11,6 +11,7 @@
 
 mod body;
 mod define;
+mod copying;
 mod described;
 mod facts;
 mod follow;
@@ -25,6 +26,7 @@ mod replication;
 mod view;
 
 pub use body::unfollowed;
+pub use copying::followed_trigger;
 pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};

@@ -15,7 +15,7 @@ use super::read::tree::{self, Encoding, Reading};
 use super::refusal::{Proven, refuse, unsupported};
 
 /// How the server prints definitions.
-const READING: Reading = Reading {
+pub(super) const READING: Reading = Reading {
     standard_conforming_strings: true,
     encoding: Encoding::Utf8,
     server_utf8: true,

@@ -16,6 +16,7 @@ mod bulk;
 mod certainty;
 mod checked;
 mod commands;
+mod copying;
 mod demo;
 mod doors;
 mod drivers;

@@ -70,6 +70,9 @@ impl<'a> Walk<'a> {
     /// were judged to go, whatever becomes of the table until it runs.
     fn name_columns(&mut self, range: &protobuf::RangeVar, target: &Source<'a>, count: usize) -> Proven<()> {
         let Columns::Table(relation) = &target.columns else { return Ok(()) };
+        if self.kept {
+            return Ok(());
+        }
         let meant = || relation.columns.iter().take(count);
         meant().try_for_each(|column| fitting(relation, column))?;
         let names = meant().map(|column| quoted_name(&column.name));
@@ -135,7 +138,7 @@ impl<'a> Walk<'a> {
         self.store_plain(&flow)
     }
 
-    fn store_plain(&mut self, flow: &Flow) -> Proven<()> {
+    pub(in crate::statement) fn store_plain(&mut self, flow: &Flow) -> Proven<()> {
         let legible = match self.sealed_in(flow)? {
             Some(_) => None,
             None => Some(self.settle(flow)?),

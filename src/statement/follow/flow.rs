@@ -51,6 +51,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) again: usize,
     /// The order of the rows of the query that is walked matters to nobody.
     pub(in crate::statement) orderless: bool,
+    /// The text is kept in the database, read anew whenever that has changed, and runs as it stands.
+    pub(in crate::statement) kept: bool,
     /// Of the query that comes next the place of each column matters.
     pub(in crate::statement) places: bool,
     pub(in crate::statement) scope: Scope<'a>,
@@ -78,6 +80,7 @@ impl<'a> Walk<'a> {
             assigned: HashMap::new(),
             again: 0,
             orderless: false,
+            kept: false,
             places: false,
             scope: Scope::default(),
             seen: HashSet::new(),

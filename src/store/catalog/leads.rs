@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::classified::{Classified, Found};
 use super::closure::{self, Kind, Reached, Seeds, Table, Use};
+use super::copying;
 use super::load::{LoadError, Reader};
 use super::sources::{Body, Sources};
 use super::strangers::{self, Arities, FIRST_NORMAL_OID, Function, Strangers, TELLING, Unlisted};
 use super::triggers;
-use crate::catalog::{Code, Codes, QualifiedName, Reaching, RelationCode, Stranger};
+use crate::catalog::{Code, Codes, Field, QualifiedName, Reaching, RelationCode, Stranger};
 use crate::statement;
 
 /// What leads where.
@@ -33,6 +34,7 @@ pub(super) struct PolicyNames {
 pub(super) async fn read(
     reader: &Reader<'_>,
     names: &PolicyNames,
+    fields: &[Field],
     tables: &mut BTreeMap<u32, Classified>,
     vouched: &[String],
     kept: &mut Unlisted,
@@ -43,7 +45,10 @@ pub(super) async fn read(
         vouched.iter().any(|one| *one == function.signature || Some(one) == function.extension.as_ref())
     };
 
-    let sealed = closure::follow(reader, &sources, from_sealed(names, tables)).await?;
+    let copying = copying::followed(reader, &sources, fields, tables, strangers.stock).await?;
+    let mut from_sealed = from_sealed(names, tables);
+    from_sealed.never.extend(copying.iter().map(|function| (Kind::Function, *function)));
+    let sealed = closure::follow(reader, &sources, from_sealed).await?;
     for (table, why) in &sealed.returns {
         if let Some(table) = tables.get_mut(table) {
             table.add(Found::of_table("leads-back", why.clone(), Vec::new()));
@@ -56,7 +61,7 @@ pub(super) async fn read(
     } else {
         Reached::default()
     };
-    let copies = triggers::judge(reader, &sources, &strangers, &sealed, tables, &vouches).await?;
+    let copies = triggers::judge(reader, &sources, &strangers, &sealed, &copying, tables, &vouches).await?;
 
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
     codes.everything = strangers.everything.as_deref().map(Arc::from);

@@ -153,7 +153,7 @@ pub async fn load(
         let mut tables = classified::read(&reader, &parts.fields).await?;
         standing::judge(&reader, &mut tables).await?;
         let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
-        let leads = leads::read(&reader, &sealed, &mut tables, &policy.vouched, kept).await?;
+        let leads = leads::read(&reader, &sealed, &parts.fields, &mut tables, &policy.vouched, kept).await?;
         let names = policy_names(&parts, |_| true);
         parts.faults = tables.values().flat_map(Classified::unfit).collect();
         parts.relations = relations(&reader, &names, &tables, &leads).await?;

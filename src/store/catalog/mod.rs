@@ -3,6 +3,7 @@
 mod body;
 mod classified;
 mod closure;
+mod copying;
 mod dependents;
 mod fit;
 mod fitness;

@@ -86,6 +86,7 @@ pub(super) async fn judge(
     sources: &Sources,
     strangers: &Strangers,
     sealed: &Reached,
+    copying: &BTreeSet<u32>,
     tables: &mut BTreeMap<u32, Classified>,
     vouches: &(dyn Fn(&Function) -> bool + Sync),
 ) -> Result<Vec<(QualifiedName, String)>, LoadError> {
@@ -98,7 +99,7 @@ pub(super) async fn judge(
         if seals && let Some(text) = &trigger.condition {
             conditioned(trigger, text, table);
         }
-        if seals && !function.is_some_and(vouches) {
+        if seals && !function.is_some_and(vouches) && !copying.contains(&trigger.function) {
             let lead = sealed.objects.get(&(Kind::Function, trigger.function));
             let why = lead.map(|lead| (all_sealed(table), lead.why.clone()));
             if let Some((columns, why)) = why.or(fills(trigger, function, sources, table)?) {

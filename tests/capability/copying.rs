@@ -1,0 +1,64 @@
+//! Triggers that only copy: the history of a sealed table is sealed, too, and is written by the server as
+//! before. One that does more than copy is refused on its table, by name.
+
+use crate::harness::{Raw, Setup, Tap, VERSIONS, pg, search_server};
+use crate::shop::{errors, firsts, holds, states};
+
+const SCHEMA: &str = "CREATE TABLE client (id int PRIMARY KEY, email text UNIQUE, diary text, changed timestamptz); \
+    CREATE TABLE client_history (op text, id int, email text, diary text); \
+    CREATE TABLE lead (id int PRIMARY KEY, email text); CREATE TABLE orders (id int, note text); \
+    CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF TG_OP = 'DELETE' THEN INSERT INTO client_history SELECT 'D', OLD.id, OLD.email, OLD.diary; RETURN OLD; \
+        ELSIF TG_OP = 'UPDATE' THEN \
+            IF OLD.email IS DISTINCT FROM NEW.email THEN \
+                INSERT INTO client_history (op, id, email) VALUES ('U', NEW.id, OLD.email); \
+            END IF; RETURN NEW; \
+        ELSE INSERT INTO client_history VALUES ('I', NEW.id, NEW.email, NEW.diary); RETURN NEW; END IF; END $$; \
+    CREATE TRIGGER remembers AFTER INSERT OR UPDATE OR DELETE ON client FOR EACH ROW EXECUTE FUNCTION remember(); \
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF NEW.email IS DISTINCT FROM OLD.email THEN NEW.changed := now(); END IF; RETURN NEW; END $$; \
+    CREATE TRIGGER touches BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION touch(); \
+    CREATE FUNCTION lowers() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        NEW.email := lower(NEW.email); RETURN NEW; END $$; \
+    CREATE TRIGGER lowers BEFORE INSERT ON lead FOR EACH ROW EXECUTE FUNCTION lowers(); \
+    CREATE FUNCTION carries() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        INSERT INTO client_history (op, email) VALUES ('O', NEW.note); RETURN NEW; END $$; \
+    CREATE TRIGGER carries AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION carries();";
+
+#[test]
+fn a_trigger_that_copies_keeps_the_history_of_a_sealed_table_and_no_other_is_run() {
+    for major in VERSIONS {
+        let server = pg(major);
+        server.execute("postgres", SCHEMA).unwrap();
+        let tap = Tap::before(server.address());
+        let gate = Setup::before(tap.address())
+            .field("public.client", "email", "equality")
+            .field("public.client", "diary", "random")
+            .field("public.client_history", "email", "equality")
+            .field("public.client_history", "diary", "random")
+            .field("public.lead", "email", "equality")
+            .start();
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let mut ok = |sql: &str| {
+            let frames = raw.query(sql);
+            assert_eq!(errors(&frames), [], "{major}: {sql}");
+            firsts(&frames)
+        };
+        ok("INSERT INTO client (id, email, diary) VALUES (1, 'ada@sentinel.example', 'sentinel one')");
+        ok("UPDATE client SET diary = 'sentinel two' WHERE email = 'ada@sentinel.example'");
+        ok("UPDATE client SET email = 'eve@sentinel.example' WHERE id = 1");
+        ok("DELETE FROM client WHERE email = 'eve@sentinel.example'");
+        assert_eq!(ok("SELECT op FROM client_history"), ["I", "U", "D"]);
+        let seen = ok("SELECT email FROM client_history WHERE email = 'ada@sentinel.example'");
+        assert_eq!(seen, ["ada@sentinel.example"; 2]);
+        assert_eq!(ok("SELECT diary FROM client_history WHERE op = 'D'"), ["sentinel two"]);
+        for sql in [
+            "INSERT INTO lead (id, email) VALUES (1, 'ada@sentinel.example')",
+            "INSERT INTO orders (id, note) VALUES (1, 'plain')",
+        ] {
+            assert_eq!(states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
+        }
+        assert!(!holds(&tap.to_server(), b"sentinel"), "{major}");
+        assert_eq!(search_server(&server, b"sentinel"), []);
+    }
+}
