@@ -268,6 +268,7 @@ fn passes_definitions_that_do_not_reach() {
         "CREATE VIEW v AS SELECT id, note FROM customers",
         "CREATE VIEW v AS SELECT email FROM customers",
         "CREATE VIEW v AS SELECT * FROM customers",
+        "CREATE TABLE planned AS SELECT id, note FROM customers",
         "CREATE OR REPLACE VIEW v (a, b) AS SELECT c.email, l.email FROM customers c JOIN leads l USING (email)",
         "CREATE MATERIALIZED VIEW v AS SELECT email FROM customers",
         "CREATE TABLE x AS SELECT count(*) FROM customers",

@@ -83,6 +83,9 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
 #[test]
 fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
     for (sql, sealed) in [
+        ("CREATE TABLE planned AS SELECT id, email FROM customers WHERE email = 'a'", 1),
+        ("CREATE TABLE planned (n, email) AS SELECT id, coalesce(email, 'b') FROM leads", 1),
+        ("CREATE TABLE planned AS SELECT 1 AS id, 'a' AS email", 1),
         ("CREATE TABLE planned (id int, email text); INSERT INTO planned (email) VALUES ('a')", 1),
         (
             "CREATE TABLE planned (id int, email text); ALTER TABLE planned DROP COLUMN id; UPDATE planned SET email = 'a'",
@@ -104,6 +107,11 @@ fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
             "ALTER TABLE customers DROP COLUMN email; INSERT INTO customers (email) VALUES ('a')",
             "column-unknown",
         ),
+        ("CREATE TABLE planned AS SELECT id, phone AS email FROM customers", "domain-differs"),
+        ("CREATE TABLE planned AS SELECT id, note AS email FROM customers", "unsupported-position"),
+        ("CREATE TABLE planned AS SELECT id, email AS mail FROM customers", "unsupported-position"),
+        ("CREATE TEMP TABLE planned AS SELECT id, email FROM customers", "shadow"),
+        ("CREATE TABLE copy AS SELECT id, email FROM customers", "definition"),
         ("DROP TABLE leads; INSERT INTO leads (email) VALUES ('a')", "relation-missing"),
         ("CREATE TABLE planned (email text); CREATE EXTENSION citext; DELETE FROM customers", "definition"),
     ] {

@@ -135,10 +135,11 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::CreateTableAsStmt(create)) => {
             let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
             let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
-            stored_query(bench, create.query.as_deref(), into, view, found)
+            let columns = create.into.as_ref().map_or(&[][..], |into| &into.col_names);
+            stored_query(bench, create.query.as_deref(), into, columns, view, found)
         }
         Some(Kind::ViewStmt(view)) => {
-            stored_query(bench, view.query.as_deref(), view.view.as_ref(), true, found)
+            stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
         }
         Some(Kind::FetchStmt(fetch)) => Ok(StatementFacts {
             effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
@@ -231,9 +232,15 @@ fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
     target: Option<&protobuf::RangeVar>,
+    columns: &[Node],
     keeps_no_copy: bool,
     found: &Census,
 ) -> Proven<StatementFacts> {
+    if let Some(target) = target.filter(|_| !keeps_no_copy)
+        && let Some(facts) = table::copied(bench, target, columns, query, found)?
+    {
+        return Ok(facts);
+    }
     if let Some(target) = target {
         let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let replaces = |relation: &Relation| keeps_no_copy && relation.kind == RelationKind::View;
@@ -252,7 +259,11 @@ fn stored_query(
     // A view of what is legible is read like any other code: on record. One that passes sealed columns
     // on is a table with sealed columns from then on.
     if inner.touches() && !keeps_no_copy {
-        return Err(refuse_definition("a query whose rows are stored"));
+        return Err(refuse(
+            "definition",
+            "a copy of classified columns would be made in a table that the policy does not name",
+            "Name the table's columns in the policy first, each with the domain of the one that it is copied from.",
+        ));
     }
     if sealed {
         passed(&inner, &counted)?;

@@ -7,7 +7,9 @@ use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, Ran
 use crate::catalog::{Field, Mode, Named};
 
 use super::super::facts::{StatementFacts, Unproven};
-use super::super::follow::flow::Walk;
+use super::super::follow::flow::{Seen, Walk};
+use super::super::follow::scope::Place;
+use super::super::judge::{account, facts_of};
 use super::super::matters::{
     Bench, catalog_changes, moves, names_what_matters, policy_field, refuse_definition,
 };
@@ -173,6 +175,45 @@ pub(in crate::statement) fn created(
         return Err(unsupported("this CREATE TABLE"));
     }
     Ok(moves())
+}
+
+/// CREATE TABLE AS of a table that the policy names and nobody has: a copy in which each column has the
+/// domain that the policy gives it. None: it is of another one.
+pub(in crate::statement) fn copied(
+    bench: Bench<'_>,
+    target: &RangeVar,
+    columns: &[Node],
+    query: Option<&Node>,
+    found: &Census,
+) -> Proven<Option<StatementFacts>> {
+    let temporary = target.relpersistence == "t" || target.schemaname.starts_with("pg_temp");
+    let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
+    let awaited = bench.snapshot.pattern_fields(schema, &target.relname).next().is_some();
+    let Some(query) = query.filter(|query| matches!(kind(query), Some(Kind::SelectStmt(_)))) else {
+        return Ok(None);
+    };
+    if !is_missing(bench, target) || temporary || awaited {
+        return Ok(None);
+    }
+    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
+    // Its own name is no table that is read.
+    walk.seen.insert((Seen::Range, target.location));
+    walk.places = true;
+    let outputs = walk.query(query)?;
+    for (position, output) in outputs.columns.iter().enumerate() {
+        let name = columns.get(position).and_then(tree::name).or(output.name.as_deref());
+        let name = name.filter(|_| output.place == Place::Sure).ok_or_else(|| {
+            refuse("definition", "the columns of the copy are not all named", "List them, each with its name.")
+        })?;
+        match policy_field(bench.snapshot, target, name) {
+            Some(field) if field.domain.is_some() => walk.store(field.id, &output.flow)?,
+            Some(_) => return Err(refuse_definition("a copy of a column that is not sealed")),
+            None => walk.store_plain(&output.flow)?,
+        }
+    }
+    account(&walk, found)?;
+    let facts = facts_of(walk)?;
+    Ok(Some(StatementFacts { effect: moves().effect, ..facts }))
 }
 
 /// A column in CREATE TABLE or ADD COLUMN.
