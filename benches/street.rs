@@ -5,9 +5,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sealgate::catalog::stock::Stock;
 use sealgate::catalog::{
-    Column, Declared, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Declared, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName,
+    Relation, RelationKind, Snapshot, SnapshotParts,
 };
 use sealgate::login::{Claim, Principal, Progress, Relay};
 use sealgate::pipeline::{Bounds, PlanCache, Session, Step, View, Workshop};
@@ -25,6 +26,11 @@ const ORM: &str = "SELECT \"orders\".\"id\", \"orders\".\"placed_at\", \"orders\
                    FROM \"orders\" INNER JOIN \"lines\" ON \"lines\".\"order_id\" = \"orders\".\"id\" \
                    WHERE \"orders\".\"customer_id\" = $1 AND \"lines\".\"sku\" IN ($2, $3, $4) \
                    ORDER BY \"orders\".\"placed_at\" DESC LIMIT 21";
+
+/// The same of a table with a sealed column.
+const ORM_SEALED: &str = "SELECT \"customers\".\"id\", \"customers\".\"email\", \"customers\".\"name\", \"customers\".\"city\", \
+                   \"customers\".\"street\", \"customers\".\"since\", \"customers\".\"status\", \"customers\".\"note\" FROM \"customers\" \
+                   WHERE \"customers\".\"email\" = $1 ORDER BY \"customers\".\"id\" ASC LIMIT 21";
 
 fn snapshot() -> Arc<Snapshot> {
     let table = QualifiedName { schema: "public".into(), name: "customers".into() };
@@ -47,12 +53,17 @@ fn snapshot() -> Arc<Snapshot> {
         field,
         fault: None,
     };
-    let columns = vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))];
+    let plain = ["name", "city", "street", "since", "status", "note", "orders"];
+    let mut columns = vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))];
+    columns.extend(plain.iter().zip(3..).map(|(name, number)| column(name, number, 25, None)));
     let relation = Relation {
         name: table,
         oid: 16_400,
         kind: RelationKind::Table,
+        attributes: 9,
         columns,
+        keys: vec![vec!["id".into()]],
+        behind: Vec::new(),
         reaches: None,
         fault: None,
         refused: Default::default(),
@@ -62,6 +73,7 @@ fn snapshot() -> Arc<Snapshot> {
         epoch: 1,
         fields: vec![field],
         relations: vec![relation],
+        codes: Codes { stock: Stock::of(18), ..Codes::default() },
         ..SnapshotParts::default()
     }))
 }
@@ -131,6 +143,16 @@ fn batch() -> Exchange {
     (asked, answered)
 }
 
+/// A Parse of a text that was judged before: its plan is kept.
+fn prepared() -> Exchange {
+    let (mut asked, mut answered) = (Vec::new(), Vec::new());
+    put_parse(&mut asked, b"", ORM_SEALED.as_bytes(), &[]);
+    put(&mut asked, b'S', |_| {});
+    put(&mut answered, b'1', |_| {});
+    put(&mut answered, b'Z', |out| out.push(b'I'));
+    (asked, answered)
+}
+
 fn walk(mut input: &[u8], mut step: impl FnMut(&[u8]) -> Step) -> usize {
     let mut steps = 0;
     while !input.is_empty() {
@@ -152,6 +174,7 @@ fn street(criterion: &mut Criterion) {
     for (name, text) in [
         ("analyse/insert", "INSERT INTO customers (email) VALUES ('ada@shop.example') RETURNING id"),
         ("analyse/select", "SELECT id, email FROM customers WHERE email = $1"),
+        ("analyse/orm", ORM_SEALED),
     ] {
         criterion.bench_function(name, |bench| {
             bench
@@ -170,7 +193,8 @@ fn exchanges(criterion: &mut Criterion, snapshot: &Arc<Snapshot>, limits: Limits
         out.extend_from_slice(b"SERROR\0VERROR\0C42601\0Msyntax error at or near \"sealgate\"\0\0");
     });
     put(&mut complaint, b'Z', |out| out.push(b'I'));
-    let cases: [(&str, Exchange, &[bool]); 5] = [
+    let cases: [(&str, Exchange, &[bool]); 6] = [
+        ("kept plan", prepared(), &[true]),
         ("batch", batch(), &[false, true]),
         ("simple", query(ORM, 1), &[false, true]),
         ("100 rows", query(ORM, 100), &[false, true]),
@@ -184,11 +208,14 @@ fn exchanges(criterion: &mut Criterion, snapshot: &Arc<Snapshot>, limits: Limits
                 Session::new(principal, None, None, Bounds { frame_bytes_max: 1 << 20 }, [0; 16]);
             if *judged {
                 session.renew(Arc::new(View::new(Arc::clone(snapshot))));
+                session.parameter(b"client_encoding", b"UTF8");
+                session.parameter(b"server_encoding", b"UTF8");
             }
             let mut shop = Workshop::new(None, PlanCache::new(1 << 20), limits);
             let mut out = Vec::new();
             let whose = if *judged { "another table" } else { "nothing classified" };
-            let title = if *name == "refusal" { (*name).to_owned() } else { format!("{name}/{whose}") };
+            let alone = matches!(*name, "refusal" | "kept plan");
+            let title = if alone { (*name).to_owned() } else { format!("{name}/{whose}") };
             criterion.bench_function(&title, |bench| {
                 bench.iter(|| {
                     out.clear();

@@ -618,6 +618,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
     check_refused(&[
         ("CREATE VIEW v AS SELECT lower(email) FROM customers", "unsupported-position"),
         ("CREATE VIEW v AS SELECT coalesce(email, 'none') FROM customers", "definition"),
+        ("CREATE VIEW v AS SELECT coalesce(email, phone) FROM customers", "definition"),
         ("CREATE VIEW v AS SELECT id FROM customers WHERE email = 'a'", "definition"),
         ("CREATE VIEW customers AS SELECT 1", "definition"),
         ("REFRESH MATERIALIZED VIEW customer_list", "definition"),

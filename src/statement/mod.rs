@@ -10,8 +10,8 @@
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod body;
-mod define;
 mod copying;
+mod define;
 mod described;
 mod facts;
 mod follow;

@@ -57,11 +57,11 @@ pub fn followed_view(definition: &str, snapshot: &Snapshot) -> Proven<Passed> {
     if facts.outputs.iter().any(|column| matches!(column, ResultColumn::Run(_))) {
         return Err(unsupported("all columns of a table at once"));
     }
-    passed(&facts, &found)
+    passed(&facts, &found, snapshot)
 }
 
 /// What a query passes on, if it may be kept as a view.
-pub(super) fn passed(facts: &StatementFacts, found: &Census) -> Proven<Passed> {
+pub(super) fn passed(facts: &StatementFacts, found: &Census, snapshot: &Snapshot) -> Proven<Passed> {
     if !facts.literals.is_empty() || !facts.parameters.is_empty() {
         return Err(refuse(
             "definition",
@@ -72,11 +72,11 @@ pub(super) fn passed(facts: &StatementFacts, found: &Census) -> Proven<Passed> {
     let column = |column: &ResultColumn| match column {
         ResultColumn::Plain | ResultColumn::Run(_) => Ok(None),
         ResultColumn::Field(id) => Ok(Some(*id)),
-        // All of them are of one domain; the others are behind it.
-        ResultColumn::Sealed(ids) => Ok(ids.first().copied()),
-        ResultColumn::Derived(_) => Err(refuse(
+        // Of one domain the first stands for all; the others are behind it.
+        ResultColumn::Sealed(ids) if of_one_domain(snapshot, ids) => Ok(ids.first().copied()),
+        ResultColumn::Sealed(_) | ResultColumn::Derived(_) => Err(refuse(
             "definition",
-            "a column of a query that is kept is made from classified ones",
+            "a column of a query that is kept is made from classified ones, or shows several domains",
             "Pass each classified one on as it is.",
         )),
     };
@@ -91,4 +91,10 @@ pub(super) fn passed(facts: &StatementFacts, found: &Census) -> Proven<Passed> {
         name: range.name.as_str().into(),
     };
     Ok(Passed { columns, behind, relations: found.ranges.iter().map(named).collect() })
+}
+
+fn of_one_domain(snapshot: &Snapshot, ids: &[FieldId]) -> bool {
+    let mut domains = ids.iter().map(|id| snapshot.field(*id).and_then(|field| field.domain.as_ref()));
+    let first = domains.next().flatten();
+    first.is_some() && domains.all(|other| other == first)
 }

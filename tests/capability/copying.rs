@@ -64,10 +64,13 @@ fn a_trigger_that_copies_keeps_the_history_of_a_sealed_table_and_no_other_is_run
 }
 
 #[test]
-fn a_table_that_is_made_of_sealed_columns_is_sealed_where_the_policy_names_it_and_not_made_where_it_does_not() {
+fn a_table_that_is_made_of_sealed_columns_is_sealed_where_the_policy_names_it_and_not_made_where_it_does_not()
+{
     for major in VERSIONS {
         let server = pg(major);
-        server.execute("postgres", "CREATE TABLE client (id int PRIMARY KEY, email text, note text)").unwrap();
+        server
+            .execute("postgres", "CREATE TABLE client (id int PRIMARY KEY, email text, note text)")
+            .unwrap();
         let tap = Tap::before(server.address());
         let of_copy = Setup::before(tap.address()).field("public.client", "email", "equality");
         let gate = of_copy.field("public.copied", "email", "equality").late().start();
@@ -78,14 +81,19 @@ fn a_table_that_is_made_of_sealed_columns_is_sealed_where_the_policy_names_it_an
             firsts(&frames)
         };
         ok("INSERT INTO client VALUES (1, 'ada@sentinel.example', 'a'), (2, NULL, 'b')");
-        ok("CREATE TABLE copied AS SELECT id, coalesce(email, 'nobody@sentinel.example') AS email FROM client");
+        ok(
+            "CREATE TABLE copied AS SELECT id, coalesce(email, 'nobody@sentinel.example') AS email FROM client",
+        );
         ok("INSERT INTO copied VALUES (3, 'bob@sentinel.example')");
         assert_eq!(
             ok("SELECT email FROM copied ORDER BY id"),
             ["ada@sentinel.example", "nobody@sentinel.example", "bob@sentinel.example"]
         );
         assert_eq!(ok("SELECT c.id FROM client JOIN copied c USING (email)"), ["1"]);
-        for sql in ["CREATE TABLE other AS SELECT * FROM client", "CREATE TEMP TABLE other AS SELECT email FROM client"] {
+        for sql in [
+            "CREATE TABLE other AS SELECT * FROM client",
+            "CREATE TEMP TABLE other AS SELECT email FROM client",
+        ] {
             let frames = raw.query(sql);
             assert_eq!(states(&frames), ["SG001"], "{major}: {sql}");
             let hint = frames.iter().find(|frame| frame.tag == b'E').unwrap().field(b'H').unwrap();

@@ -266,7 +266,7 @@ fn stored_query(
         ));
     }
     if sealed {
-        passed(&inner, &counted)?;
+        passed(&inner, &counted, bench.snapshot)?;
         facts = moves();
     }
     facts.effect.executes = inner.effect.executes;

@@ -203,7 +203,11 @@ pub(in crate::statement) fn copied(
     for (position, output) in outputs.columns.iter().enumerate() {
         let name = columns.get(position).and_then(tree::name).or(output.name.as_deref());
         let name = name.filter(|_| output.place == Place::Sure).ok_or_else(|| {
-            refuse("definition", "the columns of the copy are not all named", "List them, each with its name.")
+            refuse(
+                "definition",
+                "the columns of the copy are not all named",
+                "List them, each with its name.",
+            )
         })?;
         match policy_field(bench.snapshot, target, name) {
             Some(field) if field.domain.is_some() => walk.store(field.id, &output.flow)?,

@@ -36,19 +36,21 @@ pub(super) async fn followed(
     }
     let snapshot = snapshot(fields, tables, stock);
     let sql = format!(
-        "SELECT p.oid, p.prosrc, n.nspname::pg_catalog.text, c.relname::pg_catalog.text \
-         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_trigger t ON t.tgfoid = p.oid AND NOT t.tgisinternal \
+        "SELECT p.oid, p.prosrc, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
+                t.tgnargs = 0 AND NOT c.relispartition \
+         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_trigger t ON t.tgfoid = p.oid AND t.tgparentid = 0 \
          JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE p.oid = ANY ($1) AND octet_length(p.prosrc) <= {SOURCE_BYTES_MAX} AND t.tgnargs = 0 \
-           AND NOT c.relispartition AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger o \
-               WHERE o.tgfoid = p.oid AND o.tgnargs > 0) ORDER BY p.oid, t.oid"
+         WHERE p.oid = ANY ($1) AND octet_length(p.prosrc) <= {SOURCE_BYTES_MAX} ORDER BY p.oid, t.oid"
     );
-    let rows = reader.rows("functions of triggers", RELATIONS_MAX, &sql, &[(&candidates, Type::OID_ARRAY)]).await?;
+    let rows =
+        reader.rows("functions of triggers", RELATIONS_MAX, &sql, &[(&candidates, Type::OID_ARRAY)]).await?;
     let mut all: BTreeMap<u32, bool> = BTreeMap::new();
     for row in &rows {
         let table: QualifiedName = qualified(value(row, 2)?, value(row, 3)?);
         let body: &str = value(row, 1)?;
-        *all.entry(value(row, 0)?).or_insert(true) &= followed_trigger(body, &table, &snapshot).is_ok();
+        let simple: bool = value(row, 4)?;
+        let followed = simple && followed_trigger(body, &table, &snapshot).is_ok();
+        *all.entry(value(row, 0)?).or_insert(true) &= followed;
     }
     Ok(all.into_iter().filter(|(_, followed)| *followed).map(|(oid, _)| oid).collect())
 }
