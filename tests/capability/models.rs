@@ -60,6 +60,7 @@ macro_rules! programs {
 }
 
 programs! {
+    django on [18], refused ["Lower", "icontains", "iexact", "order_by"], [super::python(), super::driver("python/django_models.py")];
     sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], [super::python(), super::driver("python/sqlalchemy_models.py")];
 }
 
