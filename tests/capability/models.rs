@@ -61,9 +61,11 @@ macro_rules! programs {
 
 programs! {
     django on [18], refused ["Lower", "icontains", "iexact", "order_by"], python("django_models.py");
+    drizzle on [18], refused ["ilike", "orderBy", "query with"], node("drizzle_models.js");
     knex on [18], refused ["min", "orderBy", "whereILike"], node("knex_models.js");
     sequelize on [18], refused ["findOrCreate", "iLike", "order", "startsWith"], node("sequelize_models.js");
     sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
+    typeorm on [18], refused ["ILike", "lower", "order"], node("typeorm_models.js");
 }
 
 fn python(file: &str) -> Vec<String> {
