@@ -60,9 +60,12 @@ macro_rules! programs {
 }
 
 programs! {
+    active_record on [15, 18], refused ["case_sensitive: false", "matches", "order"], ruby("active_record_models.rb");
     django on [18], refused ["Lower", "icontains", "iexact", "order_by"], python("django_models.py");
     drizzle on [18], refused ["ilike", "orderBy", "query with"], node("drizzle_models.js");
     knex on [18], refused ["min", "orderBy", "whereILike"], node("knex_models.js");
+    perl_dbi on [18], refused ["lower", "order by"], perl("dbi_models.pl");
+    php_pdo on [18], refused ["lower", "order by"], php("pdo_models.php");
     sequelize on [18], refused ["findOrCreate", "iLike", "order", "startsWith"], node("sequelize_models.js");
     sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
     typeorm on [18], refused ["ILike", "lower", "order"], node("typeorm_models.js");
@@ -70,6 +73,19 @@ programs! {
 
 fn python(file: &str) -> Vec<String> {
     vec![routes::python(), routes::driver(&format!("python/{file}"))]
+}
+
+fn ruby(file: &str) -> Vec<String> {
+    // Debian's interpreter, which has Debian's packages.
+    vec!["/usr/bin/ruby".to_owned(), routes::driver(&format!("ruby/{file}"))]
+}
+
+fn perl(file: &str) -> Vec<String> {
+    vec!["/usr/bin/perl".to_owned(), routes::driver(&format!("perl/{file}"))]
+}
+
+fn php(file: &str) -> Vec<String> {
+    vec!["/usr/bin/php".to_owned(), routes::driver(&format!("php/{file}"))]
 }
 
 fn node(file: &str) -> Vec<String> {
@@ -89,6 +105,7 @@ fn transcript(server: &Throwaway, address: SocketAddr, database: &str, program: 
         ("PGPASSWORD", "unused"),
         ("PGDATABASE", database),
         ("PGSSLMODE", "disable"),
+        ("LC_ALL", "C.UTF-8"),
         ("PYTHONDONTWRITEBYTECODE", "1"),
     ] {
         command.env(name, value);
