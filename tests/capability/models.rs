@@ -65,7 +65,9 @@ programs! {
     drizzle on [18], refused ["ilike", "orderBy", "query with"], node("drizzle_models.js");
     knex on [18], refused ["min", "orderBy", "whereILike"], node("knex_models.js");
     perl_dbi on [18], refused ["lower", "order by"], perl("dbi_models.pl");
+    pgx on [18], refused ["lower", "order by"], go("pgx_models");
     php_pdo on [18], refused ["lower", "order by"], php("pdo_models.php");
+    psqlodbc on [18], refused ["lower", "order by"], python("odbc_models.py");
     sequelize on [18], refused ["findOrCreate", "iLike", "order", "startsWith"], node("sequelize_models.js");
     sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
     typeorm on [18], refused ["ILike", "lower", "order"], node("typeorm_models.js");
@@ -78,6 +80,10 @@ fn python(file: &str) -> Vec<String> {
 fn ruby(file: &str) -> Vec<String> {
     // Debian's interpreter, which has Debian's packages.
     vec!["/usr/bin/ruby".to_owned(), routes::driver(&format!("ruby/{file}"))]
+}
+
+fn go(program: &str) -> Vec<String> {
+    vec![routes::go_program(program), routes::driver("people.json")]
 }
 
 fn perl(file: &str) -> Vec<String> {
