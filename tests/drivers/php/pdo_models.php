@@ -80,6 +80,9 @@ function work(): void
     say('in', firsts('SELECT id FROM members WHERE email IN (?, ?, ?) ORDER BY id', [$ada, $eve, 'nobody']), firsts('SELECT id FROM members WHERE email IN (SELECT email FROM loans) ORDER BY id'));
     say('null', firsts('SELECT id FROM members WHERE phone IS NULL ORDER BY id'), firsts('SELECT count(*) FROM members WHERE note IS NOT NULL'));
     say('or', firsts('SELECT id FROM members WHERE email = ? OR phone = ? OR (note IS NULL AND city = ?) ORDER BY id', [$ada, $members[1]['phone'], 'Oslo']));
+    foreach ([null, $ada] as $email) {
+        say('or', firsts('SELECT id FROM members WHERE (?::text IS NULL OR email = ?) AND visits < 100 ORDER BY id', [$email, $email]));
+    }
     say('not', firsts('SELECT id FROM members WHERE email <> ? AND visits < 100 ORDER BY id', [$ada]), firsts('SELECT id FROM members WHERE email NOT IN (?, ?) AND visits < 100 ORDER BY id', [$ada, $bob]));
     say('quote', $db->query('SELECT note FROM members WHERE email = ' . $db->quote($bob))->fetchAll(PDO::FETCH_COLUMN), $db->exec('UPDATE members SET note = ' . $db->quote($members[1]['note']) . ' WHERE email = ' . $db->quote($bob)));
 

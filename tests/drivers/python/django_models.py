@@ -86,6 +86,10 @@ def searches(members, loans):
     say("not", ids.exclude(email=ADA).exclude(city="Many"), ids.filter(~Q(email__in=[ADA, BOB]), visits__lt=100), ids.exclude(phone=MEMBERS[0]["phone"]).filter(visits__lt=100))
     found = members.raw("SELECT id, email, note FROM members WHERE email = %s AND visits < %s", [BOB, 50])
     say("raw", [[member.email, member.note] for member in found])
+    # A filter that may be absent, with a value for each of its places.
+    optional = "SELECT id FROM members WHERE (%s::text IS NULL OR email = %s) AND (%s IS NULL OR visits = %s) ORDER BY id LIMIT 3"
+    for mail, visits in ((BOB, 3), (None, 9), (ADA, 3)):
+        say("raw", [member.id for member in members.raw(optional, [mail, mail, visits, visits])])
 
 
 def related(members, loans):
