@@ -169,6 +169,7 @@ const SELECTS: &[(&str, &str)] = &[
     ),
     ("SELECT id FROM customers WHERE $1::text[] IS NULL OR email = ANY($1)", "s:e $1[]@e"),
     ("SELECT id FROM customers WHERE $1 IS NULL OR email = ANY($1::text[])", "s:e $1[]@e"),
+    ("SELECT id FROM customers WHERE $1::text[] IS NULL OR email = ANY($2)", "s:e $1[]@e $2[]@e"),
     ("SELECT id FROM customers WHERE ($1::int IS NULL OR id = $1) AND email = $2", "s:e $2@e"),
     ("SELECT id FROM customers WHERE 'a' = '' OR email = 'a'", "s:e 'a'@e ''@e 'a'@e"),
     ("SELECT id FROM customers WHERE $1 = '' OR email = $1", "s:e ''@e $1@e"),

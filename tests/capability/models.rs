@@ -173,11 +173,14 @@ fn compare(major: u32, program: &[String], refusals: &[&str]) {
     for mark in MARKS {
         assert_ne!(search_server(&server, mark.as_bytes()), [], "the search is blind to {mark}");
     }
-    let records = shop::records(&gate);
-    for (kind, table) in [("intent", "public.members"), ("intent", "public.loans")] {
-        let named =
-            records.iter().filter(|record| record["kind"] == kind && record.to_string().contains(table));
-        assert!(named.count() > 10, "{kind} about {table}: {records:?}");
+    let of_kind = |kind: &str| shop::records(&gate).iter().filter(|record| record["kind"] == kind).count();
+    let records = shop::records_with(&gate, "outcome", of_kind("intent"));
+    assert!(of_kind("refusal") >= refusals.len(), "{records:?}");
+    for table in ["public.members", "public.loans"] {
+        let named = records.iter().filter(|record| {
+            record["kind"] == "intent" && record["fields"].to_string().contains(&format!("\"{table}."))
+        });
+        assert!(named.count() > 10, "intents about {table}: {records:?}");
     }
 }
 
