@@ -58,16 +58,16 @@ macro_rules! programs {
 }
 
 programs! {
-    active_record on [15, 18], refused ["case_sensitive: false", "distinct", "matches", "order"], ruby("active_record_models.rb");
-    django on [18], refused ["Lower", "distinct", "icontains", "iexact", "order_by"], python("django_models.py");
-    drizzle on [18], refused ["ilike", "orderBy", "query with", "selectDistinct"], node("drizzle_models.js");
+    active_record on [15, 18], refused ["case_sensitive: false", "matches", "order"], ruby("active_record_models.rb");
+    django on [18], refused ["Lower", "icontains", "iexact", "order_by"], python("django_models.py");
+    drizzle on [18], refused ["ilike", "orderBy", "query with"], node("drizzle_models.js");
     knex on [18], refused ["min", "orderBy", "whereILike"], node("knex_models.js");
     perl_dbi on [18], refused ["lower", "order by"], perl("dbi_models.pl");
     pgx on [18], refused ["lower", "order by"], go("pgx_models");
     php_pdo on [18], refused ["lower", "order by"], php("pdo_models.php");
     psqlodbc on [18], refused ["lower", "order by"], python("odbc_models.py");
     sequelize on [18], refused ["findOrCreate", "iLike", "order", "startsWith"], node("sequelize_models.js");
-    sqlalchemy on [15, 18], refused ["distinct", "ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
+    sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
     typeorm on [18], refused ["ILike", "lower", "order"], node("typeorm_models.js");
 }
 

@@ -171,8 +171,8 @@ def ends(members, loans):
     refused("icontains", lambda: members.filter(email__icontains="ada").count(), state)
     refused("Lower", lambda: list(members.values_list(Lower("email"))), state)
     refused("order_by", lambda: list(members.order_by("email")), state)
-    # `note` is sealed at random, and told apart; the key alone would do.
-    refused("distinct", lambda: list(members.filter(loans__title__in=["Emma", "Ulysses"]).distinct()), state)
+    # `note` is sealed at random, and the key beside it.
+    say("distinct", [member.said() for member in members.filter(loans__title__in=["Emma", "Ulysses"]).distinct()])
     say("in", members.filter(pk__in=members.filter(loans__title__in=["Emma", "Ulysses"]).values("pk").distinct()).values_list("email", "note"))
     say("delete", members.get(email=BOB).delete(), members.filter(email__in=[GONE["email"], EVE]).delete())
     say("delete", members.filter(visits__lt=100).order_by("id").values_list("email", flat=True), loans.count(), loans.all()._raw_delete(loans.db), members.all().delete()[0])

@@ -177,9 +177,8 @@ def ends(s):
     s.rollback()
     refused("ilike", lambda: s.scalars(sa.select(Member.id).where(Member.email.ilike("ADA%"))).all(), state)
     s.rollback()
-    # `note` is sealed at random, and told apart; the key alone would do.
-    refused("distinct", lambda: s.scalars(sa.select(Member).join(Loan).distinct()).all(), state)
-    s.rollback()
+    # `note` is sealed at random, and the key beside it.
+    say("distinct", sorted(member.said() for member in s.scalars(sa.select(Member).join(Loan).distinct())))
     s.delete(s.scalars(sa.select(Member).filter_by(email=BOB)).one())
     gone = s.execute(sa.delete(Member).where(Member.email.in_([GONE["email"], EVE])).returning(Member.email)).scalars().all()
     s.commit()
