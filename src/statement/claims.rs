@@ -161,6 +161,24 @@ const SELECTS: &[(&str, &str)] = &[
     ("SELECT id FROM customers WHERE (email, id) IN (('a', 1), ('b', 2))", "s:e 'a'@e 'b'@e"),
     ("SELECT id FROM customers WHERE email IS NOT DISTINCT FROM 'a' AND phone IS NOT NULL", "s:ep 'a'@e"),
     ("SELECT id FROM customers WHERE $1 IS NULL OR email = $1", "s:e $1@e"),
+    // As clients write it that number every place, or put the values into the text.
+    ("SELECT id FROM customers WHERE ($1::text IS NULL OR email = $2) AND $3 = id", "s:e $1@e $2@e"),
+    (
+        "SELECT id FROM customers WHERE 'a'::text IS NOT NULL AND email = 'a' AND 'b' = note",
+        "s:e 'a'@e 'a'@e",
+    ),
+    ("SELECT id FROM customers WHERE $1::text[] IS NULL OR email = ANY($1)", "s:e $1[]@e"),
+    ("SELECT id FROM customers WHERE $1 IS NULL OR email = ANY($1::text[])", "s:e $1[]@e"),
+    ("SELECT id FROM customers WHERE $1::text[] IS NULL OR email = ANY($2)", "s:e $1[]@e $2[]@e"),
+    ("SELECT id FROM customers WHERE ($1::int IS NULL OR id = $1) AND email = $2", "s:e $2@e"),
+    ("SELECT id FROM customers WHERE 'a' = '' OR email = 'a'", "s:e 'a'@e ''@e 'a'@e"),
+    ("SELECT id FROM customers WHERE $1 = '' OR email = $1", "s:e ''@e $1@e"),
+    ("SELECT id FROM customers WHERE nullif('a', '') IS NULL OR email = 'b'", "s:e 'a'@e ''@e 'b'@e"),
+    ("UPDATE customers SET phone = 'c' WHERE 'a' = 'b' OR 'd' IS NULL", "w:p 'c'@p 'd'@p"),
+    // Shown, or of no field, it is what it is.
+    ("SELECT $1::text, id FROM customers WHERE $1::text IS NULL OR email = $2", "s:e $2@e"),
+    ("SELECT v.a FROM customers, (VALUES ('a')) v(a) WHERE v.a IS NULL OR email = 'b'", "s:e 'b'@e"),
+    ("SELECT id FROM customers WHERE 'a' IS NULL AND phone IS NULL", "s:p"),
     ("SELECT c.email FROM customers c JOIN leads l ON l.email = c.email", "r:e s:eL"),
     (
         "SELECT c.email, l.source FROM customers c LEFT JOIN leads l ON c.email = l.email AND l.email = 'x' WHERE l.id IS NULL",

@@ -72,6 +72,9 @@ pub struct ParameterUse {
     pub field: FieldId,
     /// The parameter is an array of such values (`= ANY($1)`).
     pub array: bool,
+    /// It is only tested for NULL. Where it is text it is sealed all the same: it may be the value that another
+    /// parameter is compared with. Where it is not it can be no such value.
+    pub tested: bool,
 }
 
 /// What becomes of the definitions of a transaction.

@@ -323,9 +323,12 @@ impl<'a> Look<'a> {
         // Both are in order.
         let start = |literal: &LiteralUse| i32::try_from(literal.span.start).unwrap_or(i32::MAX);
         let number = |use_of: &ParameterUse| i32::from(use_of.number);
+        let parameters = &self.facts.parameters;
         match value.number {
             None => self.facts.literals.binary_search_by_key(&value.location, start).is_ok(),
-            Some(wanted) => self.facts.parameters.binary_search_by_key(&wanted, number).is_ok(),
+            Some(wanted) => parameters
+                .binary_search_by_key(&wanted, number)
+                .is_ok_and(|at| parameters.get(at).is_some_and(|found| !found.tested)),
         }
     }
 

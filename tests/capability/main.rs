@@ -29,6 +29,7 @@ mod keyring;
 mod life;
 mod misconfigured;
 mod misfit;
+mod models;
 mod names;
 mod opaque;
 mod operations;

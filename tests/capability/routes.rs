@@ -240,8 +240,8 @@ fn node_postgres_says_by_every_route_what_it_says_directly() {
     says_the_same(&["node", &driver("node/session.js")], &milestones);
 }
 
-/// Builds a Go program with the distribution's drivers, and runs it.
-fn go_says_the_same(program: &str, milestones: &[&str]) {
+/// Builds a Go program with the distribution's drivers.
+pub fn go_program(program: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let binary = root.join(format!("target/go/{program}"));
     let built = Command::new("go")
@@ -252,7 +252,11 @@ fn go_says_the_same(program: &str, milestones: &[&str]) {
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    says_the_same(&[&binary.display().to_string()], milestones);
+    binary.display().to_string()
+}
+
+fn go_says_the_same(program: &str, milestones: &[&str]) {
+    says_the_same(&[&go_program(program)], milestones);
 }
 
 #[test]

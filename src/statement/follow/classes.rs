@@ -3,7 +3,9 @@
 //! A constant or a parameter is by itself nothing: it becomes what it meets. `email = $1` makes it a value
 //! of that field, `$1 IS NULL` nothing at all; in `FROM (VALUES ($1)) v(e)` it is the column `v.e`, which
 //! may be compared elsewhere. What must be alike is one [`Class`]; a class is sealed or plain, once for
-//! all of the places where its members stand. What stays undecided is plain.
+//! all of the places where its members stand. What stays undecided is plain, but for what only the statement
+//! itself asks about, beside sealed values: in `('x' IS NULL OR 'x' = '' OR email = 'x')`, which a client that
+//! writes the values into the statement makes of `($1 IS NULL OR $1 = '' OR email = $1)`, all are sealed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -81,6 +83,8 @@ struct State {
     meaning: Meaning,
     /// It is compared: its domain must allow that.
     compared: Option<Use>,
+    /// It is tested for NULL, which is answered the same when it is sealed.
+    tested: bool,
     /// Something of it that a message can name.
     told: Option<String>,
 }
@@ -236,6 +240,11 @@ impl<'a> Classes<'a> {
         }
     }
 
+    /// It is tested for NULL, whatever it will be.
+    pub(in crate::statement) fn test(&mut self, class: Class) {
+        self.state(class).tested = true;
+    }
+
     /// Both are the same kind of value.
     pub(in crate::statement) fn unite(&mut self, one: Class, other: Class) -> Proven<()> {
         let (one_root, other_root) = (self.root(one), self.root(other));
@@ -246,6 +255,7 @@ impl<'a> Classes<'a> {
         if let Some(parent) = self.parents.get_mut(other_root) {
             *parent = one_root;
         }
+        self.state(one).tested |= absorbed.tested;
         match absorbed.meaning {
             Meaning::Undecided => {}
             Meaning::Plain => self.make_plain(one)?,
@@ -270,14 +280,21 @@ impl<'a> Classes<'a> {
         });
         let (mut literals, mut parameters) = (Vec::new(), Vec::new());
         let mut plain: HashSet<End> = HashSet::new();
+        let mut asked: Vec<(End, Class)> = Vec::new();
         for (end, class) in ends {
-            let told = self.state(class).told.clone();
-            let state = self.state(class).meaning.clone();
-            let Meaning::Sealed(fields) = state else {
-                if matches!(state, Meaning::Plain) {
+            let State { meaning, compared, tested, told } = self.state(class).clone();
+            let fields = match meaning {
+                Meaning::Sealed(fields) => fields,
+                Meaning::Plain => {
                     plain.insert(end);
+                    continue;
                 }
-                continue;
+                Meaning::Undecided => {
+                    if tested || compared.is_some() {
+                        asked.push((end, class));
+                    }
+                    continue;
+                }
             };
             let Some(field) = fields.first().copied() else { continue };
             match end {
@@ -304,7 +321,7 @@ impl<'a> Classes<'a> {
                     if twice || also {
                         return Err(conflict(told.as_deref(), "a sealed value and for another one"));
                     }
-                    parameters.push(ParameterUse { number, field, array });
+                    parameters.push(ParameterUse { number, field, array, tested: false });
                 }
             }
         }
@@ -320,7 +337,56 @@ impl<'a> Classes<'a> {
                 return Err(conflict(Some("one literal"), "a value and for an array of them"));
             }
         }
+        self.seal_asked(asked, &mut literals, &mut parameters)?;
         Ok((literals, parameters))
+    }
+
+    /// What is only tested for NULL or compared with its like, which is answered the same when all of it is
+    /// sealed: for want of a field of its own as a value of the first one that is met and allows it.
+    fn seal_asked(
+        &mut self,
+        asked: Vec<(End, Class)>,
+        literals: &mut Vec<LiteralUse>,
+        parameters: &mut Vec<ParameterUse>,
+    ) -> Proven<()> {
+        let of_literals = literals.iter().map(|literal| literal.field);
+        let met: Fields = of_literals.chain(parameters.iter().map(|parameter| parameter.field)).collect();
+        // Whether a parameter is text is known when the client has said it: too late for what it is equal to.
+        let mut parametric = HashSet::new();
+        for (_, class) in asked.iter().filter(|(end, _)| matches!(end, End::Parameter { .. })) {
+            parametric.insert(self.root(*class));
+        }
+        let mut starts: HashSet<usize> = literals.iter().map(|literal| literal.span.start).collect();
+        let mut numbers: HashSet<u16> = parameters.iter().map(|parameter| parameter.number).collect();
+        for (end, class) in asked {
+            let compared = self.state(class).compared;
+            let allows = |id: &&FieldId| {
+                compared.is_none_or(|place| require(self.snapshot, &Fields::from([**id]), place).is_ok())
+            };
+            let Some(field) = met.iter().find(allows).copied() else { continue };
+            if compared.is_some() && parametric.contains(&self.root(class)) {
+                continue;
+            }
+            match end {
+                End::Literal { start, array } => {
+                    if let Some(why) = self.unwritable.get(&start) {
+                        return Err(why.clone());
+                    }
+                    let Some(Written { span, form }) = self.written.get(&start).cloned() else { continue };
+                    if starts.insert(span.start) {
+                        literals.push(LiteralUse { span, field, form, array });
+                    }
+                }
+                End::Parameter { number, array } => {
+                    if numbers.insert(number) {
+                        parameters.push(ParameterUse { number, field, array, tested: true });
+                    }
+                }
+            }
+        }
+        literals.sort_by_key(|literal| literal.span.start);
+        parameters.sort_by_key(|parameter| parameter.number);
+        Ok(())
     }
 }
 

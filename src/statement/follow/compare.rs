@@ -210,6 +210,11 @@ impl<'a> Walk<'a> {
             return Ok(Fields::new());
         }
         // Sealed or not, it is NULL or it is not.
-        if matches!(flow, Flow::Open(_)) { Ok(Fields::new()) } else { self.settle(&flow) }
+        let given = if let Flow::Array(elements) = &flow { &**elements } else { &flow };
+        if let Flow::Open(class) = given {
+            self.classes.test(*class);
+            return Ok(Fields::new());
+        }
+        self.settle(&flow)
     }
 }

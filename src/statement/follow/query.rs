@@ -33,7 +33,15 @@ impl<'a> Walk<'a> {
         let mut decided = outputs.clone();
         for output in &mut decided.columns {
             output.flow = match &output.flow {
-                Flow::Open(class) => self.classes.sealed(*class).map_or(Flow::Plain, Flow::Sealed),
+                Flow::Open(class) => {
+                    if let Some(fields) = self.classes.sealed(*class) {
+                        Flow::Sealed(fields)
+                    } else {
+                        // Nor may it become sealed: nobody would open it.
+                        self.classes.make_plain(*class)?;
+                        Flow::Plain
+                    }
+                }
                 Flow::Array(elements) => Flow::derived(self.settle(elements)?),
                 flow
                 @ (Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) | Flow::Default) => {

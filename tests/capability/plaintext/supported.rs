@@ -163,12 +163,21 @@ pub const FINDS: &[Form] = &[
         "OR with everything",
         "SELECT id FROM customers WHERE (email = '{s}' OR email = 'x') AND id > 0 ORDER BY id LIMIT 1",
     ),
+    literal(
+        "a value that may be absent",
+        "SELECT id FROM customers WHERE ('{s}' IS NULL OR '{s}' = '') AND id = 0 OR email = '{s}'",
+    ),
     literal("COPY of a query TO STDOUT", "COPY (SELECT id FROM customers WHERE email = '{s}') TO STDOUT"),
     bound("WHERE = a parameter", "SELECT id, email FROM customers WHERE email = $1", &[Text("{s}")]),
     bound(
         "WHERE = a parameter that may be absent",
         "SELECT id FROM customers WHERE $1::text IS NULL AND id = 0 OR email = $1",
         &[Text("{s}")],
+    ),
+    bound(
+        "WHERE = a parameter that may be absent, told twice",
+        "SELECT id FROM customers WHERE $1::text IS NULL AND id = 0 OR email = $2",
+        &[Text("{s}"), Text("{s}")],
     ),
     bound(
         "IN of parameters",

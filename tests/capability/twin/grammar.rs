@@ -240,15 +240,14 @@ impl Grammar {
                 format!("{sure} IN (SELECT {value} FROM {from})")
             }
             15 => {
-                // A literal that is only tested for NULL is nobody's value.
+                // The same value, or one that the other place does not know of.
                 let value = self.mail_value();
-                let tested = if value.starts_with('$') && !value.starts_with("$$") && !value.starts_with("$x")
-                {
-                    value.as_str()
+                if self.chance(50) {
+                    let tested = ["IS NULL", "= ''", "IN ('', 'none')"][self.below(3)];
+                    format!("({value} {tested} OR {sure} = {value})")
                 } else {
-                    "NULL"
-                };
-                format!("({tested} IS NULL OR {sure} = {value})")
+                    format!("({}::text IS NULL OR {sure} = {value})", self.mail_value())
+                }
             }
             _ => format!("{sure} = {}", self.mail_query(seen, deeper)),
         }
