@@ -51,6 +51,22 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The table that it is about, by the name that it had before.
+    #[must_use]
+    pub fn table(&self) -> Option<&QualifiedName> {
+        match self {
+            Change::Created { table, .. }
+            | Change::Dropped { table, .. }
+            | Change::Renamed { table, .. }
+            | Change::ColumnAdded { table, .. }
+            | Change::ColumnDropped { table, .. }
+            | Change::ColumnRenamed { table, .. } => Some(table),
+            Change::Unkeyed { table } => table.as_ref(),
+        }
+    }
+}
+
 /// Epochs of catalogs that are read lie so far apart: those between belong to sessions whose
 /// transactions define.
 pub const EPOCHS_APART: u64 = 1 << 20;

@@ -138,11 +138,9 @@ impl Overlay {
         let is_there = |table: &&QualifiedName| {
             view.snapshot().relation(&table.schema, &table.name).is_some_and(|relation| relation.oid == 0)
         };
-        let made = self.changes.iter().filter_map(|change| match change {
-            Change::Created { table, oid: 0, .. } => Some(table),
-            _ => None,
-        });
-        made.filter(is_there).next()
+        let made = |change: &'_ Change| matches!(change, Change::Created { oid: 0, .. });
+        let tables = self.changes.iter().filter(|change| made(change)).map(Change::table);
+        tables.flatten().find(is_there)
     }
 
     /// The server's word for it; none: there is no such table.
@@ -165,10 +163,7 @@ impl Overlay {
     /// Has this transaction made every table of this bare name that there is, so that nobody else can
     /// change it?
     pub fn has_made(&self, name: &str) -> bool {
-        let own = |change: &Change| match change {
-            Change::Created { table, unless_there: false, .. } => *table.name == *name,
-            _ => false,
-        };
+        let own = |change: &Change| matches!(change, Change::Created { table, unless_there: false, .. } if *table.name == *name);
         self.changes.iter().any(own)
     }
 }

@@ -101,7 +101,7 @@ impl Session {
                 }
             }
             Ask::Table(table) => {
-                let oid = value.and_then(|value| Some(u32::from_be_bytes(*value.as_array::<4>()?)));
+                let oid = value.and_then(|value| Some(u32::from_be_bytes(value.try_into().ok()?)));
                 self.overlay.place(table, oid);
             }
         }

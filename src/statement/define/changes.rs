@@ -42,7 +42,12 @@ pub(in crate::statement) fn followed(bench: Bench<'_>, node: &Node, runs_code: b
         return None;
     }
     let look = Look { bench };
-    match kind(node)? {
+    followed_kind(look, kind(node)?)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
+fn followed_kind(look: Look<'_>, node: &Kind) -> Option<Vec<Change>> {
+    match node {
         Kind::IndexStmt(index) => look.indexed(index),
         Kind::CreateSeqStmt(create) => look.free(create.sequence.as_ref()?),
         Kind::AlterSeqStmt(_) | Kind::AlterEnumStmt(_) | Kind::VacuumStmt(_) | Kind::ReindexStmt(_) => {
@@ -305,6 +310,7 @@ impl Look<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
     fn renamed(self, rename: &RenameStmt) -> Option<Vec<Change>> {
         let of = ObjectType::try_from(rename.rename_type).ok()?;
         let on = ObjectType::try_from(rename.relation_type).ok()?;
@@ -358,6 +364,7 @@ impl Look<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
     fn dropped(self, drop: &DropStmt) -> Option<Vec<Change>> {
         let if_there = drop.missing_ok;
         match ObjectType::try_from(drop.remove_type).ok()? {

@@ -247,7 +247,12 @@ fn stored_query(
         match bench.snapshot.named(schema, &target.relname) {
             Named::Harmless => {}
             Named::One(relation) if replaces(relation) => {}
-            _ => return Err(refuse_definition("a relation of this name")),
+            Named::One(_)
+            | Named::Ambiguous
+            | Named::Pinned(_)
+            | Named::NotOnPath
+            | Named::PerhapsTemporary
+            | Named::Missing => return Err(refuse_definition("a relation of this name")),
         }
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };

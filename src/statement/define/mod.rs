@@ -4,6 +4,8 @@
 pub(in crate::statement) mod changes;
 #[cfg(test)]
 mod changes_tests;
+#[cfg(test)]
+mod claims;
 pub(in crate::statement) mod conninfo;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;

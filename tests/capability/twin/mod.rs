@@ -270,7 +270,7 @@ fn define(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome
             }
         }
         // Half of what fails is taken back to a savepoint, if one is there, the rest as a whole.
-        let back = if outcome.failed % 5 > 0 { "ROLLBACK TO a" } else { "ROLLBACK" };
+        let back = if outcome.failed.is_multiple_of(5) { "ROLLBACK" } else { "ROLLBACK TO a" };
         story.0.push(back.to_owned());
         if said(&plain.query(back)).error.is_some() {
             assert!(said(&sealed.query(back)).error.is_some(), "{major}, seed {seed_of}");
