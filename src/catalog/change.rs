@@ -89,6 +89,10 @@ impl Snapshot {
     }
 
     fn apply(&mut self, change: &Change) -> Option<()> {
+        let known = change.table().and_then(|table| self.relation(&table.schema, &table.name));
+        if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
+            return None;
+        }
         match change {
             Change::Created { table, columns, unless_there, oid } => {
                 if self.relation(&table.schema, &table.name).is_some() {

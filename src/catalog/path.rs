@@ -26,6 +26,12 @@ impl SearchPath {
         self.schemas.iter().any(|own| **own == *schema)
     }
 
+    /// The schema in which a table is made whose name has none.
+    #[must_use]
+    pub fn creation(&self) -> Option<&Arc<str>> {
+        self.schemas.iter().find(|schema| !is_temporary(schema) && &***schema != "pg_catalog")
+    }
+
     /// The session's own schema of temporary relations, if it has one by now.
     #[must_use]
     pub fn temporary(&self) -> Option<&Arc<str>> {

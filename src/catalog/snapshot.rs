@@ -74,7 +74,8 @@ impl Relation {
     /// May a statement that names this relation be forwarded without a plan?
     #[must_use]
     pub fn is_harmless(&self) -> bool {
-        !self.is_classified() && self.reaches.is_none() && self.fault.is_none() && !self.refused.awaits
+        let leads = self.is_classified() || !self.behind.is_empty() || self.reaches.is_some();
+        !leads && self.fault.is_none() && !self.refused.awaits
     }
 
     #[must_use]
@@ -398,21 +399,18 @@ impl Snapshot {
         self.policy_names.contains(name) || self.relations.get(name).is_some_and(|all| !all.is_empty())
     }
 
+    /// Does the policy name a table of this bare name, by itself or by a pattern?
+    #[must_use]
+    pub fn is_policy_name(&self, name: &str) -> bool {
+        self.policy_names.contains(name)
+    }
+
     /// The relation of this bare name, where only one is kept here and the policy names no other.
     #[must_use]
     pub fn only_relation(&self, name: &str) -> Option<&Relation> {
         let [only] = self.relations.get(name)?.as_slice() else { return None };
         let awaited = self.missing.contains_key(name) || self.pattern_fields(None, name).next().is_some();
         (!awaited).then_some(only)
-    }
-
-    /// The schema of the one table of this bare name that the policy names, where nobody has such a table.
-    #[must_use]
-    pub fn only_missing(&self, name: &str) -> Option<&Arc<str>> {
-        let first = self.missing.get(name)?.first()?;
-        let alone = self.fields.iter().all(|field| *field.table.name != *name || field.table == *first);
-        let absent = self.relations.get(name).is_none_or(Vec::is_empty);
-        (alone && absent && self.pattern_fields(None, name).next().is_none()).then_some(&first.schema)
     }
 
     /// Is the column of this field known to `other` by its origin? One that was made by an open
@@ -467,6 +465,8 @@ impl Snapshot {
         match (fitting.next(), fitting.next()) {
             (None, _) => Named::Harmless,
             (Some(only), None) if only.is_harmless() => Named::Harmless,
+            // A view may have been made since a temporary relation of its name, which nobody refused.
+            (Some(only), None) if schema.is_none() && only.kind == RelationKind::View => Named::Ambiguous,
             // Of a table of each schema, which one is meant is never a matter of the name alone.
             (Some(_), None) if schema.is_none() && self.pattern_fields(None, name).next().is_some() => {
                 Named::Ambiguous

@@ -174,7 +174,9 @@ impl Session {
         if let Some(passage) = self.passage(plan) {
             return Some(passage);
         }
-        if plan.is_positional() && !plan.relations().all(|table| self.overlay.has_made(table)) {
+        let own =
+            |table: &Arc<str>| self.view.as_ref().is_some_and(|view| self.overlay.has_made(table, view));
+        if plan.is_positional() && !plan.relations().all(own) {
             let detail = "An INSERT without a list of columns, or * where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
             let hint = "List the columns.";
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));

@@ -135,6 +135,9 @@ impl Overlay {
 
     /// A table that this transaction has made, and of which the server has not said which one it is.
     pub fn unplaced(&self, view: &View) -> Option<&QualifiedName> {
+        if self.unknown {
+            return None;
+        }
         let is_there = |table: &&QualifiedName| {
             view.snapshot().relation(&table.schema, &table.name).is_some_and(|relation| relation.oid == 0)
         };
@@ -149,21 +152,24 @@ impl Overlay {
             self.unknown = true;
             return;
         };
-        for change in &mut self.changes {
+        // The last one: what was dropped before it has the same name.
+        for change in self.changes.iter_mut().rev() {
             if let Change::Created { table, oid, .. } = change
                 && table == named
                 && *oid == 0
             {
                 *oid = found;
                 self.stale = true;
+                return;
             }
         }
     }
 
-    /// Has this transaction made every table of this bare name that there is, so that nobody else can
+    /// Has this transaction made the one table of this bare name that there is, so that nobody else can
     /// change it?
-    pub fn has_made(&self, name: &str) -> bool {
-        let own = |change: &Change| matches!(change, Change::Created { table, unless_there: false, .. } if *table.name == *name);
+    pub fn has_made(&self, name: &str, view: &View) -> bool {
+        let Some(only) = view.snapshot().only_relation(name) else { return false };
+        let own = |change: &Change| matches!(change, Change::Created { table, unless_there: false, .. } if *table == only.name);
         self.changes.iter().any(own)
     }
 }

@@ -2,7 +2,9 @@
 //! PL/pgSQL so much is read as they are made of, and each statement is judged as one of a client is,
 //! with `NEW` and `OLD` as rows of the trigger's table. Anything else in a body is not followed.
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use pg_query::protobuf::Node;
 use pg_query::protobuf::node::Node as Kind;
@@ -26,9 +28,11 @@ const DEPTH_MAX: usize = 16;
 
 /// Follows the body of a function of triggers on `table`.
 ///
+/// Returns the bare names of the relations that it uses.
+///
 /// # Errors
 /// [`Unproven`]: why it cannot be followed, or what it would do to sealed columns.
-pub fn followed_trigger(body: &str, table: &QualifiedName, snapshot: &Snapshot) -> Proven<()> {
+pub fn followed_trigger(body: &str, table: &QualifiedName, snapshot: &Snapshot) -> Proven<Vec<Arc<str>>> {
     let mut lexemes = Vec::new();
     for lexeme in Lexer::new(body, true) {
         let Some((lexeme, span)) = lexeme else { return Err(unread()) };
@@ -55,14 +59,15 @@ pub fn followed_trigger(body: &str, table: &QualifiedName, snapshot: &Snapshot) 
         return Err(unread());
     }
     let relation = snapshot.relation(&table.schema, &table.name);
-    let mut read = Reader { body, lexemes, at: 0, depth: 0, snapshot, relation };
+    let used = RefCell::default();
+    let mut read = Reader { body, lexemes, at: 0, depth: 0, snapshot, relation, used };
     read.expect("begin")?;
     read.statements(&["end"])?;
     read.expect("end")?;
     if read.peek_mark() == Some(";") {
         read.at += 1;
     }
-    if read.at == read.lexemes.len() { Ok(()) } else { Err(unread()) }
+    if read.at == read.lexemes.len() { Ok(read.used.into_inner()) } else { Err(unread()) }
 }
 
 fn unread() -> Unproven {
@@ -81,6 +86,7 @@ struct Reader<'a> {
     snapshot: &'a Snapshot,
     /// None: nothing of the trigger's table is classified.
     relation: Option<&'a Relation>,
+    used: RefCell<Vec<Arc<str>>>,
 }
 
 impl<'a> Reader<'a> {
@@ -243,6 +249,7 @@ impl<'a> Reader<'a> {
             return Err(unsupported("this function"));
         }
         super::define::definition::refuse_reaching_functions(names, &found)?;
+        self.used.borrow_mut().extend(found.ranges.iter().map(|range| Arc::from(range.name.as_str())));
         let mut walk = Walk::new(bench, true);
         walk.kept = true;
         walk.scope.push(self.rows());
@@ -267,7 +274,7 @@ mod tests {
 
     fn followed(body: &str, table: &str) -> Result<(), String> {
         let table = QualifiedName { schema: "public".into(), name: table.into() };
-        followed_trigger(body, &table, &shop()).map_err(|unproven| unproven.detail)
+        followed_trigger(body, &table, &shop()).map(|_| ()).map_err(|unproven| unproven.detail)
     }
 
     #[test]
@@ -315,6 +322,8 @@ mod tests {
             "BEGIN INSERT INTO leads (email) VALUES ((NEW).email); RETURN NEW; END",
             "BEGIN INSERT INTO leads SELECT (NEW).*; RETURN NEW; END",
             "BEGIN INSERT INTO log (what) VALUES (NEW); RETURN NEW; END",
+            "BEGIN INSERT INTO leads VALUES (NEW.id, NEW.email); RETURN NEW; END",
+            "BEGIN INSERT INTO leads (id, email) SELECT OLD.*; RETURN NEW; END",
             "BEGIN INSERT INTO log (what) VALUES (to_jsonb(\"new\")); RETURN NEW; END",
         ] {
             assert!(followed(body, "customers").is_err(), "{body}");

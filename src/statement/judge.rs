@@ -12,7 +12,7 @@ use super::define::changes;
 use super::define::definition;
 use super::define::doors;
 use super::define::named;
-use super::facts::{Boundary, Edit, LiteralUse, StatementFacts, TextFacts, Unproven};
+use super::facts::{Boundary, Edit, LiteralUse, Remedy, StatementFacts, TextFacts, Unproven};
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
@@ -23,7 +23,7 @@ use super::read::shape::shape;
 use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
-use super::refusal::{Proven, disagreement, refuse};
+use super::refusal::{Proven, disagreement, refuse, unless};
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.
@@ -61,6 +61,9 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
     Ok(facts)
 }
 
+/// Definitions of one text by which the statements behind them are judged; behind more they are not.
+const DEFINITIONS_MAX: usize = 200;
+
 /// The same in one reading.
 fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) -> Proven<TextFacts> {
     let parsed = tree::parse(characters, reading)?;
@@ -70,6 +73,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
     let (mut defined, mut ran, mut kept) = (false, false, false);
+    let mut defines = 0;
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
@@ -103,6 +107,9 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         }
         let follows = judged.effect.changes.as_deref().filter(|_| !defined);
         let changed = follows.filter(|changes| !changes.is_empty());
+        defines += usize::from(changed.is_some());
+        let changed = changed.filter(|_| defines <= DEFINITIONS_MAX);
+        defined |= defines > DEFINITIONS_MAX;
         let next = changed.map(|changes| names.snapshot.after(changes, names.snapshot.epoch()));
         defined |= judged.effect.catalog && follows.is_none() || matches!(next, Some(None));
         // Which of its own definitions hold behind it, a text of several statements does not say.
@@ -189,7 +196,17 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         && (opaque.as_ref().is_some_and(|found| found.keeps) || opaque::keeps(bench, node, found));
     facts.gives = opaque::gives(bench, node, found, &facts);
     if facts.effect.catalog {
-        facts.effect.changes = changes::followed(bench, node, opaque.is_some()).map(Arc::from);
+        if bench.names.path.is_none() && changes::wants_path(bench, node) {
+            return Err(unless(
+                Remedy::Path,
+                refuse(
+                    "relation-ambiguous",
+                    "IF EXISTS of a table that the search path may not lead to",
+                    "Write schema.table.",
+                ),
+            ));
+        }
+        facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
     }
     facts.boundary = changes::boundary(node);
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);

@@ -8,12 +8,12 @@ const SCHEMA: &str = "CREATE TABLE client (id int PRIMARY KEY, email text UNIQUE
     CREATE TABLE client_history (op text, id int, email text, diary text); \
     CREATE TABLE lead (id int PRIMARY KEY, email text); CREATE TABLE orders (id int, note text); \
     CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-        IF TG_OP = 'DELETE' THEN INSERT INTO client_history SELECT 'D', OLD.id, OLD.email, OLD.diary; RETURN OLD; \
+        IF TG_OP = 'DELETE' THEN INSERT INTO client_history (op, id, email, diary) SELECT 'D', OLD.id, OLD.email, OLD.diary; RETURN OLD; \
         ELSIF TG_OP = 'UPDATE' THEN \
             IF OLD.email IS DISTINCT FROM NEW.email THEN \
                 INSERT INTO client_history (op, id, email) VALUES ('U', NEW.id, OLD.email); \
             END IF; RETURN NEW; \
-        ELSE INSERT INTO client_history VALUES ('I', NEW.id, NEW.email, NEW.diary); RETURN NEW; END IF; END $$; \
+        ELSE INSERT INTO client_history (op, id, email, diary) VALUES ('I', NEW.id, NEW.email, NEW.diary); RETURN NEW; END IF; END $$; \
     CREATE TRIGGER remembers AFTER INSERT OR UPDATE OR DELETE ON client FOR EACH ROW EXECUTE FUNCTION remember(); \
     CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
         IF NEW.email IS DISTINCT FROM OLD.email THEN NEW.changed := now(); END IF; RETURN NEW; END $$; \
@@ -23,7 +23,19 @@ const SCHEMA: &str = "CREATE TABLE client (id int PRIMARY KEY, email text UNIQUE
     CREATE TRIGGER lowers BEFORE INSERT ON lead FOR EACH ROW EXECUTE FUNCTION lowers(); \
     CREATE FUNCTION carries() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
         INSERT INTO client_history (op, email) VALUES ('O', NEW.note); RETURN NEW; END $$; \
-    CREATE TRIGGER carries AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION carries();";
+    CREATE TRIGGER carries AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION carries(); \
+    CREATE VIEW hidden AS SELECT id AS n, email AS m FROM lead; \
+    CREATE TABLE log (id int, what text); CREATE TABLE notes (id int, what text, email text); \
+    CREATE FUNCTION by_view() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF NEW.email IS NOT NULL THEN INSERT INTO hidden (n, m) VALUES (NEW.id, NEW.what); END IF; RETURN NEW; END $$; \
+    CREATE TRIGGER by_view AFTER INSERT ON notes FOR EACH ROW EXECUTE FUNCTION by_view(); \
+    CREATE FUNCTION by_log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        INSERT INTO lead (id, email) VALUES (NEW.id, NEW.what); RETURN NEW; END $$; \
+    CREATE TRIGGER by_log AFTER INSERT ON log FOR EACH ROW EXECUTE FUNCTION by_log(); \
+    CREATE TABLE visits (id int, what text, email text); \
+    CREATE FUNCTION to_log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF NEW.email IS NOT NULL THEN INSERT INTO log (id, what) VALUES (NEW.id, NEW.what); END IF; RETURN NEW; END $$; \
+    CREATE TRIGGER to_log AFTER INSERT ON visits FOR EACH ROW EXECUTE FUNCTION to_log();";
 
 #[test]
 fn a_trigger_that_copies_keeps_the_history_of_a_sealed_table_and_no_other_is_run() {
@@ -37,6 +49,8 @@ fn a_trigger_that_copies_keeps_the_history_of_a_sealed_table_and_no_other_is_run
             .field("public.client_history", "email", "equality")
             .field("public.client_history", "diary", "random")
             .field("public.lead", "email", "equality")
+            .field("public.notes", "email", "equality")
+            .field("public.visits", "email", "equality")
             .start();
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");
         let mut ok = |sql: &str| {
@@ -55,6 +69,10 @@ fn a_trigger_that_copies_keeps_the_history_of_a_sealed_table_and_no_other_is_run
         for sql in [
             "INSERT INTO lead (id, email) VALUES (1, 'ada@sentinel.example')",
             "INSERT INTO orders (id, note) VALUES (1, 'plain')",
+            // What the body of one names leads on: through a view, and through a table with a trigger of its own.
+            "INSERT INTO notes (id, what, email) VALUES (1, 'plain', 'a')",
+            "INSERT INTO log (id, what) VALUES (1, 'plain')",
+            "INSERT INTO visits (id, what, email) VALUES (1, 'plain', 'a')",
         ] {
             assert_eq!(states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
         }

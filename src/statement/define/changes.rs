@@ -16,7 +16,8 @@ use crate::catalog::stock::Kind as StockKind;
 use crate::catalog::{Change, Named, QualifiedName};
 
 use super::super::facts::Boundary;
-use super::super::matters::{Bench, policy_field};
+use super::super::matters::{Bench, names_relation_that_matters, policy_field};
+use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
 
 /// What a transaction statement does to what its transaction has defined.
@@ -35,13 +36,23 @@ pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
 
 /// Everything that a definition changes of what is judged by. None: nobody can tell. `runs_code`: it
 /// names code that nobody can follow.
-pub(in crate::statement) fn followed(bench: Bench<'_>, node: &Node, runs_code: bool) -> Option<Vec<Change>> {
+pub(in crate::statement) fn followed(
+    bench: Bench<'_>,
+    node: &Node,
+    found: &Census,
+    runs_code: bool,
+) -> Option<Vec<Change>> {
     let codes = bench.snapshot.codes();
     // What an event trigger does, or any statement, is told by no text.
     if runs_code || codes.everything.is_some() || codes.by_events {
         return None;
     }
     let look = Look { bench };
+    // What is made of a table that matters may be used at once, by a name that nobody knows.
+    let keeps = matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
+    if keeps && names_relation_that_matters(bench.names, found) {
+        return None;
+    }
     followed_kind(look, kind(node)?)
 }
 
@@ -66,6 +77,25 @@ fn followed_kind(look: Look<'_>, node: &Kind) -> Option<Vec<Change>> {
         Kind::ViewStmt(view) => look.free(view.view.as_ref()?),
         Kind::CreateTableAsStmt(create) => look.free(create.into.as_ref()?.rel.as_ref()?),
         _ => None,
+    }
+}
+
+/// Does the search path say whether it does anything to a table that the policy names: would it be passed
+/// over where that is not on the path?
+pub(in crate::statement) fn wants_path(bench: Bench<'_>, node: &Node) -> bool {
+    let counts =
+        |range: &RangeVar| range.schemaname.is_empty() && bench.snapshot.is_policy_name(&range.relname);
+    let of = |range: Option<&RangeVar>, missing_ok: bool| missing_ok && range.is_some_and(counts);
+    match kind(node) {
+        Some(Kind::AlterTableStmt(alter)) => of(alter.relation.as_ref(), alter.missing_ok),
+        Some(Kind::RenameStmt(rename)) => of(rename.relation.as_ref(), rename.missing_ok),
+        Some(Kind::AlterObjectSchemaStmt(moved)) => of(moved.relation.as_ref(), moved.missing_ok),
+        Some(Kind::DropStmt(drop)) if drop.missing_ok => drop.objects.iter().any(|object| {
+            let Some(Kind::List(parts)) = kind(object) else { return false };
+            let names: Vec<&str> = parts.items.iter().filter_map(tree::name).collect();
+            matches!(names.as_slice(), [name] if bench.snapshot.is_policy_name(name))
+        }),
+        Some(_) | None => false,
     }
 }
 
@@ -113,6 +143,11 @@ impl Look<'_> {
         if !snapshot.counts_name(name) {
             return Some(Target::Elsewhere);
         }
+        // The names of the policy's tables matter whatever becomes of them; those of a view or a partition
+        // would not, and it may be there still.
+        if !snapshot.is_policy_name(name) {
+            return None;
+        }
         let own = |schema: &str| Target::Of(QualifiedName { schema: schema.into(), name: name.into() });
         if schema.starts_with("pg_temp") {
             return None;
@@ -121,7 +156,8 @@ impl Look<'_> {
             return Some(own(schema));
         }
         if let Some(only) = snapshot.only_relation(name) {
-            return Some(own(&only.name.schema));
+            let found = names.path.is_none_or(|path| path.contains(&only.name.schema));
+            return Some(if found { own(&only.name.schema) } else { Target::Elsewhere });
         }
         match names.named(None, name) {
             Named::One(relation) | Named::Pinned(relation) => Some(own(&relation.name.schema)),
@@ -150,8 +186,8 @@ impl Look<'_> {
             return None;
         }
         let schema = if range.schemaname.is_empty() {
-            // That it is there the server says before anything is read of it.
-            snapshot.only_missing(name).cloned()?
+            // It was written out, by the same path.
+            self.bench.names.path?.creation()?.clone()
         } else {
             Arc::from(range.schemaname.as_str())
         };

@@ -1,6 +1,14 @@
 //! What is told of definitions, and what texts behind them mean.
 
-use super::super::shop::judged;
+use super::super::shop::{READING, shop};
+use super::super::{Limits, TextFacts, Unproven, analyse};
+use crate::catalog::SearchPath;
+
+/// By a path that leads to the public schema.
+fn judged(sql: &str) -> Result<TextFacts, Unproven> {
+    let path = SearchPath::new(vec!["pg_catalog".into(), "public".into()]);
+    analyse(sql.as_bytes(), READING, shop().names(Some(&path)), &Limits::default())
+}
 
 /// What a definition is taken to have made of the catalog: nothing, what, or nobody can tell.
 fn changes(sql: &str) -> String {
@@ -19,6 +27,7 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
         "CREATE SCHEMA s",
         "CREATE TYPE feeling AS ENUM ('glad')",
         "CREATE VIEW bill_list AS SELECT id FROM orders",
+        "CREATE TABLE IF NOT EXISTS bills (id int)",
         "CREATE TABLE bills AS SELECT id FROM orders",
         "DROP TABLE IF EXISTS orders CASCADE",
         "DROP TABLE IF EXISTS planned",
@@ -46,6 +55,7 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
             "ColumnRenamed { table: public.customers, column: note",
         ),
         ("DROP TABLE leads, orders", "Dropped { table: public.leads"),
+        ("DROP TABLE IF EXISTS leads", "Dropped { table: public.leads"),
     ] {
         let told =
             changes(sql).replace("QualifiedName { schema: ", "").replace(", name: ", ".").replace('"', "");
@@ -72,6 +82,10 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
         "ALTER TABLE orders ATTACH PARTITION x DEFAULT",
         "ALTER SCHEMA s RENAME TO t",
         "DROP SCHEMA public CASCADE",
+        "DROP VIEW customer_list",
+        "DROP TABLE other.twins",
+        "CREATE VIEW v AS SELECT id FROM customers",
+        "CREATE TABLE x AS SELECT count(*) FROM customers",
         "DROP OWNED BY bob",
         "DO $$ BEGIN NULL; END $$",
         "COMMIT PREPARED 'x'",
@@ -111,10 +125,39 @@ fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
         ("CREATE TABLE planned AS SELECT id, note AS email FROM customers", "unsupported-position"),
         ("CREATE TABLE planned AS SELECT id, email AS mail FROM customers", "unsupported-position"),
         ("CREATE TEMP TABLE planned AS SELECT id, email FROM customers", "shadow"),
+        ("BEGIN; CREATE VIEW v AS SELECT email FROM customers; INSERT INTO v VALUES ('a')", "definition"),
         ("CREATE TABLE copy AS SELECT id, email FROM customers", "definition"),
         ("DROP TABLE leads; INSERT INTO leads (email) VALUES ('a')", "relation-missing"),
         ("CREATE TABLE planned (email text); CREATE EXTENSION citext; DELETE FROM customers", "definition"),
     ] {
         assert_eq!(judged(sql).expect_err(sql).reason, reason, "{sql}");
     }
+}
+
+#[test]
+fn what_the_search_path_decides_of_a_definition_is_asked_for_and_written_out() {
+    let on = |sql: &str, path: Option<&[&str]>| {
+        let path = path.map(|path| SearchPath::new(path.iter().map(|schema| (*schema).into()).collect()));
+        analyse(sql.as_bytes(), READING, shop().names(path.as_ref()), &Limits::default())
+    };
+    for sql in [
+        "CREATE TABLE planned (email text)",
+        "CREATE TABLE planned AS SELECT email FROM customers",
+        "DROP TABLE IF EXISTS customers",
+        "ALTER TABLE IF EXISTS customers DROP COLUMN email",
+    ] {
+        assert_eq!(on(sql, None).expect_err(sql).remedy, super::super::Remedy::Path, "{sql}");
+    }
+    // The table of another schema is another table, and what is not on the path is passed over.
+    for (sql, told) in [
+        ("CREATE TABLE planned (email text)", "schema: \"other\""),
+        ("DROP TABLE IF EXISTS customers", "Some([])"),
+        ("ALTER TABLE IF EXISTS customers DROP COLUMN email", "Some([])"),
+    ] {
+        let facts = on(sql, Some(&["pg_temp_3", "other", "pg_catalog"])).unwrap();
+        let changes = format!("{:?}", facts.statements[0].effect.changes);
+        assert!(changes.contains(told), "{sql}: {changes}");
+    }
+    let facts = on("CREATE TABLE planned (email text)", Some(&["pg_catalog", "other"])).unwrap();
+    assert_eq!((facts.edits[0].span.clone(), facts.edits[0].new.as_slice()), (13..13, &b"\"other\"."[..]));
 }

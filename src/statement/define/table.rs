@@ -1,12 +1,14 @@
 //! Definitions of tables and indexes: what may be done to a classified table, and what may
 //! refer to one.
 
+use std::sync::Arc;
+
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, RangeVar};
 
 use crate::catalog::{Field, Mode, Named};
 
-use super::super::facts::{StatementFacts, Unproven};
+use super::super::facts::{Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::{Seen, Walk};
 use super::super::follow::scope::Place;
 use super::super::judge::{account, facts_of};
@@ -14,8 +16,9 @@ use super::super::matters::{
     Bench, catalog_changes, moves, names_what_matters, policy_field, refuse_definition,
 };
 use super::super::read::census::{Census, census};
+use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
-use super::super::refusal::{Proven, refuse, unsupported};
+use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::changes;
 
 const POLICY_FIRST: &str = "Change the policy first, so that it has the same domain for the new name as for the old one, then the table.";
@@ -40,6 +43,28 @@ fn matters(bench: Bench<'_>, range: &RangeVar) -> bool {
 fn is_missing(bench: Bench<'_>, range: &RangeVar) -> bool {
     let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
     matches!(bench.names.named(schema, &range.relname), Named::Missing)
+}
+
+/// The schema in which a table of a name that matters will be, and what writes it out. None: it is given,
+/// or the name does not matter.
+///
+/// # Errors
+/// The search path decides, and is not known.
+fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<(Arc<str>, (usize, String))>> {
+    let temporary = range.relpersistence == "t";
+    if !range.schemaname.is_empty() || temporary || !bench.snapshot.counts_name(&range.relname) {
+        return Ok(None);
+    }
+    let unknown = || {
+        let detail =
+            format!("in which schema \"{}\" would be made is the search path's to say", range.relname);
+        refuse("relation-ambiguous", detail, "Write schema.table.")
+    };
+    let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unknown())) };
+    let (Some(schema), Ok(at)) = (path.creation(), usize::try_from(range.location)) else {
+        return Err(unknown());
+    };
+    Ok(Some((schema.clone(), (at, format!("{}.", quoted_name(schema))))))
 }
 
 /// Must its schema be written out?
@@ -174,7 +199,8 @@ pub(in crate::statement) fn created(
     if found.incomplete {
         return Err(unsupported("this CREATE TABLE"));
     }
-    Ok(moves())
+    let written = made_in(bench, range)?.map(|(_, insertion)| insertion);
+    Ok(StatementFacts { insertions: written.into_iter().collect(), ..moves() })
 }
 
 /// CREATE TABLE AS of a table that the policy names and nobody has: a copy in which each column has the
@@ -192,7 +218,15 @@ pub(in crate::statement) fn copied(
     let Some(query) = query.filter(|query| matches!(kind(query), Some(Kind::SelectStmt(_)))) else {
         return Ok(None);
     };
-    if !is_missing(bench, target) || temporary || awaited {
+    if temporary || awaited || !bench.snapshot.is_policy_name(&target.relname) {
+        return Ok(None);
+    }
+    let made = made_in(bench, target)?;
+    let settled = RangeVar {
+        schemaname: made.as_ref().map_or_else(|| target.schemaname.clone(), |(schema, _)| schema.to_string()),
+        ..target.clone()
+    };
+    if !is_missing(bench, &settled) {
         return Ok(None);
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
@@ -209,13 +243,14 @@ pub(in crate::statement) fn copied(
                 "List them, each with its name.",
             )
         })?;
-        match policy_field(bench.snapshot, target, name) {
+        match policy_field(bench.snapshot, &settled, name) {
             Some(field) if field.domain.is_some() => walk.store(field.id, &output.flow)?,
             Some(_) => return Err(refuse_definition("a copy of a column that is not sealed")),
             None => walk.store_plain(&output.flow)?,
         }
     }
     account(&walk, found)?;
+    walk.insertions.extend(made.map(|(_, insertion)| insertion));
     let facts = facts_of(walk)?;
     Ok(Some(StatementFacts { effect: moves().effect, ..facts }))
 }
@@ -396,9 +431,9 @@ fn subcommand(bench: Bench<'_>, range: &RangeVar, command: &protobuf::AlterTable
 
 /// Has the policy, for the names that tables and columns have behind this definition, the same key domains
 /// as for those before it?
-fn keeps_its_domains(bench: Bench<'_>, node: &Node) -> bool {
+fn keeps_its_domains(bench: Bench<'_>, node: &Node, found: &Census) -> bool {
     let snapshot = bench.snapshot;
-    let changes = changes::followed(bench, node, false).filter(|changes| !changes.is_empty());
+    let changes = changes::followed(bench, node, found, false).filter(|changes| !changes.is_empty());
     changes.is_some_and(|changes| snapshot.after(&changes, snapshot.epoch()).is_some())
 }
 
@@ -407,9 +442,14 @@ pub(in crate::statement) fn moved(
     bench: Bench<'_>,
     node: &Node,
     moved: &protobuf::AlterObjectSchemaStmt,
+    found: &Census,
 ) -> Option<Proven<StatementFacts>> {
     moved.relation.as_ref().filter(|range| matters(bench, range))?;
-    Some(if keeps_its_domains(bench, node) { Ok(moves()) } else { Err(refuse_change("another schema")) })
+    Some(if keeps_its_domains(bench, node, found) {
+        Ok(moves())
+    } else {
+        Err(refuse_change("another schema"))
+    })
 }
 
 /// RENAME and its like, of tables, columns, schemas and the rest.
@@ -436,7 +476,7 @@ pub(in crate::statement) fn renamed(
         return Ok(moves());
     }
     if let Some(range) = rename.relation.as_ref().filter(|range| matters(bench, range)) {
-        if keeps_its_domains(bench, node) {
+        if keeps_its_domains(bench, node, found) {
             return Ok(moves());
         }
         let column = of == ObjectType::ObjectColumn

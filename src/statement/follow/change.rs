@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
     fn name_columns(&mut self, range: &protobuf::RangeVar, target: &Source<'a>, count: usize) -> Proven<()> {
         let Columns::Table(relation) = &target.columns else { return Ok(()) };
         if self.kept {
-            return Ok(());
+            return Err(unlisted());
         }
         let meant = || relation.columns.iter().take(count);
         meant().try_for_each(|column| fitting(relation, column))?;

@@ -51,7 +51,7 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) again: usize,
     /// The order of the rows of the query that is walked matters to nobody.
     pub(in crate::statement) orderless: bool,
-    /// The text is kept in the database, read anew whenever that has changed, and runs as it stands.
+    /// The text is kept in the database and runs as it stands: nothing in it may rest on the order of columns.
     pub(in crate::statement) kept: bool,
     /// Of the query that comes next the place of each column matters.
     pub(in crate::statement) places: bool,

@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
         self.scope.push(sources);
         self.predicate(select.where_clause.as_deref())?;
         let outputs = self.targets(&select.target_list, places)?;
-        self.group(&select.group_clause, &outputs)?;
+        self.group(&select.group_clause, &outputs, false)?;
         self.predicate(select.having_clause.as_deref())?;
         for window in &select.window_clause {
             let Some(Kind::WindowDef(window)) = kind(window) else { return Err(unsupported("this WINDOW")) };
@@ -403,8 +403,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn group(&mut self, nodes: &'a [Node], outputs: &Outputs) -> Proven<()> {
-        let sets = nodes.iter().any(|node| matches!(kind(node), Some(Kind::GroupingSet(_))));
+    /// `sets`: of several groupings each has only some of the columns, a key perhaps not among them.
+    fn group(&mut self, nodes: &'a [Node], outputs: &Outputs, sets: bool) -> Proven<()> {
+        let sets = sets || nodes.iter().any(|node| matches!(kind(node), Some(Kind::GroupingSet(_))));
         let keyed = if sets { BTreeSet::new() } else { self.keyed_nodes(nodes) };
         for node in nodes {
             if let Some((index, _)) = self.column_of(node)
@@ -419,11 +420,11 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if let Some(Kind::GroupingSet(set)) = kind(node) {
-                self.group(&set.content, outputs)?;
+                self.group(&set.content, outputs, true)?;
                 continue;
             }
             if let Some(Kind::RowExpr(row)) = kind(node) {
-                self.group(&row.args, outputs)?;
+                self.group(&row.args, outputs, sets)?;
                 continue;
             }
             self.distinguish(node, outputs)?;

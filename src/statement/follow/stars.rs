@@ -28,8 +28,12 @@ impl Walk<'_> {
         let mut names = Vec::new();
         for source in sources {
             let Columns::Table(_) = &source.columns else { return None };
-            let unnamed = source.only_qualified && !self.kept;
-            if source.merged || source.using || unnamed || !source.hidden.is_empty() {
+            if self.kept
+                || source.merged
+                || source.using
+                || source.only_qualified
+                || !source.hidden.is_empty()
+            {
                 return None;
             }
             for column in source.star().columns {
@@ -37,9 +41,6 @@ impl Walk<'_> {
                 names.push(format!("{}.{}", quoted_name(&source.alias), quoted_name(&name)));
                 outputs.columns.push(Output { place: Place::Sure, ..column });
             }
-        }
-        if self.kept {
-            return Some(outputs);
         }
         let rest = self.text.get(at..)?;
         let prefix = match alias {

@@ -333,6 +333,8 @@ async fn read_keys(
                      AND i.indpred IS NULL AND i.indexprs IS NULL) k \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.indrelid AND a.attnotnull \
               AND a.attnum = ANY ((k.indkey::pg_catalog.int2[])[0:k.indnkeyatts - 1]) \
+              AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint n WHERE n.conrelid = k.indrelid \
+                  AND n.contype = 'n' AND NOT n.convalidated AND a.attnum = ANY (n.conkey)) \
              GROUP BY k.indexrelid, k.indrelid, k.indnkeyatts HAVING count(*) = k.indnkeyatts ORDER BY 1, 2",
             &[(&oids, Type::OID_ARRAY)],
         )

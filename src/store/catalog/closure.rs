@@ -51,6 +51,8 @@ pub(super) struct Seeds {
     pub(super) never: BTreeSet<Object>,
     /// Names that count in the text of functions beside those of what is reached.
     pub(super) names: BTreeSet<String>,
+    /// Functions of which the body names those tables harmlessly. Any other name in it counts.
+    pub(super) copying: BTreeSet<u32>,
     /// Do the bodies of functions count, and the arguments of triggers?
     pub(super) in_bodies: bool,
     /// Do foreign keys count that carry a change of one table on to another?
@@ -184,6 +186,7 @@ pub(super) async fn follow(
             frontier.push((Kind::Type, table.row_type));
         }
     }
+    let none = BTreeSet::new();
     for round in 0..ROUNDS_MAX {
         if round > 0 || frontier.is_empty() {
             frontier = std::mem::take(&mut growth.fresh).into_iter().collect();
@@ -197,7 +200,9 @@ pub(super) async fn follow(
         }
         if seeds.in_bodies {
             let finder = std::mem::take(&mut names).finder()?;
-            scan_bodies(sources, &finder, &mut growth);
+            // The first round looks for the names that it began with.
+            let copying = if round == 0 { &seeds.copying } else { &none };
+            scan_bodies(sources, &finder, copying, &mut growth);
             scan_arguments(sources, &finder, &mut growth);
         }
         dependents::follow(reader, &frontier, &mut growth).await?;
@@ -221,10 +226,10 @@ fn finish(mut growth: Growth) -> Reached {
     reached
 }
 
-fn scan_bodies(sources: &Sources, names: &Finder, growth: &mut Growth) {
+fn scan_bodies(sources: &Sources, names: &Finder, copying: &BTreeSet<u32>, growth: &mut Growth) {
     for body in &sources.bodies {
         let object = (Kind::Function, body.oid);
-        if growth.has(object) {
+        if growth.has(object) || copying.contains(&body.oid) {
             continue;
         }
         if let Some(name) = body.source.as_ref().and_then(|source| names.first_in(source)) {

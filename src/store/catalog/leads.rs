@@ -47,7 +47,7 @@ pub(super) async fn read(
 
     let copying = copying::followed(reader, &sources, fields, tables, strangers.stock).await?;
     let mut from_sealed = from_sealed(names, tables);
-    from_sealed.never.extend(copying.iter().map(|function| (Kind::Function, *function)));
+    from_sealed.copying.clone_from(&copying);
     let sealed = closure::follow(reader, &sources, from_sealed).await?;
     for (table, why) in &sealed.returns {
         if let Some(table) = tables.get_mut(table) {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{Codes, Column, Refused, Relation, RelationKind, Snapshot, SnapshotParts};
+use crate::catalog::{
+    Codes, Column, QualifiedName, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
+};
 use crate::statement::{Passed, followed_view};
 
 /// Views over views over views, at the most.
@@ -22,7 +24,11 @@ struct View {
 
 /// Gives the views among the relations of `parts` their fields, as far as they can be followed.
 pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Result<(), LoadError> {
-    let candidate = |relation: &&Relation| relation.kind == RelationKind::Other && relation.reaches.is_some();
+    // Nobody else can use a temporary one.
+    let candidate = |relation: &&Relation| {
+        let temporary = relation.name.schema.starts_with("pg_temp");
+        relation.kind == RelationKind::Other && relation.reaches.is_some() && !temporary
+    };
     let oids: Vec<u32> = parts.relations.iter().filter(candidate).map(|relation| relation.oid).collect();
     if oids.is_empty() {
         return Ok(());
@@ -53,7 +59,12 @@ pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Re
         for relation in &mut parts.relations {
             match followed.remove(&relation.oid) {
                 Some(Ok(passed)) => {
-                    if let Some(view) = views.remove(&relation.oid) {
+                    if let Some(mut view) = views.remove(&relation.oid) {
+                        let leads = |name: &QualifiedName| {
+                            let mut codes = parts.codes.relations(Some(&name.schema), &name.name);
+                            codes.any(|code| code.leads.is_some())
+                        };
+                        view.acts |= passed.relations.iter().any(leads);
                         become_table(relation, &view, &passed, &snapshot);
                     }
                 }
@@ -89,7 +100,8 @@ fn become_table(relation: &mut Relation, view: &View, passed: &Passed, snapshot:
         view.columns.iter().zip(&passed.columns).any(|(column, field)| column.3 && field.is_some());
     let mut refused = Refused::default();
     if view.acts {
-        let why = Some("rules or triggers on the view decide what is written".into());
+        let why =
+            Some("rules or triggers, its own or those of a table behind it, decide what is written".into());
         refused = Refused { inserts: why.clone(), updates: why.clone(), deletes: why, ..refused };
     } else if defaults {
         refused.inserts = Some("a column of the view has a default".into());
