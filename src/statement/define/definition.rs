@@ -326,7 +326,9 @@ fn refreshed(
     let passes = refresh.relation.as_ref().is_some_and(|range| {
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let named = bench.names.named(schema, &range.relname);
-        named.relation().is_some_and(|relation| relation.kind == RelationKind::View)
+        // Whichever of this name: none that is not kept here is sealed.
+        let of_name = bench.snapshot.only_relation(&range.relname);
+        named.relation().or(of_name).is_some_and(|relation| relation.kind == RelationKind::View)
     });
     if passes { Ok(catalog_changes()) } else { linked(bench, node, found) }
 }

@@ -92,6 +92,13 @@ const CASES: &[(&str, &str, &[Expect])] = &[
         &[Leads("inbox", "argument customers")],
     ),
     (
+        "trigger that copies, and through a view writes what is not sealed",
+        "CREATE VIEW v AS SELECT id AS n, email AS m FROM customers; CREATE FUNCTION hand_on() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN IF NEW.email IS NOT NULL THEN INSERT INTO v (n, m) VALUES (NEW.id, NEW.name); END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER t AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION hand_on()",
+        &[Fault("names v")],
+    ),
+    (
         "harmless trigger on the table",
         "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN NEW.visits := OLD.visits + 1; RETURN NEW; END $$; \

@@ -99,10 +99,12 @@ pub(super) async fn judge(
         if seals && let Some(text) = &trigger.condition {
             conditioned(trigger, text, table);
         }
-        if seals && !function.is_some_and(vouches) && !copying.contains(&trigger.function) {
+        if seals && !function.is_some_and(vouches) {
             let lead = sealed.objects.get(&(Kind::Function, trigger.function));
             let why = lead.map(|lead| (all_sealed(table), lead.why.clone()));
-            if let Some((columns, why)) = why.or(fills(trigger, function, sources, table)?) {
+            let copies = copying.contains(&trigger.function);
+            let filled = if copies { None } else { fills(trigger, function, sources, table)? };
+            if let Some((columns, why)) = why.or(filled) {
                 for column in columns {
                     table.add(trigger.found("trigger", &column, &why));
                 }
