@@ -85,7 +85,10 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         if defined && rests {
             return Err(behind_a_definition());
         }
-        let judged = statement(bench, node, &found)?;
+        let mut judged = statement(bench, node, &found)?;
+        if defined && Sort::of(node).rests_on_columns() {
+            shows_what_was_defined(names.snapshot, &mut judged)?;
+        }
         // Which table it is that was made here, nobody has said.
         if after.is_some() && judged.reads.iter().any(|id| !names.snapshot.is_placed(*id, before)) {
             return Err(behind_a_definition());
@@ -137,6 +140,19 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     facts.edits =
         insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
     Ok(facts)
+}
+
+/// A statement may use by any name what a definition before it has made, and show what is legible.
+fn shows_what_was_defined(snapshot: &Snapshot, judged: &mut StatementFacts) -> Proven<()> {
+    if snapshot.legible().next().is_none() {
+        return Ok(());
+    }
+    if snapshot.refuses_opaque() {
+        return Err(behind_a_definition());
+    }
+    let why = || "what a definition of the same text has made".into();
+    judged.opaque = judged.opaque.take().or_else(|| Some(why()));
+    Ok(())
 }
 
 fn behind_a_definition() -> Unproven {

@@ -135,6 +135,18 @@ fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
 }
 
 #[test]
+fn what_may_show_what_a_definition_of_the_same_text_has_made_is_on_record() {
+    for (sql, opaque) in [
+        ("CREATE VIEW v AS SELECT nick FROM customers; SELECT nick FROM v", true),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT 1", true),
+        ("CREATE TABLE bills (id int); SELECT * FROM bills", false),
+    ] {
+        let facts = judged(sql).unwrap_or_else(|unproven| panic!("{sql}: {}", unproven.detail));
+        assert_eq!(facts.statements.last().unwrap().opaque.is_some(), opaque, "{sql}");
+    }
+}
+
+#[test]
 fn what_the_search_path_decides_of_a_definition_is_asked_for_and_written_out() {
     let on = |sql: &str, path: Option<&[&str]>| {
         let path = path.map(|path| SearchPath::new(path.iter().map(|schema| (*schema).into()).collect()));

@@ -45,12 +45,24 @@ fn is_missing(bench: Bench<'_>, range: &RangeVar) -> bool {
     matches!(bench.names.named(schema, &range.relname), Named::Missing)
 }
 
-/// The schema in which a table of a name that matters will be, and what writes it out. None: it is given,
+/// In which schema a table will be, and the place of the text where that is written out.
+struct Made {
+    schema: Arc<str>,
+    at: usize,
+}
+
+impl Made {
+    fn insertion(self) -> (usize, String) {
+        (self.at, format!("{}.", quoted_name(&self.schema)))
+    }
+}
+
+/// The schema in which a table of a name that matters will be. None: it is given,
 /// or the name does not matter.
 ///
 /// # Errors
 /// The search path decides, and is not known.
-fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<(Arc<str>, (usize, String))>> {
+fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<Made>> {
     let temporary = range.relpersistence == "t";
     if !range.schemaname.is_empty() || temporary || !bench.snapshot.counts_name(&range.relname) {
         return Ok(None);
@@ -64,7 +76,7 @@ fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<(Arc<str>, (usiz
     let (Some(schema), Ok(at)) = (path.creation(), usize::try_from(range.location)) else {
         return Err(unknown());
     };
-    Ok(Some((schema.clone(), (at, format!("{}.", quoted_name(schema))))))
+    Ok(Some(Made { schema: schema.clone(), at }))
 }
 
 /// Must its schema be written out?
@@ -199,7 +211,7 @@ pub(in crate::statement) fn created(
     if found.incomplete {
         return Err(unsupported("this CREATE TABLE"));
     }
-    let written = made_in(bench, range)?.map(|(_, insertion)| insertion);
+    let written = made_in(bench, range)?.map(Made::insertion);
     Ok(StatementFacts { insertions: written.into_iter().collect(), ..moves() })
 }
 
@@ -223,7 +235,7 @@ pub(in crate::statement) fn copied(
     }
     let made = made_in(bench, target)?;
     let settled = RangeVar {
-        schemaname: made.as_ref().map_or_else(|| target.schemaname.clone(), |(schema, _)| schema.to_string()),
+        schemaname: made.as_ref().map_or_else(|| target.schemaname.clone(), |made| made.schema.to_string()),
         ..target.clone()
     };
     if !is_missing(bench, &settled) {
@@ -250,7 +262,7 @@ pub(in crate::statement) fn copied(
         }
     }
     account(&walk, found)?;
-    walk.insertions.extend(made.map(|(_, insertion)| insertion));
+    walk.insertions.extend(made.map(Made::insertion));
     let facts = facts_of(walk)?;
     Ok(Some(StatementFacts { effect: moves().effect, ..facts }))
 }
