@@ -258,7 +258,7 @@ fn changes_behind_the_gate(major: u32) {
             "shop",
             "ALTER TABLE customers ADD COLUMN age int; \
                  CREATE TABLE planned_later (email text, x int); \
-                 CREATE VIEW seen AS SELECT id, email FROM customers; \
+                 CREATE VIEW seen AS SELECT id, lower(email) AS email FROM customers; \
                  CREATE FUNCTION write_now(m text) RETURNS void LANGUAGE sql \
                      AS 'INSERT INTO customers (email) VALUES (m)'; \
                  CREATE FUNCTION inward() RETURNS trigger LANGUAGE plpgsql \

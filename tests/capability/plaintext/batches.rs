@@ -643,7 +643,18 @@ pub const BATCHES: &[Batch] = &[
             &format!("INSERT INTO customers VALUES ('{s}', 'x')"),
         )
     }),
-    batch("a table made anew in another order in a transaction", Outcome::Refused, |raw, s, n| {
+    batch("a table made before, in one text", Outcome::Contained, |raw, s, n| {
+        let text =
+            format!("CREATE TABLE planned (id int, email text); INSERT INTO planned VALUES ({n}, '{s}')");
+        in_transaction(raw, "SELECT 1", &text)
+    }),
+    batch("a table made anew in another order, in one text", Outcome::Contained, |raw, s, n| {
+        let text = format!(
+            "DROP TABLE leads; CREATE TABLE leads (email text, id int); INSERT INTO leads VALUES ('{s}', {n})"
+        );
+        in_transaction(raw, "SELECT 1", &text)
+    }),
+    batch("a table made anew in another order in a transaction", Outcome::Contained, |raw, s, n| {
         in_transaction(
             raw,
             "DROP TABLE leads; CREATE TABLE leads (email text, id int)",

@@ -5,6 +5,11 @@ use super::form::Bound::{Array, Text};
 use super::form::{Form, bound, literal};
 
 pub const FOLLOWED: &[Form] = &[
+    literal("an updatable view", "INSERT INTO customer_list (id, email) VALUES ({n}, '{s}')"),
+    literal("an updatable view of a view", "UPDATE customer_mails SET mail = '{s}' WHERE mail = '{s}x'"),
+    literal("a view compared", "SELECT id FROM customer_list WHERE email = '{s}'"),
+    literal("a materialized view", "SELECT id FROM customer_copy WHERE email = '{s}'"),
+    bound("a view by parameter", "INSERT INTO customer_list (id, email) VALUES ({n}, $1)", &[Text("{s}")]),
     literal(
         "INSERT of CASE",
         "INSERT INTO customers (id, email) VALUES ({n}, CASE WHEN true THEN '{s}' END)",
