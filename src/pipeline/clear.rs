@@ -105,6 +105,18 @@ fn is_text(parameter: &ParameterUse, oid: u32) -> bool {
     if parameter.array { ARRAY_OIDS.contains(&oid) } else { SCALAR_OIDS.contains(&oid) }
 }
 
+/// Types, and arrays of them, that cannot hold the value of a sealed column as a client writes it: bool,
+/// int2, int4, int8, oid, float4, float8, numeric, money, dates and times, uuid (`pg_type.oid`).
+const OTHER_OIDS: [u32; 30] = [
+    16, 20, 21, 23, 26, 700, 701, 790, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 791, 1000, 1005, 1007,
+    1016, 1021, 1022, 1028, 1115, 1182, 1183, 1185, 1187, 2951,
+];
+
+/// Is it only tested for NULL, and of a type by which it is surely nothing else?
+fn is_other(parameter: &ParameterUse, oid: u32) -> bool {
+    parameter.tested && OTHER_OIDS.contains(&oid)
+}
+
 impl Workshop {
     /// Seals one value of a field; a field that is not sealed is copied as it is.
     fn seal_value(&mut self, field: &Field, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -211,7 +223,7 @@ impl Workshop {
             let field = field_of(view, parameter.field)?;
             let declared = types.get(usize::from(parameter.number).saturating_sub(1));
             let Some(oid) = declared.filter(|_| field.domain.is_some()) else { continue };
-            if !is_text(parameter, *oid) && !parameter.tested {
+            if !is_text(parameter, *oid) && !is_other(parameter, *oid) {
                 let detail = format!("parameter ${} is declared with type OID {oid}", parameter.number);
                 return Err(Refusal::value(&field.path(), &detail));
             }
@@ -236,7 +248,7 @@ impl Workshop {
             let at = usize::from(parameter.number).saturating_sub(1);
             let Some(Some(plain)) = bind.values.get(at) else { continue };
             let declared = prepared.types.get(at).copied().unwrap_or(0);
-            if field.domain.is_none() || parameter.tested && !is_text(parameter, declared) {
+            if field.domain.is_none() || is_other(parameter, declared) {
                 continue;
             }
             let mut out = Vec::with_capacity(plain.len() * 2 + 64);
@@ -330,6 +342,18 @@ mod tests {
         ] {
             let at = sent.rfind(part).unwrap();
             assert_eq!(moved.back(at + 1), expected, "{part}");
+        }
+    }
+
+    #[test]
+    fn what_is_only_tested_for_null_stays_as_it_is_where_its_type_can_hold_no_such_value() {
+        let asked = |tested| ParameterUse { number: 1, field: FieldId(0), array: false, tested };
+        for oid in [16, 23, 1700, 1114, 2950, 1007] {
+            assert!(is_other(&asked(true), oid) && !is_other(&asked(false), oid), "{oid}");
+        }
+        // bpchar, name, "char", bytea, json, jsonb, xml, inet, text, and types of users.
+        for oid in [1042, 19, 18, 17, 114, 3802, 142, 869, 25, 16_400] {
+            assert!(!is_other(&asked(true), oid), "{oid}");
         }
     }
 }

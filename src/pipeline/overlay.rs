@@ -12,7 +12,7 @@ use crate::catalog::{Change, EPOCHS_APART, QualifiedName};
 use crate::statement::{Boundary, StatementFacts};
 
 /// Changes and savepoints that are followed at the most.
-const CHANGES_MAX: usize = 4_096;
+const CHANGES_MAX: usize = 1_024;
 const SAVEPOINTS_MAX: usize = 256;
 
 struct Savepoint {

@@ -53,15 +53,11 @@ pub fn followed_view(definition: &str, snapshot: &Snapshot) -> Proven<Passed> {
     walk.emit(&outputs)?;
     account(&walk, &found)?;
     let facts = facts_of(walk)?;
-    // The server has written them out.
-    if facts.outputs.iter().any(|column| matches!(column, ResultColumn::Run(_))) {
-        return Err(unsupported("all columns of a table at once"));
-    }
     passed(&facts, &found, snapshot)
 }
 
 /// What a query passes on, if it may be kept as a view.
-pub(super) fn passed(facts: &StatementFacts, found: &Census, snapshot: &Snapshot) -> Proven<Passed> {
+fn passed(facts: &StatementFacts, found: &Census, snapshot: &Snapshot) -> Proven<Passed> {
     if !facts.literals.is_empty() || !facts.parameters.is_empty() {
         return Err(refuse(
             "definition",
@@ -70,7 +66,9 @@ pub(super) fn passed(facts: &StatementFacts, found: &Census, snapshot: &Snapshot
         ));
     }
     let column = |column: &ResultColumn| match column {
-        ResultColumn::Plain | ResultColumn::Run(_) => Ok(None),
+        ResultColumn::Plain => Ok(None),
+        // The server has written them out.
+        ResultColumn::Run(_) => Err(unsupported("all columns of a table at once")),
         ResultColumn::Field(id) => Ok(Some(*id)),
         // Of one domain the first stands for all; the others are behind it.
         ResultColumn::Sealed(ids) if of_one_domain(snapshot, ids) => Ok(ids.first().copied()),

@@ -206,7 +206,7 @@ impl Look<'_> {
         let own = METHODS.contains(&index.access_method.as_str());
         let named = index.idxname.is_empty() || !self.bench.snapshot.counts_name(&index.idxname);
         match self.of_range(range)? {
-            Target::Elsewhere => named.then(Vec::new),
+            Target::Elsewhere => (own && named).then(Vec::new),
             Target::Of(_) => (own && named && index.index_params.iter().all(class)).then(Vec::new),
         }
     }

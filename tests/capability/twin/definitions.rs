@@ -8,8 +8,16 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::grammar::{MARK, Statement};
 
 /// Tables by the names that a text gives them: the first three hold sealed columns wherever they are.
-const TABLES: [&str; 6] =
-    ["customers", "clients", "public.clients", "public.customers", "other.customers", "misc"];
+const TABLES: [&str; 8] = [
+    "customers",
+    "clients",
+    "public.clients",
+    "public.customers",
+    "other.customers",
+    "misc",
+    "public.people",
+    "people",
+];
 const SAVEPOINTS: [&str; 3] = ["a", "b", "\"C d\""];
 
 pub struct Definitions {
@@ -82,7 +90,13 @@ impl Definitions {
         let (missing, there) = if self.chance(50) { (" IF NOT EXISTS", " IF EXISTS") } else { ("", "") };
         self.fresh += 1;
         let fresh = self.fresh;
-        match self.below(19) {
+        match self.below(21) {
+            19 => format!("DROP VIEW{there} {}", self.pick(&["people", "public.people"])),
+            20 => {
+                // Where nothing unqualified is, or everything as before.
+                let path = self.pick(&["nowhere", "public", "pg_catalog"]);
+                format!("SET LOCAL search_path = {path}")
+            }
             0..=3 => format!(
                 "CREATE TABLE{missing} {table} (id int, email text{}, phone text, city text, note text)",
                 self.pick(&["", " UNIQUE", " NOT NULL"])

@@ -229,7 +229,8 @@ impl Drop for Story {
 /// Definitions and data in the same transactions, on both.
 fn define(server: &Throwaway, major: u32, seed_of: u64, count: usize) -> Outcome {
     let schema = "CREATE SCHEMA other; CREATE TABLE misc (id int, email text, phone text, note text); \
-        CREATE TABLE customers (id int, email text UNIQUE, phone text, city text, note text)";
+        CREATE TABLE customers (id int, email text UNIQUE, phone text, city text, note text); \
+        CREATE VIEW people AS SELECT id, email, phone FROM customers";
     server.execute("postgres", schema).unwrap();
     server.execute("postgres", "CREATE DATABASE plain").unwrap();
     server.execute("plain", schema).unwrap();
