@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sealgate::catalog::{Domain, DomainName, Logical, Mode};
+use sealgate::catalog::{Domain, DomainName, Kind, Mode};
 use sealgate::seal::{KeyedDomain, Keyring, KeyringParts, Plaintext, Random, Root, RootKey, Sealer};
 
 /// The generator that the program itself hands in.
@@ -17,7 +17,7 @@ impl Random for ThreadRandom {
 }
 
 fn domain(mode: Mode) -> Domain {
-    Domain { name: DomainName(mode.name().into()), mode, logical: Logical::Text }
+    Domain { name: DomainName(mode.name().into()), mode, kind: Kind::TEXT }
 }
 
 fn sealer() -> Option<Sealer> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sealgate::catalog::stock::Stock;
 use sealgate::catalog::{
-    Codes, Column, Declared, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName,
-    Relation, RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Declared, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode,
+    QualifiedName, Relation, RelationKind, Snapshot, SnapshotParts,
 };
 use sealgate::login::{Claim, Principal, Progress, Relay};
 use sealgate::pipeline::{Bounds, PlanCache, Session, Step, View, Workshop};
@@ -34,14 +34,14 @@ const ORM_SEALED: &str = "SELECT \"customers\".\"id\", \"customers\".\"email\", 
 
 fn snapshot() -> Arc<Snapshot> {
     let table = QualifiedName { schema: "public".into(), name: "customers".into() };
-    let domain = Domain { name: DomainName("email".into()), mode: Mode::Equality, logical: Logical::Text };
+    let domain = Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT };
     let field = Field {
         id: FieldId(0),
         database: None,
         table: table.clone(),
         column: "email".into(),
         class: "contact".into(),
-        logical: Logical::Text,
+        logical: Logical::TEXT,
         domain: Some(domain),
         state: FieldState::Sealed,
         subject: None,

@@ -59,7 +59,7 @@ mod tests {
             table,
             column: column.into(),
             class: "contact".into(),
-            logical: Logical::Text,
+            logical: Logical::TEXT,
             domain: None,
             state: FieldState::Sealed,
             subject: None,

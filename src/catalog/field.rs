@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::logical::{Kind, Logical};
+
 /// Index of a [`Field`] in the classification it belongs to (`Snapshot::field`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FieldId(pub u16);
@@ -37,29 +39,6 @@ impl Mode {
     }
 }
 
-/// The type that applications see. A sealed column is always `text` upstream.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Logical {
-    Text,
-}
-
-impl Logical {
-    /// Type byte at the head of every sealed plaintext; one per type family.
-    #[must_use]
-    pub const fn family_byte(self) -> u8 {
-        match self {
-            Logical::Text => 1,
-        }
-    }
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Logical::Text => "text",
-        }
-    }
-}
-
 /// Name of a key domain: fields of one domain share key, tag, mode and type. In a policy and
 /// in the keyring it may be a template (`seal::template`), by which each schema has its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -76,7 +55,7 @@ impl fmt::Display for DomainName {
 pub struct Domain {
     pub name: DomainName,
     pub mode: Mode,
-    pub logical: Logical,
+    pub kind: Kind,
 }
 
 /// A schema-qualified relation name, in the server's own spelling (already case-folded,

@@ -554,7 +554,7 @@ fn of_schema<'a>(all: &'a [Relation], schema: &str) -> &'a [Relation] {
 mod tests {
     use super::super::field::FieldState;
     use super::super::pattern::SchemaPattern;
-    use super::super::{Domain, DomainName, Logical, Mode};
+    use super::super::{Domain, DomainName, Kind, Logical, Mode};
     use super::*;
 
     fn field(schema: &str, name: &str) -> Field {
@@ -564,12 +564,8 @@ mod tests {
             table: QualifiedName { schema: schema.into(), name: name.into() },
             column: "email".into(),
             class: "contact".into(),
-            logical: Logical::Text,
-            domain: Some(Domain {
-                name: DomainName("email".into()),
-                mode: Mode::Equality,
-                logical: Logical::Text,
-            }),
+            logical: Logical::TEXT,
+            domain: Some(Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }),
             state: FieldState::Sealed,
             subject: None,
         }

@@ -109,7 +109,7 @@ fn name_field(
     let culprit = fields.iter().map(|entry| &entry.field).find(|field| {
         field.domain.as_ref().is_some_and(|domain| {
             domain.name == disagreement.domain
-                && [domain.mode.name(), domain.logical.name()].contains(&disagreement.found.as_str())
+                && (domain.mode.name() == disagreement.found || domain.kind.to_string() == disagreement.found)
         })
     });
     match culprit {
@@ -150,7 +150,7 @@ pub struct RootListing {
 pub struct DomainListing {
     pub name: String,
     pub mode: &'static str,
-    pub r#type: &'static str,
+    pub r#type: String,
     /// The root version under which new values are sealed.
     pub version: u16,
     /// The beginning of every sealed text of this domain. None: it is a template, and each
@@ -173,7 +173,7 @@ fn describe(keyring: &Keyring) -> KeyringListing {
             .map(|keyed| DomainListing {
                 name: keyed.domain.name.to_string(),
                 mode: keyed.domain.mode.name(),
-                r#type: keyed.domain.logical.name(),
+                r#type: keyed.domain.kind.to_string(),
                 version: keyed.generation.unwrap_or(keyring.current_version()),
                 guard: (!is_template(&keyed.domain.name.0)).then(|| guard_prefix(&keyed.domain)),
                 created: utc(keyed.created_unix_s),
@@ -310,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{
-        DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, SchemaPattern,
+        DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, QualifiedName, SchemaPattern,
     };
 
     struct Thread;
@@ -343,11 +343,11 @@ mod tests {
             table: QualifiedName { schema: "public".into(), name: "customers".into() },
             column: column.into(),
             class: "contact".into(),
-            logical: Logical::Text,
+            logical: Logical::TEXT,
             domain: domain.map(|(name, mode)| Domain {
                 name: DomainName(name.into()),
                 mode,
-                logical: Logical::Text,
+                kind: Kind::TEXT,
             }),
             state: FieldState::Sealed,
             subject: None,

@@ -4,53 +4,37 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::FIELDS_MAX;
+use super::fault::nearest;
 use super::reader::{NOT_SERVED, Reader, Section, Words, shown};
 use super::scalar;
-use crate::catalog::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, PolicyField};
+use crate::catalog::{Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, PolicyField};
 use crate::seal::{is_template, template_of};
 
 /// A field and the byte at which its entry stands.
 pub(super) type Placed = (usize, PolicyField);
 
 const FIELD: Words = Words {
-    served: &["database", "table", "column", "class", "type", "seal", "domain", "state", "subject"],
-    later: &["pad", "normalize"],
+    served: &[
+        "database",
+        "table",
+        "column",
+        "class",
+        "type",
+        "seal",
+        "domain",
+        "state",
+        "subject",
+        "normalize",
+        "pad",
+    ],
+    later: &[],
 };
 const SEAL: Words = Words { served: &["random", "equality", "none"], later: &["ordered"] };
 const STATE: Words = Words { served: &["sealed"], later: &["sealing"] };
-const TYPE: Words = Words {
-    served: &["text"],
-    later: &[
-        "varchar",
-        "character varying",
-        "char",
-        "character",
-        "bpchar",
-        "smallint",
-        "integer",
-        "int",
-        "int2",
-        "int4",
-        "int8",
-        "bigint",
-        "numeric",
-        "decimal",
-        "boolean",
-        "bool",
-        "date",
-        "timestamp",
-        "timestamptz",
-        "time",
-        "uuid",
-        "bytea",
-        "json",
-        "jsonb",
-        "real",
-        "double precision",
-        "inet",
-        "interval",
-    ],
-};
+const NORMALIZE: Words = Words { served: &["lowercase", "trim", "nfc"], later: &[] };
+
+/// What is allowed as a type.
+const TYPES: &str = "allowed: \"text\", \"varchar(n)\", \"char(n)\", \"name\", \"citext\", \"smallint\", \"integer\", \"bigint\", \"numeric(p,s)\", \"real\", \"double precision\", \"boolean\", \"date\", \"time\", \"timestamp\", \"timestamptz\", \"timetz\", \"interval\", \"uuid\", \"json\", \"jsonb\", \"bytea\", \"inet\", \"cidr\", \"macaddr\", \"money\", and arrays of them (\"text[]\")";
 
 impl Reader<'_> {
     pub(super) fn fields(&mut self, root: &Section<'_>) -> Vec<Placed> {
@@ -84,9 +68,9 @@ impl Reader<'_> {
         let column: Option<Arc<str>> = self.checked(entry, "column", scalar::identifier).map(Arc::from);
         let class: Option<Arc<str>> = self.checked(entry, "class", scalar::name).map(Arc::from);
         let subject = self.checked(entry, "subject", scalar::identifier).map(Arc::from);
-        self.logical(entry);
+        let logical = self.logical(entry);
         self.choice(entry, "state", STATE);
-        let domain = self.domain(entry);
+        let domain = self.domain(entry, logical);
         let table = table?;
         let domain = domain?;
         self.refuse_template_of_one_schema(entry, table.schemas.is_some(), domain.as_ref());
@@ -96,7 +80,7 @@ impl Reader<'_> {
             table: table.name,
             column: column?,
             class: class?,
-            logical: Logical::Text,
+            logical: logical?,
             domain,
             state: FieldState::Sealed,
             subject,
@@ -122,34 +106,39 @@ impl Reader<'_> {
         }
     }
 
-    /// `varchar(40)` is named like `varchar`.
-    fn logical(&mut self, entry: &Section<'_>) {
-        let Some(word) = self.string(entry, "type") else { return };
-        let bare = word.text.split('(').next().unwrap_or_default().trim();
-        if bare != word.text && TYPE.later.contains(&bare) {
-            let found = format!("[[field]] type = {} {NOT_SERVED}", shown(word.text));
-            self.fault(word.at, found, "allowed: \"text\"");
-        } else {
-            self.choice(entry, "type", TYPE);
+    /// Left out: text.
+    fn logical(&mut self, entry: &Section<'_>) -> Option<Logical> {
+        if entry.value("type").is_none() {
+            return Some(Logical::TEXT);
         }
+        let word = self.string(entry, "type")?;
+        let logical = Logical::parse(word.text);
+        if logical.is_none() {
+            let found = format!("[[field]] type = {} is not a type", shown(word.text));
+            let near = nearest(word.text, BASES.into_iter().map(Base::name));
+            let remedy =
+                near.map_or_else(|| TYPES.to_owned(), |near| format!("did you mean \"{near}\"? {TYPES}"));
+            self.fault(word.at, found, remedy);
+        }
+        logical
     }
 
-    /// None: faulty. `Some(None)`: not sealed.
-    fn domain(&mut self, entry: &Section<'_>) -> Option<Option<Domain>> {
+    /// None: faulty. `Some(None)`: not sealed. Without a type it is not known what is sealed.
+    fn domain(&mut self, entry: &Section<'_>, logical: Option<Logical>) -> Option<Option<Domain>> {
         let seal = self.choice(entry, "seal", SEAL);
         let name = self.checked(entry, "domain", scalar::domain);
+        let kind = self.kind_of(entry, logical);
         let mode = match seal?.text {
             "random" => Mode::Random,
             "equality" => Mode::Equality,
             _ => {
-                if let Some(value) = entry.value("domain") {
-                    let found = "[[field]] has a domain and seal = \"none\"";
-                    self.fault(
-                        value.span().start,
-                        found,
-                        "take one of them out: only what is sealed has a key",
-                    );
-                    return None;
+                for key in ["domain", "normalize", "pad"] {
+                    if let Some(value) = entry.value(key) {
+                        let found = format!("[[field]] has {key} and seal = \"none\"");
+                        let remedy = "take one of them out: only what is sealed has a key, and is changed";
+                        self.fault(value.span().start, found, remedy);
+                        return None;
+                    }
                 }
                 return Some(None);
             }
@@ -157,8 +146,87 @@ impl Reader<'_> {
         if entry.value("domain").is_none() {
             self.missing(entry, "domain", "\"email\"; it names the key and never changes");
         }
-        let name = DomainName(Arc::from(name?));
-        Some(Some(Domain { name, mode, logical: Logical::Text }))
+        let (name, kind) = (name?, kind?);
+        if let (Mode::Equality, Some(why)) = (mode, kind.unequal()) {
+            let at = seal.map_or(entry.at, |word| word.at);
+            let found = format!("[[field]] seal = \"equality\" of type \"{kind}\": {why}");
+            self.fault(at, found, "seal = \"random\", which stores and fetches");
+            return None;
+        }
+        Some(Some(Domain { name: DomainName(Arc::from(name)), mode, kind }))
+    }
+
+    /// What its domain seals. None: faulty.
+    fn kind_of(&mut self, entry: &Section<'_>, logical: Option<Logical>) -> Option<Kind> {
+        let normalize = self.normalize(entry, logical);
+        let pad = self.pad(entry, logical);
+        let kind = Kind::of(&logical?);
+        Some(Kind { normalize: normalize?, pad: pad?, ..kind })
+    }
+
+    fn normalize(&mut self, entry: &Section<'_>, logical: Option<Logical>) -> Option<Normalize> {
+        let Some(value) = entry.value("normalize") else {
+            // It compares without regard to case.
+            let folds = logical.is_some_and(|logical| logical.base == Base::Citext);
+            return Normalize::new(if folds { &[Normal::Lowercase] } else { &[] });
+        };
+        let at = value.span().start;
+        let texts = self.strings(entry, "normalize", Normal::ALL.len())?;
+        let mut steps = Vec::new();
+        for word in texts {
+            let step = Normal::ALL.into_iter().find(|step| step.name() == word.text);
+            if step.is_none() {
+                let found = format!("[[field]] normalize = {} is not known", shown(word.text));
+                let near = nearest(word.text, NORMALIZE.served.iter().copied());
+                let did = near.map_or_else(String::new, |near| format!("did you mean \"{near}\"? "));
+                self.fault(word.at, found, format!("{did}allowed: \"lowercase\", \"trim\", \"nfc\""));
+            }
+            steps.push(step?);
+        }
+        if logical.is_some_and(|logical| !logical.is_text()) {
+            let remedy = "take it out: only text, varchar, char, name and citext are normalized";
+            self.fault(at, "[[field]] normalize of a type that is no text", remedy);
+            return None;
+        }
+        let folds = logical.is_some_and(|logical| logical.base == Base::Citext);
+        if folds && !steps.contains(&Normal::Lowercase) {
+            self.fault(
+                at,
+                "[[field]] type = \"citext\" is compared without regard to case",
+                "add \"lowercase\"",
+            );
+            return None;
+        }
+        let normalize = Normalize::new(&steps);
+        if normalize.is_none() {
+            self.fault(at, "[[field]] normalize names one thing twice", "name each once");
+        }
+        normalize
+    }
+
+    /// None: faulty. `Some(None)`: lengths stay as they are.
+    fn pad(&mut self, entry: &Section<'_>, logical: Option<Logical>) -> Option<Option<u16>> {
+        let Some(value) = entry.value("pad") else { return Some(None) };
+        let at = value.span().start;
+        if value.get_ref().is_str() {
+            let word = self.string(entry, "pad")?;
+            let declared = logical.and_then(|logical| logical.characters());
+            let fitting = declared.and_then(|characters| u16::try_from(characters + 1).ok());
+            return match fitting.filter(|pad| *pad <= PAD_MAX && word.text == "declared") {
+                Some(pad) => Some(Some(pad)),
+                None => {
+                    let found = format!("[[field]] pad = {}", shown(word.text));
+                    let most = PAD_MAX - 1;
+                    let remedy = format!(
+                        "a number of bytes, or \"declared\" of a varchar(n) or char(n) of at most {most}"
+                    );
+                    self.fault(at, found, remedy);
+                    None
+                }
+            };
+        }
+        let pad = self.integer(entry, "pad", 2..=u64::from(PAD_MAX))?;
+        Some(u16::try_from(pad).ok())
     }
 
     fn refuse_duplicates(&mut self, fields: &[Placed]) {
@@ -218,19 +286,19 @@ impl Reader<'_> {
             let template = template_of(&domain.name).filter(|template| seen.contains_key(template));
             let name = template.unwrap_or_else(|| domain.name.clone());
             let (first, agreed) = *seen.entry(name).or_insert((at, domain));
-            if (agreed.mode, agreed.logical) != (domain.mode, domain.logical) {
+            if (agreed.mode, agreed.kind) != (domain.mode, domain.kind) {
                 let line = self.line(first);
                 let found = format!(
-                    "[[field]] {} uses domain \"{}\" with seal = \"{}\", type = \"{}\"",
+                    "[[field]] {} uses domain \"{}\" with seal = \"{}\", sealing \"{}\"",
                     field.path(),
                     domain.name,
                     domain.mode.name(),
-                    domain.logical.name(),
+                    domain.kind,
                 );
                 let remedy = format!(
-                    "line {line} uses it with seal = \"{}\", type = \"{}\": name another domain",
+                    "line {line} uses it with seal = \"{}\", sealing \"{}\": name another domain",
                     agreed.mode.name(),
-                    agreed.logical.name(),
+                    agreed.kind,
                 );
                 self.fault(at, found, remedy);
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{Bounds, Need, PlanCache, Session, Step, View, Workshop};
 use crate::audit::{Entry, Execution, Journal, Record, Sink, SinkError};
-use crate::catalog::{Domain, DomainName, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Kind, Mode};
 use crate::login::{Claim, Principal, Progress, Relay};
 use crate::seal::{Sealer, fuzz_sealer};
 use crate::statement::{Limits, fuzz_snapshot};
@@ -79,7 +79,7 @@ impl Sink for Nowhere {
 }
 
 fn domain() -> Domain {
-    Domain { name: DomainName("email".into()), mode: Mode::Equality, logical: Logical::Text }
+    Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }
 }
 
 fn sealer() -> Sealer {

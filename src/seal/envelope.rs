@@ -13,7 +13,7 @@ use base64::alphabet::Alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest, Sha256};
 
-use crate::catalog::{Domain, DomainName, Mode};
+use crate::catalog::{Domain, DomainName, Mode, PAD_MAX};
 
 /// First three bytes of every envelope: the four letters `SEAL` of its text.
 pub(super) const MAGIC: [u8; 3] = [0x74, 0xF2, 0xD6];
@@ -34,8 +34,8 @@ const HEADER_TEXT_LENGTH: usize = HEADER_LENGTH / 3 * 4;
 /// ends at 1 GiB; a value is held twice while it is sealed.
 pub const VALUE_LENGTH_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes that the larger of the two bodies adds to a value: nonce, type byte, tag.
-const BODY_OVERHEAD_MAX: usize = 24 + 1 + 16;
+/// Bytes that the larger of the two bodies adds to a value at most: nonce, type byte, padding, tag.
+const BODY_OVERHEAD_MAX: usize = 24 + 1 + 16 + PAD_MAX as usize;
 
 /// Longest sealed text that is opened, in characters.
 pub const SEALED_LENGTH_MAX: usize = text_length(HEADER_LENGTH + BODY_OVERHEAD_MAX + VALUE_LENGTH_MAX);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn guard_is_the_beginning_of_the_header_text() {
-        let domain = Domain { name: DomainName("email".into()), mode: Mode::Random, logical: Logical::Text };
+        let domain = Domain { name: DomainName("email".into()), mode: Mode::Random, kind: Kind::TEXT };
         let known = Header { tag: domain_tag(&domain.name), mode_byte: 1, version: 258 };
         let text = TEXT.encode(known.to_bytes());
         assert_eq!(text.len(), HEADER_TEXT_LENGTH);

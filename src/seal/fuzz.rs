@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::keyring::{KeyedDomain, Keyring, KeyringParts, Root, RootKey};
 use super::{MasterKey, Plaintext, Random, Sealer, decode_keyring, header};
-use crate::catalog::{Domain, DomainName, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Kind, Mode};
 
 /// Gives the same bytes again and again: for fuzzing alone.
 struct Constant;
@@ -16,7 +16,7 @@ impl Random for Constant {
 }
 
 fn domain(name: &str, mode: Mode) -> Domain {
-    Domain { name: DomainName(name.into()), mode, logical: Logical::Text }
+    Domain { name: DomainName(name.into()), mode, kind: Kind::TEXT }
 }
 
 /// A sealer that knows these domains and seals the same each time.

@@ -231,8 +231,8 @@ impl Keyring {
         if known.mode != domain.mode {
             return disagreement("seal", domain.mode.name(), known.mode.name());
         }
-        if known.logical != domain.logical {
-            return disagreement("type", domain.logical.name(), known.logical.name());
+        if known.kind != domain.kind {
+            return disagreement("type", &domain.kind.to_string(), &known.kind.to_string());
         }
         Ok(())
     }

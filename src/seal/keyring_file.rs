@@ -18,7 +18,7 @@ use super::Random;
 use super::identity::KeyringIdentity;
 use super::keyring::{KeyedDomain, Keyring, KeyringFault, KeyringParts, Root, RootKey, expand};
 use super::xaes::{HALF_NONCE_LENGTH, TAG_LENGTH, Xaes};
-use crate::catalog::{Domain, DomainName, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Kind, Mode};
 
 const FORMAT: &str = "sealgate keyring";
 /// The version that is written.
@@ -181,8 +181,8 @@ pub fn encode_keyring(keyring: &Keyring, master: &MasterKey, random: &mut dyn Ra
         .map(|KeyedDomain { domain, generation, created_unix_s }| DomainText {
             name: domain.name.0.to_string(),
             mode: domain.mode.name().to_owned(),
-            r#type: domain.logical.name().to_owned(),
-            type_byte: domain.logical.family_byte(),
+            r#type: domain.kind.to_string(),
+            type_byte: domain.kind.byte(),
             generation: *generation,
             created: *created_unix_s,
         })
@@ -286,15 +286,12 @@ fn keyed_domain(domain: &DomainText) -> Result<KeyedDomain, KeyringFileFault> {
         .into_iter()
         .find(|mode| mode.name() == domain.mode)
         .ok_or_else(|| unknown("mode", &domain.mode))?;
-    let logical = [Logical::Text]
-        .into_iter()
-        .find(|logical| logical.name() == domain.r#type)
-        .ok_or_else(|| unknown("type", &domain.r#type))?;
-    if logical.family_byte() != domain.type_byte {
+    let kind = Kind::parse(&domain.r#type).ok_or_else(|| unknown("type", &domain.r#type))?;
+    if kind.byte() != domain.type_byte {
         return Err(unknown("type_byte", &domain.type_byte.to_string()));
     }
     Ok(KeyedDomain {
-        domain: Domain { name: DomainName(domain.name.as_str().into()), mode, logical },
+        domain: Domain { name: DomainName(domain.name.as_str().into()), mode, kind },
         generation: domain.generation,
         created_unix_s: domain.created,
     })

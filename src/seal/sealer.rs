@@ -16,7 +16,7 @@ use super::envelope::{
 use super::keyring::Keyring;
 use super::plaintext::{Plaintext, wipe};
 use super::xaes::{EpochKey, HALF_NONCE_LENGTH, TAG_LENGTH, Xaes};
-use crate::catalog::{Domain, DomainName, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Kind, Mode};
 
 /// Values that a writer seals under one first half of the nonce. Their second halves, 96
 /// random bits each, then collide with a probability below 2^-41.
@@ -180,7 +180,7 @@ impl Sealer {
         if value.len() > VALUE_LENGTH_MAX {
             return Err(SealError::TooLong);
         }
-        check_canonical(domain.logical, value)?;
+        check_canonical(value)?;
         let at = self.keep_domain(domain).ok_or(SealError::UnknownDomain)?;
         let version = self.derived.get(at).map(|derived| derived.sealing_version);
         let place = version.and_then(|version| self.keep_key(at, version));
@@ -188,15 +188,16 @@ impl Sealer {
         let key = place.and_then(|place| derived.get_mut(at)?.keys.get_mut(place));
         let key = key.ok_or(SealError::UnknownDomain)?;
 
+        let kind = &domain.kind;
         buffer.clear();
-        buffer.reserve(RANDOM_BODY + 1 + value.len() + TAG_LENGTH);
+        let padding = kind.pad.map_or(0, usize::from);
+        buffer.reserve(RANDOM_BODY + 1 + value.len() + padding + TAG_LENGTH);
         buffer.extend_from_slice(&key.header);
-        let type_byte = domain.logical.family_byte();
         let sealed = match &mut key.cipher {
             Cipher::Random { xaes, writer } => {
-                seal_random(xaes, writer, random.as_mut(), &key.associated, type_byte, value, buffer)
+                seal_random(xaes, writer, random.as_mut(), &key.associated, kind, value, buffer)
             }
-            Cipher::Equality(siv) => seal_equality(siv, &key.associated, type_byte, value, buffer),
+            Cipher::Equality(siv) => seal_equality(siv, &key.associated, kind, value, buffer),
         };
         if sealed.is_none() {
             // The ciphers refuse nothing but lengths, and those only far beyond ours.
@@ -243,8 +244,9 @@ impl Sealer {
         }
         .ok_or(OpenError::Altered)?;
         let type_byte = bytes.get(start).copied();
-        out.reveal(start + 1, end);
-        if type_byte != Some(domain.logical.family_byte()) {
+        let unpadded = unpadded(&domain.kind, bytes.get(start..end).unwrap_or_default());
+        out.reveal(start + 1, start + unpadded.unwrap_or(1));
+        if type_byte != Some(domain.kind.byte()) || unpadded.is_none() {
             out.clear();
             return Err(OpenError::OtherType);
         }
@@ -277,7 +279,7 @@ impl Sealer {
     fn keep_domain(&mut self, domain: &Domain) -> Option<usize> {
         if let Some(&at) = self.domains.get(&domain.name) {
             let known = &self.derived.get(at)?.domain;
-            return (known.mode == domain.mode && known.logical == domain.logical).then_some(at);
+            return (known.mode == domain.mode && known.kind == domain.kind).then_some(at);
         }
         self.keyring.agrees(domain).ok()?;
         let sealing_version = self.keyring.sealing_version(&domain.name)?;
@@ -329,16 +331,26 @@ impl Sealer {
     }
 }
 
-/// Is this a canonical text of the type?
-fn check_canonical(logical: Logical, value: &[u8]) -> Result<(), SealError> {
-    match logical {
-        Logical::Text => {
-            if value.contains(&0) || std::str::from_utf8(value).is_err() {
-                return Err(SealError::NotText);
-            }
-        }
+/// Is this text? Every canonical form is; none holds a NUL, which is what padding is made of.
+fn check_canonical(value: &[u8]) -> Result<(), SealError> {
+    if value.contains(&0) || std::str::from_utf8(value).is_err() { Err(SealError::NotText) } else { Ok(()) }
+}
+
+/// Appends type byte, canonical text and padding.
+fn put_plaintext(kind: &Kind, value: &[u8], bytes: &mut Vec<u8>) {
+    bytes.push(kind.byte());
+    bytes.extend_from_slice(value);
+    if let Some(pad) = kind.pad.map(usize::from) {
+        let padding = (1 + value.len()).next_multiple_of(pad) - (1 + value.len());
+        bytes.resize(bytes.len() + padding, 0);
     }
-    Ok(())
+}
+
+/// How long a plaintext is without its padding. None: it is not padded as its kind is.
+fn unpadded(kind: &Kind, plaintext: &[u8]) -> Option<usize> {
+    let Some(pad) = kind.pad.map(usize::from) else { return Some(plaintext.len()) };
+    let length = plaintext.iter().rposition(|byte| *byte != 0)? + 1;
+    (plaintext.len() == length.next_multiple_of(pad)).then_some(length)
 }
 
 /// Appends nonce, ciphertext and tag to the header in `bytes`.
@@ -347,7 +359,7 @@ fn seal_random(
     writer: &mut Option<Box<Epoch>>,
     random: &mut dyn Random,
     associated: &[u8],
-    type_byte: u8,
+    kind: &Kind,
     value: &[u8],
     bytes: &mut Vec<u8>,
 ) -> Option<()> {
@@ -362,8 +374,7 @@ fn seal_random(
     random.fill(&mut rest);
     bytes.extend_from_slice(&epoch.half);
     bytes.extend_from_slice(&rest);
-    bytes.push(type_byte);
-    bytes.extend_from_slice(value);
+    put_plaintext(kind, value, bytes);
     let tag = epoch.key.encrypt(&rest, associated, bytes.get_mut(RANDOM_BODY..)?).ok()?;
     bytes.extend_from_slice(&tag);
     Some(())
@@ -373,13 +384,12 @@ fn seal_random(
 fn seal_equality(
     siv: &mut Aes256Siv,
     associated: &[u8],
-    type_byte: u8,
+    kind: &Kind,
     value: &[u8],
     bytes: &mut Vec<u8>,
 ) -> Option<()> {
     bytes.extend_from_slice(&[0; SIV_LENGTH]);
-    bytes.push(type_byte);
-    bytes.extend_from_slice(value);
+    put_plaintext(kind, value, bytes);
     let (head, body) = bytes.split_at_mut_checked(EQUALITY_BODY)?;
     let tag = siv.encrypt_inout_detached([associated], body.into()).ok()?;
     head.get_mut(HEADER_LENGTH..)?.copy_from_slice(&tag);

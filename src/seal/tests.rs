@@ -7,7 +7,7 @@ use base64::Engine;
 
 use super::envelope::TEXT;
 use super::*;
-use crate::catalog::{Domain, DomainName, Logical, Mode};
+use crate::catalog::{Domain, DomainName, Kind, Mode};
 
 /// Counts up, so that no two draws are equal and every run is.
 pub(super) struct Counting(pub(super) u64);
@@ -22,7 +22,7 @@ impl Random for Counting {
 }
 
 pub(super) fn domain(name: &str, mode: Mode) -> Domain {
-    Domain { name: DomainName(name.into()), mode, logical: Logical::Text }
+    Domain { name: DomainName(name.into()), mode, kind: Kind::TEXT }
 }
 
 pub(super) fn parts(versions: &[u16], domains: &[Domain]) -> KeyringParts {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, QualifiedName,
+    Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
 use super::judge::analyse;
@@ -53,15 +53,14 @@ pub(crate) fn fuzz_spelled(text: &[u8], reading: Reading) -> Option<Vec<u8>> {
 /// sealed.
 pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
     let table = QualifiedName { schema: Arc::from("public"), name: Arc::from("customers") };
-    let domain =
-        Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, logical: Logical::Text };
+    let domain = Domain { name: DomainName(Arc::from("email")), mode: Mode::Equality, kind: Kind::TEXT };
     let field = Field {
         id: FieldId(0),
         database: None,
         table: table.clone(),
         column: Arc::from("email"),
         class: Arc::from("contact"),
-        logical: Logical::Text,
+        logical: Logical::TEXT,
         domain: Some(domain),
         state: FieldState::Sealed,
         subject: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Logical, Mode,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Kind, Logical, Mode,
     QualifiedName, Reaching, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
 };
 
@@ -34,11 +34,11 @@ fn field(id: FieldId, table: &str, column: &str, domain: Option<(&str, Mode)>) -
         table: name("public", table),
         column: Arc::from(column),
         class: Arc::from("contact"),
-        logical: Logical::Text,
+        logical: Logical::TEXT,
         domain: domain.map(|(name, mode)| Domain {
             name: DomainName(Arc::from(name)),
             mode,
-            logical: Logical::Text,
+            kind: Kind::TEXT,
         }),
         state: FieldState::Sealed,
         subject: None,

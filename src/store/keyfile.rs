@@ -244,7 +244,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::catalog::{Domain, DomainName, Logical, Mode};
+    use crate::catalog::{Domain, DomainName, Kind, Mode};
     use crate::seal::{KeyringParts, Root, RootKey};
 
     /// A folder that is gone after the test.
@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn domain(name: &str) -> Domain {
-        Domain { name: DomainName(name.into()), mode: Mode::Equality, logical: Logical::Text }
+        Domain { name: DomainName(name.into()), mode: Mode::Equality, kind: Kind::TEXT }
     }
 
     fn make(path: &Path) -> Result<(), KeyfileError> {

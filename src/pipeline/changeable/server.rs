@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::super::fuzz::OPENED;
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName, Relation,
-    RelationKind, SearchPath, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, QualifiedName,
+    Relation, RelationKind, SearchPath, Snapshot, SnapshotParts,
 };
 use crate::seal::{Sealer, fuzz_sealer};
 use crate::statement::{Encoding, Limits, Reading, ResultColumn, StatementFacts, analyse, fuzz_spelled};
@@ -29,7 +29,7 @@ const LAYOUTS: [[(&str, i16); 4]; 3] = [
 const TABLE: u32 = 16_400;
 
 fn domain() -> Domain {
-    Domain { name: DomainName("email".into()), mode: Mode::Equality, logical: Logical::Text }
+    Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }
 }
 
 pub(super) fn sealer() -> Sealer {
@@ -44,7 +44,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         table: name("public"),
         column: column.into(),
         class: "contact".into(),
-        logical: Logical::Text,
+        logical: Logical::TEXT,
         domain,
         state: FieldState::Sealed,
         subject: None,

@@ -3,7 +3,7 @@ use super::super::super::shop::READING;
 use super::*;
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, PolicyField, QualifiedName,
+    Codes, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, PolicyField, QualifiedName,
     Snapshot, SnapshotParts,
 };
 use crate::statement::analyse;
@@ -16,8 +16,8 @@ fn entry(database: Option<&str>) -> PolicyField {
         table: QualifiedName { schema: "public".into(), name: "customers".into() },
         column: "email".into(),
         class: "contact".into(),
-        logical: Logical::Text,
-        domain: Some(Domain { name, mode: Mode::Equality, logical: Logical::Text }),
+        logical: Logical::TEXT,
+        domain: Some(Domain { name, mode: Mode::Equality, kind: Kind::TEXT }),
         state: FieldState::Sealed,
         subject: None,
     };

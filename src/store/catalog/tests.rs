@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::catalog::{
-    Classification, Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Named, PolicyField,
+    Classification, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Named, PolicyField,
     QualifiedName, RelationKind, SchemaPattern, Snapshot, Weight,
 };
 use crate::store::postgres::{Authentication, Options, SUPERUSER, Throwaway, User};
@@ -287,8 +287,8 @@ pub(super) fn field(column: &str, mode: Option<Mode>) -> Field {
         table: QualifiedName { schema: "public".into(), name: "customers".into() },
         column: column.into(),
         class: "contact".into(),
-        logical: Logical::Text,
-        domain: mode.map(|mode| Domain { name: DomainName(column.into()), mode, logical: Logical::Text }),
+        logical: Logical::TEXT,
+        domain: mode.map(|mode| Domain { name: DomainName(column.into()), mode, kind: Kind::TEXT }),
         state: FieldState::Sealed,
         subject: None,
     }

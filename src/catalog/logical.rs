@@ -1,0 +1,718 @@
+//! What a sealed column holds: the type that applications see, and the kind of value that its domain
+//! seals. Upstream such a column is always `text`.
+//!
+//! OIDs, lengths and modifiers are those of `pg_type` and `pg_attribute`; those of the server's own
+//! types never change.
+
+use std::fmt;
+
+/// A type of the server's own, without its modifier.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Base {
+    Text,
+    Varchar,
+    /// `char(n)`: blanks at its end mean nothing.
+    Bpchar,
+    Name,
+    /// The extension's type: its OID differs from database to database.
+    Citext,
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Numeric,
+    Bool,
+    Date,
+    Time,
+    Timetz,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Uuid,
+    Json,
+    Jsonb,
+    Bytea,
+    Inet,
+    Cidr,
+    Macaddr,
+    Money,
+}
+
+/// All of them: each once, in the order of their families.
+pub const BASES: [Base; 26] = [
+    Base::Text,
+    Base::Varchar,
+    Base::Bpchar,
+    Base::Name,
+    Base::Citext,
+    Base::Int2,
+    Base::Int4,
+    Base::Int8,
+    Base::Numeric,
+    Base::Float4,
+    Base::Float8,
+    Base::Bool,
+    Base::Date,
+    Base::Time,
+    Base::Timetz,
+    Base::Timestamp,
+    Base::Timestamptz,
+    Base::Interval,
+    Base::Uuid,
+    Base::Json,
+    Base::Jsonb,
+    Base::Bytea,
+    Base::Inet,
+    Base::Cidr,
+    Base::Macaddr,
+    Base::Money,
+];
+
+/// Types whose values are sealed alike, and so can be compared with one another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Family {
+    Text,
+    Integer,
+    Numeric,
+    Float,
+    Bool,
+    Date,
+    Time,
+    Timetz,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Uuid,
+    Json,
+    Jsonb,
+    Bytea,
+    Network,
+    Macaddr,
+    Money,
+}
+
+/// `pg_attribute.atttypmod` of a type without one.
+pub const NO_MODIFIER: i32 = -1;
+
+/// What a modifier of character types and of numeric counts beside its own number.
+const MODIFIER_HEADER: i32 = 4;
+
+impl Base {
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => Family::Text,
+            Base::Int2 | Base::Int4 | Base::Int8 => Family::Integer,
+            Base::Numeric => Family::Numeric,
+            Base::Float4 | Base::Float8 => Family::Float,
+            Base::Bool => Family::Bool,
+            Base::Date => Family::Date,
+            Base::Time => Family::Time,
+            Base::Timetz => Family::Timetz,
+            Base::Timestamp => Family::Timestamp,
+            Base::Timestamptz => Family::Timestamptz,
+            Base::Interval => Family::Interval,
+            Base::Uuid => Family::Uuid,
+            Base::Json => Family::Json,
+            Base::Jsonb => Family::Jsonb,
+            Base::Bytea => Family::Bytea,
+            Base::Inet | Base::Cidr => Family::Network,
+            Base::Macaddr => Family::Macaddr,
+            Base::Money => Family::Money,
+        }
+    }
+
+    /// `pg_type.typname`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Base::Text => "text",
+            Base::Varchar => "varchar",
+            Base::Bpchar => "bpchar",
+            Base::Name => "name",
+            Base::Citext => "citext",
+            Base::Int2 => "int2",
+            Base::Int4 => "int4",
+            Base::Int8 => "int8",
+            Base::Float4 => "float4",
+            Base::Float8 => "float8",
+            Base::Numeric => "numeric",
+            Base::Bool => "bool",
+            Base::Date => "date",
+            Base::Time => "time",
+            Base::Timetz => "timetz",
+            Base::Timestamp => "timestamp",
+            Base::Timestamptz => "timestamptz",
+            Base::Interval => "interval",
+            Base::Uuid => "uuid",
+            Base::Json => "json",
+            Base::Jsonb => "jsonb",
+            Base::Bytea => "bytea",
+            Base::Inet => "inet",
+            Base::Cidr => "cidr",
+            Base::Macaddr => "macaddr",
+            Base::Money => "money",
+        }
+    }
+
+    /// What SQL calls it beside that: `integer`, `character varying`.
+    const fn other_names(self) -> &'static [&'static str] {
+        match self {
+            Base::Varchar => &["character varying"],
+            Base::Bpchar => &["char", "character"],
+            Base::Int2 => &["smallint"],
+            Base::Int4 => &["integer", "int"],
+            Base::Int8 => &["bigint"],
+            Base::Float4 => &["real"],
+            Base::Float8 => &["double precision", "float"],
+            Base::Numeric => &["decimal"],
+            Base::Bool => &["boolean"],
+            Base::Time => &["time without time zone"],
+            Base::Timetz => &["time with time zone"],
+            Base::Timestamp => &["timestamp without time zone"],
+            Base::Timestamptz => &["timestamp with time zone"],
+            Base::Text
+            | Base::Name
+            | Base::Citext
+            | Base::Date
+            | Base::Interval
+            | Base::Uuid
+            | Base::Json
+            | Base::Jsonb
+            | Base::Bytea
+            | Base::Inet
+            | Base::Cidr
+            | Base::Macaddr
+            | Base::Money => &[],
+        }
+    }
+
+    /// By any of its names, in lower case, without a modifier.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Base> {
+        BASES.into_iter().find(|base| base.name() == name || base.other_names().contains(&name))
+    }
+
+    /// `pg_type.oid`, and that of the array of it. None: it differs from database to database.
+    #[must_use]
+    pub const fn oids(self) -> Option<(u32, u32)> {
+        Some(match self {
+            Base::Citext => return None,
+            Base::Text => (25, 1009),
+            Base::Varchar => (1043, 1015),
+            Base::Bpchar => (1042, 1014),
+            Base::Name => (19, 1003),
+            Base::Int2 => (21, 1005),
+            Base::Int4 => (23, 1007),
+            Base::Int8 => (20, 1016),
+            Base::Float4 => (700, 1021),
+            Base::Float8 => (701, 1022),
+            Base::Numeric => (1700, 1231),
+            Base::Bool => (16, 1000),
+            Base::Date => (1082, 1182),
+            Base::Time => (1083, 1183),
+            Base::Timetz => (1266, 1270),
+            Base::Timestamp => (1114, 1115),
+            Base::Timestamptz => (1184, 1185),
+            Base::Interval => (1186, 1187),
+            Base::Uuid => (2950, 2951),
+            Base::Json => (114, 199),
+            Base::Jsonb => (3802, 3807),
+            Base::Bytea => (17, 1001),
+            Base::Inet => (869, 1041),
+            Base::Cidr => (650, 651),
+            Base::Macaddr => (829, 1040),
+            Base::Money => (790, 791),
+        })
+    }
+
+    /// `pg_type.typlen`: bytes, or -1 where values differ in length.
+    #[must_use]
+    pub const fn length(self) -> i16 {
+        match self {
+            Base::Bool => 1,
+            Base::Int2 => 2,
+            Base::Int4 | Base::Float4 | Base::Date => 4,
+            Base::Macaddr => 6,
+            Base::Int8 | Base::Float8 | Base::Time | Base::Timestamp | Base::Timestamptz | Base::Money => 8,
+            Base::Timetz => 12,
+            Base::Interval | Base::Uuid => 16,
+            Base::Name => 64,
+            Base::Text
+            | Base::Varchar
+            | Base::Bpchar
+            | Base::Citext
+            | Base::Numeric
+            | Base::Json
+            | Base::Jsonb
+            | Base::Bytea
+            | Base::Inet
+            | Base::Cidr => -1,
+        }
+    }
+}
+
+impl Family {
+    /// Type byte at the head of every sealed plaintext; that of an array of them is [`ARRAY_BYTE`] more.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
+        match self {
+            Family::Text => 1,
+            Family::Integer => 2,
+            Family::Numeric => 3,
+            Family::Float => 4,
+            Family::Bool => 5,
+            Family::Date => 6,
+            Family::Time => 7,
+            Family::Timetz => 8,
+            Family::Timestamp => 9,
+            Family::Timestamptz => 10,
+            Family::Interval => 11,
+            Family::Uuid => 12,
+            Family::Json => 13,
+            Family::Jsonb => 14,
+            Family::Bytea => 15,
+            Family::Network => 16,
+            Family::Macaddr => 17,
+            Family::Money => 18,
+        }
+    }
+
+    /// As the keyring names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Text => "text",
+            Family::Integer => "integer",
+            Family::Numeric => "numeric",
+            Family::Float => "float",
+            Family::Bool => "bool",
+            Family::Date => "date",
+            Family::Time => "time",
+            Family::Timetz => "timetz",
+            Family::Timestamp => "timestamp",
+            Family::Timestamptz => "timestamptz",
+            Family::Interval => "interval",
+            Family::Uuid => "uuid",
+            Family::Json => "json",
+            Family::Jsonb => "jsonb",
+            Family::Bytea => "bytea",
+            Family::Network => "network",
+            Family::Macaddr => "macaddr",
+            Family::Money => "money",
+        }
+    }
+
+    /// All families, in the order of their bytes.
+    pub fn all() -> impl Iterator<Item = Family> {
+        let mut families: Vec<Family> = BASES.into_iter().map(Base::family).collect();
+        families.sort_unstable();
+        families.dedup();
+        families.into_iter()
+    }
+}
+
+/// What the type byte of an array has beside that of its elements.
+pub const ARRAY_BYTE: u8 = 0x80;
+
+/// The type that applications see. A sealed column is always `text` upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Logical {
+    pub base: Base,
+    /// `pg_attribute.atttypmod`; [`NO_MODIFIER`] without one.
+    pub modifier: i32,
+    /// A one-dimensional array of it.
+    pub array: bool,
+}
+
+impl Logical {
+    pub const TEXT: Logical = Logical { base: Base::Text, modifier: NO_MODIFIER, array: false };
+
+    #[must_use]
+    pub const fn of(base: Base) -> Logical {
+        Logical { base, modifier: NO_MODIFIER, array: false }
+    }
+
+    /// Reads a type as SQL writes it: `varchar(254)`, `numeric(10, 2)`, `timestamp(3) with time zone`,
+    /// `text[]`. `char` is `char(1)`, `float(n)` one of the two floats, as in SQL.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Logical> {
+        let lower = text.trim().to_ascii_lowercase();
+        let (element, array) = match lower.strip_suffix("[]") {
+            Some(element) => (element.trim_end(), true),
+            None => (lower.as_str(), false),
+        };
+        let (name, arguments) = match element.split_once('(') {
+            Some((head, rest)) => {
+                let (inside, tail) = rest.split_once(')')?;
+                let numbers: Option<Vec<i32>> =
+                    inside.split(',').map(|number| number.trim().parse::<i32>().ok()).collect();
+                (
+                    format!(
+                        "{}{}",
+                        head.trim_end(),
+                        if tail.is_empty() { String::new() } else { format!(" {}", tail.trim()) }
+                    ),
+                    numbers?,
+                )
+            }
+            None => (element.to_owned(), Vec::new()),
+        };
+        let name = name.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        let base = match (Base::named(&name)?, arguments.as_slice()) {
+            (Base::Float8, [digits]) if name == "float" => match digits {
+                1..=24 => return Some(Logical { array, ..Logical::of(Base::Float4) }),
+                25..=53 => return Some(Logical { array, ..Logical::of(Base::Float8) }),
+                _ => return None,
+            },
+            (base, _) => base,
+        };
+        let arguments = match (base, arguments.as_slice()) {
+            // `char` alone is of one character; `bpchar` alone of any number.
+            (Base::Bpchar, []) if name != "bpchar" => &[1],
+            (_, arguments) => arguments,
+        };
+        Some(Logical { base, modifier: modifier(base, arguments)?, array })
+    }
+
+    /// Declared length in characters, of `varchar(n)` and `char(n)`.
+    #[must_use]
+    pub fn characters(&self) -> Option<u32> {
+        let counted = matches!(self.base, Base::Varchar | Base::Bpchar);
+        counted.then(|| u32::try_from(self.modifier - MODIFIER_HEADER).ok()).flatten()
+    }
+
+    /// Precision and scale of `numeric(p, s)`.
+    #[must_use]
+    pub fn decimal(&self) -> Option<(u16, i16)> {
+        if self.base != Base::Numeric || self.modifier < MODIFIER_HEADER {
+            return None;
+        }
+        let packed = self.modifier - MODIFIER_HEADER;
+        // The scale is of 11 bits, with a sign since version 15.
+        let scale = i16::try_from((packed & 0x7FF) ^ 1024).ok()? - 1024;
+        Some((u16::try_from((packed >> 16) & 0xFFFF).ok()?, scale))
+    }
+
+    /// Digits behind the seconds' point, of times and intervals: at most 6.
+    #[must_use]
+    pub fn fraction(&self) -> Option<u8> {
+        match self.base {
+            Base::Time | Base::Timetz | Base::Timestamp | Base::Timestamptz | Base::Interval => {
+                u8::try_from(self.modifier).ok().filter(|digits| *digits <= 6)
+            }
+            _ => None,
+        }
+    }
+
+    /// Is it one of the character types, and no array?
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.base.family() == Family::Text && !self.array
+    }
+
+    /// What clients are told in RowDescription: OID, length, modifier. None: the OID differs from
+    /// database to database.
+    #[must_use]
+    pub fn described(&self) -> Option<(u32, i16, i32)> {
+        let (oid, array) = self.base.oids()?;
+        Some(if self.array { (array, -1, self.modifier) } else { (oid, self.base.length(), self.modifier) })
+    }
+
+    /// The type of this OID, as a client may declare it for a parameter; without a modifier.
+    #[must_use]
+    pub fn by_oid(oid: u32) -> Option<Logical> {
+        BASES.into_iter().find_map(|base| {
+            let (one, array) = base.oids()?;
+            (oid == one || oid == array).then_some(Logical { array: oid == array, ..Logical::of(base) })
+        })
+    }
+}
+
+fn modifier(base: Base, arguments: &[i32]) -> Option<i32> {
+    match (base, arguments) {
+        (_, []) => Some(NO_MODIFIER),
+        (Base::Varchar | Base::Bpchar, [length @ 1..=10_485_760]) => Some(length + MODIFIER_HEADER),
+        (Base::Numeric, [precision @ 1..=1000]) => Some((precision << 16) + MODIFIER_HEADER),
+        (Base::Numeric, [precision @ 1..=1000, scale @ -1000..=1000]) => {
+            Some(((precision << 16) | (scale & 0x7FF)) + MODIFIER_HEADER)
+        }
+        (Base::Time | Base::Timetz | Base::Timestamp | Base::Timestamptz, [digits @ 0..=6]) => Some(*digits),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Logical {
+    /// As [`Logical::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.base.name())?;
+        if let Some(characters) = self.characters() {
+            write!(f, "({characters})")?;
+        } else if let Some((precision, scale)) = self.decimal() {
+            write!(f, "({precision},{scale})")?;
+        } else if let Some(digits) = self.fraction() {
+            write!(f, "({digits})")?;
+        }
+        f.write_str(if self.array { "[]" } else { "" })
+    }
+}
+
+/// One thing that is done to a text before it is sealed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Normal {
+    Lowercase,
+    Trim,
+    Nfc,
+}
+
+impl Normal {
+    pub const ALL: [Normal; 3] = [Normal::Lowercase, Normal::Trim, Normal::Nfc];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Normal::Lowercase => "lowercase",
+            Normal::Trim => "trim",
+            Normal::Nfc => "nfc",
+        }
+    }
+}
+
+/// What is done, in this order; each at most once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Normalize([Option<Normal>; 3]);
+
+impl Normalize {
+    /// None: one of them stands twice.
+    #[must_use]
+    pub fn new(steps: &[Normal]) -> Option<Normalize> {
+        let mut all = [None; 3];
+        for (at, step) in steps.iter().enumerate() {
+            if all.contains(&Some(*step)) {
+                return None;
+            }
+            *all.get_mut(at)? = Some(*step);
+        }
+        Some(Normalize(all))
+    }
+
+    pub fn steps(&self) -> impl Iterator<Item = Normal> + '_ {
+        self.0.iter().flatten().copied()
+    }
+
+    #[must_use]
+    pub fn has(&self, step: Normal) -> bool {
+        self.0.contains(&Some(step))
+    }
+
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+/// Longest multiple to which values are padded, in bytes.
+pub const PAD_MAX: u16 = 4096;
+
+/// What a domain seals, fixed when it is made: only values of one kind are compared with one another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Kind {
+    pub family: Family,
+    pub array: bool,
+    /// Of numeric: digits behind the point of every value. None: as each was given.
+    pub scale: Option<i16>,
+    pub normalize: Normalize,
+    /// Plaintexts are of a multiple of so many bytes, so that lengths tell less. None: as they are.
+    pub pad: Option<u16>,
+}
+
+impl Kind {
+    pub const TEXT: Kind = Kind::plain(Family::Text);
+
+    #[must_use]
+    pub const fn plain(family: Family) -> Kind {
+        Kind { family, array: false, scale: None, normalize: Normalize([None; 3]), pad: None }
+    }
+
+    /// That of a column of this type.
+    #[must_use]
+    pub fn of(logical: &Logical) -> Kind {
+        Kind {
+            array: logical.array,
+            scale: logical.decimal().map(|(_, scale)| scale),
+            ..Kind::plain(logical.base.family())
+        }
+    }
+
+    /// Type byte at the head of every sealed plaintext.
+    #[must_use]
+    pub const fn byte(&self) -> u8 {
+        if self.array { self.family.byte() | ARRAY_BYTE } else { self.family.byte() }
+    }
+
+    /// Why values of it cannot be sealed so that equal ones are alike. None: they can.
+    #[must_use]
+    pub const fn unequal(&self) -> Option<&'static str> {
+        match self.family {
+            Family::Interval => Some("1 month equals 30 days, though they are written otherwise"),
+            Family::Float => Some("0 equals -0, though they are written otherwise"),
+            Family::Json => Some("json has no equality"),
+            Family::Jsonb => Some("numbers in it are equal that are written otherwise, as 1 and 1.0"),
+            Family::Money => Some("how it is written depends on lc_monetary"),
+            Family::Timetz => Some("it is written with the zone that it was given in"),
+            Family::Numeric if self.scale.is_none() => {
+                Some("1 equals 1.0, though they are written otherwise: declare precision and scale")
+            }
+            Family::Text
+            | Family::Integer
+            | Family::Numeric
+            | Family::Bool
+            | Family::Date
+            | Family::Time
+            | Family::Timestamp
+            | Family::Timestamptz
+            | Family::Uuid
+            | Family::Bytea
+            | Family::Network
+            | Family::Macaddr => None,
+        }
+    }
+
+    /// As the keyring writes it: `text`, `numeric(2)`, `date[]`, `text:lowercase,trim`, `text/16`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Kind> {
+        let (rest, pad) = match text.split_once('/') {
+            Some((rest, pad)) => (rest, Some(pad.parse().ok().filter(|pad| (2..=PAD_MAX).contains(pad))?)),
+            None => (text, None),
+        };
+        let (rest, normalize) = match rest.split_once(':') {
+            Some((rest, steps)) => {
+                let named = |name| Normal::ALL.into_iter().find(|step| step.name() == name);
+                let steps: Option<Vec<Normal>> = steps.split(',').map(named).collect();
+                (rest, Normalize::new(&steps?)?)
+            }
+            None => (rest, Normalize::default()),
+        };
+        let (rest, array) = match rest.strip_suffix("[]") {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
+        let (name, scale) = match rest.split_once('(') {
+            Some((name, scale)) => (name, Some(scale.strip_suffix(')')?.parse::<i16>().ok()?)),
+            None => (rest, None),
+        };
+        let family = Family::all().find(|family| family.name() == name)?;
+        let kind = Kind { family, array, scale, normalize, pad };
+        // One way to write each.
+        (kind.to_string() == text && (scale.is_none() || family == Family::Numeric)).then_some(kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.family.name())?;
+        if let Some(scale) = self.scale {
+            write!(f, "({scale})")?;
+        }
+        f.write_str(if self.array { "[]" } else { "" })?;
+        for (at, step) in self.normalize.steps().enumerate() {
+            write!(f, "{}{}", if at == 0 { ':' } else { ',' }, step.name())?;
+        }
+        if let Some(pad) = self.pad {
+            write!(f, "/{pad}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_read_in_each_of_its_spellings_and_written_in_one() {
+        for (text, written) in [
+            ("text", "text"),
+            ("varchar(254)", "varchar(254)"),
+            ("CHARACTER VARYING ( 254 )", "varchar(254)"),
+            ("varchar", "varchar"),
+            ("char", "bpchar(1)"),
+            ("bpchar", "bpchar"),
+            ("char(10)", "bpchar(10)"),
+            ("integer", "int4"),
+            ("int", "int4"),
+            ("bigint", "int8"),
+            ("float(24)", "float4"),
+            ("float(25)", "float8"),
+            ("double  precision", "float8"),
+            ("numeric", "numeric"),
+            ("decimal(10)", "numeric(10,0)"),
+            ("numeric(10, 2)", "numeric(10,2)"),
+            ("numeric(3,-2)", "numeric(3,-2)"),
+            ("timestamp(3) with time zone", "timestamptz(3)"),
+            ("timestamp", "timestamp"),
+            ("time with time zone", "timetz"),
+            ("text[]", "text[]"),
+            ("numeric(10,2)[]", "numeric(10,2)[]"),
+        ] {
+            let logical = Logical::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(logical.to_string(), written, "{text}");
+            assert_eq!(Logical::parse(written), Some(logical), "{text}");
+        }
+        for text in [
+            "",
+            "txt",
+            "varchar(0)",
+            "varchar(10,2)",
+            "int(4)",
+            "numeric(0)",
+            "numeric(10,2",
+            "text[][]",
+            "float(54)",
+            "varchar()",
+            "time(7)",
+        ] {
+            assert_eq!(Logical::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn modifiers_are_the_servers() {
+        let modifier = |text: &str| Logical::parse(text).unwrap().modifier;
+        assert_eq!(modifier("varchar(254)"), 258);
+        assert_eq!(modifier("numeric(10,2)"), 655_366);
+        assert_eq!(modifier("numeric(3,-2)"), (3 << 16 | 2046) + 4);
+        assert_eq!(modifier("timestamptz(3)"), 3);
+        assert_eq!(Logical::parse("numeric(1000,-1000)").unwrap().decimal(), Some((1000, -1000)));
+    }
+
+    #[test]
+    fn a_kind_is_written_in_one_way() {
+        for text in ["text", "numeric(2)", "date[]", "text:lowercase,trim", "text:trim/16", "numeric(-2)[]/2"]
+        {
+            let kind = Kind::parse(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(kind.to_string(), text);
+        }
+        for text in [
+            "",
+            "varchar",
+            "text:",
+            "text:trim,trim",
+            "text/1",
+            "text/4097",
+            "text/016",
+            "date(2)",
+            "numeric(02)",
+        ] {
+            assert_eq!(Kind::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_family_has_a_byte_of_its_own() {
+        let bytes: Vec<u8> = Family::all().map(Family::byte).collect();
+        let count = u8::try_from(bytes.len()).unwrap();
+        assert_eq!(bytes, (1..=count).collect::<Vec<_>>());
+    }
+}
