@@ -13,6 +13,7 @@ use super::define::definition;
 use super::define::doors;
 use super::define::named;
 use super::facts::{Boundary, Edit, LiteralUse, Remedy, StatementFacts, TextFacts, Unproven};
+use super::follow::classes::Uses;
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
@@ -130,15 +131,21 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     }
     let names = after.as_ref().map_or(names, |after| after.names(names.path));
     let bench = Bench { snapshot: names.snapshot, names, text, reading };
-    if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
+    let written = |facts: &StatementFacts| !facts.insertions.is_empty() || !facts.rewrites.is_empty();
+    if facts.statements.iter().any(|facts| facts.touches() || written(facts)) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
         let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
-    facts.edits =
-        insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
+    let inserted =
+        insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes(), quotes: false });
+    let rewritten = facts.statements.iter().flat_map(|facts| facts.rewrites.iter().cloned());
+    let mut edits: Vec<Edit> = inserted.chain(rewritten).collect();
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    edits.dedup();
+    facts.edits = edits;
     Ok(facts)
 }
 
@@ -275,10 +282,12 @@ fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
     walk.finish()?;
-    let (literals, parameters) = walk.classes.uses()?;
+    let Uses { literals, parameters, edits } = walk.classes.uses()?;
+    walk.edits.extend(edits);
     Ok(StatementFacts {
         parameters,
         literals,
+        rewrites: std::mem::take(&mut walk.edits),
         reads: walk.reads.iter().copied().collect(),
         outputs: std::mem::take(&mut walk.outputs),
         searches: walk.searches.iter().copied().collect(),
