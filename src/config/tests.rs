@@ -231,7 +231,8 @@ fn refuses_fields_that_cannot_be_meant() {
 
 #[test]
 fn reads_types_normalization_and_padding() {
-    let entry = "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"equality\"\ndomain = \"d\"\n";
+    let entry =
+        "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"equality\"\ndomain = \"d\"\n";
     for (lines, logical, kind) in [
         ("", "text", "text"),
         ("type = \"varchar(20)\"\npad = \"declared\"", "varchar(20)", "text/21"),
@@ -241,8 +242,8 @@ fn reads_types_normalization_and_padding() {
         ("type = \"bigint\"", "int8", "integer"),
         ("type = \"date[]\"", "date[]", "date[]"),
     ] {
-        let settings = read(&format!("{CLASSIFIED}{entry}{lines}\n"));
-        let field = &settings.fields.first().unwrap().field;
+        let settings = sound(&format!("{CLASSIFIED}{entry}{lines}\n"));
+        let field = &settings.policy.fields.first().unwrap().field;
         assert_eq!(field.logical.to_string(), logical, "{lines}");
         assert_eq!(field.domain.as_ref().unwrap().kind.to_string(), kind, "{lines}");
     }

@@ -44,6 +44,7 @@ mod shadow;
 mod stock;
 mod tenants;
 mod twin;
+mod typed;
 mod verifiers;
 mod views;
 mod watch;
