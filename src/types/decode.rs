@@ -37,10 +37,14 @@ pub(super) enum Bad {
     Posix,
     /// Something stands beside a value that is whole by itself.
     Beside,
+    /// An infinite interval, which only newer servers have.
+    Unending,
     Clock,
     /// It means one thing to older servers, and another to newer ones.
     Abbreviation,
     Interval,
+    /// An interval of too many months.
+    Months,
 }
 
 impl Bad {
@@ -52,12 +56,14 @@ impl Bad {
             Bad::Zone => ValueFault::new("22023", "time zone not recognized"),
             Bad::Posix => ValueFault::unsupported("a time zone that is written as a rule is not taken"),
             Bad::Beside => ValueFault::unsupported("infinity and epoch are taken with nothing beside them"),
+            Bad::Unending => ValueFault::unsupported("an infinite interval is not taken for a sealed column"),
             Bad::Clock => ValueFault::unsupported(format!(
                 "a {of} that the clock decides is not taken for a sealed column: give the value itself"
             )),
             Bad::Abbreviation => ValueFault::unsupported(
                 "an abbreviation that the session's time zone has, too, is not taken: give the offset",
             ),
+            Bad::Months => ValueFault::beyond("interval"),
             Bad::Interval => ValueFault::new("22015", "interval field value out of range"),
         }
     }
@@ -162,7 +168,6 @@ pub(super) fn decode<'a>(text: &'a [u8], wanted: Wanted, style: &Style) -> Resul
         reader.mask |= read;
     }
     match special {
-        Some(_) if tokens.all().len() > 1 => Err(Bad::Beside),
         Some(special) => Ok(special),
         None => reader.finish(),
     }
@@ -555,7 +560,10 @@ impl<'a> Reader<'a, '_> {
             (false, Word::Infinity) if token.sign == b'-' => Word::MinusInfinity,
             (false, _) => Word::Unknown,
         };
-        let special = |value| Ok((Some(DATE | TIME | ZONE), Some(value)));
+        let alone = self.tokens.len() == 1;
+        let special = |value| {
+            if alone { Ok((Some(DATE | TIME | ZONE), Some(value))) } else { Err(Bad::Beside) }
+        };
         let read = match known {
             Word::Nothing => return Ok((None, None)),
             Word::Clock => return Err(Bad::Clock),

@@ -44,6 +44,7 @@ mod shadow;
 mod stock;
 mod tenants;
 mod twin;
+mod values;
 mod verifiers;
 mod views;
 mod watch;
