@@ -45,6 +45,7 @@ mod stock;
 mod tenants;
 mod twin;
 mod typed;
+mod values;
 mod verifiers;
 mod views;
 mod watch;
