@@ -20,7 +20,7 @@ pub use change::{Change, EPOCHS_APART};
 pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};
-pub use path::{Names, Reach, SearchPath};
+pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
 pub use unfit::{Refused, Refuses, Unfit, Weight};

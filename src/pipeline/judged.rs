@@ -143,6 +143,7 @@ impl Session {
             Remedy::Nothing => None,
             Remedy::Path if self.certainty.path().is_some() => None,
             Remedy::Path => self.ask(Ask::Path, out),
+            Remedy::Creation => self.ask(Ask::Creation, out),
             Remedy::Temporary(name) => self.ask(Ask::Temporary(name), out),
             Remedy::Server => match self.probe.take() {
                 // It was read anew since, and the text is still not understood.

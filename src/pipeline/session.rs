@@ -392,10 +392,13 @@ impl Session {
             match plan {
                 Ok(plan) => Some(plan),
                 Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
-                Err(Unplanned::Refused { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
-                    Some(step) => return Ok(Found::Step(step)),
-                    None => return Err(unsettled_path()),
-                },
+                Err(Unplanned::Refused { remedy: remedy @ (Remedy::Path | Remedy::Creation), .. }) => {
+                    let ask = if remedy == Remedy::Path { Ask::Path } else { Ask::Creation };
+                    match self.ask(ask, out) {
+                        Some(step) => return Ok(Found::Step(step)),
+                        None => return Err(unsettled_path()),
+                    }
+                }
                 Err(Unplanned::Refused { refusal, .. }) => return Err(*refusal),
             }
         } else {

@@ -220,6 +220,8 @@ pub enum Remedy {
     /// Whether the session has a temporary relation of this name.
     Temporary(String),
     /// It names what the snapshot lacks, or cannot be read: the fault may be the client's, and
+    /// In which schema of the search path a table is made.
+    Creation,
     /// then the server's error is the answer.
     Server,
 }

@@ -10,6 +10,7 @@
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod body;
+mod behind;
 mod copying;
 mod define;
 mod described;

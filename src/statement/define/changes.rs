@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Named, QualifiedName};
+use crate::catalog::{Change, Creation, Named, QualifiedName};
 
 use super::super::facts::Boundary;
 use super::super::matters::{Bench, names_relation_that_matters, policy_field};
@@ -187,7 +187,10 @@ impl Look<'_> {
         }
         let schema = if range.schemaname.is_empty() {
             // It was written out, by the same path.
-            self.bench.names.path?.creation()?.clone()
+            match self.bench.names.path?.creation() {
+                Creation::In(schema) => schema,
+                Creation::Unasked | Creation::Nowhere => return None,
+            }
         } else {
             Arc::from(range.schemaname.as_str())
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, RangeVar};
 
-use crate::catalog::{Field, Mode, Named};
+use crate::catalog::{Creation, Field, Mode, Named, is_temporary};
 
 use super::super::facts::{Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::{Seen, Walk};
@@ -73,8 +73,19 @@ fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<Made>> {
         refuse("relation-ambiguous", detail, "Write schema.table.")
     };
     let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unknown())) };
-    let (Some(schema), Ok(at)) = (path.creation(), usize::try_from(range.location)) else {
-        return Err(unknown());
+    let schema = match path.creation() {
+        Creation::In(schema) if is_temporary(&schema) => {
+            let detail =
+                format!("a temporary \"{}\" would stand before the table of the policy", range.relname);
+            return Err(refuse(
+                "shadow",
+                detail,
+                "Write schema.table, or give the temporary table another name.",
+            ));
+        }
+        Creation::In(schema) => schema,
+        Creation::Unasked => return Err(unless(Remedy::Creation, unknown())),
+        Creation::Nowhere => return Err(unknown()),
     };
     Ok(Some(Made { schema: schema.clone(), at }))
 }
