@@ -11,6 +11,7 @@ mod field;
 mod fit;
 mod path;
 mod pattern;
+mod sharing;
 mod snapshot;
 pub mod stock;
 mod unfit;
@@ -22,5 +23,6 @@ pub use field::{Domain, DomainName, Field, FieldId, FieldState, Logical, Mode, Q
 pub use fit::{Consequence, Lack, Misfit};
 pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
+pub use sharing::Sharing;
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
 pub use unfit::{Refused, Refuses, Unfit, Weight};

@@ -12,6 +12,7 @@ use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::fit::{Consequence, Misfit};
 use super::pattern::PolicyField;
+use super::sharing::Sharing;
 use super::unfit::{Refused, Unfit};
 
 /// What `pg_class.relkind` says, as far as it matters here.

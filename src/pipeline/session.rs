@@ -101,6 +101,8 @@ pub struct Session {
     pub(super) probe: Option<Probe>,
     /// What was found of the catalog for the message that waits.
     pub(super) confirmed: Option<bool>,
+    /// See [`Session::rests_on_relations`].
+    pub(super) rests_on_relations: bool,
     /// What other sessions are changing, by bare name; none where they are not.
     pub(super) barred: Option<Arc<HashSet<Arc<str>>>>,
     /// They took too long.
@@ -199,6 +201,7 @@ impl Session {
             unanswerable: false,
             probe: None,
             confirmed: None,
+            rests_on_relations: false,
             barred: None,
             denied: false,
             moving: Vec::new(),

@@ -24,6 +24,8 @@ pub(super) struct Behind<'a> {
     after: Option<Snapshot>,
     /// Something was defined that is not understood.
     defined: bool,
+    /// There was any statement that does more than begin a transaction.
+    acted: bool,
     /// Code may have run.
     ran: bool,
     /// Something was defined over code that cannot be followed.
@@ -38,6 +40,7 @@ impl<'a> Behind<'a> {
             before: names,
             after: None,
             defined: false,
+            acted: false,
             ran: false,
             kept: false,
             definitions: 0,
@@ -73,7 +76,8 @@ impl<'a> Behind<'a> {
                 "Send the definition on its own, and COMMIT it.",
             ));
         }
-        if self.ran && (judged.positional || !judged.insertions.is_empty()) {
+        let unsettled = self.ran && (judged.positional || !judged.insertions.is_empty());
+        if unsettled || self.acted && judged.joins {
             return Err(refuse(
                 "unsettled-text",
                 "an earlier statement of the same text may change what the columns or names of this one mean",
@@ -95,6 +99,7 @@ impl<'a> Behind<'a> {
         self.defined |= undoes && self.after.is_some();
         self.kept |= judged.keeps;
         // What is wholly understood runs nothing else.
+        self.acted |= !is_inert(node);
         self.ran |= !is_inert(node) && follows.is_none();
     }
 

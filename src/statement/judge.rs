@@ -183,11 +183,13 @@ fn is_query(node: &Node) -> bool {
     Sort::of(node) == Sort::Query
 }
 
-fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+/// Facts of the rows of a query, wherever they go.
+pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
+    walk.into = tree::into(node);
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
     account(&walk, found)?;
@@ -206,6 +208,7 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
         writes: walk.writes.iter().copied().collect(),
         insertions: std::mem::take(&mut walk.insertions),
         positional: walk.positional,
+        joins: walk.joins,
         ..StatementFacts::default()
     })
 }

@@ -139,6 +139,14 @@ pub(super) fn shop() -> Snapshot {
                 (Arc::from(name), vec![Reaching { schema: Arc::from("public"), called: true, why }])
             })
             .collect(),
+        sharing: Sharing {
+            columns: ["email", "phone", "nick", "city"].map(Arc::from).into(),
+            relations: Some(
+                [("letters", "nick"), ("mails", "email")]
+                    .map(|(name, column)| (name.into(), [("public".into(), column.into())].into()))
+                    .into(),
+            ),
+        },
         codes: Codes { stock: Stock::of(18), ..Codes::default() },
         refuses_opaque: false,
         faults: Vec::new(),

@@ -38,6 +38,7 @@ mod own_types;
 mod plaintext;
 mod record;
 mod refusal;
+mod relations;
 mod residency;
 mod routes;
 mod shadow;

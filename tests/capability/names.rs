@@ -348,13 +348,13 @@ fn a_table_without_a_schema_is_made_where_the_server_would_make_it() {
         .enumerate()
         {
             for sql in [bare, copied] {
-                for prepared in [false, true] {
+                for prepared in if sql == bare { &[false, true][..] } else { &[false] } {
                     let mut raw = login(gate.address(), "shop", &[]);
                     if temporary {
                         raw.query("CREATE TEMP TABLE own (id int)");
                     }
                     raw.query(&format!("SET search_path TO {path}"));
-                    let frames = if prepared {
+                    let frames = if *prepared {
                         raw.parse("make", sql, &[]);
                         raw.bind("", "make", &[], &[], &[]);
                         raw.execute("", 0);

@@ -49,11 +49,15 @@ pub(in crate::statement) fn followed(
     }
     let look = Look { bench };
     // What is made of a table that matters may be used at once, by a name that nobody knows.
-    let keeps = matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
+    let into = tree::into(node);
+    let keeps = into.is_some() || matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
     if keeps && names_relation_that_matters(bench.names, found) {
         return None;
     }
-    followed_kind(look, kind(node)?)
+    match into {
+        Some(into) => look.free(into.rel.as_ref()?),
+        None => followed_kind(look, kind(node)?),
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]

@@ -87,7 +87,8 @@ fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<Made>> {
         Creation::Unasked => return Err(unless(Remedy::Creation, unknown())),
         Creation::Nowhere => return Err(unknown()),
     };
-    Ok(Some(Made { schema: schema.clone(), at }))
+    let at = usize::try_from(range.location).map_err(|_| unknown())?;
+    Ok(Some(Made { schema, at }))
 }
 
 /// Must its schema be written out?
@@ -226,7 +227,7 @@ pub(in crate::statement) fn created(
     Ok(StatementFacts { insertions: written.into_iter().collect(), ..moves() })
 }
 
-/// CREATE TABLE AS of a table that the policy names and nobody has: a copy in which each column has the
+/// CREATE TABLE AS, or SELECT INTO, of a table that the policy names and nobody has: a copy in which each column has the
 /// domain that the policy gives it. None: it is of another one.
 pub(in crate::statement) fn copied(
     bench: Bench<'_>,
@@ -255,6 +256,7 @@ pub(in crate::statement) fn copied(
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
     // Its own name is no table that is read.
     walk.seen.insert((Seen::Range, target.location));
+    walk.into = tree::into(query);
     walk.places = true;
     let outputs = walk.query(query)?;
     for (position, output) in outputs.columns.iter().enumerate() {

@@ -55,6 +55,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) kept: bool,
     /// Of the query that comes next the place of each column matters.
     pub(in crate::statement) places: bool,
+    /// The one INTO that makes a table of the rows, which is judged elsewhere.
+    pub(in crate::statement) into: Option<&'a protobuf::IntoClause>,
     pub(in crate::statement) scope: Scope<'a>,
     pub(in crate::statement) seen: HashSet<(Seen, i32)>,
     pub(in crate::statement) reads: BTreeSet<FieldId>,
@@ -64,6 +66,7 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) writes: BTreeSet<FieldId>,
     pub(in crate::statement) insertions: BTreeMap<usize, String>,
     pub(in crate::statement) positional: bool,
+    pub(in crate::statement) joins: bool,
     mentioned: BTreeSet<FieldId>,
 }
 
@@ -82,6 +85,7 @@ impl<'a> Walk<'a> {
             orderless: false,
             kept: false,
             places: false,
+            into: None,
             scope: Scope::default(),
             seen: HashSet::new(),
             reads: BTreeSet::new(),
@@ -90,6 +94,7 @@ impl<'a> Walk<'a> {
             writes: BTreeSet::new(),
             insertions: BTreeMap::new(),
             positional: false,
+            joins: false,
             mentioned: BTreeSet::new(),
         }
     }

@@ -15,6 +15,7 @@ mod load;
 mod presence;
 mod quoted;
 mod registry;
+mod sharing;
 mod sources;
 mod standing;
 mod strangers;
@@ -36,6 +37,7 @@ pub use registry::{
     Timing,
 };
 pub use survey::survey;
+pub use watermark::Changers;
 
 #[cfg(test)]
 mod tests;

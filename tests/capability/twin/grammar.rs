@@ -285,6 +285,19 @@ impl Grammar {
         (format!("{name} AS {alias}"), seen)
     }
 
+    /// A table whose columns its alias renames by their order.
+    fn renamed(&mut self) -> (String, Seen) {
+        let alias = self.alias();
+        let seen =
+            |phone, text, city| Seen { alias: alias.clone(), mail: "m", phone, text, city, number: "n" };
+        match self.below(4) {
+            0 => (format!("customers AS {alias}(n, m)"), seen(Some("phone"), Some("note"), Some("city"))),
+            1 => (format!("public.customers {alias}(n, m, p, c, t)"), seen(Some("p"), Some("t"), Some("c"))),
+            2 => (format!("citizens {alias}(n, m, p)"), seen(Some("p"), Some("note"), Some("city"))),
+            _ => (format!("leads as {alias} (n, m, p, t)"), seen(Some("p"), Some("t"), None)),
+        }
+    }
+
     fn one_relation(&mut self, depth: usize) -> (String, Seen) {
         let plain = |alias: &str| Seen {
             alias: alias.to_owned(),
@@ -295,6 +308,7 @@ impl Grammar {
             number: "n",
         };
         match self.below(if depth == 0 { 4 } else { 9 }) {
+            0 | 1 if self.chance(12) => self.renamed(),
             0 | 1 => self.customers(),
             2 | 3 => self.leads(),
             4 => {
@@ -388,6 +402,11 @@ impl Grammar {
                 first.alias, first.mail
             );
             seen.push(Seen { alias, mail: "m", phone: None, text: None, city: None, number: "n" });
+        }
+        if seen.len() == 1 && self.chance(8) {
+            let alias = self.alias();
+            let how = ["NATURAL JOIN", "NATURAL LEFT JOIN"][self.below(2)];
+            text = format!("{text} {how} {}marks {alias}", if self.chance(50) { "public." } else { "" });
         }
         (text, seen)
     }
@@ -549,7 +568,7 @@ impl Grammar {
             number: "id",
         }];
         let condition = self.condition(&seen, depth.min(1));
-        match self.below(13) {
+        match self.below(12) {
             12 => format!(
                 "INSERT INTO archive{} SELECT {}* FROM customers c WHERE c.id < {}{}",
                 self.pick(&["", " (id, email, phone, city, note)"]),

@@ -17,6 +17,7 @@ use grammar::{Grammar, MARK, Statement};
 const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
     CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text); \
+    CREATE TABLE marks AS SELECT n AS id, 'colour ' || n AS colour FROM generate_series(0, 9) n; \
     CREATE TABLE archive (id int, email text, phone text, city text, note text); \
     CREATE VIEW people AS SELECT id, email, phone, city, note FROM customers; \
     CREATE VIEW citizens (id, email, phone, note, city) AS \
