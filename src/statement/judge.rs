@@ -122,7 +122,8 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
-    definition::refuse_reaching_functions(bench.names, found)?;
+    let follows = is_query(node) || matches!(kind(node), Some(Kind::ExplainStmt(_)));
+    definition::refuse_reaching_functions(bench.names, found, follows)?;
     definition::refuse_shadows(bench.snapshot, found)?;
     doors::refuse_moved_database(bench.snapshot.bound(), node)?;
     let mut facts =

@@ -24,7 +24,7 @@ pub(super) fn names_relation_that_matters(names: Names<'_>, found: &Census) -> b
     found.ranges.iter().any(|range| {
         let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
         !matches!(names.named(schema, &range.name), Named::Harmless)
-    })
+    }) || found.calls.iter().any(|call| names.snapshot.followed_function(&call.parts).is_some())
 }
 
 pub(super) const ADMINISTER: &str =

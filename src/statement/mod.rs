@@ -17,6 +17,7 @@ mod define;
 mod described;
 mod facts;
 mod follow;
+mod function;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod judge;
@@ -36,6 +37,7 @@ pub use facts::{
     Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
     StatementFacts, TextFacts, Unproven,
 };
+pub use function::{Signature, followed_function};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Logical, Mode,
-    QualifiedName, Reaching, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Followed, ForeignServer, Logical, Mode,
+    QualifiedName, Reaching, Refused, Relation, RelationKind, Sharing, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -132,7 +132,28 @@ pub(super) fn shop() -> Snapshot {
             partly,
             guarded,
         ],
-        functions: ["reach_all", "<~~", "reach_type"]
+        followed: [
+            ("mail_of", &[(None, Some(EMAIL))][..], &[(Some("number"), None)][..], &[][..]),
+            (
+                "people_by",
+                &[(Some("id"), None), (Some("mail"), Some(EMAIL)), (Some("nick"), Some(NICK))],
+                &[(None, Some(EMAIL))],
+                &[CITY],
+            ),
+        ]
+        .map(|(name, columns, arguments, behind)| {
+            let named = |(name, field): &(Option<&str>, _)| (name.map(Arc::from), *field);
+            let function = Followed {
+                schema: "public".into(),
+                columns: columns.iter().map(named).collect(),
+                row: columns.len() > 1,
+                arguments: arguments.iter().map(named).collect(),
+                behind: behind.to_vec(),
+            };
+            (Arc::from(name), function)
+        })
+        .into(),
+        functions: ["reach_all", "<~~", "reach_type", "mail_of", "people_by"]
             .into_iter()
             .map(|name| {
                 let why = Arc::from("reads public.customers");

@@ -23,6 +23,7 @@ mod drivers;
 mod fidelity;
 mod format;
 mod foundation;
+mod functions;
 mod hops;
 mod hostile;
 mod keyring;

@@ -28,7 +28,12 @@ use super::links::{self, Link};
 use super::table;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
-pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
+/// `follows`: calls of those that only pass classified columns on are followed.
+pub(in crate::statement) fn refuse_reaching_functions(
+    names: Names<'_>,
+    found: &Census,
+    follows: bool,
+) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
     for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
@@ -39,7 +44,8 @@ pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &
             ));
         }
     }
-    for call in &found.calls {
+    let inlined = |call: &&NamePath| follows && names.snapshot.followed_function(&call.parts).is_some();
+    for call in found.calls.iter().filter(|call| !inlined(call)) {
         let mut parts = call.parts.iter().rev().map(String::as_str);
         let (name, schema) = (parts.next(), parts.next());
         if let Some(reach) = name.and_then(|name| names.reaches(schema, name)) {

@@ -13,6 +13,9 @@ use super::scope::{Outputs, Place};
 
 impl<'a> Walk<'a> {
     pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<Flow> {
+        if let Some(function) = self.inlined(call)? {
+            return self.value_of(function);
+        }
         self.seen.insert((Seen::Call, call.location));
         let passing = algebra::passing(self.names, &call.funcname).filter(|_| {
             call.agg_order.is_empty() && !call.agg_within_group && !call.func_variadic && !call.agg_star

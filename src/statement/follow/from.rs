@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
         self.scope.spend(COPY_WORK * before.len())?;
         self.scope.push(before.to_vec());
         let mut name = String::new();
-        let mut elements = None;
+        let (mut elements, mut rows) = (None, None);
         for item in &function.functions {
             let Some(Kind::List(item)) = kind(item) else { return Err(unsupported("this function in FROM")) };
             // The function, and the definition of its columns, which holds types only.
@@ -206,6 +206,10 @@ impl<'a> Walk<'a> {
                     elements = Some(flows);
                     continue;
                 }
+                if alone && let Some(function) = self.inlined(call)? {
+                    rows = Some(self.rows_of(function)?);
+                    continue;
+                }
             }
             let reach = self.value(call)?;
             if !reach.is_empty() {
@@ -215,12 +219,18 @@ impl<'a> Walk<'a> {
         self.scope.pop();
         let alias = function.alias.as_ref();
         let named = alias.map_or(name.as_str(), |alias| alias.aliasname.as_str()).to_owned();
-        let Some(flows) = elements else { return Ok(unknown_source(&named)) };
+        let mut outputs = match (elements, rows) {
+            (Some(flows), _) => {
+                let column = |flow| Output { name: None, flow, place: Place::Sure };
+                Outputs { columns: flows.into_iter().map(column).collect() }
+            }
+            (None, Some(rows)) => rows,
+            (None, None) => return Ok(unknown_source(&named)),
+        };
         // One column takes the alias for its own name.
-        let column = if flows.len() == 1 { named.clone() } else { name };
-        let mut outputs = Outputs::default();
-        for flow in flows {
-            outputs.columns.push(Output { name: Some(column.clone()), flow, place: Place::Sure });
+        let column = if outputs.columns.len() == 1 { named.clone() } else { name };
+        for output in outputs.columns.iter_mut().filter(|output| output.name.is_none()) {
+            output.name = Some(column.clone());
         }
         if function.ordinality {
             let name = Some("ordinality".to_owned());

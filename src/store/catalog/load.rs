@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
+use super::functions;
 use super::leads::{self, Leads, PolicyNames};
 use super::sharing;
 use super::standing;
@@ -162,6 +163,7 @@ pub async fn load(
         parts.codes = leads.codes;
         parts.refuses_opaque = policy.refuses_opaque;
         views::follow(&reader, &mut parts).await?;
+        functions::follow(&reader, &mut parts).await?;
         parts.sharing = sharing::read(&reader, &parts).await?;
         notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
@@ -261,11 +263,13 @@ async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, Load
 fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
     let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, sharing, .. } = parts;
+    let followed: BTreeMap<_, _> = parts.followed.iter().collect();
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
     let _ = write!(
         digest,
-        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?} {sharing:?}"
+        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?} {sharing:?} \
+         {followed:?}"
     );
     let meaning = digest.0.clone().finalize().into();
     let Codes {

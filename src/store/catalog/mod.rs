@@ -7,6 +7,7 @@ mod copying;
 mod dependents;
 mod fit;
 mod fitness;
+mod functions;
 mod guards;
 mod inspection;
 mod keyrings;

@@ -133,7 +133,8 @@ impl Grammar {
         let deeper = depth - 1;
         let sure = self.mail(seen, anchored, deeper);
         let other = self.mail(seen, false, deeper);
-        match self.below(12) {
+        match self.below(13) {
+            12 => format!("coalesce({sure}, mail_at({}))", self.number(seen)),
             0 => format!("coalesce({other}, {sure})"),
             1 => format!("coalesce({sure}, NULL, {other})"),
             2 => format!("CASE WHEN {} THEN {sure} ELSE {other} END", self.condition(seen, deeper)),
@@ -307,7 +308,11 @@ impl Grammar {
             city: None,
             number: "n",
         };
-        match self.below(if depth == 0 { 4 } else { 9 }) {
+        match self.below(if depth == 0 { 4 } else { 10 }) {
+            9 => {
+                let (alias, value) = (self.alias(), self.mail_value());
+                (format!("near({value}) AS {alias}"), plain(&alias))
+            }
             0 | 1 if self.chance(12) => self.renamed(),
             0 | 1 => self.customers(),
             2 | 3 => self.leads(),
@@ -568,7 +573,7 @@ impl Grammar {
             number: "id",
         }];
         let condition = self.condition(&seen, depth.min(1));
-        match self.below(12) {
+        match self.below(13) {
             12 => format!(
                 "INSERT INTO archive{} SELECT {}* FROM customers c WHERE c.id < {}{}",
                 self.pick(&["", " (id, email, phone, city, note)"]),
