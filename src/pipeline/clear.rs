@@ -113,8 +113,27 @@ const OTHER_OIDS: [u32; 30] = [
 ];
 
 /// Is it only tested for NULL, and of a type by which it is surely nothing else?
-fn is_other(parameter: &ParameterUse, oid: u32) -> bool {
+pub(super) fn is_other(parameter: &ParameterUse, oid: u32) -> bool {
     parameter.tested && OTHER_OIDS.contains(&oid)
+}
+
+/// Can sealed values stand in all parameters that are values of a sealed field? `types`: as the client
+/// declares them.
+pub(super) fn check_declared(
+    view: &View,
+    parameters: &[ParameterUse],
+    types: &[u32],
+) -> Result<(), Refusal> {
+    for parameter in parameters {
+        let field = field_of(view, parameter.field)?;
+        let declared = types.get(usize::from(parameter.number).saturating_sub(1));
+        let Some(oid) = declared.filter(|_| field.domain.is_some()) else { continue };
+        if !is_text(parameter, *oid) && !is_other(parameter, *oid) {
+            let detail = format!("parameter ${} is declared with type OID {oid}", parameter.number);
+            return Err(Refusal::value(&field.path(), &detail));
+        }
+    }
+    Ok(())
 }
 
 impl Workshop {
@@ -219,14 +238,8 @@ impl Workshop {
         text: &[u8],
         types: &[u32],
     ) -> Result<Cleared, Refusal> {
-        for parameter in plan.facts.statements.iter().flat_map(|facts| &facts.parameters) {
-            let field = field_of(view, parameter.field)?;
-            let declared = types.get(usize::from(parameter.number).saturating_sub(1));
-            let Some(oid) = declared.filter(|_| field.domain.is_some()) else { continue };
-            if !is_text(parameter, *oid) && !is_other(parameter, *oid) {
-                let detail = format!("parameter ${} is declared with type OID {oid}", parameter.number);
-                return Err(Refusal::value(&field.path(), &detail));
-            }
+        for facts in &plan.facts.statements {
+            check_declared(view, &facts.parameters, types)?;
         }
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
         let (text, moved) = self.clear_text(view, plan, text, &mut sealed)?;

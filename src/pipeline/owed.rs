@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::clear::Moved;
 pub use super::kind::Kind;
-use super::names::{Change, Meaning, Names, Prepared};
+use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
 use super::stream::Streaming;
@@ -49,6 +49,8 @@ pub struct Possible {
 pub struct Mark {
     pub refusal: Option<Refusal>,
     pub change: Option<Change>,
+    /// What a text of SQL, and the code that it runs, does to names.
+    pub naming: Option<Box<Naming>>,
     /// Describe: the statement whose shape the answer tells.
     pub describes: Option<Rc<Prepared>>,
     /// Describe: of a statement that may show any legible column, on record.
@@ -255,6 +257,9 @@ impl Queue {
         if let Some(change) = &mark.change {
             self.names.expect(change, self.last);
         }
+        if let Some(naming) = &mark.naming {
+            self.names.expect_all(naming, self.last);
+        }
     }
 
     /// What the oldest entry has changed, or would have.
@@ -262,6 +267,8 @@ impl Queue {
         if let Some(change) = &mark.change {
             self.names.settle(change);
         }
+        let by_sql = mark.naming.iter().flat_map(|naming| &naming.changes);
+        by_sql.for_each(|(_, change)| self.names.settle(change));
     }
 
     pub fn front(&mut self) -> Option<&mut Owed> {
@@ -374,6 +381,28 @@ impl Queue {
         late
     }
 
+    /// A statement of the oldest entry has completed: names mean what it has made of them.
+    pub fn named(&mut self) {
+        let Some(Owed { mark: Some(mark), number, .. }) = self.front() else { return };
+        let (completed, number) = (mark.completed, *number);
+        let changes = mark.naming.iter().flat_map(|naming| &naming.changes);
+        let now: Vec<Change> =
+            changes.filter(|(place, _)| *place == completed).map(|(_, change)| change.clone()).collect();
+        now.into_iter().for_each(|change| self.names.apply(change, number));
+    }
+
+    /// What the oldest entry would have made of names, but for its first statements, it has not.
+    pub fn unnamed(&mut self, naming: Option<Box<Naming>>, completed: usize) {
+        let Some(naming) = naming else { return };
+        let number = self.front().map_or(0, |owed| owed.number);
+        for (place, change) in &naming.changes {
+            self.names.settle(change);
+            if *place >= completed {
+                self.names.fail(change, number);
+            }
+        }
+    }
+
     /// What a statement's name means for a request that uses it now.
     pub fn statement(&self, name: &[u8]) -> Meaning {
         self.names.statement(name, self.last_boundary)
@@ -381,15 +410,6 @@ impl Queue {
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
         self.names.portal(name, self.last_boundary)
-    }
-
-    /// May a portal of this name, now or once the server has answered, show classified data?
-    pub fn portal_may_touch(&self, name: &[u8]) -> bool {
-        match self.portal(name) {
-            Meaning::Plain => false,
-            Meaning::Unsettled => true,
-            Meaning::Judged(prepared) => prepared.plan.as_ref().is_some_and(|plan| plan.touches()),
-        }
     }
 
     /// As many requests are without an answer as may be.
@@ -445,13 +465,12 @@ mod tests {
         queue.marked(Kind::Close, naming(b"s", None));
         queue.plain(Kind::Sync);
         let last = queue.last_number();
-        queue.names.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))), last);
-        assert!(queue.names.may_be_guarded(b"s"));
+        queue.names.fail(&Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))), last);
         let change = queue.pop().and_then(|owed| owed.mark?.change);
         queue.names.apply(change.unwrap_or(Change::Portal(Box::default(), None)), 1);
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(prepared) if prepared.failed));
         queue.marked(Kind::Close, naming(b"s", None));
-        assert!(!queue.names.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
+        assert!(matches!(queue.statement(b"s"), Meaning::Plain));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
+use super::names::Prepared;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
@@ -26,6 +27,17 @@ pub struct Plan {
     pub uses: Vec<Arc<[FieldUse]>>,
     /// The search path that its names were looked up on, if one had to be.
     pub path: Option<Arc<SearchPath>>,
+    /// What its names stand for that it runs by.
+    pub rests: Vec<Rest>,
+}
+
+/// A name that a plan rests on.
+pub struct Rest {
+    /// A portal, or a statement.
+    pub portal: bool,
+    pub name: Box<[u8]>,
+    /// None: nothing that was judged.
+    pub on: Option<Rc<Prepared>>,
 }
 
 impl Plan {
@@ -57,7 +69,7 @@ impl Plan {
     /// Of a statement that nobody has judged.
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
-        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+        Plan { facts, permit, uses: vec![Arc::from([])], path: None, rests: Vec::new() }
     }
 
     /// Does it define anything, or end what is defined?
@@ -90,8 +102,11 @@ impl Plan {
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
         let inserts = |edit: &Edit| edit.span.is_empty();
+        let given = |facts: &StatementFacts| {
+            facts.effect.executes.as_ref().is_some_and(|executes| !executes.arguments.is_empty())
+        };
         !self.facts.edits.iter().all(inserts)
-            || self.facts.statements.iter().any(|facts| !facts.literals.is_empty())
+            || self.facts.statements.iter().any(|facts| !facts.literals.is_empty() || given(facts))
     }
 
     /// What it may do to the session beside its rows.
@@ -243,6 +258,11 @@ impl Workshop {
         (self.planned(view, analysis, key, principal), false)
     }
 
+    /// Leave for a plan whose names stand for something.
+    pub(super) fn permit(&self, principal: &Principal, facts: &TextFacts) -> Result<Permit, Refusal> {
+        policy::judge(principal, Ok(facts), &self.surroundings)
+    }
+
     /// Judges a text of a database in which nothing is classified.
     pub(super) fn judge_doors(
         &self,
@@ -275,7 +295,7 @@ impl Workshop {
         key.path = path;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = key.path.clone().filter(|_| facts.by_path);
-        let plan = Rc::new(Plan { facts, permit, uses, path });
+        let plan = Rc::new(Plan { facts, permit, uses, path, rests: Vec::new() });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links && !view.is_own() {
@@ -293,7 +313,7 @@ pub enum Unplanned {
     Elsewhere(Box<Errand>),
 }
 
-fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
+pub(super) fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     let mut ids: Vec<_> =
         [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
     if facts.opaque.is_some() {

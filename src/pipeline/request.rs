@@ -190,7 +190,7 @@ impl Session {
             return false;
         }
         let number = self.queue.last_number();
-        self.queue.names.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))), number);
+        self.queue.names.fail(&Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))), number);
         true
     }
 

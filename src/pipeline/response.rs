@@ -471,14 +471,21 @@ impl Session {
             }
         }
         let run = match self.queue.front() {
-            Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
-                let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
+            Some(Owed { kind: Kind::Query, mark: Some(_), .. }) => {
                 if complete {
-                    mark.completed += 1;
+                    self.queue.named();
                 }
-                run
+                let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+                mark.and_then(|mark| {
+                    let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
+                    mark.completed += usize::from(complete);
+                    run
+                })
             }
             Some(Owed { kind: Kind::Execute, .. }) => {
+                if complete {
+                    self.queue.named();
+                }
                 let mark = self.queue.pop().and_then(|owed| owed.mark);
                 if mark.as_ref().is_some_and(|mark| mark.catalog) {
                     self.certainty.defined();
@@ -570,8 +577,10 @@ impl Session {
                 return Ok(self.not_answered());
             }
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
+            let (naming, completed) = (mark.naming.take(), mark.completed);
             let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
             self.end_stream(stream, Some(facts.sqlstate));
+            self.queue.unnamed(naming, completed);
             self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
@@ -617,9 +626,8 @@ impl Session {
     fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
         let Owed { mark, number, .. } = owed?;
         let mark = mark?;
-        if let Some(change) = mark.change {
-            self.queue.names.fail(change, number);
-        }
+        let by_sql = mark.naming.iter().flat_map(|naming| naming.changes.iter().map(|(_, change)| change));
+        mark.change.iter().chain(by_sql).for_each(|change| self.queue.names.fail(change, number));
         self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
         mark.refusal
     }

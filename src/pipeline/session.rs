@@ -35,9 +35,6 @@ pub struct Bounds {
 /// In the place of a table's name: whatever there is.
 pub const ANYTHING: &str = "*";
 
-/// Cursors of SQL that a session remembers after a change of policy; others show nothing.
-const DECLARED_MAX: usize = 1_000;
-
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -132,8 +129,6 @@ pub struct Session {
     pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
-    /// SQL's cursors that were opened under the policy that holds.
-    pub(super) declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
     pub(super) receipts: Vec<Receipt>,
@@ -221,7 +216,6 @@ impl Session {
             listed: None,
             listing: None,
             kept: false,
-            declared: HashSet::new(),
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
@@ -390,7 +384,10 @@ impl Session {
             let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
             let (plan, _) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
             match plan {
-                Ok(plan) => Some(plan),
+                Ok(plan) => match &prepared.by_sql {
+                    Some(by) => Some(Rc::new(plan.of_named(&view, by.place).ok_or_else(again)?)),
+                    None => Some(plan),
+                },
                 Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
                 Err(Unplanned::Refused { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
                     Some(step) => return Ok(Found::Step(step)),
@@ -410,6 +407,7 @@ impl Session {
         let renewed = Prepared {
             types: prepared.types.clone(),
             neutral: prepared.neutral,
+            by_sql: prepared.by_sql.clone(),
             ..Prepared::new(Some(Rc::clone(kept)), view.epoch(), plan)
         };
         if same {
@@ -418,7 +416,7 @@ impl Session {
             return Ok(Found::Meaning(Meaning::Judged(renewed)));
         }
         // Only the path has changed: what was prepared reads a table of another schema.
-        if prepared.epoch != view.epoch() {
+        if prepared.epoch != view.epoch() || prepared.by_sql.is_some() {
             return Err(again());
         }
         self.prepare_again(shop, &view, name, renewed, out).map(Found::Step)
@@ -471,16 +469,12 @@ impl Session {
         self.close_late();
     }
 
-    /// What a text that goes to the server declares, and what its words may tell of.
+    /// What the words of a text that goes to the server may tell of.
     pub(super) fn note_text(&mut self, plan: &Plan) {
         self.taint = self.taint.max(plan.taint());
         self.kept |= plan.keeps();
         // From here on names that nobody has judged matter, too.
         self.judging |= plan.keeps();
-        let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
-        if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
-            self.declared.extend(cursors);
-        }
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -509,9 +503,17 @@ impl Session {
     pub(super) fn hits(&self, text: &[u8]) -> bool {
         let Some(view) = &self.view else { return false };
         view.prefilter_hits(text)
+            || self.queue.names.has_any_by_sql() && may_close(text)
             || (self.certainty.defines() || self.kept) && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
+}
+
+/// May a text take names away?
+fn may_close(text: &[u8]) -> bool {
+    [&b"close"[..], b"deallocate", b"discard"]
+        .iter()
+        .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 /// What a name was found to be, or what must come first.

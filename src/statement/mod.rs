@@ -3,13 +3,14 @@
 //! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then the chambers.
 //! `read` makes a tree of a text and has it read twice; `follow` follows classified values through
 //! it, by an allow-list; `define` does the rest: definitions, and what leaves the policy whatever
-//! it names. `opaque` and `body` say which code nobody can follow, `matters` is what they share,
+//! it names. `by_name` is about what SQL makes and runs by name, `opaque` and `body` say which code nobody can follow, `matters` is what they share,
 //! `described` tells the record of what was refused, and `replication` reads a walsender's commands,
 //! which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
 mod body;
+mod by_name;
 mod copying;
 mod define;
 mod described;
@@ -30,9 +31,10 @@ pub use copying::followed_trigger;
 pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
+pub use by_name::{executed, fetched};
 pub use facts::{
-    Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
-    StatementFacts, TextFacts, Unproven,
+    Action, Argument, Boundary, Closes, Edit, Effect, Executed, Executes, Fetches, LiteralForm, LiteralUse,
+    NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts, TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;

@@ -12,6 +12,7 @@ mod harness;
 mod shop;
 
 mod behind;
+mod by_name;
 mod bulk;
 mod certainty;
 mod checked;

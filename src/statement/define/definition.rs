@@ -3,14 +3,13 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
-use std::sync::Arc;
-
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
 
-use super::super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::by_name;
+use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::judge::{account, facts_of, statement};
@@ -120,15 +119,14 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         return Ok(facts);
     }
     match kind(node) {
-        Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
+        Some(Kind::ExplainStmt(explain)) => explained(bench, explain),
         Some(Kind::PrepareStmt(prepare)) => {
-            untouching(bench, prepare.query.as_deref(), "PREPARE", "Prepare it with the protocol's Parse.")
+            let of = NameOf::Statement { types: by_name::parameter_types(&prepare.argtypes) };
+            named(bench, prepare.query.as_deref(), &prepare.name, of)
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
-            let mut facts =
-                untouching(bench, declare.query.as_deref(), "DECLARE", "Use a portal of the protocol.")?;
-            facts.effect.declares = Some(Arc::from(declare.portalname.as_str()));
-            Ok(facts)
+            let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };
+            named(bench, declare.query.as_deref(), &declare.portalname, of)
         }
         Some(Kind::CopyStmt(copy)) => copied(bench, copy, found),
         Some(Kind::CreateTableAsStmt(create)) => {
@@ -140,10 +138,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::ViewStmt(view)) => {
             stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
         }
-        Some(Kind::FetchStmt(fetch)) => Ok(StatementFacts {
-            effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
-            ..StatementFacts::default()
-        }),
+        Some(Kind::FetchStmt(fetch)) => Ok(by_name::fetches(fetch)),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
         Some(Kind::CreateFunctionStmt(function)) => created_function(bench, function, found),
         // What was defined in a prepared transaction holds from its commit on.
@@ -201,29 +196,19 @@ fn refuse_relations(bench: Bench<'_>, found: &Census) -> Proven<()> {
     Ok(())
 }
 
-fn explained(bench: Bench<'_>, query: Option<&Node>) -> Proven<StatementFacts> {
-    let Some(query) = query else { return Err(unsupported("this EXPLAIN")) };
-    let mut facts = statement(bench, query, &census(query))?;
-    // The output is the plan's text: columns of the result are looked at, not shown.
-    let reads = std::mem::take(&mut facts.reads);
-    facts.outputs = vec![ResultColumn::Run(Vec::new())];
-    facts.searches.extend(reads);
-    facts.searches.sort_unstable();
-    facts.searches.dedup();
-    Ok(facts)
+fn explained(bench: Bench<'_>, explain: &protobuf::ExplainStmt) -> Proven<StatementFacts> {
+    let Some(query) = explain.query.as_deref() else { return Err(unsupported("this EXPLAIN")) };
+    let facts = statement(bench, query, &census(query))?;
+    Ok(by_name::explained(facts, by_name::runs(explain)))
 }
 
-fn untouching(bench: Bench<'_>, query: Option<&Node>, what: &str, hint: &str) -> Proven<StatementFacts> {
+/// `CURSOR_OPT_HOLD` of the server's parser.
+const CURSOR_OPT_HOLD: i32 = 0x20;
+
+/// A query that gets a name.
+fn named(bench: Bench<'_>, query: Option<&Node>, name: &str, of: NameOf) -> Proven<StatementFacts> {
     let Some(query) = query else { return Err(unsupported("this statement")) };
-    let facts = statement(bench, query, &census(query))?;
-    if facts.touches() {
-        return Err(refuse(
-            "cursor",
-            format!("{what} of a statement that touches a classified column"),
-            hint,
-        ));
-    }
-    Ok(facts)
+    Ok(by_name::named(name, of, statement(bench, query, &census(query))?))
 }
 
 /// CREATE TABLE AS and CREATE VIEW.
@@ -251,7 +236,6 @@ fn stored_query(
     let inner = statement(bench, query, &counted)?;
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    let mut facts = catalog_changes();
     // A view of what is legible is read like any other code: on record. One of sealed columns would take
     // rows before anybody here knows of it.
     if inner.touches() && !keeps_no_copy {
@@ -264,10 +248,7 @@ fn stored_query(
     if sealed {
         return Err(refuse_definition("a view of sealed columns"));
     }
-    facts.effect.executes = inner.effect.executes;
-    facts.effect.executes =
-        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
-    Ok(facts)
+    Ok(catalog_changes())
 }
 
 fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
