@@ -11,9 +11,9 @@ use std::rc::Rc;
 use super::Need;
 use super::Step;
 use super::clear::{check_declared, is_other};
-use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared};
-use super::plan::{Plan, Rest, Workshop, uses_of};
-use super::session::{Found, Session};
+use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
+use super::plan::{Plan, Workshop, uses_of};
+use super::session::{Found, Session, doubtful};
 use super::view::View;
 use crate::catalog::{Field, FieldId};
 use crate::policy::Refusal;
@@ -23,7 +23,8 @@ use crate::statement::{
 
 /// What a plan came to.
 pub(super) enum Resolved {
-    Plan(Rc<Plan>),
+    /// And what it rests on.
+    Plan(Rc<Plan>, Vec<Rest>),
     First(Step),
 }
 
@@ -54,12 +55,14 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Resolved, Refusal> {
         let by_name = |facts: &StatementFacts| {
-            facts.effect.executes.is_some() || lookup == Lookup::All && facts.effect.fetches.is_some()
+            facts.effect.executes.as_ref().is_some_and(|executes| !executes.known)
+                || lookup == Lookup::All
+                    && facts.effect.fetches.as_ref().is_some_and(|fetches| !fetches.known)
         };
         if !plan.facts.statements.iter().any(by_name) {
-            return Ok(Resolved::Plan(plan));
+            return Ok(Resolved::Plan(plan, Vec::new()));
         }
-        let Some(view) = self.view.clone() else { return Ok(Resolved::Plan(plan)) };
+        let Some(view) = self.view.clone() else { return Ok(Resolved::Plan(plan, Vec::new())) };
         let mut all = plan.facts.clone();
         let mut rests = Vec::new();
         for index in 0..plan.facts.statements.len() {
@@ -80,7 +83,7 @@ impl Session {
                 Stands::For(prepared, of) => (prepared, of),
                 Stands::First(step) => return Ok(Resolved::First(step)),
             };
-            let mut facts = if own.effect.executes.is_some() {
+            let facts = if own.effect.executes.is_some() {
                 let sealed = of.parameters.iter().filter(|parameter| {
                     let at = usize::from(parameter.number).saturating_sub(1);
                     !is_other(parameter, prepared.types.get(at).copied().unwrap_or(0))
@@ -89,7 +92,6 @@ impl Session {
             } else {
                 fetched(&own, &of)
             };
-            (facts.effect.executes, facts.effect.fetches) = (None, None);
             if let Some(place) = all.statements.get_mut(index) {
                 *place = facts;
             }
@@ -97,7 +99,7 @@ impl Session {
         let uses = all.statements.iter().map(|facts| uses_of(&view, facts)).collect();
         let permit = shop.permit(&self.principal, &all)?;
         let path = plan.path.clone();
-        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, path, rests })))
+        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, path }), rests))
     }
 
     fn portal_named(
@@ -210,7 +212,7 @@ impl Session {
     }
 
     /// Do the names on which a plan rests stand for what they stood for when it was made?
-    pub(super) fn stands(&self, plan: &Plan) -> Result<(), Refusal> {
+    fn stands(&self, rests: &[Rest]) -> Result<(), Refusal> {
         let same = |rest: &Rest| {
             let now = match rest.portal {
                 true => self.queue.portal(&rest.name),
@@ -218,13 +220,14 @@ impl Session {
             };
             match (now, &rest.on) {
                 (Meaning::Judged(now), Some(then)) => {
-                    Rc::ptr_eq(&now, then) && !(rest.portal && self.queue.names.is_doubtful_portal(&rest.name))
+                    Rc::ptr_eq(&now, then)
+                        && !(rest.portal && self.queue.names.is_doubtful_portal(&rest.name))
                 }
                 (Meaning::Plain, None) => true,
                 (Meaning::Judged(_) | Meaning::Plain | Meaning::Unsettled, _) => false,
             }
         };
-        if plan.rests.iter().all(same) {
+        if rests.iter().all(same) {
             return Ok(());
         }
         let detail = "What the statement runs by name is not what it was when this was prepared or bound.";
@@ -235,7 +238,7 @@ impl Session {
     /// catalog.
     pub(super) fn shown(&self, name: &[u8], prepared: Rc<Prepared>) -> Result<Rc<Prepared>, Refusal> {
         let Some(plan) = prepared.plan.clone() else { return Ok(prepared) };
-        self.stands(&plan)?;
+        self.stands(&prepared.rests)?;
         let (Some(_), Some(view)) = (&prepared.by_sql, &self.view) else { return Ok(prepared) };
         if self.queue.names.is_doubtful_portal(name) && plan.is_recorded() {
             return Err(doubtful("sql-fetch", "Execute", "cursor"));
@@ -258,15 +261,16 @@ impl Session {
     ) -> Result<Found, Refusal> {
         let Some(prepared) = prepared else { return Ok(Found::Meaning(Meaning::Plain)) };
         let Some(plan) = prepared.plan.clone() else { return Ok(Found::Meaning(Meaning::Judged(prepared))) };
-        self.stands(&plan)?;
+        self.stands(&prepared.rests)?;
         match self.resolve(shop, Rc::clone(&plan), Lookup::All, out)? {
             Resolved::First(step) => Ok(Found::Step(step)),
-            Resolved::Plan(resolved) if Rc::ptr_eq(&resolved, &plan) => {
+            Resolved::Plan(resolved, _) if Rc::ptr_eq(&resolved, &plan) => {
                 Ok(Found::Meaning(Meaning::Judged(prepared)))
             }
-            Resolved::Plan(resolved) => {
+            Resolved::Plan(resolved, rests) => {
                 let (text, types) = (prepared.text.clone(), prepared.types.clone());
-                let resolved = Prepared { types, ..Prepared::new(text, prepared.epoch, Some(resolved)) };
+                let resolved =
+                    Prepared { types, rests, ..Prepared::new(text, prepared.epoch, Some(resolved)) };
                 Ok(Found::Meaning(Meaning::Judged(Rc::new(resolved))))
             }
         }
@@ -303,8 +307,10 @@ impl Session {
                 naming.changes.push((place, Change::Closed(closes.clone())));
             }
         }
-        if let [Rest { portal: true, name, .. }] = plan.rests.as_slice() {
-            naming.runs = Some(name.clone());
+        let mut fetched = plan.facts.statements.iter().filter_map(|facts| facts.effect.fetches.as_ref());
+        naming.runs = fetched.next().map(|fetches| fetches.portal.as_bytes().into());
+        if fetched.any(|fetches| naming.runs.as_deref() != Some(fetches.portal.as_bytes())) {
+            naming.runs = None;
         }
         let does = naming.before.max(naming.behind) != Renames::Nothing || !naming.changes.is_empty();
         Ok(does.then(|| Box::new(naming)))
@@ -360,7 +366,7 @@ impl Plan {
     pub(super) fn alone(view: &View, facts: StatementFacts, of: &Plan) -> Plan {
         let uses = vec![uses_of(view, &facts)];
         let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path: of.facts.by_path };
-        Plan { facts, permit: of.permit, uses, path: of.path.clone(), rests: Vec::new() }
+        Plan { facts, permit: of.permit, uses, path: of.path.clone() }
     }
 
     /// That of the query which the statement at this place gives a name.
@@ -441,11 +447,4 @@ fn under(view: &View, prepared: &Prepared, facts: &StatementFacts) -> Result<Sta
         writes: all(&facts.writes)?,
         ..facts.clone()
     })
-}
-
-fn doubtful(reason: &'static str, what: &str, of: &str) -> Refusal {
-    let detail = format!(
-        "{what} names a {of} that touches classified data, and code that cannot be followed has run since it was made, which may have given its name to another one."
-    );
-    Refusal::unhandled(reason, &detail, "Make it again, behind that code.")
 }

@@ -119,11 +119,7 @@ pub(super) fn is_other(parameter: &ParameterUse, oid: u32) -> bool {
 
 /// Can sealed values stand in all parameters that are values of a sealed field? `types`: as the client
 /// declares them.
-pub(super) fn check_declared(
-    view: &View,
-    parameters: &[ParameterUse],
-    types: &[u32],
-) -> Result<(), Refusal> {
+pub(super) fn check_declared(view: &View, parameters: &[ParameterUse], types: &[u32]) -> Result<(), Refusal> {
     for parameter in parameters {
         let field = field_of(view, parameter.field)?;
         let declared = types.get(usize::from(parameter.number).saturating_sub(1));
@@ -138,7 +134,12 @@ pub(super) fn check_declared(
 
 impl Workshop {
     /// Seals one value of a field; a field that is not sealed is copied as it is.
-    fn seal_value(&mut self, field: &Field, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn seal_value(
+        &mut self,
+        field: &Field,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         let Some(domain) = &field.domain else {
             out.extend_from_slice(plain);
             return Ok(());
@@ -320,7 +321,7 @@ impl ElementError {
     }
 }
 
-fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
+pub(super) fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
     view.snapshot().field(id).ok_or_else(|| {
         Refusal::unhandled(
             "catalog-changed",

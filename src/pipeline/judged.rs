@@ -9,7 +9,7 @@ use super::by_name::{Lookup, Resolved};
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::errand::Errand;
-use super::names::{Change, Meaning, Prepared};
+use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
@@ -23,7 +23,8 @@ use crate::wire::{Frame, Malformed};
 
 /// What became of a text that had to be judged.
 enum Judged {
-    Plan(Rc<Plan>),
+    /// And what it rests on.
+    Plan(Rc<Plan>, Vec<Rest>),
     /// Something must come first.
     First(Step),
     Refused(Refusal),
@@ -116,8 +117,8 @@ impl Session {
             Err(unplanned) => return self.unplanned(unplanned, text, parsed, out),
         };
         let lookup = if parsed.is_none() { Lookup::All } else { Lookup::Statements };
-        let plan = match self.resolve(shop, plan, lookup, out) {
-            Ok(Resolved::Plan(plan)) => plan,
+        let (plan, rests) = match self.resolve(shop, plan, lookup, out) {
+            Ok(Resolved::Plan(plan, rests)) => (plan, rests),
             Ok(Resolved::First(step)) => return Judged::First(step),
             Err(refusal) => return Judged::Refused(refusal),
         };
@@ -129,7 +130,7 @@ impl Session {
             Some(Err(refusal)) => Judged::Refused(refusal),
             None => {
                 self.wanted.extend(plan.wants().cloned());
-                Judged::Plan(plan)
+                Judged::Plan(plan, rests)
             }
         }
     }
@@ -271,7 +272,7 @@ impl Session {
             return Ok(step);
         }
         let plan = match self.judge(shop, text, None, Declared::Nothing, out) {
-            Judged::Plan(plan) => plan,
+            Judged::Plan(plan, _) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out));
@@ -305,7 +306,8 @@ impl Session {
         self.judging = true;
         self.count_sealed(&cleared);
         let runs = if recorded { self.begin(&plan) } else { Vec::new() };
-        let mark = Mark { runs, catalog, defines, naming, moved: cleared.take_moved(), ..Mark::default() };
+        let (moved, takes_copy) = (cleared.take_moved(), plan.takes_copy());
+        let mark = Mark { runs, catalog, defines, naming, moved, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
             Held { consumed, describe: None, cleared, kind, mark, doubt, target },
@@ -352,8 +354,8 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
-            Judged::Plan(plan) => plan,
+        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
+            Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out));
@@ -381,7 +383,7 @@ impl Session {
         // so only without any.
         let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
         let types = parse.types().collect();
-        let prepared = Prepared { types, ..Prepared::new(text, view.epoch(), Some(plan)) };
+        let prepared = Prepared { types, rests, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());
         let change = Some(Change::Statement(parse.name.into(), Some(Rc::new(prepared))));
         self.owe(Kind::Parse, Mark { change, moved, ..Mark::default() }, Doubt::NONE);
@@ -434,7 +436,8 @@ impl Session {
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
-        let judged = match self.bound_by_name(shop, prepared.filter(|prepared| prepared.plan.is_some()), out) {
+        let judged = match self.bound_by_name(shop, prepared.filter(|prepared| prepared.plan.is_some()), out)
+        {
             Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
             Ok(Found::Meaning(Meaning::Plain)) => None,
             Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
@@ -531,7 +534,8 @@ impl Session {
         }
         let cleared = clear_execute(describes.is_some(), portal, limit);
         let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
-        let mark = Mark { runs, catalog, defines, naming, ..Mark::default() };
+        let takes_copy = plan.takes_copy();
+        let mark = Mark { runs, catalog, defines, naming, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
     }

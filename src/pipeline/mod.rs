@@ -14,6 +14,8 @@ mod certainty;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod changeable;
 mod clear;
+mod copies;
+mod copying;
 mod doors;
 mod errand;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -79,6 +79,17 @@ pub struct Prepared {
     pub neutral: bool,
     /// What SQL has made of it, if it has.
     pub by_sql: Option<BySql>,
+    /// What its names stood for that it runs by.
+    pub rests: Vec<Rest>,
+}
+
+/// A name that a plan rests on.
+pub struct Rest {
+    /// A portal, or a statement.
+    pub portal: bool,
+    pub name: Box<[u8]>,
+    /// None: nothing that was judged.
+    pub on: Option<Rc<Prepared>>,
 }
 
 /// A statement by PREPARE, or a portal by DECLARE.
@@ -114,6 +125,7 @@ impl Prepared {
             types: Box::default(),
             neutral: false,
             by_sql: None,
+            rests: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::clear::Moved;
+use super::copies::Stream;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
@@ -24,6 +25,8 @@ pub struct Running {
     pub index: usize,
     /// Simple protocol: the shape that RowDescription told.
     pub shape: Option<Rc<Shape>>,
+    /// COPY to the client: what has come of its data.
+    pub copying: Option<Box<Stream>>,
     /// Extended protocol: the statement that knows the shape.
     pub prepared: Option<Rc<Prepared>>,
     pub receipt: Option<Receipt>,
@@ -34,6 +37,20 @@ pub struct Running {
     pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+}
+
+impl Running {
+    /// A row has been released.
+    pub fn note_row(&mut self, cells: &[u64], bytes: u64, others: u64) {
+        self.rows += 1;
+        for (sum, count) in self.cells.iter_mut().zip(cells) {
+            *sum += count;
+        }
+        self.bytes += bytes;
+        if let Some(possible) = &mut self.possible {
+            possible.cells += others;
+        }
+    }
 }
 
 /// Of an execution that may read all that is legible.
@@ -73,6 +90,8 @@ pub struct Mark {
     pub probe: bool,
     /// What a walsender streams in answer to it.
     pub stream: Option<Box<Streaming>>,
+    /// It takes data in which values are sealed.
+    pub takes_copy: bool,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything
@@ -175,6 +194,8 @@ pub struct Queue {
     /// The same of a COPY in the Query at the front, whose own ReadyForQuery comes first.
     late_behind: usize,
     discard: Discard,
+    /// Requests without an answer that take data in which values are sealed.
+    copies: usize,
     pub names: Names,
     /// Numbers of the last entry and of the last boundary, from 1 on.
     last: u64,
@@ -244,6 +265,7 @@ impl Queue {
             self.last_boundary = self.last;
         }
         if let Some(mark) = &mark {
+            self.copies += usize::from(mark.takes_copy);
             self.expect(mark);
         }
         self.entries.push_back(Owed { kind, mark, number: self.last });
@@ -286,6 +308,7 @@ impl Queue {
             self.late += std::mem::take(&mut self.late_behind);
         }
         if let Some(mark) = &owed.mark {
+            self.copies -= usize::from(mark.takes_copy);
             self.settle(mark);
         }
         // After a COPY nothing is under way.
@@ -312,6 +335,18 @@ impl Queue {
     /// What of the next frames is not to be sent.
     pub fn discards(&self) -> Discard {
         self.discard
+    }
+
+    /// May the server come to take data in which values are sealed?
+    pub fn owes_copies(&self) -> bool {
+        self.copies > 0
+    }
+
+    /// What the client still sends of the data goes nowhere.
+    pub fn drop_copy_data(&mut self) {
+        if self.discard == Discard::Nothing {
+            self.discard = Discard::CopyData;
+        }
     }
 
     /// The server waits for copy data.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
-use super::names::Prepared;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
@@ -27,17 +26,6 @@ pub struct Plan {
     pub uses: Vec<Arc<[FieldUse]>>,
     /// The search path that its names were looked up on, if one had to be.
     pub path: Option<Arc<SearchPath>>,
-    /// What its names stand for that it runs by.
-    pub rests: Vec<Rest>,
-}
-
-/// A name that a plan rests on.
-pub struct Rest {
-    /// A portal, or a statement.
-    pub portal: bool,
-    pub name: Box<[u8]>,
-    /// None: nothing that was judged.
-    pub on: Option<Rc<Prepared>>,
 }
 
 impl Plan {
@@ -61,6 +49,12 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.keeps)
     }
 
+    /// Does it take data from the client in which values are sealed?
+    pub(super) fn takes_copy(&self) -> bool {
+        let takes = |facts: &StatementFacts| facts.copy.as_ref().is_some_and(|copy| copy.from);
+        self.facts.statements.iter().any(takes)
+    }
+
     /// Does a value go on as it is?
     pub(super) fn gives(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.gives)
@@ -69,7 +63,7 @@ impl Plan {
     /// Of a statement that nobody has judged.
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
-        Plan { facts, permit, uses: vec![Arc::from([])], path: None, rests: Vec::new() }
+        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
     }
 
     /// Does it define anything, or end what is defined?
@@ -295,7 +289,7 @@ impl Workshop {
         key.path = path;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let path = key.path.clone().filter(|_| facts.by_path);
-        let plan = Rc::new(Plan { facts, permit, uses, path, rests: Vec::new() });
+        let plan = Rc::new(Plan { facts, permit, uses, path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links && !view.is_own() {

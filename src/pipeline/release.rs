@@ -12,6 +12,7 @@ use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
 use crate::wire::backend::{DataRow, Origin, visit_row_description};
+use crate::wire::copy::{Broken, Format, Value};
 use crate::wire::frame::put;
 use crate::wire::frontend::put_value;
 use crate::wire::{Frame, Malformed};
@@ -27,6 +28,32 @@ enum Column {
     Sealed(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
     Derived(Arc<[FieldId]>),
+}
+
+impl Column {
+    /// Of which fields it counts as a value.
+    fn fields(&self) -> &[FieldId] {
+        match self {
+            Column::Plain => &[],
+            Column::Field(field) => std::slice::from_ref(field),
+            Column::Sealed(fields) | Column::Derived(fields) => fields,
+        }
+    }
+}
+
+/// A row of COPY that is not shown.
+struct Unopened(Box<Refusal>);
+
+impl From<Refusal> for Unopened {
+    fn from(refusal: Refusal) -> Unopened {
+        Unopened(Box::new(refusal))
+    }
+}
+
+impl From<Broken> for Unopened {
+    fn from(_: Broken) -> Unopened {
+        Unopened(Box::new(unforeseen()))
+    }
 }
 
 /// The columns of one result.
@@ -64,6 +91,19 @@ impl Shape {
         }
         let any = columns.iter().any(|column| *column != Column::Plain);
         Ok(Shape { columns, any })
+    }
+
+    /// The columns of COPY, of which the server does not say where they come from. None: the text does
+    /// not say which they are.
+    pub fn of_copy(facts: &StatementFacts) -> Option<Shape> {
+        let columns = facts.outputs.iter().map(|column| match column {
+            ResultColumn::Plain => Some(Column::Plain),
+            ResultColumn::Field(id) => Some(Column::Field(*id)),
+            ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
+            ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
+            ResultColumn::Run(_) => None,
+        });
+        Some(Shape { columns: columns.collect::<Option<_>>()?, any: true })
     }
 
     /// A statement that returns no rows.
@@ -275,11 +315,7 @@ impl Workshop {
                         put_value(out, None);
                         return Ok(());
                     };
-                    let fields = match column {
-                        Column::Plain => &[][..],
-                        Column::Field(field) => std::slice::from_ref(field),
-                        Column::Sealed(fields) | Column::Derived(fields) => fields,
-                    };
+                    let fields = column.fields();
                     for field in fields {
                         let at = facts.reads.iter().position(|id| id == field);
                         if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
@@ -314,6 +350,77 @@ impl Workshop {
         match failed {
             Some(refusal) => Err(refusal),
             None => Ok(opened),
+        }
+    }
+
+    /// Opens the classified values of one row of COPY, without the end of its line.
+    #[expect(clippy::too_many_arguments, reason = "all that one row needs")]
+    pub(super) fn open_line<'a>(
+        &'a mut self,
+        view: &View,
+        facts: &StatementFacts,
+        shape: &Shape,
+        format: &Format,
+        possibly: bool,
+        execution: Execution,
+        line: &[u8],
+    ) -> Result<Opened<'a>, Refusal> {
+        self.row.clear();
+        self.cells.clear();
+        self.cells.resize(facts.reads.len(), 0);
+        let (mut row, mut cells) = (std::mem::take(&mut self.row), std::mem::take(&mut self.cells));
+        let (mut others, mut bytes) = (0, 0);
+        let alone = shape.columns.len() == 1;
+        format.begin(&mut row, shape.columns.len());
+        let wanted =
+            |at: usize| possibly || shape.columns.get(at).is_some_and(|column| *column != Column::Plain);
+        let visited = format.visit::<Unopened>(
+            line,
+            |at, raw, value| {
+                let column = shape.columns.get(at).ok_or_else(unforeseen)?;
+                let Some(Value::Given(stored)) = value else {
+                    format.put_as_it_is(&mut row, at, raw);
+                    return Ok(());
+                };
+                let fields = column.fields();
+                for field in fields {
+                    let at = facts.reads.iter().position(|id| id == field);
+                    if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
+                        *count += 1;
+                    }
+                }
+                let sealed = match column {
+                    Column::Field(field) => Some(*field),
+                    Column::Sealed(fields) => {
+                        Some(field_of_value(view, fields, &stored).ok_or_else(unforeseen)?)
+                    }
+                    Column::Plain | Column::Derived(_) => None,
+                };
+                let is_sealed =
+                    |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
+                match sealed.filter(is_sealed) {
+                    Some(field) => {
+                        let shown = self.open_value(view, field, &stored)?;
+                        bytes += shown.len() as u64;
+                        format.put(&mut row, at, shown, alone);
+                    }
+                    None => {
+                        bytes += if fields.is_empty() && !possibly { 0 } else { stored.len() as u64 };
+                        others += if possibly && fields.is_empty() { words(&stored) } else { 0 };
+                        format.put_as_it_is(&mut row, at, raw);
+                    }
+                }
+                Ok(())
+            },
+            wanted,
+        );
+        (self.row, self.cells) = (row, cells);
+        let columns = shape.columns.len();
+        let opened = self.opened(execution, others, bytes);
+        match visited {
+            Err(Unopened(refusal)) => Err(*refusal),
+            Ok(count) if count != columns => Err(unforeseen()),
+            Ok(_) => Ok(opened),
         }
     }
 

@@ -101,7 +101,7 @@ impl Session {
     /// A row, or copy data, of what touches nothing classified.
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
-            b'd' => self.may_stream(),
+            b'd' => self.may_stream() && !self.copies_out(),
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
@@ -131,7 +131,20 @@ impl Session {
     fn replaces(&mut self, tag: u8) -> bool {
         matches!(
             tag,
-            b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
+            b'D' | b'E'
+                | b'T'
+                | b'n'
+                | b'C'
+                | b'I'
+                | b's'
+                | b'N'
+                | b'S'
+                | b'A'
+                | b'1'
+                | b'3'
+                | b'V'
+                | b'Z'
+                | b'd'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
             || self.waits_late(tag)
@@ -158,11 +171,10 @@ impl Session {
             b'3' => self.agreed(Kind::Close),
             b'Z' => self.ready(frame),
             b'V' => self.function_result(frame),
-            b'G' => {
-                self.queue.copy_in();
-                Ok(Fate::Pass)
-            }
-            // t, H, W, c, d, V and whatever a later server says.
+            b'G' | b'H' => self.copy_begins(frame),
+            b'd' if self.copies_out() => Ok(self.copied(shop, frame, out, now_ms)),
+            b'c' if self.copies_out() => Ok(self.copied_all()),
+            // t, W, c, d, V and whatever a later server says.
             _ => Ok(Fate::Pass),
         }
     }
@@ -356,19 +368,12 @@ impl Session {
             return Fate::End(Refusal::unrecorded());
         };
         out.extend_from_slice(released.bytes());
-        run.rows += 1;
-        for (sum, count) in run.cells.iter_mut().zip(opened.cells) {
-            *sum += count;
-        }
-        run.bytes += opened.bytes;
-        if let Some(possible) = &mut run.possible {
-            possible.cells += opened.others;
-        }
+        run.note_row(opened.cells, opened.bytes, opened.others);
         Fate::Took
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(
+    pub(super) fn watched(
         &mut self,
         cells: u64,
         attribution: Attribution,
@@ -568,6 +573,7 @@ impl Session {
         self.transaction.fail(&mut self.records);
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
+        self.end_copy_in();
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
         if boundary {
             let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Step;
 use super::about::About;
 use super::certainty::{Certainty, Doubt};
+use super::copies::CopyIn;
 use super::doors::Watch;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
@@ -134,6 +135,10 @@ pub struct Session {
     pub(super) receipts: Vec<Receipt>,
     pub(super) unrecorded: Vec<u64>,
     pub(super) next_execution: u64,
+    /// A COPY from the client in which values are sealed.
+    pub(super) copy_in: Option<Box<CopyIn>>,
+    /// In CSV, too, a line `\.` ends the data: the server is older than 18.
+    pub(super) dot_ends: bool,
     /// What the refusal that is about to be recorded is about, where no plan says it.
     pub(super) about: Option<About>,
     /// Of long texts.
@@ -220,6 +225,8 @@ impl Session {
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,
+            copy_in: None,
+            dot_ends: false,
             about: None,
             errands: Errands::default(),
             mark: hex(mark),
@@ -239,6 +246,11 @@ impl Session {
     pub fn parameter(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"standard_conforming_strings" => self.reading.standard_conforming_strings = value == b"on",
+            b"server_version" => {
+                let digits = value.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+                let major = std::str::from_utf8(digits).ok().and_then(|major| major.parse::<u32>().ok());
+                self.dot_ends = major.is_some_and(|major| major < 18);
+            }
             b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
             b"client_encoding" => {
                 self.reading.encoding = match value {
@@ -357,6 +369,9 @@ impl Session {
         let (Meaning::Judged(prepared), Some(view)) = (&meaning, self.view.clone()) else {
             return Ok(Found::Meaning(meaning));
         };
+        if prepared.by_sql.is_some() && self.queue.names.is_doubtful_statement(name) {
+            return Err(doubtful("sql-execute", "EXECUTE or Bind", "statement"));
+        }
         let pinned = prepared.plan.as_ref().and_then(|plan| plan.path.clone());
         let holds = match (&pinned, self.certainty.path()) {
             (None, _) => true,
@@ -533,6 +548,14 @@ pub(super) fn unsettled_path() -> Refusal {
         "An unqualified name stands for several relations, and the search path is not certain here.",
         "Send the statement after Sync, or qualify the name with its schema.",
     )
+}
+
+/// What a name of SQL stands for is not certain.
+pub(super) fn doubtful(reason: &'static str, what: &str, of: &str) -> Refusal {
+    let detail = format!(
+        "{what} names a {of} that touches classified data, and code that cannot be followed has run since it was made, which may have given its name to another one."
+    );
+    Refusal::unhandled(reason, &detail, "Make it again, behind that code.")
 }
 
 /// Same fields in the same literals and parameters: what was sealed at Parse stays right.

@@ -76,7 +76,7 @@ pub(super) fn runs(explain: &protobuf::ExplainStmt) -> bool {
 }
 
 pub(super) fn fetches(fetch: &protobuf::FetchStmt) -> StatementFacts {
-    let fetches = Fetches { portal: Arc::from(fetch.portalname.as_str()), moves: fetch.ismove };
+    let fetches = Fetches { portal: Arc::from(fetch.portalname.as_str()), moves: fetch.ismove, known: false };
     let effect = Effect { fetches: Some(Arc::new(fetches)), ..Effect::default() };
     StatementFacts { effect, ..StatementFacts::default() }
 }
@@ -110,7 +110,7 @@ pub(super) fn executes(bench: Bench<'_>, node: &Node, found: &Census) -> Option<
     };
     let elsewhere = || {
         let statement = Arc::from(found.executes.first()?.as_str());
-        Some(Executes { statement, how: Executed::Kept, arguments: Vec::new() })
+        Some(Executes { statement, how: Executed::Kept, arguments: Vec::new(), known: false })
     };
     own.or_else(elsewhere)
 }
@@ -121,6 +121,7 @@ fn arguments(bench: Bench<'_>, execute: &protobuf::ExecuteStmt) -> Executes {
         statement: Arc::from(execute.name.as_str()),
         how: Executed::Shown,
         arguments: arguments.collect(),
+        known: false,
     }
 }
 
@@ -164,7 +165,10 @@ fn constant_argument(bench: Bench<'_>, constant: &protobuf::AConst) -> Argument 
 
 /// The types of PREPARE's parameters, by their names.
 pub(super) fn parameter_types(types: &[Node]) -> Vec<u32> {
-    types.iter().map(|of| if let Some(Kind::TypeName(of)) = kind(of) { type_oid(of) } else { u32::MAX }).collect()
+    types
+        .iter()
+        .map(|of| if let Some(Kind::TypeName(of)) = kind(of) { type_oid(of) } else { u32::MAX })
+        .collect()
 }
 
 /// Types of the server's own by name, with their OIDs and those of arrays of them.
@@ -282,7 +286,13 @@ fn run(own: &StatementFacts, of: &StatementFacts) -> StatementFacts {
     let mut relations = [own.relations.as_slice(), of.relations.as_slice()].concat();
     relations.sort_unstable();
     relations.dedup();
+    let mut effect = own.effect.clone();
+    effect.fetches =
+        effect.fetches.map(|fetches| Arc::new(Fetches { known: true, ..Fetches::clone(&fetches) }));
+    effect.executes =
+        effect.executes.map(|executes| Arc::new(Executes { known: true, ..Executes::clone(&executes) }));
     StatementFacts {
+        effect,
         reads: of.reads.clone(),
         outputs: of.outputs.clone(),
         searches: of.searches.clone(),
@@ -330,7 +340,10 @@ fn given(parameter: &ParameterUse, argument: &Argument, literals: &mut Vec<Liter
 fn not_a_literal(parameter: &ParameterUse) -> Unproven {
     refuse(
         "literal-form",
-        format!("the argument of EXECUTE for ${} is a value of a sealed column and no literal", parameter.number),
+        format!(
+            "the argument of EXECUTE for ${} is a value of a sealed column and no literal",
+            parameter.number
+        ),
         "Write it as '...', E'...' or $$...$$, or prepare and bind the statement through the protocol.",
     )
 }

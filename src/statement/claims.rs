@@ -116,6 +116,7 @@ const INSERTS: &[(&str, &str)] = &[
 
 const CHANGES: &[(&str, &str)] = &[
     ("UPDATE customers SET email = 'a' WHERE id = 1", "w:e 'a'@e"),
+    ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "w:e 'a'@e"),
     (
         "UPDATE customers AS x SET email = $1, phone = NULL, note = $2 WHERE x.email = $3 RETURNING x.phone",
         "r:p s:e w:ep $1@e $3@e",
@@ -294,7 +295,10 @@ fn tells_effects_beside_rows() {
         (fetches.portal.to_string(), fetches.moves)
     };
     assert_eq!(executes("EXECUTE plan(1)"), ("plan".to_owned(), Executed::Shown));
-    assert_eq!(executes("EXPLAIN EXECUTE \"Plan\""), ("Plan".to_owned(), Executed::Explained { runs: false }));
+    assert_eq!(
+        executes("EXPLAIN EXECUTE \"Plan\""),
+        ("Plan".to_owned(), Executed::Explained { runs: false })
+    );
     assert_eq!(executes("CREATE TABLE x AS EXECUTE plan"), ("plan".to_owned(), Executed::Kept));
     assert_eq!(fetches("FETCH 3 FROM cur"), ("cur".to_owned(), false));
     assert_eq!(fetches("MOVE cur"), ("cur".to_owned(), true));
@@ -553,7 +557,6 @@ fn refuses_forms_whose_names_could_mean_another_column() {
             "unsupported-position",
         ),
         ("INSERT INTO customers (id, email) VALUES (1)", "unsupported-form"),
-        ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "unsupported-form"),
         ("SELECT email INTO x FROM customers", "unsupported-form"),
         ("SELECT 1 FROM customers WHERE email = $1 AND city = $1", "domain-differs"),
         ("SELECT 1 FROM customers WHERE email = $1 AND email = ANY($1)", "parameter-conflict"),

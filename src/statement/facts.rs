@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::catalog::{Change, FieldId};
+use crate::wire::copy::Format;
 
 /// What a statement does with classified fields, in the words of the audit record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -138,6 +139,8 @@ pub struct Fetches {
     pub portal: Arc<str>,
     /// MOVE: no row is shown.
     pub moves: bool,
+    /// What the portal is has taken the place of these facts.
+    pub known: bool,
 }
 
 /// What runs a statement by its name.
@@ -146,13 +149,17 @@ pub struct Executes {
     pub statement: Arc<str>,
     pub how: Executed,
     pub arguments: Vec<Argument>,
+    /// What the statement is has taken the place of these facts.
+    pub known: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Executed {
     Shown,
     /// EXPLAIN; `runs`: with ANALYZE.
-    Explained { runs: bool },
+    Explained {
+        runs: bool,
+    },
     /// CREATE TABLE AS, or whatever else names it.
     Kept,
 }
@@ -187,6 +194,18 @@ pub enum Renames {
     Anything,
 }
 
+/// The data of a COPY.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CopyFacts {
+    /// From the client, or to it.
+    pub from: bool,
+    pub format: Format,
+    /// FROM: the field of each of its columns.
+    pub fields: Vec<Option<FieldId>>,
+    /// Names of its columns; empty where the server makes one up.
+    pub names: Vec<Arc<str>>,
+}
+
 /// Facts of one statement of a text.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct StatementFacts {
@@ -217,6 +236,8 @@ pub struct StatementFacts {
     /// It runs code that nobody can follow, in a database with fields that the server can read: it
     /// may read any of them. What that code is.
     pub opaque: Option<Arc<str>>,
+    /// COPY whose data has classified columns.
+    pub copy: Option<Arc<CopyFacts>>,
     /// The code that it runs may make names mean something else.
     pub renames: Renames,
     /// It defines something over code that is not proven to reach no sealed column: until that is

@@ -27,14 +27,15 @@ mod replication;
 mod view;
 
 pub use body::unfollowed;
+pub use by_name::{executed, fetched};
 pub use copying::followed_trigger;
 pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
-pub use by_name::{executed, fetched};
 pub use facts::{
-    Action, Argument, Boundary, Closes, Edit, Effect, Executed, Executes, Fetches, LiteralForm, LiteralUse,
-    NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts, TextFacts, Unproven,
+    Action, Argument, Boundary, Closes, CopyFacts, Edit, Effect, Executed, Executes, Fetches, LiteralForm,
+    LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts, TextFacts,
+    Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;

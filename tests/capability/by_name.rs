@@ -40,33 +40,222 @@ fn described(frame: &Frame) -> Vec<(String, u32, u16)> {
 
 /// Texts that are sent one by one, each as a Query.
 const SCRIPTS: &[&[&str]] = &[
-    &["BEGIN", "DECLARE c CURSOR FOR SELECT id, email, phone FROM customers ORDER BY id", "FETCH 2 FROM c", "FETCH NEXT c", "FETCH ALL IN c", "FETCH c", "CLOSE c", "COMMIT"],
-    &["BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id; FETCH 3 FROM c", "MOVE 1 FROM c", "FETCH ALL FROM c", "COMMIT", "FETCH c"],
-    &["BEGIN", "DECLARE c SCROLL CURSOR FOR SELECT id, email FROM customers ORDER BY id", "FETCH LAST c", "FETCH PRIOR c", "FETCH ABSOLUTE 2 c", "FETCH RELATIVE -1 c", "FETCH BACKWARD ALL c", "MOVE FORWARD ALL c", "FETCH FIRST c", "ROLLBACK"],
-    &["DECLARE h CURSOR WITH HOLD FOR SELECT email, note, COALESCE(phone, 's3ntinel-none') FROM customers ORDER BY id", "FETCH 2 FROM h", "SELECT 1", "BEGIN", "FETCH 1 FROM h", "ROLLBACK", "FETCH ALL FROM h", "CLOSE h", "FETCH h"],
-    &["BEGIN", "DECLARE b BINARY CURSOR FOR SELECT id, email FROM customers ORDER BY id", "FETCH ALL FROM b", "END"],
-    &["BEGIN", "DECLARE u CURSOR FOR SELECT id, email FROM customers WHERE email = 's3ntinel-bob@x.example' FOR UPDATE", "FETCH u", "UPDATE customers SET email = 's3ntinel-bobby@x.example', phone = 's3ntinel+9' WHERE CURRENT OF u RETURNING email, phone", "FETCH u", "COMMIT", "SELECT email FROM customers WHERE id = 2", "BEGIN", "DECLARE u CURSOR FOR SELECT * FROM customers WHERE id = 2 FOR UPDATE", "FETCH u", "DELETE FROM customers WHERE CURRENT OF u", "ROLLBACK"],
-    &["BEGIN", "SAVEPOINT s", "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "FETCH 1 FROM c", "ROLLBACK TO s", "FETCH 1 FROM c", "ROLLBACK TO s", "DECLARE c CURSOR FOR SELECT id, phone FROM customers ORDER BY id", "FETCH 2 FROM c", "RELEASE s", "FETCH 2 FROM c", "COMMIT"],
-    &["BEGIN", "DECLARE \"My Cur\" CURSOR FOR SELECT email FROM customers ORDER BY id", "DECLARE MYCUR CURSOR FOR SELECT phone FROM customers ORDER BY id", "FETCH \"My Cur\"", "FETCH mycur", "FETCH \"MYCUR\"", "ROLLBACK"],
-    &["BEGIN", "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "CLOSE c", "DECLARE c CURSOR FOR SELECT phone, email FROM customers ORDER BY id", "FETCH 2 c", "CLOSE ALL", "DECLARE c CURSOR FOR SELECT note FROM customers ORDER BY id", "FETCH 2 c", "DECLARE c CURSOR FOR SELECT email FROM customers", "ROLLBACK", "FETCH c"],
-    &["BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id; FETCH c; CLOSE c; DECLARE c CURSOR FOR SELECT id, phone FROM customers ORDER BY id; FETCH c; MOVE c; FETCH BACKWARD 1 FROM c; COMMIT"],
-    &["BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers; DECLARE c CURSOR FOR SELECT id FROM customers; FETCH c", "ROLLBACK"],
-    &["DECLARE c CURSOR FOR SELECT email FROM customers", "FETCH c", "DECLARE c CURSOR FOR SELECT nothing FROM customers", "FETCH c"],
-    &["BEGIN", "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "ALTER TABLE customers ADD COLUMN more int", "ROLLBACK"],
-    &["BEGIN", "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "CREATE TABLE other_table (id int)", "FETCH 2 FROM c", "ROLLBACK"],
-    &["BEGIN", "DECLARE c CURSOR FOR SELECT city, upper(city), email FROM customers ORDER BY id", "FETCH 2 FROM c", "FETCH ALL FROM c", "COMMIT"],
-    &["BEGIN", "DECLARE c CURSOR FOR WITH x AS (SELECT email, id FROM customers UNION ALL SELECT phone, id FROM customers WHERE phone IS NULL AND email IS NULL) SELECT id, email FROM customers WHERE email IN ('s3ntinel-ada@x.example', 's3ntinel-eve@x.example') ORDER BY id", "FETCH ALL c", "COMMIT"],
-    &["PREPARE p AS SELECT email, phone FROM customers WHERE email = $1", "EXECUTE p('s3ntinel-ada@x.example')", "EXECUTE p(E's3ntinel-eve\\x40x.example')", "EXECUTE p($$s3ntinel-eve@x.example$$)", "EXECUTE p('s3ntinel-ada@x.example'::text)", "EXECUTE p(NULL)", "EXECUTE p()", "EXECUTE p('a', 'b')", "DEALLOCATE p", "EXECUTE p('nobody')"],
-    &["PREPARE p(text[]) AS SELECT email FROM customers WHERE email = ANY($1) ORDER BY id", "EXECUTE p('{s3ntinel-ada@x.example,\"s3ntinel-eve@x.example\"}')", "EXECUTE p(ARRAY['s3ntinel-ada@x.example', NULL, 's3ntinel-eve@x.example'])", "EXECUTE p(ARRAY['s3ntinel-ada@x.example']::text[])", "DEALLOCATE PREPARE p"],
-    &["PREPARE i(int, text, varchar, text) AS INSERT INTO customers (id, email, phone, note) VALUES ($1, $2, $3, $4) RETURNING email, phone, note", "EXECUTE i(10, 's3ntinel-x@x.example', 's3ntinel+10', 'plain')", "EXECUTE i(10, 's3ntinel-y@x.example', 's3ntinel+10', 'plain')", "EXECUTE i(11, 's3ntinel-x@x.example', 's3ntinel+10', 'plain')", "SELECT email, phone, note FROM customers WHERE id = 10", "DELETE FROM customers WHERE id = 10", "DEALLOCATE ALL"],
-    &["PREPARE i AS INSERT INTO customers VALUES ($1, $2, $3)", "EXECUTE i(12, 's3ntinel-z@x.example', 's3ntinel+12')", "DELETE FROM customers WHERE id = 12", "DEALLOCATE i"],
-    &["PREPARE q AS SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example' OR phone IS NULL ORDER BY id", "EXECUTE q", "PREPARE q AS SELECT 1", "EXECUTE q", "DEALLOCATE q", "PREPARE q AS SELECT phone FROM customers ORDER BY id", "EXECUTE q", "DISCARD ALL", "EXECUTE q"],
-    &["PREPARE q(text) AS SELECT id FROM customers WHERE email = $1; EXECUTE q('s3ntinel-ada@x.example'); DEALLOCATE q; PREPARE q AS SELECT note FROM customers ORDER BY id; EXECUTE q; DEALLOCATE q"],
-    &["PREPARE u(text, text) AS UPDATE customers SET phone = $2 WHERE email = $1 RETURNING phone", "BEGIN", "EXECUTE u('s3ntinel-ada@x.example', 's3ntinel+77')", "ROLLBACK", "EXECUTE u('s3ntinel-ada@x.example', 's3ntinel+1')", "DEALLOCATE u"],
-    &["PREPARE q(int) AS SELECT email FROM customers WHERE id = $1", "EXECUTE q(1)", "EXECUTE q(1 + 1)", "EXECUTE q('3')", "BEGIN; DECLARE c CURSOR FOR SELECT 1; EXECUTE q(2); COMMIT", "DEALLOCATE q"],
-    &["PREPARE q(text, int) AS SELECT email FROM customers WHERE ($1::text IS NULL OR email = $1) AND ($2::int IS NULL OR id = $2) ORDER BY id", "EXECUTE q('s3ntinel-ada@x.example', NULL)", "EXECUTE q(NULL, 2)", "DEALLOCATE q"],
-    &["PREPARE \"Q q\" AS SELECT email FROM customers ORDER BY id LIMIT 1", "EXECUTE \"Q q\"", "EXECUTE \"q q\"", "DEALLOCATE \"Q q\""],
-    &["PREPARE q AS SELECT email FROM customers ORDER BY id LIMIT 1; BEGIN; EXECUTE q; ROLLBACK", "EXECUTE q", "DEALLOCATE q"],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT id, email, phone FROM customers ORDER BY id",
+        "FETCH 2 FROM c",
+        "FETCH NEXT c",
+        "FETCH ALL IN c",
+        "FETCH c",
+        "CLOSE c",
+        "COMMIT",
+    ],
+    &[
+        "BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id; FETCH 3 FROM c",
+        "MOVE 1 FROM c",
+        "FETCH ALL FROM c",
+        "COMMIT",
+        "FETCH c",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c SCROLL CURSOR FOR SELECT id, email FROM customers ORDER BY id",
+        "FETCH LAST c",
+        "FETCH PRIOR c",
+        "FETCH ABSOLUTE 2 c",
+        "FETCH RELATIVE -1 c",
+        "FETCH BACKWARD ALL c",
+        "MOVE FORWARD ALL c",
+        "FETCH FIRST c",
+        "ROLLBACK",
+    ],
+    &[
+        "DECLARE h CURSOR WITH HOLD FOR SELECT email, note, COALESCE(phone, 's3ntinel-none') FROM customers ORDER BY id",
+        "FETCH 2 FROM h",
+        "SELECT 1",
+        "BEGIN",
+        "FETCH 1 FROM h",
+        "ROLLBACK",
+        "FETCH ALL FROM h",
+        "CLOSE h",
+        "FETCH h",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE b BINARY CURSOR FOR SELECT id, email FROM customers ORDER BY id",
+        "FETCH ALL FROM b",
+        "END",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE u CURSOR FOR SELECT id, email FROM customers WHERE email = 's3ntinel-bob@x.example' FOR UPDATE",
+        "FETCH u",
+        "UPDATE customers SET email = 's3ntinel-bobby@x.example', phone = 's3ntinel+9' WHERE CURRENT OF u RETURNING email, phone",
+        "FETCH u",
+        "COMMIT",
+        "SELECT email FROM customers WHERE id = 2",
+        "BEGIN",
+        "DECLARE u CURSOR FOR SELECT * FROM customers WHERE id = 2 FOR UPDATE",
+        "FETCH u",
+        "DELETE FROM customers WHERE CURRENT OF u",
+        "ROLLBACK",
+    ],
+    &[
+        "BEGIN",
+        "SAVEPOINT s",
+        "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id",
+        "FETCH 1 FROM c",
+        "ROLLBACK TO s",
+        "FETCH 1 FROM c",
+        "ROLLBACK TO s",
+        "DECLARE c CURSOR FOR SELECT id, phone FROM customers ORDER BY id",
+        "FETCH 2 FROM c",
+        "RELEASE s",
+        "FETCH 2 FROM c",
+        "COMMIT",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE \"My Cur\" CURSOR FOR SELECT email FROM customers ORDER BY id",
+        "DECLARE MYCUR CURSOR FOR SELECT phone FROM customers ORDER BY id",
+        "FETCH \"My Cur\"",
+        "FETCH mycur",
+        "FETCH \"MYCUR\"",
+        "ROLLBACK",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id",
+        "CLOSE c",
+        "DECLARE c CURSOR FOR SELECT phone, email FROM customers ORDER BY id",
+        "FETCH 2 c",
+        "CLOSE ALL",
+        "DECLARE c CURSOR FOR SELECT note FROM customers ORDER BY id",
+        "FETCH 2 c",
+        "DECLARE c CURSOR FOR SELECT email FROM customers",
+        "ROLLBACK",
+        "FETCH c",
+    ],
+    &[
+        "BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id; FETCH c; CLOSE c; DECLARE c CURSOR FOR SELECT id, phone FROM customers ORDER BY id; FETCH c; MOVE c; FETCH BACKWARD 1 FROM c; COMMIT",
+    ],
+    &[
+        "BEGIN; DECLARE c CURSOR FOR SELECT email FROM customers; DECLARE c CURSOR FOR SELECT id FROM customers; FETCH c",
+        "ROLLBACK",
+    ],
+    &[
+        "DECLARE c CURSOR FOR SELECT email FROM customers",
+        "FETCH c",
+        "DECLARE c CURSOR FOR SELECT nothing FROM customers",
+        "FETCH c",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id",
+        "ALTER TABLE customers ADD COLUMN more int",
+        "ROLLBACK",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id",
+        "CREATE TABLE other_table (id int)",
+        "FETCH 2 FROM c",
+        "ROLLBACK",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT city, upper(city), email FROM customers ORDER BY id",
+        "FETCH 2 FROM c",
+        "FETCH ALL FROM c",
+        "COMMIT",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR WITH x AS (SELECT email, id FROM customers UNION ALL SELECT phone, id FROM customers WHERE phone IS NULL AND email IS NULL) SELECT id, email FROM customers WHERE email IN ('s3ntinel-ada@x.example', 's3ntinel-eve@x.example') ORDER BY id",
+        "FETCH ALL c",
+        "COMMIT",
+    ],
+    &[
+        "PREPARE p AS SELECT email, phone FROM customers WHERE email = $1",
+        "EXECUTE p('s3ntinel-ada@x.example')",
+        "EXECUTE p(E's3ntinel-eve\\x40x.example')",
+        "EXECUTE p($$s3ntinel-eve@x.example$$)",
+        "EXECUTE p('s3ntinel-ada@x.example'::text)",
+        "EXECUTE p(NULL)",
+        "EXECUTE p()",
+        "EXECUTE p('a', 'b')",
+        "DEALLOCATE p",
+        "EXECUTE p('nobody')",
+    ],
+    &[
+        "PREPARE p(text[]) AS SELECT email FROM customers WHERE email = ANY($1) ORDER BY id",
+        "EXECUTE p('{s3ntinel-ada@x.example,\"s3ntinel-eve@x.example\"}')",
+        "EXECUTE p(ARRAY['s3ntinel-ada@x.example', NULL, 's3ntinel-eve@x.example'])",
+        "EXECUTE p(ARRAY['s3ntinel-ada@x.example']::text[])",
+        "DEALLOCATE PREPARE p",
+    ],
+    &[
+        "PREPARE i(int, text, varchar, text) AS INSERT INTO customers (id, email, phone, note) VALUES ($1, $2, $3, $4) RETURNING email, phone, note",
+        "EXECUTE i(10, 's3ntinel-x@x.example', 's3ntinel+10', 'plain')",
+        "EXECUTE i(10, 's3ntinel-y@x.example', 's3ntinel+10', 'plain')",
+        "EXECUTE i(11, 's3ntinel-x@x.example', 's3ntinel+10', 'plain')",
+        "SELECT email, phone, note FROM customers WHERE id = 10",
+        "DELETE FROM customers WHERE id = 10",
+        "DEALLOCATE ALL",
+    ],
+    &[
+        "PREPARE i AS INSERT INTO customers VALUES ($1, $2, $3)",
+        "EXECUTE i(12, 's3ntinel-z@x.example', 's3ntinel+12')",
+        "DELETE FROM customers WHERE id = 12",
+        "DEALLOCATE i",
+    ],
+    &[
+        "PREPARE q AS SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example' OR phone IS NULL ORDER BY id",
+        "EXECUTE q",
+        "PREPARE q AS SELECT 1",
+        "EXECUTE q",
+        "DEALLOCATE q",
+        "PREPARE q AS SELECT phone FROM customers ORDER BY id",
+        "EXECUTE q",
+        "DISCARD ALL",
+        "EXECUTE q",
+    ],
+    &[
+        "PREPARE q(text) AS SELECT id FROM customers WHERE email = $1; EXECUTE q('s3ntinel-ada@x.example'); DEALLOCATE q; PREPARE q AS SELECT note FROM customers ORDER BY id; EXECUTE q; DEALLOCATE q",
+    ],
+    &[
+        "PREPARE u(text, text) AS UPDATE customers SET phone = $2 WHERE email = $1 RETURNING phone",
+        "BEGIN",
+        "EXECUTE u('s3ntinel-ada@x.example', 's3ntinel+77')",
+        "ROLLBACK",
+        "EXECUTE u('s3ntinel-ada@x.example', 's3ntinel+1')",
+        "DEALLOCATE u",
+    ],
+    &[
+        "PREPARE q(int) AS SELECT email FROM customers WHERE id = $1",
+        "EXECUTE q(1)",
+        "EXECUTE q(1 + 1)",
+        "EXECUTE q('3')",
+        "BEGIN; DECLARE c CURSOR FOR SELECT 1; EXECUTE q(2); COMMIT",
+        "DEALLOCATE q",
+    ],
+    &[
+        "PREPARE q(text, int) AS SELECT email FROM customers WHERE ($1::text IS NULL OR email = $1) AND ($2::int IS NULL OR id = $2) ORDER BY id",
+        "EXECUTE q('s3ntinel-ada@x.example', NULL)",
+        "EXECUTE q(NULL, 2)",
+        "DEALLOCATE q",
+    ],
+    &[
+        "PREPARE \"Q q\" AS SELECT email FROM customers ORDER BY id LIMIT 1",
+        "EXECUTE \"Q q\"",
+        "EXECUTE \"q q\"",
+        "DEALLOCATE \"Q q\"",
+    ],
+    &[
+        "PREPARE q AS SELECT email FROM customers ORDER BY id LIMIT 1; BEGIN; EXECUTE q; ROLLBACK",
+        "EXECUTE q",
+        "DEALLOCATE q",
+    ],
 ];
 
 struct Pair {
@@ -111,7 +300,8 @@ fn cursors_and_prepared_statements_of_sql_answer_as_on_a_plain_server() {
         for script in SCRIPTS {
             for (number, sql) in script.iter().enumerate() {
                 let (direct, through) = (plain.query(sql), sealed.query(sql));
-                let detail = through.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'D'));
+                let detail =
+                    through.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'D'));
                 assert_eq!(told(&direct), told(&through), "{major}: {:?} {detail:?}", &script[..=number]);
             }
         }
@@ -210,7 +400,9 @@ fn the_protocol_and_sql_share_their_names() {
             all.extend(raw.sync());
             for query in ["email", "id, phone", "note"] {
                 all.extend(raw.query("BEGIN"));
-                all.extend(raw.query(&format!("DECLARE c CURSOR FOR SELECT {query} FROM customers ORDER BY id")));
+                all.extend(
+                    raw.query(&format!("DECLARE c CURSOR FOR SELECT {query} FROM customers ORDER BY id")),
+                );
                 raw.bind("", "f", &[], &[], &[]);
                 raw.execute("", 0);
                 all.extend(raw.sync());
@@ -218,7 +410,9 @@ fn the_protocol_and_sql_share_their_names() {
             }
             // DECLARE and FETCH in one batch.
             all.extend(raw.query("BEGIN"));
-            for sql in ["DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "FETCH 2 FROM c", "CLOSE c"] {
+            for sql in
+                ["DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "FETCH 2 FROM c", "CLOSE c"]
+            {
                 raw.parse("", sql, &[]);
                 raw.bind("", "", &[], &[], &[]);
                 raw.describe(b'P', "");
@@ -228,7 +422,12 @@ fn the_protocol_and_sql_share_their_names() {
             all.extend(raw.query("COMMIT"));
             // In one write, without waiting.
             raw.cork();
-            for sql in ["BEGIN", "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id", "FETCH 2 FROM c", "COMMIT"] {
+            for sql in [
+                "BEGIN",
+                "DECLARE c CURSOR FOR SELECT email FROM customers ORDER BY id",
+                "FETCH 2 FROM c",
+                "COMMIT",
+            ] {
                 raw.send(b'Q', &crate::harness::string(sql));
             }
             for _ in 0..4 {
@@ -264,10 +463,14 @@ fn each_fetch_is_on_record_before_its_rows_and_counted() {
     let actions: Vec<_> = intents.iter().map(|one| one["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["read", "search", "read"], "{found:?}");
     for intent in &intents {
-        assert!(intent["statement"].as_str().unwrap().starts_with("DECLARE c CURSOR FOR SELECT email"), "{intent}");
+        assert!(
+            intent["statement"].as_str().unwrap().starts_with("DECLARE c CURSOR FOR SELECT email"),
+            "{intent}"
+        );
         assert!(intent["fields"].to_string().contains("public.customers.email"), "{intent}");
     }
-    let rows: Vec<_> = outcomes.iter().map(|one| (one["rows"].as_u64().unwrap(), one["cells"].as_u64().unwrap())).collect();
+    let rows: Vec<_> =
+        outcomes.iter().map(|one| (one["rows"].as_u64().unwrap(), one["cells"].as_u64().unwrap())).collect();
     assert_eq!(rows, [(2, 4), (1, 0), (1, 1)], "{outcomes:?}");
 }
 
@@ -286,7 +489,9 @@ fn a_name_that_code_may_have_taken_opens_nothing() {
         let pair = Pair::new(major);
         pair.server.execute("postgres", OPAQUE).unwrap();
         // Somebody's sealed value lies in a column that is not classified.
-        pair.server.execute("postgres", "UPDATE customers SET note = (SELECT email FROM customers WHERE id = 1)").unwrap();
+        pair.server
+            .execute("postgres", "UPDATE customers SET note = (SELECT email FROM customers WHERE id = 1)")
+            .unwrap();
         let mut look = pair.sealed();
         await_that("the functions in the catalog", || {
             states(&look.query("SELECT swap('x', 'y')")).iter().all(|state| state.starts_with("SG"))
@@ -346,6 +551,7 @@ fn a_name_that_code_may_have_taken_opens_nothing() {
             assert!(!opened(&raw.query("EXECUTE p")), "{major}: {declare}");
             raw.bind("", "p", &[], &[], &[]);
             raw.execute("", 0);
+            assert!(!opened(&raw.sync()), "{major}: {declare}");
             raw.query("DEALLOCATE p");
             raw.query(&format!("PREPARE p AS {declare}"));
             assert!(opened(&raw.query("EXECUTE p")), "made anew behind the code");
@@ -399,11 +605,20 @@ fn an_argument_that_is_no_literal_is_refused_and_an_explanation_opens_nothing() 
         let pair = Pair::new(major);
         let mut raw = pair.sealed();
         raw.query("PREPARE p(text) AS SELECT email FROM customers WHERE email = $1");
-        for argument in ["lower('s3ntinel-ADA@x.example')", "'s3ntinel-' || 'ada'", "N's3ntinel-ada@x.example'", "current_user"] {
+        for argument in [
+            "lower('s3ntinel-ADA@x.example')",
+            "'s3ntinel-' || 'ada'",
+            "N's3ntinel-ada@x.example'",
+            "current_user",
+        ] {
             assert_eq!(states(&raw.query(&format!("EXECUTE p({argument})"))), ["SG001"], "{argument}");
         }
-        assert_eq!(states(&raw.query("PREPARE n(int) AS SELECT email FROM customers WHERE email = $1")), ["SG001"]);
-        assert_eq!(states(&raw.query("CREATE TABLE copied AS EXECUTE p('s3ntinel-ada@x.example')")), ["SG001"]);
+        let of_number = "PREPARE n(int) AS SELECT email FROM customers WHERE email = $1";
+        assert_eq!(states(&raw.query(of_number)), ["SG004"]);
+        assert_eq!(
+            states(&raw.query("CREATE TABLE copied AS EXECUTE p('s3ntinel-ada@x.example')")),
+            ["SG001"]
+        );
         for sql in [
             "EXPLAIN EXECUTE p('s3ntinel-ada@x.example')",
             "EXPLAIN ANALYZE EXECUTE p('s3ntinel-ada@x.example')",
@@ -417,7 +632,11 @@ fn an_argument_that_is_no_literal_is_refused_and_an_explanation_opens_nothing() 
             let shown: Vec<u8> = frames.iter().flat_map(|frame| frame.body.clone()).collect();
             assert!(!holds(&shown, MARK.as_bytes()) && !firsts(&frames).is_empty(), "{sql}");
             await_that("the record", || records(&pair.gate).len() >= before + 2);
-            let intent = records(&pair.gate).split_off(before).into_iter().find(|one| one["kind"] == "intent").unwrap();
+            let intent = records(&pair.gate)
+                .split_off(before)
+                .into_iter()
+                .find(|one| one["kind"] == "intent")
+                .unwrap();
             let expected = if sql.contains("ANALYZE") { "read" } else { "search" };
             assert_eq!(intent["action"], expected, "{sql}: {intent}");
         }
@@ -432,7 +651,9 @@ fn names_are_bounded() {
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
     // Who closes what he opens can go on for ever.
     for number in 0..12_000 {
-        let text = format!("BEGIN; DECLARE c{number} CURSOR FOR SELECT email FROM customers; CLOSE c{number}; COMMIT");
+        let text = format!(
+            "BEGIN; DECLARE c{number} CURSOR FOR SELECT email FROM customers; CLOSE c{number}; COMMIT"
+        );
         raw.send(b'Q', &crate::harness::string(&text));
         let frames = raw.until_ready();
         assert_eq!(states(&frames), [""; 0], "{number}");

@@ -12,11 +12,12 @@ mod harness;
 mod shop;
 
 mod behind;
-mod by_name;
 mod bulk;
+mod by_name;
 mod certainty;
 mod checked;
 mod commands;
+mod copies;
 mod copying;
 mod demo;
 mod doors;

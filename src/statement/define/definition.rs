@@ -12,7 +12,7 @@ use super::super::by_name;
 use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
-use super::super::judge::{account, facts_of, statement};
+use super::super::judge::statement;
 use super::super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
@@ -22,7 +22,8 @@ use super::super::read::prefilter::{Prefilter, READERS};
 use super::super::read::sort::Sort;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
-use super::doors::{of_databases, refuse_server_files};
+use super::copy;
+use super::doors::of_databases;
 use super::links::{self, Link};
 use super::table;
 
@@ -128,7 +129,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };
             named(bench, declare.query.as_deref(), &declare.portalname, of)
         }
-        Some(Kind::CopyStmt(copy)) => copied(bench, copy, found),
+        Some(Kind::CopyStmt(copy)) => copy::copied(bench, copy, found),
         Some(Kind::CreateTableAsStmt(create)) => {
             let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
             let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
@@ -249,52 +250,6 @@ fn stored_query(
         return Err(refuse_definition("a view of sealed columns"));
     }
     Ok(catalog_changes())
-}
-
-fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
-    refuse_server_files(copy)?;
-    if !names_relation_that_matters(bench.names, found) {
-        return Ok(StatementFacts::default());
-    }
-    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    if let Some(query) = copy.query.as_deref() {
-        let outputs = walk.query(query)?;
-        if outputs.carries() {
-            return Err(refuse(
-                "copy",
-                "COPY of a query whose result has a classified column",
-                "Run the query itself, or leave the column out.",
-            ));
-        }
-        walk.settle_outputs(&outputs)?;
-        account(&walk, found)?;
-        return facts_of(walk);
-    }
-    let Some(range) = &copy.relation else { return Err(unsupported("this COPY")) };
-    let source = walk.relation(range)?;
-    let columns: Vec<&str> = copy.attlist.iter().filter_map(tree::name).collect();
-    let relation = walk.classified(range)?;
-    columns.iter().try_for_each(|name| source.fits(name))?;
-    if copy.is_from
-        && let Some(relation) = relation
-        && let Some(why) = &relation.refused.inserts
-    {
-        return Err(unfit(relation, why));
-    }
-    let unclassified = |name: &&str| {
-        relation.and_then(|relation| relation.column(name)).is_some_and(|column| column.field.is_none())
-    };
-    if columns.is_empty() || columns.len() != copy.attlist.len() || !columns.iter().all(unclassified) {
-        return Err(refuse(
-            "copy",
-            "COPY of a classified table without a list of unclassified columns",
-            "List the columns, without the classified ones; use INSERT and SELECT for those.",
-        ));
-    }
-    walk.scope.push(vec![source]);
-    walk.predicate(copy.where_clause.as_deref())?;
-    account(&walk, found)?;
-    facts_of(walk)
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.

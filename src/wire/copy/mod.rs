@@ -2,9 +2,9 @@
 //! As the server reads and writes them (`copyfromparse.c`, `copyto.c`): chapter "COPY", "File Formats".
 
 mod binary;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 /// How the data of one COPY is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,8 +31,6 @@ pub struct Csv {
     pub force_quote: Box<[bool]>,
     pub force_null: Box<[bool]>,
     pub force_not_null: Box<[bool]>,
-    /// A line `\.` ends the data, as it did before version 18.
-    pub dot_ends: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +70,8 @@ pub enum Value {
 #[derive(Debug)]
 pub struct Rows {
     began: bool,
+    /// In CSV, too, a line `\.` ends the data, as it did before version 18.
+    dot_ends: bool,
     line_end: Option<LineEnd>,
     scan: Scan,
 }
@@ -91,13 +91,18 @@ struct Scan {
     escaped: bool,
 }
 
-impl Default for Rows {
-    fn default() -> Rows {
-        Rows { began: false, line_end: None, scan: Scan::default() }
-    }
-}
-
 impl Rows {
+    #[must_use]
+    pub fn new(dot_ends: bool) -> Rows {
+        Rows { began: false, dot_ends, line_end: None, scan: Scan::default() }
+    }
+
+    /// Has it told of anything yet?
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.began
+    }
+
     /// What stands at the head of `data`, which goes on where the last piece ended. `ended`: nothing
     /// comes behind it.
     ///

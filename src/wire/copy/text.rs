@@ -8,7 +8,7 @@ impl Rows {
     /// The line at the head of the data. In CSV a quoted end of a line is data.
     pub(super) fn line(&mut self, data: &[u8], ended: bool, csv: Option<&Csv>) -> Result<Piece, Broken> {
         let mut scan = self.scan;
-        let dot_ends = csv.is_none_or(|csv| csv.dot_ends);
+        let dot_ends = csv.is_none() || self.dot_ends;
         let found = loop {
             let Some(byte) = data.get(scan.at).copied() else {
                 // What is not ended by a line's end is ended by the data's.
@@ -202,7 +202,7 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
     let mut column = 0;
     loop {
         let wants = wanted(column);
-        let mut value = Zeroizing::new(Vec::new());
+        let mut value = Zeroizing::new(Vec::with_capacity(if wants { rest.len() } else { 0 }));
         let (mut at, mut in_quote, mut quoted) = (0, false, false);
         while let Some(byte) = rest.get(at).copied() {
             if !in_quote && byte == csv.delimiter {
