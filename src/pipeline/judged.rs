@@ -254,6 +254,11 @@ impl Session {
         if self.kept && plan.gives() {
             return Err(kept_code());
         }
+        if self.walsender.is_some() && plan.copies() {
+            // A subscriber's first copy of a table would hold what is open.
+            let detail = "COPY of classified columns in a session that replicates.";
+            return Err(Refusal::unhandled("copy", detail, "Copy the table over a direct connection."));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));

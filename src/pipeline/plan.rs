@@ -49,6 +49,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.keeps)
     }
 
+    /// Is it a COPY of classified columns?
+    pub(super) fn copies(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.copy.is_some())
+    }
+
     /// Does it take data from the client in which values are sealed?
     pub(super) fn takes_copy(&self) -> bool {
         let takes = |facts: &StatementFacts| facts.copy.as_ref().is_some_and(|copy| copy.from);

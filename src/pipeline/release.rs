@@ -284,6 +284,9 @@ impl Workshop {
         // It is empty, unless the last one was never dropped: no row begins with another's.
         self.row.clear();
         self.cells.clear();
+        if facts.explained {
+            return self.hide_row(execution, frame);
+        }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
         if !shape.any {
             let (mut others, mut bytes) = (0, 0);
@@ -351,6 +354,21 @@ impl Workshop {
             Some(refusal) => Err(refusal),
             None => Ok(opened),
         }
+    }
+
+    /// A row of EXPLAIN: what was sealed of the text stands in the plan, and is nobody's to read.
+    fn hide_row<'a>(&'a mut self, execution: Execution, frame: Frame<'_>) -> Result<Opened<'a>, Refusal> {
+        let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
+        let mut source = DataRow::read(frame.body()).map_err(malformed)?;
+        let mut values = Vec::with_capacity(source.left());
+        while source.left() > 0 {
+            values.push(source.next().map_err(malformed)?.map(without_sealed));
+        }
+        put(&mut self.row, b'D', |out| {
+            out.extend_from_slice(&u16::try_from(values.len()).unwrap_or(u16::MAX).to_be_bytes());
+            values.iter().for_each(|value| put_value(out, value.as_deref()));
+        });
+        Ok(self.opened(execution, 0, 0))
     }
 
     /// Opens the classified values of one row of COPY, without the end of its line.
@@ -446,6 +464,16 @@ impl Workshop {
             Err(error) => Err(Refusal::does_not_open(&field.path(), why(&error))),
         }
     }
+}
+
+/// A text with a question mark in the place of each sealed value.
+fn without_sealed(text: &[u8]) -> Vec<u8> {
+    let of_sealed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let parts = text.chunk_by(|one, other| of_sealed(one) == of_sealed(other));
+    parts.fold(Vec::with_capacity(text.len()), |mut out, part| {
+        out.extend_from_slice(if header(part).is_some() { b"?" } else { part });
+        out
+    })
 }
 
 /// Of which of these fields a value is, as far as it names its domain.

@@ -59,6 +59,7 @@ pub(super) fn explained(mut facts: StatementFacts, runs: bool) -> StatementFacts
         facts.reads.clear();
     }
     facts.outputs = vec![ResultColumn::Run(Vec::new())];
+    facts.explained = true;
     facts.effect.names = None;
     facts
 }

@@ -236,6 +236,8 @@ pub struct StatementFacts {
     /// It runs code that nobody can follow, in a database with fields that the server can read: it
     /// may read any of them. What that code is.
     pub opaque: Option<Arc<str>>,
+    /// Its rows are the text of a plan.
+    pub explained: bool,
     /// COPY whose data has classified columns.
     pub copy: Option<Arc<CopyFacts>>,
     /// The code that it runs may make names mean something else.

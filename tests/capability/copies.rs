@@ -145,15 +145,15 @@ fn copy_out_is_what_a_plain_server_sends() {
 
 /// How data is sent: cut into pieces of so many bytes, and how it ends.
 fn send(raw: &mut Raw, sql: &str, data: &[u8], piece: usize, extended: bool) -> Vec<Frame> {
+    // All in one write, without waiting.
+    raw.cork();
     if extended {
         raw.parse("", sql, &[]);
         raw.bind("", "", &[], &[], &[]);
         raw.execute("", 0);
-        raw.flush();
     } else {
         raw.send(b'Q', &string(sql));
     }
-    raw.cork();
     for piece in data.chunks(piece.max(1)) {
         raw.send(b'd', piece);
     }

@@ -18,7 +18,7 @@ fn formats() -> Vec<Format> {
         |delimiter, null: &str| Layout::Text { delimiter, null: null.as_bytes().into(), default: None };
     let layouts = [
         text(b'\t', "\\N"),
-        text(b'|', ""),
+        text(b'|', "none"),
         text(b'S', "null"),
         Layout::Csv(Box::new(csv())),
         Layout::Csv(Box::new(Csv {
