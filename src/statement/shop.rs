@@ -59,6 +59,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
                 type_oid: 25,
                 field: *field,
                 fault: None,
+                generated: false,
             })
             .collect(),
         attributes: 5,
