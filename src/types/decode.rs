@@ -19,6 +19,7 @@ const YDAY: u32 = 1 << 3;
 const TIME: u32 = 1 << 4;
 const ZONE: u32 = 1 << 5;
 const SUMMER_ZONE: u32 = 1 << 6;
+const CHANGING_ZONE: u32 = 1 << 11;
 const SUMMER: u32 = 1 << 7;
 const HALF: u32 = 1 << 8;
 const ERA: u32 = 1 << 9;
@@ -407,6 +408,14 @@ impl<'a> Reader<'a, '_> {
 
     /// A date whose parts stand in one token.
     fn date(&mut self, text: &[u8]) -> Result<u32, Bad> {
+        // Only a month's name in this token counts.
+        let by_name = std::mem::replace(&mut self.month_by_name, false);
+        let read = self.date_fields(text);
+        self.month_by_name = by_name;
+        read
+    }
+
+    fn date_fields(&mut self, text: &[u8]) -> Result<u32, Bad> {
         let mut fields: [&[u8]; 8] = [&[]; 8];
         let mut count = 0;
         let mut scan = Scan::new(text);
@@ -445,11 +454,7 @@ impl<'a> Reader<'a, '_> {
             let read = self.field(field, mask)?;
             take(&mut mask, read)?;
         }
-        if mask & !(YDAY | ZONE | SUMMER_ZONE) & (DATE | TIME | HALF | ERA | WEEKDAY | SUMMER) == DATE {
-            Ok(all)
-        } else {
-            Err(Bad::Format)
-        }
+        if mask & !(YDAY | ZONE) == DATE { Ok(all) } else { Err(Bad::Format) }
     }
 
     /// Digits run together: a date, or a time.
@@ -537,7 +542,7 @@ impl<'a> Reader<'a, '_> {
         let plain = token.sign == 0;
         if let Some(meaning) = plain.then(|| abbreviation(text)).flatten() {
             let place = match meaning {
-                Meaning::Fixed(east) => Place::Offset(east),
+                Meaning::Fixed(east) | Meaning::Summer(east) => Place::Offset(east),
                 Meaning::Zone(name) => {
                     Place::Abbreviation(zone::by_name(name.as_bytes()).ok_or(Bad::Zone)?, text)
                 }
@@ -553,7 +558,12 @@ impl<'a> Reader<'a, '_> {
                 return Err(Bad::Abbreviation);
             }
             self.place = Some(place);
-            return Ok((Some(ZONE), None));
+            let read = match meaning {
+                Meaning::Fixed(_) => ZONE,
+                Meaning::Summer(_) => ZONE | SUMMER_ZONE,
+                Meaning::Zone(_) => ZONE | CHANGING_ZONE,
+            };
+            return Ok((Some(read), None));
         }
         let known = match (plain, word(text)) {
             (true, known) => known,

@@ -6,6 +6,7 @@
 //! the value is refused.
 
 mod abbreviation;
+mod array;
 mod calendar;
 mod cast;
 mod decode;

@@ -97,6 +97,12 @@ pub(super) fn read_timetz(text: &[u8], style: &Style) -> Result<(i64, i32), Valu
     match decode(text, Wanted::Time, style).map_err(|bad| bad.fault(of))? {
         Decoded::Moment { day, time, place } => {
             let local = day.and_then(|day| day.number().checked_mul(DAY)?.checked_add(time));
+            if day.is_some_and(|day| !DATES.contains(&day.number()))
+                && !matches!(place, Some(Place::Offset(_)))
+            {
+                // No zone is known at such a date.
+                return Ok((time, 0));
+            }
             Ok((time, east_of(place.as_ref(), local, &style.zone)?))
         }
         Decoded::Infinity | Decoded::MinusInfinity | Decoded::Epoch => Err(ValueFault::datetime(of)),

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::array;
 use super::cast::{Cast, rounded};
 use super::fault::ValueFault;
 use super::numeric::Number;
@@ -33,7 +34,7 @@ pub fn canonical(
     let start = out.len();
     let reading = Reading { given, wanted, kind, purpose, style };
     let result = if wanted.array || given.is_some_and(|given| given.array) {
-        Err(ValueFault::unsupported("arrays are not sealed in this version"))
+        array::canonical(&reading, format, value, out)
     } else {
         reading.scalar(format, value, out)
     };
