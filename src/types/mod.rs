@@ -19,6 +19,7 @@ mod money;
 mod network;
 mod normalize;
 mod numeric;
+mod part;
 mod read;
 mod scan;
 mod show;

@@ -6,6 +6,7 @@ use super::calendar::{
 };
 use super::decode::{Decoded, Place, Wanted, decode};
 use super::fault::ValueFault;
+use super::part::offset;
 use super::scan::{Scan, number, push_digits, push_two};
 use super::style::{Dates, Order, Style};
 use super::zone::{self, Zone};
@@ -100,8 +101,12 @@ pub(super) fn read_timetz(text: &[u8], style: &Style) -> Result<(i64, i32), Valu
             if day.is_some_and(|day| !DATES.contains(&day.number()))
                 && !matches!(place, Some(Place::Offset(_)))
             {
-                // No zone is known at such a date.
-                return Ok((time, 0));
+                // At such a date a zone that changes is not known.
+                let fixed = match &place {
+                    Some(Place::Zone(zone)) => zone::fixed(zone),
+                    _ => None,
+                };
+                return Ok((time, fixed.unwrap_or(0)));
             }
             Ok((time, east_of(place.as_ref(), local, &style.zone)?))
         }
@@ -190,7 +195,7 @@ pub(super) fn canonical_timetz(text: &[u8]) -> Option<(i64, i32)> {
     let mut scan = Scan::new(text);
     let time = canonical_time(&mut scan)?;
     let sign = scan.next().filter(|sign| matches!(sign, b'+' | b'-'))?;
-    Some((time, super::decode::offset(sign, scan.rest).ok()?))
+    Some((time, offset(sign, scan.rest).ok()?))
 }
 
 fn infinite(out: &mut Vec<u8>, positive: bool) {

@@ -20,7 +20,6 @@ use crate::catalog::{Kind, Logical};
 ///
 /// What the server would say of the value, or that it is not known here what it would make of it. Nothing has
 /// been appended then.
-#[expect(clippy::too_many_arguments, reason = "each is one thing that decides how a value is read")]
 pub fn canonical(
     given: Option<&Logical>,
     format: Format,
@@ -83,6 +82,7 @@ impl Reading<'_> {
         self.finish(value, source, out)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are written as they are")]
     fn finish(&self, value: Value<'_>, source: &Logical, out: &mut Vec<u8>) -> Result<(), ValueFault> {
         match value {
             Value::Text(given) => {

@@ -75,6 +75,7 @@ pub(super) const fn sql_name(base: Base) -> &'static str {
 }
 
 /// Does a type of integers hold this one? Of others: yes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others hold any integer")]
 pub(super) fn in_range(base: Base, number: i64) -> bool {
     match base {
         Base::Int2 => i16::try_from(number).is_ok(),
@@ -395,6 +396,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends what the type's send function makes of it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "integers of all other types have eight bytes")]
     pub(super) fn write_binary(&self, base: Base, out: &mut Vec<u8>) -> Result<(), ValueFault> {
         let range = || ValueFault::range(sql_name(base));
         match self {
