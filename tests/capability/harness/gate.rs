@@ -108,10 +108,13 @@ impl Setup {
         write!(
             self.fields,
             "\n[[field]]\ntable = \"{table}\"\ncolumn = \"{column}\"\nclass = \"contact\"\n\
-             type = \"text\"\nseal = \"{seal}\"\nstate = \"sealed\"\n"
+             seal = \"{seal}\"\nstate = \"sealed\"\n"
         )
         .unwrap();
-        if seal != "none" {
+        if !lines.contains("type = ") {
+            writeln!(self.fields, "type = \"text\"").unwrap();
+        }
+        if seal != "none" && !lines.contains("domain = ") {
             writeln!(self.fields, "domain = \"{column}\"").unwrap();
         }
         writeln!(self.fields, "{lines}").unwrap();
