@@ -453,7 +453,8 @@ impl<'a> Reader<'a, '_> {
             let alike = match &place {
                 Place::Offset(east) => self.style.zone.means(text, *east),
                 Place::Zone(zone) | Place::Abbreviation(zone, _) => {
-                    self.style.zone == Zone::Known(zone.clone()) || !self.style.zone.uses(text)
+                    matches!(&self.style.zone, Zone::Known(known) if known.zone == *zone)
+                        || !self.style.zone.uses(text)
                 }
             };
             if !alike {
