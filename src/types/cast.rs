@@ -254,8 +254,11 @@ impl Cast<'_> {
             Value::Numeric(number) => {
                 scratch.clear();
                 number.write(scratch);
-                let (double, less) = float::read(scratch, sql_name(self.to.base))?;
-                if single { Value::Single(less) } else { Value::Double(double) }
+                if single {
+                    Value::Single(float::read_single(scratch)?)
+                } else {
+                    Value::Double(float::read_double(scratch)?)
+                }
             }
             _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
         })

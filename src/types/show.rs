@@ -46,6 +46,10 @@ pub(super) fn scalar(
         return Ok(());
     }
     match format {
+        Format::Text if value.is_seen_as_written(style) => {
+            out.extend_from_slice(canonical);
+            Ok(())
+        }
         Format::Text => value.show(base, style, out),
         Format::Binary => value.write_binary(base, out),
     }

@@ -97,7 +97,8 @@ pub(super) fn cut<'a>(text: &'a str, given: &Logical) -> &'a str {
 }
 
 fn clip(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+    // A character has four bytes at most.
+    (bytes.saturating_sub(3)..=bytes).rev().find_map(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn blankless(text: &str) -> &str {
