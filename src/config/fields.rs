@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::FIELDS_MAX;
 use super::fault::nearest;
-use super::reader::{NOT_SERVED, Reader, Section, Words, shown};
+use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
-use crate::catalog::{Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, PolicyField};
-use crate::seal::{is_template, template_of};
+use crate::catalog::{
+    BASES, Base, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Normal, Normalize, PAD_MAX,
+    PolicyField,
+};
+use crate::seal::{guard_prefix, is_template, template_of};
 
 /// A field and the byte at which its entry stands.
 pub(super) type Placed = (usize, PolicyField);
@@ -26,6 +29,7 @@ const FIELD: Words = Words {
         "subject",
         "normalize",
         "pad",
+        "guard",
     ],
     later: &[],
 };
@@ -74,6 +78,7 @@ impl Reader<'_> {
         let table = table?;
         let domain = domain?;
         self.refuse_template_of_one_schema(entry, table.schemas.is_some(), domain.as_ref());
+        let guard = self.guard(entry, domain.as_ref())?;
         let field = Field {
             id: FieldId(0),
             database,
@@ -83,6 +88,7 @@ impl Reader<'_> {
             logical: logical?,
             domain,
             state: FieldState::Sealed,
+            guard,
             subject,
         };
         Some(PolicyField { schemas: table.schemas, field })
@@ -227,6 +233,22 @@ impl Reader<'_> {
         }
         let pad = self.integer(entry, "pad", 2..=u64::from(PAD_MAX))?;
         Some(u16::try_from(pad).ok())
+    }
+
+    /// None: faulty. `Some(None)`: there is to be none.
+    fn guard(&mut self, entry: &Section<'_>, domain: Option<&Domain>) -> Option<Option<Arc<str>>> {
+        let Some(value) = entry.value("guard") else { return Some(None) };
+        let at = value.span().start;
+        let wanted = self.boolean(entry, "guard")?;
+        match domain {
+            Some(domain) => Some(wanted.then(|| guard_prefix(domain).into())),
+            None if !wanted => Some(None),
+            None => {
+                let remedy = "take it out: a guard keeps what is not sealed out of a column that is";
+                self.fault(at, "[[field]] has guard and seal = \"none\"", remedy);
+                None
+            }
+        }
     }
 
     fn refuse_duplicates(&mut self, fields: &[Placed]) {

@@ -308,7 +308,7 @@ impl Session {
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
-        if !recorded && plan.facts.edits.is_empty() {
+        if !recorded && !plan.is_spelled() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog, defines, ..Mark::default() }, doubt);
@@ -380,7 +380,7 @@ impl Session {
             }
         };
         self.probe = None;
-        let cleared = if plan.touches() || !plan.facts.edits.is_empty() {
+        let cleared = if plan.touches() || plan.is_spelled() {
             match shop.clear_parse(&view, &plan, &parse) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),

@@ -134,6 +134,8 @@ pub struct StatementFacts {
     /// Bytes to be put into the text, by the place where: what it leaves to the server to
     /// decide, written out as it was judged (a schema, a list of columns).
     pub insertions: BTreeMap<usize, String>,
+    /// What takes the place of other bytes: the types of columns that are sealed, and what rests on them.
+    pub rewrites: Vec<Edit>,
     /// It is an INSERT without a list of columns, whose order the catalog alone tells.
     pub positional: bool,
     /// The bare names of the tables that matter and that it reads, writes or defines.
@@ -168,7 +170,13 @@ impl StatementFacts {
     /// Has it no part in anything that is judged: no field, no effect beside rows?
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.is_recorded() && self.effect == Effect::default() && self.insertions.is_empty()
+        !self.is_recorded() && self.effect == Effect::default() && !self.is_spelled()
+    }
+
+    /// Is anything of its text said otherwise, or sealed?
+    #[must_use]
+    pub fn is_spelled(&self) -> bool {
+        !(self.insertions.is_empty() && self.rewrites.is_empty() && self.literals.is_empty())
     }
 
     /// The strongest word for it.

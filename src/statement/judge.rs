@@ -130,15 +130,17 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     }
     let names = after.as_ref().map_or(names, |after| after.names(names.path));
     let bench = Bench { snapshot: names.snapshot, names, text, reading };
-    if facts.statements.iter().any(|facts| facts.touches() || !facts.insertions.is_empty()) {
+    if facts.statements.iter().any(|facts| facts.touches() || facts.is_spelled()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
         let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
-    facts.edits =
-        insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() }).collect();
+    let insertions = insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() });
+    let rewrites = facts.statements.iter().flat_map(|facts| facts.rewrites.iter().cloned());
+    facts.edits = insertions.chain(rewrites).collect();
+    facts.edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     Ok(facts)
 }
 

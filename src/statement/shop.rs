@@ -41,6 +41,7 @@ fn field(id: FieldId, table: &str, column: &str, domain: Option<(&str, Mode)>) -
             kind: Kind::TEXT,
         }),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     }
 }

@@ -7,9 +7,13 @@ mod changes_tests;
 #[cfg(test)]
 mod claims;
 pub(in crate::statement) mod conninfo;
+mod declared;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;
+mod draft;
+mod indexes;
 pub(in crate::statement) mod links;
 pub(in crate::statement) mod named;
 pub(in crate::statement) mod standing;
 pub(in crate::statement) mod table;
+mod target;
