@@ -48,7 +48,8 @@ fn says_the_same(one: &PolicyField, other: &PolicyField) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::{Field, FieldId, FieldState, Logical, QualifiedName};
+    use super::super::field::{Field, FieldId, FieldState, QualifiedName};
+    use super::super::logical::Logical;
     use super::*;
 
     fn entry(id: u16, database: Option<&str>, column: &str) -> PolicyField {

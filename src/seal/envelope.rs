@@ -134,7 +134,7 @@ pub fn guard_prefix(domain: &Domain) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Logical;
+    use crate::catalog::Kind;
 
     #[test]
     fn guard_is_the_beginning_of_the_header_text() {

@@ -28,7 +28,7 @@ mod view;
 pub use body::unfollowed;
 pub use copying::followed_trigger;
 pub use define::doors::Doors;
-pub use define::standing::{Sealed, Standing, Uses, uses};
+pub use define::standing::{Sealed, Standing, Uses, is_sealed_constant, uses};
 pub use described::{Description, describe};
 pub use facts::{
     Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,

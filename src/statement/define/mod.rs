@@ -11,6 +11,8 @@ mod declared;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;
 mod draft;
+#[cfg(test)]
+mod draft_tests;
 mod indexes;
 pub(in crate::statement) mod links;
 pub(in crate::statement) mod named;
