@@ -49,6 +49,7 @@ pub mod seal;
 pub mod statement;
 pub mod store;
 pub mod transport;
+pub mod types;
 pub mod upstream;
 pub mod watch;
 pub mod wire;

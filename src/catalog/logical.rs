@@ -406,6 +406,41 @@ impl Logical {
         }
     }
 
+    /// Does the server compare a value of this type with a column of the other one by an operator that
+    /// says the same of what is sealed?
+    #[must_use]
+    pub fn compares_with(&self, column: &Logical) -> bool {
+        use Family::{Date, Integer, Numeric, Timestamp, Timestamptz};
+        let (own, other) = (self.base.family(), column.base.family());
+        let alike = own == other
+            || matches!(
+                (own, other),
+                (Integer, Numeric)
+                    | (Numeric, Integer)
+                    | (Date | Timestamp | Timestamptz, Date | Timestamp | Timestamptz)
+            );
+        alike && self.array == column.array
+    }
+
+    /// Does the server take a value of this type where it is stored in a column of the other one?
+    #[must_use]
+    pub fn assigns_to(&self, column: &Logical) -> bool {
+        use Family::{Date, Float, Integer, Json, Jsonb, Money, Numeric, Text, Time, Timestamp, Timestamptz};
+        let (own, other) = (self.base.family(), column.base.family());
+        let taken = own == other
+            || other == Text
+            || matches!(
+                (own, other),
+                (Integer | Numeric | Float, Integer | Numeric | Float)
+                    | (Integer | Numeric, Money)
+                    | (Date | Timestamp | Timestamptz, Date | Timestamp | Timestamptz)
+                    | (Timestamp | Timestamptz, Time)
+                    | (Json | Jsonb, Json | Jsonb)
+            );
+        // Of arrays each element is; that of another type as text has a form of its own.
+        taken && self.array == column.array && (!self.array || own == other)
+    }
+
     /// Is it one of the character types, and no array?
     #[must_use]
     pub fn is_text(&self) -> bool {

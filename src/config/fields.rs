@@ -8,8 +8,8 @@ use super::fault::nearest;
 use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
 use crate::catalog::{
-    BASES, Base, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Normal, Normalize, PAD_MAX,
-    PolicyField,
+    BASES, Base, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Normal, Normalize,
+    PAD_MAX, PolicyField,
 };
 use crate::seal::{guard_prefix, is_template, template_of};
 
@@ -35,8 +35,6 @@ const FIELD: Words = Words {
 };
 const SEAL: Words = Words { served: &["random", "equality", "none"], later: &["ordered"] };
 const STATE: Words = Words { served: &["sealed"], later: &["sealing"] };
-const NORMALIZE: Words = Words { served: &["lowercase", "trim", "nfc"], later: &[] };
-
 /// What is allowed as a type.
 const TYPES: &str = "allowed: \"text\", \"varchar(n)\", \"char(n)\", \"name\", \"citext\", \"smallint\", \"integer\", \"bigint\", \"numeric(p,s)\", \"real\", \"double precision\", \"boolean\", \"date\", \"time\", \"timestamp\", \"timestamptz\", \"timetz\", \"interval\", \"uuid\", \"json\", \"jsonb\", \"bytea\", \"inet\", \"cidr\", \"macaddr\", \"money\", and arrays of them (\"text[]\")";
 
@@ -183,7 +181,7 @@ impl Reader<'_> {
             let step = Normal::ALL.into_iter().find(|step| step.name() == word.text);
             if step.is_none() {
                 let found = format!("[[field]] normalize = {} is not known", shown(word.text));
-                let near = nearest(word.text, NORMALIZE.served.iter().copied());
+                let near = nearest(word.text, Normal::ALL.into_iter().map(Normal::name));
                 let did = near.map_or_else(String::new, |near| format!("did you mean \"{near}\"? "));
                 self.fault(word.at, found, format!("{did}allowed: \"lowercase\", \"trim\", \"nfc\""));
             }

@@ -7,11 +7,17 @@ use std::rc::Rc;
 
 use super::names::Prepared;
 use super::plan::{Plan, Workshop};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::values::{
+    Parameter, TEXT_OID, bound_as, canonical_of, field_of, is_as_given, oid_upstream, parameter,
+};
 use super::view::View;
-use crate::catalog::{Field, FieldId};
+use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
-use crate::statement::{ParameterUse, literal_value, quote_sealed, splice};
+use crate::statement::{Taken, literal_value, quote_sealed, splice};
+use crate::types::{Format, Style};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
@@ -95,39 +101,55 @@ impl Cleared {
     }
 }
 
-/// Type OIDs that a client may declare for a sealed text parameter: none, text, varchar,
-/// unknown; and for an array of them: none, text[], varchar[].
-const SCALAR_OIDS: [u32; 4] = [0, 25, 1043, 705];
-const ARRAY_OIDS: [u32; 3] = [0, 1009, 1015];
+/// How much longer a canonical form may be than the value that was given; a number's binary form is the
+/// shortest of them.
+const CANONICAL_GROWTH_MAX: usize = 4;
+const CANONICAL_BYTES_MORE: usize = 512;
 
-/// Is it of a type in which a sealed value can stand?
-fn is_text(parameter: &ParameterUse, oid: u32) -> bool {
-    if parameter.array { ARRAY_OIDS.contains(&oid) } else { SCALAR_OIDS.contains(&oid) }
-}
+/// Beyond this the buffer of canonical forms is given back.
+const GIVEN_BYTES_MAX: usize = 64 * 1024;
 
-/// Types, and arrays of them, that cannot hold the value of a sealed column as a client writes it: bool,
-/// int2, int4, int8, oid, float4, float8, numeric, money, dates and times, uuid (`pg_type.oid`).
-const OTHER_OIDS: [u32; 30] = [
-    16, 20, 21, 23, 26, 700, 701, 790, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 791, 1000, 1005, 1007,
-    1016, 1021, 1022, 1028, 1115, 1182, 1183, 1185, 1187, 2951,
-];
-
-/// Is it only tested for NULL, and of a type by which it is surely nothing else?
-fn is_other(parameter: &ParameterUse, oid: u32) -> bool {
-    parameter.tested && OTHER_OIDS.contains(&oid)
+/// A value as it stands in a message.
+struct Given<'a> {
+    /// The type that the client says it has.
+    of: Option<Logical>,
+    format: Format,
+    plain: &'a [u8],
 }
 
 impl Workshop {
     /// Seals one value of a field; a field that is not sealed is copied as it is.
-    fn seal_value(&mut self, field: &Field, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn seal_value(
+        &mut self,
+        view: &View,
+        field: &Field,
+        taken: &Taken,
+        given: &Given<'_>,
+        style: &Style,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         let Some(domain) = &field.domain else {
-            out.extend_from_slice(plain);
+            out.extend_from_slice(given.plain);
             return Ok(());
         };
         let Some(sealer) = &mut self.sealer else {
             return Err(Refusal::unhandled("no-keys", "No keyring is loaded.", "See sealgate check."));
         };
-        sealer.seal(domain, plain, out).map_err(|error| match error {
+        let as_given = is_as_given(field, taken, given.of.as_ref());
+        if !as_given {
+            // It holds what is left of the last value nowhere, and does not grow.
+            self.given.zeroize();
+            self.given.reserve(given.plain.len() * CANONICAL_GROWTH_MAX + CANONICAL_BYTES_MORE);
+            let form = (given.format, given.plain);
+            canonical_of(view, field, taken, given.of.as_ref(), form, style, &mut self.given)?;
+        }
+        let plain = if as_given { given.plain } else { self.given.as_slice() };
+        let sealed = sealer.seal(domain, plain, out);
+        self.given.zeroize();
+        if self.given.capacity() > GIVEN_BYTES_MAX {
+            self.given = Zeroizing::default();
+        }
+        sealed.map_err(|error| match error {
             SealError::NotText => Refusal::value(&field.path(), "not valid UTF-8 text"),
             SealError::TooLong => Refusal::value(&field.path(), "longer than a sealed value can be"),
             SealError::UnknownDomain => Refusal::unhandled(
@@ -145,6 +167,7 @@ impl Workshop {
         view: &View,
         plan: &Plan,
         text: &[u8],
+        style: &Style,
         fields: &mut Vec<FieldId>,
     ) -> Result<(Vec<u8>, Moved), Refusal> {
         let lost =
@@ -159,10 +182,14 @@ impl Workshop {
             let plain = literal_value(source, literal.form).ok_or_else(lost)?;
             let mut sealed = Vec::new();
             if literal.array {
-                value::map_text_array(&plain, &mut sealed, |item, out| self.seal_element(field, item, out))
-                    .map_err(|error: ElementError| error.refusal(field))?;
+                value::map_text_array(&plain, &mut sealed, |item, out| {
+                    let given = Given { of: None, format: Format::Text, plain: item };
+                    self.seal_element(view, field, &literal.taken, &given, style, out)
+                })
+                .map_err(|error: ElementError| error.refusal(field))?;
             } else {
-                self.seal_value(field, &plain, &mut sealed)?;
+                let given = Given { of: None, format: Format::Text, plain: &plain };
+                self.seal_value(view, field, &literal.taken, &given, style, &mut sealed)?;
             }
             fields.push(literal.field);
             // Not a part of the word before it.
@@ -190,47 +217,56 @@ impl Workshop {
     }
 
     /// A Query message with its literals sealed.
-    pub(super) fn clear_query(&mut self, view: &View, plan: &Plan, text: &[u8]) -> Result<Cleared, Refusal> {
+    pub(super) fn clear_query(
+        &mut self,
+        view: &View,
+        plan: &Plan,
+        text: &[u8],
+        style: &Style,
+    ) -> Result<Cleared, Refusal> {
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        let (text, moved) = self.clear_text(view, plan, text, &mut sealed)?;
+        let (text, moved) = self.clear_text(view, plan, text, style, &mut sealed)?;
         frontend::put_query(&mut out, &text);
         Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
 
-    /// A Parse message with its literals sealed. The types of its parameters stay as they were
-    /// declared: each that may stand for a sealed value stands for text at the server too, and
-    /// so the client is told what it would be told directly.
+    /// A Parse message with its literals sealed. A parameter that stands for a sealed value is one of text
+    /// at the server, whatever the client declares; what it is told of it is put right on the way back.
     pub(super) fn clear_parse(
         &mut self,
         view: &View,
         plan: &Plan,
         parse: &Parse<'_>,
+        style: &Style,
     ) -> Result<Cleared, Refusal> {
         let types: Vec<u32> = parse.types().collect();
-        self.clear_prepared(view, plan, parse.name, parse.text, &types)
+        self.clear_prepared(view, plan, (parse.name, parse.text), &types, style)
     }
 
-    /// The same of a statement whose parts are known.
+    /// The same of a statement whose parts are known: its name and its text.
     pub(super) fn clear_prepared(
         &mut self,
         view: &View,
         plan: &Plan,
-        name: &[u8],
-        text: &[u8],
+        (name, text): (&[u8], &[u8]),
         types: &[u32],
+        style: &Style,
     ) -> Result<Cleared, Refusal> {
-        for parameter in plan.facts.statements.iter().flat_map(|facts| &facts.parameters) {
-            let field = field_of(view, parameter.field)?;
-            let declared = types.get(usize::from(parameter.number).saturating_sub(1));
-            let Some(oid) = declared.filter(|_| field.domain.is_some()) else { continue };
-            if !is_text(parameter, *oid) && !is_other(parameter, *oid) {
-                let detail = format!("parameter ${} is declared with type OID {oid}", parameter.number);
-                return Err(Refusal::value(&field.path(), &detail));
+        let mut upstream = types.to_vec();
+        for facts in &plan.facts.statements {
+            for use_of in &facts.parameters {
+                let at = usize::from(use_of.number).saturating_sub(1);
+                let declared = types.get(at).copied().unwrap_or(0);
+                if let Parameter::Sealed { .. } = parameter(view, facts, use_of, declared)?
+                    && let Some(oid) = upstream.get_mut(at)
+                {
+                    *oid = oid_upstream(use_of, declared);
+                }
             }
         }
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        let (text, moved) = self.clear_text(view, plan, text, &mut sealed)?;
-        frontend::put_parse(&mut out, name, &text, types);
+        let (text, moved) = self.clear_text(view, plan, text, style, &mut sealed)?;
+        frontend::put_parse(&mut out, name, &text, &upstream);
         Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
 
@@ -240,29 +276,48 @@ impl Workshop {
         view: &View,
         prepared: &Prepared,
         bind: &Bind<'_>,
+        style: &Style,
     ) -> Result<Cleared, Refusal> {
         let (mut replaced, mut sealed) = (Vec::new(), Vec::new());
         let statements = prepared.plan.iter().flat_map(|plan| &plan.facts.statements);
-        for parameter in statements.flat_map(|facts| &facts.parameters) {
-            let field = field_of(view, parameter.field)?;
-            let at = usize::from(parameter.number).saturating_sub(1);
+        for (facts, use_of) in
+            statements.flat_map(|facts| facts.parameters.iter().map(move |one| (facts, one)))
+        {
+            let at = usize::from(use_of.number).saturating_sub(1);
             let Some(Some(plain)) = bind.values.get(at) else { continue };
             let declared = prepared.types.get(at).copied().unwrap_or(0);
-            if field.domain.is_none() || is_other(parameter, declared) {
+            let Parameter::Sealed { field, given } = parameter(view, facts, use_of, declared)? else {
                 continue;
-            }
+            };
+            let field = field_of(view, field)?;
+            let format = match bind.format(at) {
+                0 => Format::Text,
+                1 => Format::Binary,
+                _ => return Err(Refusal::value(&field.path(), "unknown parameter format code")),
+            };
+            let of = bound_as(view, use_of, given, format)?;
             let mut out = Vec::with_capacity(plain.len() * 2 + 64);
-            match (parameter.array, bind.format(at)) {
-                (false, 0 | 1) => self.seal_value(field, plain, &mut out)?,
-                (true, 0) => {
-                    value::map_text_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
-                        .map_err(|error| error.refusal(field))?
+            match (use_of.array, format) {
+                (false, _) => {
+                    let given = Given { of, format, plain };
+                    self.seal_value(view, field, &use_of.taken, &given, style, &mut out)?;
                 }
-                (true, 1) => {
-                    value::map_binary_array(plain, &mut out, |item, out| self.seal_element(field, item, out))
-                        .map_err(|error| error.refusal(field))?
+                (true, Format::Text) => value::map_text_array(plain, &mut out, |item, out| {
+                    let given = Given { of, format, plain: item };
+                    self.seal_element(view, field, &use_of.taken, &given, style, out)
+                })
+                .map_err(|error| error.refusal(field))?,
+                (true, Format::Binary) => {
+                    value::map_binary_array(plain, TEXT_OID, &mut out, |oid, item, out| {
+                        let of = Logical::by_oid(oid).ok_or(Malformed("an array of another type"))?;
+                        if !of.compares_with(&Logical { array: false, ..field.logical }) {
+                            return Err(ElementError::Malformed);
+                        }
+                        let given = Given { of: Some(of), format, plain: item };
+                        self.seal_element(view, field, &use_of.taken, &given, style, out)
+                    })
+                    .map_err(|error| error.refusal(field))?
                 }
-                (_, _) => return Err(Refusal::value(&field.path(), "unknown parameter format code")),
             }
             sealed.push(field.id);
             replaced.push((at, out));
@@ -272,8 +327,17 @@ impl Workshop {
         Ok(Cleared::new(out, sealed))
     }
 
-    fn seal_element(&mut self, field: &Field, item: &[u8], out: &mut Vec<u8>) -> Result<(), ElementError> {
-        self.seal_value(field, item, out).map_err(|refusal| ElementError::Refused(Box::new(refusal)))
+    fn seal_element(
+        &mut self,
+        view: &View,
+        field: &Field,
+        taken: &Taken,
+        given: &Given<'_>,
+        style: &Style,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ElementError> {
+        self.seal_value(view, field, taken, given, style, out)
+            .map_err(|refusal| ElementError::Refused(Box::new(refusal)))
     }
 }
 
@@ -301,20 +365,12 @@ impl From<Malformed> for ElementError {
 impl ElementError {
     fn refusal(self, field: &Field) -> Refusal {
         match self {
-            ElementError::Malformed => Refusal::value(&field.path(), "not a one-dimensional array of text"),
+            ElementError::Malformed => {
+                Refusal::value(&field.path(), "not a one-dimensional array of values of its type")
+            }
             ElementError::Refused(refusal) => *refusal,
         }
     }
-}
-
-fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
-    view.snapshot().field(id).ok_or_else(|| {
-        Refusal::unhandled(
-            "catalog-changed",
-            "A classified field is not in the catalog any more.",
-            "Try again.",
-        )
-    })
 }
 
 #[cfg(test)]
@@ -342,18 +398,6 @@ mod tests {
         ] {
             let at = sent.rfind(part).unwrap();
             assert_eq!(moved.back(at + 1), expected, "{part}");
-        }
-    }
-
-    #[test]
-    fn what_is_only_tested_for_null_stays_as_it_is_where_its_type_can_hold_no_such_value() {
-        let asked = |tested| ParameterUse { number: 1, field: FieldId(0), array: false, tested };
-        for oid in [16, 23, 1700, 1114, 2950, 1007] {
-            assert!(is_other(&asked(true), oid) && !is_other(&asked(false), oid), "{oid}");
-        }
-        // bpchar, name, "char", bytea, json, jsonb, xml, inet, text, and types of users.
-        for oid in [1042, 19, 18, 17, 114, 3802, 142, 869, 25, 16_400] {
-            assert!(!is_other(&asked(true), oid), "{oid}");
         }
     }
 }

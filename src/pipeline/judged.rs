@@ -315,7 +315,7 @@ impl Session {
             return Ok(Step::Took(frame.len()));
         }
         let cleared = match self.view.clone() {
-            Some(view) => shop.clear_query(&view, &plan, text),
+            Some(view) => shop.clear_query(&view, &plan, text, &self.style),
             None => return self.no_view(),
         };
         let mut cleared = match cleared {
@@ -381,7 +381,7 @@ impl Session {
         };
         self.probe = None;
         let cleared = if plan.touches() || plan.is_spelled() {
-            match shop.clear_parse(&view, &plan, &parse) {
+            match shop.clear_parse(&view, &plan, &parse, &self.style) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
             }
@@ -454,7 +454,7 @@ impl Session {
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
-        let judged = prepared.filter(|prepared| prepared.plan.is_some());
+        let mut judged = prepared.filter(|prepared| prepared.plan.is_some());
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
         {
@@ -468,10 +468,13 @@ impl Session {
             let Some(view) = self.view.clone() else { return self.no_view() };
             let bind = Bind::read(frame.body())?;
             let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
-            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind)) {
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind, &self.style)) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
+                    let formats = bind.result_formats;
+                    let binary = formats.as_chunks::<2>().0.iter().skip(1).any(|code| *code != [0, 0]);
+                    judged = judged.map(|it| if binary { Rc::new(it.bound_as(formats)) } else { it });
                 }
                 Err(refusal) => {
                     let plan = prepared.plan.clone();

@@ -41,6 +41,7 @@ mod response;
 mod session;
 mod stream;
 mod transaction;
+mod values;
 mod view;
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -68,6 +68,8 @@ pub struct Prepared {
     pub types: Box<[u32]>,
     /// It is known to run no code of the database.
     pub neutral: bool,
+    /// Of a portal: the format codes of its result, as its Bind has them. Empty: text.
+    pub formats: Box<[u8]>,
 }
 
 impl Prepared {
@@ -91,6 +93,22 @@ impl Prepared {
             described: Cell::new(0),
             types: Box::default(),
             neutral: false,
+            formats: Box::default(),
+        }
+    }
+
+    /// It as a portal of these result formats.
+    pub fn bound_as(&self, formats: &[u8]) -> Prepared {
+        Prepared {
+            text: self.text.clone(),
+            epoch: self.epoch,
+            plan: self.plan.clone(),
+            shape: std::cell::RefCell::new(self.shape.borrow().clone()),
+            failed: self.failed,
+            described: Cell::new(0),
+            types: self.types.clone(),
+            neutral: self.neutral,
+            formats: formats.into(),
         }
     }
 

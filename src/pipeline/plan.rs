@@ -13,6 +13,8 @@ use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal, Surroundings};
+use zeroize::Zeroizing;
+
 use crate::seal::{Plaintext, Sealer};
 use crate::statement::{
     Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
@@ -94,8 +96,8 @@ impl Plan {
 
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
-        let inserts = |edit: &Edit| edit.span.is_empty();
-        !self.facts.edits.iter().all(inserts)
+        let quotes = |edit: &Edit| edit.quotes;
+        self.facts.edits.iter().any(quotes)
             || self.facts.statements.iter().any(|facts| !facts.literals.is_empty())
     }
 
@@ -174,6 +176,8 @@ impl PlanCache {
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
     pub(super) opened: Plaintext,
+    /// The canonical form of the value that is being sealed.
+    pub(super) given: Zeroizing<Vec<u8>>,
     /// The row that is being opened, and its classified values by field.
     pub(super) row: Vec<u8>,
     pub(super) cells: Vec<u64>,
@@ -189,6 +193,7 @@ impl Workshop {
         Workshop {
             sealer,
             opened: Plaintext::new(Vec::new()),
+            given: Zeroizing::default(),
             row: Vec::new(),
             cells: Vec::new(),
             plans,

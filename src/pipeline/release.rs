@@ -5,15 +5,17 @@
 use std::sync::Arc;
 
 use super::plan::Workshop;
+use super::values::shown_as;
 use super::view::View;
 use crate::audit::{Execution, Receipt};
-use crate::catalog::{Field, FieldId};
+use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
-use crate::wire::backend::{DataRow, Origin, visit_row_description};
+use crate::types::{Format, Style, ValueFault, show};
+use crate::wire::backend::{DataRow, Origin, TypeTold, put_row_description, visit_row_description};
 use crate::wire::frame::put;
-use crate::wire::frontend::put_value;
+use crate::wire::frontend::{put_value, result_format};
 use crate::wire::{Frame, Malformed};
 
 /// What to do with one column of a result.
@@ -33,6 +35,10 @@ enum Column {
 pub struct Shape {
     columns: Vec<Column>,
     any: bool,
+    /// Of columns of another type than text: as which a client sees them. Empty where all are text.
+    types: Vec<Option<Logical>>,
+    /// In which format they come, as far as they were described so.
+    binary: Vec<bool>,
 }
 
 impl Shape {
@@ -63,13 +69,71 @@ impl Shape {
             columns.push(lay(column, *origin, view)?);
         }
         let any = columns.iter().any(|column| *column != Column::Plain);
-        Ok(Shape { columns, any })
+        let mut types: Vec<Option<Logical>> = columns.iter().map(|column| column.shown(view)).collect();
+        if types.iter().all(Option::is_none) {
+            types.clear();
+        }
+        let binary = origins.iter().map(|origin| origin.format == 1).collect();
+        Ok(Shape { columns, any, types, binary })
     }
 
     /// A statement that returns no rows.
     pub fn empty() -> Shape {
-        Shape { columns: Vec::new(), any: false }
+        Shape { columns: Vec::new(), any: false, types: Vec::new(), binary: Vec::new() }
     }
+
+    /// Is there a column of another type than text?
+    pub fn is_typed(&self) -> bool {
+        !self.types.is_empty()
+    }
+
+    /// The description of the result as the client gets it. None: as the server has it.
+    pub fn told(&self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<bool, Malformed> {
+        if !self.is_typed() {
+            return Ok(false);
+        }
+        put_row_description(out, frame, |index| {
+            let (oid, length, modifier) = self.types.get(index).copied().flatten()?.described()?;
+            Some(TypeTold { oid, length, modifier })
+        })?;
+        Ok(true)
+    }
+
+    /// As which type a column is written. None: as it is.
+    fn shown(&self, index: usize) -> Option<Logical> {
+        self.types.get(index).copied().flatten()
+    }
+
+    /// In which format. `formats`: those of the Bind, where there was one.
+    fn format(&self, index: usize, formats: Option<&[u8]>) -> Format {
+        let binary = match formats {
+            Some(codes) => result_format(codes, index) == 1,
+            None => self.binary.get(index).copied().unwrap_or(false),
+        };
+        if binary { Format::Binary } else { Format::Text }
+    }
+}
+
+impl Column {
+    /// As which type a client sees it, where that is not text.
+    fn shown(&self, view: &View) -> Option<Logical> {
+        let fields = match self {
+            Column::Field(field) => std::slice::from_ref(field),
+            Column::Sealed(fields) => fields,
+            Column::Plain | Column::Derived(_) => return None,
+        };
+        let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
+        let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
+        logical.filter(|logical| *logical != Logical::TEXT)
+    }
+}
+
+/// How a client reads the values of a result.
+pub(super) struct Look<'a> {
+    pub shape: &'a Shape,
+    /// The format codes of its Bind.
+    pub formats: Option<&'a [u8]>,
+    pub style: &'a Style,
 }
 
 /// The field that the server names as the origin of a column.
@@ -236,11 +300,12 @@ impl Workshop {
         &'a mut self,
         view: &View,
         facts: &StatementFacts,
-        shape: &Shape,
+        look: &Look<'_>,
         possibly: bool,
         execution: Execution,
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
+        let shape = look.shape;
         // It is empty, unless the last one was never dropped: no row begins with another's.
         self.row.clear();
         self.cells.clear();
@@ -267,6 +332,7 @@ impl Workshop {
         put(&mut row, b'D', |out| {
             out.extend_from_slice(&u16::try_from(source.left()).unwrap_or(u16::MAX).to_be_bytes());
             let mut columns = shape.columns.iter();
+            let mut index = 0;
             while source.left() > 0 {
                 let column = columns.next();
                 let result = source.next().map_err(malformed).and_then(|value| {
@@ -300,9 +366,14 @@ impl Workshop {
                     if possibly && fields.is_empty() {
                         others += words(shown);
                     }
-                    put_value(out, Some(shown));
+                    match shape.shown(index) {
+                        None => put_value(out, Some(shown)),
+                        Some(logical) => put_shown(out, &logical, shown, look, index)
+                            .map_err(|fault| does_not_show(view, fields, &fault))?,
+                    }
                     Ok(())
                 });
+                index += 1;
                 if let Err(refusal) = result {
                     failed = Some(refusal);
                     return;
@@ -339,6 +410,29 @@ impl Workshop {
             Err(error) => Err(Refusal::does_not_open(&field.path(), why(&error))),
         }
     }
+}
+
+/// Appends an opened value as a client sees a value of this type.
+fn put_shown(
+    out: &mut Vec<u8>,
+    logical: &Logical,
+    canonical: &[u8],
+    look: &Look<'_>,
+    index: usize,
+) -> Result<(), ValueFault> {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    show(logical, canonical, look.shape.format(index, look.formats), look.style, out)?;
+    let length = i32::try_from(out.len() - at - 4).unwrap_or(i32::MAX);
+    if let Some(slot) = out.get_mut(at..at + 4) {
+        slot.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+fn does_not_show(view: &View, fields: &[FieldId], fault: &ValueFault) -> Refusal {
+    let field = fields.first().and_then(|id| view.snapshot().field(*id));
+    Refusal::does_not_open(&field.map_or_else(String::new, Field::path), &fault.message)
 }
 
 /// Of which of these fields a value is, as far as it names its domain.

@@ -6,9 +6,10 @@ use super::clear::Moved;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
-use super::release::{Shape, names_classified, names_sealed, unforeseen, untouched};
+use super::release::{Look, Shape, names_classified, names_sealed, unforeseen, untouched};
 use super::session::{Event, Session};
 use super::transaction::Ended;
+use super::values::told_oids;
 use super::{Need, Step};
 use crate::audit::Attribution;
 use crate::policy::Refusal;
@@ -131,7 +132,20 @@ impl Session {
     fn replaces(&mut self, tag: u8) -> bool {
         matches!(
             tag,
-            b'D' | b'E' | b'T' | b'n' | b'C' | b'I' | b's' | b'N' | b'S' | b'A' | b'1' | b'3' | b'V' | b'Z'
+            b'D' | b'E'
+                | b'T'
+                | b't'
+                | b'n'
+                | b'C'
+                | b'I'
+                | b's'
+                | b'N'
+                | b'S'
+                | b'A'
+                | b'1'
+                | b'3'
+                | b'V'
+                | b'Z'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
             || self.waits_late(tag)
@@ -152,7 +166,8 @@ impl Session {
             tag if self.opens_stream(tag) => self.stream(tag),
             b'D' => Ok(self.row(shop, frame, out, now_ms)),
             b'C' | b'I' | b's' | b'E' | b'N' | b'S' | b'A' => self.tell(frame, out, now_ms),
-            b'T' | b'n' => self.description(frame),
+            b'T' | b'n' => self.description(frame, out),
+            b't' => self.parameters(frame, out),
             b'1' => self.agreed(Kind::Parse),
             b'2' => self.agreed(Kind::Bind),
             b'3' => self.agreed(Kind::Close),
@@ -162,7 +177,7 @@ impl Session {
                 self.queue.copy_in();
                 Ok(Fate::Pass)
             }
-            // t, H, W, c, d, V and whatever a later server says.
+            // H, W, c, d, V and whatever a later server says.
             _ => Ok(Fate::Pass),
         }
     }
@@ -338,7 +353,9 @@ impl Session {
             None => return Fate::End(unforeseen()),
         };
         let possibly = run.possible.is_some();
-        let opened = match shop.open_row(&view, facts, &shape, possibly, run.execution, frame) {
+        let formats = run.prepared.as_ref().map(|prepared| &*prepared.formats);
+        let look = Look { shape: &shape, formats, style: &self.style };
+        let opened = match shop.open_row(&view, facts, &look, possibly, run.execution, frame) {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.alert("does-not-open", "cut", refusal.reason, Some(run));
@@ -399,7 +416,7 @@ impl Session {
     }
 
     /// RowDescription or NoData.
-    fn description(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+    fn description(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
         let Some(view) = self.view.clone() else {
             self.described();
             return Ok(Fate::Pass);
@@ -408,6 +425,7 @@ impl Session {
         if of_describe {
             let mark = self.queue.pop().and_then(|owed| owed.mark);
             let described = mark.as_ref().and_then(|mark| mark.describes.as_ref());
+            let swallow = mark.as_ref().is_some_and(|mark| mark.swallow);
             match described
                 .and_then(|prepared| Some((prepared, prepared.plan.as_ref()?.facts.statements.first()?)))
             {
@@ -420,7 +438,11 @@ impl Session {
                     } else {
                         Shape::empty()
                     };
-                    prepared.shape.replace(Some(Rc::new(shape)));
+                    let shape = Rc::new(shape);
+                    prepared.shape.replace(Some(Rc::clone(&shape)));
+                    if !swallow && frame.tag() == b'T' && shape.told(frame, out)? {
+                        return Ok(Fate::Took);
+                    }
                 }
                 // Of a statement that only may read: it has its own description.
                 None if mark.as_ref().is_some_and(|mark| mark.possibly) => {
@@ -434,7 +456,7 @@ impl Session {
                     }
                 }
             }
-            return Ok(if mark.is_some_and(|mark| mark.swallow) { Fate::Took } else { Fate::Pass });
+            return Ok(if swallow { Fate::Took } else { Fate::Pass });
         }
         if frame.tag() != b'T' {
             return Ok(Fate::Pass);
@@ -451,10 +473,26 @@ impl Session {
             return Ok(if names_sealed(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
         }
         match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
-            Ok(shape) => run.shape = Some(Rc::new(shape)),
-            Err(refusal) => return Ok(Fate::End(refusal)),
+            Ok(shape) => {
+                let told = shape.told(frame, out)?;
+                run.shape = Some(Rc::new(shape));
+                Ok(if told { Fate::Took } else { Fate::Pass })
+            }
+            Err(refusal) => Ok(Fate::End(refusal)),
         }
-        Ok(Fate::Pass)
+    }
+
+    /// ParameterDescription: the client is told what it would be told directly.
+    fn parameters(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
+        let Some(view) = &self.view else { return Ok(Fate::Pass) };
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
+        let Some(prepared) = mark.and_then(|mark| mark.describes.as_ref()) else { return Ok(Fate::Pass) };
+        let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first());
+        let Some(facts) = facts.filter(|facts| !facts.parameters.is_empty()) else { return Ok(Fate::Pass) };
+        let mut oids = backend::read_parameter_description(frame.body())?;
+        told_oids(view, facts, &prepared.types, &mut oids);
+        backend::put_parameter_description(out, &oids);
+        Ok(Fate::Took)
     }
 
     /// CommandComplete, EmptyQueryResponse, PortalSuspended.

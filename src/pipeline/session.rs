@@ -22,6 +22,7 @@ use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Encoding, Reading, Remedy};
+use crate::types::Style;
 use crate::watch::UserWatch;
 use crate::wire::frontend;
 
@@ -118,6 +119,8 @@ pub struct Session {
     pub(super) newer: bool,
     /// The first epoch of the policy that holds, where another one held before.
     pub(super) policy_since: Option<u64>,
+    /// How it reads and writes values of types other than text.
+    pub(super) style: Style,
     pub(super) reading: Reading,
     /// What the transaction has done that the server's words may tell of, and the intent for them.
     pub(super) taint: Taint,
@@ -208,6 +211,7 @@ impl Session {
             renewed: false,
             newer: false,
             policy_since: None,
+            style: Style::default(),
             reading: Reading {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
@@ -245,6 +249,7 @@ impl Session {
     pub fn parameter(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"standard_conforming_strings" => self.reading.standard_conforming_strings = value == b"on",
+            b"DateStyle" | b"IntervalStyle" | b"TimeZone" => self.style.parameter(name, value),
             b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
             b"client_encoding" => {
                 self.reading.encoding = match value {
@@ -437,7 +442,7 @@ impl Session {
             return Err(unsettled_path());
         };
         self.can_read(&plan)?;
-        let cleared = shop.clear_prepared(view, &plan, name, text.bytes(), &prepared.types)?;
+        let cleared = shop.clear_prepared(view, &plan, (name, text.bytes()), &prepared.types, &self.style)?;
         frontend::put_close_statement(out, name);
         let close = Change::Statement(name.into(), None);
         self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);

@@ -82,6 +82,15 @@ impl Refusal {
         Refusal::new("SG004", "value", message, &format!("field {field}: {detail}"), hint)
     }
 
+    /// What the server says of a value that is none of a column's type, without the value: with its own
+    /// SQLSTATE.
+    #[must_use]
+    pub fn invalid(field: &str, sqlstate: &'static str, what: &str) -> Refusal {
+        let message = "sealgate: a value is not valid for the declared type of a classified field";
+        let hint = "The field's type is that of its [[field]]; the value is not repeated.";
+        Refusal::new(sqlstate, "value", message, &format!("field {field}: {what}"), hint)
+    }
+
     /// SG005: a stored value that does not open.
     #[must_use]
     pub fn does_not_open(field: &str, detail: &str) -> Refusal {

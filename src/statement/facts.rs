@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::catalog::{Change, FieldId};
+use crate::catalog::{Change, FieldId, Logical};
 
 /// What a statement does with classified fields, in the words of the audit record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,6 +38,33 @@ pub enum ResultColumn {
     Run(Vec<FieldId>),
 }
 
+/// What a value is, by the text, and what is done with it: so is found what is sealed in its place.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Taken {
+    /// Its type, where the text says it: that of a number or a truth value, or the one to which it is cast.
+    /// None: it is read as what it is stored in or compared with.
+    pub given: Option<Logical>,
+    /// The columns in which it is stored: it is rounded, cut and checked for them.
+    pub stored: Vec<FieldId>,
+    pub compared: Compared,
+}
+
+/// How a value is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Compared {
+    #[default]
+    Not,
+    /// By `=` and what rests on it: both sides are normalized.
+    Equal,
+    /// With what is normalized (`lower(email) = $1`), and is not so itself.
+    Exactly,
+    /// By LIKE or ILIKE: it may hold no wildcards.
+    Like,
+    /// Only by the statement itself, or with NULL: it stands for nothing that is stored. Where a parameter is
+    /// text it is sealed all the same: it may be the value that another one is compared with.
+    Asked,
+}
+
 /// One literal of the source text that means a classified value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LiteralUse {
@@ -47,6 +74,7 @@ pub struct LiteralUse {
     pub form: LiteralForm,
     /// It is an array of such values (`= ANY('{a,b}')`).
     pub array: bool,
+    pub taken: Taken,
 }
 
 /// How a literal is written (chapter 4.1.2 of PostgreSQL's manual).
@@ -60,8 +88,10 @@ pub enum LiteralForm {
     Unicode,
     /// `$tag$...$tag$`
     Dollar,
-    /// Digits, at most with a point between them.
+    /// Digits, with a sign before and a point or an exponent among them.
     Number,
+    /// TRUE or FALSE.
+    Word,
 }
 
 /// One `$n` that means a classified value, everywhere it stands.
@@ -72,9 +102,7 @@ pub struct ParameterUse {
     pub field: FieldId,
     /// The parameter is an array of such values (`= ANY($1)`).
     pub array: bool,
-    /// It is only tested for NULL. Where it is text it is sealed all the same: it may be the value that another
-    /// parameter is compared with. Where it is not it can be no such value.
-    pub tested: bool,
+    pub taken: Taken,
 }
 
 /// What becomes of the definitions of a transaction.
@@ -134,7 +162,8 @@ pub struct StatementFacts {
     /// Bytes to be put into the text, by the place where: what it leaves to the server to
     /// decide, written out as it was judged (a schema, a list of columns).
     pub insertions: BTreeMap<usize, String>,
-    /// What takes the place of other bytes: the types of columns that are sealed, and what rests on them.
+    /// Bytes that take the place of others, beside literals: a call or a cast that has been done before
+    /// a value is sealed, and the types of columns that are sealed.
     pub rewrites: Vec<Edit>,
     /// It is an INSERT without a list of columns, whose order the catalog alone tells.
     pub positional: bool,
@@ -210,6 +239,8 @@ pub struct TextFacts {
 pub struct Edit {
     pub span: Range<usize>,
     pub new: Vec<u8>,
+    /// `new` holds text of the client.
+    pub quotes: bool,
 }
 
 /// It may hold a literal.

@@ -13,6 +13,7 @@ use super::define::definition;
 use super::define::doors;
 use super::define::named;
 use super::facts::{Boundary, Edit, LiteralUse, Remedy, StatementFacts, TextFacts, Unproven};
+use super::follow::classes::Uses;
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
@@ -137,10 +138,13 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
-    let insertions = insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes() });
-    let rewrites = facts.statements.iter().flat_map(|facts| facts.rewrites.iter().cloned());
-    facts.edits = insertions.chain(rewrites).collect();
-    facts.edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    let inserted =
+        insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes(), quotes: false });
+    let rewritten = facts.statements.iter().flat_map(|facts| facts.rewrites.iter().cloned());
+    let mut edits: Vec<Edit> = inserted.chain(rewritten).collect();
+    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+    edits.dedup();
+    facts.edits = edits;
     Ok(facts)
 }
 
@@ -277,10 +281,12 @@ fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
     walk.finish()?;
-    let (literals, parameters) = walk.classes.uses()?;
+    let Uses { literals, parameters, edits } = walk.classes.uses()?;
+    walk.edits.extend(edits);
     Ok(StatementFacts {
         parameters,
         literals,
+        rewrites: std::mem::take(&mut walk.edits),
         reads: walk.reads.iter().copied().collect(),
         outputs: std::mem::take(&mut walk.outputs),
         searches: walk.searches.iter().copied().collect(),

@@ -31,8 +31,8 @@ pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, is_sealed_constant, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Boundary, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
-    StatementFacts, TextFacts, Unproven,
+    Action, Boundary, Compared, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
+    StatementFacts, Taken, TextFacts, Unproven,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;

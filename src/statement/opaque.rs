@@ -14,7 +14,7 @@ use pg_query::protobuf::node::Node as Kind;
 use crate::catalog::{Called, Code, Codes, Declared, Names, Verdict};
 
 use super::body::unfollowed;
-use super::facts::{LiteralUse, ParameterUse, Remedy, StatementFacts};
+use super::facts::{Compared, LiteralUse, ParameterUse, Remedy, StatementFacts};
 use super::matters::{Bench, words};
 use super::read::census::{Census, NamePath, Value, census};
 use super::read::sort::Sort;
@@ -326,9 +326,9 @@ impl<'a> Look<'a> {
         let parameters = &self.facts.parameters;
         match value.number {
             None => self.facts.literals.binary_search_by_key(&value.location, start).is_ok(),
-            Some(wanted) => parameters
-                .binary_search_by_key(&wanted, number)
-                .is_ok_and(|at| parameters.get(at).is_some_and(|found| !found.tested)),
+            Some(wanted) => parameters.binary_search_by_key(&wanted, number).is_ok_and(|at| {
+                parameters.get(at).is_some_and(|found| found.taken.compared != Compared::Asked)
+            }),
         }
     }
 

@@ -43,6 +43,75 @@ pub fn visit_row_description(body: &[u8], mut visit: impl FnMut(Origin)) -> Resu
     reader.end()
 }
 
+/// What RowDescription says of a column's type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TypeTold {
+    /// `pg_type.oid`.
+    pub oid: u32,
+    /// `pg_type.typlen`.
+    pub length: i16,
+    /// `pg_attribute.atttypmod`.
+    pub modifier: i32,
+}
+
+/// Appends a RowDescription with other types for the columns of which `told` says one, by their index.
+///
+/// # Errors
+/// The frame is none.
+pub fn put_row_description(
+    out: &mut Vec<u8>,
+    frame: Frame<'_>,
+    told: impl Fn(usize) -> Option<TypeTold>,
+) -> Result<(), Malformed> {
+    let mut reader = Reader::new(frame.body(), "invalid RowDescription message");
+    let start = out.len();
+    let count = reader.u16()?;
+    let mut written = Ok(());
+    put(out, frame.tag(), |out| {
+        out.extend_from_slice(&count.to_be_bytes());
+        written = (0..usize::from(count)).try_for_each(|index| {
+            let name = reader.cstr()?;
+            out.extend_from_slice(name);
+            out.push(0);
+            out.extend_from_slice(reader.bytes(6)?);
+            let own = reader.bytes(10)?;
+            match told(index) {
+                Some(told) => {
+                    out.extend_from_slice(&told.oid.to_be_bytes());
+                    out.extend_from_slice(&told.length.to_be_bytes());
+                    out.extend_from_slice(&told.modifier.to_be_bytes());
+                }
+                None => out.extend_from_slice(own),
+            }
+            out.extend_from_slice(reader.bytes(2)?);
+            Ok(())
+        });
+    });
+    written.and_then(|()| reader.end()).inspect_err(|_| out.truncate(start))
+}
+
+/// The type OIDs of a ParameterDescription body.
+///
+/// # Errors
+/// It is none.
+pub fn read_parameter_description(body: &[u8]) -> Result<Vec<u32>, Malformed> {
+    let mut reader = Reader::new(body, "invalid ParameterDescription message");
+    let count = reader.u16()?;
+    let oids = (0..count).map(|_| reader.u32()).collect::<Result<Vec<_>, _>>()?;
+    reader.end()?;
+    Ok(oids)
+}
+
+/// Appends a ParameterDescription.
+pub fn put_parameter_description(out: &mut Vec<u8>, oids: &[u32]) {
+    put(out, b't', |out| {
+        out.extend_from_slice(&u16::try_from(oids.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for oid in oids {
+            out.extend_from_slice(&oid.to_be_bytes());
+        }
+    });
+}
+
 /// The values of a DataRow body.
 pub struct DataRow<'a> {
     reader: Reader<'a>,

@@ -142,6 +142,15 @@ impl<'a> Bind<'a> {
     }
 }
 
+/// The format code of column `index` (from 0) of a result, by the codes of a Bind as they came, their count
+/// first: 0 text, 1 binary.
+#[must_use]
+pub fn result_format(codes: &[u8], index: usize) -> u16 {
+    let codes = codes.get(2..).unwrap_or_default().as_chunks::<2>().0;
+    let code = if codes.len() == 1 { codes.first() } else { codes.get(index) };
+    code.map_or(0, |bytes| u16::from_be_bytes(*bytes))
+}
+
 /// Appends a length-prefixed value, -1 for NULL.
 pub fn put_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {

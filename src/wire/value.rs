@@ -98,14 +98,16 @@ pub fn text_array(value: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Rewrites each non-null element of a one-dimensional binary array and appends the new
-/// array, of the same element type, to `out`.
+/// array, whose elements are of the type with this OID, to `out`. `element` is given the OID of their
+/// type, too.
 ///
 /// # Errors
 /// More than one dimension, lengths that do not fit; or what `element` says.
 pub fn map_binary_array<E: From<Malformed>>(
     value: &[u8],
+    new_type: u32,
     out: &mut Vec<u8>,
-    mut element: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), E>,
+    mut element: impl FnMut(u32, &[u8], &mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut reader = Reader::new(value, ARRAY.0);
     let dimensions = reader.u32()?;
@@ -113,7 +115,7 @@ pub fn map_binary_array<E: From<Malformed>>(
     let element_type = reader.u32()?;
     out.extend_from_slice(&dimensions.to_be_bytes());
     out.extend_from_slice(&flags.to_be_bytes());
-    out.extend_from_slice(&element_type.to_be_bytes());
+    out.extend_from_slice(&new_type.to_be_bytes());
     match dimensions {
         0 => {}
         1 => {
@@ -129,7 +131,7 @@ pub fn map_binary_array<E: From<Malformed>>(
                     Err(_) => put_value(out, None),
                     Ok(length) => {
                         sealed.clear();
-                        element(reader.bytes(length)?, &mut sealed)?;
+                        element(element_type, reader.bytes(length)?, &mut sealed)?;
                         put_value(out, Some(&sealed));
                     }
                 }
@@ -184,10 +186,16 @@ mod tests {
         put_value(&mut array, Some(b"a"));
         put_value(&mut array, None);
         let mut out = Vec::new();
-        map_binary_array(&array, &mut out, mark).unwrap();
+        map_binary_array(&array, 25, &mut out, |of, item, out| {
+            assert_eq!(of, 1043);
+            mark(item, out)
+        })
+        .unwrap();
+        assert_eq!(&out[8..12], 25_u32.to_be_bytes());
         assert_eq!(&out[20..], b"\0\0\0\x03<a>\xff\xff\xff\xff");
         for end in 0..array.len() {
-            assert!(map_binary_array(&array[..end], &mut Vec::new(), mark).is_err(), "{end}");
+            let cut = map_binary_array(&array[..end], 25, &mut Vec::new(), |_, item, out| mark(item, out));
+            assert!(cut.is_err(), "{end}");
         }
     }
 }

@@ -20,7 +20,8 @@ use super::super::follow::algebra;
 use super::super::matters::{Bench, names_relation_that_matters, policy_field};
 use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
-use super::declared::{declared, is_known_class};
+use super::super::read::typed::type_of;
+use super::opclass::is_known_class;
 use super::target::meant;
 
 /// What a transaction statement does to what its transaction has defined.
@@ -288,7 +289,7 @@ impl Look<'_> {
     fn holds_sealed(self, range: &RangeVar, column: &protobuf::ColumnDef) -> bool {
         let field = policy_field(self.bench.snapshot, range, &column.colname);
         let Some(field) = field.filter(|field| field.domain.is_some()) else { return true };
-        let own = column.type_name.as_ref().is_some_and(|of| declared(of) == Some(field.logical));
+        let own = column.type_name.as_ref().is_some_and(|of| type_of(of) == Some(field.logical));
         own && column.coll_clause.as_deref().is_none_or(algebra::keeps_equality)
     }
 

@@ -2,16 +2,17 @@
 //! type of a sealed column becomes `text`, constants that are values of it are sealed, and its guard is
 //! put beside it. What means something else on sealed text is refused.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, ConstrType, Node, RangeVar};
 
-use crate::catalog::{Field, Mode};
+use crate::catalog::{Field, Logical, Mode};
 
 use super::super::facts::{Edit, StatementFacts, Unproven};
 use super::super::follow::algebra;
-use super::super::follow::classes::Flow;
+use super::super::follow::classes::{Flow, Uses};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unknown_source;
 use super::super::follow::scope::{Columns, Output, Outputs, Place, Source};
@@ -20,8 +21,8 @@ use super::super::matters::{Bench, policy_field, refuse_definition};
 use super::super::read::census::{Census, census};
 use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
+use super::super::read::typed::{span_of_type, type_of};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::declared;
 use super::target::{matters, meant};
 
 const POLICY_FIRST: &str = "Change the policy first, so that it has the same domain for the new name as for the old one, then the table.";
@@ -48,8 +49,9 @@ impl<'a> Draft<'a> {
     /// What is to be said otherwise, beside `facts`.
     pub(super) fn finish(mut self, facts: StatementFacts) -> Proven<StatementFacts> {
         self.walk.finish()?;
-        let (literals, parameters) = self.walk.classes.uses()?;
-        self.rewrites.sort_by_key(|edit| edit.span.start);
+        let Uses { literals, parameters, edits } = self.walk.classes.uses()?;
+        self.rewrites.extend(edits);
+        self.rewrites.append(&mut self.walk.edits);
         let insertions = std::mem::take(&mut self.walk.insertions);
         Ok(StatementFacts { literals, parameters, insertions, rewrites: self.rewrites, ..facts })
     }
@@ -74,8 +76,8 @@ impl<'a> Draft<'a> {
         std::str::from_utf8(self.bench.text).unwrap_or_default()
     }
 
-    pub(super) fn rewrite(&mut self, span: std::ops::Range<usize>, new: impl Into<Vec<u8>>) {
-        self.rewrites.push(Edit { span, new: new.into() });
+    pub(super) fn rewrite(&mut self, span: Range<usize>, new: impl Into<Vec<u8>>) {
+        self.rewrites.push(Edit { span, new: new.into(), quotes: false });
     }
 
     // ---- columns --------------------------------------------------------------------
@@ -123,16 +125,15 @@ impl<'a> Draft<'a> {
     /// The type is the one that the policy has, and becomes `text`.
     fn typed(&mut self, field: &Field, column: &protobuf::ColumnDef, guarded: bool) -> Proven<()> {
         let Some(of) = &column.type_name else { return Err(unsupported("a column without a type")) };
-        let found = declared::declared(of);
+        let found = type_of(of);
         if found != Some(field.logical) {
             return Err(other_type(field, found.map(|found| found.to_string()).as_deref()));
         }
         let guard = field.guard.as_deref().filter(|_| guarded && self.is_placed(field));
-        if guard.is_none() && declared::is_text(of) {
+        if guard.is_none() && field.logical == Logical::TEXT {
             return Ok(());
         }
-        let span = declared::span(self.text(), self.bench.reading, of)
-            .ok_or_else(|| unsupported("a type written like this"))?;
+        let span = self.place(of).ok_or_else(|| unsupported("a type written like this"))?;
         let new = guard.map_or_else(
             || "text".to_owned(),
             |begin| {
@@ -145,6 +146,11 @@ impl<'a> Draft<'a> {
         );
         self.rewrite(span, new);
         Ok(())
+    }
+
+    /// Where the name of a type stands.
+    fn place(&self, of: &protobuf::TypeName) -> Option<Range<usize>> {
+        span_of_type(self.text(), usize::try_from(of.location).ok()?, &type_of(of)?)
     }
 
     fn collated(&self, field: &Field, column: &protobuf::ColumnDef) -> Proven<()> {
@@ -164,11 +170,11 @@ impl<'a> Draft<'a> {
         self.typed(field, column, false)?;
         let mut using = column.raw_default.as_deref();
         while let Some(Kind::TypeCast(cast)) = using.and_then(kind) {
-            let of = cast.type_name.as_ref().filter(|of| {
-                declared::is_text(of) || declared::declared(of) == Some(field.logical)
-            });
-            let span = of.and_then(|of| declared::span(self.text(), self.bench.reading, of));
-            let Some(span) = span else { return Err(converts(field)) };
+            let own = |of: &&protobuf::TypeName| {
+                type_of(of).is_some_and(|of| of == field.logical || of == Logical::TEXT)
+            };
+            let of = cast.type_name.as_ref().filter(own);
+            let Some(span) = of.and_then(|of| self.place(of)) else { return Err(converts(field)) };
             self.rewrite(span, "text");
             using = cast.arg.as_deref();
         }

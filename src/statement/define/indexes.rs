@@ -14,8 +14,8 @@ use super::super::read::literal::quoted_name;
 use super::super::read::spelling::{Lexeme, Lexer};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::declared::class_of_text;
 use super::draft::{Draft, refuse_random};
+use super::opclass::class_of_text;
 use super::target::{is_missing, is_pinned, matters, settled};
 
 /// CREATE INDEX: plain columns of equality fields, and expressions over others.

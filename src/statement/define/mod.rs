@@ -7,7 +7,6 @@ mod changes_tests;
 #[cfg(test)]
 mod claims;
 pub(in crate::statement) mod conninfo;
-mod declared;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;
 mod draft;
@@ -16,6 +15,7 @@ mod draft_tests;
 mod indexes;
 pub(in crate::statement) mod links;
 pub(in crate::statement) mod named;
+mod opclass;
 pub(in crate::statement) mod standing;
 pub(in crate::statement) mod table;
 mod target;

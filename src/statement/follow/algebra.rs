@@ -5,9 +5,11 @@
 //! lists below name the few functions, types and collations that pass a value on as it is.
 //! `docs/STATEMENTS.md` shows the same to users. What has no entry here has no meaning on sealed values.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Called, Mode, Names, Verdict};
+use crate::catalog::{Called, FieldId, Mode, Names, Normal, Snapshot, Verdict};
 
 use super::super::read::tree;
 
@@ -99,6 +101,48 @@ pub(in crate::statement) fn keeps_equality(clause: &protobuf::CollateClause) -> 
 /// Does an operator of this name ask whether two values are equal?
 pub(in crate::statement) fn is_equality(name: &[Node]) -> bool {
     matches!(tree::operator(name), Some("=" | "<>"))
+}
+
+/// A function that a normalization to lower case stands for: what it makes of two values is equal where
+/// these are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::statement) enum Fold {
+    /// It leaves what is normalized as it is.
+    Lower,
+    Upper,
+}
+
+/// Which one the function of this name is, where it surely is PostgreSQL's own.
+pub(in crate::statement) fn fold(names: Names<'_>, call: &protobuf::FuncCall) -> Option<Fold> {
+    let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
+    let (schema, name) = match parts.as_slice() {
+        [name] => (None, *name),
+        ["pg_catalog", name] => (Some("pg_catalog"), *name),
+        _ => return None,
+    };
+    let fold = match name {
+        "lower" => Fold::Lower,
+        "upper" => Fold::Upper,
+        _ => return None,
+    };
+    let bare = call.args.len() == 1
+        && call.agg_order.is_empty()
+        && call.agg_filter.is_none()
+        && call.over.is_none()
+        && !call.agg_distinct
+        && !call.agg_star
+        && !call.func_variadic
+        && !call.agg_within_group;
+    let called = Called { schema, name, path: names.path };
+    (bare && matches!(names.snapshot.codes().function(called), Verdict::Harmless)).then_some(fold)
+}
+
+/// Are all of these fields kept in lower case?
+pub(in crate::statement) fn is_folded(snapshot: &Snapshot, fields: &BTreeSet<FieldId>) -> bool {
+    fields.iter().all(|id| {
+        let domain = snapshot.field(*id).and_then(|field| field.domain.as_ref());
+        domain.is_some_and(|domain| domain.kind.normalize.has(Normal::Lowercase))
+    })
 }
 
 /// The name of a function, where the database is known to have one of it.

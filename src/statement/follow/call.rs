@@ -3,10 +3,12 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SubLinkType};
 
+use super::super::facts::Edit;
 use super::super::opaque;
 use super::super::read::tree::{self, kind};
+use super::super::read::typed::span_of_callee;
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::algebra::{self, Passing};
+use super::algebra::{self, Fold, Passing};
 use super::classes::{Fields, Flow};
 use super::flow::{Seen, Walk};
 use super::scope::{Outputs, Place};
@@ -14,6 +16,11 @@ use super::scope::{Outputs, Place};
 impl<'a> Walk<'a> {
     pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<Flow> {
         self.seen.insert((Seen::Call, call.location));
+        if let Some(fold) = algebra::fold(self.names, call)
+            && let Some(only) = call.args.first()
+        {
+            return self.folded(fold, call, only);
+        }
         let passing = algebra::passing(self.names, &call.funcname).filter(|_| {
             call.agg_order.is_empty() && !call.agg_within_group && !call.func_variadic && !call.agg_star
         });
@@ -52,6 +59,22 @@ impl<'a> Walk<'a> {
             Some(fields) => Flow::Sealed(fields),
             None => joined,
         })
+    }
+
+    /// `lower` or `upper` of what is kept in lower case, or may be: the call goes when the value is sealed.
+    fn folded(&mut self, fold: Fold, call: &'a protobuf::FuncCall, only: &'a Node) -> Proven<Flow> {
+        let flow = self.flow(only)?;
+        let start = usize::try_from(call.location).ok();
+        let place = start.and_then(|start| span_of_callee(self.text, start));
+        let edit = place.map(|span| Edit { span, new: Vec::new(), quotes: false });
+        match (edit, &flow) {
+            (Some(edit), Flow::Open(class)) if self.classes.sealed(*class).is_none() => {
+                self.classes.when_sealed(*class, edit);
+            }
+            (Some(edit), _) if self.is_folded(&flow)? => self.edits.push(edit),
+            (_, _) => return self.looks(call, Some(&flow)),
+        }
+        Ok(Flow::Folded(fold, Box::new(flow)))
     }
 
     fn counted(&mut self, call: &'a protobuf::FuncCall, values: &[Flow]) -> Proven<Flow> {

@@ -9,12 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::catalog::{Field, FieldId, Snapshot};
+use crate::catalog::{Family, Field, FieldId, Logical, NO_MODIFIER, Snapshot};
 
-use super::super::facts::{LiteralUse, ParameterUse, Unproven};
+use super::super::facts::{Compared, Edit, LiteralUse, ParameterUse, Taken, Unproven};
 use super::super::read::literal::Written;
 use super::super::refusal::{Proven, refuse};
-use super::algebra::{self, Use};
+use super::algebra::{self, Fold, Use};
 
 /// Fields, at least one.
 pub(in crate::statement) type Fields = BTreeSet<FieldId>;
@@ -38,6 +38,8 @@ pub(in crate::statement) enum Flow {
     Open(Class),
     /// An array of such.
     Array(Box<Flow>),
+    /// `lower` or `upper` of a value that is kept in lower case, or of one that is undecided.
+    Folded(Fold, Box<Flow>),
     /// DEFAULT.
     Default,
 }
@@ -52,7 +54,7 @@ impl Flow {
     pub(in crate::statement) fn carries(&self) -> bool {
         match self {
             Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) => true,
-            Flow::Array(inner) => inner.carries(),
+            Flow::Array(inner) | Flow::Folded(_, inner) => inner.carries(),
             Flow::Plain | Flow::Open(_) | Flow::Default => false,
         }
     }
@@ -85,6 +87,18 @@ struct State {
     compared: Option<Use>,
     /// It is tested for NULL, which is answered the same when it is sealed.
     tested: bool,
+    /// How it is compared, where that is not by `=` alone.
+    exactly: bool,
+    like: bool,
+    equal: bool,
+    /// The fields in which it is stored.
+    stored: Fields,
+    /// To which type it is cast.
+    given: Option<Logical>,
+    /// To several.
+    torn: bool,
+    /// What becomes of the text around it when it is sealed.
+    edits: Vec<Edit>,
     /// Something of it that a message can name.
     told: Option<String>,
 }
@@ -96,6 +110,10 @@ pub(in crate::statement) struct Classes<'a> {
     states: Vec<State>,
     ends: HashMap<End, Class>,
     written: BTreeMap<usize, Written>,
+    /// Types of constants that have one of their own: numbers and truth values.
+    typed: HashMap<usize, Logical>,
+    /// Fields in which something is stored that an expression passes on.
+    passed: Fields,
     /// Literals that cannot be replaced, and why.
     unwritable: HashMap<usize, Unproven>,
 }
@@ -111,6 +129,8 @@ impl<'a> Classes<'a> {
             states: Vec::new(),
             ends: HashMap::new(),
             written: BTreeMap::new(),
+            typed: HashMap::new(),
+            passed: Fields::new(),
             unwritable: HashMap::new(),
         }
     }
@@ -158,6 +178,52 @@ impl<'a> Classes<'a> {
         let class = self.fresh(Some("one literal".to_owned()))?;
         self.ends.insert(end, class);
         Ok(class)
+    }
+
+    /// The class of a number or a truth value that is written there.
+    pub(in crate::statement) fn constant(&mut self, written: Written, own: Logical) -> Proven<Class> {
+        let start = written.span.start;
+        self.typed.insert(start, own);
+        self.literal(start, false, Ok(written))
+    }
+
+    /// It is cast to this type. When it is sealed, the cast has been done: `edit` makes one of it that
+    /// sealed text passes; none where it is one.
+    pub(in crate::statement) fn cast(&mut self, class: Class, to: Logical, edit: Option<Edit>) {
+        let state = self.state(class);
+        state.torn |= state.given.is_some_and(|given| given != to);
+        state.given = Some(to);
+        state.edits.extend(edit);
+    }
+
+    /// The text around it changes when it is sealed.
+    pub(in crate::statement) fn when_sealed(&mut self, class: Class, edit: Edit) {
+        self.state(class).edits.push(edit);
+    }
+
+    /// Does the text around it change when it is sealed?
+    pub(in crate::statement) fn changes_text(&mut self, class: Class) -> bool {
+        !self.state(class).edits.is_empty()
+    }
+
+    /// It is compared with what is normalized, and is not so itself.
+    pub(in crate::statement) fn exactly(&mut self, class: Class) {
+        self.state(class).exactly = true;
+    }
+
+    /// It is compared by LIKE or ILIKE.
+    pub(in crate::statement) fn like(&mut self, class: Class) {
+        self.state(class).like = true;
+    }
+
+    /// It is stored in this field.
+    pub(in crate::statement) fn store(&mut self, class: Class, field: FieldId) {
+        self.state(class).stored.insert(field);
+    }
+
+    /// What an expression passes on is stored in this field: any constant in it may be.
+    pub(in crate::statement) fn pass_to(&mut self, field: FieldId) {
+        self.passed.insert(field);
     }
 
     fn root(&mut self, class: Class) -> usize {
@@ -234,6 +300,7 @@ impl<'a> Classes<'a> {
         if state.compared != Some(Use::Order) {
             state.compared = Some(place);
         }
+        state.equal |= matches!(place, Use::Compare | Use::Distinguish);
         match &state.meaning {
             Meaning::Sealed(fields) => require(snapshot, &fields.clone(), place),
             Meaning::Undecided | Meaning::Plain => Ok(()),
@@ -255,7 +322,15 @@ impl<'a> Classes<'a> {
         if let Some(parent) = self.parents.get_mut(other_root) {
             *parent = one_root;
         }
-        self.state(one).tested |= absorbed.tested;
+        let state = self.state(one);
+        state.tested |= absorbed.tested;
+        state.exactly |= absorbed.exactly;
+        state.like |= absorbed.like;
+        state.equal |= absorbed.equal;
+        state.stored.extend(absorbed.stored);
+        state.edits.extend(absorbed.edits);
+        state.torn |= absorbed.torn || matches!((state.given, absorbed.given), (Some(a), Some(b)) if a != b);
+        state.given = state.given.or(absorbed.given);
         match absorbed.meaning {
             Meaning::Undecided => {}
             Meaning::Plain => self.make_plain(one)?,
@@ -267,36 +342,42 @@ impl<'a> Classes<'a> {
         }
     }
 
-    /// The literals and parameters that are values of sealed fields.
+    /// The literals and parameters that are values of sealed fields, and what else changes with them.
     ///
     /// # Errors
-    /// One is also something else, or cannot be replaced where it stands.
-    pub(in crate::statement) fn uses(&mut self) -> Proven<(Vec<LiteralUse>, Vec<ParameterUse>)> {
+    /// One is also something else, cannot be replaced where it stands, or is of a type that the server would
+    /// not take there.
+    pub(in crate::statement) fn uses(&mut self) -> Proven<Uses> {
         let mut ends: Vec<(End, Class)> =
             self.ends.iter().map(|(end, class)| (end.clone(), *class)).collect();
         ends.sort_by_key(|(end, _)| match end {
             End::Literal { start, array } => (0, *start, *array),
             End::Parameter { number, array } => (1, usize::from(*number), *array),
         });
+        let mut edits: Vec<Edit> = Vec::new();
         let (mut literals, mut parameters) = (Vec::new(), Vec::new());
         let mut plain: HashSet<End> = HashSet::new();
         let mut asked: Vec<(End, Class)> = Vec::new();
         for (end, class) in ends {
-            let State { meaning, compared, tested, told } = self.state(class).clone();
-            let fields = match meaning {
+            let state = self.state(class).clone();
+            let State { compared, tested, told, .. } = &state;
+            let fields = match &state.meaning {
                 Meaning::Sealed(fields) => fields,
                 Meaning::Plain => {
                     plain.insert(end);
                     continue;
                 }
                 Meaning::Undecided => {
-                    if tested || compared.is_some() {
+                    let typed = matches!(&end, End::Literal { start, .. } if self.typed.contains_key(start));
+                    if *tested || compared.is_some() && !typed {
                         asked.push((end, class));
                     }
                     continue;
                 }
             };
             let Some(field) = fields.first().copied() else { continue };
+            let taken = self.taken(&end, &state, field)?;
+            edits.extend(state.edits.iter().cloned());
             match end {
                 End::Literal { start, array } => {
                     if let Some(why) = self.unwritable.get(&start) {
@@ -313,6 +394,7 @@ impl<'a> Classes<'a> {
                         field,
                         form: written.form,
                         array,
+                        taken,
                     });
                 }
                 End::Parameter { number, array } => {
@@ -321,7 +403,7 @@ impl<'a> Classes<'a> {
                     if twice || also {
                         return Err(conflict(told.as_deref(), "a sealed value and for another one"));
                     }
-                    parameters.push(ParameterUse { number, field, array, tested: false });
+                    parameters.push(ParameterUse { number, field, array, taken });
                 }
             }
         }
@@ -337,18 +419,82 @@ impl<'a> Classes<'a> {
                 return Err(conflict(Some("one literal"), "a value and for an array of them"));
             }
         }
-        self.seal_asked(asked, &mut literals, &mut parameters)?;
-        Ok((literals, parameters))
+        let mut uses = Uses { literals, parameters, edits };
+        self.seal_asked(asked, &mut uses)?;
+        let Uses { literals, parameters, mut edits } = uses;
+        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+        edits.dedup();
+        Ok(Uses { literals, parameters, edits })
+    }
+
+    /// What becomes of a sealed constant or parameter.
+    fn taken(&self, end: &End, state: &State, field: FieldId) -> Proven<Taken> {
+        let own = match end {
+            End::Literal { start, .. } => self.typed.get(start).copied(),
+            End::Parameter { .. } => None,
+        };
+        let compared = match (state.like, state.exactly, state.equal) {
+            (true, false, _) => Compared::Like,
+            (false, true, false) => Compared::Exactly,
+            (false, false, true) => Compared::Equal,
+            (false, false, false) => Compared::Not,
+            (_, true, _) => {
+                return Err(conflict(state.told.as_deref(), "what is normalized and for what is not"));
+            }
+        };
+        let mut stored: Vec<FieldId> = state.stored.iter().copied().collect();
+        if state.torn {
+            return Err(refuse(
+                "cast",
+                format!("{} is cast to several types", state.told.as_deref().unwrap_or("a constant")),
+                "Cast it to one type, or not at all.",
+            ));
+        }
+        let own_domain = Fields::from([field]);
+        if stored.is_empty() && compared == Compared::Not {
+            let alike = |id: &&FieldId| same_domain(self.snapshot, &own_domain, &Fields::from([**id]));
+            stored.extend(self.passed.iter().filter(alike));
+        }
+        let mut given = given(own, state.given)?;
+        let column = |id: FieldId| self.snapshot.field(id).map(|field| field.logical);
+        let of_field = column(field).unwrap_or(Logical::TEXT);
+        if let Some(of) = given {
+            let wanted: Vec<Logical> = stored.iter().filter_map(|id| column(*id)).collect();
+            let exact =
+                of.modifier == NO_MODIFIER || of == of_field && wanted.iter().all(|other| *other == of);
+            let taken = if compared == Compared::Not && !wanted.is_empty() {
+                wanted.iter().all(|column| of.assigns_to(column))
+            } else {
+                of.compares_with(&Logical { array: false, ..of_field })
+            };
+            if !exact || !taken {
+                return Err(self.of_another_type(field, &of));
+            }
+            // It is rounded as it would be when it is stored.
+            if of.modifier != NO_MODIFIER {
+                stored = vec![field];
+                given = Some(Logical { modifier: NO_MODIFIER, ..of });
+            }
+        }
+        Ok(Taken { given, stored, compared })
+    }
+
+    fn of_another_type(&self, field: FieldId, given: &Logical) -> Unproven {
+        let (path, own) = self.snapshot.field(field).map_or_else(
+            || (String::new(), String::new()),
+            |field| (field.path(), field.logical.to_string()),
+        );
+        refuse(
+            "cast",
+            format!("{path} is sealed and of type {own}, and meets a value of type {given}"),
+            "Give it a value of its own type, without a cast to another type or length.",
+        )
     }
 
     /// What is only tested for NULL or compared with its like, which is answered the same when all of it is
     /// sealed: for want of a field of its own as a value of the first one that is met and allows it.
-    fn seal_asked(
-        &mut self,
-        asked: Vec<(End, Class)>,
-        literals: &mut Vec<LiteralUse>,
-        parameters: &mut Vec<ParameterUse>,
-    ) -> Proven<()> {
+    fn seal_asked(&mut self, asked: Vec<(End, Class)>, uses: &mut Uses) -> Proven<()> {
+        let Uses { literals, parameters, edits } = uses;
         let of_literals = literals.iter().map(|literal| literal.field);
         let met: Fields = of_literals.chain(parameters.iter().map(|parameter| parameter.field)).collect();
         // Whether a parameter is text is known when the client has said it: too late for what it is equal to.
@@ -374,12 +520,18 @@ impl<'a> Classes<'a> {
                     }
                     let Some(Written { span, form }) = self.written.get(&start).cloned() else { continue };
                     if starts.insert(span.start) {
-                        literals.push(LiteralUse { span, field, form, array });
+                        let taken = Taken { compared: Compared::Asked, ..Taken::default() };
+                        edits.extend(self.state(class).edits.iter().cloned());
+                        literals.push(LiteralUse { span, field, form, array, taken });
                     }
                 }
                 End::Parameter { number, array } => {
                     if numbers.insert(number) {
-                        parameters.push(ParameterUse { number, field, array, tested: true });
+                        let state = self.state(class);
+                        let taken =
+                            Taken { given: state.given, compared: Compared::Asked, ..Taken::default() };
+                        edits.extend(state.edits.iter().cloned());
+                        parameters.push(ParameterUse { number, field, array, taken });
                     }
                 }
             }
@@ -388,6 +540,26 @@ impl<'a> Classes<'a> {
         parameters.sort_by_key(|parameter| parameter.number);
         Ok(())
     }
+}
+
+/// What [`Classes::uses`] finds.
+pub(in crate::statement) struct Uses {
+    pub(in crate::statement) literals: Vec<LiteralUse>,
+    pub(in crate::statement) parameters: Vec<ParameterUse>,
+    pub(in crate::statement) edits: Vec<Edit>,
+}
+
+/// The type of a value that has one of its own and is cast to another one.
+fn given(own: Option<Logical>, cast: Option<Logical>) -> Proven<Option<Logical>> {
+    use Family::{Integer, Numeric};
+    let (Some(own), Some(cast)) = (own, cast) else { return Ok(own.or(cast)) };
+    let (from, to) = (own.base.family(), cast.base.family());
+    // A cast that loses nothing says nothing more.
+    let keeps = from == to || (from, to) == (Integer, Numeric);
+    if keeps && cast.modifier == NO_MODIFIER && !cast.array {
+        return Ok(Some(cast).filter(|_| from != to).or(Some(own)));
+    }
+    Err(refuse("cast", "a number is cast to another type", "Write it as a value of that type, in quotes."))
 }
 
 fn conflict(told: Option<&str>, as_what: &str) -> Unproven {

@@ -5,9 +5,11 @@ use pg_query::protobuf::{self, AExprKind, Node};
 
 use crate::catalog::FieldId;
 
+use super::super::facts::Edit;
 use super::super::read::tree::{self, kind};
-use super::super::refusal::{Proven, unsupported};
-use super::algebra::{self, Use};
+use super::super::read::typed::span_of_like;
+use super::super::refusal::{Proven, refuse, unsupported};
+use super::algebra::{self, Fold, Use};
 use super::classes::{Fields, Flow, require, same_domain};
 use super::flow::Walk;
 
@@ -20,6 +22,9 @@ struct Side {
 impl<'a> Walk<'a> {
     /// Both sides of an equality (`=`, `<>`, IN, IS DISTINCT FROM).
     pub(in crate::statement) fn equal(&mut self, left: &Flow, right: &Flow) -> Proven<Fields> {
+        if let Some(compared) = self.equal_folded(left, right)? {
+            return Ok(compared);
+        }
         match (self.sealed_in(left)?, self.sealed_in(right)?) {
             (Some(fields), None) => self.equal_to_sealed(fields, right).map(|()| Fields::new()),
             (None, Some(fields)) => self.equal_to_sealed(fields, left).map(|()| Fields::new()),
@@ -67,6 +72,7 @@ impl<'a> Walk<'a> {
             | Flow::Field(_)
             | Flow::Sealed(_)
             | Flow::Array(_)
+            | Flow::Folded(..)
             | Flow::Default => {
                 Err(first.map_or_else(|| unsupported("a comparison"), |id| self.unsupported_position(id)))
             }
@@ -77,11 +83,81 @@ impl<'a> Walk<'a> {
 
     /// An expression that is stored in a column: `VALUES`, `SET`.
     pub(in crate::statement) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
-        let flow = match self.number(node)? {
-            Some(number) if self.is_sealed(target)? => number,
-            Some(_) | None => self.flow(node)?,
-        };
+        let flow = self.flow(node)?;
         self.store(target, &flow)
+    }
+
+    /// The same of `lower` and `upper`, where these have a meaning: on both sides, or `lower` on one. None:
+    /// neither side is such a call.
+    fn equal_folded(&mut self, left: &Flow, right: &Flow) -> Proven<Option<Fields>> {
+        let (fold, inner, other) = match (left, right) {
+            (Flow::Folded(one, left), Flow::Folded(other, right)) if one == other => {
+                let folded = self.is_folded(left)? || self.is_folded(right)?;
+                return if folded { self.equal(left, right).map(Some) } else { Ok(None) };
+            }
+            (Flow::Folded(fold, inner), other) | (other, Flow::Folded(fold, inner)) => (*fold, inner, other),
+            _ => return Ok(None),
+        };
+        match (fold, self.is_folded(inner)?, other) {
+            // What is not in lower case equals none of them.
+            (Fold::Lower, true, Flow::Open(class)) if self.classes.sealed(*class).is_none() => {
+                let fields = self.sealed_in(inner)?.unwrap_or_default();
+                require(self.snapshot, &fields, Use::Compare)?;
+                self.classes.exactly(*class);
+                self.classes.seal(*class, &fields)?;
+                self.searches.extend(fields);
+                Ok(Some(Fields::new()))
+            }
+            (Fold::Lower, true, _) => self.equal(inner, other).map(Some),
+            (Fold::Lower, false, _) if matches!(**inner, Flow::Open(_)) && self.is_folded(other)? => {
+                self.equal(inner, other).map(Some)
+            }
+            (Fold::Upper, true, _) => Err(refuse(
+                "function",
+                "upper() of a column that is kept in lower case is compared with what is not upper() of something",
+                "Write upper() on both sides, or compare the column itself.",
+            )),
+            (Fold::Lower | Fold::Upper, false, _) => Ok(None),
+        }
+    }
+
+    /// Is it a sealed value that is kept in lower case?
+    pub(in crate::statement) fn is_folded(&mut self, flow: &Flow) -> Proven<bool> {
+        let fields = self.sealed_in(flow)?;
+        Ok(fields.is_some_and(|fields| algebra::is_folded(self.snapshot, &fields)))
+    }
+
+    /// LIKE or ILIKE of a sealed value with what may turn out to hold no wildcards: then it is equality.
+    fn like(&mut self, expression: &'a protobuf::AExpr, any_case: bool) -> Proven<Option<Fields>> {
+        let (Some(left), Some(right)) = (expression.lexpr.as_deref(), expression.rexpr.as_deref()) else {
+            return Ok(None);
+        };
+        let (left, right) = (self.flow(left)?, self.flow(right)?);
+        let (value, pattern) = match (&left, &right) {
+            (Flow::Folded(one, value), Flow::Folded(other, pattern)) if one == other => {
+                (&**value, &**pattern)
+            }
+            (value, pattern) => (value, pattern),
+        };
+        let sealed = self.sealed_in(value)?;
+        let served = sealed.as_ref().is_some_and(|fields| {
+            (!any_case || algebra::is_folded(self.snapshot, fields))
+                && require(self.snapshot, fields, Use::Compare).is_ok()
+        });
+        let class = if let Flow::Open(class) = pattern { Some(*class) } else { None };
+        let start = usize::try_from(expression.location).ok();
+        let place = start.and_then(|start| span_of_like(self.text, start));
+        let (Some(fields), Some(class), Some((span, negated)), true) = (sealed, class, place, served) else {
+            let mut reach = self.settle(&left)?;
+            reach.extend(self.settle(&right)?);
+            return Ok(Some(reach));
+        };
+        self.classes.like(class);
+        self.classes.seal(class, &fields)?;
+        self.searches.extend(fields);
+        let new: &[u8] = if negated { b"<>" } else { b"=" };
+        self.edits.push(Edit { span, new: new.to_vec(), quotes: false });
+        Ok(Some(Fields::new()))
     }
 
     /// A value that is stored in a column.
@@ -94,9 +170,18 @@ impl<'a> Walk<'a> {
         let own = Fields::from([target]);
         require(self.snapshot, &own, Use::Pass)?;
         match (flow, self.sealed_in(flow)?) {
-            (Flow::Open(class), _) => self.classes.seal(*class, &own),
+            (Flow::Open(class), _) => {
+                self.classes.store(*class, target);
+                self.classes.seal(*class, &own)
+            }
+            (Flow::Folded(Fold::Lower, inner), None) if algebra::is_folded(self.snapshot, &own) => {
+                self.store(target, inner)
+            }
             (Flow::Default, _) => Ok(()),
-            (_, Some(fields)) if same_domain(self.snapshot, &own, &fields) => Ok(()),
+            (_, Some(fields)) if same_domain(self.snapshot, &own, &fields) => {
+                self.classes.pass_to(target);
+                Ok(())
+            }
             (_, Some(fields)) => Err(self.other_domain(&own, &fields)),
             (_, None) => Err(self.unsupported_position(target)),
         }
@@ -105,6 +190,17 @@ impl<'a> Walk<'a> {
     pub(in crate::statement) fn operation(&mut self, expression: &'a protobuf::AExpr) -> Proven<Flow> {
         let left = expression.lexpr.as_deref();
         let right = expression.rexpr.as_deref();
+        let kind_of = AExprKind::try_from(expression.kind);
+        if let Ok(AExprKind::AexprLike | AExprKind::AexprIlike) = kind_of {
+            let any_case = kind_of == Ok(AExprKind::AexprIlike);
+            let liked = self.like(expression, any_case).map_err(|refused| {
+                let name = if any_case { "ILIKE" } else { "LIKE" };
+                self.placed(refused, &format!("the operator {name}"), expression.location)
+            });
+            if let Some(reach) = liked? {
+                return Ok(Flow::derived(reach));
+            }
+        }
         let equality = algebra::is_equality(&expression.name);
         let looked = |walk: &mut Self| {
             let name = tree::last_name(&expression.name).unwrap_or_default();
@@ -115,7 +211,7 @@ impl<'a> Walk<'a> {
         let (Some(l), Some(r), true) = (left, right, equality) else {
             return looked(self).map(Flow::derived);
         };
-        match AExprKind::try_from(expression.kind) {
+        match kind_of {
             Ok(AExprKind::AexprOp | AExprKind::AexprDistinct | AExprKind::AexprNotDistinct) => {
                 self.equal_nodes(l, r).map(Flow::derived)
             }

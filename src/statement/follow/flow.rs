@@ -10,12 +10,11 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Field, FieldId, Names, Snapshot};
 
-use super::super::facts::{ResultColumn, Unproven};
+use super::super::facts::{Edit, ResultColumn, Unproven};
 use super::super::matters::Bench;
-use super::super::read::literal::{written_literal, written_number};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::algebra::{self, Use};
+use super::algebra::{Fold, Use};
 use super::classes::{Class, Classes, Fields, Flow, require, same_domain};
 use super::from::Cte;
 use super::scope::{Outputs, Scope, Source, whole_row};
@@ -63,6 +62,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) searches: BTreeSet<FieldId>,
     pub(in crate::statement) writes: BTreeSet<FieldId>,
     pub(in crate::statement) insertions: BTreeMap<usize, String>,
+    /// What else becomes of the text.
+    pub(in crate::statement) edits: Vec<Edit>,
     pub(in crate::statement) positional: bool,
     mentioned: BTreeSet<FieldId>,
 }
@@ -89,6 +90,7 @@ impl<'a> Walk<'a> {
             searches: BTreeSet::new(),
             writes: BTreeSet::new(),
             insertions: BTreeMap::new(),
+            edits: Vec::new(),
             positional: false,
             mentioned: BTreeSet::new(),
         }
@@ -204,7 +206,14 @@ impl<'a> Walk<'a> {
             Flow::Field(id) if self.is_sealed(*id)? => Some(Fields::from([*id])),
             Flow::Sealed(fields) => Some(fields.clone()),
             Flow::Open(class) => self.classes.sealed(*class),
-            Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Array(_) | Flow::Default => None,
+            // What is kept in lower case is its own.
+            Flow::Folded(Fold::Lower, inner) if !matches!(**inner, Flow::Open(_)) => self.sealed_in(inner)?,
+            Flow::Plain
+            | Flow::Derived(_)
+            | Flow::Field(_)
+            | Flow::Array(_)
+            | Flow::Folded(..)
+            | Flow::Default => None,
         })
     }
 
@@ -225,6 +234,7 @@ impl<'a> Walk<'a> {
                 Ok(Fields::new())
             }
             Flow::Array(elements) => self.settle(elements),
+            Flow::Folded(_, inner) => self.settle(inner),
         }
     }
 
@@ -261,7 +271,13 @@ impl<'a> Walk<'a> {
                     Flow::Open(class) => self.classes.seal(*class, &sealed)?,
                     Flow::Sealed(_) => {}
                     Flow::Field(id) if self.is_sealed(*id)? => {}
-                    Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Array(_) | Flow::Default => {
+                    Flow::Folded(..) if self.sealed_in(flow)?.is_some() => {}
+                    Flow::Plain
+                    | Flow::Derived(_)
+                    | Flow::Field(_)
+                    | Flow::Array(_)
+                    | Flow::Folded(..)
+                    | Flow::Default => {
                         return Err(self.beside_sealed(first));
                     }
                 }
@@ -322,7 +338,12 @@ impl<'a> Walk<'a> {
                 conditions.insert(id);
                 Flow::Derived(conditions)
             }
-            Flow::Field(_) | Flow::Sealed(_) | Flow::Open(_) | Flow::Array(_) | Flow::Default => {
+            Flow::Field(_)
+            | Flow::Sealed(_)
+            | Flow::Open(_)
+            | Flow::Array(_)
+            | Flow::Folded(..)
+            | Flow::Default => {
                 self.searches.extend(conditions);
                 if let Flow::Field(id) = joined { Flow::Sealed(Fields::from([id])) } else { joined }
             }
@@ -422,7 +443,7 @@ impl<'a> Walk<'a> {
                 self.mentioned.insert(*id);
             }
             Flow::Derived(fields) | Flow::Sealed(fields) => self.mentioned.extend(fields.iter().copied()),
-            Flow::Array(inner) => {
+            Flow::Array(inner) | Flow::Folded(_, inner) => {
                 self.mention(Flow::clone(inner));
             }
             Flow::Plain | Flow::Open(_) | Flow::Default => {}
@@ -474,86 +495,6 @@ impl<'a> Walk<'a> {
             self.mention(output.flow.clone());
         }
         Ok(outputs)
-    }
-
-    /// A cast that changes nothing keeps what it is applied to; every other is a value.
-    fn cast(&mut self, cast: &'a protobuf::TypeCast) -> Proven<Flow> {
-        let Some(arg) = cast.arg.as_deref() else { return Err(unsupported("a cast of nothing")) };
-        let Some(of) = &cast.type_name else { return Err(unsupported("a cast to nothing")) };
-        if algebra::keeps_text(of, true) {
-            let flow = self.array(arg)?;
-            if matches!(flow, Flow::Array(_)) {
-                return Ok(flow);
-            }
-            return self.settle(&flow).map(Flow::derived);
-        }
-        let flow = self.flow(arg)?;
-        let stays = matches!(flow, Flow::Open(_)) || self.sealed_in(&flow)?.is_some();
-        if stays && algebra::keeps_text(of, false) {
-            return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
-        }
-        self.settle(&flow)
-            .map(Flow::derived)
-            .map_err(|refused| self.placed(refused, "a cast to another type", cast.location))
-    }
-
-    fn collated(&mut self, clause: &'a protobuf::CollateClause) -> Proven<Flow> {
-        let Some(arg) = clause.arg.as_deref() else { return Err(unsupported("COLLATE of nothing")) };
-        let flow = self.flow(arg)?;
-        let stays = matches!(flow, Flow::Open(_)) || self.sealed_in(&flow)?.is_some();
-        if stays && algebra::keeps_equality(clause) {
-            return Ok(flow);
-        }
-        self.settle(&flow).map(Flow::derived)
-    }
-
-    /// A value that is taken for an array of text.
-    pub(in crate::statement) fn array(&mut self, node: &'a Node) -> Proven<Flow> {
-        match kind(node) {
-            Some(Kind::ParamRef(parameter)) => self.parameter(parameter, true),
-            Some(Kind::AConst(constant)) => self.constant(constant, true),
-            Some(_) | None => self.flow(node),
-        }
-    }
-
-    /// One place of a parameter.
-    fn parameter(&mut self, parameter: &'a protobuf::ParamRef, array: bool) -> Proven<Flow> {
-        self.seen.insert((Seen::Parameter, parameter.location));
-        let number = u16::try_from(parameter.number)
-            .ok()
-            .filter(|number| *number > 0)
-            .ok_or_else(|| unsupported("a parameter number outside of 1 to 65535"))?;
-        let open = Flow::Open(self.classes.parameter(number, array)?);
-        Ok(if array { Flow::Array(Box::new(open)) } else { open })
-    }
-
-    fn constant(&mut self, constant: &'a protobuf::AConst, array: bool) -> Proven<Flow> {
-        let open = match &constant.val {
-            Some(protobuf::a_const::Val::Sval(string)) => {
-                self.literal(constant.location, &string.sval, array)?
-            }
-            None if constant.isnull => Flow::Open(self.classes.fresh(None)?),
-            // A zero or false constant decodes to no value at all; it is a value like any.
-            Some(_) | None => return Ok(Flow::Plain),
-        };
-        Ok(if array { Flow::Array(Box::new(open)) } else { open })
-    }
-
-    fn literal(&mut self, location: i32, value: &str, array: bool) -> Proven<Flow> {
-        let start = usize::try_from(location).map_err(|_| unsupported("a literal without a place"))?;
-        let written = written_literal(self.text, start, value, self.conforming);
-        Ok(Flow::Open(self.classes.literal(start, array, written)?))
-    }
-
-    /// A number where text is stored, which is what the server writes of it.
-    pub(in crate::statement) fn number(&mut self, node: &'a Node) -> Proven<Option<Flow>> {
-        let Some(Kind::AConst(constant)) = kind(node) else { return Ok(None) };
-        if !matches!(&constant.val, Some(protobuf::a_const::Val::Ival(_) | protobuf::a_const::Val::Fval(_))) {
-            return Ok(None);
-        }
-        let Ok(start) = usize::try_from(constant.location) else { return Ok(None) };
-        let Some(written) = written_number(self.text, start) else { return Ok(None) };
-        Ok(Some(Flow::Open(self.classes.literal(start, false, Ok(written))?)))
     }
 }
 

@@ -43,6 +43,10 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Flow::Array(elements) => Flow::derived(self.settle(elements)?),
+                flow @ Flow::Folded(..) => match self.sealed_in(flow)? {
+                    Some(fields) => Flow::Sealed(fields),
+                    None => Flow::derived(self.settle(flow)?),
+                },
                 flow
                 @ (Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) | Flow::Default) => {
                     flow.clone()
@@ -53,7 +57,7 @@ impl<'a> Walk<'a> {
                     self.reads.insert(*id);
                 }
                 Flow::Derived(fields) | Flow::Sealed(fields) => self.reads.extend(fields.iter().copied()),
-                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Default => {}
+                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) | Flow::Default => {}
             }
         }
         self.outputs = decided.told();
@@ -364,11 +368,47 @@ impl<'a> Walk<'a> {
             if flow == Flow::Default {
                 return Err(unsupported("DEFAULT as an output"));
             }
+            let flow = if target.name.is_empty() { self.unnamed(value, flow)? } else { flow };
             // `(expression).*`: as many columns as its type has.
             let place = if is_row_star(value) { Place::Open } else { Place::Sure };
             outputs.columns.push(Output { name: output_name(target, value), flow, place });
         }
         Ok(outputs)
+    }
+
+    /// An output whose name the server takes from a call or a cast: it must stay in the text.
+    fn unnamed(&mut self, value: &'a Node, flow: Flow) -> Proven<Flow> {
+        let call = named_by(value);
+        if matches!(call, Some(Kind::FuncCall(_))) && self.is_folded(&flow)? {
+            let is_fold = |name: Option<&str>| matches!(name, Some("lower" | "upper"));
+            let Some(Kind::FuncCall(call)) = call else { return Ok(flow) };
+            if is_fold(tree::last_name(&call.funcname)) {
+                return Err(refuse(
+                    "function",
+                    "an output is lower() or upper() of a sealed column and has no name of its own",
+                    "Give it one: lower(email) AS email.",
+                ));
+            }
+        }
+        match &flow {
+            Flow::Folded(_, inner) if matches!(**inner, Flow::Open(_)) => {
+                self.settle(&flow).map(Flow::derived)
+            }
+            Flow::Open(class) if matches!(kind(value), Some(Kind::TypeCast(_))) => {
+                if self.classes.changes_text(*class) {
+                    return self.settle(&flow).map(Flow::derived);
+                }
+                Ok(flow)
+            }
+            Flow::Plain
+            | Flow::Derived(_)
+            | Flow::Field(_)
+            | Flow::Sealed(_)
+            | Flow::Open(_)
+            | Flow::Array(_)
+            | Flow::Folded(..)
+            | Flow::Default => Ok(flow),
+        }
     }
 
     /// A bare name or position in GROUP BY or ORDER BY that means an output column.
@@ -553,6 +593,16 @@ fn counts_alone(select: &protobuf::SelectStmt) -> bool {
         && select.target_list.iter().all(is_count)
         && select.group_clause.is_empty()
         && select.where_clause.is_none()
+}
+
+/// The call, or whatever else, from which the server takes the name of an output.
+fn named_by(value: &Node) -> Option<&Kind> {
+    match kind(value)? {
+        Kind::TypeCast(cast) => named_by(cast.arg.as_deref()?),
+        Kind::CollateClause(clause) => named_by(clause.arg.as_deref()?),
+        Kind::CaseExpr(case) => named_by(case.defresult.as_deref()?),
+        other => Some(other),
+    }
 }
 
 fn is_row_star(value: &Node) -> bool {

@@ -69,7 +69,9 @@ impl Outputs {
                 Flow::Derived(fields) => ResultColumn::Derived(list(fields)),
                 Flow::Sealed(fields) => ResultColumn::Sealed(list(fields)),
                 // Undecided to the end, or refused where it ended.
-                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Default => ResultColumn::Plain,
+                Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) | Flow::Default => {
+                    ResultColumn::Plain
+                }
             };
             match (output.place, column) {
                 (Place::Sure, column) => told.push(column),
@@ -354,8 +356,10 @@ impl<'a> Scope<'a> {
                 Flow::Plain | Flow::Default => {}
                 Flow::Field(_) | Flow::Sealed(_) => return Err(ambiguous(name)),
                 Flow::Derived(ids) => fields.extend(ids.iter().copied()),
-                Flow::Open(_) | Flow::Array(_) if flow.carries() => return Err(ambiguous(name)),
-                Flow::Open(_) | Flow::Array(_) => self.doubt(flow),
+                Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) if flow.carries() => {
+                    return Err(ambiguous(name));
+                }
+                Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) => self.doubt(flow),
             }
         }
         Ok(Flow::derived(fields))
@@ -365,7 +369,7 @@ impl<'a> Scope<'a> {
     fn doubt(&self, flow: &Flow) {
         match flow {
             Flow::Open(class) => self.uncertain.borrow_mut().push(*class),
-            Flow::Array(inner) => self.doubt(inner),
+            Flow::Array(inner) | Flow::Folded(_, inner) => self.doubt(inner),
             Flow::Plain | Flow::Derived(_) | Flow::Field(_) | Flow::Sealed(_) | Flow::Default => {}
         }
     }

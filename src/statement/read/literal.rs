@@ -71,14 +71,24 @@ fn names_escape(text: &str, at: usize) -> bool {
     next.is_some_and(|word| word.eq_ignore_ascii_case("uescape"))
 }
 
-/// The number that starts at `start`, if the server writes it as it stands.
-pub(in crate::statement) fn written_number(text: &str, start: usize) -> Option<Written> {
+/// The number that starts at `start`, its sign included, or TRUE or FALSE.
+pub(in crate::statement) fn written_constant(text: &str, start: usize) -> Option<Written> {
     let rest = text.as_bytes().get(start..)?;
-    let is_of_number =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || *byte >= 0x80;
-    let length = rest.iter().position(|byte| !is_of_number(byte)).unwrap_or(rest.len());
-    literal_value(rest.get(..length)?, LiteralForm::Number)?;
-    Some(Written { span: start..start + length, form: LiteralForm::Number })
+    let sign = usize::from(rest.first() == Some(&b'-'));
+    let is_of_number = |at: usize, byte: &u8| {
+        let exponent = || matches!(rest.get(at - 1), Some(b'e' | b'E')) && matches!(byte, b'+' | b'-');
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'_')
+            || *byte >= 0x80
+            || at > sign && exponent()
+    };
+    let inside = rest.iter().enumerate().skip(sign);
+    let length = inside.clone().find(|(at, byte)| !is_of_number(*at, byte)).map_or(rest.len(), |(at, _)| at);
+    let source = rest.get(..length)?;
+    [LiteralForm::Number, LiteralForm::Word]
+        .into_iter()
+        .find(|form| literal_value(source, *form).is_some())
+        .map(|form| Written { span: start..start + length, form })
 }
 
 /// The value of a literal, quotes and prefix included in the input. None if it is not one of this form,
@@ -103,16 +113,32 @@ pub fn literal_value(source: &[u8], form: LiteralForm) -> Option<Zeroizing<Vec<u
             (tag.first() == Some(&b'$') && ends_once).then(|| Zeroizing::new(inner.to_vec()))
         }
         LiteralForm::Number => {
-            // Beyond these the server writes another form than it reads.
-            let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-            let mut parts = source.splitn(2, |byte| *byte == b'.');
-            let whole = parts.next()?;
-            let plain = digits(whole)
-                && (whole.len() == 1 || whole.first() != Some(&b'0'))
-                && parts.next().is_none_or(digits);
-            plain.then(|| Zeroizing::new(source.to_vec()))
+            is_number(source.strip_prefix(b"-").unwrap_or(source)).then(|| Zeroizing::new(source.to_vec()))
         }
+        LiteralForm::Word => [&b"true"[..], b"false"]
+            .into_iter()
+            .find(|word| source.eq_ignore_ascii_case(word))
+            .map(|word| Zeroizing::new(word.to_vec())),
     }
+}
+
+/// Digits with a point among them, before or behind them, and an exponent. Other forms (`0x1F`, `1_000`)
+/// differ from one version of the server to the next.
+fn is_number(source: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let (mantissa, exponent) = match source.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        Some(at) => (source.get(..at).unwrap_or_default(), source.get(at + 1..)),
+        None => (source, None),
+    };
+    let (whole, fraction) = match mantissa.iter().position(|byte| *byte == b'.') {
+        Some(at) => (mantissa.get(..at).unwrap_or_default(), mantissa.get(at + 1..).unwrap_or_default()),
+        None => (mantissa, &[][..]),
+    };
+    let exponent = exponent.map(|rest| rest.strip_prefix(b"-").or(rest.strip_prefix(b"+")).unwrap_or(rest));
+    !(whole.is_empty() && fraction.is_empty())
+        && digits(whole)
+        && digits(fraction)
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
 /// The inside of `'...'` and of its continuations, with escapes resolved or taken as they are.
@@ -349,20 +375,34 @@ mod tests {
         for source in ["$$a", "$a$b$$", "$$a$$b$$", "$"] {
             assert!(literal_value(source.as_bytes(), LiteralForm::Dollar).is_none(), "{source}");
         }
-        for (source, plain) in [
+        for (source, followed) in [
             ("5", true),
             ("0", true),
+            ("-5", true),
             ("10.50", true),
             ("0.5", true),
-            ("007", false),
-            ("1e5", false),
-            (".5", false),
+            ("007", true),
+            ("1e5", true),
+            ("1E+5", true),
+            ("-1.5e-3", true),
+            (".5", true),
+            ("5.", true),
+            ("true", true),
+            ("FALSE", true),
+            ("1e", false),
+            (".", false),
+            ("- 5", false),
             ("1_000", false),
             ("0x1F", false),
-            ("5.", false),
+            ("truely", false),
+            ("null", false),
         ] {
-            let text = format!("SELECT {source}");
-            assert_eq!(written_number(&text, 7).is_some(), plain, "{source}");
+            for behind in ["", ")", ",1", " + 1", "-1"] {
+                let text = format!("SELECT {source}{behind}");
+                let written = written_constant(&text, 7);
+                assert_eq!(written.is_some(), followed, "{text}");
+                assert!(written.is_none_or(|written| written.span == (7..7 + source.len())), "{text}");
+            }
         }
     }
 

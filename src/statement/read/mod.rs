@@ -15,3 +15,4 @@ pub(in crate::statement) mod shape;
 pub(in crate::statement) mod sort;
 pub(in crate::statement) mod spelling;
 pub(in crate::statement) mod tree;
+pub(in crate::statement) mod typed;

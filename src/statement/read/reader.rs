@@ -177,6 +177,17 @@ fn confirm_literals(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cl
                 (Token::Number(text, false), LiteralForm::Number) => {
                     read.span == literal.span && text.as_bytes() == value.as_slice()
                 }
+                (Token::Minus, LiteralForm::Number) => {
+                    let next = literal.span.start + 1;
+                    starts.get(&next).is_some_and(|read| {
+                        let Token::Number(text, false) = &read.token else { return false };
+                        read.span == (next..literal.span.end) && Some(text.as_bytes()) == value.get(1..)
+                    })
+                }
+                (Token::Word(word), LiteralForm::Word) => {
+                    let same = word.value.as_bytes().eq_ignore_ascii_case(&value);
+                    read.span == literal.span && word.quote_style.is_none() && same
+                }
                 (_, _) => false,
             }
         });

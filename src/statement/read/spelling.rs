@@ -293,7 +293,7 @@ pub(in crate::statement) fn write_out(text: &str, reading: Reading, edits: &mut 
                 _ => new.push_str(&format!("\\U{:08X}", u32::from(character))),
             }
         }
-        edits.push(Edit { span, new: new.into_bytes() });
+        edits.push(Edit { span, new: new.into_bytes(), quotes: true });
     }
     edits.sort_by_key(|edit| edit.span.start);
     Ok(())

@@ -1,0 +1,311 @@
+//! Values between the form in which a client writes or reads them and the one that is sealed: which type a
+//! value is given as, which it is wanted as, and what the client is told of it.
+
+use super::view::View;
+use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
+use crate::policy::Refusal;
+use crate::statement::{Compared, ParameterUse, StatementFacts, Taken};
+use crate::types::{Format, Purpose, Style, ValueFault, canonical};
+
+/// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
+pub(super) const TEXT_OID: u32 = 25;
+pub(super) const TEXT_ARRAY_OID: u32 = 1009;
+const UNKNOWN_OID: u32 = 705;
+
+/// Appends the canonical form of a value that stands for one of this field's. `given`: the type that the
+/// client says it has, none where it is read as what it is used for.
+pub(super) fn canonical_of(
+    view: &View,
+    field: &Field,
+    taken: &Taken,
+    given: Option<&Logical>,
+    (format, plain): (Format, &[u8]),
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
+    let given = given.or(taken.given.as_ref());
+    let fault = |fault: ValueFault| Refusal::invalid(&field.path(), fault.sqlstate, &fault.message);
+    match taken.compared {
+        // Nothing that is stored is compared with it.
+        Compared::Asked => {
+            out.extend_from_slice(plain);
+            return Ok(());
+        }
+        Compared::Like if plain.iter().any(|byte| matches!(byte, b'%' | b'_' | b'\\')) => {
+            return Err(Refusal::unhandled(
+                "wildcard",
+                &format!(
+                    "field {}: a pattern of LIKE or ILIKE holds a wildcard or a backslash",
+                    field.path()
+                ),
+                "Sealed values can be searched for as a whole, not by a part of them.",
+            ));
+        }
+        Compared::Not | Compared::Equal | Compared::Exactly | Compared::Like => {}
+    }
+    let exact = Kind { normalize: Normalize::default(), ..kind };
+    let compares = match taken.compared {
+        Compared::Equal | Compared::Like => Some(&kind),
+        Compared::Exactly => Some(&exact),
+        Compared::Not if taken.stored.is_empty() => Some(&kind),
+        Compared::Not | Compared::Asked => None,
+    };
+    let start = out.len();
+    let mut known = false;
+    for id in &taken.stored {
+        let column = view.snapshot().field(*id).map_or(field.logical, |field| field.logical);
+        alike(&mut known, start, out, |out| {
+            canonical(given, format, plain, &column, &kind, Purpose::Assign, style, out).map_err(fault)
+        })
+        .map_err(|refusal| refusal.unwrap_or_else(|| differs(field)))?;
+    }
+    if let Some(kind) = compares {
+        alike(&mut known, start, out, |out| {
+            canonical(given, format, plain, &field.logical, kind, Purpose::Compare, style, out).map_err(fault)
+        })
+        .map_err(|refusal| refusal.unwrap_or_else(|| differs(field)))?;
+    }
+    Ok(())
+}
+
+/// Is the value's own form the one that is sealed: text that stays as it is?
+pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>) -> bool {
+    let plain = |logical: &Logical| *logical == Logical::TEXT;
+    let kind = field.domain.as_ref().map(|domain| domain.kind);
+    plain(&field.logical)
+        && given.or(taken.given.as_ref()).is_none_or(plain)
+        && kind.is_some_and(|kind| kind.normalize.is_nothing())
+        && taken.compared != Compared::Like
+        && matches!(taken.stored.as_slice(), [] | [_])
+}
+
+/// Appends a form, or makes sure that it is the one that stands there. An error without a refusal: it is not.
+fn alike(
+    known: &mut bool,
+    start: usize,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>,
+) -> Result<(), Option<Refusal>> {
+    if !std::mem::replace(known, true) {
+        return write(out).map_err(Some);
+    }
+    let mut other = zeroize::Zeroizing::new(Vec::new());
+    write(&mut other).map_err(Some)?;
+    if out.get(start..) == Some(other.as_slice()) { Ok(()) } else { Err(None) }
+}
+
+fn differs(field: &Field) -> Refusal {
+    let detail = format!(
+        "field {}: one value is used in several places, as each of which it is another",
+        field.path()
+    );
+    Refusal::unhandled("parameter-conflict", &detail, "Give each place a value of its own.")
+}
+
+/// The type that a client declares for a parameter, if a value of it can be sealed.
+pub(super) enum Given {
+    /// None, or unknown: it is read as what it is used for.
+    Nothing,
+    Type(Logical),
+    /// One that is not among those that are followed.
+    Other,
+}
+
+impl Given {
+    pub(super) fn of(oid: u32) -> Given {
+        match oid {
+            0 | UNKNOWN_OID => Given::Nothing,
+            oid => Logical::by_oid(oid).map_or(Given::Other, Given::Type),
+        }
+    }
+}
+
+/// What a directly connected client is told of a parameter for which it declares no type.
+fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
+    let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
+    let of = taken.given.or(stored).unwrap_or_else(|| {
+        let own = field.logical;
+        // varchar has no operators of its own.
+        if own.base == Base::Varchar { Logical { array: own.array, ..Logical::TEXT } } else { own }
+    });
+    Logical { array: array || of.array, ..of }
+}
+
+/// What becomes of one parameter of a judged statement.
+pub(super) enum Parameter {
+    /// It goes as it is: it stands for nothing that is sealed.
+    Plain,
+    /// It is sealed, as a value of this field that is given as this type.
+    Sealed { field: FieldId, given: Option<Logical> },
+}
+
+/// Decides it by what the client declares.
+///
+/// # Errors
+/// It is of a type that the server would not take where it stands, or that is not followed.
+pub(super) fn parameter(
+    view: &View,
+    facts: &StatementFacts,
+    parameter: &ParameterUse,
+    declared: u32,
+) -> Result<Parameter, Refusal> {
+    let field = field_of(view, parameter.field)?;
+    if field.domain.is_none() {
+        return Ok(Parameter::Plain);
+    }
+    let given = Given::of(declared);
+    if parameter.taken.compared == Compared::Asked {
+        return Ok(asked(view, facts, parameter, &given));
+    }
+    let refused = || {
+        let detail = format!("parameter ${} is declared with type OID {declared}", parameter.number);
+        Refusal::value(&field.path(), &detail)
+    };
+    let element = |logical: Logical| Logical { array: logical.array && !parameter.array, ..logical };
+    match given {
+        Given::Nothing => Ok(Parameter::Sealed { field: field.id, given: None }),
+        Given::Type(of) if parameter.array && !of.array => Err(refused()),
+        Given::Type(of) => {
+            let of = element(of);
+            let stored = parameter.taken.stored.iter().map(|id| field_of(view, *id));
+            let stored = stored.collect::<Result<Vec<_>, _>>()?;
+            let compares = parameter.taken.compared != Compared::Not || stored.is_empty();
+            let cast = parameter.taken.given.is_none_or(|cast| of.base == cast.base);
+            let taken = cast
+                && (!compares || of.compares_with(&element(field.logical)))
+                && stored.iter().all(|column| of.assigns_to(&column.logical));
+            if taken { Ok(Parameter::Sealed { field: field.id, given: Some(of) }) } else { Err(refused()) }
+        }
+        Given::Other => Err(refused()),
+    }
+}
+
+/// One that is only tested: where its type is that of a value of this statement it may be that value.
+fn asked(view: &View, facts: &StatementFacts, parameter: &ParameterUse, given: &Given) -> Parameter {
+    let own = match given {
+        Given::Nothing => parameter.taken.given.map_or(Family::Text, |of| of.base.family()),
+        Given::Type(of) => of.base.family(),
+        // It may be an enum, or a type made of text.
+        Given::Other => return Parameter::Sealed { field: parameter.field, given: None },
+    };
+    let others = facts.parameters.iter().map(|other| other.field);
+    let fields = [parameter.field].into_iter().chain(others);
+    let alike = |id: &FieldId| {
+        view.snapshot().field(*id).is_some_and(|field| {
+            let family = field.logical.base.family();
+            field.domain.is_some()
+                && (own == family || own == Family::Text || family == Family::Text && !is_far(own))
+        })
+    };
+    match fields.into_iter().find(alike) {
+        Some(field) => Parameter::Sealed { field, given: None },
+        None => Parameter::Plain,
+    }
+}
+
+/// Can no text be of it, as a client writes the value of a sealed column of text?
+fn is_far(family: Family) -> bool {
+    match family {
+        Family::Integer
+        | Family::Numeric
+        | Family::Float
+        | Family::Bool
+        | Family::Date
+        | Family::Time
+        | Family::Timetz
+        | Family::Timestamp
+        | Family::Timestamptz
+        | Family::Interval
+        | Family::Uuid
+        | Family::Money => true,
+        Family::Text | Family::Json | Family::Jsonb | Family::Bytea | Family::Network | Family::Macaddr => {
+            false
+        }
+    }
+}
+
+/// The OID with which a parameter goes to the server: that of text where it is sealed.
+pub(super) fn oid_upstream(parameter: &ParameterUse, declared: u32) -> u32 {
+    match declared {
+        0 => 0,
+        _ if parameter.array => TEXT_ARRAY_OID,
+        _ => TEXT_OID,
+    }
+}
+
+/// The type as which a bound value is read. `declared`: by the client.
+pub(super) fn bound_as(
+    view: &View,
+    parameter: &ParameterUse,
+    declared: Option<Logical>,
+    format: Format,
+) -> Result<Option<Logical>, Refusal> {
+    let field = field_of(view, parameter.field)?;
+    match (declared, format) {
+        (Some(of), _) => Ok(Some(of)),
+        // As it was told.
+        (None, Format::Binary) => {
+            Ok(Some(Logical { array: field.logical.array, ..inferred(field, &parameter.taken, false, view) }))
+        }
+        (None, Format::Text) => Ok(None),
+    }
+}
+
+/// The OIDs of ParameterDescription as a client is told them: those of the types that it gave or that the
+/// server would have inferred.
+pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids: &mut [u32]) {
+    for parameter in &facts.parameters {
+        let at = usize::from(parameter.number).saturating_sub(1);
+        let Some(oid) = oids.get_mut(at) else { continue };
+        let declared = types.get(at).copied().unwrap_or(0);
+        if declared != 0 {
+            *oid = declared;
+            continue;
+        }
+        if parameter.taken.compared == Compared::Asked && parameter.taken.given.is_none() {
+            continue;
+        }
+        let Some(field) = view.snapshot().field(parameter.field).filter(|field| field.domain.is_some())
+        else {
+            continue;
+        };
+        if let Some((told, _, _)) = inferred(field, &parameter.taken, parameter.array, view).described() {
+            *oid = told;
+        }
+    }
+}
+
+/// The type as which a client sees a column that carries one of these fields.
+pub(super) fn shown_as(view: &View, fields: &[FieldId]) -> Option<Logical> {
+    let mut all = fields.iter().filter_map(|id| view.snapshot().field(*id)).map(|field| field.logical);
+    let first = all.next()?;
+    let joined = all.fold(first, |one, other| {
+        if one == other {
+            one
+        } else if one.base == other.base && one.array == other.array {
+            Logical { modifier: crate::catalog::NO_MODIFIER, ..one }
+        } else if one.base.family() == Family::Integer && other.base.family() == Family::Integer {
+            let widest = one.base.length().max(other.base.length());
+            Logical::of(
+                [Base::Int2, Base::Int4, Base::Int8]
+                    .into_iter()
+                    .find(|base| base.length() == widest)
+                    .unwrap_or(Base::Int8),
+            )
+        } else {
+            Logical { array: one.array, ..Logical::TEXT }
+        }
+    });
+    Some(joined)
+}
+
+pub(super) fn field_of(view: &View, id: FieldId) -> Result<&Field, Refusal> {
+    view.snapshot().field(id).ok_or_else(|| {
+        Refusal::unhandled(
+            "catalog-changed",
+            "A classified field is not in the catalog any more.",
+            "Try again.",
+        )
+    })
+}

@@ -1,0 +1,195 @@
+//! Constants, parameters and casts: what a value is before it meets a column.
+//!
+//! A cast of a value that is sealed has been done before it is: it is read as a value of that type, and in
+//! the text the cast becomes one to text.
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{self, Node, a_const};
+
+use crate::catalog::{Base, Logical, NO_MODIFIER};
+
+use super::super::facts::Edit;
+use super::super::read::literal::{written_constant, written_literal};
+use super::super::read::tree::kind;
+use super::super::read::typed::{span_of_type, type_of, type_of_constant};
+use super::super::refusal::{Proven, unsupported};
+use super::algebra;
+use super::classes::{Class, Fields, Flow};
+use super::flow::{Seen, Walk};
+
+impl<'a> Walk<'a> {
+    /// A cast that changes nothing keeps what it is applied to; every other is a value.
+    pub(in crate::statement) fn cast(&mut self, cast: &'a protobuf::TypeCast) -> Proven<Flow> {
+        let Some(arg) = cast.arg.as_deref() else { return Err(unsupported("a cast of nothing")) };
+        let Some(of) = &cast.type_name else { return Err(unsupported("a cast to nothing")) };
+        if algebra::keeps_text(of, true) {
+            let flow = self.array(arg)?;
+            if matches!(flow, Flow::Array(_)) {
+                return Ok(flow);
+            }
+            return self.settle(&flow).map(Flow::derived);
+        }
+        let to = type_of(of);
+        let flow = if to.is_some_and(|to| to.array) { self.array(arg)? } else { self.flow(arg)? };
+        if algebra::keeps_text(of, false) && self.passes_as_text(&flow)? {
+            if let Flow::Open(class) = flow {
+                self.classes.cast(class, Logical::TEXT, None);
+            }
+            return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
+        }
+        if let Some(to) = to
+            && let Some(edit) = self.cast_to_text(cast, of, &to)
+        {
+            match &flow {
+                Flow::Open(class) if !to.array => {
+                    self.typed(*class, to, edit);
+                    return Ok(flow);
+                }
+                Flow::Array(elements) if to.array => {
+                    if let Flow::Open(class) = **elements {
+                        self.typed(class, Logical { array: false, ..to }, edit);
+                        return Ok(flow);
+                    }
+                }
+                Flow::Field(_) | Flow::Sealed(_) if !to.array => {
+                    if let Some(fields) = self.sealed_in(&flow)?
+                        && self.is_own_type(&fields, &to)
+                    {
+                        self.edits.push(edit);
+                        return Ok(Flow::Sealed(fields));
+                    }
+                }
+                Flow::Plain
+                | Flow::Derived(_)
+                | Flow::Field(_)
+                | Flow::Sealed(_)
+                | Flow::Open(_)
+                | Flow::Array(_)
+                | Flow::Folded(..)
+                | Flow::Default => {}
+            }
+        }
+        self.settle(&flow)
+            .map(Flow::derived)
+            .map_err(|refused| self.placed(refused, "a cast to another type", cast.location))
+    }
+
+    /// Is it a value that `::text` leaves as it is? Not a column of another type, whose text is not what
+    /// is sealed, nor one whose blanks at the end would go.
+    fn passes_as_text(&mut self, flow: &Flow) -> Proven<bool> {
+        if matches!(flow, Flow::Open(_)) {
+            return Ok(true);
+        }
+        let Some(fields) = self.sealed_in(flow)? else { return Ok(false) };
+        Ok(fields.iter().all(|id| {
+            self.snapshot
+                .field(*id)
+                .is_some_and(|field| field.logical.is_text() && field.logical.base != Base::Bpchar)
+        }))
+    }
+
+    /// Is a cast of these fields to this type one that the server would leave out?
+    fn is_own_type(&self, fields: &Fields, to: &Logical) -> bool {
+        fields.iter().all(|id| {
+            self.snapshot.field(*id).is_some_and(|field| {
+                let own = field.logical;
+                let wider = own.is_text() && to.is_text() && to.characters().is_none();
+                own == *to || own.base == to.base && to.modifier == NO_MODIFIER || wider
+            })
+        })
+    }
+
+    fn typed(&mut self, class: Class, to: Logical, edit: Edit) {
+        let to = if to.is_text() && to.characters().is_none() { Logical::TEXT } else { to };
+        self.classes.cast(class, to, Some(edit));
+    }
+
+    /// What makes a cast one to text. None: it is not written in a way that is followed.
+    fn cast_to_text(&self, cast: &protobuf::TypeCast, of: &protobuf::TypeName, to: &Logical) -> Option<Edit> {
+        let start = usize::try_from(of.location).ok()?;
+        let span = span_of_type(self.text, start, to)?;
+        let new: &[u8] = if to.array { b"text[]" } else { b"text" };
+        // `DATE '2000-01-01'` begins with the type: of a literal in another form none can be written.
+        let literal = cast.arg.as_deref().and_then(kind).and_then(|arg| match arg {
+            Kind::AConst(constant) => usize::try_from(constant.location).ok(),
+            _other => None,
+        });
+        let new = if literal
+            .is_some_and(|literal| literal >= span.end && self.is_typed_literal(span.end, literal))
+        {
+            b""
+        } else {
+            new
+        };
+        Some(Edit { span, new: new.to_vec(), quotes: false })
+    }
+
+    /// Does a type stand directly before its literal?
+    fn is_typed_literal(&self, end: usize, literal: usize) -> bool {
+        self.text.get(end..literal).is_some_and(|between| between.trim().is_empty())
+    }
+
+    pub(in crate::statement) fn collated(&mut self, clause: &'a protobuf::CollateClause) -> Proven<Flow> {
+        let Some(arg) = clause.arg.as_deref() else { return Err(unsupported("COLLATE of nothing")) };
+        let flow = self.flow(arg)?;
+        let stays = matches!(flow, Flow::Open(_)) || self.sealed_in(&flow)?.is_some();
+        if stays && algebra::keeps_equality(clause) {
+            return Ok(flow);
+        }
+        self.settle(&flow).map(Flow::derived)
+    }
+
+    /// A value that is taken for an array of text.
+    pub(in crate::statement) fn array(&mut self, node: &'a Node) -> Proven<Flow> {
+        match kind(node) {
+            Some(Kind::ParamRef(parameter)) => self.parameter(parameter, true),
+            Some(Kind::AConst(constant)) => self.constant(constant, true),
+            Some(_) | None => self.flow(node),
+        }
+    }
+
+    /// One place of a parameter.
+    pub(in crate::statement) fn parameter(
+        &mut self,
+        parameter: &'a protobuf::ParamRef,
+        array: bool,
+    ) -> Proven<Flow> {
+        self.seen.insert((Seen::Parameter, parameter.location));
+        let number = u16::try_from(parameter.number)
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| unsupported("a parameter number outside of 1 to 65535"))?;
+        let open = Flow::Open(self.classes.parameter(number, array)?);
+        Ok(if array { Flow::Array(Box::new(open)) } else { open })
+    }
+
+    pub(in crate::statement) fn constant(
+        &mut self,
+        constant: &'a protobuf::AConst,
+        array: bool,
+    ) -> Proven<Flow> {
+        let open = match &constant.val {
+            Some(a_const::Val::Sval(string)) => self.literal(constant.location, &string.sval, array)?,
+            None if constant.isnull => Flow::Open(self.classes.fresh(None)?),
+            Some(_) | None if !array => return self.number(constant),
+            Some(_) | None => return Ok(Flow::Plain),
+        };
+        Ok(if array { Flow::Array(Box::new(open)) } else { open })
+    }
+
+    fn literal(&mut self, location: i32, value: &str, array: bool) -> Proven<Flow> {
+        let start = usize::try_from(location).map_err(|_| unsupported("a literal without a place"))?;
+        let written = written_literal(self.text, start, value, self.conforming);
+        Ok(Flow::Open(self.classes.literal(start, array, written)?))
+    }
+
+    /// A number or a truth value. In a form that is not followed it is a value like any other.
+    fn number(&mut self, constant: &protobuf::AConst) -> Proven<Flow> {
+        let Some(own) = type_of_constant(constant, self.text) else { return Ok(Flow::Plain) };
+        let written = usize::try_from(constant.location).ok().and_then(|at| written_constant(self.text, at));
+        match written {
+            Some(written) => Ok(Flow::Open(self.classes.constant(written, own)?)),
+            None => Ok(Flow::Plain),
+        }
+    }
+}
