@@ -8,6 +8,7 @@ use pg_query::protobuf::{self, Node};
 use crate::catalog::{Called, Domain, Field, Normal, Verdict};
 
 use super::super::facts::{StatementFacts, Unproven};
+use super::super::follow::algebra;
 use super::super::matters::{Bench, catalog_changes, names_what_matters, refuse_definition};
 use super::super::read::census::Census;
 use super::super::read::literal::quoted_name;
@@ -113,25 +114,15 @@ impl<'a> Draft<'a> {
 
     /// What a call does to a text, if it is the server's own function of this name.
     fn step(&self, call: &protobuf::FuncCall) -> Option<Normal> {
-        let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
-        let (schema, name) = match parts.as_slice() {
-            [name] => (None, *name),
-            ["pg_catalog", name] => (Some("pg_catalog"), *name),
-            _ => return None,
-        };
-        let plain = !call.agg_star
-            && !call.agg_distinct
-            && !call.func_variadic
-            && call.over.is_none()
-            && call.agg_order.is_empty()
-            && call.agg_filter.is_none();
-        let called = Called { schema, name, path: self.bench.names.path };
-        let own = matches!(self.bench.snapshot.codes().function(called), Verdict::Harmless);
-        match name {
-            "lower" | "upper" if plain && own => Some(Normal::Lowercase),
-            "btrim" if plain && own => Some(Normal::Trim),
-            _ => None,
+        let names = self.bench.names;
+        if algebra::fold(names, call).is_some() {
+            return Some(Normal::Lowercase);
         }
+        let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
+        let called = Called { schema: Some("pg_catalog"), name: "btrim", path: names.path };
+        let own = parts == ["pg_catalog", "btrim"] && call.args.len() == 1;
+        let harmless = matches!(names.snapshot.codes().function(called), Verdict::Harmless);
+        (own && harmless).then_some(Normal::Trim)
     }
 
     /// Where a call stands, with what is in its brackets.
