@@ -18,7 +18,7 @@
 //! |---|---|
 //! | [`wire`] | bytes and messages, no meaning |
 //! | [`catalog`] | what exists upstream and what of it is personal |
-//! | [`seal`], [`statement`], [`residency`] | cryptography; SQL; places |
+//! | [`seal`], [`statement`], [`residency`], [`types`] | cryptography; SQL; places; how values are written |
 //! | [`login`] | the proof of who is there: mints [`login::Principal`] |
 //! | [`audit`] | records, the journal: mints [`audit::Receipt`] |
 //! | [`watch`] | detectors over what was opened |

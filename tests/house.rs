@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&[&str]] = &[
     &["wire"],
     &["catalog"],
-    &["seal", "statement", "residency"],
+    &["seal", "statement", "residency", "types"],
     &["login"],
     &["audit"],
     &["watch"],

@@ -339,10 +339,8 @@ impl Logical {
     #[must_use]
     pub fn parse(text: &str) -> Option<Logical> {
         let lower = text.trim().to_ascii_lowercase();
-        let (element, array) = match lower.strip_suffix("[]") {
-            Some(element) => (element.trim_end(), true),
-            None => (lower.as_str(), false),
-        };
+        let element = lower.strip_suffix(']').and_then(|rest| rest.trim_end().strip_suffix('['));
+        let (element, array) = (element.unwrap_or(&lower).trim_end(), element.is_some());
         let (name, arguments) = match element.split_once('(') {
             Some((head, rest)) => {
                 let (inside, tail) = rest.split_once(')')?;

@@ -128,13 +128,7 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
         let text = format!("{rest}{section}\n{line}\n");
         refuses(&text, &[not_served]);
     }
-    for line in [
-        "type = \"integer\"",
-        "type = \"varchar(40)\"",
-        "state = \"sealing\"",
-        "pad = 16",
-        "normalize = \"x\"",
-    ] {
+    for line in ["state = \"sealing\""] {
         let field =
             "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"random\"\ndomain = \"d\"";
         refuses(&format!("{CLASSIFIED}{field}\n{line}\n"), &[not_served]);
@@ -214,8 +208,43 @@ fn refuses_fields_that_cannot_be_meant() {
             ),
             "line 13 uses it with seal = \"random\"",
         ),
+        (format!("{sealed}domain = \"d\"\ntype = \"varchar(0)\""), "is not a type"),
+        (format!("{sealed}domain = \"d\"\nnormalize = \"lower\""), "allowed: \"lowercase\""),
+        (format!("{sealed}domain = \"d\"\nnormalize = [\"trim\", \"trim\"]"), "names one thing twice"),
+        (format!("{sealed}domain = \"d\"\ntype = \"date\"\nnormalize = \"trim\""), "that is no text"),
+        (format!("{sealed}domain = \"d\"\ntype = \"citext\"\nnormalize = \"trim\""), "add \"lowercase\""),
+        (format!("{sealed}domain = \"d\"\npad = 1"), "from 2 to 4096"),
+        (format!("{sealed}domain = \"d\"\npad = \"declared\""), "of a varchar(n) or char(n)"),
+        (format!("{CLASSIFIED}{EMAIL}seal = \"none\"\npad = 16"), "has pad and seal = \"none\""),
+        (
+            format!("{CLASSIFIED}{EMAIL}seal = \"equality\"\ndomain = \"d\"\ntype = \"interval\""),
+            "1 month equals 30 days",
+        ),
+        (
+            format!("{CLASSIFIED}{EMAIL}seal = \"equality\"\ndomain = \"d\"\ntype = \"numeric\""),
+            "declare precision and scale",
+        ),
     ] {
         refuses(&text, &[part]);
+    }
+}
+
+#[test]
+fn reads_types_normalization_and_padding() {
+    let entry = "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"equality\"\ndomain = \"d\"\n";
+    for (lines, logical, kind) in [
+        ("", "text", "text"),
+        ("type = \"varchar(20)\"\npad = \"declared\"", "varchar(20)", "text/21"),
+        ("type = \"citext\"", "citext", "text:lowercase"),
+        ("normalize = [\"trim\", \"lowercase\"]\npad = 16", "text", "text:trim,lowercase/16"),
+        ("type = \"numeric(10, 2)\"", "numeric(10,2)", "numeric(2)"),
+        ("type = \"bigint\"", "int8", "integer"),
+        ("type = \"date[]\"", "date[]", "date[]"),
+    ] {
+        let settings = read(&format!("{CLASSIFIED}{entry}{lines}\n"));
+        let field = &settings.fields.first().unwrap().field;
+        assert_eq!(field.logical.to_string(), logical, "{lines}");
+        assert_eq!(field.domain.as_ref().unwrap().kind.to_string(), kind, "{lines}");
     }
 }
 

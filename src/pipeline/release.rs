@@ -528,7 +528,8 @@ mod tests {
                     let bytes = row(width);
                     let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
                     let execution = Execution { session: 1, number: 1 };
-                    let Ok(opened) = shop.open_row(&view, &facts, &shape, false, execution, frame) else {
+                    let look = Look { shape: &shape, formats: None, style: &Style::default() };
+                    let Ok(opened) = shop.open_row(&view, &facts, &look, false, execution, frame) else {
                         panic!("opens")
                     };
                     let count = opened.row.windows(OPENED.len()).filter(|part| *part == OPENED).count();

@@ -1,45 +1,49 @@
-//! STUB, replaced by merge.
-use crate::catalog::{Kind, Logical};
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Style;
-impl Style {
-    pub fn parameter(&mut self, _: &[u8], _: &[u8]) {}
-}
+//! What a value of each type is written like: as clients give and see it, and as it is sealed.
+//!
+//! A *canonical text* is the one way to write a value ([`canonical`] makes it, `docs/FORMAT.md` lists them);
+//! [`show`] makes of it what a session sees under its settings. Both follow the server: what it reads, how it
+//! rounds, cuts and checks, and with which SQLSTATE it refuses. Where it would take more than is known here,
+//! the value is refused.
+
+mod abbreviation;
+mod calendar;
+mod cast;
+mod decode;
+mod fault;
+mod float;
+mod moment;
+mod normalize;
+mod numeric;
+mod read;
+mod scan;
+mod show;
+mod style;
+#[cfg(test)]
+mod tests;
+mod text;
+mod token;
+mod unicode;
+mod value;
+mod word;
+mod zone;
+
+pub use fault::ValueFault;
+pub use normalize::normalize;
+pub use read::canonical;
+pub use show::show;
+pub use style::Style;
+
+/// How the bytes of a value are to be read or written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     Text,
     Binary,
 }
+
+/// What is done with a value: where it is assigned it is rounded, cut and checked as the server does it; for a
+/// comparison nothing is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     Assign,
     Compare,
-}
-#[derive(Debug)]
-pub struct ValueFault {
-    pub sqlstate: &'static str,
-    pub message: String,
-}
-pub fn canonical(
-    _: Option<&Logical>,
-    _: Format,
-    value: &[u8],
-    _: &Logical,
-    _: &Kind,
-    _: Purpose,
-    _: &Style,
-    out: &mut Vec<u8>,
-) -> Result<(), ValueFault> {
-    out.extend_from_slice(value);
-    Ok(())
-}
-pub fn show(
-    _: &Logical,
-    canonical: &[u8],
-    _: Format,
-    _: &Style,
-    out: &mut Vec<u8>,
-) -> Result<(), ValueFault> {
-    out.extend_from_slice(canonical);
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SubLinkType};
 
-use super::super::facts::Edit;
+use super::super::facts::{Edit, Unproven};
 use super::super::opaque;
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::span_of_callee;
@@ -12,6 +12,16 @@ use super::algebra::{self, Fold, Passing};
 use super::classes::{Fields, Flow};
 use super::flow::{Seen, Walk};
 use super::scope::{Outputs, Place};
+
+/// The same refusal with what would give it a meaning.
+pub(in crate::statement) fn needs_normalizing(refused: Unproven) -> Unproven {
+    if refused.reason != "unsupported-position" {
+        return refused;
+    }
+    let hint = "With normalize = \"lowercase\" in its [[field]] the column is kept in lower case, and lower(), upper() \
+                on both sides, and ILIKE without wildcards have a meaning.";
+    Unproven { hint: hint.to_owned(), ..refused }
+}
 
 impl<'a> Walk<'a> {
     pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<Flow> {
@@ -72,7 +82,7 @@ impl<'a> Walk<'a> {
                 self.classes.when_sealed(*class, edit);
             }
             (Some(edit), _) if self.is_folded(&flow)? => self.edits.push(edit),
-            (_, _) => return self.looks(call, Some(&flow)),
+            (_, _) => return self.looks(call, Some(&flow)).map_err(needs_normalizing),
         }
         Ok(Flow::Folded(fold, Box::new(flow)))
     }

@@ -445,7 +445,7 @@ impl<'a> Classes<'a> {
         let mut stored: Vec<FieldId> = state.stored.iter().copied().collect();
         if state.torn {
             return Err(refuse(
-                "cast",
+                "type-differs",
                 format!("{} is cast to several types", state.told.as_deref().unwrap_or("a constant")),
                 "Cast it to one type, or not at all.",
             ));
@@ -485,7 +485,7 @@ impl<'a> Classes<'a> {
             |field| (field.path(), field.logical.to_string()),
         );
         refuse(
-            "cast",
+            "type-differs",
             format!("{path} is sealed and of type {own}, and meets a value of type {given}"),
             "Give it a value of its own type, without a cast to another type or length.",
         )
@@ -559,7 +559,7 @@ fn given(own: Option<Logical>, cast: Option<Logical>) -> Proven<Option<Logical>>
     if keeps && cast.modifier == NO_MODIFIER && !cast.array {
         return Ok(Some(cast).filter(|_| from != to).or(Some(own)));
     }
-    Err(refuse("cast", "a number is cast to another type", "Write it as a value of that type, in quotes."))
+    Err(refuse("type-differs", "a number is cast to another type", "Write it as a value of that type, in quotes."))
 }
 
 fn conflict(told: Option<&str>, as_what: &str) -> Unproven {

@@ -10,6 +10,7 @@ use super::super::read::tree::{self, kind};
 use super::super::read::typed::span_of_like;
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::{self, Fold, Use};
+use super::call::needs_normalizing;
 use super::classes::{Fields, Flow, require, same_domain};
 use super::flow::Walk;
 
@@ -195,7 +196,8 @@ impl<'a> Walk<'a> {
             let any_case = kind_of == Ok(AExprKind::AexprIlike);
             let liked = self.like(expression, any_case).map_err(|refused| {
                 let name = if any_case { "ILIKE" } else { "LIKE" };
-                self.placed(refused, &format!("the operator {name}"), expression.location)
+                let refused = self.placed(refused, &format!("the operator {name}"), expression.location);
+                if any_case { needs_normalizing(refused) } else { refused }
             });
             if let Some(reach) = liked? {
                 return Ok(Flow::derived(reach));

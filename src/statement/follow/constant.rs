@@ -100,7 +100,8 @@ impl<'a> Walk<'a> {
     }
 
     fn typed(&mut self, class: Class, to: Logical, edit: Edit) {
-        let to = if to.is_text() && to.characters().is_none() { Logical::TEXT } else { to };
+        let as_text = matches!(to.base, Base::Text | Base::Varchar | Base::Citext);
+        let to = if as_text && to.characters().is_none() { Logical::TEXT } else { to };
         self.classes.cast(class, to, Some(edit));
     }
 

@@ -76,7 +76,10 @@ pub(in crate::statement) fn written_constant(text: &str, start: usize) -> Option
     let rest = text.as_bytes().get(start..)?;
     let sign = usize::from(rest.first() == Some(&b'-'));
     let is_of_number = |at: usize, byte: &u8| {
-        let exponent = || matches!(rest.get(at - 1), Some(b'e' | b'E')) && matches!(byte, b'+' | b'-');
+        let exponent = || {
+            let number = rest.get(sign).is_some_and(|first| first.is_ascii_digit() || *first == b'.');
+            number && matches!(rest.get(at - 1), Some(b'e' | b'E')) && matches!(byte, b'+' | b'-')
+        };
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'.' | b'_')
             || *byte >= 0x80

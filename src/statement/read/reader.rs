@@ -251,6 +251,7 @@ mod tests {
     use super::super::super::shop::READING;
     use super::super::census::census;
     use super::super::tree;
+    use super::super::super::facts::Taken;
     use super::*;
     use crate::catalog::FieldId;
 
@@ -267,6 +268,7 @@ mod tests {
             field: FieldId(0),
             form: LiteralForm::Plain,
             array: false,
+            taken: Taken::default(),
         }];
         tamper(&mut statements, &mut found, &mut literals);
         let names = HashSet::from(["email", "customers"]);

@@ -1,0 +1,53 @@
+//! Why a value is not taken: the server's SQLSTATE and its words without the value.
+
+/// The server's own SQLSTATE, and words that hold nothing of the value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ValueFault {
+    pub sqlstate: &'static str,
+    pub message: String,
+}
+
+impl ValueFault {
+    pub(super) fn new(sqlstate: &'static str, message: impl Into<String>) -> ValueFault {
+        ValueFault { sqlstate, message: message.into() }
+    }
+
+    /// What a type's input function says of a text that it cannot read.
+    pub(super) fn syntax(of: &str) -> ValueFault {
+        ValueFault::new("22P02", format!("invalid input syntax for type {of}"))
+    }
+
+    /// The same of a date or time.
+    pub(super) fn datetime(of: &str) -> ValueFault {
+        ValueFault::new("22007", format!("invalid input syntax for type {of}"))
+    }
+
+    pub(super) fn field() -> ValueFault {
+        ValueFault::new("22008", "date/time field value out of range")
+    }
+
+    /// A date or timestamp that the type cannot hold.
+    pub(super) fn beyond(of: &str) -> ValueFault {
+        ValueFault::new("22008", format!("{of} out of range"))
+    }
+
+    /// A number that the type cannot hold.
+    pub(super) fn range(of: &str) -> ValueFault {
+        ValueFault::new("22003", format!("value out of range for type {of}"))
+    }
+
+    /// Bytes that are no value in this type's binary format.
+    pub(super) fn binary(of: &str) -> ValueFault {
+        ValueFault::new("22P03", format!("incorrect binary data format for type {of}"))
+    }
+
+    /// What the server would take, and Sealgate cannot.
+    pub(super) fn unsupported(message: impl Into<String>) -> ValueFault {
+        ValueFault::new("0A000", message)
+    }
+
+    /// What is not this type's canonical text.
+    pub(super) fn canonical(of: &str) -> ValueFault {
+        ValueFault::new("XX001", format!("the stored value is no canonical text of type {of}"))
+    }
+}

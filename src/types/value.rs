@@ -1,0 +1,325 @@
+//! Values between the ways in which they are written.
+
+use super::fault::ValueFault;
+use super::numeric::{Number, integer};
+use super::scan::{Scan, push_integer, trim};
+use super::style::Style;
+use super::{float, moment, text};
+use crate::catalog::{Base, Family};
+
+/// One value, borrowed from where it was read where that is enough.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Value<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Numeric(Number<'a>),
+    Single(f32),
+    Double(f64),
+    Bool(bool),
+    /// Days since 2000; the ends are infinite.
+    Date(i32),
+    /// Microseconds.
+    Time(i64),
+    /// And seconds east.
+    Timetz(i64, i32),
+    /// Microseconds since 2000; the ends are infinite.
+    Timestamp(i64),
+    Timestamptz(i64),
+    Uuid([u8; 16]),
+}
+
+/// What the server calls a type in its words.
+pub(super) const fn sql_name(base: Base) -> &'static str {
+    match base {
+        Base::Text => "text",
+        Base::Varchar => "character varying",
+        Base::Bpchar => "character",
+        Base::Name => "name",
+        Base::Citext => "citext",
+        Base::Int2 => "smallint",
+        Base::Int4 => "integer",
+        Base::Int8 => "bigint",
+        Base::Float4 => "real",
+        Base::Float8 => "double precision",
+        Base::Numeric => "numeric",
+        Base::Bool => "boolean",
+        Base::Date => "date",
+        Base::Time => "time",
+        Base::Timetz => "time with time zone",
+        Base::Timestamp => "timestamp",
+        Base::Timestamptz => "timestamp with time zone",
+        Base::Interval => "interval",
+        Base::Uuid => "uuid",
+        Base::Json => "json",
+        Base::Jsonb => "jsonb",
+        Base::Bytea => "bytea",
+        Base::Inet => "inet",
+        Base::Cidr => "cidr",
+        Base::Macaddr => "macaddr",
+        Base::Money => "money",
+    }
+}
+
+/// Does a type of integers hold this one? Of others: yes.
+pub(super) fn in_range(base: Base, number: i64) -> bool {
+    match base {
+        Base::Int2 => i16::try_from(number).is_ok(),
+        Base::Int4 => i32::try_from(number).is_ok(),
+        _ => true,
+    }
+}
+
+fn ranged(base: Base, number: Option<i64>) -> Result<i64, ValueFault> {
+    number.filter(|number| in_range(base, *number)).ok_or_else(|| ValueFault::range(sql_name(base)))
+}
+
+pub(super) fn unsupported(base: Base) -> ValueFault {
+    ValueFault::unsupported(format!("values of type {} are not sealed in this version", sql_name(base)))
+}
+
+fn boolean(text: &[u8]) -> Option<bool> {
+    let text = trim(text);
+    let begins = |word: &str, least: usize| {
+        text.len() >= least
+            && word.as_bytes().get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
+    };
+    if begins("true", 1) || begins("yes", 1) || begins("on", 2) || text == b"1" {
+        Some(true)
+    } else if begins("false", 1) || begins("no", 1) || begins("off", 2) || text == b"0" {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// A byte of two hexadecimal digits.
+pub(super) fn hex_byte(scan: &mut Scan<'_>) -> Option<u8> {
+    Some(nibble(scan.next()?)? << 4 | nibble(scan.next()?)?)
+}
+
+pub(super) fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    for half in [byte >> 4, byte & 15] {
+        out.push(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+    }
+}
+
+/// Digits in groups of four, with or without hyphens between them, perhaps in braces.
+fn uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let text = match text {
+        [b'{', inner @ .., b'}'] => inner,
+        [b'{', ..] => return None,
+        text => text,
+    };
+    let mut scan = Scan::new(text);
+    let mut bytes = [0; 16];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = hex_byte(&mut scan)?;
+        if at % 2 == 1 && at < 15 {
+            scan.take(b'-');
+        }
+    }
+    scan.is_empty().then_some(bytes)
+}
+
+fn write_uuid(bytes: &[u8; 16], out: &mut Vec<u8>) {
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        push_hex(out, *byte);
+    }
+}
+
+/// A binary value of so many bytes.
+pub(super) fn exact<const LENGTH: usize>(value: &[u8], base: Base) -> Result<[u8; LENGTH], ValueFault> {
+    if value.len() < LENGTH {
+        return Err(ValueFault::new("08P01", "insufficient data left in message"));
+    }
+    value.try_into().map_err(|_| ValueFault::binary(sql_name(base)))
+}
+
+impl<'a> Value<'a> {
+    /// As the input function of the type reads a text.
+    pub(super) fn from_text(
+        base: Base,
+        value: &'a [u8],
+        style: &Style,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Value<'a>, ValueFault> {
+        let written = text::read(value)?;
+        let of = sql_name(base);
+        Ok(match base {
+            Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => Value::Text(written),
+            Base::Int2 | Base::Int4 | Base::Int8 => Value::Integer(ranged(base, integer(value, of)?)?),
+            Base::Numeric => Value::Numeric(Number::parse(value, scratch)?),
+            Base::Float4 => Value::Single(float::read(value, of)?.1),
+            Base::Float8 => Value::Double(float::read(value, of)?.0),
+            Base::Bool => Value::Bool(boolean(value).ok_or_else(|| ValueFault::syntax(of))?),
+            Base::Date => Value::Date(moment::read_date(value, style)?),
+            Base::Time => Value::Time(moment::read_time(value, style)?),
+            Base::Timetz => {
+                let (time, east) = moment::read_timetz(value, style)?;
+                Value::Timetz(time, east)
+            }
+            Base::Timestamp => Value::Timestamp(moment::read_timestamp(value, false, style)?),
+            Base::Timestamptz => Value::Timestamptz(moment::read_timestamp(value, true, style)?),
+            Base::Uuid => Value::Uuid(uuid(value).ok_or_else(|| ValueFault::syntax(of))?),
+            Base::Interval
+            | Base::Json
+            | Base::Jsonb
+            | Base::Bytea
+            | Base::Inet
+            | Base::Cidr
+            | Base::Macaddr
+            | Base::Money => return Err(unsupported(base)),
+        })
+    }
+
+    /// As the receive function of the type reads bytes.
+    pub(super) fn from_binary(
+        base: Base,
+        value: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Value<'a>, ValueFault> {
+        Ok(match base {
+            Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => {
+                Value::Text(text::read(value)?)
+            }
+            Base::Int2 => Value::Integer(i64::from(i16::from_be_bytes(exact(value, base)?))),
+            Base::Int4 => Value::Integer(i64::from(i32::from_be_bytes(exact(value, base)?))),
+            Base::Int8 => Value::Integer(i64::from_be_bytes(exact(value, base)?)),
+            Base::Numeric => Value::Numeric(Number::from_binary(value, scratch)?),
+            Base::Float4 => Value::Single(f32::from_be_bytes(exact(value, base)?)),
+            Base::Float8 => Value::Double(f64::from_be_bytes(exact(value, base)?)),
+            Base::Bool => Value::Bool(exact::<1>(value, base)? != [0]),
+            Base::Date => Value::Date(moment::date_from_binary(value)?),
+            Base::Time => Value::Time(moment::time_from_binary(value)?),
+            Base::Timetz => {
+                let (time, east) = moment::timetz_from_binary(value)?;
+                Value::Timetz(time, east)
+            }
+            Base::Timestamp => Value::Timestamp(moment::timestamp_from_binary(value, sql_name(base))?),
+            Base::Timestamptz => Value::Timestamptz(moment::timestamp_from_binary(value, sql_name(base))?),
+            Base::Uuid => Value::Uuid(exact(value, base)?),
+            Base::Interval
+            | Base::Json
+            | Base::Jsonb
+            | Base::Bytea
+            | Base::Inet
+            | Base::Cidr
+            | Base::Macaddr
+            | Base::Money => return Err(unsupported(base)),
+        })
+    }
+
+    /// Of what [`Value::write`] wrote. None: it wrote nothing like this.
+    pub(super) fn from_canonical(base: Base, text: &'a [u8]) -> Option<Value<'a>> {
+        Some(match base.family() {
+            Family::Text => Value::Text(std::str::from_utf8(text).ok()?),
+            Family::Integer => {
+                let digits = text.strip_prefix(b"-").unwrap_or(text);
+                let well = digits.first().is_some_and(|first| first.is_ascii_digit())
+                    && (digits.first() != Some(&b'0') || text == b"0");
+                let number = well.then(|| integer(text, "").ok().flatten()).flatten();
+                Value::Integer(number.filter(|number| in_range(base, *number))?)
+            }
+            Family::Numeric => Value::Numeric(Number::parse_canonical(text)?),
+            Family::Float if base == Base::Float4 => Value::Single(float::read(text, "real").ok()?.1),
+            Family::Float => Value::Double(float::read(text, "").ok()?.0),
+            Family::Bool => match text {
+                b"t" => Value::Bool(true),
+                b"f" => Value::Bool(false),
+                _ => return None,
+            },
+            Family::Date => Value::Date(moment::canonical_date(text)?),
+            Family::Time => Value::Time(moment::canonical_time_alone(text)?),
+            Family::Timetz => {
+                let (time, east) = moment::canonical_timetz(text)?;
+                Value::Timetz(time, east)
+            }
+            Family::Timestamp => Value::Timestamp(moment::canonical_timestamp(text, false)?),
+            Family::Timestamptz => Value::Timestamptz(moment::canonical_timestamp(text, true)?),
+            Family::Uuid => Value::Uuid(uuid(text)?),
+            Family::Interval
+            | Family::Json
+            | Family::Jsonb
+            | Family::Bytea
+            | Family::Network
+            | Family::Macaddr
+            | Family::Money => return None,
+        })
+    }
+
+    /// Appends the canonical text.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Integer(number) => push_integer(out, *number),
+            Value::Numeric(number) => number.write(out),
+            Value::Single(number) => float::write_single(*number, out),
+            Value::Double(number) => float::write_double(*number, out),
+            Value::Bool(is) => out.push(if *is { b't' } else { b'f' }),
+            Value::Date(date) => moment::write_date(*date, out),
+            Value::Time(time) => moment::write_time(*time, out),
+            Value::Timetz(time, east) => moment::write_timetz(*time, *east, out),
+            Value::Timestamp(timestamp) => moment::write_timestamp(*timestamp, false, out),
+            Value::Timestamptz(timestamp) => moment::write_timestamp(*timestamp, true, out),
+            Value::Uuid(bytes) => write_uuid(bytes, out),
+        }
+    }
+
+    /// Appends what the type's output function makes of it under these settings.
+    pub(super) fn show(&self, style: &Style, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        match self {
+            Value::Date(date) => moment::show_date(*date, style, out),
+            Value::Timestamp(timestamp) => moment::show_timestamp(*timestamp, style, out),
+            Value::Timestamptz(timestamp) => return moment::show_timestamptz(*timestamp, style, out),
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Numeric(_)
+            | Value::Single(_)
+            | Value::Double(_)
+            | Value::Bool(_)
+            | Value::Time(_)
+            | Value::Timetz(..)
+            | Value::Uuid(_) => self.write(out),
+        }
+        Ok(())
+    }
+
+    /// Appends what the type's send function makes of it.
+    pub(super) fn write_binary(&self, base: Base, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        let range = || ValueFault::range(sql_name(base));
+        match self {
+            Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Integer(number) => match base {
+                Base::Int2 => out.extend(i16::try_from(*number).map_err(|_| range())?.to_be_bytes()),
+                Base::Int4 => out.extend(i32::try_from(*number).map_err(|_| range())?.to_be_bytes()),
+                _ => out.extend(number.to_be_bytes()),
+            },
+            Value::Numeric(number) => number.write_binary(out),
+            Value::Single(number) => out.extend(number.to_be_bytes()),
+            Value::Double(number) => out.extend(number.to_be_bytes()),
+            Value::Bool(is) => out.push(u8::from(*is)),
+            Value::Date(date) => out.extend(date.to_be_bytes()),
+            Value::Time(time) | Value::Timestamp(time) | Value::Timestamptz(time) => {
+                out.extend(time.to_be_bytes());
+            }
+            Value::Timetz(time, east) => {
+                out.extend(time.to_be_bytes());
+                out.extend((-east).to_be_bytes());
+            }
+            Value::Uuid(bytes) => out.extend(bytes),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Time zones: which offset one has at which time. The rules are those of the time zone database that is built
+//! in; beyond the years that it can count they go on in cycles of 400 years, as the calendar does.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+
+use super::calendar::{DAY, Day, HOUR, MINUTE, SECOND};
+use super::fault::ValueFault;
+
+/// Seconds from 1970, where the database counts from, to 2000.
+const EPOCH: i64 = 946_684_800;
+/// Seconds of 400 years, of which each has the same days and weekdays as the next.
+const CYCLE: i64 = 146_097 * 86_400;
+/// The last second, and the last year, that the database can count.
+const SECONDS_LAST: i64 = 253_402_207_200;
+const YEAR_LAST: i64 = 9_998;
+/// How many changes of a zone are looked through for one abbreviation. No zone has as many.
+const CHANGES_MAX: usize = 1_024;
+
+/// The zone of a session.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) enum Zone {
+    #[default]
+    Utc,
+    Known(TimeZone),
+    /// The server knows it, and the database does not.
+    Unknown,
+}
+
+/// A zone by its name in the database, in any case.
+pub(super) fn by_name(name: &[u8]) -> Option<TimeZone> {
+    let name = std::str::from_utf8(name).ok()?;
+    // A name of the library's own.
+    if name.eq_ignore_ascii_case("Etc/Unknown") {
+        return None;
+    }
+    TimeZoneDatabase::bundled().get(name).ok()
+}
+
+fn timestamp(instant: i64) -> Option<Timestamp> {
+    let mut seconds = instant.div_euclid(SECOND) + EPOCH;
+    if seconds > SECONDS_LAST {
+        seconds -= ((seconds - SECONDS_LAST) / CYCLE + 1) * CYCLE;
+    }
+    Timestamp::from_second(seconds).ok()
+}
+
+/// Seconds east of Greenwich at this instant, in microseconds since 2000; its abbreviation is handed on.
+pub(super) fn at<T>(zone: &TimeZone, instant: i64, with: impl FnOnce(i32, &str) -> T) -> Option<T> {
+    let info = zone.to_offset_info(timestamp(instant)?);
+    Some(with(info.offset().seconds(), info.abbreviation()))
+}
+
+/// The same of a time that the zone's clocks show. Of two, the later one's; where they skip it, as before.
+pub(super) fn at_local(zone: &TimeZone, local: i64) -> Option<i32> {
+    let (mut day, time) = (Day::of(local.div_euclid(DAY)), local.rem_euclid(DAY));
+    if day.year > YEAR_LAST {
+        day.year -= ((day.year - YEAR_LAST) / 400 + 1) * 400;
+    }
+    let small = |number: i64| i8::try_from(number).ok();
+    let (hour, minute, second) = (time / HOUR, time % HOUR / MINUTE, time % MINUTE / SECOND);
+    let civil = DateTime::new(
+        i16::try_from(day.year).ok()?,
+        small(day.month)?,
+        small(day.day)?,
+        small(hour)?,
+        small(minute)?,
+        small(second)?,
+        0,
+    );
+    let offset = match zone.to_ambiguous_timestamp(civil.ok()?).offset() {
+        AmbiguousOffset::Unambiguous { offset } => offset,
+        AmbiguousOffset::Gap { before, .. } => before,
+        AmbiguousOffset::Fold { after, .. } => after,
+    };
+    Some(offset.seconds())
+}
+
+/// What an abbreviation meant in a zone at this time of its clocks: as it was used last before, or first after.
+pub(super) fn abbreviated(zone: &TimeZone, name: &[u8], local: i64) -> Option<i32> {
+    let usual = at_local(zone, local)?;
+    let instant = timestamp(local - i64::from(usual) * SECOND)?;
+    let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+    let now = zone.to_offset_info(instant);
+    if is(now.abbreviation()) {
+        return Some(now.offset().seconds());
+    }
+    let before = zone.preceding(instant).take(CHANGES_MAX).find(|change| is(change.abbreviation()));
+    if let Some(change) = before {
+        return Some(change.offset().seconds());
+    }
+    let after = zone.following(instant).take(CHANGES_MAX).find(|change| is(change.abbreviation()));
+    Some(after.map_or(usual, |change| change.offset().seconds()))
+}
+
+impl Zone {
+    pub(super) fn named(name: &[u8]) -> Zone {
+        if name.eq_ignore_ascii_case(b"UTC") || name.eq_ignore_ascii_case(b"Etc/UTC") {
+            return Zone::Utc;
+        }
+        // What SET TIME ZONE makes of a number: <+02>-02.
+        let zone = if name.starts_with(b"<") {
+            std::str::from_utf8(name).ok().and_then(|name| TimeZone::posix(name).ok())
+        } else {
+            by_name(name)
+        };
+        zone.map_or(Zone::Unknown, Zone::Known)
+    }
+
+    fn unknown() -> ValueFault {
+        ValueFault::unsupported("the session's time zone is not known here")
+    }
+
+    /// See [`at`].
+    pub(super) fn at<T>(&self, instant: i64, with: impl FnOnce(i32, &str) -> T) -> Result<T, ValueFault> {
+        match self {
+            Zone::Utc => Ok(with(0, "UTC")),
+            Zone::Known(zone) => at(zone, instant, with).ok_or_else(Zone::unknown),
+            Zone::Unknown => Err(Zone::unknown()),
+        }
+    }
+
+    /// See [`at_local`].
+    pub(super) fn at_local(&self, local: i64) -> Result<i32, ValueFault> {
+        match self {
+            Zone::Utc => Ok(0),
+            Zone::Known(zone) => at_local(zone, local).ok_or_else(Zone::unknown),
+            Zone::Unknown => Err(Zone::unknown()),
+        }
+    }
+
+    /// The offset of a zone that has only one.
+    pub(super) fn fixed(&self) -> Option<i32> {
+        match self {
+            Zone::Utc => Some(0),
+            Zone::Known(zone) => fixed(zone),
+            Zone::Unknown => None,
+        }
+    }
+
+    /// Might the zone itself use this abbreviation, which newer servers look at first?
+    pub(super) fn uses(&self, name: &[u8]) -> bool {
+        match self {
+            Zone::Utc => name.eq_ignore_ascii_case(b"UTC"),
+            Zone::Known(zone) => {
+                let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+                is(zone.to_offset_info(Timestamp::MIN).abbreviation())
+                    || zone
+                        .preceding(Timestamp::MAX)
+                        .skip_while(|change| change.timestamp().as_second() > EPOCH + CYCLE / 4)
+                        .take(CHANGES_MAX)
+                        .any(|change| is(change.abbreviation()))
+            }
+            Zone::Unknown => true,
+        }
+    }
+}
+
+/// The offset of a zone that has only one.
+pub(super) fn fixed(zone: &TimeZone) -> Option<i32> {
+    let mut changes = zone.preceding(Timestamp::MAX);
+    match changes.next() {
+        None => Some(zone.to_offset_info(Timestamp::MIN).offset().seconds()),
+        Some(_) => None,
+    }
+}
