@@ -241,8 +241,8 @@ fn reads_types_normalization_and_padding() {
         ("type = \"bigint\"", "int8", "integer"),
         ("type = \"date[]\"", "date[]", "date[]"),
     ] {
-        let settings = read(&format!("{CLASSIFIED}{entry}{lines}\n"));
-        let field = &settings.fields.first().unwrap().field;
+        let settings = sound(&format!("{CLASSIFIED}{entry}{lines}\n"));
+        let field = &settings.policy.fields.first().unwrap().field;
         assert_eq!(field.logical.to_string(), logical, "{lines}");
         assert_eq!(field.domain.as_ref().unwrap().kind.to_string(), kind, "{lines}");
     }

@@ -21,6 +21,7 @@ use super::super::matters::{Bench, names_relation_that_matters, policy_field};
 use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::type_of;
+use super::draft::is_folded;
 use super::opclass::is_known_class;
 use super::target::meant;
 
@@ -290,7 +291,8 @@ impl Look<'_> {
         let field = policy_field(self.bench.snapshot, range, &column.colname);
         let Some(field) = field.filter(|field| field.domain.is_some()) else { return true };
         let own = column.type_name.as_ref().is_some_and(|of| type_of(of) == Some(field.logical));
-        own && column.coll_clause.as_deref().is_none_or(algebra::keeps_equality)
+        let collated = |clause| algebra::keeps_equality(clause) || is_folded(field);
+        own && column.coll_clause.as_deref().is_none_or(collated)
     }
 
     fn altered(self, alter: &AlterTableStmt) -> Option<Vec<Change>> {

@@ -107,7 +107,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
         ("ALTER TABLE customers ALTER COLUMN email TYPE varchar", "declared-type"),
         ("ALTER TABLE customers ALTER COLUMN note TYPE text USING email", "definition"),
         ("ALTER TABLE customers ALTER COLUMN email SET DEFAULT now()", "definition"),
-        ("ALTER TABLE customers ADD CHECK (email LIKE 'a%')", "definition"),
+        ("ALTER TABLE customers ADD CHECK (email SIMILAR TO 'a%')", "definition"),
         ("ALTER TABLE customers ADD COLUMN x text GENERATED ALWAYS AS (lower(email)) STORED", "definition"),
         ("ALTER TABLE customers ADD UNIQUE (phone)", "random-compared"),
         ("ALTER TABLE orders ADD FOREIGN KEY (mail) REFERENCES customers (email)", "definition"),

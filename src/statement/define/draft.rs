@@ -8,7 +8,7 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, ConstrType, Node, RangeVar};
 
-use crate::catalog::{Field, Logical, Mode};
+use crate::catalog::{Field, Logical, Mode, Normal};
 
 use super::super::facts::{Edit, StatementFacts, Unproven};
 use super::super::follow::algebra;
@@ -21,7 +21,7 @@ use super::super::matters::{Bench, policy_field, refuse_definition};
 use super::super::read::census::{Census, census};
 use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
-use super::super::read::typed::{span_of_type, type_of};
+use super::super::read::typed::{span_of_collation, span_of_type, type_of};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::target::{matters, meant};
 
@@ -153,15 +153,16 @@ impl<'a> Draft<'a> {
         span_of_type(self.text(), usize::try_from(of.location).ok()?, &type_of(of)?)
     }
 
-    fn collated(&self, field: &Field, column: &protobuf::ColumnDef) -> Proven<()> {
-        match &column.coll_clause {
-            Some(clause) if !algebra::keeps_equality(clause) => Err(refuse(
-                "definition",
-                format!("{} is sealed, and its collation compares values", field.path()),
-                "Leave COLLATE out; normalize = \"lowercase\" in the policy compares without regard to case.",
-            )),
-            Some(_) | None => Ok(()),
+    /// What is kept in lower case needs no collation that compares so. Any other is kept: where the server's
+    /// catalog says that it does, the column does not fit.
+    fn collated(&mut self, field: &Field, column: &protobuf::ColumnDef) -> Proven<()> {
+        let Some(clause) = column.coll_clause.as_deref() else { return Ok(()) };
+        if algebra::keeps_equality(clause) || !is_folded(field) {
+            return Ok(());
         }
+        let place = usize::try_from(clause.location).ok().and_then(|start| span_of_collation(self.text(), start));
+        self.rewrite(place.ok_or_else(|| unsupported("a collation written like this"))?, "");
+        Ok(())
     }
 
     /// ALTER COLUMN TYPE.
@@ -368,6 +369,11 @@ impl<'a> Draft<'a> {
         };
         Outputs { columns: own.map(output).collect() }
     }
+}
+
+/// Are its values kept in lower case?
+pub(super) fn is_folded(field: &Field) -> bool {
+    field.domain.as_ref().is_some_and(|domain| domain.kind.normalize.has(Normal::Lowercase))
 }
 
 pub(super) fn refuse_random(field: &Field, what: &str) -> Proven<()> {

@@ -108,9 +108,12 @@ impl Setup {
         write!(
             self.fields,
             "\n[[field]]\ntable = \"{table}\"\ncolumn = \"{column}\"\nclass = \"contact\"\n\
-             type = \"text\"\nseal = \"{seal}\"\nstate = \"sealed\"\n"
+             seal = \"{seal}\"\nstate = \"sealed\"\n"
         )
         .unwrap();
+        if !lines.contains("type = ") {
+            writeln!(self.fields, "type = \"text\"").unwrap();
+        }
         if seal != "none" {
             writeln!(self.fields, "domain = \"{column}\"").unwrap();
         }
