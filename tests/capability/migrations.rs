@@ -116,7 +116,9 @@ fn same(server: &Throwaway, renamed: &[(&str, &str)]) {
         catalog(server, "plain").iter().map(|line| as_sealed(line, renamed)).collect();
     let found = catalog(server, "sealed");
     let guards = found.iter().filter(|line| line.contains("starts_with(")).count();
-    let sealed: Vec<String> = found.iter().filter_map(|line| without_values(line)).collect();
+    // The classes of operators are of one kind.
+    let told = |line: &String| without_values(line).map(|line| line.replace("varchar_pattern", "text_pattern"));
+    let sealed: Vec<String> = found.iter().filter_map(told).collect();
     let sort = |mut lines: Vec<String>| {
         lines.sort();
         lines
@@ -158,13 +160,12 @@ fn transcript(address: SocketAddr, database: &str, program: &[String]) -> String
 }
 
 /// An index of what `lower` makes of a column is one of the column, and a constant is sealed where it is compared.
-const RENAMED: [(&str, &str); 6] = [
+const RENAMED: [(&str, &str); 5] = [
     ("lower((email)::text)", "email"),
     ("lower(email::text)", "email"),
     ("(level = 3)", "(level = (sealed))"),
     ("CHECK ((level = ANY (ARRAY[1, 2, 3])))", "CHECK ((level = ANY (ARRAY[(sealed), (sealed), (sealed)])))"),
-    ("text_pattern_ops", "pattern_ops"),
-    ("varchar_pattern_ops", "pattern_ops"),
+    ("varchar_pattern", "text_pattern"),
 ];
 
 fn migrates(major: u32, program: &[String]) {
@@ -173,6 +174,7 @@ fn migrates(major: u32, program: &[String]) {
     let ours = transcript(gate.address(), "sealed", program);
     for value in ["sentinel", "somewhere", "7946"] {
         assert!(!holds(&tap.to_server(), value.as_bytes()), "{value} is on the way to the server");
+        assert_eq!(search_server(&server, value.as_bytes()), [], "{value} {program:?}");
     }
     let direct = transcript(server.address(), "plain", program);
     assert_eq!(direct, ours, "{program:?}");
@@ -233,7 +235,7 @@ const SCRIPTS: [&str; 12] = [
     // Drizzle.
     "CREATE TABLE IF NOT EXISTS \"members\" (\"id\" integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name \"members_id_seq\" \
      INCREMENT BY 1 MINVALUE 1 MAXVALUE 2147483647 START WITH 1 CACHE 1),\"mail\" text DEFAULT 'none'::text NOT NULL,\
-     \"tags\" text[] DEFAULT '{}'::text[],\"seen\" timestamp with time zone,CONSTRAINT \"members_mail_unique\" UNIQUE(\"mail\"))",
+     \"tags\" text[],\"seen\" timestamp with time zone,CONSTRAINT \"members_mail_unique\" UNIQUE(\"mail\"))",
     // Flyway and Liquibase.
     "BEGIN",
     "ALTER TABLE public.people ADD nick VARCHAR(40) DEFAULT 'x' NOT NULL, ADD COLUMN IF NOT EXISTS place character varying(20) \
@@ -254,6 +256,9 @@ fn scripts_of_migration_tools_run_as_they_stand() {
         let mut directly = Raw::login(server.address(), "postgres", "plain");
         for sql in SCRIPTS {
             assert_eq!(errors(&through.query(sql)), [], "{major}: {sql}");
+        }
+        assert_eq!(search_server(&server, b"somewhere"), [], "{major}");
+        for sql in SCRIPTS {
             assert_eq!(errors(&directly.query(sql)), [], "{major}: {sql}");
         }
         same(&server, &RENAMED);
@@ -278,7 +283,6 @@ fn scripts_of_migration_tools_run_as_they_stand() {
         assert_eq!(states(&direct.query("INSERT INTO guests (email) VALUES ('plain')")), ["23514"], "{major}");
         assert!(!holds(&tap.to_server(), b"sentinel"), "{major}");
         assert!(!holds(&tap.to_server(), b"somewhere"), "{major}");
-        assert_eq!(search_server(&server, b"somewhere").len(), 0, "only the plain database");
     }
 }
 
@@ -291,7 +295,7 @@ fn what_sealed_text_cannot_hold_is_refused_and_nothing_is_made() {
         frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'H')).unwrap_or_default()
     };
     for (sql, told) in [
-        ("CREATE TABLE people (id int, email varchar(100) DEFAULT 'sentinel')", "type = \"varchar(100)\""),
+        ("CREATE TABLE people (id int, email varchar(300) DEFAULT 'sentinel')", "type = \"varchar(300)\""),
         ("CREATE TABLE people (id int, level serial)", "Declare int4"),
         ("CREATE TABLE people (id int, born date DEFAULT now())", "Leave the default out"),
         ("CREATE TABLE people (id int, born date DEFAULT current_date)", "Leave the default out"),

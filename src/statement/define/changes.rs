@@ -290,7 +290,7 @@ impl Look<'_> {
     fn holds_sealed(self, range: &RangeVar, column: &protobuf::ColumnDef) -> bool {
         let field = policy_field(self.bench.snapshot, range, &column.colname);
         let Some(field) = field.filter(|field| field.domain.is_some()) else { return true };
-        let own = column.type_name.as_ref().is_some_and(|of| type_of(of) == Some(field.logical));
+        let own = column.type_name.as_ref().and_then(type_of).is_some_and(|of| field.logical.holds(&of));
         let collated = |clause| algebra::keeps_equality(clause) || is_folded(field);
         own && column.coll_clause.as_deref().is_none_or(collated)
     }

@@ -126,11 +126,11 @@ impl<'a> Draft<'a> {
     fn typed(&mut self, field: &Field, column: &protobuf::ColumnDef, guarded: bool) -> Proven<()> {
         let Some(of) = &column.type_name else { return Err(unsupported("a column without a type")) };
         let found = type_of(of);
-        if found != Some(field.logical) {
+        if !found.is_some_and(|found| field.logical.holds(&found)) {
             return Err(other_type(field, found.map(|found| found.to_string()).as_deref()));
         }
         let guard = field.guard.as_deref().filter(|_| guarded && self.is_placed(field));
-        if guard.is_none() && field.logical == Logical::TEXT {
+        if guard.is_none() && found == Some(Logical::TEXT) {
             return Ok(());
         }
         let span = self.place(of).ok_or_else(|| unsupported("a type written like this"))?;
@@ -172,7 +172,8 @@ impl<'a> Draft<'a> {
         let mut using = column.raw_default.as_deref();
         while let Some(Kind::TypeCast(cast)) = using.and_then(kind) {
             let own = |of: &&protobuf::TypeName| {
-                type_of(of).is_some_and(|of| of == field.logical || of == Logical::TEXT)
+                // An explicit cast to a shorter one would cut values.
+                type_of(of).is_some_and(|of| of.holds(&field.logical) || of == Logical::TEXT)
             };
             let of = cast.type_name.as_ref().filter(own);
             let Some(span) = of.and_then(|of| self.place(of)) else { return Err(converts(field)) };
@@ -198,7 +199,11 @@ impl<'a> Draft<'a> {
                 "Make the table first, COMMIT, and then ALTER COLUMN ... SET DEFAULT.",
             ));
         }
-        self.walk.assign(field.id, value).map_err(|refused| {
+        let stored = match kind(value) {
+            Some(Kind::TypeCast(cast)) if field.logical.array => self.array(field, cast),
+            Some(_) | None => self.walk.assign(field.id, value),
+        };
+        stored.map_err(|refused| {
             if matches!(refused.reason, "literal-form" | "too-costly") {
                 return refused;
             }
@@ -208,6 +213,17 @@ impl<'a> Draft<'a> {
                 "Leave the default out and let the application set the value; a constant is sealed.",
             )
         })
+    }
+
+    /// An array as a constant that is cast to the type of the column: one value, as it is written.
+    fn array(&mut self, field: &Field, cast: &'a protobuf::TypeCast) -> Proven<()> {
+        let of = cast.type_name.as_ref().filter(|of| type_of(of).is_some_and(|of| field.logical.holds(&of)));
+        let place = of.and_then(|of| self.place(of));
+        let (Some(place), Some(value)) = (place, cast.arg.as_deref()) else {
+            return Err(unsupported("this default"));
+        };
+        self.rewrite(place, "text");
+        self.walk.assign(field.id, value)
     }
 
     // ---- constraints ----------------------------------------------------------------

@@ -75,6 +75,10 @@ fn a_sealed_column_is_made_as_text_and_its_constants_are_sealed() {
             "ALTER TABLE customers ALTER COLUMN city TYPE text USING city::text, ALTER city SET NOT NULL",
         ),
         (
+            "ALTER TABLE customers ALTER city SET DATA TYPE varchar(10)",
+            "ALTER TABLE customers ALTER city SET DATA TYPE text",
+        ),
+        (
             "ALTER TABLE customers ALTER city SET DATA TYPE character varying ( 20 )",
             "ALTER TABLE customers ALTER city SET DATA TYPE text",
         ),
