@@ -138,7 +138,8 @@ impl Reader<'_> {
             _ => {
                 for key in ["domain", "normalize", "pad"] {
                     if let Some(value) = entry.value(key) {
-                        let found = format!("[[field]] has {key} and seal = \"none\"");
+                        let article = if key == "domain" { "a " } else { "" };
+                        let found = format!("[[field]] has {article}{key} and seal = \"none\"");
                         let remedy = "take one of them out: only what is sealed has a key, and is changed";
                         self.fault(value.span().start, found, remedy);
                         return None;

@@ -231,7 +231,8 @@ fn refuses_fields_that_cannot_be_meant() {
 
 #[test]
 fn reads_types_normalization_and_padding() {
-    let entry = "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"equality\"\ndomain = \"d\"\n";
+    let entry =
+        "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"equality\"\ndomain = \"d\"\n";
     for (lines, logical, kind) in [
         ("", "text", "text"),
         ("type = \"varchar(20)\"\npad = \"declared\"", "varchar(20)", "text/21"),

@@ -3,9 +3,10 @@
 
 use super::calendar::{DAY, SECOND, round};
 use super::fault::ValueFault;
+use super::interval::Interval;
 use super::numeric::Number;
 use super::style::Style;
-use super::value::{Value, in_range, sql_name};
+use super::value::{Value, in_range, jsonb, sql_name};
 use super::{Purpose, float, moment, text};
 use crate::catalog::{Base, Family, Logical};
 
@@ -69,6 +70,12 @@ impl Cast<'_> {
                 Value::Timetz(time, _) => Ok(Value::Time(time)),
                 Value::Timestamp(local) if assign => Ok(Value::Time(self.time_of(local)?)),
                 Value::Timestamptz(instant) if assign => Ok(Value::Time(self.time_of(self.local(instant)?)?)),
+                Value::Interval(interval) if assign => Ok(Value::Time(interval.micros.rem_euclid(DAY))),
+                Value::Interval(interval) => {
+                    let span = interval.span();
+                    let time = i64::try_from(span).ok().filter(|span| (0..=DAY).contains(span));
+                    Ok(time.map_or(value, Value::Time))
+                }
                 _ => Err(refused()),
             },
             Family::Timetz => match value {
@@ -85,20 +92,31 @@ impl Cast<'_> {
                 }
                 _ => Err(refused()),
             },
-            Family::Bool
-            | Family::Interval
-            | Family::Uuid
-            | Family::Json
-            | Family::Jsonb
-            | Family::Bytea
-            | Family::Network
-            | Family::Macaddr
-            | Family::Money => {
-                if self.from.family() == self.to.base.family() {
-                    Ok(value)
-                } else {
-                    Err(refused())
+            Family::Interval => match value {
+                Value::Interval(_) => Ok(value),
+                Value::Time(micros) => Ok(Value::Interval(Interval { micros, ..Interval::default() })),
+                _ => Err(refused()),
+            },
+            Family::Json => match value {
+                Value::Json(_) => Ok(value),
+                Value::Jsonb(text) if assign => Ok(Value::Json(text)),
+                _ => Err(refused()),
+            },
+            Family::Jsonb => match value {
+                Value::Jsonb(_) => Ok(value),
+                Value::Json(text) if assign => jsonb(text.as_bytes(), scratch),
+                _ => Err(refused()),
+            },
+            Family::Network => match value {
+                Value::Network(network) if assign && self.to.base == Base::Cidr => {
+                    Ok(Value::Network(network.without_host()))
                 }
+                Value::Network(_) => Ok(value),
+                _ => Err(refused()),
+            },
+            Family::Money => self.to_money(value, scratch),
+            Family::Bool | Family::Uuid | Family::Bytea | Family::Macaddr => {
+                if self.from.family() == self.to.base.family() { Ok(value) } else { Err(refused()) }
             }
         }
     }
@@ -124,7 +142,8 @@ impl Cast<'_> {
             Value::Bool(is) if self.to.base != Base::Name => {
                 scratch.extend_from_slice(if is { b"true" } else { b"false" });
             }
-            _ => value.show(self.style, scratch)?,
+            Value::Network(network) if self.to.base != Base::Name => network.write(scratch),
+            _ => value.show(self.from, self.style, scratch)?,
         }
         Ok(Value::Text(text::read(scratch)?))
     }
@@ -178,6 +197,13 @@ impl Cast<'_> {
         let mut digits = Vec::new();
         match value {
             Value::Numeric(_) => return Ok(value),
+            Value::Money(hundredths) if self.purpose == Purpose::Assign => {
+                super::money::write(hundredths, &mut digits);
+                scratch.clear();
+                scratch.extend_from_slice(&digits);
+                let number = Number::parse_canonical(scratch);
+                return Ok(Value::Numeric(number.ok_or_else(|| ValueFault::range("numeric"))?));
+            }
             Value::Integer(number) => return Ok(Value::Numeric(Number::from_integer(number, scratch))),
             Value::Double(number) if self.purpose == Purpose::Compare => {
                 float::write_double(number, &mut digits);
@@ -231,6 +257,27 @@ impl Cast<'_> {
             }
             _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
         })
+    }
+
+    fn to_money<'a>(&self, value: Value<'a>, scratch: &mut Vec<u8>) -> Result<Value<'a>, ValueFault> {
+        let assign = self.purpose == Purpose::Assign;
+        let range = || ValueFault::new("22003", "bigint out of range");
+        Ok(Value::Money(match value {
+            Value::Money(_) => return Ok(value),
+            Value::Integer(number) if assign && self.from != Base::Int2 => {
+                number.checked_mul(100).ok_or_else(range)?
+            }
+            Value::Numeric(number @ Number::Finite { .. }) if assign => {
+                scratch.clear();
+                number.write_at(2, None, scratch)?;
+                scratch.retain(|byte| *byte != b'.');
+                super::numeric::integer(scratch, "money")?.ok_or_else(range)?
+            }
+            Value::Numeric(_) if assign => {
+                return Err(ValueFault::new("0A000", "cannot convert NaN or infinity to money"));
+            }
+            _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
+        }))
     }
 
     fn local(&self, instant: i64) -> Result<i64, ValueFault> {

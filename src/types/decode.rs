@@ -9,7 +9,7 @@ use super::scan::{Scan, number};
 use super::style::{Order, Style};
 use super::token::{Shape, Token, Tokens};
 use super::word::{Word, abbreviation, word};
-use super::zone;
+use super::zone::{self, Zone};
 
 /// What has been read already, as bits.
 const YEAR: u32 = 1;
@@ -34,10 +34,17 @@ pub(super) enum Bad {
     Field,
     Displacement,
     Zone,
+    Posix,
+    /// Something stands beside a value that is whole by itself.
+    Beside,
+    /// An infinite interval, which only newer servers have.
+    Unending,
     Clock,
     /// It means one thing to older servers, and another to newer ones.
     Abbreviation,
     Interval,
+    /// An interval of too many months.
+    Months,
 }
 
 impl Bad {
@@ -47,12 +54,16 @@ impl Bad {
             Bad::Field => ValueFault::field(),
             Bad::Displacement => ValueFault::new("22009", "time zone displacement out of range"),
             Bad::Zone => ValueFault::new("22023", "time zone not recognized"),
+            Bad::Posix => ValueFault::unsupported("a time zone that is written as a rule is not taken"),
+            Bad::Beside => ValueFault::unsupported("infinity and epoch are taken with nothing beside them"),
+            Bad::Unending => ValueFault::unsupported("an infinite interval is not taken for a sealed column"),
             Bad::Clock => ValueFault::unsupported(format!(
                 "a {of} that the clock decides is not taken for a sealed column: give the value itself"
             )),
             Bad::Abbreviation => ValueFault::unsupported(
                 "an abbreviation that the session's time zone has, too, is not taken: give the offset",
             ),
+            Bad::Months => ValueFault::beyond("interval"),
             Bad::Interval => ValueFault::new("22015", "interval field value out of range"),
         }
     }
@@ -173,8 +184,12 @@ fn small(digits: &[u8]) -> Result<i64, Bad> {
 /// `.ffffff` as microseconds, rounded half to even.
 pub(super) fn fraction(text: &[u8]) -> Result<i64, Bad> {
     let digits = text.strip_prefix(b".").ok_or(Bad::Format)?;
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if !digits.iter().all(u8::is_ascii_digit) {
         return Err(Bad::Format);
+    }
+    // The point may stand alone.
+    if digits.is_empty() {
+        return Ok(0);
     }
     if digits.len() <= 6 {
         let value = number(digits).ok_or(Bad::Format)?;
@@ -275,7 +290,9 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn zone_name(&mut self, text: &[u8]) -> Result<u32, Bad> {
-        self.place = Some(Place::Zone(zone::by_name(text).ok_or(Bad::Zone)?));
+        // The server reads a name with digits as a rule of POSIX, be it as it may.
+        let unknown = if text.iter().any(u8::is_ascii_digit) { Bad::Posix } else { Bad::Zone };
+        self.place = Some(Place::Zone(zone::by_name(text).ok_or(unknown)?));
         Ok(ZONE)
     }
 
@@ -525,8 +542,14 @@ impl<'a> Reader<'a, '_> {
                     Place::Abbreviation(zone::by_name(name.as_bytes()).ok_or(Bad::Zone)?, text)
                 }
             };
-            let everywhere = matches!(text, [_] | [b'u' | b'U', b't' | b'T', ..]);
-            if !everywhere && self.style.zone.uses(text) {
+            // Servers from 18 on look into the session's zone first.
+            let alike = match &place {
+                Place::Offset(east) => self.style.zone.means(text, *east),
+                Place::Zone(zone) | Place::Abbreviation(zone, _) => {
+                    self.style.zone == Zone::Known(zone.clone()) || !self.style.zone.uses(text)
+                }
+            };
+            if !alike {
                 return Err(Bad::Abbreviation);
             }
             self.place = Some(place);
@@ -537,7 +560,10 @@ impl<'a> Reader<'a, '_> {
             (false, Word::Infinity) if token.sign == b'-' => Word::MinusInfinity,
             (false, _) => Word::Unknown,
         };
-        let special = |value| Ok((Some(DATE | TIME | ZONE), Some(value)));
+        let alone = self.tokens.len() == 1;
+        let special = |value| {
+            if alone { Ok((Some(DATE | TIME | ZONE), Some(value))) } else { Err(Bad::Beside) }
+        };
         let read = match known {
             Word::Nothing => return Ok((None, None)),
             Word::Clock => return Err(Bad::Clock),

@@ -13,7 +13,7 @@ pub(super) fn read(text: &[u8], of: &str) -> Result<(f64, f32), ValueFault> {
         body => body,
     };
     let infinite = body.eq_ignore_ascii_case(b"infinity") || body.eq_ignore_ascii_case(b"inf");
-    let is_word = infinite || text.eq_ignore_ascii_case(b"nan");
+    let is_word = infinite || (body.eq_ignore_ascii_case(b"nan") && text.first() != Some(&b'-'));
     let begins = body.first().is_some_and(|first| first.is_ascii_digit() || *first == b'.');
     if !is_word && !begins {
         return Err(ValueFault::syntax(of));
@@ -117,11 +117,133 @@ fn write(number: f64, arguments: std::fmt::Arguments<'_>, exponent_from: i32, ou
 }
 
 pub(super) fn write_double(number: f64, out: &mut Vec<u8>) {
+    let bits = number.to_bits();
+    let (exponent, fraction) = ((bits >> 52) & 0x7FF, bits & ((1 << 52) - 1));
+    let power = i64::from(u16::try_from(exponent.max(1)).unwrap_or(1)) - 1075;
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 };
+    let binary = Binary { mantissa, power, narrow_below: fraction == 0 };
+    let start = out.len();
     write(number, format_args!("{number:e}"), 15, out);
+    binary.mend(start, 15, out, |digits| {
+        let text = format!("{number:.digits$e}");
+        (text.parse() == Ok(number)).then_some(text)
+    });
 }
 
 pub(super) fn write_single(number: f32, out: &mut Vec<u8>) {
+    let bits = number.to_bits();
+    let (exponent, fraction) = ((bits >> 23) & 0xFF, bits & ((1 << 23) - 1));
+    let power = i64::from(exponent.max(1)) - 150;
+    let mantissa = u64::from(if exponent == 0 { fraction } else { fraction | 1 << 23 });
+    let binary = Binary { mantissa, power, narrow_below: fraction == 0 };
+    let start = out.len();
     write(f64::from(number), format_args!("{number:e}"), 6, out);
+    binary.mend(start, 6, out, |digits| {
+        let text = format!("{number:.digits$e}");
+        (text.parse() == Ok(number)).then_some(text)
+    });
+}
+
+/// A float as `mantissa` times two to the power of `power`.
+#[derive(Clone, Copy)]
+struct Binary {
+    mantissa: u64,
+    power: i64,
+    /// The next number below is only half as far away as the one above.
+    narrow_below: bool,
+}
+
+/// A decimal number: digits times ten to the power of.
+struct Decimal {
+    digits: u128,
+    ten: i64,
+    count: usize,
+}
+
+impl Decimal {
+    fn of(text: &[u8]) -> Option<Decimal> {
+        let text = text.strip_prefix(b"-").unwrap_or(text);
+        let at = text.iter().position(|byte| *byte == b'e').unwrap_or(text.len());
+        let (head, tail) = text.split_at_checked(at)?;
+        let exponent: i64 = match tail {
+            [] => 0,
+            [_, tail @ ..] => std::str::from_utf8(tail).ok()?.parse().ok()?,
+        };
+        let point = head.iter().position(|byte| *byte == b'.').map_or(0, |at| head.len() - at - 1);
+        let (mut digits, mut count) = (0_u128, 0);
+        for digit in head.iter().filter(|byte| **byte != b'.') {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
+            count += usize::from(digits > 0);
+        }
+        let mut ten = exponent - i64::try_from(point).ok()?;
+        while digits > 0 && digits.is_multiple_of(10) {
+            (digits, ten, count) = (digits / 10, ten + 1, count - 1);
+        }
+        Some(Decimal { digits, ten, count })
+    }
+
+    /// Is it `mantissa` times two to the power of `power`?
+    fn is(&self, mantissa: u128, power: i64) -> bool {
+        let Some(fives) = u32::try_from(self.ten.abs()).ok().and_then(|ten| 5_u128.checked_pow(ten)) else {
+            return false;
+        };
+        let odd = if self.ten >= 0 {
+            self.digits.checked_mul(fives)
+        } else {
+            self.digits.is_multiple_of(fives).then(|| self.digits / fives)
+        };
+        let Some(value) = odd.filter(|value| *value > 0 && mantissa > 0) else {
+            return false;
+        };
+        let (a, b) = (value.trailing_zeros(), mantissa.trailing_zeros());
+        value >> a == mantissa >> b && i64::from(a) + self.ten == i64::from(b) + power
+    }
+}
+
+impl Binary {
+    /// Where there are several shortest texts, or where the shortest lies exactly between two numbers, the
+    /// server has another one.
+    fn mend(
+        &self,
+        start: usize,
+        exponent_from: i32,
+        out: &mut Vec<u8>,
+        formatted: impl Fn(usize) -> Option<String>,
+    ) {
+        let Some(decimal) = out.get(start..).and_then(Decimal::of) else {
+            return;
+        };
+        let half = |digits: u128| Decimal { digits, ten: decimal.ten - 1, count: 0 };
+        let mantissa = u128::from(self.mantissa);
+        let tens = decimal.digits * 10;
+        let tied =
+            half(tens + 5).is(mantissa, self.power) || half(tens.saturating_sub(5)).is(mantissa, self.power);
+        let between = self.is_between(&decimal);
+        if !tied && !between {
+            return;
+        }
+        for digits in decimal.count.saturating_sub(1)..17 {
+            let Some(text) = formatted(digits) else {
+                continue;
+            };
+            if !between || Decimal::of(text.as_bytes()).is_some_and(|other| !self.is_between(&other)) {
+                let negative = out.get(start) == Some(&b'-');
+                out.truncate(start + usize::from(negative));
+                let _ = layout(text.trim_start_matches('-').as_bytes(), exponent_from, out);
+                return;
+            }
+        }
+    }
+
+    fn is_between(&self, decimal: &Decimal) -> bool {
+        let twice = u128::from(self.mantissa) * 2;
+        decimal.is(twice + 1, self.power - 1)
+            || decimal.is(twice.saturating_sub(1), self.power - 1)
+            || (self.narrow_below && decimal.is((twice * 2).saturating_sub(1), self.power - 2))
+    }
 }
 
 /// Appends the decimal number that the server makes of a float: of 15 digits, or of 6.

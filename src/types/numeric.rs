@@ -280,7 +280,8 @@ impl<'a> Number<'a> {
                 Number::Infinite { negative: true } => 0xF000,
                 Number::Infinite { .. } | Number::Finite { .. } => 0xD000,
             };
-            for field in [0, 0, sign, 0] {
+            // The scale of an infinity is what the server sends of its own form of it.
+            for field in [0, 0, sign, if sign == 0xC000 { 0 } else { 0x20 }] {
                 out.extend_from_slice(&field.to_be_bytes());
             }
             return;
@@ -379,11 +380,14 @@ pub(super) fn integer(text: &[u8], of: &str) -> Result<Option<i64>, ValueFault> 
         scan.take(b'+');
     }
     let digits = scan.digits();
-    if digits.is_empty() || !scan.rest.iter().all(|byte| is_space(*byte)) {
+    if digits.is_empty() {
         return Err(ValueFault::syntax(of));
     }
+    let whole = scan.rest.iter().all(|byte| is_space(*byte));
     let size = digits.iter().try_fold(0_i128, |size, digit| {
         Some(size * 10 + i128::from(digit - b'0')).filter(|size| *size <= 1 << 64)
     });
-    Ok(size.and_then(|size| i64::try_from(if negative { -size } else { size }).ok()))
+    let number = size.and_then(|size| i64::try_from(if negative { -size } else { size }).ok());
+    // Too many digits are found before what stands behind them.
+    if whole || number.is_none() { Ok(number) } else { Err(ValueFault::syntax(of)) }
 }

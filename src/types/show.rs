@@ -45,7 +45,7 @@ pub(super) fn scalar(
         return Ok(());
     }
     match format {
-        Format::Text => value.show(style, out),
+        Format::Text => value.show(base, style, out),
         Format::Binary => value.write_binary(base, out),
     }
 }

@@ -1,10 +1,12 @@
 //! Values between the ways in which they are written.
 
 use super::fault::ValueFault;
+use super::interval::{self, Interval};
+use super::network::{self, Network};
 use super::numeric::{Number, integer};
 use super::scan::{Scan, push_integer, trim};
 use super::style::Style;
-use super::{float, moment, text};
+use super::{float, json, moment, money, text};
 use crate::catalog::{Base, Family};
 
 /// One value, borrowed from where it was read where that is enough.
@@ -25,7 +27,19 @@ pub(super) enum Value<'a> {
     /// Microseconds since 2000; the ends are infinite.
     Timestamp(i64),
     Timestamptz(i64),
+    Interval(Interval),
     Uuid([u8; 16]),
+    /// As it was given.
+    Json(&'a str),
+    /// In the server's own form.
+    Jsonb(&'a str),
+    Bytes(&'a [u8]),
+    /// The digits of a canonical text.
+    Hex(&'a [u8]),
+    Network(Network),
+    Macaddr([u8; 6]),
+    /// Hundredths.
+    Money(i64),
 }
 
 /// What the server calls a type in its words.
@@ -71,10 +85,6 @@ pub(super) fn in_range(base: Base, number: i64) -> bool {
 
 fn ranged(base: Base, number: Option<i64>) -> Result<i64, ValueFault> {
     number.filter(|number| in_range(base, *number)).ok_or_else(|| ValueFault::range(sql_name(base)))
-}
-
-pub(super) fn unsupported(base: Base) -> ValueFault {
-    ValueFault::unsupported(format!("values of type {} are not sealed in this version", sql_name(base)))
 }
 
 fn boolean(text: &[u8]) -> Option<bool> {
@@ -139,6 +149,50 @@ fn write_uuid(bytes: &[u8; 16], out: &mut Vec<u8>) {
     }
 }
 
+/// The server's own form, in `scratch`.
+pub(super) fn jsonb<'a>(value: &[u8], scratch: &'a mut Vec<u8>) -> Result<Value<'a>, ValueFault> {
+    scratch.clear();
+    json::write(value, scratch)?;
+    std::str::from_utf8(scratch).map(Value::Jsonb).map_err(|_| ValueFault::syntax("json"))
+}
+
+/// What a text of `bytea` stands for: hexadecimal digits, or letters with escapes.
+fn bytes<'a>(text: &[u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], ValueFault> {
+    scratch.clear();
+    let mut scan = Scan::new(text);
+    if let Some(digits) = text.strip_prefix(b"\\x") {
+        scan.rest = digits;
+        let bad = || ValueFault::new("22023", "invalid hexadecimal data");
+        loop {
+            scan.run(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'\r'));
+            if scan.is_empty() {
+                return Ok(scratch);
+            }
+            scratch.push(hex_byte(&mut scan).ok_or_else(bad)?);
+        }
+    }
+    while let Some(byte) = scan.next() {
+        if byte != b'\\' {
+            scratch.push(byte);
+            continue;
+        }
+        let escaped = match scan.rest {
+            [b'\\', ..] => {
+                scan.next();
+                Some(b'\\')
+            }
+            [high @ b'0'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', ..] => {
+                let value = (high - b'0') << 6 | (middle - b'0') << 3 | (low - b'0');
+                scan.bytes(3);
+                Some(value)
+            }
+            _ => None,
+        };
+        scratch.push(escaped.ok_or_else(|| ValueFault::syntax("bytea"))?);
+    }
+    Ok(scratch)
+}
+
 /// A binary value of so many bytes.
 pub(super) fn exact<const LENGTH: usize>(value: &[u8], base: Base) -> Result<[u8; LENGTH], ValueFault> {
     if value.len() < LENGTH {
@@ -172,15 +226,17 @@ impl<'a> Value<'a> {
             }
             Base::Timestamp => Value::Timestamp(moment::read_timestamp(value, false, style)?),
             Base::Timestamptz => Value::Timestamptz(moment::read_timestamp(value, true, style)?),
+            Base::Interval => Value::Interval(interval::read(value, style)?),
             Base::Uuid => Value::Uuid(uuid(value).ok_or_else(|| ValueFault::syntax(of))?),
-            Base::Interval
-            | Base::Json
-            | Base::Jsonb
-            | Base::Bytea
-            | Base::Inet
-            | Base::Cidr
-            | Base::Macaddr
-            | Base::Money => return Err(unsupported(base)),
+            Base::Json => {
+                json::check(value)?;
+                Value::Json(written)
+            }
+            Base::Jsonb => jsonb(value, scratch)?,
+            Base::Bytea => Value::Bytes(bytes(value, scratch)?),
+            Base::Inet | Base::Cidr => Value::Network(Network::read(value, base)?),
+            Base::Macaddr => Value::Macaddr(network::macaddr(value)?),
+            Base::Money => Value::Money(money::read(value)?),
         })
     }
 
@@ -209,15 +265,25 @@ impl<'a> Value<'a> {
             }
             Base::Timestamp => Value::Timestamp(moment::timestamp_from_binary(value, sql_name(base))?),
             Base::Timestamptz => Value::Timestamptz(moment::timestamp_from_binary(value, sql_name(base))?),
+            Base::Interval => Value::Interval(interval::from_binary(value)?),
             Base::Uuid => Value::Uuid(exact(value, base)?),
-            Base::Interval
-            | Base::Json
-            | Base::Jsonb
-            | Base::Bytea
-            | Base::Inet
-            | Base::Cidr
-            | Base::Macaddr
-            | Base::Money => return Err(unsupported(base)),
+            Base::Json => {
+                let written = text::read(value)?;
+                json::check(value)?;
+                Value::Json(written)
+            }
+            Base::Jsonb => match value.split_first() {
+                Some((1, rest)) => {
+                    text::read(rest)?;
+                    jsonb(rest, scratch)?
+                }
+                Some(_) => return Err(ValueFault::new("XX000", "unsupported jsonb version number")),
+                None => return Err(ValueFault::new("08P01", "no data left in message")),
+            },
+            Base::Bytea => Value::Bytes(value),
+            Base::Inet | Base::Cidr => Value::Network(Network::from_binary(value, base)?),
+            Base::Macaddr => Value::Macaddr(exact(value, base)?),
+            Base::Money => Value::Money(i64::from_be_bytes(exact(value, base)?)),
         })
     }
 
@@ -248,14 +314,22 @@ impl<'a> Value<'a> {
             }
             Family::Timestamp => Value::Timestamp(moment::canonical_timestamp(text, false)?),
             Family::Timestamptz => Value::Timestamptz(moment::canonical_timestamp(text, true)?),
+            Family::Interval => Value::Interval(interval::read(text, &Style::default()).ok()?),
             Family::Uuid => Value::Uuid(uuid(text)?),
-            Family::Interval
-            | Family::Json
-            | Family::Jsonb
-            | Family::Bytea
-            | Family::Network
-            | Family::Macaddr
-            | Family::Money => return None,
+            Family::Json | Family::Jsonb => {
+                json::check(text).ok()?;
+                let text = std::str::from_utf8(text).ok()?;
+                if base == Base::Json { Value::Json(text) } else { Value::Jsonb(text) }
+            }
+            Family::Bytea => {
+                let digits = text.strip_prefix(b"\\x")?;
+                let well = digits.len().is_multiple_of(2)
+                    && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+                well.then_some(Value::Hex(digits))?
+            }
+            Family::Network => Value::Network(Network::read(text, base).ok()?),
+            Family::Macaddr => Value::Macaddr(network::macaddr(text).ok()?),
+            Family::Money => Value::Money(money::canonical(text)?),
         })
     }
 
@@ -273,13 +347,32 @@ impl<'a> Value<'a> {
             Value::Timetz(time, east) => moment::write_timetz(*time, *east, out),
             Value::Timestamp(timestamp) => moment::write_timestamp(*timestamp, false, out),
             Value::Timestamptz(timestamp) => moment::write_timestamp(*timestamp, true, out),
+            Value::Interval(interval) => interval::write(*interval, out),
             Value::Uuid(bytes) => write_uuid(bytes, out),
+            Value::Json(text) | Value::Jsonb(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Bytes(bytes) => {
+                out.extend_from_slice(b"\\x");
+                out.reserve(bytes.len() * 2);
+                for byte in *bytes {
+                    push_hex(out, *byte);
+                }
+            }
+            Value::Hex(digits) => {
+                out.extend_from_slice(b"\\x");
+                out.extend_from_slice(digits);
+            }
+            Value::Network(network) => network.write(out),
+            Value::Macaddr(bytes) => network::write_macaddr(*bytes, out),
+            Value::Money(hundredths) => money::write(*hundredths, out),
         }
     }
 
     /// Appends what the type's output function makes of it under these settings.
-    pub(super) fn show(&self, style: &Style, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+    pub(super) fn show(&self, base: Base, style: &Style, out: &mut Vec<u8>) -> Result<(), ValueFault> {
         match self {
+            Value::Interval(interval) => interval::show(*interval, style, out),
+            Value::Network(network) => network.show(base, out),
+            Value::Money(hundredths) => money::show(*hundredths, out),
             Value::Date(date) => moment::show_date(*date, style, out),
             Value::Timestamp(timestamp) => moment::show_timestamp(*timestamp, style, out),
             Value::Timestamptz(timestamp) => return moment::show_timestamptz(*timestamp, style, out),
@@ -291,7 +384,12 @@ impl<'a> Value<'a> {
             | Value::Bool(_)
             | Value::Time(_)
             | Value::Timetz(..)
-            | Value::Uuid(_) => self.write(out),
+            | Value::Uuid(_)
+            | Value::Json(_)
+            | Value::Jsonb(_)
+            | Value::Bytes(_)
+            | Value::Hex(_)
+            | Value::Macaddr(_) => self.write(out),
         }
         Ok(())
     }
@@ -318,7 +416,21 @@ impl<'a> Value<'a> {
                 out.extend(time.to_be_bytes());
                 out.extend((-east).to_be_bytes());
             }
+            Value::Interval(interval) => interval::to_binary(*interval, out),
             Value::Uuid(bytes) => out.extend(bytes),
+            Value::Json(text) => out.extend_from_slice(text.as_bytes()),
+            Value::Jsonb(text) => {
+                out.push(1);
+                out.extend_from_slice(text.as_bytes());
+            }
+            Value::Bytes(bytes) => out.extend_from_slice(bytes),
+            Value::Hex(digits) => {
+                let mut scan = Scan::new(digits);
+                out.extend(std::iter::from_fn(|| hex_byte(&mut scan)));
+            }
+            Value::Network(network) => network.to_binary(base, out),
+            Value::Macaddr(bytes) => out.extend(bytes),
+            Value::Money(hundredths) => out.extend(hundredths.to_be_bytes()),
         }
         Ok(())
     }

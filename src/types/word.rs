@@ -80,3 +80,43 @@ pub(super) fn word(word: &[u8]) -> Word {
 pub(super) fn abbreviation(word: &[u8]) -> Option<super::abbreviation::Meaning> {
     lowered(word, super::abbreviation::meaning).flatten()
 }
+
+/// What an interval counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unit {
+    Microsecond,
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+    Decade,
+    Century,
+    Millennium,
+}
+
+/// By its name in any case. Only the first ten letters count.
+pub(super) fn unit(word: &[u8]) -> Option<Unit> {
+    let word = word.get(..10).unwrap_or(word);
+    lowered(word, |word| {
+        Some(match word {
+            b"us" | b"usec" | b"usecs" | b"useconds" | b"microsecon" => Unit::Microsecond,
+            b"ms" | b"msec" | b"msecs" | b"mseconds" | b"millisecon" => Unit::Millisecond,
+            b"s" | b"sec" | b"secs" | b"second" | b"seconds" => Unit::Second,
+            b"m" | b"min" | b"mins" | b"minute" | b"minutes" => Unit::Minute,
+            b"h" | b"hr" | b"hrs" | b"hour" | b"hours" => Unit::Hour,
+            b"d" | b"day" | b"days" => Unit::Day,
+            b"w" | b"week" | b"weeks" => Unit::Week,
+            b"mon" | b"mons" | b"month" | b"months" => Unit::Month,
+            b"y" | b"yr" | b"yrs" | b"year" | b"years" => Unit::Year,
+            b"dec" | b"decs" | b"decade" | b"decades" => Unit::Decade,
+            b"c" | b"cent" | b"century" | b"centuries" => Unit::Century,
+            b"mil" | b"mils" | b"millennium" | b"millennia" => Unit::Millennium,
+            _ => return None,
+        })
+    })
+    .flatten()
+}

@@ -139,20 +139,31 @@ impl Zone {
         }
     }
 
-    /// Might the zone itself use this abbreviation, which newer servers look at first?
+    /// Does the zone itself use this abbreviation, if at all, for this offset alone?
+    pub(super) fn means(&self, name: &[u8], east: i32) -> bool {
+        self.usages(name, |offset| offset != east) == 0
+    }
+
+    /// Does the zone itself use this abbreviation?
     pub(super) fn uses(&self, name: &[u8]) -> bool {
+        self.usages(name, |_| true) > 0
+    }
+
+    fn usages(&self, name: &[u8], counted: impl Fn(i32) -> bool) -> usize {
+        let is = |known: &str, offset: i32| known.as_bytes().eq_ignore_ascii_case(name) && counted(offset);
         match self {
-            Zone::Utc => name.eq_ignore_ascii_case(b"UTC"),
+            Zone::Utc => usize::from(is("UTC", 0)),
             Zone::Known(zone) => {
-                let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
-                is(zone.to_offset_info(Timestamp::MIN).abbreviation())
-                    || zone
-                        .preceding(Timestamp::MAX)
-                        .skip_while(|change| change.timestamp().as_second() > EPOCH + CYCLE / 4)
-                        .take(CHANGES_MAX)
-                        .any(|change| is(change.abbreviation()))
+                let first = zone.to_offset_info(Timestamp::MIN);
+                let changes = zone
+                    .following(Timestamp::MIN)
+                    // What a zone uses for ever it uses within a few years.
+                    .take_while(|change| change.timestamp().as_second() < EPOCH + CYCLE / 4)
+                    .take(CHANGES_MAX)
+                    .filter(|change| is(change.abbreviation(), change.offset().seconds()));
+                usize::from(is(first.abbreviation(), first.offset().seconds())) + changes.count()
             }
-            Zone::Unknown => true,
+            Zone::Unknown => 1,
         }
     }
 }

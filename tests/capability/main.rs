@@ -45,6 +45,8 @@ mod shadow;
 mod stock;
 mod tenants;
 mod twin;
+mod typed;
+mod values;
 mod verifiers;
 mod views;
 mod watch;

@@ -14,6 +14,7 @@ use super::super::read::census::Census;
 use super::super::read::literal::quoted_name;
 use super::super::read::spelling::{Lexeme, Lexer};
 use super::super::read::tree::{self, kind};
+use super::super::read::typed::end_of_call;
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::draft::{Draft, refuse_random};
 use super::opclass::class_of_text;
@@ -104,8 +105,9 @@ impl<'a> Draft<'a> {
                     let Some(field) = self.sealed(name) else { return Ok(None) };
                     let Some(domain) = &field.domain else { return Ok(None) };
                     refuse_otherwise_normal(field, domain, &steps)?;
-                    let span = self.call(outer).ok_or_else(|| unsupported("this expression"))?;
-                    return Ok(Some((field, span)));
+                    let start = usize::try_from(outer.location).ok();
+                    let span = start.and_then(|start| Some(start..end_of_call(self.text(), start)?));
+                    return Ok(Some((field, span.ok_or_else(|| unsupported("this expression"))?)));
                 }
                 Some(_) | None => return Ok(None),
             }
@@ -123,27 +125,6 @@ impl<'a> Draft<'a> {
         let own = parts == ["pg_catalog", "btrim"] && call.args.len() == 1;
         let harmless = matches!(names.snapshot.codes().function(called), Verdict::Harmless);
         (own && harmless).then_some(Normal::Trim)
-    }
-
-    /// Where a call stands, with what is in its brackets.
-    fn call(&self, call: &protobuf::FuncCall) -> Option<Range<usize>> {
-        let start = usize::try_from(call.location).ok()?;
-        let (text, conforming) = (self.text(), self.bench.reading.standard_conforming_strings);
-        let mut depth = 0_usize;
-        for lexeme in Lexer::starting(text, start, conforming) {
-            let (lexeme, span) = lexeme?;
-            match (lexeme, text.get(span.clone())?) {
-                (Lexeme::Mark, "(") => depth += 1,
-                (Lexeme::Mark, ")") => {
-                    depth = depth.checked_sub(1)?;
-                    if depth == 0 {
-                        return Some(start..span.end);
-                    }
-                }
-                (_, _) => {}
-            }
-        }
-        None
     }
 
     /// Operator classes of the declared types become those of text.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::catalog::{Family, Field, FieldId, Logical, NO_MODIFIER, Snapshot};
+use crate::catalog::{Base, Family, Field, FieldId, Logical, NO_MODIFIER, Snapshot};
 
 use super::super::facts::{Compared, Edit, LiteralUse, ParameterUse, Taken, Unproven};
 use super::super::read::literal::Written;
@@ -191,8 +191,8 @@ impl<'a> Classes<'a> {
     /// sealed text passes; none where it is one.
     pub(in crate::statement) fn cast(&mut self, class: Class, to: Logical, edit: Option<Edit>) {
         let state = self.state(class);
-        state.torn |= state.given.is_some_and(|given| given != to);
-        state.given = Some(to);
+        state.torn |= state.given.is_some_and(|given| !is_alike(&given, &to));
+        state.given = state.given.or(Some(to));
         state.edits.extend(edit);
     }
 
@@ -329,7 +329,8 @@ impl<'a> Classes<'a> {
         state.equal |= absorbed.equal;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
-        state.torn |= absorbed.torn || matches!((state.given, absorbed.given), (Some(a), Some(b)) if a != b);
+        let both = state.given.zip(absorbed.given);
+        state.torn |= absorbed.torn || both.is_some_and(|(one, other)| !is_alike(&one, &other));
         state.given = state.given.or(absorbed.given);
         match absorbed.meaning {
             Meaning::Undecided => {}
@@ -549,6 +550,12 @@ pub(in crate::statement) struct Uses {
     pub(in crate::statement) edits: Vec<Edit>,
 }
 
+/// Does it make no difference to which of both a value is cast?
+fn is_alike(one: &Logical, other: &Logical) -> bool {
+    let as_it_is = |of: &Logical| matches!(of.base, Base::Text | Base::Varchar) && of.characters().is_none();
+    one == other || as_it_is(one) && as_it_is(other) && one.array == other.array
+}
+
 /// The type of a value that has one of its own and is cast to another one.
 fn given(own: Option<Logical>, cast: Option<Logical>) -> Proven<Option<Logical>> {
     use Family::{Integer, Numeric};
@@ -559,7 +566,11 @@ fn given(own: Option<Logical>, cast: Option<Logical>) -> Proven<Option<Logical>>
     if keeps && cast.modifier == NO_MODIFIER && !cast.array {
         return Ok(Some(cast).filter(|_| from != to).or(Some(own)));
     }
-    Err(refuse("type-differs", "a number is cast to another type", "Write it as a value of that type, in quotes."))
+    Err(refuse(
+        "type-differs",
+        "a number is cast to another type",
+        "Write it as a value of that type, in quotes.",
+    ))
 }
 
 fn conflict(told: Option<&str>, as_what: &str) -> Unproven {

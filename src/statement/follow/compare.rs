@@ -1,7 +1,7 @@
 //! Comparisons and assignments: where a literal or a parameter becomes a value of a field.
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{self, AExprKind, Node};
+use pg_query::protobuf::{self, AExprKind, Node, a_const};
 
 use crate::catalog::FieldId;
 
@@ -148,7 +148,10 @@ impl<'a> Walk<'a> {
         let class = if let Flow::Open(class) = pattern { Some(*class) } else { None };
         let start = usize::try_from(expression.location).ok();
         let place = start.and_then(|start| span_of_like(self.text, start));
-        let (Some(fields), Some(class), Some((span, negated)), true) = (sealed, class, place, served) else {
+        let whole = expression.rexpr.as_deref().is_some_and(|pattern| !has_wildcards(pattern));
+        let (Some(fields), Some(class), Some((span, negated)), true) =
+            (sealed, class, place, served && whole)
+        else {
             let mut reach = self.settle(&left)?;
             reach.extend(self.settle(&right)?);
             return Ok(Some(reach));
@@ -314,5 +317,18 @@ impl<'a> Walk<'a> {
             return Ok(Fields::new());
         }
         self.settle(&flow)
+    }
+}
+
+/// Does a pattern that the text tells match more than itself?
+fn has_wildcards(pattern: &Node) -> bool {
+    match kind(pattern) {
+        Some(Kind::AConst(constant)) => match &constant.val {
+            Some(a_const::Val::Sval(text)) => text.sval.contains(['%', '_', '\\']),
+            Some(_) | None => false,
+        },
+        Some(Kind::TypeCast(cast)) => cast.arg.as_deref().is_some_and(has_wildcards),
+        Some(Kind::FuncCall(call)) => call.args.iter().any(has_wildcards),
+        Some(_) | None => false,
     }
 }

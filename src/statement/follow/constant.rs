@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
         let flow = if to.is_some_and(|to| to.array) { self.array(arg)? } else { self.flow(arg)? };
         if algebra::keeps_text(of, false) && self.passes_as_text(&flow)? {
             if let Flow::Open(class) = flow {
-                self.classes.cast(class, Logical::TEXT, None);
+                self.classes.cast(class, to.unwrap_or(Logical::TEXT), None);
             }
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
         }
@@ -100,8 +100,7 @@ impl<'a> Walk<'a> {
     }
 
     fn typed(&mut self, class: Class, to: Logical, edit: Edit) {
-        let as_text = matches!(to.base, Base::Text | Base::Varchar | Base::Citext);
-        let to = if as_text && to.characters().is_none() { Logical::TEXT } else { to };
+        let to = if to.base == Base::Citext { Logical::TEXT } else { to };
         self.classes.cast(class, to, Some(edit));
     }
 

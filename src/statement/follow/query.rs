@@ -6,8 +6,9 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, LimitOption, Node, SetOperation};
 
-use super::super::facts::ResultColumn;
+use super::super::facts::{Edit, ResultColumn};
 use super::super::read::tree::{self, kind};
+use super::super::read::typed::end_of_call;
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::Use;
 use super::classes::{Fields, Flow, require, same_domain};
@@ -30,6 +31,7 @@ impl<'a> Walk<'a> {
 
     /// What reaches the client at the end of a statement.
     pub(in crate::statement) fn emit(&mut self, outputs: &Outputs) -> Proven<()> {
+        outputs.columns.iter().try_for_each(|output| self.settle_unnamed(output))?;
         let mut decided = outputs.clone();
         for output in &mut decided.columns {
             output.flow = match &output.flow {
@@ -214,6 +216,7 @@ impl<'a> Walk<'a> {
         }
         let mut columns = Vec::with_capacity(left.columns.len());
         for (one, other) in left.columns.iter().zip(&right.columns) {
+            self.settle_unnamed(one)?;
             let flow = self.join(&[one.flow.clone(), other.flow.clone()])?;
             if told_apart {
                 self.told_apart(&flow)?;
@@ -368,7 +371,9 @@ impl<'a> Walk<'a> {
             if flow == Flow::Default {
                 return Err(unsupported("DEFAULT as an output"));
             }
-            let flow = if target.name.is_empty() { self.unnamed(value, flow)? } else { flow };
+            if target.name.is_empty() {
+                self.keep_name(value, &flow)?;
+            }
             // `(expression).*`: as many columns as its type has.
             let place = if is_row_star(value) { Place::Open } else { Place::Sure };
             outputs.columns.push(Output { name: output_name(target, value), flow, place });
@@ -376,39 +381,46 @@ impl<'a> Walk<'a> {
         Ok(outputs)
     }
 
-    /// An output whose name the server takes from a call or a cast: it must stay in the text.
-    fn unnamed(&mut self, value: &'a Node, flow: Flow) -> Proven<Flow> {
-        let call = named_by(value);
-        if matches!(call, Some(Kind::FuncCall(_))) && self.is_folded(&flow)? {
-            let is_fold = |name: Option<&str>| matches!(name, Some("lower" | "upper"));
-            let Some(Kind::FuncCall(call)) = call else { return Ok(flow) };
-            if is_fold(tree::last_name(&call.funcname)) {
+    /// An output without a name has that of the call that it is: `lower(email)` keeps it when the call goes.
+    fn keep_name(&mut self, value: &'a Node, flow: &Flow) -> Proven<()> {
+        let Some(Kind::FuncCall(call)) = named_by(value) else { return Ok(()) };
+        let name = tree::last_name(&call.funcname).filter(|name| matches!(*name, "lower" | "upper"));
+        let Some(name) = name else { return Ok(()) };
+        let class = match flow {
+            Flow::Folded(_, inner) => match &**inner {
+                Flow::Open(class) => Some(*class),
+                _sealed => None,
+            },
+            _other => None,
+        };
+        if class.is_none() && !self.is_folded(flow)? {
+            return Ok(());
+        }
+        let at = usize::try_from(call.location).ok().and_then(|start| end_of_call(self.text, start));
+        let at = at.filter(|_| matches!(kind(value), Some(Kind::FuncCall(_))));
+        let edit = at.map(|at| Edit { span: at..at, new: format!(" AS {name}").into_bytes(), quotes: false });
+        match (edit, class) {
+            (Some(edit), Some(class)) => self.classes.when_sealed(class, edit),
+            (Some(edit), None) => self.edits.push(edit),
+            (None, _) => {
                 return Err(refuse(
                     "function",
-                    "an output is lower() or upper() of a sealed column and has no name of its own",
-                    "Give it one: lower(email) AS email.",
+                    "an output has the name of lower() or upper() of a sealed column",
+                    "Give it a name of its own: lower(email)::text AS email.",
                 ));
             }
         }
-        match &flow {
-            Flow::Folded(_, inner) if matches!(**inner, Flow::Open(_)) => {
-                self.settle(&flow).map(Flow::derived)
-            }
-            Flow::Open(class) if matches!(kind(value), Some(Kind::TypeCast(_))) => {
-                if self.classes.changes_text(*class) {
-                    return self.settle(&flow).map(Flow::derived);
-                }
-                Ok(flow)
-            }
-            Flow::Plain
-            | Flow::Derived(_)
-            | Flow::Field(_)
-            | Flow::Sealed(_)
-            | Flow::Open(_)
-            | Flow::Array(_)
-            | Flow::Folded(..)
-            | Flow::Default => Ok(flow),
+        Ok(())
+    }
+
+    /// The same of a cast that becomes one to text: what it would be called is no name for it.
+    fn settle_unnamed(&mut self, output: &Output) -> Proven<()> {
+        if let (None, Flow::Open(class)) = (&output.name, &output.flow)
+            && self.classes.changes_text(*class)
+        {
+            self.settle(&output.flow)?;
         }
+        Ok(())
     }
 
     /// A bare name or position in GROUP BY or ORDER BY that means an output column.

@@ -248,10 +248,10 @@ fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claim
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::facts::Taken;
     use super::super::super::shop::READING;
     use super::super::census::census;
     use super::super::tree;
-    use super::super::super::facts::Taken;
     use super::*;
     use crate::catalog::FieldId;
 

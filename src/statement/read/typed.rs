@@ -91,6 +91,20 @@ pub(in crate::statement) fn span_of_collation(text: &str, start: usize) -> Optio
     }
 }
 
+/// Where the call that begins at `start` ends, behind its parenthesis.
+pub(in crate::statement) fn end_of_call(text: &str, start: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (_, span) in words(text, start) {
+        match text.get(span.clone())? {
+            "(" => depth += 1,
+            ")" if depth == 1 => return Some(span.end),
+            ")" => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// `LIKE`, `ILIKE` and their negations at `start`: where they stand, and whether they negate.
 pub(in crate::statement) fn span_of_like(text: &str, start: usize) -> Option<(Range<usize>, bool)> {
     let mut words = words(text, start);
@@ -170,6 +184,8 @@ mod tests {
         assert_eq!(span_of_collation("COLLATE \"de\" NOT", 0), Some(0..12));
         assert_eq!(span_of_collation("collate a . \"b\", c", 0), Some(0..15));
         assert_eq!(span_of_collation("x", 0), None);
+        assert_eq!(end_of_call("lower ((x), ')' /* ) */) AS y", 0), Some(24));
+        assert_eq!(end_of_call("lower ((x)", 0), None);
         assert_eq!(span_of_like("NOT /* ( */ ILIKE 'a'", 0), Some((0..17, true)));
         assert_eq!(span_of_like("like $1", 0), Some((0..4, false)));
         assert_eq!(span_of_like("similar to $1", 0), None);

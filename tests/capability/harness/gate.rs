@@ -114,7 +114,7 @@ impl Setup {
         if !lines.contains("type = ") {
             writeln!(self.fields, "type = \"text\"").unwrap();
         }
-        if seal != "none" {
+        if seal != "none" && !lines.contains("domain = ") {
             writeln!(self.fields, "domain = \"{column}\"").unwrap();
         }
         writeln!(self.fields, "{lines}").unwrap();

@@ -1,0 +1,292 @@
+//! Sealed columns of every type: what a client is told, gives and gets is what a plain table would tell, take
+//! and give, in both formats and under whatever settings; the column itself is text.
+
+use std::fmt::Write;
+
+use sealgate::catalog::{Kind, Logical};
+use sealgate::store::postgres::Throwaway;
+
+use crate::harness::{Frame, Gate, Raw, Setup, Tap, VERSIONS, pg, search_server};
+use crate::shop;
+
+/// A type as a policy has it, and values of it as SQL writes them, each another one. The first holds
+/// letters or digits by which it can be found in what goes to the server.
+const TYPES: &[(&str, &[&str])] = &[
+    ("text", &["ada@sentinel.example", "", "it''s", "ünï 雪", " blanks "]),
+    ("varchar(24)", &["ada@sentinel.example", "", "x ", "雪"]),
+    ("bpchar(24)", &["ada@sentinel.example", "", "a b"]),
+    ("int2", &["31337", "0", "-1", "-32768"]),
+    ("int4", &["1734918273", "0", "-1", "-2147483648"]),
+    ("int8", &["917349182734918273", "0", "-1", "-9223372036854775808"]),
+    ("numeric(12,2)", &["1734918273.25", "0.00", "-0.01", "9999999999.99"]),
+    ("numeric", &["1734918273.2500", "0", "-0.010", "1e40", "NaN"]),
+    ("float8", &["1734918273.25", "0", "-1.5e-300", "Infinity", "NaN"]),
+    ("float4", &["1.7349182e+09", "0.1", "-1.5e-30"]),
+    ("bool", &["true", "false"]),
+    ("date", &["1991-07-23", "0044-03-15 BC", "infinity", "-infinity", "10000-01-01"]),
+    ("time", &["13:37:59.123457", "00:00:00", "24:00:00"]),
+    ("timestamp", &["1991-07-23 13:37:59.123457", "infinity", "2000-01-01 00:00:00"]),
+    ("timestamptz", &["1991-07-23 13:37:59.123457+02", "infinity", "2020-02-29 23:59:59-11"]),
+    ("uuid", &["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "00000000-0000-0000-0000-000000000000"]),
+    ("bytea", &["\\x73656e74696e656c00ff", "\\x"]),
+    ("json", &[r#"{"b" : 1,  "a": "sentinel"}"#, "null", "[1, 2.50]"]),
+    ("jsonb", &[r#"{"b" : 1,  "a": "sentinel"}"#, "null", "[1, 2.50]"]),
+    ("inet", &["198.51.100.173", "198.51.100.0/24", "2001:db8::1/64"]),
+    ("text[]", &["{ada@sentinel.example,\"b c\",NULL}", "{}"]),
+    ("int4[]", &["{1734918273,2,NULL}", "{}"]),
+];
+
+const SETTINGS: &[&str] = &[
+    "SET datestyle TO 'ISO, MDY'",
+    "SET datestyle TO 'German'; SET timezone TO 'Europe/Berlin'",
+    "SET datestyle TO 'SQL, DMY'; SET timezone TO 'America/New_York'",
+    "SET datestyle TO 'Postgres, MDY'; SET timezone TO 'Asia/Kathmandu'",
+];
+
+fn logical(name: &str) -> Logical {
+    Logical::parse(name).unwrap()
+}
+
+fn table(name: &str) -> String {
+    name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_")
+}
+
+/// A server with two databases: in one the columns are of their types, in the other they are text.
+fn world(major: u32) -> (Throwaway, Gate, Tap) {
+    let server = pg(major);
+    let (mut plain, mut sealed) = (String::new(), String::new());
+    let tap = Tap::before(server.address());
+    let mut setup = Setup::before(tap.address());
+    for (name, _) in TYPES {
+        let table = table(name);
+        writeln!(plain, "CREATE TABLE t_{table} (id int PRIMARY KEY, v {name});").unwrap();
+        writeln!(sealed, "CREATE TABLE t_{table} (id int PRIMARY KEY, v text);").unwrap();
+        let seal = if Kind::of(&logical(name)).unequal().is_some() { "random" } else { "equality" };
+        let lines = format!("type = \"{name}\"\ndomain = \"{table}\"");
+        setup = setup.field_with(&format!("public.t_{table}"), "v", seal, &lines);
+    }
+    server.execute("postgres", "CREATE DATABASE plain").unwrap();
+    server.execute("plain", &plain).unwrap();
+    server.execute("postgres", &sealed).unwrap();
+    let gate = setup.start();
+    (server, gate, tap)
+}
+
+/// What a client sees of an answer: without the numbers of tables, and of errors the SQLSTATE alone.
+fn seen(frames: &[Frame]) -> Vec<String> {
+    let mut seen = Vec::new();
+    for frame in frames {
+        match frame.tag {
+            b'T' => seen.push(described(&frame.body)),
+            b'E' => seen.push(format!("E {}", frame.field(b'C').unwrap_or_default())),
+            b'N' | b'S' => {}
+            tag => seen.push(format!("{} {:?}", char::from(tag), String::from_utf8_lossy(&frame.body))),
+        }
+    }
+    seen
+}
+
+/// A RowDescription without the places of its columns.
+fn described(body: &[u8]) -> String {
+    let mut text = String::from("T");
+    let mut rest = &body[2..];
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == 0).unwrap();
+        let (name, after) = rest.split_at(end + 1);
+        let number = |at: usize, length: usize| {
+            after[at..at + length].iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte))
+        };
+        write!(
+            text,
+            " {} type {} length {} modifier {} format {}",
+            String::from_utf8_lossy(&name[..end]),
+            number(6, 4),
+            number(10, 2),
+            number(12, 4),
+            number(16, 2)
+        )
+        .unwrap();
+        rest = &after[18..];
+    }
+    text
+}
+
+fn is_refused(seen: &[String]) -> bool {
+    seen.iter().any(|line| line.starts_with("E SG"))
+}
+
+/// Both sides of the comparison.
+struct Pair {
+    plain: Raw,
+    gate: Raw,
+    compared: usize,
+    refused: Vec<String>,
+}
+
+impl Pair {
+    fn same(&mut self, what: &str, ask: impl Fn(&mut Raw) -> Vec<Frame>) -> Vec<Frame> {
+        let direct = ask(&mut self.plain);
+        let (plain, through) = (seen(&direct), seen(&ask(&mut self.gate)));
+        self.compared += 1;
+        if is_refused(&through) {
+            self.refused.push(what.to_owned());
+        } else {
+            assert_eq!(through, plain, "{what}");
+        }
+        direct
+    }
+
+    fn query(&mut self, sql: &str) -> Vec<Frame> {
+        self.same(sql, |raw| raw.query(sql))
+    }
+}
+
+fn cell(frames: &[Frame]) -> Option<Vec<u8>> {
+    frames.iter().find(|frame| frame.tag == b'D').and_then(|frame| frame.values().pop().flatten())
+}
+
+#[test]
+fn a_sealed_column_of_any_type_is_told_taken_and_given_as_a_plain_one() {
+    for major in VERSIONS {
+        let (server, gate, tap) = world(major);
+        let mut pair = Pair {
+            plain: Raw::login(server.address(), "postgres", "plain"),
+            gate: Raw::login(gate.address(), "postgres", "postgres"),
+            compared: 0,
+            refused: Vec::new(),
+        };
+        for (round, settings) in SETTINGS.iter().enumerate() {
+            pair.query(settings);
+            for (name, values) in TYPES {
+                of_one_type(&mut pair, name, values, round);
+            }
+        }
+        assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+        let upstream = tap.to_server();
+        for (name, values) in TYPES {
+            if values[0].len() < 5 {
+                continue;
+            }
+            let value = values[0]
+                .trim_start_matches("\\x")
+                .trim_start_matches('{')
+                .split([',', '+', '"', ' '])
+                .next()
+                .unwrap();
+            if value.len() >= 5 {
+                assert!(!shop::holds(&upstream, value.as_bytes()), "{major} {name}: {value} went upstream");
+            }
+        }
+        assert!(!shop::holds(&upstream, b"sentinel"), "{major}");
+        server.execute("postgres", "DROP DATABASE plain WITH (FORCE)").unwrap();
+        assert_eq!(search_server(&server, b"sentinel.example"), []);
+    }
+}
+
+fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
+    let table = format!("t_{}", table(name));
+    let logical = logical(name);
+    let compares = Kind::of(&logical).unequal().is_none();
+    pair.query(&format!("DELETE FROM {table}"));
+    let first = i32::try_from(round).unwrap() * 100;
+    for (at, value) in values.iter().enumerate() {
+        let id = first + i32::try_from(at).unwrap() * 10;
+        pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({id}, '{value}')"));
+        pair.query(&format!("INSERT INTO {table} VALUES ({}, '{value}'::{name})", id + 1));
+        pair.query(&format!("INSERT INTO {table} (v, id) SELECT CAST('{value}' AS {name}), {}", id + 2));
+        pair.query(&format!("SELECT v FROM {table} WHERE id = {id}"));
+        if compares {
+            pair.query(&format!("SELECT id, v FROM {table} WHERE v = '{value}' ORDER BY id"));
+            pair.query(&format!("SELECT count(*) FROM {table} WHERE v IN ('{value}')"));
+            pair.query(&format!("SELECT count(*) FROM {table} WHERE v <> '{value}'"));
+            let bare = logical.base.name();
+            if logical.modifier == sealgate::catalog::NO_MODIFIER && !logical.array {
+                pair.query(&format!("SELECT count(*) FROM {table} WHERE v = '{value}'::{bare}"));
+                pair.query(&format!("SELECT count(*) FROM {table} WHERE v = {bare} '{value}'"));
+            }
+        }
+        bound(pair, &table, &logical, value, id);
+    }
+    pair.query(&format!("SELECT v, id FROM {table} ORDER BY id"));
+    pair.query(&format!("SELECT * FROM {table} ORDER BY id"));
+    pair.query(&format!("SELECT coalesce(v, NULL) FROM {table} ORDER BY id"));
+    if compares {
+        pair.query(&format!("SELECT a.id FROM {table} a JOIN {table} b ON a.v = b.v ORDER BY 1"));
+        pair.query(&format!("SELECT count(DISTINCT v), count(v) FROM {table}"));
+        pair.query(&format!(
+            "SELECT v FROM (SELECT v, min(id) AS least FROM {table} GROUP BY v) g ORDER BY least"
+        ));
+    }
+    for wrong in ["sentinel", "99999999999999999999", "1991-13-45", "{", "12:61"] {
+        pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({}, '{wrong}')", first + 99));
+        pair.query(&format!("DELETE FROM {table} WHERE id = {}", first + 99));
+    }
+}
+
+/// The same value as a parameter, in both formats, undeclared and of its own type.
+fn bound(pair: &mut Pair, table: &str, logical: &Logical, value: &str, id: i32) {
+    let value = value.replace("''", "'");
+    let oid = logical.described().unwrap().0;
+    let insert = format!("INSERT INTO {table} (id, v) VALUES ($1, $2)");
+    let select = format!("SELECT v FROM {table} WHERE id = $1");
+    let ask = |raw: &mut Raw, declared: &[u32], format: u16, value: &[u8], id: i32, result: u16| {
+        raw.parse("", &insert, declared);
+        raw.describe(b'S', "");
+        raw.bind("", "", &[0, format], &[Some(id.to_string().as_bytes()), Some(value)], &[]);
+        raw.execute("", 0);
+        raw.parse("", &select, &[]);
+        raw.bind("", "", &[], &[Some(id.to_string().as_bytes())], &[result]);
+        raw.describe(b'P', "");
+        raw.execute("", 0);
+        raw.sync()
+    };
+    let told =
+        |declared: &[u32], format: u16| format!("{table} {value} declared {declared:?} format {format}");
+    let text = value.as_bytes();
+    pair.same(&told(&[], 0), |raw| ask(raw, &[], 0, text, id + 3, 0));
+    let answered = pair.same(&told(&[23, oid], 0), |raw| ask(raw, &[23, oid], 0, text, id + 4, 1));
+    let Some(binary) = cell(&answered) else { return };
+    pair.same(&told(&[], 1), |raw| ask(raw, &[], 1, &binary, id + 5, 1));
+    pair.same(&told(&[23, oid], 1), |raw| ask(raw, &[23, oid], 1, &binary, id + 6, 0));
+    // Described as a statement first, as drivers that keep their statements do.
+    let select = format!("SELECT id, v FROM {table} WHERE id = $1");
+    pair.same(&format!("described {select}"), |raw| {
+        raw.parse("kept", &select, &[]);
+        raw.describe(b'S', "kept");
+        let mut frames = raw.sync();
+        for format in [1, 0] {
+            raw.bind("", "kept", &[], &[Some((id + 6).to_string().as_bytes())], &[format]);
+            raw.execute("", 0);
+            frames.extend(raw.sync());
+        }
+        raw.close(b'S', "kept");
+        frames.extend(raw.sync());
+        frames
+    });
+    if Kind::of(logical).unequal().is_none() {
+        let search = format!("SELECT count(*) FROM {table} WHERE v = $1");
+        for (declared, format, value) in [(0, 0, text), (oid, 0, text), (0, 1, &binary), (oid, 1, &binary)] {
+            // varchar has no operators of its own, and a client that declares it gets those of text.
+            pair.same(&format!("{search} {declared} {format}"), |raw| {
+                raw.parse("", &search, &[declared]);
+                raw.describe(b'S', "");
+                raw.bind("", "", &[format], &[Some(value)], &[]);
+                raw.execute("", 0);
+                raw.sync()
+            });
+        }
+        if !logical.array {
+            let cast = format!("SELECT count(*) FROM {table} WHERE v = $1::{}", logical.base.name());
+            let any = format!("SELECT count(*) FROM {table} WHERE v = ANY($1::{}[])", logical.base.name());
+            for (search, value) in [(&cast, text.to_vec()), (&any, format!("{{\"{value}\"}}").into_bytes())] {
+                pair.same(search, |raw| {
+                    raw.parse("", search, &[]);
+                    raw.describe(b'S', "");
+                    raw.bind("", "", &[], &[Some(&value)], &[]);
+                    raw.execute("", 0);
+                    raw.sync()
+                });
+            }
+        }
+    }
+}
