@@ -306,7 +306,7 @@ impl Session {
         self.judging |= naming.is_some();
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
-        if !recorded && plan.facts.edits.is_empty() {
+        if !recorded && !plan.is_spelled() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
@@ -381,7 +381,7 @@ impl Session {
             }
         };
         self.probe = None;
-        let cleared = if plan.touches() || !plan.facts.edits.is_empty() {
+        let cleared = if plan.touches() || plan.is_spelled() {
             match shop.clear_parse(&view, &plan, &parse, &self.style) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),

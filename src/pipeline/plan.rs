@@ -100,6 +100,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.action().is_some())
     }
 
+    /// Goes another text than the client's to the server?
+    pub fn is_spelled(&self) -> bool {
+        !self.facts.edits.is_empty() || self.facts.statements.iter().any(StatementFacts::is_spelled)
+    }
+
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
         let quotes = |edit: &Edit| edit.quotes;
