@@ -364,6 +364,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::fuzz::{OPENED, sealed, workshop};
+    use super::super::shape::field_of;
     use super::*;
     use crate::statement::{ResultColumn, fuzz_snapshot};
     use crate::wire::backend::Origin;

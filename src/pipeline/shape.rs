@@ -150,7 +150,7 @@ impl Column {
 }
 
 /// The field that the server names as the origin of a column.
-fn field_of(origin: Origin, view: &View) -> Option<FieldId> {
+pub(super) fn field_of(origin: Origin, view: &View) -> Option<FieldId> {
     view.snapshot().field_by_origin(origin.table_oid, origin.attribute)
 }
 
