@@ -25,6 +25,6 @@ pub use fit::{Consequence, Lack, Misfit};
 pub use followed::Followed;
 pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
-pub use sharing::Sharing;
+pub use sharing::{Shared, Sharing};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
 pub use unfit::{Refused, Refuses, Unfit, Weight};
