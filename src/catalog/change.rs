@@ -100,6 +100,9 @@ impl Snapshot {
         if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
             return None;
         }
+        if !matches!(change, Change::Unkeyed { .. }) {
+            self.unfollow();
+        }
         match change {
             Change::Created { table, columns, unless_there, oid } => {
                 if self.relation(&table.schema, &table.name).is_some() {

@@ -143,6 +143,7 @@ impl Session {
             Remedy::Nothing => None,
             Remedy::Path if self.certainty.path().is_some() => None,
             Remedy::Path => self.ask(Ask::Path, out),
+            Remedy::Creation => self.ask(Ask::Creation, out),
             Remedy::Temporary(name) => self.ask(Ask::Temporary(name), out),
             Remedy::Server => match self.probe.take() {
                 // It was read anew since, and the text is still not understood.
@@ -176,9 +177,14 @@ impl Session {
         }
         let own =
             |table: &Arc<str>| self.view.as_ref().is_some_and(|view| self.overlay.has_made(table, view));
-        if plan.is_positional() && !plan.relations().all(own) {
-            let detail = "An INSERT without a list of columns, or * where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
-            let hint = "List the columns.";
+        if plan.is_positional() && !plan.relations().all(own) || plan.joins() {
+            self.rests_on_relations = plan.joins();
+            let detail = if plan.joins() {
+                "A NATURAL JOIN rests on the names of columns, which may have changed in this batch or transaction."
+            } else {
+                "An INSERT without a list of columns, or * or an alias where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session."
+            };
+            let hint = if plan.joins() { "Write JOIN ... ON, or USING." } else { "List the columns." };
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
             match (self.certainty.of_code(self.queue.boundaries()), self.confirmed.take()) {
                 (Sure::NotInThisBatch, _) | (Sure::Yes, Some(false)) => return refused(),
@@ -460,7 +466,10 @@ impl Session {
         {
             // The server plans the statement anew; so must we know what its names mean now.
             let plan = prepared.plan.clone();
-            match self.outdated().or_else(|| plan.and_then(|plan| self.passage(&plan))) {
+            let settled = |session: &mut Session, plan: Rc<Plan>| {
+                if plan.joins() { session.settles(&plan, false) } else { session.passage(&plan) }
+            };
+            match self.outdated().or_else(|| plan.and_then(|plan| settled(self, plan))) {
                 Some(Ok(step)) => return Ok(step),
                 Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
                 None => {}

@@ -81,6 +81,8 @@ pub enum Ask {
     Path,
     /// Whether there is a temporary relation of this name: `to_regclass`.
     Temporary(String),
+    /// In which schema a table is made: `current_schema()`.
+    Creation,
     /// Which table has this name: `to_regclass`.
     Table(QualifiedName),
 }

@@ -113,6 +113,11 @@ impl Plan {
     }
 
     /// Does any of its statements rest on the order of a table's columns?
+    /// Does it rest on the columns of relations that are not the policy's?
+    pub fn joins(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.joins)
+    }
+
     pub fn is_positional(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.positional)
     }

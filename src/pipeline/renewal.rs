@@ -60,6 +60,12 @@ impl Session {
         self.confirmed = Some(holds);
     }
 
+    /// Does what is to be confirmed rest on relations that are not the policy's, too?
+    #[must_use]
+    pub fn rests_on_relations(&self) -> bool {
+        self.rests_on_relations
+    }
+
     /// What this session is about to change ([`Need::Fence`](super::Need::Fence)).
     #[must_use]
     pub fn moving(&self) -> &[Arc<str>] {

@@ -102,6 +102,8 @@ pub struct Session {
     pub(super) probe: Option<Probe>,
     /// What was found of the catalog for the message that waits.
     pub(super) confirmed: Option<bool>,
+    /// See [`Session::rests_on_relations`].
+    pub(super) rests_on_relations: bool,
     /// What other sessions are changing, by bare name; none where they are not.
     pub(super) barred: Option<Arc<HashSet<Arc<str>>>>,
     /// They took too long.
@@ -202,6 +204,7 @@ impl Session {
             unanswerable: false,
             probe: None,
             confirmed: None,
+            rests_on_relations: false,
             barred: None,
             denied: false,
             moving: Vec::new(),
@@ -397,10 +400,13 @@ impl Session {
             match plan {
                 Ok(plan) => Some(plan),
                 Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
-                Err(Unplanned::Refused { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
-                    Some(step) => return Ok(Found::Step(step)),
-                    None => return Err(unsettled_path()),
-                },
+                Err(Unplanned::Refused { remedy: remedy @ (Remedy::Path | Remedy::Creation), .. }) => {
+                    let ask = if remedy == Remedy::Path { Ask::Path } else { Ask::Creation };
+                    match self.ask(ask, out) {
+                        Some(step) => return Ok(Found::Step(step)),
+                        None => return Err(unsettled_path()),
+                    }
+                }
                 Err(Unplanned::Refused { refusal, .. }) => return Err(*refusal),
             }
         } else {

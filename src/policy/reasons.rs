@@ -16,6 +16,7 @@ pub const REASONS: &[&str] = &[
     "cte",
     "cursor",
     "database",
+    "declared-type",
     "definition",
     "definition-underway",
     "does-not-open",

@@ -167,6 +167,9 @@ pub struct StatementFacts {
     pub rewrites: Vec<Edit>,
     /// It is an INSERT without a list of columns, whose order the catalog alone tells.
     pub positional: bool,
+    /// It joins naturally with relations that are not classified: which of their columns, their names
+    /// decide.
+    pub joins: bool,
     /// The bare names of the tables that matter and that it reads, writes or defines.
     pub relations: Vec<Arc<str>>,
     /// It calls nothing, and uses no operator or type, but what everybody's statements do.
@@ -256,6 +259,8 @@ pub enum Remedy {
     Nothing,
     /// The session's search path.
     Path,
+    /// In which schema of the search path a table is made.
+    Creation,
     /// Whether the session has a temporary relation of this name.
     Temporary(String),
     /// It names what the snapshot lacks, or cannot be read: the fault may be the client's, and

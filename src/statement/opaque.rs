@@ -352,6 +352,10 @@ impl<'a> Look<'a> {
     }
 
     fn call(&self, call: &NamePath, distant: bool) -> Option<Code> {
+        // What it does is followed.
+        if self.names.snapshot.followed_function(&call.parts).is_some() {
+            return None;
+        }
         counted(self.codes().function(self.called(call)?), distant)
     }
 

@@ -259,6 +259,14 @@ pub fn put_function_call(out: &mut Vec<u8>, oid: u32, argument: &[u8], binary: b
     });
 }
 
+/// Appends a FunctionCall without arguments, which wants its result as text.
+pub fn put_nullary_call(out: &mut Vec<u8>, oid: u32) {
+    put(out, b'F', |out| {
+        out.extend_from_slice(&oid.to_be_bytes());
+        out.extend_from_slice(&[0; 6]);
+    });
+}
+
 /// Appends a call of the function that does not exist (OID 0), without arguments.
 pub fn put_no_function(out: &mut Vec<u8>) {
     put(out, b'F', |out| out.extend_from_slice(&[0; 10]));

@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Named, QualifiedName};
+use crate::catalog::{Change, Creation, Named, QualifiedName};
 
 use super::super::facts::Boundary;
 use super::super::follow::algebra;
@@ -23,7 +23,7 @@ use super::super::read::tree::{self, kind};
 use super::super::read::typed::type_of;
 use super::draft::is_folded;
 use super::opclass::is_known_class;
-use super::target::meant;
+use super::target::{creation, meant};
 
 /// What a transaction statement does to what its transaction has defined.
 pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
@@ -54,11 +54,15 @@ pub(in crate::statement) fn followed(
     }
     let look = Look { bench };
     // What is made of a table that matters may be used at once, by a name that nobody knows.
-    let keeps = matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
+    let into = tree::into(node);
+    let keeps = into.is_some() || matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
     if keeps && names_relation_that_matters(bench.names, found) {
         return None;
     }
-    followed_kind(look, kind(node)?)
+    match into {
+        Some(into) => look.free(into.rel.as_ref()?),
+        None => followed_kind(look, kind(node)?),
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
@@ -190,7 +194,10 @@ impl Look<'_> {
         }
         let schema = if range.schemaname.is_empty() {
             // It was written out, by the same path.
-            self.bench.names.path?.creation()?.clone()
+            match self.bench.names.path?.creation() {
+                Creation::In(schema) => schema,
+                Creation::Unasked | Creation::Nowhere => return None,
+            }
         } else {
             Arc::from(range.schemaname.as_str())
         };
@@ -276,7 +283,7 @@ impl Look<'_> {
             return None;
         }
         let schema = if range.schemaname.is_empty() {
-            self.bench.names.path?.creation()?.clone()
+            creation(self.bench, &range.relname).ok()?
         } else {
             Arc::from(range.schemaname.as_str())
         };

@@ -13,12 +13,12 @@ use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
 use super::super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
-use super::super::judge::{account, facts_of, statement};
+use super::super::judge::{account, facts_of, query as rows, statement};
 use super::super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
 };
-use super::super::read::census::{Census, RangeName, census};
+use super::super::read::census::{Census, NamePath, RangeName, census};
 use super::super::read::prefilter::{Prefilter, READERS};
 use super::super::read::sort::Sort;
 use super::super::read::tree::{self, kind};
@@ -29,7 +29,12 @@ use super::links::{self, Link};
 use super::table;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
-pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
+/// `follows`: calls of those that only pass classified columns on are followed.
+pub(in crate::statement) fn refuse_reaching_functions(
+    names: Names<'_>,
+    found: &Census,
+    follows: bool,
+) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
     for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
@@ -40,7 +45,8 @@ pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &
             ));
         }
     }
-    for call in &found.calls {
+    let inlined = |call: &&NamePath| follows && names.snapshot.followed_function(&call.parts).is_some();
+    for call in found.calls.iter().filter(|call| !inlined(call)) {
         let mut parts = call.parts.iter().rev().map(String::as_str);
         let (name, schema) = (parts.next(), parts.next());
         if let Some(reach) = name.and_then(|name| names.reaches(schema, name)) {
@@ -138,6 +144,10 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             let columns = create.into.as_ref().map_or(&[][..], |into| &into.col_names);
             stored_query(bench, create.query.as_deref(), into, columns, view, found)
         }
+        Some(Kind::SelectStmt(_)) => {
+            let into = tree::into(node).and_then(|into| into.rel.as_ref());
+            stored_query(bench, Some(node), into, &[], false, found)
+        }
         Some(Kind::ViewStmt(view)) => {
             stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
         }
@@ -227,7 +237,7 @@ fn untouching(bench: Bench<'_>, query: Option<&Node>, what: &str, hint: &str) ->
     Ok(facts)
 }
 
-/// CREATE TABLE AS and CREATE VIEW.
+/// CREATE TABLE AS, SELECT INTO and CREATE VIEW.
 fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
@@ -249,7 +259,10 @@ fn stored_query(
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
     let counted = census(query);
-    let inner = statement(bench, query, &counted)?;
+    let inner = match tree::into(query) {
+        Some(_) => rows(bench, query, &counted)?,
+        None => statement(bench, query, &counted)?,
+    };
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
     let mut facts = catalog_changes();

@@ -17,7 +17,12 @@ use grammar::{Grammar, MARK, Statement};
 const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
     CREATE TABLE leads (id int PRIMARY KEY, email text, phone text, tag text); \
+    CREATE TABLE marks AS SELECT n AS id, 'colour ' || n AS colour FROM generate_series(0, 9) n; \
     CREATE TABLE archive (id int, email text, phone text, city text, note text); \
+    CREATE FUNCTION mail_at(int) RETURNS text LANGUAGE sql STABLE AS \
+        'SELECT email FROM public.customers WHERE id = $1'; \
+    CREATE FUNCTION near(mail text) RETURNS TABLE (n int, m text) LANGUAGE sql STABLE AS \
+        'SELECT id, email FROM public.leads WHERE mail IS NULL OR email = mail'; \
     CREATE VIEW people AS SELECT id, email, phone, city, note FROM customers; \
     CREATE VIEW citizens (id, email, phone, note, city) AS \
         SELECT p.id, c.email, c.phone, p.note, c.city FROM people p JOIN customers c USING (id) WHERE c.email IS NOT NULL; \
