@@ -223,7 +223,7 @@ impl Snapshot {
     /// A new column, which holds nothing yet.
     fn column_of(&self, table: &QualifiedName, name: &Arc<str>, number: i16) -> Column {
         let field = self.field_of(table, name).map(|field| field.id);
-        Column { name: name.clone(), number, type_oid: TEXT, field, fault: None }
+        Column { name: name.clone(), number, type_oid: TEXT, field, fault: None, generated: false }
     }
 
     fn has_fields(&self, table: &QualifiedName) -> bool {

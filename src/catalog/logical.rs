@@ -742,9 +742,8 @@ mod tests {
 
     #[test]
     fn a_wider_type_holds_what_a_narrower_one_does() {
-        let holds = |own: &str, other: &str| {
-            Logical::parse(own).unwrap().holds(&Logical::parse(other).unwrap())
-        };
+        let holds =
+            |own: &str, other: &str| Logical::parse(own).unwrap().holds(&Logical::parse(other).unwrap());
         for (own, other) in [
             ("varchar(150)", "varchar(30)"),
             ("varchar", "varchar(30)"),

@@ -39,6 +39,8 @@ pub struct Column {
     /// Why statements that use it are refused: it does not fit the policy, or is made from one that is
     /// sealed.
     pub fault: Option<Arc<str>>,
+    /// It is computed from others.
+    pub generated: bool,
 }
 
 /// A relation whose name matters.
@@ -608,7 +610,14 @@ mod tests {
             name: QualifiedName { schema: schema.into(), name: name.into() },
             oid,
             kind: RelationKind::Table,
-            columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
+            columns: vec![Column {
+                name: "email".into(),
+                number: 1,
+                type_oid: 25,
+                field,
+                fault: None,
+                generated: false,
+            }],
             attributes: 5,
             keys: Vec::new(),
             behind: Vec::new(),

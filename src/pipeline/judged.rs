@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::about::About;
+use super::by_name::{Lookup, Resolved};
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::errand::Errand;
-use super::names::{Change, Meaning, Prepared};
+use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
@@ -16,13 +17,14 @@ use super::transaction::Ended;
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
-use crate::statement::{Effect, Encoding, Reading, Remedy, is_neutral};
+use crate::statement::{Encoding, Reading, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
 /// What became of a text that had to be judged.
 enum Judged {
-    Plan(Rc<Plan>),
+    /// And what it rests on.
+    Plan(Rc<Plan>, Vec<Rest>),
     /// Something must come first.
     First(Step),
     Refused(Refusal),
@@ -81,13 +83,14 @@ impl Session {
 
     /// The plan of a text, with what the session itself must refuse, and what must be certain
     /// before it is used. `parsed`: the name of the statement that a Parse makes;
-    /// `declared`: what it says of the types of parameters.
+    /// `declared`: what it says of the types of parameters; `known`: the plan, where it is kept.
     fn judge(
         &mut self,
         shop: &mut Workshop,
         text: &[u8],
         parsed: Option<&[u8]>,
         declared: Declared,
+        known: Option<Rc<Plan>>,
         out: &mut Vec<u8>,
     ) -> Judged {
         self.transaction.read(text, true);
@@ -106,15 +109,26 @@ impl Session {
                 "Try again.",
             ));
         };
-        let path = self.certainty.path().cloned();
-        let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
-        let (plan, kept) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
+        let (plan, kept) = match known {
+            Some(plan) => (Ok(plan), true),
+            None => {
+                let path = self.certainty.path().cloned();
+                let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
+                shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding)
+            }
+        };
         self.events.push(Event::Plan { kept });
         let plan = match plan {
             Ok(plan) => plan,
             Err(unplanned) => return self.unplanned(unplanned, text, parsed, out),
         };
-        if let Err(refusal) = self.can_read(&plan).and_then(|()| self.refuse_by_name(&plan)) {
+        let lookup = if parsed.is_none() { Lookup::All } else { Lookup::Statements };
+        let (plan, rests) = match self.resolve(shop, plan, lookup, out) {
+            Ok(Resolved::Plan(plan, rests)) => (plan, rests),
+            Ok(Resolved::First(step)) => return Judged::First(step),
+            Err(refusal) => return Judged::Refused(refusal),
+        };
+        if let Err(refusal) = self.can_read(&plan) {
             return Judged::Refused(refusal);
         }
         match self.settles(&plan, parsed.is_none()) {
@@ -122,7 +136,7 @@ impl Session {
             Some(Err(refusal)) => Judged::Refused(refusal),
             None => {
                 self.wanted.extend(plan.wants().cloned());
-                Judged::Plan(plan)
+                Judged::Plan(plan, rests)
             }
         }
     }
@@ -226,39 +240,6 @@ impl Session {
         None
     }
 
-    /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
-    /// rows would be nobody's.
-    fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
-        for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let Effect { executes, fetches, .. } = &facts.effect;
-            let earlier = plan.facts.statements.get(..index).unwrap_or_default();
-            let declared =
-                |name: &Arc<str>| earlier.iter().any(|one| one.effect.declares.as_ref() == Some(name));
-            if executes.as_ref().is_some_and(|name| self.queue.names.may_be_guarded(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
-                let hint = "Prepare, bind and execute it through the protocol.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if executes.as_ref().is_some_and(|name| self.has_outlived(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
-                let hint = "Prepare and execute it through the protocol, or connect again.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if fetches.as_ref().is_some_and(|name| !declared(name) && self.is_outlived_cursor(name)) {
-                let detail =
-                    "The policy changed since this cursor may have been opened, and with it what it shows.";
-                return Err(Refusal::unhandled("not-prepared", detail, "Declare the cursor again."));
-            }
-            if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
-                let detail =
-                    "FETCH names a portal that was bound through the protocol and touches classified data.";
-                let hint = "Execute the portal through the protocol.";
-                return Err(Refusal::unhandled("sql-fetch", detail, hint));
-            }
-        }
-        Ok(())
-    }
-
     /// What a text may do beside its rows: what ends or undoes a transaction that defines changes the
     /// catalog, too.
     fn doubt(&self, plan: &Plan) -> Doubt {
@@ -285,6 +266,11 @@ impl Session {
         if self.kept && plan.gives() {
             return Err(kept_code());
         }
+        if self.walsender.is_some() && plan.copies() {
+            // A subscriber's first copy of a table would hold what is open.
+            let detail = "COPY of classified columns in a session that replicates.";
+            return Err(Refusal::unhandled("copy", detail, "Copy the table over a direct connection."));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
@@ -302,8 +288,8 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, text, None, Declared::Nothing, out) {
-            Judged::Plan(plan) => plan,
+        let plan = match self.judge(shop, text, None, Declared::Nothing, None, out) {
+            Judged::Plan(plan, _) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out));
@@ -312,12 +298,18 @@ impl Session {
         self.probe = None;
         let doubt = self.doubt(&plan);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
+        let kept = if plan.has_literals() { None } else { self.texts.keep_named(&plan, text) };
+        let naming = match self.naming(&plan, kept.as_ref()) {
+            Ok(naming) => naming,
+            Err(refusal) => return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out)),
+        };
+        self.judging |= naming.is_some();
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
         if !recorded && !plan.is_spelled() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
-            self.owe(Kind::Query, Mark { catalog, defines, ..Mark::default() }, doubt);
+            self.owe(Kind::Query, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let cleared = match self.view.clone() {
@@ -331,7 +323,8 @@ impl Session {
         self.judging = true;
         self.count_sealed(&cleared);
         let runs = if recorded { self.begin(&plan) } else { Vec::new() };
-        let mark = Mark { runs, catalog, defines, moved: cleared.take_moved(), ..Mark::default() };
+        let (moved, takes_copy) = (cleared.take_moved(), plan.takes_copy());
+        let mark = Mark { runs, catalog, defines, naming, moved, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
             Held { consumed, describe: None, cleared, kind, mark, doubt, target },
@@ -362,7 +355,9 @@ impl Session {
             return Ok(self.end(too_many_names()));
         }
         let declared = view.snapshot().codes().declared(parse.types());
-        if !self.hits(parse.text) && declared == Declared::Nothing {
+        let reading = Reading { declared, ..self.reading };
+        let known = shop.kept(&view, parse.text, reading, self.certainty.path());
+        if known.is_none() && !self.hits(parse.text) && declared == Declared::Nothing {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
@@ -378,8 +373,8 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
-            Judged::Plan(plan) => plan,
+        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, known, out) {
+            Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out));
@@ -407,7 +402,7 @@ impl Session {
         // so only without any.
         let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
         let types = parse.types().collect();
-        let prepared = Prepared { types, ..Prepared::new(text, view.epoch(), Some(plan)) };
+        let prepared = Prepared { types, rests, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());
         let change = Some(Change::Statement(parse.name.into(), Some(Rc::new(prepared))));
         self.owe(Kind::Parse, Mark { change, moved, ..Mark::default() }, Doubt::NONE);
@@ -460,7 +455,15 @@ impl Session {
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
-        let mut judged = prepared.filter(|prepared| prepared.plan.is_some());
+        let mut judged =
+            match self.bound_by_name(shop, prepared.filter(|prepared| prepared.plan.is_some()), out) {
+                Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
+                Ok(Found::Meaning(Meaning::Plain)) => None,
+                Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
+                Ok(Found::Step(step)) => return Ok(step),
+                Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+            };
+        let naming = self.renaming(judged.as_ref().and_then(|prepared| prepared.plan.as_deref()));
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
         {
@@ -494,7 +497,7 @@ impl Session {
             out.extend_from_slice(frame.bytes());
         }
         let change = Change::Portal(portal.into(), self.bound(judged));
-        self.owe(Kind::Bind, Mark::changing(change), doubt);
+        self.owe(Kind::Bind, Mark { naming, ..Mark::changing(change) }, doubt);
         Ok(Step::Took(frame.len()))
     }
 
@@ -508,7 +511,12 @@ impl Session {
         }
         let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => Some(prepared),
+            Meaning::Judged(prepared) => match self.shown(portal, prepared) {
+                Ok(prepared) => Some(prepared),
+                Err(refusal) => {
+                    return Ok(self.refuse(frame.len(), &Target::Execute, refusal, None, out));
+                }
+            },
             Meaning::Plain => None,
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
@@ -522,18 +530,22 @@ impl Session {
         // What nobody has read may undo what the transaction has defined.
         let doubt = self.doubt(&plan).or_catalog(!judged);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
-        self.note_text(&plan);
-        if !plan.touches() {
-            if let Err(refusal) = self.refuse_by_name(&plan) {
+        let kept = prepared.as_ref().and_then(|prepared| prepared.text.as_ref());
+        let naming = match self.naming(&plan, kept) {
+            Ok(naming) => naming,
+            Err(refusal) => {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
-            if let Some(step) = self.fence(&plan) {
-                return Ok(step);
-            }
+        };
+        self.note_text(&plan);
+        if !plan.touches()
+            && let Some(step) = self.fence(&plan)
+        {
+            return Ok(step);
         }
         if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());
-            self.owe(Kind::Execute, Mark { catalog, defines, ..Mark::default() }, doubt);
+            self.owe(Kind::Execute, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
@@ -547,7 +559,8 @@ impl Session {
         }
         let cleared = clear_execute(describes.is_some(), portal, limit);
         let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
-        let mark = Mark { runs, catalog, defines, ..Mark::default() };
+        let takes_copy = plan.takes_copy();
+        let mark = Mark { runs, catalog, defines, naming, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
     }
@@ -567,10 +580,21 @@ impl Session {
             },
             frontend::Kind::Portal => self.queue.portal(name),
         };
-        let prepared = match meaning {
-            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => Some(prepared),
-            Meaning::Plain => None,
+        let found = match (meaning, kind) {
+            (Meaning::Judged(prepared), frontend::Kind::Statement) => {
+                self.bound_by_name(shop, Some(prepared), out)
+            }
+            (Meaning::Judged(prepared), frontend::Kind::Portal) => {
+                self.shown(name, prepared).map(|prepared| Found::Meaning(Meaning::Judged(prepared)))
+            }
+            (meaning @ (Meaning::Unsettled | Meaning::Plain), _) => Ok(Found::Meaning(meaning)),
+        };
+        let prepared = match found {
+            Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
+            Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
+            Ok(Found::Meaning(Meaning::Plain)) => None,
+            Ok(Found::Step(step)) => return Ok(step),
+            Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Describe, refusal, None, out)),
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
         let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.tells_of(plan));

@@ -1,7 +1,7 @@
 //! What is supported and what is refused, as tables of statements.
 
 use super::shop::{CITY, EMAIL, LEAD, NICK, PHONE, judged, shop};
-use super::{Prefilter, ResultColumn, StatementFacts};
+use super::{Executed, Prefilter, ResultColumn, StatementFacts};
 use crate::catalog::FieldId;
 
 /// `r:` reads, `d:` derived reads, `x:` those that an expression passes on, `s:` searches, `w:` writes, `l:` literals as
@@ -116,6 +116,7 @@ const INSERTS: &[(&str, &str)] = &[
 
 const CHANGES: &[(&str, &str)] = &[
     ("UPDATE customers SET email = 'a' WHERE id = 1", "w:e 'a'@e"),
+    ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "w:e 'a'@e"),
     (
         "UPDATE customers AS x SET email = $1, phone = NULL, note = $2 WHERE x.email = $3 RETURNING x.phone",
         "r:p s:e w:ep $1@e $3@e",
@@ -285,11 +286,22 @@ fn a_column_that_does_not_fit_refuses_its_own_use_alone() {
 #[test]
 fn tells_effects_beside_rows() {
     let effect = |sql: &str| judged(sql).unwrap().statements[0].effect.clone();
-    assert_eq!(effect("EXECUTE plan(1)").executes.as_deref(), Some("plan"));
-    assert_eq!(effect("EXPLAIN EXECUTE \"Plan\"").executes.as_deref(), Some("Plan"));
-    assert_eq!(effect("CREATE TABLE x AS EXECUTE plan").executes.as_deref(), Some("plan"));
-    assert_eq!(effect("FETCH 3 FROM cur").fetches.as_deref(), Some("cur"));
-    assert_eq!(effect("MOVE cur").fetches.as_deref(), Some("cur"));
+    let executes = |sql: &str| {
+        let executes = effect(sql).executes.unwrap();
+        (executes.statement.to_string(), executes.how)
+    };
+    let fetches = |sql: &str| {
+        let fetches = effect(sql).fetches.unwrap();
+        (fetches.portal.to_string(), fetches.moves)
+    };
+    assert_eq!(executes("EXECUTE plan(1)"), ("plan".to_owned(), Executed::Shown));
+    assert_eq!(
+        executes("EXPLAIN EXECUTE \"Plan\""),
+        ("Plan".to_owned(), Executed::Explained { runs: false })
+    );
+    assert_eq!(executes("CREATE TABLE x AS EXECUTE plan"), ("plan".to_owned(), Executed::Kept));
+    assert_eq!(fetches("FETCH 3 FROM cur"), ("cur".to_owned(), false));
+    assert_eq!(fetches("MOVE cur"), ("cur".to_owned(), true));
     assert!(effect("SET standard_conforming_strings = off").reading);
     assert!(effect("SET NAMES 'latin1'").reading);
     assert!(effect("SELECT set_config('a' || 'b', '', false)").reading);
@@ -598,7 +610,6 @@ fn refuses_forms_whose_names_could_mean_another_column() {
             "unsupported-position",
         ),
         ("INSERT INTO customers (id, email) VALUES (1)", "unsupported-form"),
-        ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "unsupported-form"),
         ("SELECT email INTO x FROM customers", "definition"),
         ("SELECT email INTO planned FROM customers", "relation-ambiguous"),
         ("SELECT 1 UNION SELECT email INTO public.planned FROM customers", "unsupported-form"),

@@ -9,11 +9,12 @@ use pg_query::protobuf::{Node, ParseResult, RawStmt};
 use crate::catalog::{Named, Names, Snapshot};
 
 use super::behind::Behind;
+use super::by_name;
 use super::define::changes;
 use super::define::definition;
 use super::define::doors;
 use super::define::named;
-use super::facts::{Edit, LiteralUse, Remedy, StatementFacts, TextFacts};
+use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::classes::Uses;
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
@@ -92,6 +93,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
         let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
+    confirm_arguments(bench, characters, &parsed, &censuses, &mut facts);
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
     let inserted =
         insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes(), quotes: false });
@@ -153,13 +155,19 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
     }
     facts.boundary = changes::boundary(node);
+    facts.renames = match &opaque {
+        None => Renames::Nothing,
+        Some(found) if found.proven => Renames::Portals,
+        Some(_) => Renames::Anything,
+    };
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
-    facts.effect.executes =
-        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
+    facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
+    facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     facts.defines = named::defined(bench, node, found, &facts);
+    by_name::defer(&mut facts);
     Ok(facts)
 }
 
@@ -265,6 +273,26 @@ fn confirm(
         }
     }
     Ok(())
+}
+
+/// What is given to EXECUTE is a literal only where both readers see the same one.
+fn confirm_arguments(
+    bench: Bench<'_>,
+    characters: &str,
+    parsed: &ParseResult,
+    censuses: &[Census],
+    facts: &mut TextFacts,
+) {
+    let arguments = facts.statements.iter().flat_map(by_name::written_arguments);
+    let sealed = facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned());
+    let mut literals: Vec<_> = arguments.chain(sealed).collect();
+    if facts.statements.iter().all(|facts| by_name::written_arguments(facts).is_empty()) {
+        return;
+    }
+    literals.sort_by_key(|literal| literal.span.start);
+    if agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals).is_err() {
+        facts.statements.iter_mut().for_each(by_name::doubt_arguments);
+    }
 }
 
 /// The tokens of a text in which both readers see the same strings, names and statements.

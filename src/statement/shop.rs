@@ -60,6 +60,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
                 type_oid: 25,
                 field: *field,
                 fault: None,
+                generated: false,
             })
             .collect(),
         attributes: 5,

@@ -1,6 +1,8 @@
 //! What becomes of a value of one type in a column of another: as the server's assignments and comparisons
 //! have it.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "what no cast leads from is refused")]
+
 use super::calendar::{DAY, SECOND, round};
 use super::fault::ValueFault;
 use super::interval::Interval;
@@ -12,7 +14,6 @@ use crate::catalog::{Base, Family, Logical};
 
 /// Digits that every float of 64 bits tells apart.
 const DOUBLE_DIGITS: usize = 15;
-const SINGLE_DIGITS: usize = 6;
 /// Largest integer up to which every one is a float of 64 bits.
 const DOUBLE_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -170,12 +171,12 @@ impl Cast<'_> {
                     _ => f64::NAN,
                 };
                 if self.purpose == Purpose::Compare {
-                    // Integers are compared with it as floats; single ones beyond 24 bits are not told apart.
-                    let wide = to == Base::Int8 || matches!(value, Value::Single(_));
-                    if number.abs() >= DOUBLE_EXACT && wide && number.is_finite() {
+                    // Integers are compared with it as floats of 64 bits.
+                    let held = number.abs() <= 9_223_372_036_854_775_808.0;
+                    if number.abs() >= DOUBLE_EXACT && held && to == Base::Int8 {
                         return Err(inexact());
                     }
-                    let whole = number.is_finite() && number.fract() == 0.0;
+                    let whole = number.abs() < DOUBLE_EXACT && number.fract() == 0.0;
                     return Ok(if whole { Value::Integer(number as i64) } else { value });
                 }
                 let rounded = number.round_ties_even();
@@ -221,10 +222,11 @@ impl Cast<'_> {
         if self.purpose == Purpose::Compare
             && let Number::Finite { whole, .. } = number
         {
-            let most =
-                if self.from == Base::Float4 { SINGLE_DIGITS.max(DOUBLE_DIGITS) } else { DOUBLE_DIGITS };
-            let scale = self.to.decimal().map(|(_, scale)| usize::try_from(scale).unwrap_or(0));
-            if scale.is_none_or(|scale| whole.len() + scale > most) {
+            let clear = self.to.decimal().is_some_and(|(precision, scale)| {
+                let scale = usize::try_from(scale).unwrap_or(0);
+                usize::from(precision) <= DOUBLE_DIGITS || whole.len() + scale <= DOUBLE_DIGITS
+            });
+            if !clear {
                 return Err(inexact());
             }
         }
@@ -252,8 +254,11 @@ impl Cast<'_> {
             Value::Numeric(number) => {
                 scratch.clear();
                 number.write(scratch);
-                let (double, less) = float::read(scratch, sql_name(self.to.base))?;
-                if single { Value::Single(less) } else { Value::Double(double) }
+                if single {
+                    Value::Single(float::read_single(scratch)?)
+                } else {
+                    Value::Double(float::read_double(scratch)?)
+                }
             }
             _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
         })
@@ -330,19 +335,22 @@ impl Cast<'_> {
         Ok(Value::Date(date))
     }
 
-    fn midnight(&self, date: i32, of: &str) -> Result<i64, ValueFault> {
+    fn midnight(&self, date: i32) -> Result<i64, ValueFault> {
         match date {
             i32::MAX => Ok(i64::MAX),
             i32::MIN => Ok(i64::MIN),
             _ => moment::instant(i64::from(date).checked_mul(DAY))
-                .map_err(|_| ValueFault::beyond(&format!("date out of range for {of}: it"))),
+                .map_err(|_| ValueFault::new("22008", "date out of range for timestamp")),
         }
     }
 
     fn to_timestamp<'a>(&self, value: Value<'a>) -> Result<Value<'a>, ValueFault> {
+        if self.is_beyond(value) {
+            return Ok(value);
+        }
         Ok(Value::Timestamp(match value {
             Value::Timestamp(local) => local,
-            Value::Date(date) => self.midnight(date, "timestamp")?,
+            Value::Date(date) => self.midnight(date)?,
             Value::Timestamptz(instant) => {
                 let local = self.local(instant)?;
                 if self.purpose == Purpose::Compare {
@@ -379,10 +387,21 @@ impl Cast<'_> {
         Ok(false)
     }
 
+    /// A date that is compared, and that no timestamp can be.
+    fn is_beyond(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::Date(date) => self.purpose == Purpose::Compare && self.midnight(date).is_err(),
+            _ => false,
+        }
+    }
+
     fn to_timestamptz<'a>(&self, value: Value<'a>) -> Result<Value<'a>, ValueFault> {
+        if self.is_beyond(value) {
+            return Ok(value);
+        }
         Ok(Value::Timestamptz(match value {
             Value::Timestamptz(instant) => instant,
-            Value::Date(date) => self.instant(self.midnight(date, "timestamp")?)?,
+            Value::Date(date) => self.instant(self.midnight(date)?)?,
             Value::Timestamp(local) => self.instant(local)?,
             _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
         }))

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::abbreviation::Meaning;
 use super::calendar::{DAY, Day, HOUR, MINUTE, SECOND, days_of};
-use super::fault::ValueFault;
+use super::part::{Bad, fraction, offset, small, split_offset};
 use super::scan::{Scan, number};
 use super::style::{Order, Style};
 use super::token::{Shape, Token, Tokens};
@@ -19,6 +19,7 @@ const YDAY: u32 = 1 << 3;
 const TIME: u32 = 1 << 4;
 const ZONE: u32 = 1 << 5;
 const SUMMER_ZONE: u32 = 1 << 6;
+const CHANGING_ZONE: u32 = 1 << 11;
 const SUMMER: u32 = 1 << 7;
 const HALF: u32 = 1 << 8;
 const ERA: u32 = 1 << 9;
@@ -26,48 +27,6 @@ const WEEKDAY: u32 = 1 << 10;
 const DATE: u32 = YEAR | MONTH | MDAY;
 const YEAR_MONTH: u32 = YEAR | MONTH;
 const MONTH_MDAY: u32 = MONTH | MDAY;
-
-/// Why a text is not read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Bad {
-    Format,
-    Field,
-    Displacement,
-    Zone,
-    Posix,
-    /// Something stands beside a value that is whole by itself.
-    Beside,
-    /// An infinite interval, which only newer servers have.
-    Unending,
-    Clock,
-    /// It means one thing to older servers, and another to newer ones.
-    Abbreviation,
-    Interval,
-    /// An interval of too many months.
-    Months,
-}
-
-impl Bad {
-    pub(super) fn fault(self, of: &str) -> ValueFault {
-        match self {
-            Bad::Format => ValueFault::datetime(of),
-            Bad::Field => ValueFault::field(),
-            Bad::Displacement => ValueFault::new("22009", "time zone displacement out of range"),
-            Bad::Zone => ValueFault::new("22023", "time zone not recognized"),
-            Bad::Posix => ValueFault::unsupported("a time zone that is written as a rule is not taken"),
-            Bad::Beside => ValueFault::unsupported("infinity and epoch are taken with nothing beside them"),
-            Bad::Unending => ValueFault::unsupported("an infinite interval is not taken for a sealed column"),
-            Bad::Clock => ValueFault::unsupported(format!(
-                "a {of} that the clock decides is not taken for a sealed column: give the value itself"
-            )),
-            Bad::Abbreviation => ValueFault::unsupported(
-                "an abbreviation that the session's time zone has, too, is not taken: give the offset",
-            ),
-            Bad::Months => ValueFault::beyond("interval"),
-            Bad::Interval => ValueFault::new("22015", "interval field value out of range"),
-        }
-    }
-}
 
 /// Where a time is told to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -171,63 +130,6 @@ pub(super) fn decode<'a>(text: &'a [u8], wanted: Wanted, style: &Style) -> Resul
         Some(special) => Ok(special),
         None => reader.finish(),
     }
-}
-
-/// Whole digits as a 32-bit number.
-fn small(digits: &[u8]) -> Result<i64, Bad> {
-    if digits.is_empty() {
-        return Ok(0);
-    }
-    number(digits).filter(|number| *number <= i64::from(i32::MAX)).ok_or(Bad::Field)
-}
-
-/// `.ffffff` as microseconds, rounded half to even.
-pub(super) fn fraction(text: &[u8]) -> Result<i64, Bad> {
-    let digits = text.strip_prefix(b".").ok_or(Bad::Format)?;
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Bad::Format);
-    }
-    // The point may stand alone.
-    if digits.is_empty() {
-        return Ok(0);
-    }
-    if digits.len() <= 6 {
-        let value = number(digits).ok_or(Bad::Format)?;
-        return Ok(value * 10_i64.pow(6 - u32::try_from(digits.len()).unwrap_or(6)));
-    }
-    let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Bad::Format)?;
-    Ok((value * 1_000_000.0).round_ties_even() as i64)
-}
-
-/// An offset's digits, with `:` between them or without.
-pub(super) fn offset(sign: u8, text: &[u8]) -> Result<i32, Bad> {
-    let mut scan = Scan::new(text);
-    let field = |scan: &mut Scan<'_>| small(scan.digits()).map_err(|_| Bad::Displacement);
-    let mut hours = field(&mut scan)?;
-    let (mut minutes, mut seconds) = (0, 0);
-    if scan.take(b':') {
-        minutes = field(&mut scan)?;
-        if scan.take(b':') {
-            seconds = field(&mut scan)?;
-        }
-    } else if scan.is_empty() && text.len() > 2 {
-        (hours, minutes) = (hours / 100, hours % 100);
-    }
-    if hours > 15 || minutes > 59 || seconds > 59 {
-        return Err(Bad::Displacement);
-    }
-    if !scan.is_empty() {
-        return Err(Bad::Format);
-    }
-    let east = i32::try_from(hours * 3600 + minutes * 60 + seconds).map_err(|_| Bad::Displacement)?;
-    Ok(if sign == b'-' { -east } else { east })
-}
-
-/// Splits `hhmmss-zz` before its offset.
-fn split_offset(text: &[u8]) -> Result<(&[u8], i32), Bad> {
-    let at = text.iter().position(|byte| *byte == b'-').ok_or(Bad::Format)?;
-    let (before, after) = text.split_at_checked(at).ok_or(Bad::Format)?;
-    Ok((before, offset(b'-', after.get(1..).unwrap_or_default())?))
 }
 
 fn is_number(text: &[u8]) -> bool {
@@ -407,6 +309,15 @@ impl<'a> Reader<'a, '_> {
 
     /// A date whose parts stand in one token.
     fn date(&mut self, text: &[u8]) -> Result<u32, Bad> {
+        // Only a month's name in this token counts.
+        let by_name = std::mem::replace(&mut self.month_by_name, false);
+        let read = self.date_fields(text);
+        self.month_by_name = by_name;
+        read
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other word stands in a date")]
+    fn date_fields(&mut self, text: &[u8]) -> Result<u32, Bad> {
         let mut fields: [&[u8]; 8] = [&[]; 8];
         let mut count = 0;
         let mut scan = Scan::new(text);
@@ -445,11 +356,7 @@ impl<'a> Reader<'a, '_> {
             let read = self.field(field, mask)?;
             take(&mut mask, read)?;
         }
-        if mask & !(YDAY | ZONE | SUMMER_ZONE) & (DATE | TIME | HALF | ERA | WEEKDAY | SUMMER) == DATE {
-            Ok(all)
-        } else {
-            Err(Bad::Format)
-        }
+        if mask & !(YDAY | ZONE) == DATE { Ok(all) } else { Err(Bad::Format) }
     }
 
     /// Digits run together: a date, or a time.
@@ -537,7 +444,7 @@ impl<'a> Reader<'a, '_> {
         let plain = token.sign == 0;
         if let Some(meaning) = plain.then(|| abbreviation(text)).flatten() {
             let place = match meaning {
-                Meaning::Fixed(east) => Place::Offset(east),
+                Meaning::Fixed(east) | Meaning::Summer(east) => Place::Offset(east),
                 Meaning::Zone(name) => {
                     Place::Abbreviation(zone::by_name(name.as_bytes()).ok_or(Bad::Zone)?, text)
                 }
@@ -546,14 +453,20 @@ impl<'a> Reader<'a, '_> {
             let alike = match &place {
                 Place::Offset(east) => self.style.zone.means(text, *east),
                 Place::Zone(zone) | Place::Abbreviation(zone, _) => {
-                    self.style.zone == Zone::Known(zone.clone()) || !self.style.zone.uses(text)
+                    matches!(&self.style.zone, Zone::Known(known) if known.zone == *zone)
+                        || !self.style.zone.uses(text)
                 }
             };
             if !alike {
                 return Err(Bad::Abbreviation);
             }
             self.place = Some(place);
-            return Ok((Some(ZONE), None));
+            let read = match meaning {
+                Meaning::Fixed(_) => ZONE,
+                Meaning::Summer(_) => ZONE | SUMMER_ZONE,
+                Meaning::Zone(_) => ZONE | CHANGING_ZONE,
+            };
+            return Ok((Some(read), None));
         }
         let known = match (plain, word(text)) {
             (true, known) => known,

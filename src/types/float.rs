@@ -5,8 +5,16 @@ use std::io::Write;
 use super::fault::ValueFault;
 use super::scan::{push_digits, trim};
 
-/// As the server's input function reads it, but for hexadecimal.
-pub(super) fn read(text: &[u8], of: &str) -> Result<(f64, f32), ValueFault> {
+/// A text that the server's input function takes for a number: but for hexadecimal, and for NaN with a sign.
+struct Written<'a> {
+    text: &'a str,
+    /// Infinity or NaN.
+    is_word: bool,
+    /// Not zero as it is written.
+    is_some: bool,
+}
+
+fn written<'a>(text: &'a [u8], of: &str) -> Result<Written<'a>, ValueFault> {
     let text = trim(text);
     let body = match text {
         [b'+' | b'-', body @ ..] => body,
@@ -18,21 +26,37 @@ pub(super) fn read(text: &[u8], of: &str) -> Result<(f64, f32), ValueFault> {
     if !is_word && !begins {
         return Err(ValueFault::syntax(of));
     }
+    let mantissa = body.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let is_some = mantissa.into_iter().any(|byte| matches!(byte, b'1'..=b'9'));
     let text = std::str::from_utf8(text).map_err(|_| ValueFault::syntax(of))?;
-    let (double, single): (f64, f32) = match (text.parse(), text.parse()) {
-        (Ok(double), Ok(single)) => (double, single),
-        _ => return Err(ValueFault::syntax(of)),
-    };
-    // Not zero as it is written, and nevertheless nothing is left of it.
-    let mantissa = body.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
-    let tiny = mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
-    let lost = |infinity: bool, zero: bool| !is_word && (infinity || (zero && tiny));
-    let out = if of == "real" {
-        lost(single.is_infinite(), single == 0.0)
-    } else {
-        lost(double.is_infinite(), double == 0.0)
-    };
-    if out { Err(ValueFault::range(of)) } else { Ok((double, single)) }
+    Ok(Written { text, is_word, is_some })
+}
+
+impl Written<'_> {
+    /// Too large, or too small for anything to be left of it.
+    fn is_lost(&self, infinite: bool, zero: bool) -> bool {
+        !self.is_word && (infinite || (zero && self.is_some))
+    }
+}
+
+pub(super) fn read_double(text: &[u8]) -> Result<f64, ValueFault> {
+    let of = "double precision";
+    let written = written(text, of)?;
+    let number: f64 = written.text.parse().map_err(|_| ValueFault::syntax(of))?;
+    if written.is_lost(number.is_infinite(), number == 0.0) {
+        return Err(ValueFault::range(of));
+    }
+    Ok(number)
+}
+
+pub(super) fn read_single(text: &[u8]) -> Result<f32, ValueFault> {
+    let of = "real";
+    let written = written(text, of)?;
+    let number: f32 = written.text.parse().map_err(|_| ValueFault::syntax(of))?;
+    if written.is_lost(number.is_infinite(), number == 0.0) {
+        return Err(ValueFault::range(of));
+    }
+    Ok(number)
 }
 
 /// Sign, significant digits, and the exponent of the first.

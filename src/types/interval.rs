@@ -1,9 +1,9 @@
 //! Intervals: months, days and microseconds, of which none is a number of another.
 
 use super::calendar::{DAY, HOUR, MINUTE, SECOND};
-use super::decode::{Bad, fraction};
 use super::fault::ValueFault;
 use super::moment::push_seconds;
+use super::part::{Bad, fraction};
 use super::scan::{Scan, number, push_digits, push_integer, push_two};
 use super::style::{Intervals, Style};
 use super::token::{Shape, Token, Tokens};
@@ -128,6 +128,7 @@ impl Sum {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are told as they are")]
 pub(super) fn read(text: &[u8], style: &Style) -> Result<Interval, ValueFault> {
     let read = match words(text, style) {
         Err(Bad::Format) => designated(text),

@@ -6,6 +6,7 @@
 //! the value is refused.
 
 mod abbreviation;
+mod array;
 mod calendar;
 mod cast;
 mod decode;
@@ -18,6 +19,7 @@ mod money;
 mod network;
 mod normalize;
 mod numeric;
+mod part;
 mod read;
 mod scan;
 mod show;

@@ -6,6 +6,7 @@ use super::calendar::{
 };
 use super::decode::{Decoded, Place, Wanted, decode};
 use super::fault::ValueFault;
+use super::part::offset;
 use super::scan::{Scan, number, push_digits, push_two};
 use super::style::{Dates, Order, Style};
 use super::zone::{self, Zone};
@@ -43,8 +44,12 @@ pub(super) fn instant(number: Option<i64>) -> Result<i64, ValueFault> {
 
 /// A timestamp, or one in UTC where it has a zone: microseconds since 2000.
 pub(super) fn read_timestamp(text: &[u8], zoned: bool, style: &Style) -> Result<i64, ValueFault> {
-    if let Some(timestamp) = canonical_timestamp(text, zoned) {
-        return Ok(timestamp);
+    if let Some((local, east)) = iso_timestamp(text) {
+        return match east {
+            _ if !zoned => Ok(local),
+            Some(east) => instant(Some(local - i64::from(east) * SECOND)),
+            None => instant(Some(local - i64::from(style.zone.at_local(local)?) * SECOND)),
+        };
     }
     let of = if zoned { "timestamp with time zone" } else { "timestamp" };
     match decode(text, Wanted::Date, style).map_err(|bad| bad.fault(of))? {
@@ -97,6 +102,16 @@ pub(super) fn read_timetz(text: &[u8], style: &Style) -> Result<(i64, i32), Valu
     match decode(text, Wanted::Time, style).map_err(|bad| bad.fault(of))? {
         Decoded::Moment { day, time, place } => {
             let local = day.and_then(|day| day.number().checked_mul(DAY)?.checked_add(time));
+            if day.is_some_and(|day| !DATES.contains(&day.number()))
+                && !matches!(place, Some(Place::Offset(_)))
+            {
+                // At such a date a zone that changes is not known.
+                let fixed = match &place {
+                    Some(Place::Zone(zone)) => zone::fixed(zone),
+                    _ => None,
+                };
+                return Ok((time, fixed.unwrap_or(0)));
+            }
             Ok((time, east_of(place.as_ref(), local, &style.zone)?))
         }
         Decoded::Infinity | Decoded::MinusInfinity | Decoded::Epoch => Err(ValueFault::datetime(of)),
@@ -173,6 +188,31 @@ pub(super) fn canonical_timestamp(text: &[u8], zoned: bool) -> Option<i64> {
     instant(day.number().checked_mul(DAY)?.checked_add(time)).ok()
 }
 
+/// The usual form, which every session reads alike: a finite time, and its offset if it has one.
+fn iso_timestamp(text: &[u8]) -> Option<(i64, Option<i32>)> {
+    let mut scan = Scan::new(text);
+    let day = canonical_day(&mut scan)?;
+    (scan.take(b' ') || scan.take(b'T')).then_some(())?;
+    let time = canonical_time(&mut scan)?;
+    let east = match scan.rest {
+        [b'Z'] => {
+            scan.next();
+            Some(0)
+        }
+        [sign @ (b'+' | b'-'), digits @ ..] => {
+            let length = digits.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b':').count();
+            scan.next();
+            let digits = scan.bytes(length)?;
+            // Hours by themselves, or with what `:` divides from them.
+            matches!(digits, [_, _] | [_, _, b':', _, _]).then_some(())?;
+            Some(offset(*sign, digits).ok()?)
+        }
+        _ => None,
+    };
+    let day = in_era(day, &mut scan)?;
+    Some((instant(day.number().checked_mul(DAY)?.checked_add(time)).ok()?, east))
+}
+
 /// Of what [`write_time`] wrote.
 pub(super) fn canonical_time_alone(text: &[u8]) -> Option<i64> {
     let mut scan = Scan::new(text);
@@ -184,7 +224,7 @@ pub(super) fn canonical_timetz(text: &[u8]) -> Option<(i64, i32)> {
     let mut scan = Scan::new(text);
     let time = canonical_time(&mut scan)?;
     let sign = scan.next().filter(|sign| matches!(sign, b'+' | b'-'))?;
-    Some((time, super::decode::offset(sign, scan.rest).ok()?))
+    Some((time, offset(sign, scan.rest).ok()?))
 }
 
 fn infinite(out: &mut Vec<u8>, positive: bool) {

@@ -70,9 +70,9 @@ pub(super) fn write(hundredths: i64, out: &mut Vec<u8>) {
 pub(super) fn canonical(text: &[u8]) -> Option<i64> {
     match Number::parse_canonical(text)? {
         Number::Finite { negative, whole, fraction } if fraction.len() == 2 => {
-            let digits = whole.iter().chain(fraction);
-            let size = digits.fold(Some(0_i128), |size, digit| {
-                size?.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
+            let mut digits = whole.iter().chain(fraction);
+            let size = digits.try_fold(0_i128, |size, digit| {
+                size.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
             })?;
             i64::try_from(if negative { -size } else { size }).ok()
         }

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::array;
 use super::cast::{Cast, rounded};
 use super::fault::ValueFault;
 use super::numeric::Number;
@@ -19,7 +20,6 @@ use crate::catalog::{Kind, Logical};
 ///
 /// What the server would say of the value, or that it is not known here what it would make of it. Nothing has
 /// been appended then.
-#[expect(clippy::too_many_arguments, reason = "each is one thing that decides how a value is read")]
 pub fn canonical(
     given: Option<&Logical>,
     format: Format,
@@ -33,7 +33,7 @@ pub fn canonical(
     let start = out.len();
     let reading = Reading { given, wanted, kind, purpose, style };
     let result = if wanted.array || given.is_some_and(|given| given.array) {
-        Err(ValueFault::unsupported("arrays are not sealed in this version"))
+        array::canonical(&reading, format, value, out)
     } else {
         reading.scalar(format, value, out)
     };
@@ -82,6 +82,7 @@ impl Reading<'_> {
         self.finish(value, source, out)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are written as they are")]
     fn finish(&self, value: Value<'_>, source: &Logical, out: &mut Vec<u8>) -> Result<(), ValueFault> {
         match value {
             Value::Text(given) => {

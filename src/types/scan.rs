@@ -119,7 +119,10 @@ pub(super) fn push_integer(out: &mut Vec<u8>, number: i64) {
     push_digits(out, number.unsigned_abs(), 1);
 }
 
-/// Two digits.
+/// Two digits, of a number that has no more.
 pub(super) fn push_two(out: &mut Vec<u8>, number: u64) {
-    push_digits(out, number, 2);
+    match u8::try_from(number) {
+        Ok(small @ 0..100) => out.extend_from_slice(&[b'0' + small / 10, b'0' + small % 10]),
+        _ => push_digits(out, number, 2),
+    }
 }

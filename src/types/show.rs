@@ -1,5 +1,6 @@
 //! From a canonical text to what a session sees.
 
+use super::array;
 use super::fault::ValueFault;
 use super::style::Style;
 use super::value::{Value, sql_name};
@@ -20,7 +21,7 @@ pub fn show(
 ) -> Result<(), ValueFault> {
     let start = out.len();
     let result = if logical.array {
-        Err(ValueFault::unsupported("arrays are not sealed in this version"))
+        array::show_array(logical, canonical, format, style, out)
     } else {
         scalar(logical, canonical, format, style, out)
     };
@@ -45,6 +46,10 @@ pub(super) fn scalar(
         return Ok(());
     }
     match format {
+        Format::Text if value.is_seen_as_written(style) => {
+            out.extend_from_slice(canonical);
+            Ok(())
+        }
         Format::Text => value.show(base, style, out),
         Format::Binary => value.write_binary(base, out),
     }

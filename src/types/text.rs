@@ -18,6 +18,7 @@ pub(super) fn read(value: &[u8]) -> Result<&str, ValueFault> {
 }
 
 /// Appends the canonical text that `text` has in a column of type `wanted`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others keep a text as it is")]
 pub(super) fn write(
     text: &str,
     given: Base,
@@ -26,13 +27,15 @@ pub(super) fn write(
     purpose: Purpose,
     out: &mut Vec<u8>,
 ) -> Result<(), ValueFault> {
+    // A name has never more.
+    let text = if given == Base::Name { clip(text, NAME_MAX) } else { text };
     let text = match wanted.base {
         Base::Bpchar => match (purpose, given) {
             // Compared as text, its blanks count, and no stored value has any.
             (Purpose::Compare, Base::Text) => text,
             _ => blankless(text),
         },
-        Base::Name if purpose == Purpose::Assign || given == Base::Name => clip(text, NAME_MAX),
+        Base::Name if purpose == Purpose::Assign => clip(text, NAME_MAX),
         _ => text,
     };
     // bpchar becomes another character type without its blanks.
@@ -94,7 +97,8 @@ pub(super) fn cut<'a>(text: &'a str, given: &Logical) -> &'a str {
 }
 
 fn clip(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+    // A character has four bytes at most.
+    (bytes.saturating_sub(3)..=bytes).rev().find_map(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn blankless(text: &str) -> &str {

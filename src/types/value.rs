@@ -5,7 +5,8 @@ use super::interval::{self, Interval};
 use super::network::{self, Network};
 use super::numeric::{Number, integer};
 use super::scan::{Scan, push_integer, trim};
-use super::style::Style;
+use super::style::{Dates, Intervals, Style};
+use super::zone::Zone;
 use super::{float, json, moment, money, text};
 use crate::catalog::{Base, Family};
 
@@ -75,6 +76,7 @@ pub(super) const fn sql_name(base: Base) -> &'static str {
 }
 
 /// Does a type of integers hold this one? Of others: yes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others hold any integer")]
 pub(super) fn in_range(base: Base, number: i64) -> bool {
     match base {
         Base::Int2 => i16::try_from(number).is_ok(),
@@ -215,8 +217,8 @@ impl<'a> Value<'a> {
             Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => Value::Text(written),
             Base::Int2 | Base::Int4 | Base::Int8 => Value::Integer(ranged(base, integer(value, of)?)?),
             Base::Numeric => Value::Numeric(Number::parse(value, scratch)?),
-            Base::Float4 => Value::Single(float::read(value, of)?.1),
-            Base::Float8 => Value::Double(float::read(value, of)?.0),
+            Base::Float4 => Value::Single(float::read_single(value)?),
+            Base::Float8 => Value::Double(float::read_double(value)?),
             Base::Bool => Value::Bool(boolean(value).ok_or_else(|| ValueFault::syntax(of))?),
             Base::Date => Value::Date(moment::read_date(value, style)?),
             Base::Time => Value::Time(moment::read_time(value, style)?),
@@ -299,8 +301,8 @@ impl<'a> Value<'a> {
                 Value::Integer(number.filter(|number| in_range(base, *number))?)
             }
             Family::Numeric => Value::Numeric(Number::parse_canonical(text)?),
-            Family::Float if base == Base::Float4 => Value::Single(float::read(text, "real").ok()?.1),
-            Family::Float => Value::Double(float::read(text, "").ok()?.0),
+            Family::Float if base == Base::Float4 => Value::Single(float::read_single(text).ok()?),
+            Family::Float => Value::Double(float::read_double(text).ok()?),
             Family::Bool => match text {
                 b"t" => Value::Bool(true),
                 b"f" => Value::Bool(false),
@@ -367,15 +369,13 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Appends what the type's output function makes of it under these settings.
-    pub(super) fn show(&self, base: Base, style: &Style, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+    /// Is the canonical text what a session with these settings sees?
+    pub(super) fn is_seen_as_written(&self, style: &Style) -> bool {
         match self {
-            Value::Interval(interval) => interval::show(*interval, style, out),
-            Value::Network(network) => network.show(base, out),
-            Value::Money(hundredths) => money::show(*hundredths, out),
-            Value::Date(date) => moment::show_date(*date, style, out),
-            Value::Timestamp(timestamp) => moment::show_timestamp(*timestamp, style, out),
-            Value::Timestamptz(timestamp) => return moment::show_timestamptz(*timestamp, style, out),
+            Value::Date(_) | Value::Timestamp(_) => style.dates == Dates::Iso,
+            Value::Timestamptz(_) => style.dates == Dates::Iso && style.zone == Zone::Utc,
+            Value::Interval(_) => style.intervals == Intervals::Postgres,
+            Value::Network(_) | Value::Money(_) => false,
             Value::Text(_)
             | Value::Integer(_)
             | Value::Numeric(_)
@@ -389,12 +389,27 @@ impl<'a> Value<'a> {
             | Value::Jsonb(_)
             | Value::Bytes(_)
             | Value::Hex(_)
-            | Value::Macaddr(_) => self.write(out),
+            | Value::Macaddr(_) => true,
+        }
+    }
+
+    /// Appends what the type's output function makes of it under these settings.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are seen as they are written")]
+    pub(super) fn show(&self, base: Base, style: &Style, out: &mut Vec<u8>) -> Result<(), ValueFault> {
+        match self {
+            Value::Interval(interval) => interval::show(*interval, style, out),
+            Value::Network(network) => network.show(base, out),
+            Value::Money(hundredths) => money::show(*hundredths, out),
+            Value::Date(date) => moment::show_date(*date, style, out),
+            Value::Timestamp(timestamp) => moment::show_timestamp(*timestamp, style, out),
+            Value::Timestamptz(timestamp) => return moment::show_timestamptz(*timestamp, style, out),
+            other => other.write(out),
         }
         Ok(())
     }
 
     /// Appends what the type's send function makes of it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "integers of all other types have eight bytes")]
     pub(super) fn write_binary(&self, base: Base, out: &mut Vec<u8>) -> Result<(), ValueFault> {
         let range = || ValueFault::range(sql_name(base));
         match self {

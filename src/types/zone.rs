@@ -1,6 +1,8 @@
 //! Time zones: which offset one has at which time. The rules are those of the time zone database that is built
 //! in; beyond the years that it can count they go on in cycles of 400 years, as the calendar does.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
@@ -23,10 +25,26 @@ const CHANGES_MAX: usize = 1_024;
 pub(super) enum Zone {
     #[default]
     Utc,
-    Known(TimeZone),
+    Known(Known),
     /// The server knows it, and the database does not.
     Unknown,
 }
+
+/// A zone of the database.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub zone: TimeZone,
+    /// Its own abbreviations, once they have been asked for.
+    names: OnceLock<Vec<(String, i32)>>,
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Known) -> bool {
+        self.zone == other.zone
+    }
+}
+
+impl Eq for Known {}
 
 /// A zone by its name in the database, in any case.
 pub(super) fn by_name(name: &[u8]) -> Option<TimeZone> {
@@ -105,7 +123,7 @@ impl Zone {
         } else {
             by_name(name)
         };
-        zone.map_or(Zone::Unknown, Zone::Known)
+        zone.map_or(Zone::Unknown, |zone| Zone::Known(Known { zone, names: OnceLock::new() }))
     }
 
     fn unknown() -> ValueFault {
@@ -116,7 +134,7 @@ impl Zone {
     pub(super) fn at<T>(&self, instant: i64, with: impl FnOnce(i32, &str) -> T) -> Result<T, ValueFault> {
         match self {
             Zone::Utc => Ok(with(0, "UTC")),
-            Zone::Known(zone) => at(zone, instant, with).ok_or_else(Zone::unknown),
+            Zone::Known(known) => at(&known.zone, instant, with).ok_or_else(Zone::unknown),
             Zone::Unknown => Err(Zone::unknown()),
         }
     }
@@ -125,7 +143,7 @@ impl Zone {
     pub(super) fn at_local(&self, local: i64) -> Result<i32, ValueFault> {
         match self {
             Zone::Utc => Ok(0),
-            Zone::Known(zone) => at_local(zone, local).ok_or_else(Zone::unknown),
+            Zone::Known(known) => at_local(&known.zone, local).ok_or_else(Zone::unknown),
             Zone::Unknown => Err(Zone::unknown()),
         }
     }
@@ -134,7 +152,7 @@ impl Zone {
     pub(super) fn fixed(&self) -> Option<i32> {
         match self {
             Zone::Utc => Some(0),
-            Zone::Known(zone) => fixed(zone),
+            Zone::Known(known) => fixed(&known.zone),
             Zone::Unknown => None,
         }
     }
@@ -153,19 +171,31 @@ impl Zone {
         let is = |known: &str, offset: i32| known.as_bytes().eq_ignore_ascii_case(name) && counted(offset);
         match self {
             Zone::Utc => usize::from(is("UTC", 0)),
-            Zone::Known(zone) => {
-                let first = zone.to_offset_info(Timestamp::MIN);
-                let changes = zone
-                    .following(Timestamp::MIN)
-                    // What a zone uses for ever it uses within a few years.
-                    .take_while(|change| change.timestamp().as_second() < EPOCH + CYCLE / 4)
-                    .take(CHANGES_MAX)
-                    .filter(|change| is(change.abbreviation(), change.offset().seconds()));
-                usize::from(is(first.abbreviation(), first.offset().seconds())) + changes.count()
+            Zone::Known(known) => {
+                let names = known.names.get_or_init(|| names(&known.zone));
+                names.iter().filter(|(known, offset)| is(known, *offset)).count()
             }
             Zone::Unknown => 1,
         }
     }
+}
+
+/// Every abbreviation of a zone with every offset that it stands for.
+fn names(zone: &TimeZone) -> Vec<(String, i32)> {
+    let first = zone.to_offset_info(Timestamp::MIN);
+    let mut names = vec![(first.abbreviation().to_owned(), first.offset().seconds())];
+    let changes = zone
+        .following(Timestamp::MIN)
+        // What a zone uses for ever it uses within a few years.
+        .take_while(|change| change.timestamp().as_second() < EPOCH + CYCLE / 4)
+        .take(CHANGES_MAX);
+    for change in changes {
+        let offset = change.offset().seconds();
+        if !names.iter().any(|(name, known)| name == change.abbreviation() && *known == offset) {
+            names.push((change.abbreviation().to_owned(), offset));
+        }
+    }
+    names
 }
 
 /// The offset of a zone that has only one.

@@ -243,6 +243,14 @@ pub fn function_oid(body: &[u8]) -> Result<u32, Malformed> {
     Reader::new(body, "invalid FunctionCall message").u32()
 }
 
+/// CopyFail.
+pub fn put_copy_fail(out: &mut Vec<u8>, why: &[u8]) {
+    put(out, b'f', |out| {
+        out.extend_from_slice(why);
+        out.push(0);
+    });
+}
+
 /// Sync.
 pub fn put_sync(out: &mut Vec<u8>) {
     put(out, b'S', |_| {});

@@ -13,9 +13,11 @@ mod shop;
 
 mod behind;
 mod bulk;
+mod by_name;
 mod certainty;
 mod checked;
 mod commands;
+mod copies;
 mod copying;
 mod demo;
 mod doors;

@@ -112,12 +112,12 @@ fn without_values(line: &str) -> Option<String> {
 }
 
 fn same(server: &Throwaway, renamed: &[(&str, &str)]) {
-    let plain: Vec<String> =
-        catalog(server, "plain").iter().map(|line| as_sealed(line, renamed)).collect();
+    let plain: Vec<String> = catalog(server, "plain").iter().map(|line| as_sealed(line, renamed)).collect();
     let found = catalog(server, "sealed");
     let guards = found.iter().filter(|line| line.contains("starts_with(")).count();
     // The classes of operators are of one kind.
-    let told = |line: &String| without_values(line).map(|line| line.replace("varchar_pattern", "text_pattern"));
+    let told =
+        |line: &String| without_values(line).map(|line| line.replace("varchar_pattern", "text_pattern"));
     let sealed: Vec<String> = found.iter().filter_map(told).collect();
     let sort = |mut lines: Vec<String>| {
         lines.sort();
@@ -280,7 +280,11 @@ fn scripts_of_migration_tools_run_as_they_stand() {
         }
         // A guard keeps out what is not sealed.
         let mut direct = Raw::login(server.address(), "postgres", "sealed");
-        assert_eq!(states(&direct.query("INSERT INTO guests (email) VALUES ('plain')")), ["23514"], "{major}");
+        assert_eq!(
+            states(&direct.query("INSERT INTO guests (email) VALUES ('plain')")),
+            ["23514"],
+            "{major}"
+        );
         assert!(!holds(&tap.to_server(), b"sentinel"), "{major}");
         assert!(!holds(&tap.to_server(), b"somewhere"), "{major}");
     }
@@ -322,7 +326,10 @@ fn what_sealed_text_cannot_hold_is_refused_and_nothing_is_made() {
         ("CREATE INDEX ON people (phone) WHERE phone > 'sentinel'", "A CHECK"),
         ("ALTER TABLE people ALTER phone TYPE varchar(20) USING upper(phone)", "Leave USING out"),
         ("ALTER TABLE people ALTER phone SET DEFAULT random()::text", "Leave the default out"),
-        ("INSERT INTO members_1 (id, mail) VALUES (2, 'bob@sentinel.example')", "Use the classified table itself"),
+        (
+            "INSERT INTO members_1 (id, mail) VALUES (2, 'bob@sentinel.example')",
+            "Use the classified table itself",
+        ),
     ] {
         let frames = raw.query(sql);
         assert_eq!(states(&frames), ["SG001"], "{sql}");

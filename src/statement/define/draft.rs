@@ -160,7 +160,8 @@ impl<'a> Draft<'a> {
         if algebra::keeps_equality(clause) || !is_folded(field) {
             return Ok(());
         }
-        let place = usize::try_from(clause.location).ok().and_then(|start| span_of_collation(self.text(), start));
+        let place =
+            usize::try_from(clause.location).ok().and_then(|start| span_of_collation(self.text(), start));
         self.rewrite(place.ok_or_else(|| unsupported("a collation written like this"))?, "");
         Ok(())
     }
@@ -195,7 +196,10 @@ impl<'a> Draft<'a> {
             }
             return Err(refuse(
                 "definition",
-                format!("{} is sealed by a pattern, and its default stands before the table is there", field.path()),
+                format!(
+                    "{} is sealed by a pattern, and its default stands before the table is there",
+                    field.path()
+                ),
                 "Make the table first, COMMIT, and then ALTER COLUMN ... SET DEFAULT.",
             ));
         }
@@ -351,7 +355,8 @@ impl<'a> Draft<'a> {
             return self.refuse_expression(node);
         }
         let outputs = self.columns();
-        let own = Source { columns: Columns::Derived(Rc::new(outputs)), ..unknown_source(&self.range.relname) };
+        let own =
+            Source { columns: Columns::Derived(Rc::new(outputs)), ..unknown_source(&self.range.relname) };
         // And whatever else it has, which is not classified.
         let own = Source { schema: Some(self.range.schemaname.clone()), ..own };
         self.walk.scope.push(vec![own, unknown_source("")]);

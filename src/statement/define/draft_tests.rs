@@ -17,7 +17,8 @@ fn typed() -> Snapshot {
         };
         field.logical = Logical::parse(logical).unwrap();
         if let Some(domain) = field.domain.take() {
-            let normalize = if lower { Normalize::new(&[Normal::Lowercase]).unwrap() } else { Normalize::default() };
+            let normalize =
+                if lower { Normalize::new(&[Normal::Lowercase]).unwrap() } else { Normalize::default() };
             field.domain = Some(Domain { kind: Kind { normalize, ..Kind::of(&field.logical) }, ..domain });
         }
         if (&*field.table.name, &*field.column) == ("leads", "email") {
@@ -35,7 +36,8 @@ fn told(sql: &str) -> String {
         Ok(facts) => facts,
         Err(refused) => return format!("REFUSED {}: {}", refused.reason, refused.hint),
     };
-    let mut edits: Vec<_> = facts.edits.iter().map(|Edit { span, new, .. }| (span.clone(), new.clone())).collect();
+    let mut edits: Vec<_> =
+        facts.edits.iter().map(|Edit { span, new, .. }| (span.clone(), new.clone())).collect();
     for literal in facts.statements.iter().flat_map(|one| &one.literals) {
         edits.push((literal.span.clone(), format!("<{}>", &sql[literal.span.clone()]).into_bytes()));
     }
@@ -131,7 +133,10 @@ fn a_sealed_column_is_made_as_text_and_its_constants_are_sealed() {
             "CREATE TABLE public.far (LIKE leads)",
             "REFUSED definition: Run it over an administrative connection to the server; Sealgate follows the catalog within moments.",
         ),
-        ("CREATE TABLE public.part PARTITION OF customers DEFAULT", "CREATE TABLE public.part PARTITION OF customers DEFAULT"),
+        (
+            "CREATE TABLE public.part PARTITION OF customers DEFAULT",
+            "CREATE TABLE public.part PARTITION OF customers DEFAULT",
+        ),
         (
             "CREATE TABLE public.part PARTITION OF customers DEFAULT; INSERT INTO part (email) VALUES ('a')",
             "REFUSED relation-reaches: Use the classified table itself.",
@@ -144,19 +149,37 @@ fn a_sealed_column_is_made_as_text_and_its_constants_are_sealed() {
 #[test]
 fn what_sealed_text_cannot_hold_is_refused_with_what_to_write() {
     for (sql, expected) in [
-        ("CREATE TABLE public.planned (email varchar(255))", "declared-type: Write type = \"varchar(255)\" in the [[field]] of public.planned.email"),
+        (
+            "CREATE TABLE public.planned (email varchar(255))",
+            "declared-type: Write type = \"varchar(255)\" in the [[field]] of public.planned.email",
+        ),
         ("CREATE TABLE public.planned (email text)", "declared-type: Write type = \"text\""),
         ("CREATE TABLE public.planned (email serial)", "declared-type: Declare varchar(254)"),
-        ("CREATE TABLE public.planned (email varchar(254)[])", "declared-type: Write type = \"varchar(254)[]\""),
+        (
+            "CREATE TABLE public.planned (email varchar(254)[])",
+            "declared-type: Write type = \"varchar(254)[]\"",
+        ),
         ("ALTER TABLE customers ALTER city TYPE varchar(30)", "declared-type: Write type = \"varchar(30)\""),
-        ("ALTER TABLE customers ALTER city TYPE varchar(20) USING upper(city)", "definition: Leave USING out"),
+        (
+            "ALTER TABLE customers ALTER city TYPE varchar(20) USING upper(city)",
+            "definition: Leave USING out",
+        ),
         ("ALTER TABLE customers ALTER city TYPE varchar(20) USING email", "definition: Leave USING out"),
-        ("ALTER TABLE customers ALTER city TYPE varchar(20) USING city::varchar(3)", "definition: Leave USING out"),
+        (
+            "ALTER TABLE customers ALTER city TYPE varchar(20) USING city::varchar(3)",
+            "definition: Leave USING out",
+        ),
         ("ALTER TABLE customers ALTER city SET DEFAULT now()", "definition: Leave the default out"),
         ("ALTER TABLE customers ALTER city SET DEFAULT 'a' || 'b'", "definition: Leave the default out"),
         ("ALTER TABLE customers ALTER city SET DEFAULT N'a'", "definition: "),
-        ("ALTER TABLE customers ADD COLUMN city varchar(20) DEFAULT gen_random_uuid()", "definition: Leave the default out"),
-        ("ALTER TABLE customers ADD COLUMN city varchar(20) GENERATED ALWAYS AS (lower(note)) STORED", "definition: Leave GENERATED out"),
+        (
+            "ALTER TABLE customers ADD COLUMN city varchar(20) DEFAULT gen_random_uuid()",
+            "definition: Leave the default out",
+        ),
+        (
+            "ALTER TABLE customers ADD COLUMN city varchar(20) GENERATED ALWAYS AS (lower(note)) STORED",
+            "definition: Leave GENERATED out",
+        ),
         ("ALTER TABLE customers ADD CHECK (city SIMILAR TO 'a%')", "definition: A CHECK"),
         ("ALTER TABLE customers ADD CHECK (length(city) < 3)", "definition: A CHECK"),
         ("ALTER TABLE customers ADD CHECK (phone = 'a')", "random-compared: "),

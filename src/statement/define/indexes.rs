@@ -72,7 +72,11 @@ impl<'a> Draft<'a> {
         if !matches!(index.access_method.as_str(), "" | "btree" | "hash") {
             return Err(refuse(
                 "definition",
-                format!("an index of method {} looks into {}, which is sealed", index.access_method, field.path()),
+                format!(
+                    "an index of method {} looks into {}, which is sealed",
+                    index.access_method,
+                    field.path()
+                ),
                 "Write a btree or hash index on the column, which finds equal values.",
             ));
         }
@@ -91,7 +95,9 @@ impl<'a> Draft<'a> {
         loop {
             match kind(at) {
                 Some(Kind::FuncCall(call)) => {
-                    let (Some(step), [arg]) = (self.step(call), call.args.as_slice()) else { return Ok(None) };
+                    let (Some(step), [arg]) = (self.step(call), call.args.as_slice()) else {
+                        return Ok(None);
+                    };
                     steps.push(step);
                     at = arg;
                 }
@@ -167,8 +173,11 @@ impl<'a> Draft<'a> {
             start.unwrap_or(text.len()),
             self.bench.reading.standard_conforming_strings,
         );
-        let own = lexemes.map_while(|lexeme| lexeme).take_while(|(_, span)| text.get(span.clone()) != Some(";"));
-        let is = |span: &Range<usize>| text.get(span.clone()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+        let own =
+            lexemes.map_while(|lexeme| lexeme).take_while(|(_, span)| text.get(span.clone()) != Some(";"));
+        let is = |span: &Range<usize>| {
+            text.get(span.clone()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+        };
         own.filter(|(lexeme, span)| *lexeme == Lexeme::Word && is(span)).map(|(_, span)| span).collect()
     }
 }

@@ -85,7 +85,8 @@ fn alike(draft: &Draft<'_>, like: &protobuf::TableLikeClause) -> Proven<()> {
     }
     let other = || refuse_definition("a table like a classified one, for which the policy has not the same");
     let source = meant(bench, range).filter(|source| source.kind == RelationKind::Table);
-    let source = source.filter(|source| source.reaches.is_none() && source.fault.is_none()).ok_or_else(other)?;
+    let source =
+        source.filter(|source| source.reaches.is_none() && source.fault.is_none()).ok_or_else(other)?;
     for column in &source.columns {
         let there = column.field.and_then(|id| bench.snapshot.field(id));
         let here = draft.field(&column.name);

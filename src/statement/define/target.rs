@@ -84,11 +84,9 @@ pub(super) fn meant<'a>(bench: Bench<'a>, range: &RangeVar) -> Option<&'a Relati
     let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
     match bench.names.named(schema, &range.relname) {
         Named::One(relation) | Named::Pinned(relation) => Some(relation),
-        Named::Harmless
-        | Named::Ambiguous
-        | Named::NotOnPath
-        | Named::PerhapsTemporary
-        | Named::Missing => None,
+        Named::Harmless | Named::Ambiguous | Named::NotOnPath | Named::PerhapsTemporary | Named::Missing => {
+            None
+        }
     }
 }
 

@@ -169,7 +169,8 @@ impl<'a> Walk<'a> {
             Kind::List(list) => self.values(&list.items).map(Flow::derived),
             Kind::GroupingFunc(grouping) => self.grouped(&grouping.args).map(Flow::derived),
             Kind::NamedArgExpr(argument) => self.optional(argument.arg.as_deref()).map(Flow::derived),
-            Kind::SqlvalueFunction(_) | Kind::MergeSupportFunc(_) => Ok(Flow::Plain),
+            // Which row, a cursor says.
+            Kind::SqlvalueFunction(_) | Kind::MergeSupportFunc(_) | Kind::CurrentOfExpr(_) => Ok(Flow::Plain),
             Kind::AIndirection(selection) => {
                 let mut reach = self.optional(selection.arg.as_deref())?;
                 reach.extend(self.indirection(&selection.indirection)?);

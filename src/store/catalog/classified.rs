@@ -379,14 +379,14 @@ async fn read_columns(
         let type_oid: u32 = value(row, 3)?;
         let field = of(by_table, &table.name).iter().find(|field| &*field.column == name);
         let id = field.map(|field| field.id);
-        table.columns.push(Column { name: name.into(), number, type_oid, field: id, fault: None });
+        let generated = value::<bool>(row, 5)?;
+        table.columns.push(Column { name: name.into(), number, type_oid, field: id, fault: None, generated });
         let Some(field) = field else { continue };
         table.numbers.insert(number);
         let at = quoted_column(&table.name, name);
         let mut unfit = |code, says, mends, refuses| {
             table.add(Found { refuses, ..Found::of(code, name, says, mends) });
         };
-        let generated = value::<bool>(row, 5)?;
         // Who leaves a sealed column out would have it filled.
         let filled = if field.domain.is_some() { Refuses::INSERTS } else { Refuses::NOTHING };
         if generated {
@@ -402,10 +402,11 @@ async fn read_columns(
         let unlimited = value::<i32>(row, 4)? == -1;
         if !(type_oid == TEXT || (type_oid == VARCHAR && unlimited)) {
             let found: &str = value(row, 10)?;
-            let told = Logical::parse(found).filter(|told| *told != field.logical).map_or_else(
-                String::new,
-                |told| format!("; if applications are to see {found}, the policy says type = \"{told}\""),
-            );
+            let told = Logical::parse(found)
+                .filter(|told| *told != field.logical)
+                .map_or_else(String::new, |told| {
+                    format!("; if applications are to see {found}, the policy says type = \"{told}\"")
+                });
             let says = format!(
                 "column {name} must be text, or varchar without a length, to hold sealed values, and is \
                  {found}{told}"
@@ -420,7 +421,8 @@ async fn read_columns(
             unfit("column-collation", says, mends, Refuses::NOTHING);
         }
         let begins = guard_prefix(domain);
-        let sealed = value::<Option<&str>>(row, 9)?.is_some_and(|default| is_sealed_constant(default, &begins));
+        let sealed =
+            value::<Option<&str>>(row, 9)?.is_some_and(|default| is_sealed_constant(default, &begins));
         if value::<bool>(row, 7)? && !generated && !sealed {
             let mends = vec![format!("{at} DROP DEFAULT")];
             let says = format!(

@@ -16,7 +16,7 @@ end $$;
 create or replace function pg_temp.whether(expression text, out state text, out txt text)
 language plpgsql as $$
 begin
-  execute 'select (' || expression || ')::text' into txt;
+  execute expression into txt;
 exception when others then state := sqlstate;
 end $$;
 ";
@@ -54,7 +54,10 @@ pub fn stored(session: &Session, sql_type: &str, send: &str, expressions: &[Stri
         for row in session.text(&sql).unwrap() {
             answers.push(match &row[0] {
                 Some(state) => Err(state.clone()),
-                None => Ok((row[1].clone().unwrap(), unhex(row[2].as_ref().unwrap()))),
+                None => match (&row[1], &row[2]) {
+                    (Some(text), Some(hex)) => Ok((text.clone(), unhex(hex))),
+                    _ => Err("NULL".to_owned()),
+                },
             });
         }
     }

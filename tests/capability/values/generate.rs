@@ -39,7 +39,7 @@ const ZONES: [&str; 26] = [
     "europe/berlin",
     "Asia/Kolkata",
     "Nowhere/Town",
-    "EST5EDT",
+    "US/Eastern",
     "GMT",
     "PST DST",
     "zulu",
@@ -616,4 +616,22 @@ fn json_at(chance: &mut Chance, depth: u64) -> String {
         }
     };
     format!("{space}{value}{space}")
+}
+
+/// An array of such values: with quotes where that is needed, and NULL in between.
+pub fn array(of: fn(&mut Chance) -> String, chance: &mut Chance) -> String {
+    let space = *chance.of(&["", "", "", " ", "\n"]);
+    let elements: Vec<String> = (0..chance.below(4))
+        .map(|_| {
+            let text = of(chance);
+            let needs = text.is_empty() || text.contains(['"', '\\', '{', '}', ',', ' ', '\t']);
+            match chance.below(8) {
+                0 => "NULL".to_owned(),
+                1 => "null".to_owned(),
+                2..=4 if !needs => text,
+                _ => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+            }
+        })
+        .collect();
+    format!("{{{space}{}{space}}}", elements.join(&format!("{space},{space}")))
 }
