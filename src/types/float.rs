@@ -179,7 +179,7 @@ struct Binary {
 
 /// A decimal number: digits times ten to the power of.
 struct Decimal {
-    digits: u128,
+    digits: u64,
     ten: i64,
     count: usize,
 }
@@ -194,12 +194,12 @@ impl Decimal {
             [_, tail @ ..] => std::str::from_utf8(tail).ok()?.parse().ok()?,
         };
         let point = head.iter().position(|byte| *byte == b'.').map_or(0, |at| head.len() - at - 1);
-        let (mut digits, mut count) = (0_u128, 0);
+        let (mut digits, mut count) = (0_u64, 0);
         for digit in head.iter().filter(|byte| **byte != b'.') {
             if !digit.is_ascii_digit() {
                 return None;
             }
-            digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
+            digits = digits.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
             count += usize::from(digits > 0);
         }
         let mut ten = exponent - i64::try_from(point).ok()?;
@@ -211,13 +211,15 @@ impl Decimal {
 
     /// Is it `mantissa` times two to the power of `power`?
     fn is(&self, mantissa: u128, power: i64) -> bool {
-        let Some(fives) = u32::try_from(self.ten.abs()).ok().and_then(|ten| 5_u128.checked_pow(ten)) else {
+        let Ok(ten) = u32::try_from(self.ten.unsigned_abs()) else {
             return false;
         };
         let odd = if self.ten >= 0 {
-            self.digits.checked_mul(fives)
+            5_u128.checked_pow(ten).and_then(|fives| u128::from(self.digits).checked_mul(fives))
         } else {
-            self.digits.is_multiple_of(fives).then(|| self.digits / fives)
+            // A power that does not fit divides none that does.
+            let fives = 5_u64.checked_pow(ten).filter(|fives| self.digits.is_multiple_of(*fives));
+            fives.map(|fives| u128::from(self.digits / fives))
         };
         let Some(value) = odd.filter(|value| *value > 0 && mantissa > 0) else {
             return false;
@@ -240,9 +242,11 @@ impl Binary {
         let Some(decimal) = out.get(start..).and_then(Decimal::of) else {
             return;
         };
-        let half = |digits: u128| Decimal { digits, ten: decimal.ten - 1, count: 0 };
+        let half = |digits: u64| Decimal { digits, ten: decimal.ten - 1, count: 0 };
         let mantissa = u128::from(self.mantissa);
-        let tens = decimal.digits * 10;
+        let Some(tens) = decimal.digits.checked_mul(10).filter(|tens| *tens < u64::MAX - 5) else {
+            return;
+        };
         let tied =
             half(tens + 5).is(mantissa, self.power) || half(tens.saturating_sub(5)).is(mantissa, self.power);
         let between = self.is_between(&decimal);

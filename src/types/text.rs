@@ -46,7 +46,7 @@ pub(super) fn write(
     let start = out.len();
     finish(fit(text, wanted)?, wanted, kind, out)?;
     // Composing may lengthen a text.
-    if kind.normalize.is_nothing() {
+    if kind.normalize.is_nothing() || wanted.characters().is_none() {
         return Ok(());
     }
     let length = match out.get(start..).map(std::str::from_utf8) {
