@@ -93,6 +93,9 @@ impl Snapshot {
         if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
             return None;
         }
+        if !matches!(change, Change::Unkeyed { .. }) {
+            self.unfollow();
+        }
         match change {
             Change::Created { table, columns, unless_there, oid } => {
                 if self.relation(&table.schema, &table.name).is_some() {
@@ -217,7 +220,7 @@ impl Snapshot {
     /// A new column, which holds nothing yet.
     fn column_of(&self, table: &QualifiedName, name: &Arc<str>, number: i16) -> Column {
         let field = self.field_of(table, name).map(|field| field.id);
-        Column { name: name.clone(), number, type_oid: TEXT, field, fault: None }
+        Column { name: name.clone(), number, type_oid: TEXT, field, fault: None, generated: false }
     }
 
     fn has_fields(&self, table: &QualifiedName) -> bool {

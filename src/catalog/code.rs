@@ -55,7 +55,7 @@ pub struct RelationCode {
 }
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Codes {
     /// The list for this server; none where there is none, and then nothing is harmless.
     pub stock: Option<&'static Stock>,

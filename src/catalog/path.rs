@@ -13,12 +13,23 @@ pub struct SearchPath {
     schemas: Vec<Arc<str>>,
     /// Names of which the session has no temporary relation, as the server said.
     not_temporary: BTreeSet<Arc<str>>,
+    /// Where a table is made whose name has no schema, once the server has said it.
+    made_in: Option<Creation>,
+}
+
+/// The schema in which a table is made whose name has none.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Creation {
+    /// The schemas alone do not tell: which of them the server has added is to be asked.
+    Unasked,
+    Nowhere,
+    In(Arc<str>),
 }
 
 impl SearchPath {
     #[must_use]
     pub fn new(schemas: Vec<Arc<str>>) -> SearchPath {
-        SearchPath { schemas, not_temporary: BTreeSet::new() }
+        SearchPath { schemas, not_temporary: BTreeSet::new(), made_in: None }
     }
 
     #[must_use]
@@ -26,16 +37,35 @@ impl SearchPath {
         self.schemas.iter().any(|own| **own == *schema)
     }
 
-    /// The schema in which a table is made whose name has none.
+    /// The schema in which a table is made whose name has none: the first that is not there by itself.
     #[must_use]
-    pub fn creation(&self) -> Option<&Arc<str>> {
-        self.schemas.iter().find(|schema| !is_temporary(schema) && &***schema != "pg_catalog")
+    pub fn creation(&self) -> Creation {
+        match (&self.made_in, self.schemas.first()) {
+            (Some(said), _) => said.clone(),
+            (None, Some(first)) if !is_temporary(first) && &**first != "pg_catalog" => {
+                Creation::In(first.clone())
+            }
+            (None, _) => Creation::Unasked,
+        }
+    }
+
+    /// The same path, when the server has said in which schema tables are made (`current_schema()`).
+    #[must_use]
+    pub fn making_in(&self, schema: Option<Arc<str>>) -> SearchPath {
+        let said = schema.map_or(Creation::Nowhere, Creation::In);
+        SearchPath { made_in: Some(said), ..self.clone() }
     }
 
     /// The session's own schema of temporary relations, if it has one by now.
     #[must_use]
     pub fn temporary(&self) -> Option<&Arc<str>> {
         self.schemas.iter().find(|schema| is_temporary(schema))
+    }
+
+    /// May the session have a temporary relation of this name?
+    #[must_use]
+    pub fn has_perhaps(&self, name: &str) -> bool {
+        self.temporary().is_some() && !self.not_temporary.contains(name)
     }
 
     /// The same, when it is known that no temporary relation of this name exists.
@@ -47,7 +77,9 @@ impl SearchPath {
     }
 }
 
-fn is_temporary(schema: &str) -> bool {
+/// Is it a session's own schema of temporary relations?
+#[must_use]
+pub fn is_temporary(schema: &str) -> bool {
     schema.starts_with("pg_temp")
 }
 
@@ -180,6 +212,18 @@ mod tests {
         let path = SearchPath::new(path.iter().map(|schema| Arc::from(*schema)).collect());
         let named = snapshot.names(Some(&path)).named(schema, "client");
         named.relation().map_or_else(|| format!("{named:?}"), |relation| relation.name.schema.to_string())
+    }
+
+    #[test]
+    fn where_a_table_is_made_is_asked_where_the_path_begins_with_what_the_server_may_have_added() {
+        let path = |schemas: &[&str]| SearchPath::new(schemas.iter().map(|one| Arc::from(*one)).collect());
+        assert_eq!(path(&["acme", "pg_catalog"]).creation(), Creation::In("acme".into()));
+        for schemas in [&["pg_catalog", "acme"][..], &["pg_temp_3", "pg_catalog", "acme"], &[]] {
+            assert_eq!(path(schemas).creation(), Creation::Unasked, "{schemas:?}");
+        }
+        let said = path(&["pg_temp_3", "acme"]).making_in(Some("acme".into()));
+        assert_eq!(said.creation(), Creation::In("acme".into()));
+        assert_eq!(said.making_in(None).creation(), Creation::Nowhere);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::fit::{Consequence, Misfit};
+use super::followed::Followed;
 use super::pattern::PolicyField;
+use super::sharing::Sharing;
 use super::unfit::{Refused, Unfit};
 
 /// What `pg_class.relkind` says, as far as it matters here.
@@ -37,6 +39,8 @@ pub struct Column {
     /// Why statements that use it are refused: it does not fit the policy, or is made from one that is
     /// sealed.
     pub fault: Option<Arc<str>>,
+    /// It is computed from others.
+    pub generated: bool,
 }
 
 /// A relation whose name matters.
@@ -142,6 +146,9 @@ pub struct SnapshotParts {
     /// By their bare names, functions, procedures, operators and types that lead to classified
     /// columns.
     pub functions: HashMap<Arc<str>, Vec<Reaching>>,
+    pub sharing: Sharing,
+    /// By their bare names, those of `functions` that only pass classified columns on.
+    pub followed: HashMap<Arc<str>, Followed>,
     /// Code that is not the server's own.
     pub codes: Codes,
     /// Is it refused where it could read what is legible?
@@ -175,6 +182,8 @@ pub struct Snapshot {
     bound: Arc<Bound>,
     /// [`SnapshotParts::names`], and those of all relations that are kept.
     known: Arc<HashSet<Arc<str>>>,
+    sharing: Arc<Sharing>,
+    followed: Arc<HashMap<Arc<str>, Followed>>,
     codes: Arc<Codes>,
     refuses_opaque: bool,
     faults: Vec<Unfit>,
@@ -210,6 +219,8 @@ impl Snapshot {
             servers: parts.servers,
             bound: parts.bound,
             known: Arc::new(known),
+            sharing: Arc::new(parts.sharing),
+            followed: Arc::new(parts.followed),
             codes: Arc::new(parts.codes),
             refuses_opaque: parts.refuses_opaque,
             faults: parts.faults,
@@ -265,6 +276,28 @@ impl Snapshot {
     #[must_use]
     pub fn faults(&self) -> &[Unfit] {
         &self.faults
+    }
+
+    /// Which relations that are not classified share names of columns with those that are.
+    #[must_use]
+    pub fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
+    /// The function of this name, with or without its schema, that only passes classified columns on.
+    #[must_use]
+    pub fn followed_function(&self, parts: &[impl AsRef<str>]) -> Option<&Followed> {
+        let (name, schema) = match parts {
+            [name] => (name.as_ref(), None),
+            [schema, name] => (name.as_ref(), Some(schema.as_ref())),
+            _ => return None,
+        };
+        self.followed.get(name).filter(|found| schema.is_none_or(|schema| *found.schema == *schema))
+    }
+
+    /// The texts of functions mean something else than they did.
+    pub(super) fn unfollow(&mut self) {
+        self.followed = Arc::default();
     }
 
     /// Code of this database that is not the server's own harmless code.
@@ -576,7 +609,14 @@ mod tests {
             name: QualifiedName { schema: schema.into(), name: name.into() },
             oid,
             kind: RelationKind::Table,
-            columns: vec![Column { name: "email".into(), number: 1, type_oid: 25, field, fault: None }],
+            columns: vec![Column {
+                name: "email".into(),
+                number: 1,
+                type_oid: 25,
+                field,
+                fault: None,
+                generated: false,
+            }],
             attributes: 5,
             keys: Vec::new(),
             behind: Vec::new(),

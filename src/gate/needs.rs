@@ -12,7 +12,7 @@ use super::flow::Flow;
 use super::unread::unread;
 use crate::pipeline::{Need, View};
 use crate::policy::Refusal;
-use crate::store::catalog::LoadError;
+use crate::store::catalog::{Changers, LoadError};
 
 /// How long a statement waits for a definition that another session has begun on a table that
 /// it uses, and how often it is looked whether that has ended.
@@ -90,12 +90,16 @@ impl Flow<'_> {
         let until = Deadline::now() + DEFINITION_WAIT;
         let unread = |error: LoadError| unread(&who.database, &error);
         let holds = loop {
-            let confirmed = catalogs.confirm(&who.database).await.map_err(unread)?;
-            if confirmed.changed_by.is_empty() {
+            let whole = self.session.rests_on_relations();
+            let confirmed = catalogs.confirm(&who.database, whole).await.map_err(unread)?;
+            let Changers { of_policy, any } = confirmed.changed_by;
+            // What its own transaction has changed, by whatever code, nobody else can see.
+            let changing = if whole { &any } else { &of_policy };
+            let own = changing.iter().any(|process| Some(*process) == self.process);
+            let own = own || whole && self.process.is_none();
+            if of_policy.is_empty() && !own {
                 break confirmed.snapshot;
             }
-            // What its own transaction has changed, by whatever code, nobody else can see.
-            let own = confirmed.changed_by.iter().any(|process| Some(*process) == self.process);
             if own || Deadline::now() >= until {
                 self.session.confirm(false);
                 return Ok(());

@@ -96,7 +96,9 @@ impl Session {
     /// EXECUTE and FETCH show may come from code that this session has run before.
     fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
         let facts = plan.facts.statements.get(index)?;
-        let behind = self.opaque_since && (facts.effect.executes.is_some() || facts.effect.fetches.is_some());
+        let executes = facts.effect.executes.as_ref().is_some_and(|executes| !executes.known);
+        let fetches = facts.effect.fetches.as_ref().is_some_and(|fetches| !fetches.known);
+        let behind = self.opaque_since && (executes || fetches);
         let behind = behind || self.shows_anything();
         let fields = match (&facts.opaque, behind) {
             (Some(_), _) => plan.uses.get(index)?.clone(),
@@ -170,6 +172,7 @@ impl Session {
                 plan: Rc::clone(plan),
                 index,
                 shape: None,
+                copying: None,
                 prepared: None,
                 receipt: None,
                 rows: 0,

@@ -110,16 +110,16 @@ const CANONICAL_BYTES_MORE: usize = 512;
 const GIVEN_BYTES_MAX: usize = 64 * 1024;
 
 /// A value as it stands in a message.
-struct Given<'a> {
+pub(super) struct Given<'a> {
     /// The type that the client says it has.
-    of: Option<Logical>,
-    format: Format,
-    plain: &'a [u8],
+    pub of: Option<Logical>,
+    pub format: Format,
+    pub plain: &'a [u8],
 }
 
 impl Workshop {
     /// Seals one value of a field; a field that is not sealed is copied as it is.
-    fn seal_value(
+    pub(super) fn seal_value(
         &mut self,
         view: &View,
         field: &Field,

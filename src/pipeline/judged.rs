@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::about::About;
+use super::by_name::{Lookup, Resolved};
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::errand::Errand;
-use super::names::{Change, Meaning, Prepared};
+use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
 use super::session::{Event, Found, Held, Session, too_many_names};
@@ -16,13 +17,14 @@ use super::transaction::Ended;
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
-use crate::statement::{Effect, Encoding, Reading, Remedy, is_neutral};
+use crate::statement::{Encoding, Reading, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
 /// What became of a text that had to be judged.
 enum Judged {
-    Plan(Rc<Plan>),
+    /// And what it rests on.
+    Plan(Rc<Plan>, Vec<Rest>),
     /// Something must come first.
     First(Step),
     Refused(Refusal),
@@ -114,7 +116,13 @@ impl Session {
             Ok(plan) => plan,
             Err(unplanned) => return self.unplanned(unplanned, text, parsed, out),
         };
-        if let Err(refusal) = self.can_read(&plan).and_then(|()| self.refuse_by_name(&plan)) {
+        let lookup = if parsed.is_none() { Lookup::All } else { Lookup::Statements };
+        let (plan, rests) = match self.resolve(shop, plan, lookup, out) {
+            Ok(Resolved::Plan(plan, rests)) => (plan, rests),
+            Ok(Resolved::First(step)) => return Judged::First(step),
+            Err(refusal) => return Judged::Refused(refusal),
+        };
+        if let Err(refusal) = self.can_read(&plan) {
             return Judged::Refused(refusal);
         }
         match self.settles(&plan, parsed.is_none()) {
@@ -122,7 +130,7 @@ impl Session {
             Some(Err(refusal)) => Judged::Refused(refusal),
             None => {
                 self.wanted.extend(plan.wants().cloned());
-                Judged::Plan(plan)
+                Judged::Plan(plan, rests)
             }
         }
     }
@@ -143,6 +151,7 @@ impl Session {
             Remedy::Nothing => None,
             Remedy::Path if self.certainty.path().is_some() => None,
             Remedy::Path => self.ask(Ask::Path, out),
+            Remedy::Creation => self.ask(Ask::Creation, out),
             Remedy::Temporary(name) => self.ask(Ask::Temporary(name), out),
             Remedy::Server => match self.probe.take() {
                 // It was read anew since, and the text is still not understood.
@@ -176,9 +185,14 @@ impl Session {
         }
         let own =
             |table: &Arc<str>| self.view.as_ref().is_some_and(|view| self.overlay.has_made(table, view));
-        if plan.is_positional() && !plan.relations().all(own) {
-            let detail = "An INSERT without a list of columns, or * where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session.";
-            let hint = "List the columns.";
+        if plan.is_positional() && !plan.relations().all(own) || plan.joins() {
+            self.rests_on_relations = plan.joins();
+            let detail = if plan.joins() {
+                "A NATURAL JOIN rests on the names of columns, which may have changed in this batch or transaction."
+            } else {
+                "An INSERT without a list of columns, or * or an alias where the place of each column counts, rests on their order, which may have changed in this batch or transaction, or be changing in another session."
+            };
+            let hint = if plan.joins() { "Write JOIN ... ON, or USING." } else { "List the columns." };
             let refused = || Some(Err(Refusal::unhandled("unsettled-columns", detail, hint)));
             match (self.certainty.of_code(self.queue.boundaries()), self.confirmed.take()) {
                 (Sure::NotInThisBatch, _) | (Sure::Yes, Some(false)) => return refused(),
@@ -220,39 +234,6 @@ impl Session {
         None
     }
 
-    /// SQL's EXECUTE and FETCH reach what was made through the protocol by its name; their
-    /// rows would be nobody's.
-    fn refuse_by_name(&self, plan: &Plan) -> Result<(), Refusal> {
-        for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let Effect { executes, fetches, .. } = &facts.effect;
-            let earlier = plan.facts.statements.get(..index).unwrap_or_default();
-            let declared =
-                |name: &Arc<str>| earlier.iter().any(|one| one.effect.declares.as_ref() == Some(name));
-            if executes.as_ref().is_some_and(|name| self.queue.names.may_be_guarded(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that touches classified data: it was prepared through the protocol, or its preparation was refused.";
-                let hint = "Prepare, bind and execute it through the protocol.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if executes.as_ref().is_some_and(|name| self.has_outlived(name.as_bytes())) {
-                let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
-                let hint = "Prepare and execute it through the protocol, or connect again.";
-                return Err(Refusal::unhandled("sql-execute", detail, hint));
-            }
-            if fetches.as_ref().is_some_and(|name| !declared(name) && self.is_outlived_cursor(name)) {
-                let detail =
-                    "The policy changed since this cursor may have been opened, and with it what it shows.";
-                return Err(Refusal::unhandled("not-prepared", detail, "Declare the cursor again."));
-            }
-            if fetches.as_ref().is_some_and(|name| self.queue.portal_may_touch(name.as_bytes())) {
-                let detail =
-                    "FETCH names a portal that was bound through the protocol and touches classified data.";
-                let hint = "Execute the portal through the protocol.";
-                return Err(Refusal::unhandled("sql-fetch", detail, hint));
-            }
-        }
-        Ok(())
-    }
-
     /// What a text may do beside its rows: what ends or undoes a transaction that defines changes the
     /// catalog, too.
     fn doubt(&self, plan: &Plan) -> Doubt {
@@ -279,6 +260,11 @@ impl Session {
         if self.kept && plan.gives() {
             return Err(kept_code());
         }
+        if self.walsender.is_some() && plan.copies() {
+            // A subscriber's first copy of a table would hold what is open.
+            let detail = "COPY of classified columns in a session that replicates.";
+            return Err(Refusal::unhandled("copy", detail, "Copy the table over a direct connection."));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
@@ -297,7 +283,7 @@ impl Session {
             return Ok(step);
         }
         let plan = match self.judge(shop, text, None, Declared::Nothing, out) {
-            Judged::Plan(plan) => plan,
+            Judged::Plan(plan, _) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out));
@@ -306,12 +292,18 @@ impl Session {
         self.probe = None;
         let doubt = self.doubt(&plan);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
+        let kept = if plan.has_literals() { None } else { self.texts.keep_named(&plan, text) };
+        let naming = match self.naming(&plan, kept.as_ref()) {
+            Ok(naming) => naming,
+            Err(refusal) => return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out)),
+        };
+        self.judging |= naming.is_some();
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
         if !recorded && plan.facts.edits.is_empty() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
-            self.owe(Kind::Query, Mark { catalog, defines, ..Mark::default() }, doubt);
+            self.owe(Kind::Query, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let cleared = match self.view.clone() {
@@ -325,7 +317,8 @@ impl Session {
         self.judging = true;
         self.count_sealed(&cleared);
         let runs = if recorded { self.begin(&plan) } else { Vec::new() };
-        let mark = Mark { runs, catalog, defines, moved: cleared.take_moved(), ..Mark::default() };
+        let (moved, takes_copy) = (cleared.take_moved(), plan.takes_copy());
+        let mark = Mark { runs, catalog, defines, naming, moved, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
         Ok(self.send(
             Held { consumed, describe: None, cleared, kind, mark, doubt, target },
@@ -372,8 +365,8 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
-            Judged::Plan(plan) => plan,
+        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
+            Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out));
@@ -401,7 +394,7 @@ impl Session {
         // so only without any.
         let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
         let types = parse.types().collect();
-        let prepared = Prepared { types, ..Prepared::new(text, view.epoch(), Some(plan)) };
+        let prepared = Prepared { types, rests, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());
         let change = Some(Change::Statement(parse.name.into(), Some(Rc::new(prepared))));
         self.owe(Kind::Parse, Mark { change, moved, ..Mark::default() }, Doubt::NONE);
@@ -454,13 +447,24 @@ impl Session {
         // What a statement changes it changes when it is executed; what it calls may run here.
         let ran = plan.map_or(Doubt::CODE, |plan| Doubt { reading: false, catalog: false, ..plan.doubt() });
         let doubt = if neutral { Doubt::NONE } else { ran };
-        let mut judged = prepared.filter(|prepared| prepared.plan.is_some());
+        let mut judged =
+            match self.bound_by_name(shop, prepared.filter(|prepared| prepared.plan.is_some()), out) {
+                Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
+                Ok(Found::Meaning(Meaning::Plain)) => None,
+                Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
+                Ok(Found::Step(step)) => return Ok(step),
+                Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+            };
+        let naming = self.renaming(judged.as_ref().and_then(|prepared| prepared.plan.as_deref()));
         if let Some(prepared) =
             judged.as_ref().filter(|it| it.plan.as_ref().is_some_and(|plan| plan.touches()))
         {
             // The server plans the statement anew; so must we know what its names mean now.
             let plan = prepared.plan.clone();
-            match self.outdated().or_else(|| plan.and_then(|plan| self.passage(&plan))) {
+            let settled = |session: &mut Session, plan: Rc<Plan>| {
+                if plan.joins() { session.settles(&plan, false) } else { session.passage(&plan) }
+            };
+            match self.outdated().or_else(|| plan.and_then(|plan| settled(self, plan))) {
                 Some(Ok(step)) => return Ok(step),
                 Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
                 None => {}
@@ -485,7 +489,7 @@ impl Session {
             out.extend_from_slice(frame.bytes());
         }
         let change = Change::Portal(portal.into(), self.bound(judged));
-        self.owe(Kind::Bind, Mark::changing(change), doubt);
+        self.owe(Kind::Bind, Mark { naming, ..Mark::changing(change) }, doubt);
         Ok(Step::Took(frame.len()))
     }
 
@@ -499,7 +503,12 @@ impl Session {
         }
         let prepared = match meaning {
             Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => Some(prepared),
+            Meaning::Judged(prepared) => match self.shown(portal, prepared) {
+                Ok(prepared) => Some(prepared),
+                Err(refusal) => {
+                    return Ok(self.refuse(frame.len(), &Target::Execute, refusal, None, out));
+                }
+            },
             Meaning::Plain => None,
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
@@ -513,18 +522,22 @@ impl Session {
         // What nobody has read may undo what the transaction has defined.
         let doubt = self.doubt(&plan).or_catalog(!judged);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
-        self.note_text(&plan);
-        if !plan.touches() {
-            if let Err(refusal) = self.refuse_by_name(&plan) {
+        let kept = prepared.as_ref().and_then(|prepared| prepared.text.as_ref());
+        let naming = match self.naming(&plan, kept) {
+            Ok(naming) => naming,
+            Err(refusal) => {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
-            if let Some(step) = self.fence(&plan) {
-                return Ok(step);
-            }
+        };
+        self.note_text(&plan);
+        if !plan.touches()
+            && let Some(step) = self.fence(&plan)
+        {
+            return Ok(step);
         }
         if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());
-            self.owe(Kind::Execute, Mark { catalog, defines, ..Mark::default() }, doubt);
+            self.owe(Kind::Execute, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
         let reads = plan.facts.statements.iter().any(|facts| !facts.reads.is_empty());
@@ -538,7 +551,8 @@ impl Session {
         }
         let cleared = clear_execute(describes.is_some(), portal, limit);
         let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });
-        let mark = Mark { runs, catalog, defines, ..Mark::default() };
+        let takes_copy = plan.takes_copy();
+        let mark = Mark { runs, catalog, defines, naming, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Execute, Target::Execute);
         Ok(self.send(Held { consumed, describe, cleared, kind, mark, doubt, target }, plan.writes(), out))
     }
@@ -558,10 +572,21 @@ impl Session {
             },
             frontend::Kind::Portal => self.queue.portal(name),
         };
-        let prepared = match meaning {
-            Meaning::Unsettled => return Ok(Step::Need(Need::Settle)),
-            Meaning::Judged(prepared) => Some(prepared),
-            Meaning::Plain => None,
+        let found = match (meaning, kind) {
+            (Meaning::Judged(prepared), frontend::Kind::Statement) => {
+                self.bound_by_name(shop, Some(prepared), out)
+            }
+            (Meaning::Judged(prepared), frontend::Kind::Portal) => {
+                self.shown(name, prepared).map(|prepared| Found::Meaning(Meaning::Judged(prepared)))
+            }
+            (meaning @ (Meaning::Unsettled | Meaning::Plain), _) => Ok(Found::Meaning(meaning)),
+        };
+        let prepared = match found {
+            Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
+            Ok(Found::Meaning(Meaning::Judged(prepared))) => Some(prepared),
+            Ok(Found::Meaning(Meaning::Plain)) => None,
+            Ok(Found::Step(step)) => return Ok(step),
+            Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Describe, refusal, None, out)),
         };
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
         let possibly = plan.as_ref().is_some_and(|plan| !plan.touches() && self.tells_of(plan));

@@ -8,11 +8,14 @@
 
 mod about;
 mod accounts;
+mod by_name;
 mod certainty;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod changeable;
 mod clear;
+mod copies;
+mod copying;
 mod doors;
 mod errand;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -11,6 +11,8 @@ use std::rc::Rc;
 use super::pending::Pending;
 use super::plan::Plan;
 use super::release::Shape;
+use crate::catalog::Field;
+use crate::statement::{Closes, NameOf, NamedQuery, Renames};
 
 /// The text of a prepared statement, which counts as long as it is kept.
 pub struct Kept {
@@ -44,6 +46,13 @@ impl Texts {
         self.0.set(bytes);
         Some(Rc::new(Kept { text: text.into(), of: Rc::clone(&self.0) }))
     }
+
+    /// Keeps a text that prepares statements.
+    pub fn keep_named(&self, plan: &Plan, text: &[u8]) -> Option<Rc<Kept>> {
+        let prepares = |names: &NamedQuery| matches!(names.of, NameOf::Statement { .. });
+        let mut names = plan.facts.statements.iter().filter_map(|facts| facts.effect.names.as_deref());
+        if names.any(prepares) { self.keep(text) } else { None }
+    }
 }
 
 /// Longest text that is kept for a second judgement, and most bytes of them in one session: who
@@ -70,6 +79,30 @@ pub struct Prepared {
     pub neutral: bool,
     /// Of a portal: the format codes of its result, as its Bind has them. Empty: text.
     pub formats: Box<[u8]>,
+    /// What SQL has made of it, if it has.
+    pub by_sql: Option<BySql>,
+    /// What its names stood for that it runs by.
+    pub rests: Vec<Rest>,
+}
+
+/// A name that a plan rests on.
+pub struct Rest {
+    /// A portal, or a statement.
+    pub portal: bool,
+    pub name: Box<[u8]>,
+    /// None: nothing that was judged.
+    pub on: Option<Rc<Prepared>>,
+}
+
+/// A statement by PREPARE, or a portal by DECLARE.
+#[derive(Clone, Debug)]
+pub struct BySql {
+    /// Which statement of the text has made it.
+    pub place: usize,
+    /// WITH HOLD.
+    pub holds: bool,
+    /// The fields that it is about, as they were when it was judged.
+    pub fields: Rc<[Field]>,
 }
 
 impl Prepared {
@@ -94,6 +127,8 @@ impl Prepared {
             types: Box::default(),
             neutral: false,
             formats: Box::default(),
+            by_sql: None,
+            rests: Vec::new(),
         }
     }
 
@@ -109,6 +144,8 @@ impl Prepared {
             types: self.types.clone(),
             neutral: self.neutral,
             formats: formats.into(),
+            by_sql: self.by_sql.clone(),
+            rests: Vec::new(),
         }
     }
 
@@ -127,9 +164,24 @@ impl Prepared {
 }
 
 /// A name that means something else once the server agrees.
+#[derive(Clone)]
 pub enum Change {
     Statement(Box<[u8]>, Option<Rc<Prepared>>),
     Portal(Box<[u8]>, Option<Rc<Prepared>>),
+    /// By SQL. Until the server says so they are what they were: what is gone there is an error.
+    Closed(Closes),
+}
+
+/// What a text does to names by SQL, statement by statement.
+#[derive(Default)]
+pub struct Naming {
+    /// The place of a statement, and what it changes.
+    pub changes: Vec<(usize, Change)>,
+    /// What code of the text may make of names before the first of these, and behind it.
+    pub before: Renames,
+    pub behind: Renames,
+    /// A portal that code cannot take away, because it runs in it.
+    pub runs: Option<Box<[u8]>>,
 }
 
 /// What a name means for a request that uses it now.
@@ -152,16 +204,28 @@ fn cut(name: &[u8]) -> &[u8] {
     name.get(..NAME_BYTES_MAX).unwrap_or(name)
 }
 
+/// What a name means at the server. Moments count requests by two: each has one before it.
+struct Entry {
+    prepared: Rc<Prepared>,
+    made: u64,
+}
+
 #[derive(Default)]
 pub struct Names {
-    statements: HashMap<Box<[u8]>, Rc<Prepared>>,
+    statements: HashMap<Box<[u8]>, Entry>,
     /// Names whose preparing has failed since it was last asked for otherwise, and the number of
     /// the request that failed, or that would have come next.
     failed: HashMap<Box<[u8]>, u64>,
     /// A text was refused or discarded of which nobody has read every name: it may have failed
     /// to prepare any that is not known otherwise.
     failed_unseen: bool,
-    portals: HashMap<Box<[u8]>, Rc<Prepared>>,
+    portals: HashMap<Box<[u8]>, Entry>,
+    /// Since when portals, and statements, may be others than were made: the last moment at which code ran
+    /// that may have done that.
+    portals_doubted: u64,
+    statements_doubted: u64,
+    /// SQL has made some of them.
+    by_sql: bool,
     /// What the entries will make of these names.
     pending_statements: Pending<Prepared>,
     pending_portals: Pending<Prepared>,
@@ -178,7 +242,43 @@ impl Names {
             Change::Portal(name, prepared) => {
                 self.pending_portals.note(cut(name), request, prepared.clone());
             }
+            Change::Closed(_) => {}
         }
+    }
+
+    /// The same of a text of SQL, and of the code in it.
+    pub fn expect_all(&mut self, naming: &Naming, request: u64) {
+        self.doubt(naming.before, request * 2 - 1);
+        self.doubt(naming.behind, request * 2 + 1);
+        self.by_sql |= !naming.changes.is_empty();
+        if let Some(entry) = naming.runs.as_ref().and_then(|name| self.portals.get_mut(cut(name))) {
+            entry.made = request * 2 + 1;
+        }
+        naming.changes.iter().for_each(|(_, change)| self.expect(change, request));
+    }
+
+    fn doubt(&mut self, renames: Renames, moment: u64) {
+        if renames != Renames::Nothing {
+            self.portals_doubted = self.portals_doubted.max(moment);
+        }
+        if renames == Renames::Anything {
+            self.statements_doubted = self.statements_doubted.max(moment);
+        }
+    }
+
+    /// Has code run since this portal was made that may have made another one of the name?
+    pub fn is_doubtful_portal(&self, name: &[u8]) -> bool {
+        made(name, &self.portals, &self.pending_portals) < self.portals_doubted
+    }
+
+    /// The same of a statement.
+    pub fn is_doubtful_statement(&self, name: &[u8]) -> bool {
+        made(name, &self.statements, &self.pending_statements) < self.statements_doubted
+    }
+
+    /// Has SQL made any of them in this session?
+    pub fn has_any_by_sql(&self) -> bool {
+        self.by_sql
     }
 
     /// The oldest request that would make this change has its answer.
@@ -186,6 +286,7 @@ impl Names {
         match change {
             Change::Statement(name, _) => self.pending_statements.settle(cut(name)),
             Change::Portal(name, _) => self.pending_portals.settle(cut(name)),
+            Change::Closed(_) => {}
         }
     }
 
@@ -200,11 +301,15 @@ impl Names {
         let (names, name, prepared) = match change {
             Change::Statement(name, prepared) => (&mut self.statements, name, prepared),
             Change::Portal(name, prepared) => (&mut self.portals, name, prepared),
+            Change::Closed(closes) => return self.close(&closes),
         };
         let name: Box<[u8]> = if name.len() > NAME_BYTES_MAX { cut(&name).into() } else { name };
         match prepared {
             Some(prepared) => {
-                names.insert(name, prepared);
+                // What is only judged again was made before.
+                let before = names.get(&name).filter(|_| request == 0).map(|entry| entry.made);
+                let made = before.unwrap_or(request * 2);
+                names.insert(name, Entry { prepared, made });
             }
             None => {
                 names.remove(&name);
@@ -212,15 +317,29 @@ impl Names {
         }
     }
 
+    fn close(&mut self, closes: &Closes) {
+        match closes {
+            Closes::Portals(Some(name)) => drop(self.portals.remove(cut(name.as_bytes()))),
+            Closes::Statements(Some(name)) => drop(self.statements.remove(cut(name.as_bytes()))),
+            Closes::Portals(None) => self.portals.clear(),
+            // The unnamed one stays.
+            Closes::Statements(None) => self.statements.retain(|name, _| name.is_empty()),
+            Closes::Everything => {
+                self.portals.clear();
+                self.statements.retain(|name, _| name.is_empty());
+            }
+        }
+    }
+
     /// The server does not agree to a change, or is not asked. What is bound to the name all
     /// the same was meant for the statement that failed, whatever the name means at the server:
     /// it is given no value, unless it means the same there.
-    pub fn fail(&mut self, change: Change, request: u64) {
+    pub fn fail(&mut self, change: &Change, request: u64) {
         if let Change::Statement(name, Some(prepared)) = change
             && prepared.is_guarded()
         {
-            let name = cut(&name);
-            if self.statements.get(name).is_some_and(|known| known.is_the_same(&prepared)) {
+            let name = cut(name);
+            if self.statements.get(name).is_some_and(|known| known.prepared.is_the_same(prepared)) {
                 return;
             }
             self.failed.insert(name.into(), request);
@@ -232,10 +351,10 @@ impl Names {
         self.failed_unseen = true;
     }
 
-    /// Portals end with the transaction.
+    /// Portals end with the transaction, but for those that are held.
     pub fn end_transaction(&mut self) {
         if !self.portals.is_empty() {
-            self.portals.clear();
+            self.portals.retain(|_, entry| entry.prepared.by_sql.as_ref().is_some_and(|by| by.holds));
         }
     }
 
@@ -264,16 +383,6 @@ impl Names {
         meaning(name, &self.portals, &self.pending_portals, boundary)
     }
 
-    /// May a value for any statement of this name, settled or asked for, be classified?
-    pub fn may_be_guarded(&self, name: &[u8]) -> bool {
-        let name = cut(name);
-        let guarded = |prepared: &Rc<Prepared>| prepared.is_guarded();
-        self.failed.contains_key(name)
-            || self.statements.get(name).is_some_and(guarded)
-            || self.pending_statements.all(name).any(guarded)
-            || self.may_have_failed_unseen(name)
-    }
-
     fn may_have_failed_unseen(&self, name: &[u8]) -> bool {
         let name = cut(name);
         // What is closed is not known any more, whenever the answer comes.
@@ -287,31 +396,39 @@ impl Names {
     /// Is it known of this statement that it runs no code?
     pub fn is_neutral(&self, name: &[u8]) -> bool {
         let latest = self.pending_statements.latest(cut(name)).map(|(_, prepared)| prepared);
-        let settled = || self.statements.get(cut(name));
+        let settled = || self.statements.get(cut(name)).map(|entry| &entry.prepared);
         latest.unwrap_or_else(settled).is_some_and(|prepared| prepared.neutral)
     }
 
     /// The epoch by which the statement of this name was judged.
     pub fn prepared_at(&self, name: &[u8]) -> Option<u64> {
-        self.statements.get(cut(name)).map(|prepared| prepared.epoch)
+        self.statements.get(cut(name)).map(|entry| entry.prepared.epoch)
     }
 }
 
 fn meaning(
     name: &[u8],
-    settled: &HashMap<Box<[u8]>, Rc<Prepared>>,
+    settled: &HashMap<Box<[u8]>, Entry>,
     pending: &Pending<Prepared>,
     boundary: u64,
 ) -> Meaning {
     let name = cut(name);
     if let Some((request, prepared)) = pending.latest(name) {
         return match prepared {
-            _ if request < boundary => Meaning::Unsettled,
+            // A Query is its own boundary.
+            _ if request <= boundary => Meaning::Unsettled,
             Some(prepared) => Meaning::Judged(Rc::clone(prepared)),
             None => Meaning::Plain,
         };
     }
-    settled.get(name).map_or(Meaning::Plain, |prepared| Meaning::Judged(Rc::clone(prepared)))
+    settled.get(name).map_or(Meaning::Plain, |entry| Meaning::Judged(Rc::clone(&entry.prepared)))
+}
+
+/// When a name was made to mean what it means.
+fn made(name: &[u8], settled: &HashMap<Box<[u8]>, Entry>, pending: &Pending<Prepared>) -> u64 {
+    let name = cut(name);
+    let asked = pending.latest(name).map(|(request, _)| request * 2);
+    asked.or_else(|| settled.get(name).map(|entry| entry.made)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::clear::Moved;
+use super::copies::Stream;
 pub use super::kind::Kind;
-use super::names::{Change, Meaning, Names, Prepared};
+use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
 use super::release::Shape;
 use super::stream::Streaming;
@@ -24,6 +25,8 @@ pub struct Running {
     pub index: usize,
     /// Simple protocol: the shape that RowDescription told.
     pub shape: Option<Rc<Shape>>,
+    /// COPY to the client: what has come of its data.
+    pub copying: Option<Box<Stream>>,
     /// Extended protocol: the statement that knows the shape.
     pub prepared: Option<Rc<Prepared>>,
     pub receipt: Option<Receipt>,
@@ -34,6 +37,20 @@ pub struct Running {
     pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+}
+
+impl Running {
+    /// A row has been released.
+    pub fn note_row(&mut self, cells: &[u64], bytes: u64, others: u64) {
+        self.rows += 1;
+        for (sum, count) in self.cells.iter_mut().zip(cells) {
+            *sum += count;
+        }
+        self.bytes += bytes;
+        if let Some(possible) = &mut self.possible {
+            possible.cells += others;
+        }
+    }
 }
 
 /// Of an execution that may read all that is legible.
@@ -49,6 +66,8 @@ pub struct Possible {
 pub struct Mark {
     pub refusal: Option<Refusal>,
     pub change: Option<Change>,
+    /// What a text of SQL, and the code that it runs, does to names.
+    pub naming: Option<Box<Naming>>,
     /// Describe: the statement whose shape the answer tells.
     pub describes: Option<Rc<Prepared>>,
     /// Describe: of a statement that may show any legible column, on record.
@@ -71,6 +90,8 @@ pub struct Mark {
     pub probe: bool,
     /// What a walsender streams in answer to it.
     pub stream: Option<Box<Streaming>>,
+    /// It takes data in which values are sealed.
+    pub takes_copy: bool,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything
@@ -81,6 +102,8 @@ pub enum Ask {
     Path,
     /// Whether there is a temporary relation of this name: `to_regclass`.
     Temporary(String),
+    /// In which schema a table is made: `current_schema()`.
+    Creation,
     /// Which table has this name: `to_regclass`.
     Table(QualifiedName),
 }
@@ -173,6 +196,8 @@ pub struct Queue {
     /// The same of a COPY in the Query at the front, whose own ReadyForQuery comes first.
     late_behind: usize,
     discard: Discard,
+    /// Requests without an answer that take data in which values are sealed.
+    copies: usize,
     pub names: Names,
     /// Numbers of the last entry and of the last boundary, from 1 on.
     last: u64,
@@ -242,6 +267,7 @@ impl Queue {
             self.last_boundary = self.last;
         }
         if let Some(mark) = &mark {
+            self.copies += usize::from(mark.takes_copy);
             self.expect(mark);
         }
         self.entries.push_back(Owed { kind, mark, number: self.last });
@@ -255,6 +281,9 @@ impl Queue {
         if let Some(change) = &mark.change {
             self.names.expect(change, self.last);
         }
+        if let Some(naming) = &mark.naming {
+            self.names.expect_all(naming, self.last);
+        }
     }
 
     /// What the oldest entry has changed, or would have.
@@ -262,6 +291,8 @@ impl Queue {
         if let Some(change) = &mark.change {
             self.names.settle(change);
         }
+        let by_sql = mark.naming.iter().flat_map(|naming| &naming.changes);
+        by_sql.for_each(|(_, change)| self.names.settle(change));
     }
 
     pub fn front(&mut self) -> Option<&mut Owed> {
@@ -279,6 +310,7 @@ impl Queue {
             self.late += std::mem::take(&mut self.late_behind);
         }
         if let Some(mark) = &owed.mark {
+            self.copies -= usize::from(mark.takes_copy);
             self.settle(mark);
         }
         // After a COPY nothing is under way.
@@ -305,6 +337,18 @@ impl Queue {
     /// What of the next frames is not to be sent.
     pub fn discards(&self) -> Discard {
         self.discard
+    }
+
+    /// May the server come to take data in which values are sealed?
+    pub fn owes_copies(&self) -> bool {
+        self.copies > 0
+    }
+
+    /// What the client still sends of the data goes nowhere.
+    pub fn drop_copy_data(&mut self) {
+        if self.discard == Discard::Nothing {
+            self.discard = Discard::CopyData;
+        }
     }
 
     /// The server waits for copy data.
@@ -374,6 +418,28 @@ impl Queue {
         late
     }
 
+    /// A statement of the oldest entry has completed: names mean what it has made of them.
+    pub fn named(&mut self) {
+        let Some(Owed { mark: Some(mark), number, .. }) = self.front() else { return };
+        let (completed, number) = (mark.completed, *number);
+        let changes = mark.naming.iter().flat_map(|naming| &naming.changes);
+        let now: Vec<Change> =
+            changes.filter(|(place, _)| *place == completed).map(|(_, change)| change.clone()).collect();
+        now.into_iter().for_each(|change| self.names.apply(change, number));
+    }
+
+    /// What the oldest entry would have made of names, but for its first statements, it has not.
+    pub fn unnamed(&mut self, naming: Option<Box<Naming>>, completed: usize) {
+        let Some(naming) = naming else { return };
+        let number = self.front().map_or(0, |owed| owed.number);
+        for (place, change) in &naming.changes {
+            self.names.settle(change);
+            if *place >= completed {
+                self.names.fail(change, number);
+            }
+        }
+    }
+
     /// What a statement's name means for a request that uses it now.
     pub fn statement(&self, name: &[u8]) -> Meaning {
         self.names.statement(name, self.last_boundary)
@@ -381,15 +447,6 @@ impl Queue {
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
         self.names.portal(name, self.last_boundary)
-    }
-
-    /// May a portal of this name, now or once the server has answered, show classified data?
-    pub fn portal_may_touch(&self, name: &[u8]) -> bool {
-        match self.portal(name) {
-            Meaning::Plain => false,
-            Meaning::Unsettled => true,
-            Meaning::Judged(prepared) => prepared.plan.as_ref().is_some_and(|plan| plan.touches()),
-        }
     }
 
     /// As many requests are without an answer as may be.
@@ -445,13 +502,12 @@ mod tests {
         queue.marked(Kind::Close, naming(b"s", None));
         queue.plain(Kind::Sync);
         let last = queue.last_number();
-        queue.names.fail(Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))), last);
-        assert!(queue.names.may_be_guarded(b"s"));
+        queue.names.fail(&Change::Statement((*b"s").into(), Some(Rc::new(Prepared::failed()))), last);
         let change = queue.pop().and_then(|owed| owed.mark?.change);
         queue.names.apply(change.unwrap_or(Change::Portal(Box::default(), None)), 1);
         assert!(matches!(queue.statement(b"s"), Meaning::Judged(prepared) if prepared.failed));
         queue.marked(Kind::Close, naming(b"s", None));
-        assert!(!queue.names.may_be_guarded(b"s") && matches!(queue.statement(b"s"), Meaning::Plain));
+        assert!(matches!(queue.statement(b"s"), Meaning::Plain));
     }
 
     #[test]

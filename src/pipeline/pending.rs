@@ -45,11 +45,6 @@ impl<T> Pending<T> {
         let last = self.0.get(name)?.back()?;
         Some((last.request, last.prepared.as_ref()))
     }
-
-    /// Everything that this name will mean for a while.
-    pub fn all<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a Rc<T>> {
-        self.0.get(name).into_iter().flatten().filter_map(|expected| expected.prepared.as_ref())
-    }
 }
 
 #[cfg(test)]
@@ -64,7 +59,6 @@ mod tests {
         pending.note(b"s", 3, None);
         pending.note(b"t", 4, prepared());
         assert!(matches!(pending.latest(b"s"), Some((3, None))));
-        assert_eq!(pending.all(b"s").count(), 1);
         pending.settle(b"s");
         assert!(matches!(pending.latest(b"s"), Some((3, None))));
         pending.settle(b"s");

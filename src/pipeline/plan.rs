@@ -51,6 +51,17 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.keeps)
     }
 
+    /// Is it a COPY of classified columns?
+    pub(super) fn copies(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.copy.is_some())
+    }
+
+    /// Does it take data from the client in which values are sealed?
+    pub(super) fn takes_copy(&self) -> bool {
+        let takes = |facts: &StatementFacts| facts.copy.as_ref().is_some_and(|copy| copy.from);
+        self.facts.statements.iter().any(takes)
+    }
+
     /// Does a value go on as it is?
     pub(super) fn gives(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.gives)
@@ -92,8 +103,11 @@ impl Plan {
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
         let quotes = |edit: &Edit| edit.quotes;
+        let given = |facts: &StatementFacts| {
+            facts.effect.executes.as_ref().is_some_and(|executes| !executes.arguments.is_empty())
+        };
         self.facts.edits.iter().any(quotes)
-            || self.facts.statements.iter().any(|facts| !facts.literals.is_empty())
+            || self.facts.statements.iter().any(|facts| !facts.literals.is_empty() || given(facts))
     }
 
     /// What it may do to the session beside its rows.
@@ -108,6 +122,11 @@ impl Plan {
     }
 
     /// Does any of its statements rest on the order of a table's columns?
+    /// Does it rest on the columns of relations that are not the policy's?
+    pub fn joins(&self) -> bool {
+        self.facts.statements.iter().any(|facts| facts.joins)
+    }
+
     pub fn is_positional(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.positional)
     }
@@ -248,6 +267,11 @@ impl Workshop {
         (self.planned(view, analysis, key, principal), false)
     }
 
+    /// Leave for a plan whose names stand for something.
+    pub(super) fn permit(&self, principal: &Principal, facts: &TextFacts) -> Result<Permit, Refusal> {
+        policy::judge(principal, Ok(facts), &self.surroundings)
+    }
+
     /// Judges a text of a database in which nothing is classified.
     pub(super) fn judge_doors(
         &self,
@@ -298,7 +322,7 @@ pub enum Unplanned {
     Elsewhere(Box<Errand>),
 }
 
-fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
+pub(super) fn uses_of(view: &View, facts: &StatementFacts) -> Arc<[FieldUse]> {
     let mut ids: Vec<_> =
         [&facts.reads, &facts.searches, &facts.writes].into_iter().flatten().copied().collect();
     if facts.opaque.is_some() {

@@ -13,8 +13,9 @@ use crate::wire::frontend;
 use crate::wire::value::text_array;
 use crate::wire::{Peek, peek};
 
-/// `current_schemas(bool)` and `to_regclass(text)` (`pg_proc.oid`, fixed by the server's own
+/// `current_schema()`, `current_schemas(bool)` and `to_regclass(text)` (`pg_proc.oid`, fixed by the server's own
 /// catalog data).
+const CURRENT_SCHEMA: u32 = 1402;
 const CURRENT_SCHEMAS: u32 = 1403;
 const TO_REGCLASS: u32 = 3495;
 
@@ -37,6 +38,7 @@ impl Session {
         }
         match &ask {
             Ask::Path => frontend::put_function_call(out, CURRENT_SCHEMAS, b"t", false),
+            Ask::Creation => frontend::put_nullary_call(out, CURRENT_SCHEMA),
             Ask::Temporary(name) => {
                 let path = self.certainty.path()?;
                 let whole = quoted(path.temporary()?, name);
@@ -89,6 +91,16 @@ impl Session {
                         self.certainty
                             .learn_path(SearchPath::new(schemas.into_iter().map(Into::into).collect()));
                     }
+                    None => self.unanswerable = true,
+                }
+            }
+            Ask::Creation => {
+                let readable =
+                    value.is_none_or(|name| name.is_ascii() || self.reading.encoding == Encoding::Utf8);
+                let schema = value.map(std::str::from_utf8).transpose().ok().filter(|_| readable);
+                let path = self.certainty.path().zip(schema);
+                match path.map(|(path, schema)| path.making_in(schema.map(Into::into))) {
+                    Some(path) => self.certainty.learn_path(path),
                     None => self.unanswerable = true,
                 }
             }

@@ -14,6 +14,7 @@ use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::{ResultColumn, StatementFacts};
 use crate::types::{Format, Style, ValueFault, show};
 use crate::wire::backend::{DataRow, Origin, TypeTold, put_row_description, visit_row_description};
+use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frame::put;
 use crate::wire::frontend::{put_value, result_format};
 use crate::wire::{Frame, Malformed};
@@ -29,6 +30,32 @@ enum Column {
     Sealed(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
     Derived(Arc<[FieldId]>),
+}
+
+impl Column {
+    /// Of which fields it counts as a value.
+    fn fields(&self) -> &[FieldId] {
+        match self {
+            Column::Plain => &[],
+            Column::Field(field) => std::slice::from_ref(field),
+            Column::Sealed(fields) | Column::Derived(fields) => fields,
+        }
+    }
+}
+
+/// A row of COPY that is not shown.
+struct Unopened(Box<Refusal>);
+
+impl From<Refusal> for Unopened {
+    fn from(refusal: Refusal) -> Unopened {
+        Unopened(Box::new(refusal))
+    }
+}
+
+impl From<Broken> for Unopened {
+    fn from(_: Broken) -> Unopened {
+        Unopened(Box::new(unforeseen()))
+    }
 }
 
 /// The columns of one result.
@@ -75,6 +102,21 @@ impl Shape {
         }
         let binary = origins.iter().map(|origin| origin.format == 1).collect();
         Ok(Shape { columns, any, types, binary })
+    }
+
+    /// The columns of COPY, of which the server does not say where they come from. None: the text does
+    /// not say which they are.
+    pub fn of_copy(facts: &StatementFacts, view: &View) -> Option<Shape> {
+        let columns = facts.outputs.iter().map(|column| match column {
+            ResultColumn::Plain => Some(Column::Plain),
+            ResultColumn::Field(id) => Some(Column::Field(*id)),
+            ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
+            ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
+            ResultColumn::Run(_) => None,
+        });
+        let columns: Vec<Column> = columns.collect::<Option<_>>()?;
+        let types = columns.iter().map(|column| column.shown(view)).collect();
+        Some(Shape { columns, any: true, types, binary: Vec::new() })
     }
 
     /// A statement that returns no rows.
@@ -309,6 +351,9 @@ impl Workshop {
         // It is empty, unless the last one was never dropped: no row begins with another's.
         self.row.clear();
         self.cells.clear();
+        if facts.explained {
+            return self.hide_row(execution, frame);
+        }
         let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
         if !shape.any {
             let (mut others, mut bytes) = (0, 0);
@@ -341,11 +386,7 @@ impl Workshop {
                         put_value(out, None);
                         return Ok(());
                     };
-                    let fields = match column {
-                        Column::Plain => &[][..],
-                        Column::Field(field) => std::slice::from_ref(field),
-                        Column::Sealed(fields) | Column::Derived(fields) => fields,
-                    };
+                    let fields = column.fields();
                     for field in fields {
                         let at = facts.reads.iter().position(|id| id == field);
                         if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
@@ -385,6 +426,101 @@ impl Workshop {
         match failed {
             Some(refusal) => Err(refusal),
             None => Ok(opened),
+        }
+    }
+
+    /// A row of EXPLAIN: what was sealed of the text stands in the plan, and is nobody's to read.
+    fn hide_row<'a>(&'a mut self, execution: Execution, frame: Frame<'_>) -> Result<Opened<'a>, Refusal> {
+        let malformed = |_: Malformed| Refusal::protocol("invalid DataRow message");
+        let mut source = DataRow::read(frame.body()).map_err(malformed)?;
+        let mut values = Vec::with_capacity(source.left());
+        while source.left() > 0 {
+            values.push(source.next().map_err(malformed)?.map(without_sealed));
+        }
+        put(&mut self.row, b'D', |out| {
+            out.extend_from_slice(&u16::try_from(values.len()).unwrap_or(u16::MAX).to_be_bytes());
+            values.iter().for_each(|value| put_value(out, value.as_deref()));
+        });
+        Ok(self.opened(execution, 0, 0))
+    }
+
+    /// Opens the classified values of one row of COPY, without the end of its line.
+    #[expect(clippy::too_many_arguments, reason = "all that one row needs")]
+    pub(super) fn open_line<'a>(
+        &'a mut self,
+        view: &View,
+        facts: &StatementFacts,
+        look: &Look<'_>,
+        format: &copy::Format,
+        possibly: bool,
+        execution: Execution,
+        line: &[u8],
+    ) -> Result<Opened<'a>, Refusal> {
+        self.row.clear();
+        self.cells.clear();
+        self.cells.resize(facts.reads.len(), 0);
+        let (mut row, mut cells) = (std::mem::take(&mut self.row), std::mem::take(&mut self.cells));
+        let (mut others, mut bytes) = (0, 0);
+        let shape = look.shape;
+        let form = if format.layout == Layout::Binary { Format::Binary } else { Format::Text };
+        let mut written = zeroize::Zeroizing::new(Vec::new());
+        let alone = shape.columns.len() == 1;
+        format.begin(&mut row, shape.columns.len());
+        let wanted =
+            |at: usize| possibly || shape.columns.get(at).is_some_and(|column| *column != Column::Plain);
+        let visited = format.visit::<Unopened>(
+            line,
+            |at, raw, value| {
+                let column = shape.columns.get(at).ok_or_else(unforeseen)?;
+                let Some(Value::Given(stored)) = value else {
+                    format.put_as_it_is(&mut row, at, raw);
+                    return Ok(());
+                };
+                let fields = column.fields();
+                for field in fields {
+                    let at = facts.reads.iter().position(|id| id == field);
+                    if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
+                        *count += 1;
+                    }
+                }
+                let sealed = match column {
+                    Column::Field(field) => Some(*field),
+                    Column::Sealed(fields) => {
+                        Some(field_of_value(view, fields, &stored).ok_or_else(unforeseen)?)
+                    }
+                    Column::Plain | Column::Derived(_) => None,
+                };
+                let is_sealed =
+                    |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
+                match sealed.filter(is_sealed) {
+                    Some(field) => {
+                        let mut shown = self.open_value(view, field, &stored)?;
+                        bytes += shown.len() as u64;
+                        if let Some(logical) = shape.shown(at) {
+                            written.clear();
+                            show(&logical, shown, form, look.style, &mut written)
+                                .map_err(|fault| does_not_show(view, fields, &fault))?;
+                            shown = written.as_slice();
+                        }
+                        format.put(&mut row, at, shown, alone);
+                    }
+                    None => {
+                        bytes += if fields.is_empty() && !possibly { 0 } else { stored.len() as u64 };
+                        others += if possibly && fields.is_empty() { words(&stored) } else { 0 };
+                        format.put_as_it_is(&mut row, at, raw);
+                    }
+                }
+                Ok(())
+            },
+            wanted,
+        );
+        (self.row, self.cells) = (row, cells);
+        let columns = shape.columns.len();
+        let opened = self.opened(execution, others, bytes);
+        match visited {
+            Err(Unopened(refusal)) => Err(*refusal),
+            Ok(count) if count != columns => Err(unforeseen()),
+            Ok(_) => Ok(opened),
         }
     }
 
@@ -433,6 +569,16 @@ fn put_shown(
 fn does_not_show(view: &View, fields: &[FieldId], fault: &ValueFault) -> Refusal {
     let field = fields.first().and_then(|id| view.snapshot().field(*id));
     Refusal::does_not_open(&field.map_or_else(String::new, Field::path), &fault.message)
+}
+
+/// A text with a question mark in the place of each sealed value.
+fn without_sealed(text: &[u8]) -> Vec<u8> {
+    let of_sealed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let parts = text.chunk_by(|one, other| of_sealed(one) == of_sealed(other));
+    parts.fold(Vec::with_capacity(text.len()), |mut out, part| {
+        out.extend_from_slice(if header(part).is_some() { b"?" } else { part });
+        out
+    })
 }
 
 /// Of which of these fields a value is, as far as it names its domain.

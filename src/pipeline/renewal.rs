@@ -60,6 +60,12 @@ impl Session {
         self.confirmed = Some(holds);
     }
 
+    /// Does what is to be confirmed rest on relations that are not the policy's, too?
+    #[must_use]
+    pub fn rests_on_relations(&self) -> bool {
+        self.rests_on_relations
+    }
+
     /// What this session is about to change ([`Need::Fence`](super::Need::Fence)).
     #[must_use]
     pub fn moving(&self) -> &[Arc<str>] {
@@ -96,7 +102,6 @@ impl Session {
     /// cursors, prepared statements) shows nothing any more that was not judged again.
     pub fn renew_policy(&mut self, view: Arc<View>) {
         self.policy_since = Some(view.epoch());
-        self.declared.clear();
         self.judging = true;
         self.renewed = true;
         self.renew(view);
@@ -149,11 +154,6 @@ impl Session {
     /// Is anybody else's definition about to be known here?
     pub(super) fn is_barred(&self) -> bool {
         self.barred.as_ref().is_some_and(|barred| barred.contains(ANYTHING))
-    }
-
-    /// Was a cursor of SQL opened under another policy than the one that holds?
-    pub(super) fn is_outlived_cursor(&self, name: &str) -> bool {
-        self.policy_since.is_some() && !self.declared.contains(name)
     }
 
     /// Has its transaction defined what nobody but the server knows before COMMIT, so that any name may

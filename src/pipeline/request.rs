@@ -62,6 +62,9 @@ impl Session {
         if self.request_dropping > 0 {
             return pass_on(&mut self.request_dropping, input).map_or(Step::Need(Need::Input), Step::Took);
         }
+        if let Some(step) = self.take_copy_more(shop, input, out) {
+            return step;
+        }
         if let Some(step) = self.asks_ahead(input, out) {
             return step;
         }
@@ -75,6 +78,9 @@ impl Session {
                 Err(Malformed(_)) if run > 0 => return Step::Pass(run),
                 Err(Malformed(detail)) => return self.protocol_error(detail),
                 Ok(Peek::Nothing) => break,
+                Ok(Peek::Partial { tag: b'd', len, head }) if self.copies_in() && !self.discards(b'd') => {
+                    return if run > 0 { Step::Pass(run) } else { self.take_copy_data(shop, len, head, out) };
+                }
                 Ok(Peek::Partial { tag, len, head }) => match self.part(tag, len, head) {
                     Part::Wait => break,
                     Part::Watch if run > 0 => return Step::Pass(run),
@@ -190,7 +196,7 @@ impl Session {
             return false;
         }
         let number = self.queue.last_number();
-        self.queue.names.fail(Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))), number);
+        self.queue.names.fail(&Change::Statement(name.into(), Some(Rc::new(Prepared::failed()))), number);
         true
     }
 
@@ -247,6 +253,8 @@ impl Session {
                 Err(_) if body.len() < NAMES_BYTES_MAX => Part::Wait,
                 Err(_) => Part::Broken("portal or statement name too long"),
             },
+            b'c' | b'f' if self.copies_in() && fits => Part::Wait,
+            b'c' | b'f' if self.copies_in() => Part::Broken("message too long"),
             b'D' | b'C' | b'E' | b'F' => Part::Broken("message too long"),
             _ => Part::Stream,
         }
@@ -266,6 +274,7 @@ impl Session {
             // A named statement is remembered even where it touches nothing.
             b'P' => self.judging || body.first() != Some(&0) || self.hits(body),
             b'B' | b'E' | b'D' | b'C' => self.judging || self.certainty.defines() || frame.tag() == b'C',
+            b'd' | b'c' | b'f' => self.copies_in(),
             b'F' => frontend::function_oid(body).map_or(true, |oid| !LARGE_OBJECT_FUNCTIONS.contains(&oid)),
             _ => false,
         }
@@ -376,6 +385,8 @@ impl Session {
         let taken = match frame.tag() {
             b'Q' if self.walsender.is_some() => self.take_command(shop, frame, out),
             _ if self.view.is_none() => self.take_watched(shop, frame, out),
+            b'd' => Ok(self.take_copy_data(shop, frame.len(), frame.bytes(), out)),
+            b'c' | b'f' => Ok(self.take_copy_end(shop, frame, out)),
             b'Q' => self.take_query(shop, frame, out),
             b'P' => self.take_parse(shop, frame, out),
             b'B' => self.take_bind(shop, frame, out),

@@ -102,7 +102,7 @@ impl Session {
     /// A row, or copy data, of what touches nothing classified.
     fn plain_row(&mut self, tag: u8) -> bool {
         match tag {
-            b'd' => self.may_stream(),
+            b'd' => self.may_stream() && !self.copies_out(),
             b'D' if self.view.is_none() => true,
             b'D' => self.queue.front().is_some_and(|owed| {
                 // A refused Execute is sent to a portal that should not exist; a client that learns
@@ -146,6 +146,7 @@ impl Session {
                 | b'3'
                 | b'V'
                 | b'Z'
+                | b'd'
         ) && self.queue.front().is_some_and(|owed| owed.mark.is_some())
             || (tag == b'T' && self.view.is_some())
             || self.waits_late(tag)
@@ -173,11 +174,10 @@ impl Session {
             b'3' => self.agreed(Kind::Close),
             b'Z' => self.ready(frame),
             b'V' => self.function_result(frame),
-            b'G' => {
-                self.queue.copy_in();
-                Ok(Fate::Pass)
-            }
-            // H, W, c, d, V and whatever a later server says.
+            b'G' | b'H' => self.copy_begins(frame),
+            b'd' if self.copies_out() => Ok(self.copied(shop, frame, out, now_ms)),
+            b'c' if self.copies_out() => Ok(self.copied_all()),
+            // W, c, d, V and whatever a later server says.
             _ => Ok(Fate::Pass),
         }
     }
@@ -373,19 +373,12 @@ impl Session {
             return Fate::End(Refusal::unrecorded());
         };
         out.extend_from_slice(released.bytes());
-        run.rows += 1;
-        for (sum, count) in run.cells.iter_mut().zip(opened.cells) {
-            *sum += count;
-        }
-        run.bytes += opened.bytes;
-        if let Some(possible) = &mut run.possible {
-            possible.cells += opened.others;
-        }
+        run.note_row(opened.cells, opened.bytes, opened.others);
         Fate::Took
     }
 
     /// Counts cells before they are released; says what the watch refuses.
-    fn watched(
+    pub(super) fn watched(
         &mut self,
         cells: u64,
         attribution: Attribution,
@@ -509,14 +502,21 @@ impl Session {
             }
         }
         let run = match self.queue.front() {
-            Some(Owed { kind: Kind::Query, mark: Some(mark), .. }) => {
-                let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
+            Some(Owed { kind: Kind::Query, mark: Some(_), .. }) => {
                 if complete {
-                    mark.completed += 1;
+                    self.queue.named();
                 }
-                run
+                let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+                mark.and_then(|mark| {
+                    let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
+                    mark.completed += usize::from(complete);
+                    run
+                })
             }
             Some(Owed { kind: Kind::Execute, .. }) => {
+                if complete {
+                    self.queue.named();
+                }
                 let mark = self.queue.pop().and_then(|owed| owed.mark);
                 if mark.as_ref().is_some_and(|mark| mark.catalog) {
                     self.certainty.defined();
@@ -599,6 +599,7 @@ impl Session {
         self.transaction.fail(&mut self.records);
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
+        self.end_copy_in();
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
         if boundary {
             let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {
@@ -608,8 +609,10 @@ impl Session {
                 return Ok(self.not_answered());
             }
             let (refusal, moved) = (mark.refusal.take(), mark.moved.take());
+            let (naming, completed) = (mark.naming.take(), mark.completed);
             let (runs, stream) = (std::mem::take(&mut mark.runs), mark.stream.take());
             self.end_stream(stream, Some(facts.sqlstate));
+            self.queue.unnamed(naming, completed);
             self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
@@ -655,9 +658,8 @@ impl Session {
     fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
         let Owed { mark, number, .. } = owed?;
         let mark = mark?;
-        if let Some(change) = mark.change {
-            self.queue.names.fail(change, number);
-        }
+        let by_sql = mark.naming.iter().flat_map(|naming| naming.changes.iter().map(|(_, change)| change));
+        mark.change.iter().chain(by_sql).for_each(|change| self.queue.names.fail(change, number));
         self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
         mark.refusal
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Step;
 use super::about::About;
 use super::certainty::{Certainty, Doubt};
+use super::copies::CopyIn;
 use super::doors::Watch;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
@@ -35,9 +36,6 @@ pub struct Bounds {
 
 /// In the place of a table's name: whatever there is.
 pub const ANYTHING: &str = "*";
-
-/// Cursors of SQL that a session remembers after a change of policy; others show nothing.
-const DECLARED_MAX: usize = 1_000;
 
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
@@ -102,6 +100,8 @@ pub struct Session {
     pub(super) probe: Option<Probe>,
     /// What was found of the catalog for the message that waits.
     pub(super) confirmed: Option<bool>,
+    /// See [`Session::rests_on_relations`].
+    pub(super) rests_on_relations: bool,
     /// What other sessions are changing, by bare name; none where they are not.
     pub(super) barred: Option<Arc<HashSet<Arc<str>>>>,
     /// They took too long.
@@ -135,13 +135,15 @@ pub struct Session {
     pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
-    /// SQL's cursors that were opened under the policy that holds.
-    pub(super) declared: HashSet<Arc<str>>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
     pub(super) receipts: Vec<Receipt>,
     pub(super) unrecorded: Vec<u64>,
     pub(super) next_execution: u64,
+    /// A COPY from the client in which values are sealed.
+    pub(super) copy_in: Option<Box<CopyIn>>,
+    /// In CSV, too, a line `\.` ends the data: the server is older than 18.
+    pub(super) dot_ends: bool,
     /// What the refusal that is about to be recorded is about, where no plan says it.
     pub(super) about: Option<About>,
     /// Of long texts.
@@ -202,6 +204,7 @@ impl Session {
             unanswerable: false,
             probe: None,
             confirmed: None,
+            rests_on_relations: false,
             barred: None,
             denied: false,
             moving: Vec::new(),
@@ -225,11 +228,12 @@ impl Session {
             listed: None,
             listing: None,
             kept: false,
-            declared: HashSet::new(),
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
             next_execution: 0,
+            copy_in: None,
+            dot_ends: false,
             about: None,
             errands: Errands::default(),
             mark: hex(mark),
@@ -250,6 +254,11 @@ impl Session {
         match name {
             b"standard_conforming_strings" => self.reading.standard_conforming_strings = value == b"on",
             b"DateStyle" | b"IntervalStyle" | b"TimeZone" => self.style.parameter(name, value),
+            b"server_version" => {
+                let digits = value.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
+                let major = std::str::from_utf8(digits).ok().and_then(|major| major.parse::<u32>().ok());
+                self.dot_ends = major.is_some_and(|major| major < 18);
+            }
             b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
             b"client_encoding" => {
                 self.reading.encoding = match value {
@@ -368,6 +377,9 @@ impl Session {
         let (Meaning::Judged(prepared), Some(view)) = (&meaning, self.view.clone()) else {
             return Ok(Found::Meaning(meaning));
         };
+        if prepared.by_sql.is_some() && self.queue.names.is_doubtful_statement(name) {
+            return Err(doubtful("sql-execute", "EXECUTE or Bind", "statement"));
+        }
         let pinned = prepared.plan.as_ref().and_then(|plan| plan.path.clone());
         let holds = match (&pinned, self.certainty.path()) {
             (None, _) => true,
@@ -395,12 +407,18 @@ impl Session {
             let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
             let (plan, _) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
             match plan {
-                Ok(plan) => Some(plan),
-                Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
-                Err(Unplanned::Refused { remedy: Remedy::Path, .. }) => match self.ask(Ask::Path, out) {
-                    Some(step) => return Ok(Found::Step(step)),
-                    None => return Err(unsettled_path()),
+                Ok(plan) => match &prepared.by_sql {
+                    Some(by) => Some(Rc::new(plan.of_named(&view, by.place).ok_or_else(again)?)),
+                    None => Some(plan),
                 },
+                Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
+                Err(Unplanned::Refused { remedy: remedy @ (Remedy::Path | Remedy::Creation), .. }) => {
+                    let ask = if remedy == Remedy::Path { Ask::Path } else { Ask::Creation };
+                    match self.ask(ask, out) {
+                        Some(step) => return Ok(Found::Step(step)),
+                        None => return Err(unsettled_path()),
+                    }
+                }
                 Err(Unplanned::Refused { refusal, .. }) => return Err(*refusal),
             }
         } else {
@@ -415,6 +433,7 @@ impl Session {
         let renewed = Prepared {
             types: prepared.types.clone(),
             neutral: prepared.neutral,
+            by_sql: prepared.by_sql.clone(),
             ..Prepared::new(Some(Rc::clone(kept)), view.epoch(), plan)
         };
         if same {
@@ -423,7 +442,7 @@ impl Session {
             return Ok(Found::Meaning(Meaning::Judged(renewed)));
         }
         // Only the path has changed: what was prepared reads a table of another schema.
-        if prepared.epoch != view.epoch() {
+        if prepared.epoch != view.epoch() || prepared.by_sql.is_some() {
             return Err(again());
         }
         self.prepare_again(shop, &view, name, renewed, out).map(Found::Step)
@@ -476,16 +495,12 @@ impl Session {
         self.close_late();
     }
 
-    /// What a text that goes to the server declares, and what its words may tell of.
+    /// What the words of a text that goes to the server may tell of.
     pub(super) fn note_text(&mut self, plan: &Plan) {
         self.taint = self.taint.max(plan.taint());
         self.kept |= plan.keeps();
         // From here on names that nobody has judged matter, too.
         self.judging |= plan.keeps();
-        let cursors = plan.facts.statements.iter().filter_map(|facts| facts.effect.declares.clone());
-        if self.policy_since.is_some() && self.declared.len() < DECLARED_MAX {
-            self.declared.extend(cursors);
-        }
     }
 
     pub(super) fn protocol_error(&mut self, detail: &'static str) -> Step {
@@ -514,9 +529,17 @@ impl Session {
     pub(super) fn hits(&self, text: &[u8]) -> bool {
         let Some(view) = &self.view else { return false };
         view.prefilter_hits(text)
+            || self.queue.names.has_any_by_sql() && may_close(text)
             || (self.certainty.defines() || self.kept) && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
+}
+
+/// May a text take names away?
+fn may_close(text: &[u8]) -> bool {
+    [&b"close"[..], b"deallocate", b"discard"]
+        .iter()
+        .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 /// What a name was found to be, or what must come first.
@@ -536,6 +559,14 @@ pub(super) fn unsettled_path() -> Refusal {
         "An unqualified name stands for several relations, and the search path is not certain here.",
         "Send the statement after Sync, or qualify the name with its schema.",
     )
+}
+
+/// What a name of SQL stands for is not certain.
+pub(super) fn doubtful(reason: &'static str, what: &str, of: &str) -> Refusal {
+    let detail = format!(
+        "{what} names a {of} that touches classified data, and code that cannot be followed has run since it was made, which may have given its name to another one."
+    );
+    Refusal::unhandled(reason, &detail, "Make it again, behind that code.")
 }
 
 /// Same fields in the same literals and parameters: what was sealed at Parse stays right.

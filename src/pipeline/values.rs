@@ -181,6 +181,26 @@ pub(super) fn parameter(
     }
 }
 
+/// Can sealed values stand in all parameters of a PREPARE that are values of a sealed field? `types`: as it
+/// declares them, which is how the server gets them.
+pub(super) fn check_declared(view: &View, facts: &StatementFacts, types: &[u32]) -> Result<(), Refusal> {
+    for use_of in &facts.parameters {
+        let declared = types.get(usize::from(use_of.number).saturating_sub(1)).copied().unwrap_or(0);
+        if let Parameter::Sealed { field, .. } = parameter(view, facts, use_of, declared)? {
+            let texts = if use_of.array { TEXT_ARRAYS } else { TEXTS };
+            if !texts.contains(&declared) {
+                let detail = format!("parameter ${} is declared with type OID {declared}", use_of.number);
+                return Err(Refusal::value(&field_of(view, field)?.path(), &detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Type OIDs of parameters in which sealed values can stand: none, text, varchar, unknown; and of arrays.
+const TEXTS: [u32; 4] = [0, TEXT_OID, 1043, UNKNOWN_OID];
+const TEXT_ARRAYS: [u32; 4] = [0, TEXT_ARRAY_OID, 1015, UNKNOWN_OID];
+
 /// One that is only tested: where its type is that of a value of this statement it may be that value.
 fn asked(view: &View, facts: &StatementFacts, parameter: &ParameterUse, given: &Given) -> Parameter {
     let own = match given {

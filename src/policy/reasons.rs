@@ -14,7 +14,6 @@ pub const REASONS: &[&str] = &[
     "column-unknown",
     "copy",
     "cte",
-    "cursor",
     "database",
     "definition",
     "definition-underway",

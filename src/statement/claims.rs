@@ -1,7 +1,7 @@
 //! What is supported and what is refused, as tables of statements.
 
 use super::shop::{CITY, EMAIL, LEAD, NICK, PHONE, judged, shop};
-use super::{Prefilter, ResultColumn, StatementFacts};
+use super::{Executed, Prefilter, ResultColumn, StatementFacts};
 use crate::catalog::FieldId;
 
 /// `r:` reads, `d:` derived reads, `x:` those that an expression passes on, `s:` searches, `w:` writes, `l:` literals as
@@ -116,6 +116,7 @@ const INSERTS: &[(&str, &str)] = &[
 
 const CHANGES: &[(&str, &str)] = &[
     ("UPDATE customers SET email = 'a' WHERE id = 1", "w:e 'a'@e"),
+    ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "w:e 'a'@e"),
     (
         "UPDATE customers AS x SET email = $1, phone = NULL, note = $2 WHERE x.email = $3 RETURNING x.phone",
         "r:p s:e w:ep $1@e $3@e",
@@ -285,11 +286,22 @@ fn a_column_that_does_not_fit_refuses_its_own_use_alone() {
 #[test]
 fn tells_effects_beside_rows() {
     let effect = |sql: &str| judged(sql).unwrap().statements[0].effect.clone();
-    assert_eq!(effect("EXECUTE plan(1)").executes.as_deref(), Some("plan"));
-    assert_eq!(effect("EXPLAIN EXECUTE \"Plan\"").executes.as_deref(), Some("Plan"));
-    assert_eq!(effect("CREATE TABLE x AS EXECUTE plan").executes.as_deref(), Some("plan"));
-    assert_eq!(effect("FETCH 3 FROM cur").fetches.as_deref(), Some("cur"));
-    assert_eq!(effect("MOVE cur").fetches.as_deref(), Some("cur"));
+    let executes = |sql: &str| {
+        let executes = effect(sql).executes.unwrap();
+        (executes.statement.to_string(), executes.how)
+    };
+    let fetches = |sql: &str| {
+        let fetches = effect(sql).fetches.unwrap();
+        (fetches.portal.to_string(), fetches.moves)
+    };
+    assert_eq!(executes("EXECUTE plan(1)"), ("plan".to_owned(), Executed::Shown));
+    assert_eq!(
+        executes("EXPLAIN EXECUTE \"Plan\""),
+        ("Plan".to_owned(), Executed::Explained { runs: false })
+    );
+    assert_eq!(executes("CREATE TABLE x AS EXECUTE plan"), ("plan".to_owned(), Executed::Kept));
+    assert_eq!(fetches("FETCH 3 FROM cur"), ("cur".to_owned(), false));
+    assert_eq!(fetches("MOVE cur"), ("cur".to_owned(), true));
     assert!(effect("SET standard_conforming_strings = off").reading);
     assert!(effect("SET NAMES 'latin1'").reading);
     assert!(effect("SELECT set_config('a' || 'b', '', false)").reading);
@@ -438,6 +450,24 @@ fn passes_on_what_an_expression_does_not_look_into() {
         ("SELECT s.a FROM (SELECT email FROM customers) AS s(a)", "r:e"),
         ("SELECT id FROM customers JOIN leads USING (email)", "s:eL"),
         ("SELECT 1 FROM customers NATURAL JOIN leads", "s:eL"),
+        ("SELECT mail_of(1)", "r:e x:e"),
+        ("SELECT public.mail_of(number => $1) AS m", "r:e x:e"),
+        ("SELECT m FROM mail_of(1) AS m", "r:e x:e"),
+        ("SELECT mail_of FROM mail_of(1) WITH ORDINALITY", "r:e x:e"),
+        ("SELECT mail, id FROM people_by('x')", "r:e x:e s:ec 'x'@e"),
+        ("SELECT * FROM customers c, people_by(c.email) p WHERE p.mail = 'y'", "r:epnc d:n x:e s:ec 'y'@e"),
+        ("SELECT p.n FROM people_by($1) AS p(i, m, n)", "r:n d:n s:ec $1@e"),
+        ("SELECT id FROM leads WHERE email = mail_of(7)", "s:eL"),
+        ("INSERT INTO leads (email) VALUES (mail_of(3))", "s:e w:L"),
+        ("EXPLAIN SELECT mail_of(1)", "s:e"),
+        ("SELECT email, id FROM customers NATURAL JOIN public.orders", "r:e"),
+        ("SELECT * FROM public.orders NATURAL RIGHT JOIN customers", "r:epnc"),
+        ("SELECT email, nick FROM customers c NATURAL LEFT JOIN public.letters", "r:en d:n s:n"),
+        ("SELECT email INTO public.planned FROM customers", "s:e w:?"),
+        ("SELECT 'a' AS email INTO public.planned UNION SELECT email FROM customers", "s:e w:? 'a'@e"),
+        ("SELECT b FROM customers AS c(a, b)", "r:e"),
+        ("SELECT c.* FROM public.customers c (a, b) WHERE b = 'x'", "r:epnc s:e 'x'@e"),
+        ("SELECT 1 FROM \"customers\" \"c\" (a, email, b, d, e) WHERE email = $1 AND d = 'x'", "s:en $1@e"),
         ("SELECT email FROM ONLY customers", "r:e"),
         ("DELETE FROM ONLY customers", "w:epnc"),
         ("WITH customers AS (SELECT 1) SELECT * FROM customers", ""),
@@ -487,7 +517,46 @@ fn passes_on_what_an_expression_does_not_look_into() {
 #[test]
 fn refuses_forms_whose_names_could_mean_another_column() {
     check_refused(&[
-        ("SELECT a FROM customers AS c(a, b)", "unsupported-form"),
+        ("SELECT mail_of(email) FROM customers", "unsupported-position"),
+        ("SELECT upper(mail_of(1))", "unsupported-position"),
+        ("SELECT mail_of(1, 2)", "unsupported-form"),
+        ("SELECT mail_of(DISTINCT 1)", "unsupported-form"),
+        ("SELECT people_by('x')", "unsupported-form"),
+        ("SELECT (people_by('x')).mail", "unsupported-form"),
+        ("SELECT p FROM people_by('x') p", "whole-row"),
+        ("SELECT 1 FROM people_by((SELECT source FROM leads LIMIT 1)) p", "unsupported-position"),
+        ("SELECT 1 FROM people_by((SELECT city FROM customers LIMIT 1)) p", "domain-differs"),
+        ("SELECT id FROM people_by('x') ORDER BY mail", "order-by"),
+        ("SELECT * FROM ROWS FROM (people_by('x'), generate_series(1, 2)) r", "unsupported-form"),
+        ("INSERT INTO orders (what) VALUES (mail_of(1))", "unsupported-position"),
+        ("CREATE VIEW v AS SELECT * FROM people_by('x')", "function"),
+        ("CREATE TABLE x AS SELECT mail_of(1)", "function"),
+        ("CREATE TABLE x (mail text DEFAULT mail_of(1))", "function"),
+        ("PREPARE x AS SELECT mail_of(1)", "function"),
+        ("SELECT a FROM ONLY customers AS c(a, b)", "unsupported-form"),
+        ("SELECT a FROM customers * AS c(a, b)", "unsupported-form"),
+        ("SELECT a FROM customers/**/ AS c(a, b)", "unsupported-form"),
+        ("SELECT a FROM U&\"customers\" AS c(a, b)", "unsupported-form"),
+        ("SELECT b FROM customers AS c(a, b) TABLESAMPLE system (1)", "unsupported-form"),
+        ("SELECT c.email FROM customers AS c(a, b)", "column-unknown"),
+        ("SELECT c FROM customers AS c(a, b)", "whole-row"),
+        ("SELECT a FROM partly AS c(a, b)", "column-fault"),
+        ("SELECT email FROM customers NATURAL JOIN orders", "unsupported-form"),
+        ("SELECT email FROM customers NATURAL JOIN pg_temp.orders", "unsupported-form"),
+        ("SELECT 1 FROM customers NATURAL JOIN public.mails", "unsupported-position"),
+        (
+            "SELECT 1 FROM public.orders NATURAL JOIN customers NATURAL JOIN public.mails",
+            "unsupported-position",
+        ),
+        ("SELECT email FROM customers NATURAL FULL JOIN public.orders", "unsupported-form"),
+        ("SELECT email FROM customers NATURAL RIGHT JOIN public.orders", "unsupported-form"),
+        ("SELECT email FROM public.orders NATURAL LEFT JOIN customers", "unsupported-form"),
+        ("SELECT email FROM customers NATURAL JOIN public.orders o (email)", "unsupported-form"),
+        ("SELECT email FROM customers NATURAL JOIN generate_series(1, 2) id", "unsupported-form"),
+        (
+            "SELECT 1 FROM (SELECT email AS mail FROM customers) c NATURAL JOIN public.orders",
+            "unsupported-form",
+        ),
         ("SELECT j.email FROM (customers c JOIN orders o ON true) AS j", "unsupported-form"),
         ("SELECT email FROM customers c, leads l", "column-ambiguous"),
         ("SELECT (SELECT email FROM orders LIMIT 1) FROM customers", "column-ambiguous"),
@@ -541,8 +610,11 @@ fn refuses_forms_whose_names_could_mean_another_column() {
             "unsupported-position",
         ),
         ("INSERT INTO customers (id, email) VALUES (1)", "unsupported-form"),
-        ("UPDATE customers SET email = 'a' WHERE CURRENT OF cur", "unsupported-form"),
-        ("SELECT email INTO x FROM customers", "unsupported-form"),
+        ("SELECT email INTO x FROM customers", "definition"),
+        ("SELECT email INTO planned FROM customers", "relation-ambiguous"),
+        ("SELECT 1 UNION SELECT email INTO public.planned FROM customers", "unsupported-form"),
+        ("SELECT 1 FROM (SELECT email INTO public.planned FROM customers) x", "unsupported-form"),
+        ("SELECT email INTO public.customers FROM leads", "definition"),
         ("SELECT 1 FROM customers WHERE email = $1 AND city = $1", "domain-differs"),
         ("SELECT 1 FROM customers WHERE email = $1 AND email = ANY($1)", "parameter-conflict"),
         ("SELECT 1 FROM customers WHERE email = $1 LIMIT $1", "parameter-conflict"),

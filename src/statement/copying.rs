@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
         if found.incomplete {
             return Err(unsupported("this function"));
         }
-        super::define::definition::refuse_reaching_functions(names, &found)?;
+        super::define::definition::refuse_reaching_functions(names, &found, false)?;
         self.used.borrow_mut().extend(found.ranges.iter().map(|range| Arc::from(range.name.as_str())));
         let mut walk = Walk::new(bench, true);
         walk.kept = true;

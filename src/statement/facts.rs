@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::catalog::{Change, FieldId, Logical};
+use crate::wire::copy::Format;
 
 /// What a statement does with classified fields, in the words of the audit record.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -125,13 +126,14 @@ pub struct Effect {
     /// It may change what names or columns of tables that matter mean, by a lock that keeps
     /// everybody else from them.
     pub moves: bool,
-    /// SQL-level `EXECUTE name`: the pipeline refuses it where that name is a judged
-    /// protocol-level statement.
-    pub executes: Option<Arc<str>>,
-    /// SQL-level `DECLARE` of this cursor name.
-    pub declares: Option<Arc<str>>,
-    /// SQL-level `FETCH`/`MOVE` from this portal name.
-    pub fetches: Option<Arc<str>>,
+    /// EXECUTE: what it does is what the statement of that name does.
+    pub executes: Option<Arc<Executes>>,
+    /// DECLARE, PREPARE.
+    pub names: Option<Arc<NamedQuery>>,
+    /// FETCH, MOVE: what it shows is what the portal of that name shows.
+    pub fetches: Option<Arc<Fetches>>,
+    /// CLOSE, DEALLOCATE, DISCARD.
+    pub closes: Option<Closes>,
     /// Hosts of other servers to which it makes a way.
     pub links: Vec<Arc<str>>,
     /// A database in which the server wants no other session meanwhile.
@@ -139,6 +141,97 @@ pub struct Effect {
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
+}
+
+/// A query that SQL gives a name, to be run by that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedQuery {
+    pub name: Arc<str>,
+    pub of: NameOf,
+    /// Of the query once it runs.
+    pub facts: StatementFacts,
+}
+
+/// What a name of SQL means: two spaces of names, which the protocol shares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NameOf {
+    /// DECLARE; `holds`: WITH HOLD.
+    Portal { holds: bool },
+    /// PREPARE, with the types of its parameters (`pg_type.oid`) as far as their names tell; 0: it does not say.
+    Statement { types: Vec<u32> },
+}
+
+/// What reads on from a portal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetches {
+    pub portal: Arc<str>,
+    /// MOVE: no row is shown.
+    pub moves: bool,
+    /// What the portal is has taken the place of these facts.
+    pub known: bool,
+}
+
+/// What runs a statement by its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Executes {
+    pub statement: Arc<str>,
+    pub how: Executed,
+    pub arguments: Vec<Argument>,
+    /// What the statement is has taken the place of these facts.
+    pub known: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Executed {
+    Shown,
+    /// EXPLAIN; `runs`: with ANALYZE.
+    Explained {
+        runs: bool,
+    },
+    /// CREATE TABLE AS, or whatever else names it.
+    Kept,
+}
+
+/// What EXECUTE gives to a parameter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Argument {
+    Null,
+    Literal(Range<usize>, LiteralForm),
+    Elements(Vec<Argument>),
+    /// An expression.
+    Other,
+}
+
+/// Names that mean nothing any more. None: all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Closes {
+    Portals(Option<Arc<str>>),
+    Statements(Option<Arc<str>>),
+    /// DISCARD ALL.
+    Everything,
+}
+
+/// Which names of its session may mean something else behind code that runs.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Renames {
+    #[default]
+    Nothing,
+    /// Its code is read, and opens and closes cursors at the most.
+    Portals,
+    /// Nobody has read it.
+    Anything,
+}
+
+/// The data of a COPY.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CopyFacts {
+    /// From the client, or to it.
+    pub from: bool,
+    pub format: Format,
+    /// FROM: the field of each of its columns.
+    pub fields: Vec<Option<FieldId>>,
+    /// Names of its columns; empty where the server makes one up.
+    pub names: Vec<Arc<str>>,
 }
 
 /// Facts of one statement of a text.
@@ -167,6 +260,9 @@ pub struct StatementFacts {
     pub rewrites: Vec<Edit>,
     /// It is an INSERT without a list of columns, whose order the catalog alone tells.
     pub positional: bool,
+    /// It joins naturally with relations that are not classified: which of their columns, their names
+    /// decide.
+    pub joins: bool,
     /// The bare names of the tables that matter and that it reads, writes or defines.
     pub relations: Vec<Arc<str>>,
     /// It calls nothing, and uses no operator or type, but what everybody's statements do.
@@ -174,6 +270,12 @@ pub struct StatementFacts {
     /// It runs code that nobody can follow, in a database with fields that the server can read: it
     /// may read any of them. What that code is.
     pub opaque: Option<Arc<str>>,
+    /// Its rows are the text of a plan.
+    pub explained: bool,
+    /// COPY whose data has classified columns.
+    pub copy: Option<Arc<CopyFacts>>,
+    /// The code that it runs may make names mean something else.
+    pub renames: Renames,
     /// It defines something over code that is not proven to reach no sealed column: until that is
     /// committed nobody knows what is given to it.
     pub keeps: bool,
@@ -253,6 +355,8 @@ pub enum Remedy {
     Nothing,
     /// The session's search path.
     Path,
+    /// In which schema of the search path a table is made.
+    Creation,
     /// Whether the session has a temporary relation of this name.
     Temporary(String),
     /// It names what the snapshot lacks, or cannot be read: the fault may be the client's, and

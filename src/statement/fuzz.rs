@@ -71,6 +71,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         type_oid,
         field,
         fault: None,
+        generated: false,
     };
     let relation = Relation {
         name: table,

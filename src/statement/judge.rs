@@ -8,11 +8,13 @@ use pg_query::protobuf::{Node, ParseResult, RawStmt};
 
 use crate::catalog::{Named, Names, Snapshot};
 
+use super::behind::Behind;
+use super::by_name;
 use super::define::changes;
 use super::define::definition;
 use super::define::doors;
 use super::define::named;
-use super::facts::{Boundary, Edit, LiteralUse, Remedy, StatementFacts, TextFacts, Unproven};
+use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::classes::Uses;
 use super::follow::flow::{Seen, Walk};
 use super::matters::{Bench, names_relation_that_matters};
@@ -24,7 +26,7 @@ use super::read::shape::shape;
 use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
-use super::refusal::{Proven, disagreement, refuse, unless};
+use super::refusal::{Proven, disagreement, refuse, unless, unsupported};
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.
@@ -62,74 +64,28 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
     Ok(facts)
 }
 
-/// Definitions of one text by which the statements behind them are judged; behind more they are not.
-const DEFINITIONS_MAX: usize = 200;
-
 /// The same in one reading.
 fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) -> Proven<TextFacts> {
     let parsed = tree::parse(characters, reading)?;
-    // With what the statements before have defined, as far as that is understood.
-    let before = names.snapshot;
-    let mut after: Option<Snapshot> = None;
+    let mut behind = Behind::nothing(names);
     let mut facts = TextFacts { statements: Vec::with_capacity(parsed.stmts.len()), ..TextFacts::default() };
     let mut censuses = Vec::with_capacity(parsed.stmts.len());
-    let (mut defined, mut ran, mut kept) = (false, false, false);
-    let mut defines = 0;
     for raw in &parsed.stmts {
         let found = census(raw);
         let Some(node) = raw.stmt.as_deref() else {
             return Err(refuse("unparsed", "a statement of the text is empty", "Leave it out."));
         };
-        let names = after.as_ref().map_or(names, |after| after.names(names.path));
+        let names = behind.names();
         let bench = Bench { snapshot: names.snapshot, names, text, reading };
-        let rests = Sort::of(node).rests_on_columns() && names_relation_that_matters(names, &found);
-        if defined && rests {
-            return Err(behind_a_definition());
-        }
+        behind.admits(node, &found)?;
         let mut judged = statement(bench, node, &found)?;
-        if defined && Sort::of(node).rests_on_columns() {
-            shows_what_was_defined(names.snapshot, &mut judged)?;
-        }
-        // Which table it is that was made here, nobody has said.
-        if after.is_some() && judged.reads.iter().any(|id| !names.snapshot.is_placed(*id, before)) {
-            return Err(behind_a_definition());
-        }
-        if kept && judged.gives {
-            return Err(refuse(
-                "definition",
-                "a definition over code that cannot be followed stands before a statement with a value in one text",
-                "Send the definition on its own, and COMMIT it.",
-            ));
-        }
-        let placed = judged.positional || !judged.insertions.is_empty();
-        if ran && placed {
-            return Err(refuse(
-                "unsettled-text",
-                "an earlier statement of the same text may change what the columns or names of this one mean",
-                "Send the statements one by one, or name schema and columns.",
-            ));
-        }
-        let follows = judged.effect.changes.as_deref().filter(|_| !defined);
-        let changed = follows.filter(|changes| !changes.is_empty());
-        defines += usize::from(changed.is_some());
-        let changed = changed.filter(|_| defines <= DEFINITIONS_MAX);
-        defined |= defines > DEFINITIONS_MAX;
-        let next = changed.map(|changes| names.snapshot.after(changes, names.snapshot.epoch()));
-        defined |= judged.effect.catalog && follows.is_none() || matches!(next, Some(None));
-        // Which of its own definitions hold behind it, a text of several statements does not say.
-        let undoes = matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::End));
-        defined |= undoes && after.is_some();
-        kept |= judged.keeps;
-        // What is wholly understood runs nothing else.
-        ran |= !is_inert(node) && follows.is_none();
+        behind.admits_judged(node, &mut judged)?;
         facts.by_path |= names.path.is_some();
+        behind.takes(node, &judged);
         facts.statements.push(judged);
         censuses.push(found);
-        if let Some(next) = next.flatten() {
-            after = Some(next);
-        }
     }
-    let names = after.as_ref().map_or(names, |after| after.names(names.path));
+    let names = behind.names();
     let bench = Bench { snapshot: names.snapshot, names, text, reading };
     let written = |facts: &StatementFacts| !facts.insertions.is_empty() || !facts.rewrites.is_empty();
     if facts.statements.iter().any(|facts| facts.touches() || written(facts)) {
@@ -138,6 +94,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.
         let _ = confirm(bench, characters, &parsed, &censuses, &mut facts);
     }
+    confirm_arguments(bench, characters, &parsed, &censuses, &mut facts);
     let insertions = facts.statements.iter().flat_map(|facts| &facts.insertions);
     let inserted =
         insertions.map(|(at, new)| Edit { span: *at..*at, new: new.clone().into_bytes(), quotes: false });
@@ -147,40 +104,6 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     edits.dedup();
     facts.edits = edits;
     Ok(facts)
-}
-
-/// A statement may use by any name what a definition before it has made, and show what is legible.
-fn shows_what_was_defined(snapshot: &Snapshot, judged: &mut StatementFacts) -> Proven<()> {
-    if snapshot.legible().next().is_none() {
-        return Ok(());
-    }
-    if snapshot.refuses_opaque() {
-        return Err(behind_a_definition());
-    }
-    let why = || "what a definition of the same text has made".into();
-    judged.opaque = judged.opaque.take().or_else(|| Some(why()));
-    Ok(())
-}
-
-fn behind_a_definition() -> Unproven {
-    refuse(
-        "definition",
-        "a definition stands before a statement on a classified table in one text",
-        "Send the definition on its own.",
-    )
-}
-
-/// Does it neither run code nor change what any later statement means?
-fn is_inert(node: &Node) -> bool {
-    use pg_query::protobuf::TransactionStmtKind as Of;
-    match kind(node) {
-        Some(Kind::TransactionStmt(transaction)) => matches!(
-            Of::try_from(transaction.kind),
-            Ok(Of::TransStmtBegin | Of::TransStmtStart | Of::TransStmtSavepoint | Of::TransStmtRelease)
-        ),
-        Some(Kind::VariableShowStmt(_)) => true,
-        Some(_) | None => false,
-    }
 }
 
 /// The text as characters, if both parsers and the server read its bytes alike.
@@ -208,7 +131,8 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
-    definition::refuse_reaching_functions(bench.names, found)?;
+    let follows = is_query(node) || matches!(kind(node), Some(Kind::ExplainStmt(_)));
+    definition::refuse_reaching_functions(bench.names, found, follows)?;
     definition::refuse_shadows(bench.snapshot, found)?;
     doors::refuse_moved_database(bench.snapshot.bound(), node)?;
     let mut facts =
@@ -232,13 +156,19 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
     }
     facts.boundary = changes::boundary(node);
+    facts.renames = match &opaque {
+        None => Renames::Nothing,
+        Some(found) if found.proven => Renames::Portals,
+        Some(_) => Renames::Anything,
+    };
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
-    facts.effect.executes =
-        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
+    facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
+    facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     facts.defines = named::defined(bench, node, found, &facts);
+    by_name::defer(&mut facts);
     Ok(facts)
 }
 
@@ -269,11 +199,13 @@ fn is_query(node: &Node) -> bool {
     Sort::of(node) == Sort::Query
 }
 
-fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+/// Facts of the rows of a query, wherever they go.
+pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
+    walk.into = tree::into(node);
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
     account(&walk, found)?;
@@ -284,6 +216,10 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
     walk.finish()?;
     let Uses { literals, parameters, edits } = walk.classes.uses()?;
     walk.edits.extend(edits);
+    // Nobody changes a text that is kept in the database.
+    if walk.kept && !walk.edits.is_empty() {
+        return Err(unsupported("a call or a cast that is done before a value is sealed"));
+    }
     Ok(StatementFacts {
         parameters,
         literals,
@@ -294,6 +230,7 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
         writes: walk.writes.iter().copied().collect(),
         insertions: std::mem::take(&mut walk.insertions),
         positional: walk.positional,
+        joins: walk.joins,
         ..StatementFacts::default()
     })
 }
@@ -337,6 +274,26 @@ fn confirm(
         }
     }
     Ok(())
+}
+
+/// What is given to EXECUTE is a literal only where both readers see the same one.
+fn confirm_arguments(
+    bench: Bench<'_>,
+    characters: &str,
+    parsed: &ParseResult,
+    censuses: &[Census],
+    facts: &mut TextFacts,
+) {
+    let arguments = facts.statements.iter().flat_map(by_name::written_arguments);
+    let sealed = facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned());
+    let mut literals: Vec<_> = arguments.chain(sealed).collect();
+    if facts.statements.iter().all(|facts| by_name::written_arguments(facts).is_empty()) {
+        return;
+    }
+    literals.sort_by_key(|literal| literal.span.start);
+    if agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals).is_err() {
+        facts.statements.iter_mut().for_each(by_name::doubt_arguments);
+    }
 }
 
 /// The tokens of a text in which both readers see the same strings, names and statements.

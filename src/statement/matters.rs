@@ -19,12 +19,12 @@ pub(super) struct Bench<'a> {
     pub(super) reading: Reading,
 }
 
-/// Does any relation of this census matter?
+/// Does any relation of this census matter, or a function that is used like one?
 pub(super) fn names_relation_that_matters(names: Names<'_>, found: &Census) -> bool {
     found.ranges.iter().any(|range| {
         let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty());
         !matches!(names.named(schema, &range.name), Named::Harmless)
-    })
+    }) || found.calls.iter().any(|call| names.snapshot.followed_function(&call.parts).is_some())
 }
 
 pub(super) const ADMINISTER: &str =

@@ -3,18 +3,22 @@
 //! The reading order is the order of [`analyse`]: [`Prefilter`] on the raw bytes, then the chambers.
 //! `read` makes a tree of a text and has it read twice; `follow` follows classified values through
 //! it, by an allow-list; `define` does the rest: definitions, and what leaves the policy whatever
-//! it names. `opaque` and `body` say which code nobody can follow, `matters` is what they share,
+//! it names. `by_name` is about what SQL makes and runs by name, `behind` is what one statement of a text makes
+//! of those behind it, `opaque` and `body` say which code nobody can follow, `matters` is what they share,
 //! `described` tells the record of what was refused, and `replication` reads a walsender's commands,
 //! which are not SQL.
 //!
 //! The syntax tree never leaves this folder. What is not on a list is refused.
 
+mod behind;
 mod body;
+mod by_name;
 mod copying;
 mod define;
 mod described;
 mod facts;
 mod follow;
+mod function;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod judge;
@@ -26,14 +30,17 @@ mod replication;
 mod view;
 
 pub use body::unfollowed;
+pub use by_name::{executed, fetched};
 pub use copying::followed_trigger;
 pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Boundary, Compared, Edit, Effect, LiteralForm, LiteralUse, ParameterUse, Remedy, ResultColumn,
-    StatementFacts, Taken, TextFacts, Unproven,
+    Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches,
+    LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts,
+    Taken, TextFacts, Unproven,
 };
+pub use function::{Signature, followed_function};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]

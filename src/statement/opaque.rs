@@ -26,6 +26,8 @@ pub(super) struct Found {
     pub(super) why: Arc<str>,
     /// It is a definition, of something that is not proven to reach no sealed column.
     pub(super) keeps: bool,
+    /// It is proven to reach no sealed column.
+    pub(super) proven: bool,
 }
 
 /// Why a statement is opaque; none where it is transparent.
@@ -80,7 +82,7 @@ pub(super) fn judge(
         ));
     }
     let keeps = !Sort::of(node).runs() && !opaque.code.proven;
-    Ok(Some(Found { why: opaque.code.why, keeps }))
+    Ok(Some(Found { why: opaque.code.why, keeps, proven: opaque.code.proven }))
 }
 
 /// Does a definition make of code that nobody can follow what a text does not show: by the body of a
@@ -352,6 +354,10 @@ impl<'a> Look<'a> {
     }
 
     fn call(&self, call: &NamePath, distant: bool) -> Option<Code> {
+        // What it does is followed.
+        if self.names.snapshot.followed_function(&call.parts).is_some() {
+            return None;
+        }
         counted(self.codes().function(self.called(call)?), distant)
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, ForeignServer, Kind, Logical, Mode,
-    QualifiedName, Reaching, Refused, Relation, RelationKind, Snapshot, SnapshotParts,
+    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Followed, ForeignServer, Kind, Logical,
+    Mode, QualifiedName, Reaching, Refused, Relation, RelationKind, Sharing, Snapshot, SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -59,6 +59,7 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
                 type_oid: 25,
                 field: *field,
                 fault: None,
+                generated: false,
             })
             .collect(),
         attributes: 5,
@@ -132,13 +133,42 @@ pub(super) fn shop() -> Snapshot {
             partly,
             guarded,
         ],
-        functions: ["reach_all", "<~~", "reach_type"]
+        followed: [
+            ("mail_of", &[(None, Some(EMAIL))][..], &[(Some("number"), None)][..], &[][..]),
+            (
+                "people_by",
+                &[(Some("id"), None), (Some("mail"), Some(EMAIL)), (Some("nick"), Some(NICK))],
+                &[(None, Some(EMAIL))],
+                &[CITY],
+            ),
+        ]
+        .map(|(name, columns, arguments, behind)| {
+            let named = |(name, field): &(Option<&str>, _)| (name.map(Arc::from), *field);
+            let function = Followed {
+                schema: "public".into(),
+                columns: columns.iter().map(named).collect(),
+                row: columns.len() > 1,
+                arguments: arguments.iter().map(named).collect(),
+                behind: behind.to_vec(),
+            };
+            (Arc::from(name), function)
+        })
+        .into(),
+        functions: ["reach_all", "<~~", "reach_type", "mail_of", "people_by"]
             .into_iter()
             .map(|name| {
                 let why = Arc::from("reads public.customers");
                 (Arc::from(name), vec![Reaching { schema: Arc::from("public"), called: true, why }])
             })
             .collect(),
+        sharing: Sharing {
+            columns: ["email", "phone", "nick", "city"].map(Arc::from).into(),
+            relations: Some(
+                [("letters", "nick"), ("mails", "email")]
+                    .map(|(name, column)| (name.into(), [("public".into(), column.into())].into()))
+                    .into(),
+            ),
+        },
         codes: Codes { stock: Stock::of(18), ..Codes::default() },
         refuses_opaque: false,
         faults: Vec::new(),

@@ -47,8 +47,9 @@ pub fn followed_view(definition: &str, snapshot: &Snapshot) -> Proven<Passed> {
     if found.incomplete {
         return Err(unsupported("this view"));
     }
-    definition::refuse_reaching_functions(names, &found)?;
+    definition::refuse_reaching_functions(names, &found, false)?;
     let mut walk = Walk::new(bench, true);
+    walk.kept = true;
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
     account(&walk, &found)?;

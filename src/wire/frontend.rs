@@ -243,6 +243,14 @@ pub fn function_oid(body: &[u8]) -> Result<u32, Malformed> {
     Reader::new(body, "invalid FunctionCall message").u32()
 }
 
+/// CopyFail.
+pub fn put_copy_fail(out: &mut Vec<u8>, why: &[u8]) {
+    put(out, b'f', |out| {
+        out.extend_from_slice(why);
+        out.push(0);
+    });
+}
+
 /// Sync.
 pub fn put_sync(out: &mut Vec<u8>) {
     put(out, b'S', |_| {});
@@ -256,6 +264,14 @@ pub fn put_function_call(out: &mut Vec<u8>, oid: u32, argument: &[u8], binary: b
         out.extend_from_slice(&[0, 0, 0, 1]);
         put_value(out, Some(argument));
         out.extend_from_slice(&u16::from(binary).to_be_bytes());
+    });
+}
+
+/// Appends a FunctionCall without arguments, which wants its result as text.
+pub fn put_nullary_call(out: &mut Vec<u8>, oid: u32) {
+    put(out, b'F', |out| {
+        out.extend_from_slice(&oid.to_be_bytes());
+        out.extend_from_slice(&[0; 6]);
     });
 }
 

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod compose;
+pub mod copy;
 pub mod frame;
 pub mod frontend;
 #[cfg(test)]

@@ -67,7 +67,7 @@ programs! {
     php_pdo on [18], refused ["lower", "order by"], php("pdo_models.php");
     psqlodbc on [18], refused ["lower", "order by"], python("odbc_models.py");
     sequelize on [18], refused ["findOrCreate", "iLike", "order", "startsWith"], node("sequelize_models.js");
-    sqlalchemy on [15, 18], refused ["ilike", "lower", "yield_per"], python("sqlalchemy_models.py");
+    sqlalchemy on [15, 18], refused ["ilike", "lower"], python("sqlalchemy_models.py");
     typeorm on [18], refused ["ILike", "lower", "order"], node("typeorm_models.js");
 }
 

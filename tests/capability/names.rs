@@ -325,6 +325,57 @@ fn an_unknown_column_or_a_syntax_error_is_the_servers_own_with_its_place_and_no_
 }
 
 #[test]
+fn a_table_without_a_schema_is_made_where_the_server_would_make_it() {
+    for major in VERSIONS {
+        let (server, gate, tap) = start(major);
+        let made = |schema: &str| {
+            let sql = format!("SELECT to_regclass('{schema}.awaited') IS NOT NULL");
+            server.query("shop", &sql).unwrap()[0][0].as_deref() == Some("t")
+        };
+        let (bare, copied) =
+            ("CREATE TABLE awaited (email text)", "CREATE TABLE awaited AS SELECT 'x' AS email");
+        for (number, (path, temporary, schema)) in [
+            ("pg_temp, public", false, None),
+            ("pg_temp, public", true, None),
+            ("pg_temp, pg_catalog, public", true, None),
+            ("pg_catalog, public", false, None),
+            ("public, pg_temp", true, Some("public")),
+            ("public", true, Some("public")),
+            ("\"$user\", public", false, Some("public")),
+            ("public, pg_catalog", false, Some("public")),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for sql in [bare, copied] {
+                for prepared in if sql == bare { &[false, true][..] } else { &[false] } {
+                    let mut raw = login(gate.address(), "shop", &[]);
+                    if temporary {
+                        raw.query("CREATE TEMP TABLE own (id int)");
+                    }
+                    raw.query(&format!("SET search_path TO {path}"));
+                    let frames = if *prepared {
+                        raw.parse("make", sql, &[]);
+                        raw.bind("", "make", &[], &[], &[]);
+                        raw.execute("", 0);
+                        raw.sync()
+                    } else {
+                        raw.query(sql)
+                    };
+                    let answer = errors(&frames);
+                    assert_eq!(made("public"), schema.is_some(), "{path}, {sql} on {major}: {answer:?}");
+                    assert_eq!(answer.is_empty(), schema.is_some(), "{path}, {sql} on {major}: {answer:?}");
+                    let temporary = path.starts_with("pg_temp").then(|| states(&frames));
+                    assert!(temporary.is_none_or(|states| states == ["SG001"]), "{number} on {major}");
+                    raw.query("DROP TABLE IF EXISTS public.awaited");
+                }
+            }
+        }
+        assert!(!holds(&tap.to_server(), b"'x' AS email"));
+    }
+}
+
+#[test]
 fn the_place_of_an_error_is_that_of_the_clients_text() {
     for major in VERSIONS {
         let (server, gate, _tap) = start(major);

@@ -54,6 +54,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         number: *number,
         type_oid: 25,
         fault: None,
+        generated: false,
         field: match *name {
             "email" => Some(EMAIL),
             "nick" => Some(NICK),

@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Named, QualifiedName};
+use crate::catalog::{Change, Creation, Named, QualifiedName};
 
 use super::super::facts::Boundary;
 use super::super::matters::{Bench, names_relation_that_matters, policy_field};
@@ -49,11 +49,15 @@ pub(in crate::statement) fn followed(
     }
     let look = Look { bench };
     // What is made of a table that matters may be used at once, by a name that nobody knows.
-    let keeps = matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
+    let into = tree::into(node);
+    let keeps = into.is_some() || matches!(kind(node), Some(Kind::ViewStmt(_) | Kind::CreateTableAsStmt(_)));
     if keeps && names_relation_that_matters(bench.names, found) {
         return None;
     }
-    followed_kind(look, kind(node)?)
+    match into {
+        Some(into) => look.free(into.rel.as_ref()?),
+        None => followed_kind(look, kind(node)?),
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
@@ -187,7 +191,10 @@ impl Look<'_> {
         }
         let schema = if range.schemaname.is_empty() {
             // It was written out, by the same path.
-            self.bench.names.path?.creation()?.clone()
+            match self.bench.names.path?.creation() {
+                Creation::In(schema) => schema,
+                Creation::Unasked | Creation::Nowhere => return None,
+            }
         } else {
             Arc::from(range.schemaname.as_str())
         };

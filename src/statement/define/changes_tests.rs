@@ -6,7 +6,7 @@ use crate::catalog::SearchPath;
 
 /// By a path that leads to the public schema.
 fn judged(sql: &str) -> Result<TextFacts, Unproven> {
-    let path = SearchPath::new(vec!["pg_catalog".into(), "public".into()]);
+    let path = SearchPath::new(vec!["pg_catalog".into(), "public".into()]).making_in(Some("public".into()));
     analyse(sql.as_bytes(), READING, shop().names(Some(&path)), &Limits::default())
 }
 
@@ -166,10 +166,24 @@ fn what_the_search_path_decides_of_a_definition_is_asked_for_and_written_out() {
         ("DROP TABLE IF EXISTS customers", "Some([])"),
         ("ALTER TABLE IF EXISTS customers DROP COLUMN email", "Some([])"),
     ] {
-        let facts = on(sql, Some(&["pg_temp_3", "other", "pg_catalog"])).unwrap();
+        let facts = on(sql, Some(&["other", "pg_temp_3", "pg_catalog"])).unwrap();
         let changes = format!("{:?}", facts.statements[0].effect.changes);
         assert!(changes.contains(told), "{sql}: {changes}");
     }
-    let facts = on("CREATE TABLE planned (email text)", Some(&["pg_catalog", "other"])).unwrap();
+    // What the server has put at the front of the path by itself, it does not tell.
+    let made = |sql: &str, path: &[&str], making: Option<Option<&str>>| {
+        let path = SearchPath::new(path.iter().map(|schema| (*schema).into()).collect());
+        let path = making.map_or_else(|| path.clone(), |schema| path.making_in(schema.map(Into::into)));
+        analyse(sql.as_bytes(), READING, shop().names(Some(&path)), &Limits::default())
+    };
+    for sql in ["CREATE TABLE planned (email text)", "CREATE TABLE planned AS SELECT email FROM customers"] {
+        for path in [&["pg_catalog", "other"][..], &["pg_temp_3", "pg_catalog", "other"]] {
+            assert_eq!(made(sql, path, None).expect_err(sql).remedy, super::super::Remedy::Creation, "{sql}");
+            assert_eq!(made(sql, path, Some(None)).expect_err(sql).reason, "relation-ambiguous", "{sql}");
+            assert_eq!(made(sql, path, Some(Some("pg_temp_3"))).expect_err(sql).reason, "shadow", "{sql}");
+        }
+    }
+    let facts =
+        made("CREATE TABLE planned (email text)", &["pg_catalog", "other"], Some(Some("other"))).unwrap();
     assert_eq!((facts.edits[0].span.clone(), facts.edits[0].new.as_slice()), (13..13, &b"\"other\"."[..]));
 }

@@ -3,32 +3,37 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
-use std::sync::Arc;
-
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
 
-use super::super::facts::{Effect, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::by_name;
+use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
-use super::super::judge::{account, facts_of, statement};
+use super::super::judge::{query as rows, statement};
 use super::super::matters::{
     ADMINISTER, Bench, catalog_changes, moves, names_relation_that_matters, names_what_is_sealed,
     refuse_definition,
 };
-use super::super::read::census::{Census, RangeName, census};
+use super::super::read::census::{Census, NamePath, RangeName, census};
 use super::super::read::prefilter::{Prefilter, READERS};
 use super::super::read::sort::Sort;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
-use super::doors::{of_databases, refuse_server_files};
+use super::copy;
+use super::doors::of_databases;
 use super::links::{self, Link};
 use super::table;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
-pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &Census) -> Proven<()> {
+/// `follows`: calls of those that only pass classified columns on are followed.
+pub(in crate::statement) fn refuse_reaching_functions(
+    names: Names<'_>,
+    found: &Census,
+    follows: bool,
+) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
     for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
@@ -39,7 +44,8 @@ pub(in crate::statement) fn refuse_reaching_functions(names: Names<'_>, found: &
             ));
         }
     }
-    for call in &found.calls {
+    let inlined = |call: &&NamePath| follows && names.snapshot.followed_function(&call.parts).is_some();
+    for call in found.calls.iter().filter(|call| !inlined(call)) {
         let mut parts = call.parts.iter().rev().map(String::as_str);
         let (name, schema) = (parts.next(), parts.next());
         if let Some(reach) = name.and_then(|name| names.reaches(schema, name)) {
@@ -120,30 +126,30 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         return Ok(facts);
     }
     match kind(node) {
-        Some(Kind::ExplainStmt(explain)) => explained(bench, explain.query.as_deref()),
+        Some(Kind::ExplainStmt(explain)) => explained(bench, explain),
         Some(Kind::PrepareStmt(prepare)) => {
-            untouching(bench, prepare.query.as_deref(), "PREPARE", "Prepare it with the protocol's Parse.")
+            let of = NameOf::Statement { types: by_name::parameter_types(&prepare.argtypes) };
+            named(bench, prepare.query.as_deref(), &prepare.name, of)
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
-            let mut facts =
-                untouching(bench, declare.query.as_deref(), "DECLARE", "Use a portal of the protocol.")?;
-            facts.effect.declares = Some(Arc::from(declare.portalname.as_str()));
-            Ok(facts)
+            let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };
+            named(bench, declare.query.as_deref(), &declare.portalname, of)
         }
-        Some(Kind::CopyStmt(copy)) => copied(bench, copy, found),
+        Some(Kind::CopyStmt(copy)) => copy::copied(bench, copy, found),
         Some(Kind::CreateTableAsStmt(create)) => {
             let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
             let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
             let columns = create.into.as_ref().map_or(&[][..], |into| &into.col_names);
             stored_query(bench, create.query.as_deref(), into, columns, view, found)
         }
+        Some(Kind::SelectStmt(_)) => {
+            let into = tree::into(node).and_then(|into| into.rel.as_ref());
+            stored_query(bench, Some(node), into, &[], false, found)
+        }
         Some(Kind::ViewStmt(view)) => {
             stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
         }
-        Some(Kind::FetchStmt(fetch)) => Ok(StatementFacts {
-            effect: Effect { fetches: Some(Arc::from(fetch.portalname.as_str())), ..Effect::default() },
-            ..StatementFacts::default()
-        }),
+        Some(Kind::FetchStmt(fetch)) => Ok(by_name::fetches(fetch)),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
         Some(Kind::CreateFunctionStmt(function)) => created_function(bench, function, found),
         // What was defined in a prepared transaction holds from its commit on.
@@ -201,32 +207,22 @@ fn refuse_relations(bench: Bench<'_>, found: &Census) -> Proven<()> {
     Ok(())
 }
 
-fn explained(bench: Bench<'_>, query: Option<&Node>) -> Proven<StatementFacts> {
-    let Some(query) = query else { return Err(unsupported("this EXPLAIN")) };
-    let mut facts = statement(bench, query, &census(query))?;
-    // The output is the plan's text: columns of the result are looked at, not shown.
-    let reads = std::mem::take(&mut facts.reads);
-    facts.outputs = vec![ResultColumn::Run(Vec::new())];
-    facts.searches.extend(reads);
-    facts.searches.sort_unstable();
-    facts.searches.dedup();
-    Ok(facts)
-}
-
-fn untouching(bench: Bench<'_>, query: Option<&Node>, what: &str, hint: &str) -> Proven<StatementFacts> {
-    let Some(query) = query else { return Err(unsupported("this statement")) };
+fn explained(bench: Bench<'_>, explain: &protobuf::ExplainStmt) -> Proven<StatementFacts> {
+    let Some(query) = explain.query.as_deref() else { return Err(unsupported("this EXPLAIN")) };
     let facts = statement(bench, query, &census(query))?;
-    if facts.touches() {
-        return Err(refuse(
-            "cursor",
-            format!("{what} of a statement that touches a classified column"),
-            hint,
-        ));
-    }
-    Ok(facts)
+    Ok(by_name::explained(facts, by_name::runs(explain)))
 }
 
-/// CREATE TABLE AS and CREATE VIEW.
+/// `CURSOR_OPT_HOLD` of the server's parser.
+const CURSOR_OPT_HOLD: i32 = 0x20;
+
+/// A query that gets a name.
+fn named(bench: Bench<'_>, query: Option<&Node>, name: &str, of: NameOf) -> Proven<StatementFacts> {
+    let Some(query) = query else { return Err(unsupported("this statement")) };
+    Ok(by_name::named(name, of, statement(bench, query, &census(query))?))
+}
+
+/// CREATE TABLE AS, SELECT INTO and CREATE VIEW.
 fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
@@ -248,10 +244,12 @@ fn stored_query(
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
     let counted = census(query);
-    let inner = statement(bench, query, &counted)?;
+    let inner = match tree::into(query) {
+        Some(_) => rows(bench, query, &counted)?,
+        None => statement(bench, query, &counted)?,
+    };
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    let mut facts = catalog_changes();
     // A view of what is legible is read like any other code: on record. One of sealed columns would take
     // rows before anybody here knows of it.
     if inner.touches() && !keeps_no_copy {
@@ -264,56 +262,7 @@ fn stored_query(
     if sealed {
         return Err(refuse_definition("a view of sealed columns"));
     }
-    facts.effect.executes = inner.effect.executes;
-    facts.effect.executes =
-        facts.effect.executes.or_else(|| found.executes.first().map(|name| Arc::from(name.as_str())));
-    Ok(facts)
-}
-
-fn copied(bench: Bench<'_>, copy: &protobuf::CopyStmt, found: &Census) -> Proven<StatementFacts> {
-    refuse_server_files(copy)?;
-    if !names_relation_that_matters(bench.names, found) {
-        return Ok(StatementFacts::default());
-    }
-    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    if let Some(query) = copy.query.as_deref() {
-        let outputs = walk.query(query)?;
-        if outputs.carries() {
-            return Err(refuse(
-                "copy",
-                "COPY of a query whose result has a classified column",
-                "Run the query itself, or leave the column out.",
-            ));
-        }
-        walk.settle_outputs(&outputs)?;
-        account(&walk, found)?;
-        return facts_of(walk);
-    }
-    let Some(range) = &copy.relation else { return Err(unsupported("this COPY")) };
-    let source = walk.relation(range)?;
-    let columns: Vec<&str> = copy.attlist.iter().filter_map(tree::name).collect();
-    let relation = walk.classified(range)?;
-    columns.iter().try_for_each(|name| source.fits(name))?;
-    if copy.is_from
-        && let Some(relation) = relation
-        && let Some(why) = &relation.refused.inserts
-    {
-        return Err(unfit(relation, why));
-    }
-    let unclassified = |name: &&str| {
-        relation.and_then(|relation| relation.column(name)).is_some_and(|column| column.field.is_none())
-    };
-    if columns.is_empty() || columns.len() != copy.attlist.len() || !columns.iter().all(unclassified) {
-        return Err(refuse(
-            "copy",
-            "COPY of a classified table without a list of unclassified columns",
-            "List the columns, without the classified ones; use INSERT and SELECT for those.",
-        ));
-    }
-    walk.scope.push(vec![source]);
-    walk.predicate(copy.where_clause.as_deref())?;
-    account(&walk, found)?;
-    facts_of(walk)
+    Ok(catalog_changes())
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.

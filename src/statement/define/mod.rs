@@ -7,6 +7,7 @@ mod changes_tests;
 #[cfg(test)]
 mod claims;
 pub(in crate::statement) mod conninfo;
+pub(in crate::statement) mod copy;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;
 pub(in crate::statement) mod links;

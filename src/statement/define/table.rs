@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AlterTableType, ConstrType, Node, ObjectType, RangeVar};
 
-use crate::catalog::{Field, Mode, Named};
+use crate::catalog::{Creation, Field, Mode, Named, is_temporary};
 
 use super::super::facts::{Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::{Seen, Walk};
@@ -73,10 +73,22 @@ fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<Made>> {
         refuse("relation-ambiguous", detail, "Write schema.table.")
     };
     let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unknown())) };
-    let (Some(schema), Ok(at)) = (path.creation(), usize::try_from(range.location)) else {
-        return Err(unknown());
+    let schema = match path.creation() {
+        Creation::In(schema) if is_temporary(&schema) => {
+            let detail =
+                format!("a temporary \"{}\" would stand before the table of the policy", range.relname);
+            return Err(refuse(
+                "shadow",
+                detail,
+                "Write schema.table, or give the temporary table another name.",
+            ));
+        }
+        Creation::In(schema) => schema,
+        Creation::Unasked => return Err(unless(Remedy::Creation, unknown())),
+        Creation::Nowhere => return Err(unknown()),
     };
-    Ok(Some(Made { schema: schema.clone(), at }))
+    let at = usize::try_from(range.location).map_err(|_| unknown())?;
+    Ok(Some(Made { schema, at }))
 }
 
 /// Must its schema be written out?
@@ -215,7 +227,7 @@ pub(in crate::statement) fn created(
     Ok(StatementFacts { insertions: written.into_iter().collect(), ..moves() })
 }
 
-/// CREATE TABLE AS of a table that the policy names and nobody has: a copy in which each column has the
+/// CREATE TABLE AS, or SELECT INTO, of a table that the policy names and nobody has: a copy in which each column has the
 /// domain that the policy gives it. None: it is of another one.
 pub(in crate::statement) fn copied(
     bench: Bench<'_>,
@@ -244,6 +256,7 @@ pub(in crate::statement) fn copied(
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
     // Its own name is no table that is read.
     walk.seen.insert((Seen::Range, target.location));
+    walk.into = tree::into(query);
     walk.places = true;
     let outputs = walk.query(query)?;
     for (position, output) in outputs.columns.iter().enumerate() {

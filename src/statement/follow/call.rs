@@ -25,6 +25,9 @@ pub(in crate::statement) fn needs_normalizing(refused: Unproven) -> Unproven {
 
 impl<'a> Walk<'a> {
     pub(in crate::statement) fn call(&mut self, call: &'a protobuf::FuncCall) -> Proven<Flow> {
+        if let Some(function) = self.inlined(call)? {
+            return self.value_of(function);
+        }
         self.seen.insert((Seen::Call, call.location));
         if let Some(fold) = algebra::fold(self.names, call)
             && let Some(only) = call.args.first()

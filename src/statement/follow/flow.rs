@@ -54,6 +54,8 @@ pub(in crate::statement) struct Walk<'a> {
     pub(in crate::statement) kept: bool,
     /// Of the query that comes next the place of each column matters.
     pub(in crate::statement) places: bool,
+    /// The one INTO that makes a table of the rows, which is judged elsewhere.
+    pub(in crate::statement) into: Option<&'a protobuf::IntoClause>,
     pub(in crate::statement) scope: Scope<'a>,
     pub(in crate::statement) seen: HashSet<(Seen, i32)>,
     pub(in crate::statement) reads: BTreeSet<FieldId>,
@@ -65,6 +67,7 @@ pub(in crate::statement) struct Walk<'a> {
     /// What else becomes of the text.
     pub(in crate::statement) edits: Vec<Edit>,
     pub(in crate::statement) positional: bool,
+    pub(in crate::statement) joins: bool,
     mentioned: BTreeSet<FieldId>,
 }
 
@@ -83,6 +86,7 @@ impl<'a> Walk<'a> {
             orderless: false,
             kept: false,
             places: false,
+            into: None,
             scope: Scope::default(),
             seen: HashSet::new(),
             reads: BTreeSet::new(),
@@ -92,6 +96,7 @@ impl<'a> Walk<'a> {
             insertions: BTreeMap::new(),
             edits: Vec::new(),
             positional: false,
+            joins: false,
             mentioned: BTreeSet::new(),
         }
     }
@@ -164,7 +169,8 @@ impl<'a> Walk<'a> {
             Kind::List(list) => self.values(&list.items).map(Flow::derived),
             Kind::GroupingFunc(grouping) => self.grouped(&grouping.args).map(Flow::derived),
             Kind::NamedArgExpr(argument) => self.optional(argument.arg.as_deref()).map(Flow::derived),
-            Kind::SqlvalueFunction(_) | Kind::MergeSupportFunc(_) => Ok(Flow::Plain),
+            // Which row, a cursor says.
+            Kind::SqlvalueFunction(_) | Kind::MergeSupportFunc(_) | Kind::CurrentOfExpr(_) => Ok(Flow::Plain),
             Kind::AIndirection(selection) => {
                 let mut reach = self.optional(selection.arg.as_deref())?;
                 reach.extend(self.indirection(&selection.indirection)?);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, JoinType, Node};
 
-use crate::catalog::{Named, Relation, RelationKind};
+use crate::catalog::{Named, Relation, RelationKind, is_temporary};
 
 use super::super::facts::{Remedy, Unproven};
 use super::super::read::literal::quoted_name;
@@ -53,6 +53,10 @@ impl<'a> Walk<'a> {
                     return Err(unsupported("this TABLESAMPLE"));
                 };
                 let sources = self.source_item(relation, before)?;
+                // It stands in the text as a subquery.
+                if sources.iter().any(|source| matches!(source.columns, Columns::Derived(_))) {
+                    return Err(unsupported("TABLESAMPLE of a table whose columns an alias renames"));
+                }
                 let mut reach = self.values(&sample.args)?;
                 reach.extend(self.optional(sample.repeatable.as_deref())?);
                 self.searches.extend(reach);
@@ -110,17 +114,22 @@ impl<'a> Walk<'a> {
         let source = |columns| Source {
             alias: alias.map_or_else(|| range.relname.clone(), |alias| alias.aliasname.clone()),
             schema: if alias.is_some() { None } else { schema.map(str::to_owned) },
+            range: Some(range),
             ..source_of(columns)
         };
         let Some(relation) = found else { return Ok(source(Columns::Unknown)) };
-        if alias.is_some_and(|alias| !alias.colnames.is_empty()) {
-            return Err(refuse(
+        let whole = source(Columns::Table(relation));
+        let Some(alias) = alias.filter(|alias| !alias.colnames.is_empty()) else { return Ok(whole) };
+        whole.all_fit()?;
+        let outputs = self.in_order(range, &whole).ok_or_else(|| {
+            refuse(
                 "unsupported-form",
                 format!("an alias renames the columns of {} by their order", relation.name),
                 "Leave the list of columns out, and name them in the SELECT list.",
-            ));
-        }
-        Ok(source(Columns::Table(relation)))
+            )
+        })?;
+        let columns = Columns::Derived(Rc::new(named(&outputs, &alias.colnames)?));
+        Ok(Source { columns, ..whole })
     }
 
     /// The classified table behind a name; None for one that does not matter. A name that only
@@ -185,7 +194,7 @@ impl<'a> Walk<'a> {
         self.scope.spend(COPY_WORK * before.len())?;
         self.scope.push(before.to_vec());
         let mut name = String::new();
-        let mut elements = None;
+        let (mut elements, mut rows) = (None, None);
         for item in &function.functions {
             let Some(Kind::List(item)) = kind(item) else { return Err(unsupported("this function in FROM")) };
             // The function, and the definition of its columns, which holds types only.
@@ -197,6 +206,10 @@ impl<'a> Walk<'a> {
                     elements = Some(flows);
                     continue;
                 }
+                if alone && let Some(function) = self.inlined(call)? {
+                    rows = Some(self.rows_of(function)?);
+                    continue;
+                }
             }
             let reach = self.value(call)?;
             if !reach.is_empty() {
@@ -206,12 +219,18 @@ impl<'a> Walk<'a> {
         self.scope.pop();
         let alias = function.alias.as_ref();
         let named = alias.map_or(name.as_str(), |alias| alias.aliasname.as_str()).to_owned();
-        let Some(flows) = elements else { return Ok(unknown_source(&named)) };
+        let mut outputs = match (elements, rows) {
+            (Some(flows), _) => {
+                let column = |flow| Output { name: None, flow, place: Place::Sure };
+                Outputs { columns: flows.into_iter().map(column).collect() }
+            }
+            (None, Some(rows)) => rows,
+            (None, None) => return Ok(unknown_source(&named)),
+        };
         // One column takes the alias for its own name.
-        let column = if flows.len() == 1 { named.clone() } else { name };
-        let mut outputs = Outputs::default();
-        for flow in flows {
-            outputs.columns.push(Output { name: Some(column.clone()), flow, place: Place::Sure });
+        let column = if outputs.columns.len() == 1 { named.clone() } else { name };
+        for output in outputs.columns.iter_mut().filter(|output| output.name.is_none()) {
+            output.name = Some(column.clone());
         }
         if function.ordinality {
             let name = Some("ordinality".to_owned());
@@ -259,7 +278,7 @@ impl<'a> Walk<'a> {
             return Err(unsupported("a join with an alias"));
         }
         let columns: Vec<String> = if join.is_natural {
-            self.common(&sources, at)?
+            self.common(&sources, at, join.jointype)?
         } else {
             join.using_clause.iter().filter_map(tree::name).map(str::to_owned).collect()
         };
@@ -293,29 +312,89 @@ impl<'a> Walk<'a> {
         Ok(sources)
     }
 
-    /// The columns that both sides of a natural join have.
-    fn common(&self, sources: &[Source<'a>], at: usize) -> Proven<Vec<String>> {
-        let mut sides = [Vec::new(), Vec::new()];
-        for (index, source) in sources.iter().enumerate() {
-            let star = source.star();
-            let side = usize::from(index >= at);
-            for output in star.columns {
-                match (output.name, output.place) {
-                    (Some(name), Place::Sure | Place::Star) => {
-                        sides.get_mut(side).map(|side| side.push(name))
+    /// The columns that both sides of a natural join have, as far as they matter.
+    fn common(&mut self, sources: &[Source<'a>], at: usize, join: i32) -> Proven<Vec<String>> {
+        let (left, right) = sources.split_at(at.min(sources.len()));
+        let known = |side: &[Source<'a>]| {
+            let places = side.iter().flat_map(|source| source.star().columns);
+            places.map(|output| output.name.filter(|_| output.place != Place::Open)).collect()
+        };
+        let sides: [Option<Vec<String>>; 2] = [known(left), known(right)];
+        let [left, right] = match sides {
+            [Some(left), Some(right)] => [left, right],
+            _ if !sources.iter().any(Source::carries) => {
+                sources.iter().for_each(|source| self.scope.doubt_all(source));
+                return Ok(Vec::new());
+            }
+            [one, other] => self.perhaps_common([left, right], [one.is_some(), other.is_some()], join)?,
+        };
+        Ok(left.into_iter().filter(|name| right.contains(name)).collect())
+    }
+
+    /// The same where not all columns are known: those of classified names alone. What else is joined is
+    /// plain on both sides.
+    fn perhaps_common(
+        &mut self,
+        sides: [&[Source<'a>]; 2],
+        known: [bool; 2],
+        join: i32,
+    ) -> Proven<[Vec<String>; 2]> {
+        // A common column is that of the side whose rows are all there: where it is not known, nobody can
+        // say what a bare name shows.
+        let safe = |side: usize| match JoinType::try_from(join) {
+            Ok(JoinType::JoinInner) => true,
+            Ok(JoinType::JoinLeft) => side == 0,
+            Ok(JoinType::JoinRight) => side == 1,
+            Ok(_) | Err(_) => false,
+        };
+        if self.kept {
+            return Err(natural("NATURAL JOIN"));
+        }
+        self.joins = true;
+        let mut names = [Vec::new(), Vec::new()];
+        for (number, (side, names)) in sides.into_iter().zip(&mut names).enumerate() {
+            let other_is_known = known.get(1 - number).copied().unwrap_or_default();
+            for source in side {
+                self.scope.doubt_all(source);
+                if source.carries() && !other_is_known && !safe(number) {
+                    return Err(natural("an outer NATURAL JOIN"));
+                }
+                for output in source.star().columns {
+                    match output.name {
+                        Some(name) if output.place != Place::Open => {
+                            let watched = self.snapshot.sharing().columns.contains(name.as_str());
+                            if output.flow.carries() && !other_is_known && !watched {
+                                return Err(natural("NATURAL JOIN of a column under a name of its own"));
+                            }
+                            names.push(name);
+                        }
+                        Some(_) | None => names.extend(self.shared(source)?),
                     }
-                    (_, _) if sources.iter().any(Source::carries) => {
-                        return Err(unsupported("NATURAL JOIN with a relation whose columns are not known"));
-                    }
-                    (_, _) => {
-                        sources.iter().for_each(|source| self.scope.doubt_all(source));
-                        return Ok(Vec::new());
-                    }
-                };
+                }
             }
         }
-        let [left, right] = sides;
-        Ok(left.into_iter().filter(|name| right.contains(name)).collect())
+        Ok(names)
+    }
+
+    /// The columns of classified names that an unclassified relation has.
+    fn shared(&self, source: &Source<'a>) -> Proven<Vec<String>> {
+        let renames =
+            |range: &&protobuf::RangeVar| range.alias.as_ref().is_none_or(|alias| alias.colnames.is_empty());
+        let Some(range) = source.range.filter(renames) else { return Err(natural("NATURAL JOIN")) };
+        let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+        if schema.is_some_and(is_temporary) {
+            return Err(natural("NATURAL JOIN"));
+        }
+        match self.names.path {
+            None if schema.is_none() => return Err(unless(Remedy::Path, natural("NATURAL JOIN"))),
+            Some(path) if schema.is_none() && path.has_perhaps(&range.relname) => {
+                return Err(unless(Remedy::Temporary(range.relname.clone()), natural("NATURAL JOIN")));
+            }
+            Some(_) | None => {}
+        }
+        let shared = self.snapshot.sharing().of(schema, &range.relname);
+        let shared = shared.ok_or_else(|| natural("NATURAL JOIN"))?;
+        Ok(shared.into_iter().map(ToString::to_string).collect())
     }
 
     /// What a column of USING is, if anything but plain.
@@ -350,6 +429,14 @@ impl<'a> Walk<'a> {
         Ok((!joined.is_plain())
             .then(|| if matches!(side, Flow::Field(_)) { side.clone() } else { joined.clone() }))
     }
+}
+
+fn natural(what: &str) -> Unproven {
+    refuse(
+        "unsupported-form",
+        format!("{what} with a relation whose columns are not known"),
+        "Write JOIN ... ON, or USING.",
+    )
 }
 
 fn ambiguous_relation(name: &str) -> Unproven {
@@ -405,6 +492,7 @@ fn source_of(columns: Columns<'_>) -> Source<'_> {
         hidden: Vec::new(),
         merged: false,
         using: false,
+        range: None,
     }
 }
 

@@ -9,6 +9,7 @@ pub(in crate::statement) mod compare;
 pub(in crate::statement) mod constant;
 pub(in crate::statement) mod flow;
 pub(in crate::statement) mod from;
+pub(in crate::statement) mod inlined;
 pub(in crate::statement) mod keyed;
 pub(in crate::statement) mod query;
 pub(in crate::statement) mod scope;

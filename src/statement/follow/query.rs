@@ -101,8 +101,12 @@ impl<'a> Walk<'a> {
             larg: _,
             rarg: _,
         } = select;
-        if into_clause.is_some() {
-            return Err(unsupported("SELECT INTO"));
+        if let Some(into) = into_clause.as_deref() {
+            let known = self.into.take().is_some_and(|known| std::ptr::eq(known, into));
+            let Some(target) = into.rel.as_ref().filter(|_| known) else {
+                return Err(unsupported("SELECT INTO at this place"));
+            };
+            self.seen.insert((Seen::Range, target.location));
         }
         self.scope.spend(8)?;
         // Which rows are ties is for the order to say.

@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use pg_query::protobuf;
+
 use crate::catalog::{Column, Relation};
 
 use super::super::facts::{Remedy, ResultColumn, Unproven};
@@ -123,6 +125,8 @@ pub(in crate::statement) struct Source<'a> {
     pub(in crate::statement) merged: bool,
     /// It is the columns of USING, as both sides have them in common.
     pub(in crate::statement) using: bool,
+    /// The relation by the name of which it was found, as it stands there.
+    pub(in crate::statement) range: Option<&'a protobuf::RangeVar>,
 }
 
 enum Found {

@@ -1,5 +1,5 @@
 //! `*` of a classified table where the place of its columns decides what meets what: beside another query
-//! (UNION), and where they are stored (INSERT ... SELECT). It is written out then, so that what was judged
+//! (UNION), where they are stored (INSERT ... SELECT), and under the names that an alias gives them. It is written out then, so that what was judged
 //! is what runs, whatever becomes of the table until then.
 
 use pg_query::protobuf;
@@ -60,6 +60,50 @@ impl Walk<'_> {
         self.positional = true;
         Some(outputs)
     }
+}
+
+impl<'a> Walk<'a> {
+    /// The columns of a table of which an alias gives the names, in their order: the table stands in the text as
+    /// a subquery with a list of them from now on. None where that cannot be written.
+    pub(in crate::statement) fn in_order(
+        &mut self,
+        range: &protobuf::RangeVar,
+        table: &Source<'a>,
+    ) -> Option<Outputs> {
+        let at = usize::try_from(range.location).ok().filter(|_| range.inh && !self.kept)?;
+        let mut columns = table.star().columns;
+        let names: Option<Vec<String>> =
+            columns.iter().map(|column| column.name.as_deref().map(quoted_name)).collect();
+        let names = names.filter(|names| !names.is_empty())?;
+        let length = length_of_relation(self.text.get(at..)?, range)?;
+        let schema = self.insertions.remove(&at).unwrap_or_default();
+        self.insertions.insert(at, format!("(SELECT {} FROM {schema}", names.join(", ")));
+        self.insertions.insert(at + length, ")".to_owned());
+        self.positional = true;
+        columns.iter_mut().for_each(|column| column.place = Place::Sure);
+        Some(Outputs { columns })
+    }
+}
+
+/// Bytes of a relation's name with its schema, where it is written plainly and its alias comes next.
+fn length_of_relation(text: &str, range: &protobuf::RangeVar) -> Option<usize> {
+    let parts = [&range.catalogname, &range.schemaname, &range.relname];
+    let mut at = 0;
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        if at > 0 {
+            at += text.get(at..)?.starts_with('.').then_some(1)?;
+        }
+        let rest = text.get(at..)?;
+        let written = rest.get(..length_of_name(rest.as_bytes())?)?;
+        let inner = written.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+        let meant = inner.map_or_else(|| written.to_ascii_lowercase(), |inner| inner.replace("\"\"", "\""));
+        (meant == *part).then_some(())?;
+        at += written.len();
+    }
+    let next = text.get(at..)?;
+    let alias = next.trim_start();
+    let begins = alias.starts_with(|letter: char| letter == '"' || letter == '_' || letter.is_alphabetic());
+    (begins && (alias.len() < next.len() || alias.starts_with('"'))).then_some(at)
 }
 
 /// Bytes of a name, with its quotes.

@@ -50,6 +50,8 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) words: Vec<String>,
     /// The values of string constants.
     pub(in crate::statement) constants: Vec<String>,
+    /// Strings of options, of which the tree does not say where they stand.
+    pub(in crate::statement) options: Vec<String>,
     /// Names of field selections `(expression).name`.
     pub(in crate::statement) selections: Vec<String>,
     /// Operators and types: either may run a function.
@@ -316,6 +318,7 @@ impl Counter {
             | ("CommonTableExpr", "ctename" | "aliascolnames") => Some(&mut self.census.defined),
             ("AIndirection", "indirection") => Some(&mut self.census.selections),
             ("ExecuteStmt", "name") => Some(&mut self.census.executes),
+            ("DefElem", "arg") => Some(&mut self.census.options),
             _ => None,
         };
         if let Some(list) = owned_name {

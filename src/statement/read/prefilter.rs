@@ -49,11 +49,12 @@ pub(in crate::statement) const READERS: [&str; 24] = [
 /// Unicode escapes; the rest changes the reading.
 const PARTS: [&str; 4] = ["u&", "standard_conforming_strings", "client_encoding", "set_config"];
 
-/// Whole words. EXECUTE and FETCH reach prepared statements, portals and cursors by name, which
-/// DECLARE makes; DO and function definitions hold SQL in a string, which can hide a name; a schema's name
+/// Whole words. EXECUTE, FETCH and MOVE reach prepared statements, portals and cursors by name, which
+/// PREPARE and DECLARE make; DO and function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
 /// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
+    "prepare",
     "declare",
     "execute",
     "fetch",

@@ -92,6 +92,14 @@ pub(in crate::statement) fn is_string(token: &Token) -> bool {
     )
 }
 
+/// What a string literal of a usual kind means.
+fn string_of(token: &Token) -> Option<&str> {
+    if let Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) = token {
+        return Some(text);
+    }
+    if let Token::DollarQuotedString(text) = token { Some(&text.value) } else { None }
+}
+
 /// A name as PostgreSQL would take it: folded unless it is quoted.
 fn spelled(token: &Token) -> Option<String> {
     let Token::Word(word) = token else { return None };
@@ -143,6 +151,15 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
             return Err(disagreement("what a string is"));
         }
     }
+    // Each once, whatever it is an option of.
+    let mut options: HashMap<&str, usize> = HashMap::new();
+    for option in claims.censuses.iter().flat_map(|census| &census.options) {
+        *options.entry(option).or_default() += 1;
+    }
+    let mut is_option = |token: &Token| {
+        let left = string_of(token).and_then(|text| options.get_mut(text)).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    };
     let unknown = tokens.iter().any(|read| {
         // sqlparser counts `0x1F` among the strings; the grammar knows it as a number.
         let number = claims.text.get(read.span.start).is_some_and(u8::is_ascii_digit);
@@ -153,7 +170,11 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
             let literal = behind.checked_sub(1).and_then(|last| claims.literals.get(last));
             literal.is_some_and(|literal| literal.span.contains(&read.span.start))
         };
-        is_string(&read.token) && !number && !known.contains(&read.span.start) && !continues()
+        is_string(&read.token)
+            && !number
+            && !known.contains(&read.span.start)
+            && !continues()
+            && !is_option(&read.token)
     });
     if unknown { Err(disagreement("the number of strings")) } else { Ok(()) }
 }

@@ -5,7 +5,7 @@
 use pg_query::protobuf::Node;
 use pg_query::protobuf::node::Node as Kind;
 
-use super::tree::kind;
+use super::tree::{into, kind};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::statement) enum Sort {
@@ -32,6 +32,7 @@ pub(in crate::statement) enum Sort {
 impl Sort {
     pub(in crate::statement) fn of(node: &Node) -> Sort {
         match kind(node) {
+            Some(Kind::SelectStmt(_)) if into(node).is_some() => Sort::Holder,
             Some(
                 Kind::SelectStmt(_)
                 | Kind::InsertStmt(_)

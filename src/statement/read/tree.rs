@@ -81,6 +81,16 @@ pub(in crate::statement) fn kind(node: &Node) -> Option<&Kind> {
     node.node.as_ref()
 }
 
+/// INTO of a SELECT, which makes a table of it: of several under UNION the first has it.
+pub(in crate::statement) fn into(node: &Node) -> Option<&protobuf::IntoClause> {
+    let Some(Kind::SelectStmt(select)) = kind(node) else { return None };
+    let mut first = &**select;
+    while let Some(left) = first.larg.as_deref() {
+        first = left;
+    }
+    first.into_clause.as_deref()
+}
+
 /// The string of a `String` node.
 pub(in crate::statement) fn name(node: &Node) -> Option<&str> {
     if let Some(Kind::String(string)) = kind(node) { Some(&string.sval) } else { None }

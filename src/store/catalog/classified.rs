@@ -374,14 +374,14 @@ async fn read_columns(
         let type_oid: u32 = value(row, 3)?;
         let field = of(by_table, &table.name).iter().find(|field| &*field.column == name);
         let id = field.map(|field| field.id);
-        table.columns.push(Column { name: name.into(), number, type_oid, field: id, fault: None });
+        let generated = value::<bool>(row, 5)?;
+        table.columns.push(Column { name: name.into(), number, type_oid, field: id, fault: None, generated });
         let Some(field) = field else { continue };
         table.numbers.insert(number);
         let at = quoted_column(&table.name, name);
         let mut unfit = |code, says, mends, refuses| {
             table.add(Found { refuses, ..Found::of(code, name, says, mends) });
         };
-        let generated = value::<bool>(row, 5)?;
         // Who leaves a sealed column out would have it filled.
         let filled = if field.domain.is_some() { Refuses::INSERTS } else { Refuses::NOTHING };
         if generated {

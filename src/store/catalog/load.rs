@@ -10,7 +10,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
 use super::classified::{self, Classified};
+use super::functions;
 use super::leads::{self, Leads, PolicyNames};
+use super::sharing;
 use super::standing;
 use super::strangers::Unlisted;
 use super::tenants;
@@ -161,6 +163,8 @@ pub async fn load(
         parts.codes = leads.codes;
         parts.refuses_opaque = policy.refuses_opaque;
         views::follow(&reader, &mut parts).await?;
+        functions::follow(&reader, &mut parts).await?;
+        parts.sharing = sharing::read(&reader, &parts).await?;
         notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
         parts.servers = foreign_servers(&reader).await?;
@@ -258,12 +262,14 @@ async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, Load
 /// A digest of what tables, columns and names mean, and one of everything.
 fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
-    let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, .. } = parts;
+    let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, sharing, .. } = parts;
+    let followed: BTreeMap<_, _> = parts.followed.iter().collect();
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
     let _ = write!(
         digest,
-        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?}"
+        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?} {sharing:?} \
+         {followed:?}"
     );
     let meaning = digest.0.clone().finalize().into();
     let Codes {
@@ -331,11 +337,18 @@ impl<'a> Reader<'a> {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, LoadError> {
+        self.some_rows(max, sql, parameters).await?.ok_or(LoadError::TooLarge { what, max })
+    }
+
+    /// The same; none where more rows answer it.
+    pub(super) async fn some_rows(
+        &self,
+        max: usize,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Option<Vec<Row>>, LoadError> {
         let rows = self.service.rows(&format!("{sql} LIMIT {}", max + 1), parameters).await?;
-        if rows.len() > max {
-            return Err(LoadError::TooLarge { what, max });
-        }
-        Ok(rows)
+        Ok((rows.len() <= max).then_some(rows))
     }
 }
 

@@ -7,6 +7,7 @@ mod copying;
 mod dependents;
 mod fit;
 mod fitness;
+mod functions;
 mod guards;
 mod inspection;
 mod keyrings;
@@ -15,6 +16,7 @@ mod load;
 mod presence;
 mod quoted;
 mod registry;
+mod sharing;
 mod sources;
 mod standing;
 mod strangers;
@@ -36,6 +38,7 @@ pub use registry::{
     Timing,
 };
 pub use survey::survey;
+pub use watermark::Changers;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use super::load::{LoadError, Loaded, load};
 use super::presence::{Linger, Presence, Stay};
 use super::strangers::Unlisted;
 use super::wanted;
-use super::watermark;
+use super::watermark::{self, Changers};
 use crate::catalog::{Classification, EPOCHS_APART, Snapshot};
 use crate::seal::{Keyring, KeyringIdentity};
 use crate::upstream::dial::today;
@@ -80,7 +80,7 @@ struct Held {
     /// [`Loaded::content`] of the load that this snapshot came from.
     content: [u8; 32],
     meaning: [u8; 32],
-    changed_by: Arc<[i32]>,
+    changed_by: Changers,
     /// A look that began then has found it true.
     confirmed: Instant,
     presence: Arc<Presence>,
@@ -91,7 +91,7 @@ pub struct Confirmed {
     pub snapshot: Arc<Snapshot>,
     /// Server processes that hold, or wait for, the lock by which a table that matters is
     /// changed.
-    pub changed_by: Arc<[i32]>,
+    pub changed_by: Changers,
 }
 
 type Answer = Result<(Arc<Snapshot>, Stay), LoadError>;
@@ -219,11 +219,13 @@ impl Catalogs {
     ///
     /// # Errors
     /// As [`Catalogs::reload`].
-    pub async fn confirm(&self, database: &str) -> Result<Confirmed, LoadError> {
-        let (snapshot, _) = self.look(database, true, true).await?;
+    ///
+    /// `whole`: it knows all relations as they are now.
+    pub async fn confirm(&self, database: &str, whole: bool) -> Result<Confirmed, LoadError> {
+        let (snapshot, _) = self.look(database, true, !whole).await?;
         let all = self.held.load();
         // Of the same look, or of a later one.
-        let changed_by = all.get(database).map_or_else(|| Arc::from([]), |held| held.changed_by.clone());
+        let changed_by = all.get(database).map(|held| held.changed_by.clone()).unwrap_or_default();
         Ok(Confirmed { snapshot, changed_by })
     }
 
@@ -322,7 +324,7 @@ struct Job {
 /// What one look has found. No load: the catalog is as it was.
 struct Looked {
     loaded: Option<(Loaded, Option<Fits>)>,
-    changed_by: Arc<[i32]>,
+    changed_by: Changers,
     /// The policy that it was looked at by.
     policy: Arc<Classification>,
     /// Was the whole catalog looked at?
@@ -654,7 +656,7 @@ async fn refresh(
 
 /// Who is changing what matters, and then what those tables are: whoever had let go by the first
 /// question has committed by the second.
-async fn look(service: &ServiceConnection, tables: &[&str]) -> Result<(Arc<[i32]>, String), LoadError> {
+async fn look(service: &ServiceConnection, tables: &[&str]) -> Result<(Changers, String), LoadError> {
     let changed_by = watermark::changing(service, tables).await?;
     Ok((changed_by, watermark::near(service, tables).await?))
 }

@@ -91,6 +91,7 @@ fn become_table(relation: &mut Relation, view: &View, passed: &Passed, snapshot:
         type_oid: *type_oid,
         field: *field,
         fault: None,
+        generated: false,
     };
     relation.columns = view.columns.iter().zip(&passed.columns).map(column).collect();
     relation.kind = RelationKind::View;

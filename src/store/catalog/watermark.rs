@@ -69,19 +69,32 @@ pub(super) async fn near(service: &ServiceConnection, tables: &[&str]) -> Result
     rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
 }
 
-/// Processes that hold, or wait for, the lock by which columns of a table of one of these names
-/// are changed (chapter 13.3.1: ACCESS EXCLUSIVE).
-const CHANGING: &str = "SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l \
-    JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+/// Processes that hold, or wait for, the lock by which columns of a relation are changed, and it comes to
+/// be (chapter 13.3.1: ACCESS EXCLUSIVE); first those who have it on a table of one of these names. What
+/// is not committed has no name here.
+const CHANGING: &str = "SELECT l.pid, coalesce(bool_or(c.relname = ANY ($1::pg_catalog.name[])), false) \
+    FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation \
     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid IS NOT NULL \
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) \
-      AND c.relname = ANY ($1::pg_catalog.name[]) LIMIT 1000";
+    GROUP BY l.pid ORDER BY 2 DESC LIMIT 1000";
 
-/// Who is changing a table of one of these names at this moment.
+/// Who is changing relations at this moment, by processes.
+#[derive(Clone, Debug, Default)]
+pub struct Changers {
+    /// A table of the policy.
+    pub of_policy: Arc<[i32]>,
+    /// Any.
+    pub any: Arc<[i32]>,
+}
+
+/// Who is changing a table of one of these names at this moment, or any.
 ///
 /// # Errors
 /// The server's.
-pub(super) async fn changing(service: &ServiceConnection, tables: &[&str]) -> Result<Arc<[i32]>, LoadError> {
+pub(super) async fn changing(service: &ServiceConnection, tables: &[&str]) -> Result<Changers, LoadError> {
     let rows = service.rows(CHANGING, &[(&tables, Type::TEXT_ARRAY)]).await?;
-    rows.iter().map(|row| value(row, 0)).collect()
+    let all = rows.iter().map(|row| Ok((value::<i32>(row, 0)?, value::<bool>(row, 1)?)));
+    let all = all.collect::<Result<Vec<_>, LoadError>>()?;
+    let of_policy = all.iter().filter(|(_, named)| *named).map(|(process, _)| *process).collect();
+    Ok(Changers { of_policy, any: all.iter().map(|(process, _)| *process).collect() })
 }

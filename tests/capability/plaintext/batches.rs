@@ -116,15 +116,15 @@ fn in_transaction(raw: &mut Raw, definition: &str, then: &str) -> Vec<Frame> {
 }
 
 pub const BATCHES: &[Batch] = &[
-    batch("EXECUTE of a protocol statement", Outcome::Refused, |raw, s, n| {
+    batch("EXECUTE of a protocol statement", Outcome::Written, |raw, s, n| {
         prepared(raw, "s1");
         raw.query(&format!("EXECUTE s1({n}, '{s}')"))
     }),
-    batch("EXECUTE of a protocol statement, quoted", Outcome::Refused, |raw, s, n| {
+    batch("EXECUTE of a protocol statement, quoted", Outcome::Written, |raw, s, n| {
         prepared(raw, "S 1");
         raw.query(&format!("EXECUTE \"S 1\"({n}, '{s}')"))
     }),
-    batch("EXPLAIN ANALYZE EXECUTE of a protocol statement", Outcome::Refused, |raw, s, n| {
+    batch("EXPLAIN ANALYZE EXECUTE of a protocol statement", Outcome::Written, |raw, s, n| {
         prepared(raw, "s1");
         raw.query(&format!("EXPLAIN ANALYZE EXECUTE s1({n}, '{s}')"))
     }),
@@ -132,7 +132,7 @@ pub const BATCHES: &[Batch] = &[
         prepared(raw, "s1");
         raw.query(&format!("CREATE TABLE t{n} AS EXECUTE s1({n}, '{s}')"))
     }),
-    batch("EXECUTE of a statement that is prepared in the same write", Outcome::Refused, |raw, s, n| {
+    batch("EXECUTE of a statement that is prepared in the same write", Outcome::Written, |raw, s, n| {
         raw.close(b'S', "s2");
         raw.parse("s2", INSERT, &[]);
         raw.parse("", &format!("EXECUTE s2({n}, '{s}')"), &[]);
@@ -495,6 +495,43 @@ pub const BATCHES: &[Batch] = &[
         raw.send(b'Q', format!("INSERT INTO customers (id, email) VALUES ({n}, '{s}')").as_bytes());
         raw.until_ready()
     }),
+    batch("COPY FROM STDIN", Outcome::Written, |raw, s, n| {
+        let mut bytes = frame(b'Q', b"COPY customers (id, email) FROM STDIN\0");
+        bytes.extend(frame(b'd', format!("{n}\t{s}").as_bytes()));
+        bytes.extend(frame(b'd', b"\n\\.\nbehind"));
+        bytes.extend(frame(b'c', &[]));
+        raw.bytes(&bytes);
+        settle(raw, 1)
+    }),
+    batch("COPY FROM STDIN in binary", Outcome::Written, |raw, s, n| {
+        raw.send(b'Q', b"COPY customers (email, id) FROM STDIN BINARY\0");
+        let mut data = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x02".to_vec();
+        data.extend(u32::try_from(s.len()).unwrap().to_be_bytes());
+        data.extend(s.as_bytes());
+        data.extend([0, 0, 0, 4]);
+        data.extend(n.to_be_bytes());
+        data.extend([0xff, 0xff]);
+        for piece in data.chunks(5) {
+            raw.send(b'd', piece);
+        }
+        raw.send(b'c', &[]);
+        raw.until_ready()
+    }),
+    batch("the data of a COPY that fails", Outcome::Contained, |raw, s, n| {
+        raw.send(b'Q', b"COPY customers (id, email) FROM STDIN\0");
+        raw.send(b'd', format!("no number\t{s}\n").as_bytes());
+        for _ in 0..50 {
+            raw.send(b'd', format!("{n}\t{s}\n").as_bytes());
+        }
+        raw.send(b'c', &[]);
+        raw.until_ready()
+    }),
+    batch("a column too many in the data of a COPY", Outcome::Contained, |raw, s, n| {
+        raw.send(b'Q', b"COPY customers (id, email) FROM STDIN CSV\0");
+        raw.send(b'd', format!("{n},x,{s}\n").as_bytes());
+        raw.send(b'c', &[]);
+        raw.until_ready()
+    }),
     batch("COPY FROM STDIN with its data in the same write", Outcome::Contained, |raw, s, n| {
         let row = format!("{n}\t{s}\n");
         let mut bytes = frame(b'Q', b"COPY customers (id, email) FROM STDIN\0");
@@ -534,12 +571,32 @@ pub const BATCHES: &[Batch] = &[
         raw.query("FETCH 1 FROM pp")
     }),
     batch("EXECUTE of a statement whose PREPARE was refused", Outcome::Refused, |raw, s, n| {
-        raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)");
+        raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))");
         raw.query(&format!("EXECUTE \"Q 1\"({n}, '{s}')"))
     }),
     batch("EXECUTE of a refused PREPARE whose name was escaped", Outcome::Contained, |raw, s, n| {
-        raw.query("PREPARE /* a /* b */ */ U&\"q\\0035\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)");
+        raw.query("PREPARE /* a /* b */ */ U&\"q\\0035\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))");
         raw.query(&format!("EXECUTE q5({n}, '{s}')"))
+    }),
+    batch("PREPARE and EXECUTE by SQL", Outcome::Written, |raw, s, n| {
+        let prepare = "PREPARE q6(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)";
+        raw.query(&format!("{prepare}; EXECUTE q6({n}, '{s}'); DEALLOCATE q6"))
+    }),
+    batch("EXECUTE in the same write as its PREPARE", Outcome::Written, |raw, s, n| {
+        let prepare = "PREPARE \"Q 7\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)\0";
+        let mut bytes = frame(b'Q', prepare.as_bytes());
+        bytes.extend(frame(b'Q', format!("EXECUTE \"Q 7\"({n}, E'{s}')\0").as_bytes()));
+        bytes.extend(frame(b'Q', b"DEALLOCATE \"Q 7\"\0"));
+        raw.bytes(&bytes);
+        settle(raw, 3)
+    }),
+    batch("Bind to a statement of SQL", Outcome::Written, |raw, s, n| {
+        raw.query("PREPARE q8 AS INSERT INTO customers (id, email) VALUES ($1::int, $2)");
+        bind_row(raw, "", "q8", s, n);
+        raw.execute("", 0);
+        let frames = raw.sync();
+        raw.query("DEALLOCATE q8");
+        frames
     }),
     batch("EXECUTE of a statement whose Parse was refused", Outcome::Refused, |raw, s, _| {
         raw.parse("q2", "SELECT id FROM customers WHERE lower(email) = $1", &[]);
@@ -550,7 +607,8 @@ pub const BATCHES: &[Batch] = &[
         "EXECUTE in the same write as its refused PREPARE, closed before",
         Outcome::Contained,
         |raw, s, n| {
-            let prepare = "PREPARE q3(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2)\0";
+            let prepare =
+                "PREPARE q3(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))\0";
             let mut bytes = frame(b'C', b"Sq3\0");
             bytes.extend(frame(b'S', b""));
             bytes.extend(frame(b'Q', prepare.as_bytes()));

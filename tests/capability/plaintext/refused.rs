@@ -46,7 +46,6 @@ pub const ASSIGNED: &[Form] = &[
     literal("UPDATE of a ROW expression", "UPDATE customers SET (email, ssn) = ROW('{s}' || '', 'x')"),
     literal("UPDATE of a concatenation", "UPDATE customers SET email = email || '{s}'"),
     literal("UPDATE of an element", "UPDATE customers SET email[1] = '{s}'"),
-    literal("UPDATE WHERE CURRENT OF", "UPDATE customers SET email = '{s}' WHERE CURRENT OF c"),
     literal(
         "a Unicode name of the table",
         "INSERT INTO U&\"\\0063ustomers\" (id, email) VALUES ({n}, '{s}' || '')",
@@ -184,8 +183,14 @@ pub const COMPARED: &[Form] = &[
 
 /// Definitions, code, cursors, and ways around.
 pub const DEFINED: &[Form] = &[
-    literal("PREPARE", "PREPARE p{n} AS INSERT INTO customers (id, email) VALUES ({n}, '{s}')"),
-    literal("DECLARE", "DECLARE c{n} CURSOR FOR SELECT id FROM customers WHERE email = '{s}'"),
+    literal(
+        "PREPARE of what is refused",
+        "PREPARE p{n} AS INSERT INTO customers (id, email) VALUES ({n}, lower('{s}'))",
+    ),
+    literal(
+        "DECLARE of what is refused",
+        "DECLARE c{n} CURSOR FOR SELECT id FROM customers WHERE lower(email) = '{s}'",
+    ),
     literal(
         "DO with static SQL",
         "DO $$ BEGIN INSERT INTO customers (id, email) VALUES ({n}, '{s}'); END $$",
@@ -275,9 +280,10 @@ pub const DEFINED: &[Form] = &[
     literal("CREATE DOMAIN over the row", "CREATE DOMAIN d{n} AS customers CHECK ((VALUE).email <> '{s}')"),
     literal("CREATE TABLE LIKE", "CREATE TABLE t{n} (LIKE customers, CHECK (email <> '{s}'))"),
     literal("CREATE TABLE INHERITS", "CREATE TABLE t{n} (CHECK (email <> '{s}')) INHERITS (customers)"),
-    literal("COPY FROM STDIN", "COPY customers (id, email) FROM STDIN --{s}\n"),
-    literal("COPY FROM STDIN of all columns", "COPY customers FROM STDIN WITH (FORMAT csv) --{s}\n"),
-    literal("COPY FROM STDIN in binary", "COPY customers (email) FROM STDIN BINARY --{s}\n"),
+    literal(
+        "COPY FROM STDIN in another encoding",
+        "COPY customers (id, email) FROM STDIN (ENCODING 'LATIN1') --{s}\n",
+    ),
     literal(
         "COPY FROM STDIN with a condition on another column",
         "COPY customers (id, note) FROM STDIN WHERE email LIKE '{s}'",
@@ -417,10 +423,13 @@ pub const SEVERAL: &[Form] = &[
         "a sealed statement before a refused one",
         "INSERT INTO customers (id, email) VALUES ({n}, '{s}'); SELECT lower('{s}') = email FROM customers",
     ),
-    literal("COPY before another statement", "COPY customers (id, email) FROM stdin; SELECT '{s}'"),
     literal(
-        "PREPARE and EXECUTE",
-        "PREPARE q{n}(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2); EXECUTE q{n}({n}, '{s}')",
+        "COPY before a refused statement",
+        "COPY customers (id, email) FROM stdin; SELECT lower('{s}') = email FROM customers",
+    ),
+    literal(
+        "PREPARE and EXECUTE of an expression",
+        "PREPARE q{n}(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2); EXECUTE q{n}({n}, lower('{s}'))",
     ),
     literal(
         "a column dropped before",
@@ -609,6 +618,9 @@ pub const CONTAINED: &[Form] = &[
     literal("a parent table", "INSERT INTO people (id, email) VALUES ({n}, '{s}')"),
     literal("a partitioned table", "INSERT INTO events (id, email) VALUES ({n}, '{s}')"),
     literal("a partitioned table compared", "SELECT id FROM events WHERE email = '{s}'"),
+    literal("UPDATE WHERE CURRENT OF", "UPDATE customers SET email = '{s}' WHERE CURRENT OF c"),
+    literal("PREPARE", "PREPARE r{n} AS INSERT INTO customers (id, email) VALUES ({n}, '{s}')"),
+    literal("DECLARE", "DECLARE d{n} CURSOR FOR SELECT id FROM customers WHERE email = '{s}'"),
     bound(
         "DECLARE with a parameter",
         "DECLARE c{n} CURSOR FOR SELECT id FROM customers WHERE email = $1",

@@ -133,7 +133,8 @@ impl Grammar {
         let deeper = depth - 1;
         let sure = self.mail(seen, anchored, deeper);
         let other = self.mail(seen, false, deeper);
-        match self.below(12) {
+        match self.below(13) {
+            12 => format!("coalesce({sure}, mail_at({}))", self.number(seen)),
             0 => format!("coalesce({other}, {sure})"),
             1 => format!("coalesce({sure}, NULL, {other})"),
             2 => format!("CASE WHEN {} THEN {sure} ELSE {other} END", self.condition(seen, deeper)),
@@ -285,6 +286,19 @@ impl Grammar {
         (format!("{name} AS {alias}"), seen)
     }
 
+    /// A table whose columns its alias renames by their order.
+    fn renamed(&mut self) -> (String, Seen) {
+        let alias = self.alias();
+        let seen =
+            |phone, text, city| Seen { alias: alias.clone(), mail: "m", phone, text, city, number: "n" };
+        match self.below(4) {
+            0 => (format!("customers AS {alias}(n, m)"), seen(Some("phone"), Some("note"), Some("city"))),
+            1 => (format!("public.customers {alias}(n, m, p, c, t)"), seen(Some("p"), Some("t"), Some("c"))),
+            2 => (format!("citizens {alias}(n, m, p)"), seen(Some("p"), Some("note"), Some("city"))),
+            _ => (format!("leads as {alias} (n, m, p, t)"), seen(Some("p"), Some("t"), None)),
+        }
+    }
+
     fn one_relation(&mut self, depth: usize) -> (String, Seen) {
         let plain = |alias: &str| Seen {
             alias: alias.to_owned(),
@@ -294,7 +308,12 @@ impl Grammar {
             city: None,
             number: "n",
         };
-        match self.below(if depth == 0 { 4 } else { 9 }) {
+        match self.below(if depth == 0 { 4 } else { 10 }) {
+            9 => {
+                let (alias, value) = (self.alias(), self.mail_value());
+                (format!("near({value}) AS {alias}"), plain(&alias))
+            }
+            0 | 1 if self.chance(12) => self.renamed(),
             0 | 1 => self.customers(),
             2 | 3 => self.leads(),
             4 => {
@@ -388,6 +407,11 @@ impl Grammar {
                 first.alias, first.mail
             );
             seen.push(Seen { alias, mail: "m", phone: None, text: None, city: None, number: "n" });
+        }
+        if seen.len() == 1 && self.chance(8) {
+            let alias = self.alias();
+            let how = ["NATURAL JOIN", "NATURAL LEFT JOIN"][self.below(2)];
+            text = format!("{text} {how} {}marks {alias}", if self.chance(50) { "public." } else { "" });
         }
         (text, seen)
     }

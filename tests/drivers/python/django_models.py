@@ -18,7 +18,6 @@ sys.modules["drivers"] = application
 def database(**options):
     return {
         "ENGINE": "django.db.backends.postgresql", "HOST": HOST, "PORT": PORT, "USER": USER, "PASSWORD": PASSWORD, "NAME": DATABASE,
-        "DISABLE_SERVER_SIDE_CURSORS": True,  # which are DECLARE
         "OPTIONS": {"sslmode": "disable", **options},
     }
 

@@ -100,14 +100,14 @@ def work(db):
     db.commit()
 
 
-def over(prepared):
+def over(prepared, fetch=0):
     def it():
-        # No cursors by DECLARE, and errors undo nothing by themselves.
-        db = pyodbc.connect(f"Driver={DRIVER};Server={HOST};Port={PORT};Database={DATABASE};Uid={USER};Pwd=unused;SSLmode=disable;UseDeclareFetch=0;Protocol=7.4-0;UseServerSidePrepare={prepared}")
+        # With or without cursors by DECLARE; errors undo nothing by themselves.
+        db = pyodbc.connect(f"Driver={DRIVER};Server={HOST};Port={PORT};Database={DATABASE};Uid={USER};Pwd=unused;SSLmode=disable;UseDeclareFetch={fetch};Fetch=7;Protocol=7.4-0;UseServerSidePrepare={prepared}")
         work(db)
         db.close()
 
     return it
 
 
-run(over(1), over(0))
+run(over(1), over(0), over(1, fetch=1), over(0, fetch=1))

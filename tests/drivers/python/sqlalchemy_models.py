@@ -170,11 +170,8 @@ def ends(s):
     refused("lower", lambda: s.execute(sa.select(sa.func.lower(Member.email))), state)
     s.rollback()
     many = sa.select(Member.email).where(Member.city == "Many").order_by(Member.id).execution_options(yield_per=25)
-    if s.get_bind().dialect.driver == "asyncpg":  # which reads portals of the protocol; the others DECLARE
-        say("page", [list(part) for part in s.scalars(many).partitions()])
-    else:
-        refused("yield_per", lambda: s.scalars(many).all(), state)
-    s.rollback()
+    # asyncpg reads portals of the protocol; the others DECLARE.
+    say("page", [list(part) for part in s.scalars(many).partitions()])
     refused("ilike", lambda: s.scalars(sa.select(Member.id).where(Member.email.ilike("ADA%"))).all(), state)
     s.rollback()
     # `note` is sealed at random, and the key beside it.

@@ -1,0 +1,514 @@
+//! COPY of classified columns: rows are found in the stream, and each goes the way of any other row.
+//! Out: a row is opened, counted and released against its receipt. In: its values are sealed before
+//! the row goes on. No more of the stream is held than one row.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Step;
+use super::clear::Given;
+use super::copies::{CopyIn, Stream};
+use super::owed::{Kind, Running};
+use super::plan::Workshop;
+use super::release::{Look, Shape, unforeseen};
+use super::response::Fate;
+use super::session::{Event, Session};
+use super::values::field_of;
+use super::view::View;
+use super::{Need, about::About};
+use crate::audit::Attribution;
+use crate::catalog::FieldId;
+use crate::policy::Refusal;
+use crate::statement::{CopyFacts, StatementFacts, Taken};
+use crate::types::{Format, Style};
+use crate::wire::copy::{self, Broken, Header, Layout, Piece, Value};
+use crate::wire::{Frame, Malformed};
+
+/// Why the data is not taken.
+enum Fault {
+    Broken(Broken),
+    Refused(Refusal),
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Fault {
+        Fault::Broken(broken)
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        Fault::Refused(refusal)
+    }
+}
+
+impl Fault {
+    fn refusal(self, line: u64) -> Refusal {
+        match self {
+            Fault::Broken(Broken(what)) => {
+                let detail = format!("The data of COPY is {what}: line or row {line}.");
+                Refusal::unhandled("copy", &detail, "Send it in the format that the COPY names.")
+            }
+            Fault::Refused(refusal) => {
+                Refusal { detail: format!("{}, in line or row {line} of COPY", refusal.detail), ..refusal }
+            }
+        }
+    }
+}
+
+fn copy_of(run: &Running) -> Option<Arc<CopyFacts>> {
+    run.plan.facts.statements.get(run.index)?.copy.clone()
+}
+
+// ---- out ----------------------------------------------------------------------------------
+
+impl Session {
+    /// Does the server answer with data in which values are opened?
+    pub(super) fn copies_out(&mut self) -> bool {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        mark.and_then(|mark| mark.running()).is_some_and(|run| copy_of(run).is_some_and(|copy| !copy.from))
+    }
+
+    /// CopyOutResponse and CopyInResponse: as many columns as were judged?
+    pub(super) fn copy_begins(&mut self, frame: Frame<'_>) -> Result<Fate, Malformed> {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        let running = mark.and_then(|mark| mark.running());
+        let facts = running.and_then(|run| Some((copy_of(run)?, run.plan.facts.statements.get(run.index)?)));
+        let Some((copy, facts)) = facts else {
+            if frame.tag() == b'G' {
+                self.queue.copy_in();
+            }
+            return Ok(Fate::Pass);
+        };
+        let [format, high, low, ..] = frame.body() else { return Err(Malformed("invalid COPY response")) };
+        let columns = usize::from(u16::from_be_bytes([*high, *low]));
+        let judged = if copy.from { copy.fields.len() } else { facts.outputs.len() };
+        let binary = copy.format.layout == Layout::Binary;
+        if columns != judged || (*format == 1) != binary || (frame.tag() == b'G') != copy.from {
+            return Ok(Fate::End(unforeseen()));
+        }
+        if copy.from {
+            self.queue.copy_in();
+            let stream = Stream::new(&copy.format, self.dot_ends);
+            self.copy_in = Some(Box::new(CopyIn { stream, of: copy, left: 0, sealed: Vec::new() }));
+        }
+        Ok(Fate::Pass)
+    }
+
+    /// A piece of the data: what of it is whole goes on, open.
+    pub(super) fn copied(
+        &mut self,
+        shop: &mut Workshop,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+        now_ms: u64,
+    ) -> Fate {
+        let taken = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| {
+            let completed = mark.completed;
+            mark.runs.get_mut(completed).and_then(Option::take)
+        });
+        let Some(mut run) = taken else { return Fate::End(unforeseen()) };
+        let fate = self.open_copied(shop, &mut run, frame.body(), out, now_ms);
+        // Put back, so that the end of the session finds it too.
+        if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
+            let completed = mark.completed;
+            if let Some(place) = mark.runs.get_mut(completed) {
+                *place = Some(run);
+            }
+        }
+        fate
+    }
+
+    fn open_copied(
+        &mut self,
+        shop: &mut Workshop,
+        run: &mut Running,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        now_ms: u64,
+    ) -> Fate {
+        match self.claim_receipt(run) {
+            Ok(true) => {}
+            Ok(false) => return Fate::Need(Need::Durable),
+            Err(refusal) => return Fate::End(refusal),
+        }
+        let plan = Rc::clone(&run.plan);
+        let facts = plan.facts.statements.get(run.index);
+        let (Some(view), Some(facts), Some(copy)) = (self.view.clone(), facts, copy_of(run)) else {
+            return Fate::End(unforeseen());
+        };
+        let Some(shape) = Shape::of_copy(facts, &view) else { return Fate::End(unforeseen()) };
+        let mut stream = run.copying.take().unwrap_or_else(|| Box::new(Stream::new(&copy.format, false)));
+        stream.append(data);
+        let start = out.len();
+        // One message for what came in one: its length is put in at the end.
+        out.extend_from_slice(b"d\0\0\0\0");
+        let fate = self.open_rows(shop, run, &view, facts, &shape, &copy.format, &mut stream, out, now_ms);
+        let bytes = out.len() - start - 1;
+        if bytes <= 4 {
+            out.truncate(start);
+        } else if let Some(length) = out.get_mut(start + 1..start + 5) {
+            length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        if stream.rest.len() > self.bounds.frame_bytes_max {
+            return Fate::End(too_long());
+        }
+        run.copying = Some(stream);
+        match fate {
+            Ok(()) => Fate::Took,
+            Err(refusal) => {
+                out.truncate(start);
+                Fate::End(refusal)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that one row needs")]
+    fn open_rows(
+        &mut self,
+        shop: &mut Workshop,
+        run: &mut Running,
+        view: &View,
+        facts: &StatementFacts,
+        shape: &Shape,
+        format: &copy::Format,
+        stream: &mut Stream,
+        out: &mut Vec<u8>,
+        now_ms: u64,
+    ) -> Result<(), Refusal> {
+        let mut at = 0;
+        loop {
+            let data = stream.rest.get(at..).unwrap_or_default();
+            let piece = stream.rows.next(format, data, false).map_err(|_| unforeseen())?;
+            let (whole, row) = match piece {
+                Piece::More => break,
+                Piece::Row(row, end) => (row + end, row),
+                Piece::Preamble(whole) | Piece::End(whole) => {
+                    out.extend_from_slice(data.get(..whole).unwrap_or_default());
+                    at += whole;
+                    stream.ended |= matches!(piece, Piece::End(_));
+                    continue;
+                }
+            };
+            at += whole;
+            if stream.ended {
+                return Err(unforeseen());
+            }
+            if std::mem::take(&mut stream.header) {
+                out.extend_from_slice(data.get(..whole).unwrap_or_default());
+                continue;
+            }
+            let (Some(row), Some(end)) = (data.get(..row), data.get(row..whole)) else {
+                return Err(unforeseen());
+            };
+            let possibly = run.possible.is_some();
+            let look = Look { shape, formats: None, style: &self.style };
+            let opened = match shop.open_line(view, facts, &look, format, possibly, run.execution, row) {
+                Ok(opened) => opened,
+                Err(refusal) => {
+                    self.alert("does-not-open", "cut", refusal.reason, Some(run));
+                    return Err(refusal);
+                }
+            };
+            let known = opened.cells.iter().sum();
+            let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
+            let possible = |session: &mut Session| {
+                session.watched(opened.others, Attribution::Possible, now_ms, Some(run))
+            };
+            if let Some(refusal) = watched.or_else(|| possible(self)) {
+                return Err(refusal);
+            }
+            let released = run.receipt.as_ref().and_then(|receipt| opened.release(receipt));
+            out.extend_from_slice(released.ok_or_else(Refusal::unrecorded)?.bytes());
+            out.extend_from_slice(end);
+            let (bytes, others) = (opened.bytes, opened.others);
+            run.note_row(opened.cells, bytes, others);
+        }
+        stream.drop_head(at);
+        Ok(())
+    }
+
+    /// CopyDone of the server: nothing of a row is left.
+    pub(super) fn copied_all(&mut self) -> Fate {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        let stream = mark.and_then(|mark| mark.running()).and_then(|run| run.copying.as_ref());
+        if stream.is_none_or(|stream| stream.rest.is_empty()) { Fate::Pass } else { Fate::End(unforeseen()) }
+    }
+}
+
+fn too_long() -> Refusal {
+    let detail = "A row of COPY is larger than limits.frame_bytes_max.";
+    Refusal::unhandled("too-large", detail, "Copy smaller rows or raise the limit.")
+}
+
+// ---- in -----------------------------------------------------------------------------------
+
+impl Session {
+    /// Is data that comes now, or may come, that of a COPY in which values are sealed?
+    pub(super) fn copies_in(&self) -> bool {
+        self.copy_in.is_some() || self.queue.owes_copies()
+    }
+
+    /// CopyData, as much of it as has arrived. `len`: of the whole message, with its head.
+    pub(super) fn take_copy_data(
+        &mut self,
+        shop: &mut Workshop,
+        len: usize,
+        head: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
+        if self.copy_in.is_none() {
+            // The server has not said yet that it takes any.
+            return Step::Need(Need::Settle);
+        }
+        let data = head.get(5..).unwrap_or_default();
+        if let Some(copy) = &mut self.copy_in {
+            copy.left = len - head.len();
+        }
+        self.feed(shop, data, false, out);
+        Step::Took(head.len())
+    }
+
+    /// What is still to come of a CopyData that is under way.
+    pub(super) fn take_copy_more(
+        &mut self,
+        shop: &mut Workshop,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let left = self.copy_in.as_ref().map(|copy| copy.left).filter(|left| *left > 0)?;
+        let count = left.min(input.len());
+        let Some(data) = input.get(..count).filter(|data| !data.is_empty()) else {
+            return Some(Step::Need(Need::Input));
+        };
+        if let Some(copy) = &mut self.copy_in {
+            copy.left -= count;
+        }
+        self.feed(shop, data, false, out);
+        Some(Step::Took(count))
+    }
+
+    /// CopyDone or CopyFail.
+    pub(super) fn take_copy_end(&mut self, shop: &mut Workshop, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        if self.copy_in.is_none() {
+            return Step::Need(Need::Settle);
+        }
+        if frame.tag() == b'c' {
+            self.feed(shop, &[], true, out);
+        }
+        let Some(copy) = self.copy_in.take() else { return Step::Took(frame.len()) };
+        self.count_copied(copy.sealed);
+        out.extend_from_slice(frame.bytes());
+        self.note(frame.tag(), frame.bytes());
+        Step::Took(frame.len())
+    }
+
+    fn count_copied(&mut self, mut sealed: Vec<FieldId>) {
+        let Some(view) = self.view.clone() else { return };
+        sealed.sort_unstable();
+        for run in sealed.chunk_by(|a, b| a == b) {
+            if let Some(field) = run.first().and_then(|id| view.field_use(*id)) {
+                let (field, count) = (field.field.clone(), run.len() as u64);
+                self.events.push(Event::Cells { field, operation: "seal", count });
+            }
+        }
+    }
+
+    /// Seals what is whole of the data, and sends it on; where that cannot be done the COPY fails.
+    fn feed(&mut self, shop: &mut Workshop, data: &[u8], ended: bool, out: &mut Vec<u8>) {
+        let (Some(mut copy), Some(view)) = (self.copy_in.take(), self.view.clone()) else { return };
+        copy.stream.append(data);
+        let start = out.len();
+        out.extend_from_slice(b"d\0\0\0\0");
+        let fed = feed_rows(shop, &view, &mut copy, &self.style, ended, out);
+        let fed = fed.map_err(|fault| fault.refusal(copy.stream.line)).and_then(|()| {
+            if copy.stream.rest.len() > self.bounds.frame_bytes_max { Err(too_long()) } else { Ok(()) }
+        });
+        let bytes = out.len() - start - 1;
+        match fed {
+            Ok(()) if bytes > 4 => {
+                if let Some(length) = out.get_mut(start + 1..start + 5) {
+                    length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
+                }
+            }
+            Ok(()) => out.truncate(start),
+            Err(refusal) => {
+                out.truncate(start);
+                return self.fail_copy(copy, refusal, out);
+            }
+        }
+        self.ciphered = true;
+        if copy.sealed.len() >= COUNTED_EVERY {
+            self.count_copied(std::mem::take(&mut copy.sealed));
+        }
+        self.copy_in = Some(copy);
+    }
+
+    /// The server is told that the client fails the COPY, and its error is dressed.
+    fn fail_copy(&mut self, copy: Box<CopyIn>, refusal: Refusal, out: &mut Vec<u8>) {
+        self.count_copied(copy.sealed);
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
+        if let Some(mark) = mark {
+            self.about = mark.running().map(|run| About::run(run));
+            mark.refusal = Some(refusal.clone());
+        }
+        self.note_refusal(&refusal, None);
+        let mut fail = b"sealgate refused the data ".to_vec();
+        fail.extend_from_slice(&self.mark);
+        crate::wire::frontend::put_copy_fail(out, &fail);
+        self.owe_plain(Kind::CopyEnd, super::certainty::Doubt::NONE);
+        self.request_dropping = copy.left;
+        self.queue.drop_copy_data();
+    }
+
+    /// The server has failed it: what the client still sends of it goes nowhere.
+    pub(super) fn end_copy_in(&mut self) {
+        if let Some(copy) = self.copy_in.take() {
+            self.count_copied(copy.sealed);
+            self.request_dropping = copy.left;
+            self.queue.drop_copy_data();
+        }
+    }
+}
+
+/// Sealed values are counted every so many.
+const COUNTED_EVERY: usize = 65_536;
+
+fn feed_rows(
+    shop: &mut Workshop,
+    view: &View,
+    copy: &mut CopyIn,
+    style: &Style,
+    ended: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let CopyIn { stream, of, sealed, .. } = copy;
+    let format = &of.format;
+    let mut at = 0;
+    while !stream.ended {
+        let data = stream.rest.get(at..).unwrap_or_default();
+        stream.line += 1;
+        let (row, whole) = match stream.rows.next(format, data, ended)? {
+            Piece::More => {
+                stream.line -= 1;
+                break;
+            }
+            Piece::Row(row, end) => (row, row + end),
+            Piece::Preamble(whole) => {
+                stream.line -= 1;
+                out.extend_from_slice(data.get(..whole).unwrap_or_default());
+                at += whole;
+                continue;
+            }
+            // What comes behind it nobody reads: it is not sent.
+            Piece::End(_) => {
+                if format.layout == Layout::Binary {
+                    out.extend_from_slice(&(-1_i16).to_be_bytes());
+                    stream.ended = true;
+                    at += 2;
+                    continue;
+                }
+                stream.ended = true;
+                break;
+            }
+        };
+        let (Some(fields), Some(end)) = (data.get(..row), data.get(row..whole)) else { break };
+        at += whole;
+        if std::mem::take(&mut stream.header) {
+            put_header(of, fields, out)?;
+        } else {
+            seal_row(shop, view, of, fields, style, sealed, out)?;
+        }
+        out.extend_from_slice(end);
+    }
+    if stream.ended {
+        if format.layout == Layout::Binary && stream.rest.len() > at {
+            return Err(Broken("not at its end where it says so").into());
+        }
+        at = stream.rest.len();
+    }
+    stream.drop_head(at);
+    if ended && !stream.rest.is_empty() && format.layout == Layout::Binary && stream.rows.has_begun() {
+        // It is cut within a row, and so is what the server gets.
+        format.begin(out, of.fields.len());
+    }
+    Ok(())
+}
+
+/// A header holds names. What the server does not look at is not sent, in case that it is a row.
+fn put_header(of: &CopyFacts, line: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    let mut same = true;
+    let count = of.format.visit::<Fault>(
+        line,
+        |column, _, value| {
+            let known = of.names.get(column).map(|name| name.as_bytes());
+            same &= matches!(&value, Some(Value::Given(name)) if known == Some(name.as_slice()));
+            Ok(())
+        },
+        |_| true,
+    )?;
+    if same && count == of.names.len() {
+        out.extend_from_slice(line);
+    } else if of.format.header == Header::Match {
+        (0..count).for_each(|column| of.format.put(out, column, b"?", count == 1));
+    }
+    Ok(())
+}
+
+fn seal_row(
+    shop: &mut Workshop,
+    view: &View,
+    of: &CopyFacts,
+    row: &[u8],
+    style: &Style,
+    sealed: &mut Vec<FieldId>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let format = &of.format;
+    let count = match (format.count(row), &format.layout) {
+        (Err(_), Layout::Csv(csv)) => {
+            // A quote is not closed: the server says so of any.
+            out.push(csv.quote);
+            return Ok(());
+        }
+        (count, _) => count?,
+    };
+    format.begin(out, count);
+    if count != of.fields.len() {
+        // The server refuses it: by a row of as many fields, in which nothing stands.
+        (0..count).for_each(|column| format.put_null(out, column));
+        return Ok(());
+    }
+    let field = |column: usize| of.fields.get(column).copied().flatten();
+    let domain = |column: usize| {
+        field(column).and_then(|id| view.snapshot().field(id)).is_some_and(|field| field.domain.is_some())
+    };
+    let mut value_sealed = Vec::new();
+    let binary = format.layout == Layout::Binary;
+    let form = if binary { Format::Binary } else { Format::Text };
+    format.visit::<Fault>(
+        row,
+        |column, raw, value| {
+            match (value, field(column)) {
+                (Some(Value::Given(plain)), Some(id)) => {
+                    value_sealed.clear();
+                    let taken = Taken { stored: vec![id], ..Taken::default() };
+                    let given = Given {
+                        of: binary.then(|| field_of(view, id).map(|one| one.logical)).transpose()?,
+                        format: form,
+                        plain: &plain,
+                    };
+                    shop.seal_value(view, field_of(view, id)?, &taken, &given, style, &mut value_sealed)?;
+                    sealed.push(id);
+                    format.put(out, column, &value_sealed, count == 1);
+                }
+                (Some(Value::Null | Value::Default | Value::Given(_)) | None, _) => {
+                    format.put_as_it_is(out, column, raw);
+                }
+            }
+            Ok(())
+        },
+        domain,
+    )?;
+    Ok(())
+}
