@@ -294,4 +294,4 @@ fn texts_are_read_and_shown_as_the_server_does_it() {
 }
 
 /// Texts of each type, under each setting and each version.
-const COUNT: usize = 150;
+const COUNT: usize = 60;
