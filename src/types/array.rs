@@ -263,8 +263,8 @@ impl<'a> Binary<'a> {
         match self.scan.array().map(i32::from_be_bytes).ok_or_else(short)? {
             -1 => Ok(Some(None)),
             length => {
-                let length = usize::try_from(length).map_err(|_| short())?;
-                Ok(Some(Some(self.scan.bytes(length).ok_or_else(short)?)))
+                let bytes = usize::try_from(length).ok().and_then(|length| self.scan.bytes(length));
+                Ok(Some(Some(bytes.ok_or_else(|| ValueFault::binary("array"))?)))
             }
         }
     }

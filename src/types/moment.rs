@@ -107,9 +107,7 @@ pub(super) fn read_timetz(text: &[u8], style: &Style) -> Result<(i64, i32), Valu
     match decode(text, Wanted::Time, style).map_err(|bad| bad.fault(of))? {
         Decoded::Moment { day, time, place } => {
             let local = day.and_then(|day| day.number().checked_mul(DAY)?.checked_add(time));
-            if day.is_some_and(|day| !is_countable(day))
-                && !matches!(place, Some(Place::Offset(_)))
-            {
+            if day.is_some_and(|day| !is_countable(day)) && !matches!(place, Some(Place::Offset(_))) {
                 // At such a date a zone that changes is not known.
                 let fixed = match &place {
                     Some(Place::Zone(zone)) => zone::fixed(zone),

@@ -7,7 +7,7 @@ use super::scan::without_blanks;
 use crate::catalog::{Base, Kind, Logical};
 
 /// Bytes of the type `name`, without the zero at its end.
-const NAME_MAX: usize = 63;
+pub(super) const NAME_MAX: usize = 63;
 
 /// A text that the server takes: UTF-8 without zeros.
 pub(super) fn read(value: &[u8]) -> Result<&str, ValueFault> {

@@ -249,6 +249,9 @@ impl<'a> Value<'a> {
         scratch: &'a mut Vec<u8>,
     ) -> Result<Value<'a>, ValueFault> {
         Ok(match base {
+            Base::Name if value.len() > text::NAME_MAX => {
+                return Err(ValueFault::new("42622", "identifier too long"));
+            }
             Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => {
                 Value::Text(text::read(value)?)
             }

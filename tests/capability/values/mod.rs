@@ -2,6 +2,7 @@
 //! the same text, under many settings.
 
 mod ask;
+mod binary;
 mod casts;
 mod chance;
 mod generate;
