@@ -44,6 +44,7 @@ fn snapshot() -> Arc<Snapshot> {
         logical: Logical::TEXT,
         domain: Some(domain),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     };
     let column = |name: &str, number, type_oid, field| Column {

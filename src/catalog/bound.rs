@@ -63,6 +63,7 @@ mod tests {
             logical: Logical::TEXT,
             domain: None,
             state: FieldState::Sealed,
+            guard: None,
             subject: None,
         };
         PolicyField { schemas: None, field }

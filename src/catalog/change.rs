@@ -21,6 +21,12 @@ pub enum Change {
         unless_there: bool,
         oid: u32,
     },
+    /// A relation comes to be that leads to one that matters, and may not be used itself.
+    Led {
+        table: QualifiedName,
+        why: Arc<str>,
+        unless_there: bool,
+    },
     Dropped {
         table: QualifiedName,
         if_there: bool,
@@ -57,6 +63,7 @@ impl Change {
     pub fn table(&self) -> Option<&QualifiedName> {
         match self {
             Change::Created { table, .. }
+            | Change::Led { table, .. }
             | Change::Dropped { table, .. }
             | Change::Renamed { table, .. }
             | Change::ColumnAdded { table, .. }
@@ -102,6 +109,13 @@ impl Snapshot {
                     return unless_there.then_some(());
                 }
                 let relation = self.created(table, columns, *oid)?;
+                self.relations_of(&table.name).push(relation);
+            }
+            Change::Led { table, why, unless_there } => {
+                if self.relation(&table.schema, &table.name).is_some() {
+                    return unless_there.then_some(());
+                }
+                let relation = Relation { reaches: Some(why.clone()), ..empty(table, 0, 0) };
                 self.relations_of(&table.name).push(relation);
             }
             Change::Dropped { table, if_there } => {
@@ -177,18 +191,7 @@ impl Snapshot {
         if self.pattern_fields(Some(&table.schema), &table.name).any(|field| !known(&field.column)) {
             return None;
         }
-        let mut relation = Relation {
-            name: table.clone(),
-            oid,
-            kind: RelationKind::Table,
-            columns: Vec::new(),
-            attributes: i16::try_from(columns.len()).ok()?,
-            keys: Vec::new(),
-            behind: Vec::new(),
-            reaches: None,
-            fault: None,
-            refused: Refused::default(),
-        };
+        let mut relation = empty(table, oid, i16::try_from(columns.len()).ok()?);
         if self.has_fields(table) {
             let column = |(name, number)| self.column_of(table, name, number);
             relation.columns = columns.iter().zip(1..).map(column).collect();
@@ -229,5 +232,21 @@ impl Snapshot {
 
     fn field_of(&self, table: &QualifiedName, column: &str) -> Option<&Field> {
         self.fields().iter().find(|field| field.table == *table && *field.column == *column)
+    }
+}
+
+/// A table of which nothing is known but how many columns it has.
+fn empty(table: &QualifiedName, oid: u32, attributes: i16) -> Relation {
+    Relation {
+        name: table.clone(),
+        oid,
+        kind: RelationKind::Table,
+        columns: Vec::new(),
+        attributes,
+        keys: Vec::new(),
+        behind: Vec::new(),
+        reaches: None,
+        fault: None,
+        refused: Refused::default(),
     }
 }

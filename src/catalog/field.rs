@@ -92,6 +92,8 @@ pub struct Field {
     /// None: classified and recorded, not sealed (`seal = "none"`).
     pub domain: Option<Domain>,
     pub state: FieldState,
+    /// With what its sealed values begin, where columns that are made through here are to be held to that.
+    pub guard: Option<Arc<str>>,
     /// The column that says whose data this is.
     pub subject: Option<Arc<str>>,
 }

@@ -439,6 +439,26 @@ impl Logical {
         taken && self.array == column.array && (!self.array || own == other)
     }
 
+    /// Is every value of the other type one of this, which is written alike? So is a column that was made
+    /// shorter, and is changed later on.
+    #[must_use]
+    pub fn holds(&self, other: &Logical) -> bool {
+        let wider = match (self.base, other.base) {
+            (Base::Varchar, Base::Varchar) => match (self.characters(), other.characters()) {
+                (None, _) => true,
+                (Some(own), Some(other)) => other <= own,
+                (Some(_), None) => false,
+            },
+            (Base::Int4, Base::Int2) | (Base::Int8, Base::Int2 | Base::Int4) => true,
+            (Base::Numeric, Base::Numeric) => match (self.decimal(), other.decimal()) {
+                (Some((own, scale)), Some((other, same))) => scale == same && other <= own,
+                (_, _) => false,
+            },
+            (_, _) => false,
+        };
+        self == other || wider && self.array == other.array
+    }
+
     /// Is it one of the character types, and no array?
     #[must_use]
     pub fn is_text(&self) -> bool {
@@ -718,6 +738,34 @@ mod tests {
         assert_eq!(modifier("numeric(3,-2)"), (3 << 16 | 2046) + 4);
         assert_eq!(modifier("timestamptz(3)"), 3);
         assert_eq!(Logical::parse("numeric(1000,-1000)").unwrap().decimal(), Some((1000, -1000)));
+    }
+
+    #[test]
+    fn a_wider_type_holds_what_a_narrower_one_does() {
+        let holds =
+            |own: &str, other: &str| Logical::parse(own).unwrap().holds(&Logical::parse(other).unwrap());
+        for (own, other) in [
+            ("varchar(150)", "varchar(30)"),
+            ("varchar", "varchar(30)"),
+            ("bigint", "int"),
+            ("numeric(12,2)", "numeric(10,2)"),
+            ("date", "date"),
+            ("varchar(20)[]", "varchar(10)[]"),
+        ] {
+            assert!(holds(own, other), "{own} {other}");
+            assert_eq!(holds(other, own), own == other, "{own} {other}");
+        }
+        for (own, other) in [
+            ("text", "varchar(30)"),
+            ("varchar(30)", "text"),
+            ("char(20)", "char(10)"),
+            ("timestamp", "timestamp(3)"),
+            ("numeric(12,3)", "numeric(10,2)"),
+            ("numeric", "numeric(10,2)"),
+            ("varchar(20)[]", "varchar(10)"),
+        ] {
+            assert!(!holds(own, other), "{own} {other}");
+        }
     }
 
     #[test]

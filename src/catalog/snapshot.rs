@@ -600,6 +600,7 @@ mod tests {
             logical: Logical::TEXT,
             domain: Some(Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }),
             state: FieldState::Sealed,
+            guard: None,
             subject: None,
         }
     }

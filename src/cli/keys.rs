@@ -350,6 +350,7 @@ mod tests {
                 kind: Kind::TEXT,
             }),
             state: FieldState::Sealed,
+            guard: None,
             subject: None,
         };
         PolicyField { schemas: None, field }

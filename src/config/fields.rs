@@ -11,7 +11,7 @@ use crate::catalog::{
     BASES, Base, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Normal, Normalize,
     PAD_MAX, PolicyField,
 };
-use crate::seal::{is_template, template_of};
+use crate::seal::{guard_prefix, is_template, template_of};
 
 /// A field and the byte at which its entry stands.
 pub(super) type Placed = (usize, PolicyField);
@@ -29,6 +29,7 @@ const FIELD: Words = Words {
         "subject",
         "normalize",
         "pad",
+        "guard",
     ],
     later: &[],
 };
@@ -75,6 +76,7 @@ impl Reader<'_> {
         let table = table?;
         let domain = domain?;
         self.refuse_template_of_one_schema(entry, table.schemas.is_some(), domain.as_ref());
+        let guard = self.guard(entry, domain.as_ref())?;
         let field = Field {
             id: FieldId(0),
             database,
@@ -84,6 +86,7 @@ impl Reader<'_> {
             logical: logical?,
             domain,
             state: FieldState::Sealed,
+            guard,
             subject,
         };
         Some(PolicyField { schemas: table.schemas, field })
@@ -229,6 +232,22 @@ impl Reader<'_> {
         }
         let pad = self.integer(entry, "pad", 2..=u64::from(PAD_MAX))?;
         Some(u16::try_from(pad).ok())
+    }
+
+    /// None: faulty. `Some(None)`: there is to be none.
+    fn guard(&mut self, entry: &Section<'_>, domain: Option<&Domain>) -> Option<Option<Arc<str>>> {
+        let Some(value) = entry.value("guard") else { return Some(None) };
+        let at = value.span().start;
+        let wanted = self.boolean(entry, "guard")?;
+        match domain {
+            Some(domain) => Some(wanted.then(|| guard_prefix(domain).into())),
+            None if !wanted => Some(None),
+            None => {
+                let remedy = "take it out: a guard keeps what is not sealed out of a column that is";
+                self.fault(at, "[[field]] has guard and seal = \"none\"", remedy);
+                None
+            }
+        }
     }
 
     fn refuse_duplicates(&mut self, fields: &[Placed]) {

@@ -273,6 +273,16 @@ impl<'t> Reader<'t> {
         None
     }
 
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+        let value = section.value(key)?;
+        let read = value.get_ref().as_bool();
+        if read.is_none() {
+            self.kind(&format!("{} {key}", section.title), value, "true or false");
+        }
+        read
+    }
+
     /// A whole number within a range. None where it is absent or faulty.
     pub(super) fn integer(
         &mut self,

@@ -83,13 +83,14 @@ impl Session {
 
     /// The plan of a text, with what the session itself must refuse, and what must be certain
     /// before it is used. `parsed`: the name of the statement that a Parse makes;
-    /// `declared`: what it says of the types of parameters.
+    /// `declared`: what it says of the types of parameters; `known`: the plan, where it is kept.
     fn judge(
         &mut self,
         shop: &mut Workshop,
         text: &[u8],
         parsed: Option<&[u8]>,
         declared: Declared,
+        known: Option<Rc<Plan>>,
         out: &mut Vec<u8>,
     ) -> Judged {
         self.transaction.read(text, true);
@@ -108,9 +109,14 @@ impl Session {
                 "Try again.",
             ));
         };
-        let path = self.certainty.path().cloned();
-        let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
-        let (plan, kept) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
+        let (plan, kept) = match known {
+            Some(plan) => (Ok(plan), true),
+            None => {
+                let path = self.certainty.path().cloned();
+                let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
+                shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding)
+            }
+        };
         self.events.push(Event::Plan { kept });
         let plan = match plan {
             Ok(plan) => plan,
@@ -282,7 +288,7 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, text, None, Declared::Nothing, out) {
+        let plan = match self.judge(shop, text, None, Declared::Nothing, None, out) {
             Judged::Plan(plan, _) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
@@ -300,7 +306,7 @@ impl Session {
         self.judging |= naming.is_some();
         self.note_text(&plan);
         let recorded = self.tells_of(&plan);
-        if !recorded && plan.facts.edits.is_empty() {
+        if !recorded && !plan.is_spelled() {
             out.extend_from_slice(frame.bytes());
             self.events.push(Event::Statement { kind: "judged", verdict: "permitted" });
             self.owe(Kind::Query, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
@@ -349,7 +355,9 @@ impl Session {
             return Ok(self.end(too_many_names()));
         }
         let declared = view.snapshot().codes().declared(parse.types());
-        if !self.hits(parse.text) && declared == Declared::Nothing {
+        let reading = Reading { declared, ..self.reading };
+        let known = shop.kept(&view, parse.text, reading, self.certainty.path());
+        if known.is_none() && !self.hits(parse.text) && declared == Declared::Nothing {
             let neutral = is_neutral(parse.text);
             let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
             self.certainty.note_statement(neutral);
@@ -365,7 +373,7 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, out) {
+        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, known, out) {
             Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
@@ -373,7 +381,7 @@ impl Session {
             }
         };
         self.probe = None;
-        let cleared = if plan.touches() || !plan.facts.edits.is_empty() {
+        let cleared = if plan.touches() || plan.is_spelled() {
             match shop.clear_parse(&view, &plan, &parse, &self.style) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),

@@ -100,6 +100,11 @@ impl Plan {
         self.facts.statements.iter().any(|facts| facts.action().is_some())
     }
 
+    /// Goes another text than the client's to the server?
+    pub fn is_spelled(&self) -> bool {
+        !self.facts.edits.is_empty() || self.facts.statements.iter().any(StatementFacts::is_spelled)
+    }
+
     /// It holds text of the client: literals to be sealed, or spelled otherwise.
     pub fn has_literals(&self) -> bool {
         let quotes = |edit: &Edit| edit.quotes;
@@ -150,20 +155,29 @@ impl Plan {
 /// Plans by text, bounded in bytes. When full it starts anew: a working set that fits is
 /// back after one round.
 pub struct PlanCache {
-    plans: HashMap<PlanKey, Rc<Plan>>,
+    plans: HashMap<Box<[u8]>, Kept>,
     bytes: usize,
     bytes_max: usize,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct PlanKey {
-    text: Box<[u8]>,
-    database: Arc<str>,
+/// The plans of one text.
+#[derive(Default)]
+struct Kept {
+    /// Those of which names on the search path decide nothing. There are few.
+    anywhere: Vec<(Scope, Rc<Plan>)>,
+    by_path: HashMap<(Arc<SearchPath>, Scope), Rc<Plan>>,
+}
+
+/// Where a plan is one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Scope {
     epoch: u64,
     reading: Reading,
-    /// None: names on the search path decide nothing of it.
-    path: Option<Arc<SearchPath>>,
+    database: Arc<str>,
 }
+
+/// Plans of one text that rest on no path: of other catalogs and readings, which come and go.
+const ANYWHERE_MAX: usize = 16;
 
 impl PlanCache {
     #[must_use]
@@ -171,16 +185,46 @@ impl PlanCache {
         PlanCache { plans: HashMap::new(), bytes: 0, bytes_max }
     }
 
-    fn keep(&mut self, key: PlanKey, plan: &Rc<Plan>) {
+    /// The plan of a text. No part of it is copied, since this is done for every statement that is judged.
+    fn get(
+        &self,
+        text: &[u8],
+        view: &View,
+        reading: Reading,
+        path: Option<&Arc<SearchPath>>,
+    ) -> Option<Rc<Plan>> {
+        let kept = self.plans.get(text)?;
+        let (epoch, database) = (view.epoch(), view.snapshot().database());
+        let fits = |(scope, _): &&(Scope, Rc<Plan>)| {
+            scope.epoch == epoch && scope.reading == reading && scope.database == *database
+        };
+        if let Some((_, plan)) = kept.anywhere.iter().find(fits) {
+            return Some(Rc::clone(plan));
+        }
+        let path = path.filter(|_| !kept.by_path.is_empty())?;
+        let scope = Scope { epoch, reading, database: database.clone() };
+        kept.by_path.get(&(path.clone(), scope)).cloned()
+    }
+
+    fn keep(&mut self, text: &[u8], scope: Scope, path: Option<Arc<SearchPath>>, plan: &Rc<Plan>) {
         // The facts weigh about as much as the text, plus a fixed part.
-        let weight = key.text.len() * 3 + 1024;
+        let weight = text.len() * 3 + 1024;
         if self.bytes + weight > self.bytes_max {
             self.plans.clear();
             self.bytes = 0;
         }
         if weight <= self.bytes_max {
             self.bytes += weight;
-            self.plans.insert(key, Rc::clone(plan));
+            let kept = self.plans.entry(text.into()).or_default();
+            match path {
+                Some(path) => drop(kept.by_path.insert((path, scope), Rc::clone(plan))),
+                None => {
+                    if kept.anywhere.len() >= ANYWHERE_MAX {
+                        kept.anywhere.remove(0);
+                    }
+                    kept.anywhere.push((scope, Rc::clone(plan)));
+                }
+            }
         }
     }
 }
@@ -234,23 +278,8 @@ impl Workshop {
         principal: &Principal,
         finding: &mut Option<Finding>,
     ) -> (Result<Rc<Plan>, Unplanned>, bool) {
-        let mut key = PlanKey {
-            text: text.into(),
-            database: view.snapshot().database().clone(),
-            epoch: view.epoch(),
-            reading,
-            path: None,
-        };
-        // What one transaction has defined says nothing of another's texts.
-        let shared = !view.is_own();
-        if let Some(plan) = self.plans.plans.get(&key).filter(|_| shared) {
-            return (Ok(Rc::clone(plan)), true);
-        }
-        if path.is_some() && shared {
-            key.path = path.cloned();
-            if let Some(plan) = self.plans.plans.get(&key) {
-                return (Ok(Rc::clone(plan)), true);
-            }
+        if let Some(plan) = self.kept(view, text, reading, path) {
+            return (Ok(plan), true);
         }
         let analysis = if text.len() <= AT_ONCE_BYTES_MAX {
             Analysis::of(view, text, reading, path, &self.limits)
@@ -264,7 +293,20 @@ impl Workshop {
                 }
             }
         };
-        (self.planned(view, analysis, key, principal), false)
+        let scope = Scope { epoch: view.epoch(), reading, database: view.snapshot().database().clone() };
+        (self.planned(view, analysis, text, scope, principal), false)
+    }
+
+    /// The plan of a text that is kept: such a text is one that must be judged.
+    pub(super) fn kept(
+        &self,
+        view: &View,
+        text: &[u8],
+        reading: Reading,
+        path: Option<&Arc<SearchPath>>,
+    ) -> Option<Rc<Plan>> {
+        // What one transaction has defined says nothing of another's texts.
+        if view.is_own() { None } else { self.plans.get(text, view, reading, path) }
     }
 
     /// Leave for a plan whose names stand for something.
@@ -286,7 +328,8 @@ impl Workshop {
         &mut self,
         view: &View,
         analysis: Analysis,
-        mut key: PlanKey,
+        text: &[u8],
+        scope: Scope,
         principal: &Principal,
     ) -> Result<Rc<Plan>, Unplanned> {
         let Analysis { facts, path, description } = analysis;
@@ -301,14 +344,13 @@ impl Workshop {
             remedy,
             description,
         })?;
-        key.path = path;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
-        let path = key.path.clone().filter(|_| facts.by_path);
-        let plan = Rc::new(Plan { facts, permit, uses, path });
+        let by_path = path.clone().filter(|_| facts.by_path);
+        let plan = Rc::new(Plan { facts, permit, uses, path: by_path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links && !view.is_own() {
-            self.plans.keep(key, &plan);
+            self.plans.keep(text, scope, path, &plan);
         }
         Ok(plan)
     }

@@ -256,7 +256,7 @@ pub struct StatementFacts {
     /// decide, written out as it was judged (a schema, a list of columns).
     pub insertions: BTreeMap<usize, String>,
     /// Bytes that take the place of others, beside literals: a call or a cast that has been done before
-    /// a value is sealed.
+    /// a value is sealed, and the types of columns that are sealed.
     pub rewrites: Vec<Edit>,
     /// It is an INSERT without a list of columns, whose order the catalog alone tells.
     pub positional: bool,
@@ -301,10 +301,13 @@ impl StatementFacts {
     /// Has it no part in anything that is judged: no field, no effect beside rows?
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.is_recorded()
-            && self.effect == Effect::default()
-            && self.insertions.is_empty()
-            && self.rewrites.is_empty()
+        !self.is_recorded() && self.effect == Effect::default() && !self.is_spelled()
+    }
+
+    /// Is anything of its text said otherwise, or sealed?
+    #[must_use]
+    pub fn is_spelled(&self) -> bool {
+        !(self.insertions.is_empty() && self.rewrites.is_empty() && self.literals.is_empty())
     }
 
     /// The strongest word for it.

@@ -63,6 +63,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         logical: Logical::TEXT,
         domain: Some(domain),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     };
     let column = |name: &str, number, type_oid, field| Column {

@@ -87,8 +87,7 @@ fn read_as(text: &[u8], characters: &str, reading: Reading, names: Names<'_>) ->
     }
     let names = behind.names();
     let bench = Bench { snapshot: names.snapshot, names, text, reading };
-    let written = |facts: &StatementFacts| !facts.insertions.is_empty() || !facts.rewrites.is_empty();
-    if facts.statements.iter().any(|facts| facts.touches() || written(facts)) {
+    if facts.statements.iter().any(|facts| facts.touches() || facts.is_spelled()) {
         confirm(bench, characters, &parsed, &censuses, &mut facts)?;
     } else if facts.statements.iter().any(|facts| facts.action().is_some() || facts.is_recorded()) {
         // Nothing of it is replaced: only the record wants to know what it was, as far as it can.

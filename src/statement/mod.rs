@@ -33,7 +33,7 @@ pub use body::unfollowed;
 pub use by_name::{executed, fetched};
 pub use copying::followed_trigger;
 pub use define::doors::Doors;
-pub use define::standing::{Sealed, Standing, Uses, uses};
+pub use define::standing::{Sealed, Standing, Uses, is_sealed_constant, uses};
 pub use described::{Description, describe};
 pub use facts::{
     Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches,

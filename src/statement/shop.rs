@@ -41,6 +41,7 @@ fn field(id: FieldId, table: &str, column: &str, domain: Option<(&str, Mode)>) -
             kind: Kind::TEXT,
         }),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     }
 }
@@ -74,6 +75,11 @@ fn relation(schema: &str, table: &str, oid: u32, columns: &[(&str, Option<FieldI
 /// `customers(id, email =, phone random, nick none, city =, note)`, `leads(id, email =)`
 /// of the same domain, a view, an ambiguous and a missing table, a reaching function.
 pub(super) fn shop() -> Snapshot {
+    shop_with(|field| field)
+}
+
+/// The same with other fields.
+pub(super) fn shop_with(with: impl Fn(Field) -> Field) -> Snapshot {
     let email = Some(("email", Mode::Equality));
     let mut view = relation("public", "customer_list", 3, &[]);
     view.reaches = Some(Arc::from("view over public.customers"));
@@ -101,7 +107,10 @@ pub(super) fn shop() -> Snapshot {
             field(LEAD, "leads", "email", email),
             field(CITY, "customers", "city", Some(("city", Mode::Equality))),
             field(FieldId(5), "planned", "email", email),
-        ],
+        ]
+        .into_iter()
+        .map(with)
+        .collect(),
         patterns: Vec::new(),
         servers: [("far", "postgres_fdw", "host=db.example"), ("loop", "postgres_fdw", "dbname=shop")]
             .map(|(name, wrapper, option)| ForeignServer {

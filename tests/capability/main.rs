@@ -30,6 +30,7 @@ mod hops;
 mod hostile;
 mod keyring;
 mod life;
+mod migrations;
 mod misconfigured;
 mod misfit;
 mod models;

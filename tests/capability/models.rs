@@ -131,6 +131,7 @@ fn said(transcript: &str) -> Vec<&str> {
     transcript.lines().filter(|line| !line.starts_with("refused: ")).collect()
 }
 
+#[expect(clippy::print_stdout, reason = "shown with --nocapture by whoever counts")]
 fn compare(major: u32, program: &[String], refusals: &[&str]) {
     let server = pg(major);
     for database in ["sealed", "plain"] {
@@ -172,6 +173,23 @@ fn compare(major: u32, program: &[String], refusals: &[&str]) {
     let of_kind = |kind: &str| shop::records(&gate).iter().filter(|record| record["kind"] == kind).count();
     let records = shop::records_with(&gate, "outcome", of_kind("intent"));
     assert!(of_kind("refusal") >= refusals.len(), "{records:?}");
+    // For docs/STATEMENTS.md, by whoever runs it with --nocapture: executions, and statements that differ in
+    // more than their values.
+    let forms = |kind: &str| {
+        let of_kind = records.iter().filter(|record| record["kind"] == kind);
+        of_kind
+            .map(|record| record["fingerprint"].to_string())
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    };
+    println!(
+        "{} on {major}: {} statements on sealed tables, {} refused; {} forms answered, {} refused",
+        program.last().unwrap().rsplit('/').next().unwrap(),
+        of_kind("intent") + of_kind("refusal"),
+        of_kind("refusal"),
+        forms("intent"),
+        forms("refusal"),
+    );
     for table in ["public.members", "public.loans"] {
         let named = records.iter().filter(|record| {
             record["kind"] == "intent" && record["fields"].to_string().contains(&format!("\"{table}."))

@@ -47,6 +47,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         logical: Logical::TEXT,
         domain,
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     };
     let column = |(name, number): &(&str, i16)| Column {

@@ -13,12 +13,17 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Creation, Named, QualifiedName};
+use crate::catalog::{Change, Creation, Named, QualifiedName, is_temporary};
 
 use super::super::facts::Boundary;
+use super::super::follow::algebra;
 use super::super::matters::{Bench, names_relation_that_matters, policy_field};
 use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
+use super::super::read::typed::type_of;
+use super::draft::is_folded;
+use super::opclass::is_known_class;
+use super::target::meant;
 
 /// What a transaction statement does to what its transaction has defined.
 pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
@@ -110,10 +115,8 @@ enum Target {
     Of(QualifiedName),
 }
 
-/// Methods and classes of operators of the server's own that an index may be of.
+/// Methods of the server's own that an index may be of.
 const METHODS: [&str; 7] = ["", "btree", "hash", "gin", "gist", "spgist", "brin"];
-const CLASSES: [&str; 5] =
-    ["text_ops", "text_pattern_ops", "varchar_ops", "varchar_pattern_ops", "bpchar_pattern_ops"];
 
 #[derive(Clone, Copy)]
 struct Look<'a> {
@@ -203,10 +206,7 @@ impl Look<'_> {
 
     fn indexed(self, index: &protobuf::IndexStmt) -> Option<Vec<Change>> {
         let class = |node: &Node| match kind(node) {
-            Some(Kind::IndexElem(element)) => {
-                let own = |name: &str| CLASSES.contains(&name);
-                element.opclass.is_empty() || tree::last_name(&element.opclass).is_some_and(own)
-            }
+            Some(Kind::IndexElem(element)) => is_known_class(&element.opclass),
             Some(_) | None => false,
         };
         let range = index.relation.as_ref()?;
@@ -225,6 +225,9 @@ impl Look<'_> {
             Some(Kind::RangeVar(range)) => codes.relations(None, &range.relname).next().is_some(),
             Some(_) | None => true,
         };
+        if let Some(parent) = self.parent(create) {
+            return self.partition(create, range, parent);
+        }
         let mut columns: Vec<Arc<str>> = Vec::new();
         let (mut plain, mut simple) = (true, create.of_typename.is_none());
         for element in &create.table_elts {
@@ -235,9 +238,13 @@ impl Look<'_> {
                 }
                 Some(Kind::Constraint(_)) => {}
                 Some(Kind::TableLikeClause(like)) => {
-                    plain = false;
                     let relation = like.relation.as_ref()?;
                     simple &= codes.relations(None, &relation.relname).next().is_none();
+                    match meant(self.bench, relation).filter(|source| !source.columns.is_empty()) {
+                        // It was judged that each has its domain here as well.
+                        Some(source) => columns.extend(source.columns.iter().map(|one| one.name.clone())),
+                        None => plain = false,
+                    }
                 }
                 Some(_) | None => simple = false,
             }
@@ -260,12 +267,42 @@ impl Look<'_> {
         }
     }
 
-    /// Can a new column hold sealed values, if the policy has a field for it?
+    /// The table that matters and of which this one becomes a partition.
+    fn parent(self, create: &CreateStmt) -> Option<&RangeVar> {
+        create.partbound.as_ref()?;
+        let [parent] = create.inh_relations.as_slice() else { return None };
+        let Some(Kind::RangeVar(parent)) = kind(parent) else { return None };
+        self.bench.snapshot.counts_name(&parent.relname).then_some(parent)
+    }
+
+    /// A partition is used through its table alone.
+    fn partition(self, create: &CreateStmt, range: &RangeVar, parent: &RangeVar) -> Option<Vec<Change>> {
+        let Target::Of(parent) = self.of_range(parent)? else { return None };
+        let plain = create.table_elts.is_empty() && METHODS_OF_TABLES.contains(&&*create.access_method);
+        if !(plain && self.is_free(&range.relname)) || range.relpersistence == "t" {
+            return None;
+        }
+        let schema = if range.schemaname.is_empty() {
+            match self.bench.names.path?.creation() {
+                Creation::In(schema) if !is_temporary(&schema) => schema,
+                Creation::In(_) | Creation::Unasked | Creation::Nowhere => return None,
+            }
+        } else {
+            Arc::from(range.schemaname.as_str())
+        };
+        let table = QualifiedName { schema, name: range.relname.as_str().into() };
+        let why = format!("partition of {parent}").into();
+        Some(vec![Change::Led { table, why, unless_there: create.if_not_exists }])
+    }
+
+    /// Can a new column hold sealed values, if the policy has a field for it: does its declared type become
+    /// `text`?
     fn holds_sealed(self, range: &RangeVar, column: &protobuf::ColumnDef) -> bool {
-        let text = column.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, false));
-        let sealed = policy_field(self.bench.snapshot, range, &column.colname)
-            .is_some_and(|field| field.domain.is_some());
-        !sealed || text && column.coll_clause.is_none()
+        let field = policy_field(self.bench.snapshot, range, &column.colname);
+        let Some(field) = field.filter(|field| field.domain.is_some()) else { return true };
+        let own = column.type_name.as_ref().and_then(type_of).is_some_and(|of| field.logical.holds(&of));
+        let collated = |clause| algebra::keeps_equality(clause) || is_folded(field);
+        own && column.coll_clause.as_deref().is_none_or(collated)
     }
 
     fn altered(self, alter: &AlterTableStmt) -> Option<Vec<Change>> {

@@ -24,6 +24,7 @@ use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::copy;
 use super::doors::of_databases;
+use super::indexes;
 use super::links::{self, Link};
 use super::table;
 
@@ -163,7 +164,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         ) => Ok(catalog_changes()),
         Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
         Some(Kind::RefreshMatViewStmt(refresh)) => refreshed(bench, node, refresh, found),
-        Some(Kind::IndexStmt(index)) => table::indexed(bench, index, found),
+        Some(Kind::IndexStmt(index)) => indexes::indexed(bench, index, found),
         Some(Kind::AlterTableStmt(alter)) => table::altered(bench, alter, found),
         Some(Kind::CreateStmt(create)) => table::created(bench, create, found),
         Some(Kind::RenameStmt(rename)) => table::renamed(bench, node, rename, found),

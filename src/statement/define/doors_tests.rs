@@ -19,6 +19,7 @@ fn entry(database: Option<&str>) -> PolicyField {
         logical: Logical::TEXT,
         domain: Some(Domain { name, mode: Mode::Equality, kind: Kind::TEXT }),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     };
     PolicyField { schemas: None, field }

@@ -10,7 +10,13 @@ pub(in crate::statement) mod conninfo;
 pub(in crate::statement) mod copy;
 pub(in crate::statement) mod definition;
 pub(in crate::statement) mod doors;
+mod draft;
+#[cfg(test)]
+mod draft_tests;
+mod indexes;
 pub(in crate::statement) mod links;
 pub(in crate::statement) mod named;
+mod opclass;
 pub(in crate::statement) mod standing;
 pub(in crate::statement) mod table;
+mod target;

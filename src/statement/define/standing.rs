@@ -27,6 +27,57 @@ pub struct Sealed<'a> {
     pub column: &'a str,
     /// The domain, where equal values are equal sealed texts.
     pub equal_in: Option<&'a str>,
+    /// With what its values begin, where it is no other column that is made of it.
+    pub begins: Option<&'a str>,
+}
+
+impl Sealed<'_> {
+    /// Is this a sealed value of its domain, or an array of such?
+    fn is_among(&self, node: &Node) -> bool {
+        let Some(begins) = self.begins.filter(|_| self.equal_in.is_some()) else { return false };
+        match kind(uncast(node)) {
+            Some(Kind::AArrayExpr(array)) => {
+                !array.elements.is_empty() && array.elements.iter().all(|one| is_sealed(one, begins))
+            }
+            Some(_) | None => is_sealed(node, begins),
+        }
+    }
+}
+
+fn uncast(node: &Node) -> &Node {
+    let mut inner = node;
+    while let Some(Kind::TypeCast(cast)) = kind(inner) {
+        let Some(arg) = cast.arg.as_deref() else { return inner };
+        inner = arg;
+    }
+    inner
+}
+
+/// Is it a constant that is a sealed value, of which all begin so?
+fn is_sealed(node: &Node, begins: &str) -> bool {
+    let Some(Kind::AConst(constant)) = kind(uncast(node)) else { return false };
+    let Some(protobuf::a_const::Val::Sval(value)) = &constant.val else { return false };
+    let of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    value.sval.len() > begins.len() && value.sval.starts_with(begins) && value.sval.bytes().all(of_alphabet)
+}
+
+/// Is an expression, as the server prints it, a constant that is a sealed value which begins so?
+#[must_use]
+pub fn is_sealed_constant(expression: &str, begins: &str) -> bool {
+    let Ok(parsed) = tree::parse(&format!("SELECT {expression}"), READING) else { return false };
+    let [only] = parsed.stmts.as_slice() else { return false };
+    match only.stmt.as_deref().and_then(kind) {
+        Some(Kind::SelectStmt(select)) => match select.target_list.as_slice() {
+            [target] if of_nothing(select) => match kind(target) {
+                Some(Kind::ResTarget(target)) => {
+                    target.val.as_deref().is_some_and(|value| is_sealed(value, begins))
+                }
+                Some(_) | None => false,
+            },
+            _ => false,
+        },
+        Some(_) | None => false,
+    }
 }
 
 /// A piece of a definition, as the server prints it.
@@ -210,8 +261,20 @@ impl<'a> Follow<'a> {
         let equality = distinct && matches!(of_server(&expression.name), Some("=" | "<>"));
         let sides = (self.column(left), self.column(right));
         let (Some((one, _)), Some((other, _)), true) = (sides.0, sides.1, equality) else {
-            self.node(left);
-            return self.node(right);
+            // Whether it is one of some values, which are sealed themselves.
+            let any = matches!(
+                AExprKind::try_from(expression.kind),
+                Ok(AExprKind::AexprOpAny | AExprKind::AexprOpAll)
+            );
+            let asks = (distinct || any) && matches!(of_server(&expression.name), Some("=" | "<>"));
+            return match sides {
+                (Some((one, _)), None) if asks && one.is_among(right) => self.mark(left),
+                (None, Some((one, _))) if asks && !any && one.is_among(left) => self.mark(right),
+                _ => {
+                    self.node(left);
+                    self.node(right);
+                }
+            };
         };
         let alike = one.equal_in.is_some() && one.equal_in == other.equal_in;
         if alike || one.column == other.column {
@@ -291,10 +354,10 @@ mod tests {
     /// What is said of a piece: `-` for what it misreads, `?` for what it compares, `=` for guards.
     fn told(standing: Standing<'_>) -> String {
         let sealed = [
-            Sealed { column: "email", equal_in: Some("mail") },
-            Sealed { column: "second", equal_in: Some("mail") },
-            Sealed { column: "phone", equal_in: Some("phone") },
-            Sealed { column: "diary", equal_in: None },
+            Sealed { column: "email", equal_in: Some("mail"), begins: Some("SEALfyeCwSny") },
+            Sealed { column: "second", equal_in: Some("mail"), begins: Some("SEALfyeCwSny") },
+            Sealed { column: "phone", equal_in: Some("phone"), begins: None },
+            Sealed { column: "diary", equal_in: None, begins: Some("SEALabcdefgh") },
         ];
         let Uses { misread, compared, guards, named: _ } = uses(standing, "client", &sealed);
         let misread = misread.iter().map(|column| format!("-{column}"));
@@ -324,6 +387,16 @@ mod tests {
             ("(email = 'a'::text)", "-email"),
             ("(email = (CURRENT_USER)::text)", "-email"),
             ("(email = ANY (ARRAY['a'::text, 'b'::text]))", "-email"),
+            ("(email = 'SEALfyeCwSny0001'::text)", ""),
+            ("(email <> 'SEALfyeCwSny0001'::text)", ""),
+            ("(email = 'SEALabcdefgh0001'::text)", "-email"),
+            ("(email = 'SEALfyeCwSny00\u{e4}1'::text)", "-email"),
+            ("(email = ANY (ARRAY['SEALfyeCwSny0001'::text, 'SEALfyeCwSny0002'::text]))", ""),
+            ("((email)::text <> ALL ((ARRAY['SEALfyeCwSny0001'::text])::text[]))", ""),
+            ("(email = ANY (ARRAY['SEALfyeCwSny0001'::text, 'b'::text]))", "-email"),
+            ("(email > 'SEALfyeCwSny0001'::text)", "-email"),
+            ("(diary = 'SEALabcdefgh0001'::text)", "-diary"),
+            ("(phone = 'SEALabcdefgh0001'::text)", "-phone"),
             ("(email < second)", "-email -second"),
             ("(email OPERATOR(public.=) second)", "-email -second"),
             ("(diary = diary)", "?diary"),
@@ -337,6 +410,21 @@ mod tests {
             ("not an expression (", ALL),
         ] {
             assert_eq!(told(Standing::Expression(expression)), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_default_is_a_constant_of_its_domain() {
+        for (expression, expected) in [
+            ("'SEALfyeCwSny0001'::text", true),
+            ("'SEALfyeCwSny0001'::character varying", true),
+            ("'SEALfyeCwSny'::text", false),
+            ("'SEALabcdefgh0001'::text", false),
+            ("('SEALfyeCwSny0001'::text || 'a'::text)", false),
+            ("now()", false),
+            ("''::text", false),
+        ] {
+            assert_eq!(is_sealed_constant(expression, "SEALfyeCwSny"), expected, "{expression}");
         }
     }
 

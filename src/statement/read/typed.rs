@@ -78,6 +78,19 @@ pub(in crate::statement) fn span_of_callee(text: &str, start: usize) -> Option<R
     (open.1.start > start).then_some(start..open.1.start)
 }
 
+/// `COLLATE` at `start`, with the name behind it.
+pub(in crate::statement) fn span_of_collation(text: &str, start: usize) -> Option<Range<usize>> {
+    let mut words = words(text, start).peekable();
+    let (_, first) = words.next()?;
+    text.get(first).filter(|word| word.eq_ignore_ascii_case("collate"))?;
+    loop {
+        let (_, name) = words.next().filter(|(of, _)| matches!(of, Lexeme::Word | Lexeme::QuotedName))?;
+        if words.next_if(|(_, span)| text.get(span.clone()) == Some(".")).is_none() {
+            return Some(start..name.end);
+        }
+    }
+}
+
 /// Where the call that begins at `start` ends, behind its parenthesis.
 pub(in crate::statement) fn end_of_call(text: &str, start: usize) -> Option<usize> {
     let mut depth = 0_usize;
@@ -168,6 +181,9 @@ mod tests {
         assert_eq!(span_of_callee("lower (x)", 0), Some(0..6));
         assert_eq!(span_of_callee("pg_catalog.lower(x)", 0), Some(0..16));
         assert_eq!(span_of_callee("(x)", 0), None);
+        assert_eq!(span_of_collation("COLLATE \"de\" NOT", 0), Some(0..12));
+        assert_eq!(span_of_collation("collate a . \"b\", c", 0), Some(0..15));
+        assert_eq!(span_of_collation("x", 0), None);
         assert_eq!(end_of_call("lower ((x), ')' /* ) */) AS y", 0), Some(24));
         assert_eq!(end_of_call("lower ((x)", 0), None);
         assert_eq!(span_of_like("NOT /* ( */ ILIKE 'a'", 0), Some((0..17, true)));

@@ -10,8 +10,10 @@ use super::body::{self, Names};
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{column as quoted_column, name as quoted_name, table as quoted_table};
 use crate::catalog::{
-    Column, Domain, Field, Mode, QualifiedName, Refused, Refuses, RelationKind, Unfit, Weight,
+    Column, Domain, Field, Logical, Mode, QualifiedName, Refused, Refuses, RelationKind, Unfit, Weight,
 };
+use crate::seal::guard_prefix;
+use crate::statement::is_sealed_constant;
 
 /// `pg_type.oid` of `text` and `varchar`.
 const TEXT: u32 = 25;
@@ -359,8 +361,11 @@ async fn read_columns(
             COLUMNS_MAX,
             "SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, a.atttypid, a.atttypmod, \
                     a.attgenerated <> '', a.attidentity <> '', a.atthasdef, \
-                    coalesce(co.collisdeterministic, true) \
+                    coalesce(co.collisdeterministic, true), \
+                    pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
+                    pg_catalog.format_type(a.atttypid, a.atttypmod) \
              FROM pg_catalog.pg_attribute a \
+             LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
              LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation \
              WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
              ORDER BY a.attrelid, a.attnum",
@@ -396,8 +401,16 @@ async fn read_columns(
         let Some(domain) = &field.domain else { continue };
         let unlimited = value::<i32>(row, 4)? == -1;
         if !(type_oid == TEXT || (type_oid == VARCHAR && unlimited)) {
-            let says =
-                format!("column {name} must be text, or varchar without a length, to hold sealed values");
+            let found: &str = value(row, 10)?;
+            let told = Logical::parse(found)
+                .filter(|told| *told != field.logical)
+                .map_or_else(String::new, |told| {
+                    format!("; if applications are to see {found}, the policy says type = \"{told}\"")
+                });
+            let says = format!(
+                "column {name} must be text, or varchar without a length, to hold sealed values, and is \
+                 {found}{told}"
+            );
             let quoted = quoted_name(name);
             let mends = vec![format!("{at} TYPE text USING {quoted}::text")];
             unfit("column-type", says, mends, Refuses::NOTHING);
@@ -407,9 +420,15 @@ async fn read_columns(
             let says = format!("column {name} has a nondeterministic collation");
             unfit("column-collation", says, mends, Refuses::NOTHING);
         }
-        if value::<bool>(row, 7)? && !generated {
+        let begins = guard_prefix(domain);
+        let sealed =
+            value::<Option<&str>>(row, 9)?.is_some_and(|default| is_sealed_constant(default, &begins));
+        if value::<bool>(row, 7)? && !generated && !sealed {
             let mends = vec![format!("{at} DROP DEFAULT")];
-            let says = format!("column {name} has a default, which would be stored unsealed: drop it");
+            let says = format!(
+                "column {name} has a default, which would be stored unsealed: drop it, and set a constant one \
+                 through Sealgate"
+            );
             unfit("column-default", says, mends, filled);
         }
         table.domains.insert(number, domain.clone());

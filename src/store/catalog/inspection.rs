@@ -140,7 +140,7 @@ async fn guards(
         let (name, text): (&str, &str) = (value(row, 1)?, value(row, 2)?);
         let own = || places.iter().filter(|place| place.relation.oid == oid);
         let sealed: Vec<Sealed<'_>> =
-            own().map(|place| Sealed { column: &place.column.name, equal_in: None }).collect();
+            own().map(|place| Sealed { column: &place.column.name, equal_in: None, begins: None }).collect();
         let Some(table) = own().next() else { continue };
         if text.ends_with("NOT ENFORCED") {
             continue;
@@ -296,6 +296,7 @@ async fn publications(reader: &Reader<'_>, snapshot: &Snapshot) -> Result<Vec<Un
                 .map(|(field, domain)| Sealed {
                     column: &field.column,
                     equal_in: Some(&*domain.name.0).filter(|_| equal_in(domain)),
+                    begins: None,
                 })
                 .collect();
             let uses = uses(Standing::Expression(filter), &member.name, &sealed);

@@ -11,6 +11,7 @@ use super::classified::{Classified, Found, qualified};
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{name as quoted_name, table as quoted_table};
 use crate::catalog::{Mode, QualifiedName, Refuses};
+use crate::seal::guard_prefix;
 use crate::statement::{Sealed, Standing, Uses, uses};
 
 /// What stands over tables of the policy and their partitions. A row begins with the table's OID and with
@@ -39,9 +40,11 @@ pub(super) struct Watched {
     columns: BTreeMap<String, Of>,
 }
 
-/// The domain, where equal values are equal sealed texts; and the sealed columns it is made of.
+/// The domain, where equal values are equal sealed texts, and with what these begin; and the sealed columns
+/// it is made of.
 struct Of {
     equal_in: Option<String>,
+    begins: Option<String>,
     from: BTreeSet<String>,
 }
 
@@ -49,7 +52,8 @@ impl Watched {
     pub(super) fn of(table: &Classified) -> Watched {
         let columns = table.sealed_columns().map(|(column, domain)| {
             let equal_in = (domain.mode == Mode::Equality).then(|| domain.name.0.to_string());
-            (column.name.to_string(), Of { equal_in, from: BTreeSet::from([column.name.to_string()]) })
+            let (begins, from) = (Some(guard_prefix(domain)), BTreeSet::from([column.name.to_string()]));
+            (column.name.to_string(), Of { equal_in, begins, from })
         });
         Watched { columns: columns.collect() }
     }
@@ -58,7 +62,10 @@ impl Watched {
         let sealed: Vec<Sealed<'_>> = self
             .columns
             .iter()
-            .map(|(column, of)| Sealed { column, equal_in: of.equal_in.as_deref() })
+            .map(|(column, of)| {
+                let (equal_in, begins) = (of.equal_in.as_deref(), of.begins.as_deref());
+                Sealed { column, equal_in, begins }
+            })
             .collect();
         uses(standing, &table.name, &sealed)
     }
@@ -123,7 +130,7 @@ async fn generated(
         let mends =
             format!("ALTER TABLE {} DROP COLUMN IF EXISTS {}", quoted_table(&table.name), quoted_name(name));
         table.add(Found::of("generated-from-sealed", name, says, vec![mends]));
-        watched.columns.insert(name.to_owned(), Of { equal_in: None, from });
+        watched.columns.insert(name.to_owned(), Of { equal_in: None, begins: None, from });
     }
     Ok(())
 }

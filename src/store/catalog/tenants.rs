@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use super::classified::qualified;
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
 use crate::catalog::{Field, FieldId, PolicyField, QualifiedName};
-use crate::seal::domain_of;
+use crate::seal::{domain_of, guard_prefix};
 
 /// Classified columns of one database: each has a [`FieldId`].
 pub(super) const FIELDS_MAX: usize = 60_000;
@@ -86,7 +86,9 @@ fn matched(
                 continue;
             }
             let domain = entry.field.domain.as_ref().map(|domain| domain_of(domain, &table.schema));
-            fields.push(Field { table: table.clone(), domain, ..entry.field.clone() });
+            let guarded = domain.as_ref().filter(|_| entry.field.guard.is_some());
+            let guard = guarded.map(|domain| guard_prefix(domain).into());
+            fields.push(Field { table: table.clone(), domain, guard, ..entry.field.clone() });
         }
         // Before anything grows beyond it by much.
         if fields.len() > FIELDS_MAX {

@@ -290,6 +290,7 @@ pub(super) fn field(column: &str, mode: Option<Mode>) -> Field {
         logical: Logical::TEXT,
         domain: mode.map(|mode| Domain { name: DomainName(column.into()), mode, kind: Kind::TEXT }),
         state: FieldState::Sealed,
+        guard: None,
         subject: None,
     }
 }

@@ -6,6 +6,7 @@
 
 mod definitions;
 mod grammar;
+mod regress;
 
 use sealgate::store::postgres::Throwaway;
 
