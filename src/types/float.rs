@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use zeroize::Zeroizing;
+
 use super::fault::ValueFault;
 use super::scan::{push_digits, trim};
 
@@ -149,7 +151,7 @@ pub(super) fn write_double(number: f64, out: &mut Vec<u8>) {
     let start = out.len();
     write(number, format_args!("{number:e}"), 15, out);
     binary.mend(start, 15, out, |digits| {
-        let text = format!("{number:.digits$e}");
+        let text = Zeroizing::new(format!("{number:.digits$e}"));
         (text.parse() == Ok(number)).then_some(text)
     });
 }
@@ -163,7 +165,7 @@ pub(super) fn write_single(number: f32, out: &mut Vec<u8>) {
     let start = out.len();
     write(f64::from(number), format_args!("{number:e}"), 6, out);
     binary.mend(start, 6, out, |digits| {
-        let text = format!("{number:.digits$e}");
+        let text = Zeroizing::new(format!("{number:.digits$e}"));
         (text.parse() == Ok(number)).then_some(text)
     });
 }
@@ -237,7 +239,7 @@ impl Binary {
         start: usize,
         exponent_from: i32,
         out: &mut Vec<u8>,
-        formatted: impl Fn(usize) -> Option<String>,
+        formatted: impl Fn(usize) -> Option<Zeroizing<String>>,
     ) {
         let Some(decimal) = out.get(start..).and_then(Decimal::of) else {
             return;

@@ -6,6 +6,7 @@ mod binary;
 mod casts;
 mod chance;
 mod generate;
+mod zones;
 
 use std::collections::BTreeMap;
 
