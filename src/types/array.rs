@@ -2,13 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use super::Format;
-use super::fault::ValueFault;
+use super::fault::{ValueFault, sql_name};
+use super::purpose::Format;
 use super::read::Reading;
 use super::scan::{Scan, is_space, trim};
 use super::show;
 use super::style::Style;
-use super::value::sql_name;
 use crate::catalog::{Base, Logical};
 
 /// Elements of one array.

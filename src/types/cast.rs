@@ -6,12 +6,13 @@
 use zeroize::Zeroizing;
 
 use super::calendar::{DAY, SECOND, round};
-use super::fault::ValueFault;
+use super::fault::{ValueFault, sql_name};
 use super::interval::Interval;
 use super::numeric::Number;
+use super::purpose::Purpose;
 use super::style::Style;
-use super::value::{Value, in_range, jsonb, sql_name};
-use super::{Purpose, float, moment, text};
+use super::value::{Value, in_range, jsonb};
+use super::{float, moment, text};
 use crate::catalog::{Base, Family, Logical};
 
 /// Digits that every float of 64 bits tells apart.

@@ -1,8 +1,8 @@
 //! The character types: what a column of each does with a text.
 
-use super::Purpose;
 use super::fault::ValueFault;
 use super::normalize::normalize;
+use super::purpose::Purpose;
 use super::scan::without_blanks;
 use crate::catalog::{Base, Kind, Logical};
 
