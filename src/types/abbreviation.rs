@@ -1,5 +1,5 @@
 //! Abbreviations of time zones: the server's list `Default`, which versions 15 to 18 have alike. A test
-//! compares it with `pg_timezone_abbrevs`.
+//! asks servers for each of `pg_timezone_abbrevs`.
 
 /// What an abbreviation stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,13 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use super::Format;
-use super::fault::ValueFault;
+use super::fault::{ValueFault, sql_name};
+use super::purpose::Format;
 use super::read::Reading;
 use super::scan::{Scan, is_space, trim};
 use super::show;
 use super::style::Style;
-use super::value::sql_name;
 use crate::catalog::{Base, Logical};
 
 /// Elements of one array.
@@ -263,8 +262,8 @@ impl<'a> Binary<'a> {
         match self.scan.array().map(i32::from_be_bytes).ok_or_else(short)? {
             -1 => Ok(Some(None)),
             length => {
-                let length = usize::try_from(length).map_err(|_| short())?;
-                Ok(Some(Some(self.scan.bytes(length).ok_or_else(short)?)))
+                let bytes = usize::try_from(length).ok().and_then(|length| self.scan.bytes(length));
+                Ok(Some(Some(bytes.ok_or_else(|| ValueFault::binary("array"))?)))
             }
         }
     }

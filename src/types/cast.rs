@@ -3,13 +3,16 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "what no cast leads from is refused")]
 
+use zeroize::Zeroizing;
+
 use super::calendar::{DAY, SECOND, round};
-use super::fault::ValueFault;
+use super::fault::{ValueFault, sql_name};
 use super::interval::Interval;
 use super::numeric::Number;
+use super::purpose::Purpose;
 use super::style::Style;
-use super::value::{Value, in_range, jsonb, sql_name};
-use super::{Purpose, float, moment, text};
+use super::value::{Value, in_range, jsonb};
+use super::{float, moment, text};
 use crate::catalog::{Base, Family, Logical};
 
 /// Digits that every float of 64 bits tells apart.
@@ -195,7 +198,7 @@ impl Cast<'_> {
     }
 
     fn to_numeric<'a>(&self, value: Value<'a>, scratch: &'a mut Vec<u8>) -> Result<Value<'a>, ValueFault> {
-        let mut digits = Vec::new();
+        let mut digits = Zeroizing::new(Vec::new());
         match value {
             Value::Numeric(_) => return Ok(value),
             Value::Money(hundredths) if self.purpose == Purpose::Assign => {
@@ -217,7 +220,7 @@ impl Cast<'_> {
             Value::Single(number) => float::write_decimal(f64::from(number), true, &mut digits),
             _ => return Err(mismatch(self.from, self.to.base, self.purpose)),
         }
-        let mut shifted = Vec::new();
+        let mut shifted = Zeroizing::new(Vec::new());
         let number = Number::parse(&digits, &mut shifted)?.without_zeros_behind();
         if self.purpose == Purpose::Compare
             && let Number::Finite { whole, .. } = number

@@ -300,7 +300,7 @@ impl<'a> Reader<'a, '_> {
         match point {
             Some(_) if !self.has_any(DATE) => self.date(text),
             Some(point) if point > 2 => self.digits(text, self.mask),
-            None if text.len() >= 6 && (!self.has_any(DATE) || !self.has_any(TIME)) => {
+            _ if text.len() >= 6 && (!self.has_any(DATE) || !self.has_any(TIME)) => {
                 self.digits(text, self.mask)
             }
             _ => self.field(text, self.mask),
@@ -570,6 +570,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn finish(mut self) -> Result<Decoded<'a>, Bad> {
+        // What `t` or `j` announced has to follow.
+        if self.label.is_some() {
+            return Err(Bad::Format);
+        }
         self.check_day()?;
         if let Some(half) = self.half {
             if self.hour > 12 {

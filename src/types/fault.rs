@@ -1,5 +1,7 @@
 //! Why a value is not taken: the server's SQLSTATE and its words without the value.
 
+use crate::catalog::Base;
+
 /// The server's own SQLSTATE, and words that hold nothing of the value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ValueFault {
@@ -50,4 +52,44 @@ impl ValueFault {
     pub(super) fn canonical(of: &str) -> ValueFault {
         ValueFault::new("XX001", format!("the stored value is no canonical text of type {of}"))
     }
+}
+
+/// What the server calls a type in its words.
+pub(super) const fn sql_name(base: Base) -> &'static str {
+    match base {
+        Base::Text => "text",
+        Base::Varchar => "character varying",
+        Base::Bpchar => "character",
+        Base::Name => "name",
+        Base::Citext => "citext",
+        Base::Int2 => "smallint",
+        Base::Int4 => "integer",
+        Base::Int8 => "bigint",
+        Base::Float4 => "real",
+        Base::Float8 => "double precision",
+        Base::Numeric => "numeric",
+        Base::Bool => "boolean",
+        Base::Date => "date",
+        Base::Time => "time",
+        Base::Timetz => "time with time zone",
+        Base::Timestamp => "timestamp",
+        Base::Timestamptz => "timestamp with time zone",
+        Base::Interval => "interval",
+        Base::Uuid => "uuid",
+        Base::Json => "json",
+        Base::Jsonb => "jsonb",
+        Base::Bytea => "bytea",
+        Base::Inet => "inet",
+        Base::Cidr => "cidr",
+        Base::Macaddr => "macaddr",
+        Base::Money => "money",
+    }
+}
+
+/// A binary value of so many bytes.
+pub(super) fn exact<const LENGTH: usize>(value: &[u8], base: Base) -> Result<[u8; LENGTH], ValueFault> {
+    if value.len() < LENGTH {
+        return Err(ValueFault::new("08P01", "insufficient data left in message"));
+    }
+    value.try_into().map_err(|_| ValueFault::binary(sql_name(base)))
 }

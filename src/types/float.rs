@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use zeroize::Zeroizing;
+
 use super::fault::ValueFault;
 use super::scan::{push_digits, trim};
 
@@ -149,7 +151,7 @@ pub(super) fn write_double(number: f64, out: &mut Vec<u8>) {
     let start = out.len();
     write(number, format_args!("{number:e}"), 15, out);
     binary.mend(start, 15, out, |digits| {
-        let text = format!("{number:.digits$e}");
+        let text = Zeroizing::new(format!("{number:.digits$e}"));
         (text.parse() == Ok(number)).then_some(text)
     });
 }
@@ -163,7 +165,7 @@ pub(super) fn write_single(number: f32, out: &mut Vec<u8>) {
     let start = out.len();
     write(f64::from(number), format_args!("{number:e}"), 6, out);
     binary.mend(start, 6, out, |digits| {
-        let text = format!("{number:.digits$e}");
+        let text = Zeroizing::new(format!("{number:.digits$e}"));
         (text.parse() == Ok(number)).then_some(text)
     });
 }
@@ -179,7 +181,7 @@ struct Binary {
 
 /// A decimal number: digits times ten to the power of.
 struct Decimal {
-    digits: u128,
+    digits: u64,
     ten: i64,
     count: usize,
 }
@@ -194,12 +196,12 @@ impl Decimal {
             [_, tail @ ..] => std::str::from_utf8(tail).ok()?.parse().ok()?,
         };
         let point = head.iter().position(|byte| *byte == b'.').map_or(0, |at| head.len() - at - 1);
-        let (mut digits, mut count) = (0_u128, 0);
+        let (mut digits, mut count) = (0_u64, 0);
         for digit in head.iter().filter(|byte| **byte != b'.') {
             if !digit.is_ascii_digit() {
                 return None;
             }
-            digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
+            digits = digits.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
             count += usize::from(digits > 0);
         }
         let mut ten = exponent - i64::try_from(point).ok()?;
@@ -211,13 +213,15 @@ impl Decimal {
 
     /// Is it `mantissa` times two to the power of `power`?
     fn is(&self, mantissa: u128, power: i64) -> bool {
-        let Some(fives) = u32::try_from(self.ten.abs()).ok().and_then(|ten| 5_u128.checked_pow(ten)) else {
+        let Ok(ten) = u32::try_from(self.ten.unsigned_abs()) else {
             return false;
         };
         let odd = if self.ten >= 0 {
-            self.digits.checked_mul(fives)
+            5_u128.checked_pow(ten).and_then(|fives| u128::from(self.digits).checked_mul(fives))
         } else {
-            self.digits.is_multiple_of(fives).then(|| self.digits / fives)
+            // A power that does not fit divides none that does.
+            let fives = 5_u64.checked_pow(ten).filter(|fives| self.digits.is_multiple_of(*fives));
+            fives.map(|fives| u128::from(self.digits / fives))
         };
         let Some(value) = odd.filter(|value| *value > 0 && mantissa > 0) else {
             return false;
@@ -235,14 +239,16 @@ impl Binary {
         start: usize,
         exponent_from: i32,
         out: &mut Vec<u8>,
-        formatted: impl Fn(usize) -> Option<String>,
+        formatted: impl Fn(usize) -> Option<Zeroizing<String>>,
     ) {
         let Some(decimal) = out.get(start..).and_then(Decimal::of) else {
             return;
         };
-        let half = |digits: u128| Decimal { digits, ten: decimal.ten - 1, count: 0 };
+        let half = |digits: u64| Decimal { digits, ten: decimal.ten - 1, count: 0 };
         let mantissa = u128::from(self.mantissa);
-        let tens = decimal.digits * 10;
+        let Some(tens) = decimal.digits.checked_mul(10).filter(|tens| *tens < u64::MAX - 5) else {
+            return;
+        };
         let tied =
             half(tens + 5).is(mantissa, self.power) || half(tens.saturating_sub(5)).is(mantissa, self.power);
         let between = self.is_between(&decimal);

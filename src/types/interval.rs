@@ -149,7 +149,7 @@ fn finite(interval: Interval) -> Result<Interval, ValueFault> {
 }
 
 pub(super) fn from_binary(value: &[u8]) -> Result<Interval, ValueFault> {
-    let whole: [u8; 16] = super::value::exact(value, crate::catalog::Base::Interval)?;
+    let whole: [u8; 16] = super::fault::exact(value, crate::catalog::Base::Interval)?;
     let mut scan = Scan::new(&whole);
     let micros = scan.array().map_or(0, i64::from_be_bytes);
     let days = scan.array().map_or(0, i32::from_be_bytes);

@@ -271,7 +271,7 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) {
             12 => b"\\f",
             0..=31 => {
                 out.extend_from_slice(b"\\u00");
-                super::value::push_hex(out, *byte);
+                super::scan::push_hex(out, *byte);
                 continue;
             }
             _ => {

@@ -20,6 +20,7 @@ mod network;
 mod normalize;
 mod numeric;
 mod part;
+mod purpose;
 mod read;
 mod scan;
 mod show;
@@ -30,26 +31,12 @@ mod text;
 mod token;
 mod unicode;
 mod value;
+mod whole;
 mod word;
 mod zone;
 
 pub use fault::ValueFault;
 pub use normalize::normalize;
-pub use read::canonical;
-pub use show::show;
+pub use purpose::{Format, Purpose};
 pub use style::Style;
-
-/// How the bytes of a value are to be read or written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    Text,
-    Binary,
-}
-
-/// What is done with a value: where it is assigned it is rounded, cut and checked as the server does it; for a
-/// comparison nothing is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Purpose {
-    Assign,
-    Compare,
-}
+pub use whole::{canonical, show};

@@ -96,15 +96,18 @@ pub(super) fn read_time(text: &[u8], style: &Style) -> Result<i64, ValueFault> {
     }
 }
 
+/// Has this day a Julian number of the server's?
+fn is_countable(day: Day) -> bool {
+    *DATES.start() <= day.number() && (day.year, day.month) < (5_874_898, 6)
+}
+
 /// Microseconds, and seconds east of Greenwich.
 pub(super) fn read_timetz(text: &[u8], style: &Style) -> Result<(i64, i32), ValueFault> {
     let of = "time with time zone";
     match decode(text, Wanted::Time, style).map_err(|bad| bad.fault(of))? {
         Decoded::Moment { day, time, place } => {
             let local = day.and_then(|day| day.number().checked_mul(DAY)?.checked_add(time));
-            if day.is_some_and(|day| !DATES.contains(&day.number()))
-                && !matches!(place, Some(Place::Offset(_)))
-            {
+            if day.is_some_and(|day| !is_countable(day)) && !matches!(place, Some(Place::Offset(_))) {
                 // At such a date a zone that changes is not known.
                 let fixed = match &place {
                     Some(Place::Zone(zone)) => zone::fixed(zone),

@@ -1,6 +1,8 @@
 //! Amounts of money, as the locales C and en_US write them. Which locale a session has, its server does not
 //! tell.
 
+use zeroize::Zeroizing;
+
 use super::fault::ValueFault;
 use super::numeric::Number;
 use super::scan::{Scan, is_space, push_digits, push_two};
@@ -86,7 +88,7 @@ pub(super) fn show(hundredths: i64, out: &mut Vec<u8>) {
     }
     out.push(b'$');
     let size = hundredths.unsigned_abs();
-    let mut whole = Vec::with_capacity(20);
+    let mut whole = Zeroizing::new(Vec::with_capacity(20));
     push_digits(&mut whole, size / 100, 1);
     for (at, digit) in whole.iter().enumerate() {
         if at > 0 && (whole.len() - at).is_multiple_of(3) {

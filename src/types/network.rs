@@ -2,9 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-use super::fault::ValueFault;
-use super::scan::{Scan, number, push_digits};
-use super::value::{hex_byte, push_hex, sql_name};
+use super::fault::{ValueFault, sql_name};
+use super::scan::{Scan, hex_byte, number, push_digits, push_hex};
 use crate::catalog::Base;
 
 /// An address with the bits of its network. One of version 4 has its four bytes in front.

@@ -18,10 +18,12 @@ pub fn normalize(kind: &Kind, value: &str, out: &mut Vec<u8>) -> Result<(), Valu
     if value.is_ascii() {
         // In ASCII the order does not matter, and NFC changes nothing.
         let value = if steps.has(Normal::Trim) { value.trim_matches(' ') } else { value };
-        if steps.has(Normal::Lowercase) {
-            out.extend(value.bytes().map(|byte| byte.to_ascii_lowercase()));
-        } else {
-            out.extend_from_slice(value.as_bytes());
+        let start = out.len();
+        out.extend_from_slice(value.as_bytes());
+        if steps.has(Normal::Lowercase)
+            && let Some(text) = out.get_mut(start..)
+        {
+            text.make_ascii_lowercase();
         }
         return Ok(());
     }

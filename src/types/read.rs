@@ -1,47 +1,15 @@
-//! From what a client gave to the canonical text.
+//! From what a client gave to the canonical text, of one value.
 
 use zeroize::Zeroizing;
 
-use super::array;
 use super::cast::{Cast, rounded};
 use super::fault::ValueFault;
 use super::numeric::Number;
+use super::purpose::{Format, Purpose};
 use super::style::Style;
+use super::text;
 use super::value::Value;
-use super::{Format, Purpose, text};
 use crate::catalog::{Kind, Logical};
-
-/// Reads what a client gave as a value of type `given` for a column of type `wanted`, whose domain normalizes
-/// by `kind`; appends the canonical text to `out`. `given` is None for a constant or parameter of type
-/// unknown, which the input function of the wanted type reads; numbers and booleans that are written as
-/// constants come as their own types, in text.
-///
-/// # Errors
-///
-/// What the server would say of the value, or that it is not known here what it would make of it. Nothing has
-/// been appended then.
-pub fn canonical(
-    given: Option<&Logical>,
-    format: Format,
-    value: &[u8],
-    wanted: &Logical,
-    kind: &Kind,
-    purpose: Purpose,
-    style: &Style,
-    out: &mut Vec<u8>,
-) -> Result<(), ValueFault> {
-    let start = out.len();
-    let reading = Reading { given, wanted, kind, purpose, style };
-    let result = if wanted.array || given.is_some_and(|given| given.array) {
-        array::canonical(&reading, format, value, out)
-    } else {
-        reading.scalar(format, value, out)
-    };
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
-}
 
 /// All but the value.
 #[derive(Clone, Copy)]

@@ -126,3 +126,23 @@ pub(super) fn push_two(out: &mut Vec<u8>, number: u64) {
         _ => push_digits(out, number, 2),
     }
 }
+
+fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// A byte of two hexadecimal digits.
+pub(super) fn hex_byte(scan: &mut Scan<'_>) -> Option<u8> {
+    Some(nibble(scan.next()?)? << 4 | nibble(scan.next()?)?)
+}
+
+pub(super) fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    for half in [byte >> 4, byte & 15] {
+        out.push(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+    }
+}

@@ -1,36 +1,13 @@
-//! From a canonical text to what a session sees.
+//! From a canonical text to what a session sees, of one value.
 
-use super::array;
-use super::fault::ValueFault;
+use super::fault::{ValueFault, sql_name};
+use super::purpose::Format;
 use super::style::Style;
-use super::value::{Value, sql_name};
-use super::{Format, text};
+use super::text;
+use super::value::Value;
 use crate::catalog::{Family, Logical};
 
-/// Writes a canonical text as a client sees a column of this type; appends to `out`.
-///
-/// # Errors
-///
-/// It is no canonical text of this type, or the session's zone is not known. Nothing has been appended then.
-pub fn show(
-    logical: &Logical,
-    canonical: &[u8],
-    format: Format,
-    style: &Style,
-    out: &mut Vec<u8>,
-) -> Result<(), ValueFault> {
-    let start = out.len();
-    let result = if logical.array {
-        array::show_array(logical, canonical, format, style, out)
-    } else {
-        scalar(logical, canonical, format, style, out)
-    };
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
-}
-
+/// Appends one value.
 pub(super) fn scalar(
     logical: &Logical,
     canonical: &[u8],

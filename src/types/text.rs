@@ -1,13 +1,13 @@
 //! The character types: what a column of each does with a text.
 
-use super::Purpose;
 use super::fault::ValueFault;
 use super::normalize::normalize;
+use super::purpose::Purpose;
 use super::scan::without_blanks;
 use crate::catalog::{Base, Kind, Logical};
 
 /// Bytes of the type `name`, without the zero at its end.
-const NAME_MAX: usize = 63;
+pub(super) const NAME_MAX: usize = 63;
 
 /// A text that the server takes: UTF-8 without zeros.
 pub(super) fn read(value: &[u8]) -> Result<&str, ValueFault> {
@@ -46,7 +46,7 @@ pub(super) fn write(
     let start = out.len();
     finish(fit(text, wanted)?, wanted, kind, out)?;
     // Composing may lengthen a text.
-    if kind.normalize.is_nothing() {
+    if kind.normalize.is_nothing() || wanted.characters().is_none() {
         return Ok(());
     }
     let length = match out.get(start..).map(std::str::from_utf8) {

@@ -1,10 +1,10 @@
 //! Values between the ways in which they are written.
 
-use super::fault::ValueFault;
+use super::fault::{ValueFault, exact, sql_name};
 use super::interval::{self, Interval};
 use super::network::{self, Network};
 use super::numeric::{Number, integer};
-use super::scan::{Scan, push_integer, trim};
+use super::scan::{Scan, hex_byte, push_hex, push_integer, trim};
 use super::style::{Dates, Intervals, Style};
 use super::zone::Zone;
 use super::{float, json, moment, money, text};
@@ -43,38 +43,6 @@ pub(super) enum Value<'a> {
     Money(i64),
 }
 
-/// What the server calls a type in its words.
-pub(super) const fn sql_name(base: Base) -> &'static str {
-    match base {
-        Base::Text => "text",
-        Base::Varchar => "character varying",
-        Base::Bpchar => "character",
-        Base::Name => "name",
-        Base::Citext => "citext",
-        Base::Int2 => "smallint",
-        Base::Int4 => "integer",
-        Base::Int8 => "bigint",
-        Base::Float4 => "real",
-        Base::Float8 => "double precision",
-        Base::Numeric => "numeric",
-        Base::Bool => "boolean",
-        Base::Date => "date",
-        Base::Time => "time",
-        Base::Timetz => "time with time zone",
-        Base::Timestamp => "timestamp",
-        Base::Timestamptz => "timestamp with time zone",
-        Base::Interval => "interval",
-        Base::Uuid => "uuid",
-        Base::Json => "json",
-        Base::Jsonb => "jsonb",
-        Base::Bytea => "bytea",
-        Base::Inet => "inet",
-        Base::Cidr => "cidr",
-        Base::Macaddr => "macaddr",
-        Base::Money => "money",
-    }
-}
-
 /// Does a type of integers hold this one? Of others: yes.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others hold any integer")]
 pub(super) fn in_range(base: Base, number: i64) -> bool {
@@ -101,26 +69,6 @@ fn boolean(text: &[u8]) -> Option<bool> {
         Some(false)
     } else {
         None
-    }
-}
-
-fn nibble(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// A byte of two hexadecimal digits.
-pub(super) fn hex_byte(scan: &mut Scan<'_>) -> Option<u8> {
-    Some(nibble(scan.next()?)? << 4 | nibble(scan.next()?)?)
-}
-
-pub(super) fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    for half in [byte >> 4, byte & 15] {
-        out.push(if half < 10 { b'0' + half } else { b'a' + half - 10 });
     }
 }
 
@@ -195,14 +143,6 @@ fn bytes<'a>(text: &[u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], ValueFau
     Ok(scratch)
 }
 
-/// A binary value of so many bytes.
-pub(super) fn exact<const LENGTH: usize>(value: &[u8], base: Base) -> Result<[u8; LENGTH], ValueFault> {
-    if value.len() < LENGTH {
-        return Err(ValueFault::new("08P01", "insufficient data left in message"));
-    }
-    value.try_into().map_err(|_| ValueFault::binary(sql_name(base)))
-}
-
 impl<'a> Value<'a> {
     /// As the input function of the type reads a text.
     pub(super) fn from_text(
@@ -249,6 +189,9 @@ impl<'a> Value<'a> {
         scratch: &'a mut Vec<u8>,
     ) -> Result<Value<'a>, ValueFault> {
         Ok(match base {
+            Base::Name if value.len() > text::NAME_MAX => {
+                return Err(ValueFault::new("42622", "identifier too long"));
+            }
             Base::Text | Base::Varchar | Base::Bpchar | Base::Name | Base::Citext => {
                 Value::Text(text::read(value)?)
             }
