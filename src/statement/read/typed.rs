@@ -18,7 +18,9 @@ pub(in crate::statement) fn type_of(of: &protobuf::TypeName) -> Option<Logical> 
         return None;
     }
     let name = match names.as_slice() {
-        [name] | ["pg_catalog" | "public", name] => *name,
+        [name] | ["pg_catalog", name] => *name,
+        // The extension may be in any schema.
+        [_, "citext"] => "citext",
         _ => return None,
     };
     let base = Base::named(name).filter(|base| base.name() == name)?;
