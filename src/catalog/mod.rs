@@ -11,6 +11,8 @@ mod field;
 mod fit;
 mod followed;
 mod logical;
+#[cfg(test)]
+mod logical_tests;
 mod path;
 mod pattern;
 mod sharing;
