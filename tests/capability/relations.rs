@@ -145,3 +145,21 @@ fn select_into_a_table_that_the_policy_names_makes_a_sealed_copy() {
         assert_eq!(search_server(&server, SECRET.as_bytes()), []);
     }
 }
+
+#[test]
+fn a_partition_that_is_partitioned_by_a_sealed_column_is_a_fault_of_the_table() {
+    for major in VERSIONS {
+        let server = pg(major);
+        let parted = "CREATE TABLE kept (id int, email text) PARTITION BY RANGE (id); \
+            CREATE TABLE kept_one PARTITION OF kept FOR VALUES FROM (0) TO (10); \
+            CREATE TABLE kept_two (email text, id int) PARTITION BY RANGE (email); \
+            ALTER TABLE kept ATTACH PARTITION kept_two FOR VALUES FROM (10) TO (20); \
+            CREATE TABLE kept_two_a PARTITION OF kept_two FOR VALUES FROM ('a') TO ('c')";
+        server.execute("postgres", parted).unwrap();
+        let (gate, tap) = open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        refused(&mut raw, &format!("INSERT INTO kept (id, email) VALUES (11, '{SECRET}')"));
+        assert_eq!(ok(&mut raw, "SELECT count(id) FROM kept WHERE id > 3"), ["0"]);
+        assert!(!holds(&tap.to_server(), SECRET.as_bytes()), "{major}");
+    }
+}

@@ -450,6 +450,7 @@ fn missing_columns(table: &mut Classified, by_table: &ByTable<'_>) {
     }
 }
 
+/// Keys by which its rows go to partitions, and on to the partitions of those.
 async fn read_partition_keys(
     reader: &Reader<'_>,
     oids: &[u32],
@@ -459,25 +460,34 @@ async fn read_partition_keys(
         .rows(
             "partitioned tables",
             RELATIONS_MAX,
-            "SELECT p.partrelid, p.partattrs::pg_catalog.int2[], \
+            "WITH RECURSIVE family AS ( \
+                SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) \
+                UNION SELECT f.root, i.inhrelid FROM family f \
+                JOIN pg_catalog.pg_inherits i ON i.inhparent = f.member) \
+             SELECT f.root, ARRAY(SELECT a.attname::pg_catalog.text FROM pg_catalog.pg_attribute a \
+                        WHERE a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::pg_catalog.int2[])), \
                     coalesce(pg_catalog.pg_get_expr(p.partexprs, p.partrelid), '') \
-             FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = ANY ($1) ORDER BY 1",
+             FROM family f JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = f.member ORDER BY f.root, f.member",
             &[(&oids, Type::OID_ARRAY)],
         )
         .await?;
+    let mut told = BTreeSet::new();
     for row in &rows {
         let Some(table) = tables.get_mut(&value(row, 0)?) else { continue };
-        let key: Vec<i16> = value(row, 1)?;
+        let key: Vec<&str> = value(row, 1)?;
         let expressions = body::fold(value(row, 2)?);
         let mut faults = Vec::new();
         for column in table.classified_columns() {
             let mut name = Names::default();
             name.add(&column.name);
-            if key.contains(&column.number) || name.finder()?.first_in(&expressions).is_some() {
+            if key.contains(&&*column.name) || name.finder()?.first_in(&expressions).is_some() {
                 faults.push(column.name.clone());
             }
         }
         for name in faults {
+            if !told.insert((value::<u32>(row, 0)?, name.clone())) {
+                continue;
+            }
             let says = format!("column {name} is part of the partition key");
             table.add(Found::of("partition-key", &name, says, Vec::new()));
         }

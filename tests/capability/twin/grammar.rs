@@ -408,7 +408,7 @@ impl Grammar {
             );
             seen.push(Seen { alias, mail: "m", phone: None, text: None, city: None, number: "n" });
         }
-        if seen.len() == 1 && self.chance(8) {
+        if seen.len() == 1 && seen[0].mail == "email" && self.chance(8) {
             let alias = self.alias();
             let how = ["NATURAL JOIN", "NATURAL LEFT JOIN"][self.below(2)];
             text = format!("{text} {how} {}marks {alias}", if self.chance(50) { "public." } else { "" });
