@@ -32,7 +32,7 @@ pub(super) enum Resolved {
 enum Stands {
     /// Nothing that is judged: what it shows is nobody's.
     ForNothing,
-    For(Rc<Prepared>, StatementFacts),
+    For(Rc<Prepared>, Box<StatementFacts>),
     First(Step),
 }
 
@@ -120,7 +120,7 @@ impl Session {
             if others.count() > 0 && named.facts.is_recorded() {
                 return Err(doubtful("sql-fetch", "FETCH", "cursor"));
             }
-            return Ok(Stands::For(Rc::new(Prepared::unknown()), named.facts));
+            return Ok(Stands::For(Rc::new(Prepared::unknown()), Box::new(named.facts)));
         }
         self.refuse_folded(name)?;
         let meaning = self.queue.portal(name.as_bytes());
@@ -148,7 +148,7 @@ impl Session {
             Some(_) if is_doubtful => Ok(Stands::ForNothing),
             Some(facts) => {
                 let facts = under(view, &prepared, facts)?;
-                Ok(Stands::For(prepared, facts))
+                Ok(Stands::For(prepared, Box::new(facts)))
             }
         }
     }
@@ -173,7 +173,7 @@ impl Session {
                 NameOf::Portal { .. } => &[],
             };
             let prepared = Prepared { types: types.into(), ..Prepared::unknown() };
-            return Ok(Stands::For(Rc::new(prepared), named.facts));
+            return Ok(Stands::For(Rc::new(prepared), Box::new(named.facts)));
         }
         self.refuse_folded(name)?;
         let name = name.as_bytes();
@@ -199,7 +199,7 @@ impl Session {
             return Err(doubtful("sql-execute", "EXECUTE", "statement"));
         }
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first().cloned());
-        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, facts)))
+        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, Box::new(facts))))
     }
 
     /// Letters beyond ASCII are folded as the database's own encoding has it.

@@ -87,6 +87,9 @@ impl Session {
         }
         if copy.from {
             self.queue.copy_in();
+            if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
+                mark.copy_begun = true;
+            }
             let stream = Stream::new(&copy.format, self.dot_ends);
             self.copy_in = Some(Box::new(CopyIn { stream, of: copy, left: 0, sealed: Vec::new() }));
         }
@@ -331,7 +334,7 @@ impl Session {
             Ok(()) => out.truncate(start),
             Err(refusal) => {
                 out.truncate(start);
-                return self.fail_copy(copy, refusal, out);
+                return self.fail_copy(*copy, refusal, out);
             }
         }
         self.ciphered = true;
@@ -342,7 +345,7 @@ impl Session {
     }
 
     /// The server is told that the client fails the COPY, and its error is dressed.
-    fn fail_copy(&mut self, copy: Box<CopyIn>, refusal: Refusal, out: &mut Vec<u8>) {
+    fn fail_copy(&mut self, copy: CopyIn, refusal: Refusal, out: &mut Vec<u8>) {
         self.count_copied(copy.sealed);
         let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
         if let Some(mark) = mark {
@@ -363,6 +366,13 @@ impl Session {
         if let Some(copy) = self.copy_in.take() {
             self.count_copied(copy.sealed);
             self.request_dropping = copy.left;
+            self.queue.drop_copy_data();
+        } else if self
+            .queue
+            .front()
+            .and_then(|owed| owed.mark.as_ref())
+            .is_some_and(|mark| mark.awaits_copy())
+        {
             self.queue.drop_copy_data();
         }
     }
@@ -413,7 +423,12 @@ fn feed_rows(
         if std::mem::take(&mut stream.header) {
             put_header(of, fields, out)?;
         } else {
+            let before = out.len();
             seal_row(shop, view, of, fields, sealed, out)?;
+            if out.len() == before && end.is_empty() && format.has_lines() {
+                // A last line without values, which would be none without an end.
+                out.push(b'\n');
+            }
         }
         out.extend_from_slice(end);
     }
