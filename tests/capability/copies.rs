@@ -264,8 +264,8 @@ fn copy_in_stores_what_a_plain_server_stores_however_it_is_cut() {
             ),
             ("COPY customers (id, email, phone) FROM STDIN (FORMAT csv)", b"1,s3ntinel-a\n"),
             ("COPY customers (id, email) FROM STDIN", b""),
-            ("COPY customers (id, nothing) FROM STDIN", b"1\ts3ntinel\n"),
-            ("COPY customers (id, sum) FROM STDIN", b"1\ts3ntinel\n"),
+            ("COPY customers (id, email, nothing) FROM STDIN", b"1\ts3ntinel\tx\n"),
+            ("COPY customers (id, email, sum) FROM STDIN", b"1\ts3ntinel\t2\n"),
         ];
         for (sql, data) in wide {
             let pieces: Vec<usize> = vec![1, 2, 3, 5, 7, data.len().max(1)];
