@@ -439,7 +439,7 @@ fn feed_rows(
         at = stream.rest.len();
     }
     stream.drop_head(at);
-    if ended && !stream.rest.is_empty() && format.layout == Layout::Binary && stream.rows.has_begun() {
+    if ended && stream.rest.len() > 1 && format.layout == Layout::Binary && stream.rows.has_begun() {
         // It is cut within a row, and so is what the server gets.
         format.begin(out, of.fields.len());
     }

