@@ -53,6 +53,7 @@ fn snapshot() -> Arc<Snapshot> {
         type_oid,
         field,
         fault: None,
+        generated: false,
     };
     let plain = ["name", "city", "street", "since", "status", "note", "orders"];
     let mut columns = vec![column("id", 1, 23, None), column("email", 2, 25, Some(FieldId(0)))];

@@ -211,6 +211,25 @@ impl Session {
         self.records.extend(so_far.map(Record::Outcome));
     }
 
+    pub(super) fn note_progress(&mut self, run: &Running) {
+        let receipts = run.receipt.as_ref().map(Receipt::execution);
+        debug_assert_eq!(receipts, Some(run.execution), "rows are released by receipt alone");
+        self.progress(run);
+    }
+
+    /// Counts the values that it has shown.
+    pub(super) fn count(&mut self, run: &Running) {
+        let (Some(view), Some(facts)) = (&self.view, run.plan.facts.statements.get(run.index)) else {
+            return;
+        };
+        for (id, count) in facts.reads.iter().zip(&run.cells).filter(|(_, count)| **count > 0) {
+            if let Some(field) = view.field_use(*id) {
+                let field = field.field.clone();
+                self.events.push(Event::Cells { field, operation: "open", count: *count });
+            }
+        }
+    }
+
     fn outcome(&self, run: &Running) -> Option<Outcome> {
         let facts = run.plan.facts.statements.get(run.index)?;
         let possible = run.possible.as_ref();

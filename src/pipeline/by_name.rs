@@ -12,7 +12,7 @@ use super::Need;
 use super::Step;
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
 use super::plan::{Plan, Workshop, uses_of};
-use super::session::{Found, Session, doubtful};
+use super::session::{Found, Session, doubtful_cursor, doubtful_statement};
 use super::values::{Parameter, check_declared, parameter};
 use super::view::View;
 use crate::catalog::{Field, FieldId};
@@ -32,7 +32,7 @@ pub(super) enum Resolved {
 enum Stands {
     /// Nothing that is judged: what it shows is nobody's.
     ForNothing,
-    For(Rc<Prepared>, StatementFacts),
+    For(Rc<Prepared>, Box<StatementFacts>),
     First(Step),
 }
 
@@ -119,9 +119,9 @@ impl Session {
                     && facts.effect.fetches.as_ref().is_none_or(|fetches| *fetches.portal != *name)
             });
             if others.count() > 0 && named.facts.is_recorded() {
-                return Err(doubtful("sql-fetch", "FETCH", "cursor"));
+                return Err(doubtful_cursor("FETCH"));
             }
-            return Ok(Stands::For(Rc::new(Prepared::unknown()), named.facts));
+            return Ok(Stands::For(Rc::new(Prepared::unknown()), Box::new(named.facts)));
         }
         self.refuse_folded(name)?;
         let meaning = self.queue.portal(name.as_bytes());
@@ -143,13 +143,11 @@ impl Session {
         let is_doubtful = self.queue.names.is_doubtful_portal(name.as_bytes());
         match facts {
             None => Ok(Stands::ForNothing),
-            Some(facts) if is_doubtful && facts.is_recorded() => {
-                Err(doubtful("sql-fetch", "FETCH", "cursor"))
-            }
+            Some(facts) if is_doubtful && facts.is_recorded() => Err(doubtful_cursor("FETCH")),
             Some(_) if is_doubtful => Ok(Stands::ForNothing),
             Some(facts) => {
                 let facts = under(view, &prepared, facts)?;
-                Ok(Stands::For(prepared, facts))
+                Ok(Stands::For(prepared, Box::new(facts)))
             }
         }
     }
@@ -167,14 +165,14 @@ impl Session {
         if let Some((named, behind)) = named_before(text, index, name, is_statement) {
             let others = behind.iter().filter(|facts| facts.renames == Renames::Anything);
             if others.count() > 0 {
-                return Err(doubtful("sql-execute", "EXECUTE", "statement"));
+                return Err(doubtful_statement("EXECUTE"));
             }
             let types = match &named.of {
                 NameOf::Statement { types } => types.as_slice(),
                 NameOf::Portal { .. } => &[],
             };
             let prepared = Prepared { types: types.into(), ..Prepared::unknown() };
-            return Ok(Stands::For(Rc::new(prepared), named.facts));
+            return Ok(Stands::For(Rc::new(prepared), Box::new(named.facts)));
         }
         self.refuse_folded(name)?;
         let name = name.as_bytes();
@@ -197,10 +195,10 @@ impl Session {
         }
         rests.push(Rest { portal: false, name: name.into(), on: Some(Rc::clone(&prepared)) });
         if self.queue.names.is_doubtful_statement(name) {
-            return Err(doubtful("sql-execute", "EXECUTE", "statement"));
+            return Err(doubtful_statement("EXECUTE"));
         }
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first().cloned());
-        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, facts)))
+        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, Box::new(facts))))
     }
 
     /// Letters beyond ASCII are folded as the database's own encoding has it.
@@ -242,7 +240,7 @@ impl Session {
         self.stands(&prepared.rests)?;
         let (Some(_), Some(view)) = (&prepared.by_sql, &self.view) else { return Ok(prepared) };
         if self.queue.names.is_doubtful_portal(name) && plan.is_recorded() {
-            return Err(doubtful("sql-fetch", "Execute", "cursor"));
+            return Err(doubtful_cursor("Execute"));
         }
         let Some(facts) = plan.facts.statements.first().filter(|_| prepared.epoch != view.epoch()) else {
             return Ok(prepared);

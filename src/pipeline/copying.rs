@@ -90,6 +90,9 @@ impl Session {
         }
         if copy.from {
             self.queue.copy_in();
+            if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
+                mark.copy_begun = true;
+            }
             let stream = Stream::new(&copy.format, self.dot_ends);
             self.copy_in = Some(Box::new(CopyIn { stream, of: copy, left: 0, sealed: Vec::new() }));
         }
@@ -335,7 +338,7 @@ impl Session {
             Ok(()) => out.truncate(start),
             Err(refusal) => {
                 out.truncate(start);
-                return self.fail_copy(copy, refusal, out);
+                return self.fail_copy(*copy, refusal, out);
             }
         }
         self.ciphered = true;
@@ -346,7 +349,7 @@ impl Session {
     }
 
     /// The server is told that the client fails the COPY, and its error is dressed.
-    fn fail_copy(&mut self, copy: Box<CopyIn>, refusal: Refusal, out: &mut Vec<u8>) {
+    fn fail_copy(&mut self, copy: CopyIn, refusal: Refusal, out: &mut Vec<u8>) {
         self.count_copied(copy.sealed);
         let mark = self.queue.front().and_then(|owed| owed.mark.as_mut());
         if let Some(mark) = mark {
@@ -367,6 +370,13 @@ impl Session {
         if let Some(copy) = self.copy_in.take() {
             self.count_copied(copy.sealed);
             self.request_dropping = copy.left;
+            self.queue.drop_copy_data();
+        } else if self
+            .queue
+            .front()
+            .and_then(|owed| owed.mark.as_ref())
+            .is_some_and(|mark| mark.awaits_copy())
+        {
             self.queue.drop_copy_data();
         }
     }
@@ -418,7 +428,12 @@ fn feed_rows(
         if std::mem::take(&mut stream.header) {
             put_header(of, fields, out)?;
         } else {
+            let before = out.len();
             seal_row(shop, view, of, fields, manner, sealed, out)?;
+            if out.len() == before && end.is_empty() && format.has_lines() {
+                // A last line without values, which would be none without an end.
+                out.push(b'\n');
+            }
         }
         out.extend_from_slice(end);
     }
@@ -429,7 +444,7 @@ fn feed_rows(
         at = stream.rest.len();
     }
     stream.drop_head(at);
-    if ended && !stream.rest.is_empty() && format.layout == Layout::Binary && stream.rows.has_begun() {
+    if ended && stream.rest.len() > 1 && format.layout == Layout::Binary && stream.rows.has_begun() {
         // It is cut within a row, and so is what the server gets.
         format.begin(out, of.fields.len());
     }

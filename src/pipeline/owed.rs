@@ -92,6 +92,8 @@ pub struct Mark {
     pub stream: Option<Box<Streaming>>,
     /// It takes data in which values are sealed.
     pub takes_copy: bool,
+    /// The server has said that it takes that of the statement that runs.
+    pub copy_begun: bool,
 }
 
 /// What is asked of the server in the client's session, by FunctionCall, which leaves everything
@@ -125,6 +127,16 @@ impl Mark {
     /// What only makes a name mean something else.
     pub fn changing(change: Change) -> Mark {
         Mark { change: Some(change), ..Mark::default() }
+    }
+
+    /// Is data still to come from the client that the server has not asked for?
+    pub fn awaits_copy(&self) -> bool {
+        let mut left = self.runs.iter().skip(self.completed).flatten();
+        let takes = |run: &Running| {
+            let facts = run.plan.facts.statements.get(run.index);
+            facts.and_then(|facts| facts.copy.as_ref()).is_some_and(|copy| copy.from)
+        };
+        self.takes_copy && !self.copy_begun && left.any(takes)
     }
 
     /// The execution whose rows come next.

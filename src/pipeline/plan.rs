@@ -135,7 +135,9 @@ impl Plan {
     }
 
     pub fn is_positional(&self) -> bool {
-        self.facts.statements.iter().any(|facts| facts.positional)
+        // Of COPY the server does not say where its columns come from.
+        let unsaid = |facts: &StatementFacts| facts.copy.as_ref().is_some_and(|copy| !copy.from);
+        self.facts.statements.iter().any(|facts| facts.positional || unsaid(facts))
     }
 
     /// Does it change what names or columns of tables that matter mean?

@@ -203,7 +203,6 @@ impl Workshop {
     }
 
     /// Opens the classified values of one row of COPY, without the end of its line.
-    #[expect(clippy::too_many_arguments, reason = "all that one row needs")]
     pub(super) fn open_line<'a>(
         &'a mut self,
         view: &View,

@@ -7,7 +7,7 @@ use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
 use super::release::{Look, untouched};
-use super::session::{Event, Session};
+use super::session::Session;
 use super::shape::{Shape, unforeseen};
 use super::transaction::Ended;
 use super::{Need, Step};
@@ -430,6 +430,7 @@ impl Session {
                 mark.and_then(|mark| {
                     let run = mark.runs.get_mut(mark.completed).and_then(Option::take);
                     mark.completed += usize::from(complete);
+                    mark.copy_begun &= !complete;
                     run
                 })
             }
@@ -578,6 +579,9 @@ impl Session {
     fn fail(&mut self, owed: Option<Owed>, facts: ErrorFacts) -> Option<Refusal> {
         let Owed { mark, number, .. } = owed?;
         let mark = mark?;
+        if mark.awaits_copy() {
+            self.queue.drop_copy_data();
+        }
         let by_sql = mark.naming.iter().flat_map(|naming| naming.changes.iter().map(|(_, change)| change));
         mark.change.iter().chain(by_sql).for_each(|change| self.queue.names.fail(change, number));
         self.drop_runs(mark.runs, Some(facts.sqlstate), undone(facts));
@@ -590,24 +594,6 @@ impl Session {
             run.sqlstate = sqlstate;
             self.count(&run);
             self.finish(&run, ended);
-        }
-    }
-
-    fn note_progress(&mut self, run: &Running) {
-        let receipts = run.receipt.as_ref().map(crate::audit::Receipt::execution);
-        debug_assert_eq!(receipts, Some(run.execution), "rows are released by receipt alone");
-        self.progress(run);
-    }
-
-    fn count(&mut self, run: &Running) {
-        let (Some(view), Some(facts)) = (&self.view, run.plan.facts.statements.get(run.index)) else {
-            return;
-        };
-        for (id, count) in facts.reads.iter().zip(&run.cells).filter(|(_, count)| **count > 0) {
-            if let Some(field) = view.field_use(*id) {
-                let field = field.field.clone();
-                self.events.push(Event::Cells { field, operation: "open", count: *count });
-            }
         }
     }
 }

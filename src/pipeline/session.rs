@@ -379,7 +379,7 @@ impl Session {
             return Ok(Found::Meaning(meaning));
         };
         if prepared.by_sql.is_some() && self.queue.names.is_doubtful_statement(name) {
-            return Err(doubtful("sql-execute", "EXECUTE or Bind", "statement"));
+            return Err(doubtful_statement("EXECUTE or Bind"));
         }
         let pinned = prepared.plan.as_ref().and_then(|plan| plan.path.clone());
         let holds = match (&pinned, self.certainty.path()) {
@@ -568,12 +568,20 @@ pub(super) fn unsettled_path() -> Refusal {
     )
 }
 
-/// What a name of SQL stands for is not certain.
-pub(super) fn doubtful(reason: &'static str, what: &str, of: &str) -> Refusal {
-    let detail = format!(
+/// Which cursor a name stands for is not certain. `what`: reads on from it.
+pub(super) fn doubtful_cursor(what: &str) -> Refusal {
+    Refusal::unhandled("sql-fetch", &doubted(what, "cursor"), "Declare it again, behind that code.")
+}
+
+/// The same of a statement.
+pub(super) fn doubtful_statement(what: &str) -> Refusal {
+    Refusal::unhandled("sql-execute", &doubted(what, "statement"), "Prepare it again, behind that code.")
+}
+
+fn doubted(what: &str, of: &str) -> String {
+    format!(
         "{what} names a {of} that touches classified data, and code that cannot be followed has run since it was made, which may have given its name to another one."
-    );
-    Refusal::unhandled(reason, &detail, "Make it again, behind that code.")
+    )
 }
 
 /// Same fields in the same literals and parameters: what was sealed at Parse stays right.

@@ -50,8 +50,7 @@ pub(in crate::statement) fn copied(
     account(&walk, found)?;
     let names = names_of(&outputs);
     let copied = CopyFacts { from: false, format: format(copy, &names)?, fields: Vec::new(), names };
-    // The server tells of no column where it is from.
-    Ok(StatementFacts { copy: Some(Arc::new(copied)), positional: true, ..facts_of(walk)? })
+    Ok(StatementFacts { copy: Some(Arc::new(copied)), ..facts_of(walk)? })
 }
 
 fn names_of(outputs: &Outputs) -> Vec<Arc<str>> {
@@ -77,18 +76,21 @@ fn of_table<'a>(copy: &'a protobuf::CopyStmt, found: &Census, mut walk: Walk<'a>
         return Err(refuse("copy", "COPY to a view of classified columns", "Copy to the table behind it."));
     }
     let columns = listed(copy, relation)?;
-    columns.iter().try_for_each(|column| fitting(relation, column))?;
-    let carries = columns.iter().any(|column| column.field.is_some());
+    let known = || columns.iter().filter_map(|(_, column)| *column);
+    known().try_for_each(|column| fitting(relation, column))?;
+    let carries = known().any(|column| column.field.is_some());
     if carries && copy.attlist.is_empty() {
         // They are what was judged, whatever becomes of the table until it runs.
-        let names: Vec<String> = columns.iter().map(|column| quoted_name(&column.name)).collect();
+        let names: Vec<String> = known().map(|column| quoted_name(&column.name)).collect();
         let end = usize::try_from(range.location).ok().and_then(|at| end_of_target(walk.text, at));
         let end = end.ok_or_else(|| unsupported("a COPY whose table is not read"))?;
         walk.insertions.insert(end, format!(" ({})", names.join(", ")));
     }
-    walk.positional = carries && (copy.attlist.is_empty() || !copy.is_from);
-    let names: Vec<Arc<str>> = columns.iter().map(|column| column.name.clone()).collect();
-    let fields: Vec<_> = columns.iter().map(|column| column.field).collect();
+    // Of a column that nobody knows the server says so, if the catalog is as it was read.
+    let unknown = columns.iter().any(|(_, column)| column.is_none());
+    walk.positional = carries && (copy.attlist.is_empty() || unknown);
+    let names: Vec<Arc<str>> = columns.iter().map(|(name, _)| Arc::from(*name)).collect();
+    let fields: Vec<_> = columns.iter().map(|(_, column)| column.and_then(|column| column.field)).collect();
     let touched = fields.iter().flatten().copied();
     let mut outputs = Vec::new();
     if copy.is_from {
@@ -109,25 +111,31 @@ fn of_table<'a>(copy: &'a protobuf::CopyStmt, found: &Census, mut walk: Walk<'a>
     Ok(facts)
 }
 
+/// The name of a column, and what the catalog has of it.
+type Listed<'a> = (&'a str, Option<&'a Column>);
+
 /// The columns of the data, in its order.
-fn listed<'a>(copy: &protobuf::CopyStmt, relation: &'a Relation) -> Proven<Vec<&'a Column>> {
+fn listed<'a>(copy: &'a protobuf::CopyStmt, relation: &'a Relation) -> Proven<Vec<Listed<'a>>> {
     if copy.attlist.is_empty() {
-        return Ok(relation.columns.iter().filter(|column| !column.generated).collect());
+        let stored = relation.columns.iter().filter(|column| !column.generated);
+        return Ok(stored.map(|column| (&*column.name, Some(column))).collect());
     }
-    let column = |node: &Node| {
+    let column = |node: &'a Node| {
         let name = tree::name(node).ok_or_else(|| unsupported("this list of columns"))?;
-        relation.column(name).ok_or_else(|| {
-            unless(
-                Remedy::Server,
-                refuse(
-                    "column-unknown",
-                    format!("a column of the list is not a known one of {}", relation.name),
-                    "Check the names; Sealgate follows a change of the table within moments.",
-                ),
-            )
-        })
+        Ok((name, relation.column(name)))
     };
-    copy.attlist.iter().map(column).collect()
+    let columns = copy.attlist.iter().map(column).collect::<Proven<Vec<_>>>()?;
+    if relation.refused.awaits && columns.iter().any(|(_, column)| column.is_none()) {
+        return Err(unless(
+            Remedy::Server,
+            refuse(
+                "column-unknown",
+                format!("a column of the list is not a known one of {}", relation.name),
+                "Check the names; Sealgate follows a change of the table within moments.",
+            ),
+        ));
+    }
+    Ok(columns)
 }
 
 // ---- how it is written --------------------------------------------------------------------
@@ -231,26 +239,26 @@ impl Options {
 
 fn header(arg: Option<&Node>) -> Option<Header> {
     let Some(arg) = arg else { return Some(Header::Yes) };
-    match kind(arg)? {
-        Kind::Boolean(boolean) => Some(if boolean.boolval { Header::Yes } else { Header::No }),
-        Kind::Integer(integer) if integer.ival == 1 => Some(Header::Yes),
-        Kind::Integer(integer) if integer.ival == 0 => Some(Header::No),
-        Kind::String(string) => match string.sval.to_ascii_lowercase().as_str() {
+    match kind(arg) {
+        Some(Kind::Boolean(boolean)) => Some(if boolean.boolval { Header::Yes } else { Header::No }),
+        Some(Kind::Integer(integer)) if integer.ival == 1 => Some(Header::Yes),
+        Some(Kind::Integer(integer)) if integer.ival == 0 => Some(Header::No),
+        Some(Kind::String(string)) => match string.sval.to_ascii_lowercase().as_str() {
             "true" | "on" => Some(Header::Yes),
             "false" | "off" => Some(Header::No),
             "match" => Some(Header::Match),
             _ => None,
         },
-        _ => None,
+        Some(_) | None => None,
     }
 }
 
 /// Which columns of the data are named.
 fn flags(arg: Option<&Node>, names: &[Arc<str>]) -> Option<Vec<bool>> {
-    let list = match kind(arg?)? {
-        Kind::AStar(_) => return Some(vec![true; names.len()]),
-        Kind::List(list) => list,
-        _ => return None,
+    let list = match kind(arg?) {
+        Some(Kind::AStar(_)) => return Some(vec![true; names.len()]),
+        Some(Kind::List(list)) => list,
+        Some(_) | None => return None,
     };
     let named: Vec<&str> = list.items.iter().map(tree::name).collect::<Option<_>>()?;
     if named.iter().any(|name| !names.iter().any(|known| **known == **name)) {

@@ -19,7 +19,7 @@ fn formats() -> Vec<Format> {
     let layouts = [
         text(b'\t', "\\N"),
         text(b'|', "none"),
-        text(b'S', "null"),
+        text(b'S', "nil"),
         Layout::Csv(Box::new(csv())),
         Layout::Csv(Box::new(Csv {
             delimiter: b';',

@@ -511,9 +511,9 @@ pub const BATCHES: &[Batch] = &[
         data.extend([0, 0, 0, 4]);
         data.extend(n.to_be_bytes());
         data.extend([0xff, 0xff]);
-        for piece in data.chunks(5) {
-            raw.send(b'd', piece);
-        }
+        // In two pieces, neither of which is cut within the value.
+        raw.send(b'd', &data[..21]);
+        raw.send(b'd', &data[21..]);
         raw.send(b'c', &[]);
         raw.until_ready()
     }),
