@@ -27,6 +27,6 @@ pub use followed::Followed;
 pub use logical::{BASES, Base, Family, Kind, Logical, NO_MODIFIER, Normal, Normalize, PAD_MAX};
 pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
-pub use sharing::Sharing;
+pub use sharing::{Shared, Sharing};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
 pub use unfit::{Refused, Refuses, Unfit, Weight};

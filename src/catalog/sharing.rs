@@ -10,8 +10,11 @@ pub struct Sharing {
     /// The names of columns that are looked at.
     pub columns: BTreeSet<Arc<str>>,
     /// By the bare name of a relation: its schema, and such a column. None: there are too many.
-    pub relations: Option<BTreeMap<Arc<str>, BTreeSet<(Arc<str>, Arc<str>)>>>,
+    pub relations: Option<Shared>,
 }
+
+/// See [`Sharing::relations`].
+pub type Shared = BTreeMap<Arc<str>, BTreeSet<(Arc<str>, Arc<str>)>>;
 
 impl Sharing {
     /// The columns of such names that a relation has, or any of its bare name where no schema is given.

@@ -10,14 +10,15 @@ use super::plan::{Plan, Workshop};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::values::{
-    Parameter, TEXT_OID, bound_as, canonical_of, field_of, is_as_given, oid_upstream, parameter,
+    Manner, Parameter, TEXT_OID, bound_as, canonical_of, field_of, is_as_given, is_styled, oid_upstream,
+    parameter, unsettled_style,
 };
 use super::view::View;
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
 use crate::statement::{Taken, literal_value, quote_sealed, splice};
-use crate::types::{Format, Style};
+use crate::types::Format;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
@@ -125,7 +126,7 @@ impl Workshop {
         field: &Field,
         taken: &Taken,
         given: &Given<'_>,
-        style: &Style,
+        manner: Manner<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let Some(domain) = &field.domain else {
@@ -141,7 +142,16 @@ impl Workshop {
             self.given.zeroize();
             self.given.reserve(given.plain.len() * CANONICAL_GROWTH_MAX + CANONICAL_BYTES_MORE);
             let form = (given.format, given.plain);
-            canonical_of(view, field, taken, given.of.as_ref(), form, style, &mut self.given)?;
+            canonical_of(view, field, taken, given.of.as_ref(), form, manner.style, &mut self.given)?;
+            if !manner.sure && is_styled(field, given.of.as_ref().or(taken.given.as_ref())) {
+                for style in self.others.iter() {
+                    let mut other = Zeroizing::new(Vec::with_capacity(self.given.capacity()));
+                    let read = canonical_of(view, field, taken, given.of.as_ref(), form, style, &mut other);
+                    if read.is_err() || *other != *self.given {
+                        return Err(unsettled_style(field));
+                    }
+                }
+            }
         }
         let plain = if as_given { given.plain } else { self.given.as_slice() };
         let sealed = sealer.seal(domain, plain, out);
@@ -167,13 +177,17 @@ impl Workshop {
         view: &View,
         plan: &Plan,
         text: &[u8],
-        style: &Style,
+        manner: Manner<'_>,
         fields: &mut Vec<FieldId>,
     ) -> Result<(Vec<u8>, Moved), Refusal> {
         let lost =
             || Refusal::unhandled("splice", "A literal could not be replaced in place.", "Use a parameter.");
         let mut replacements = BTreeMap::new();
-        for literal in plan.facts.statements.iter().flat_map(|facts| &facts.literals) {
+        let statements = plan.facts.statements.iter().enumerate();
+        let literals = statements.flat_map(|(at, facts)| facts.literals.iter().map(move |one| (at, one)));
+        for (at, literal) in literals {
+            // A statement before it in the text may change how it is read.
+            let manner = Manner { sure: manner.sure && at == 0, ..manner };
             let field = field_of(view, literal.field)?;
             if field.domain.is_none() {
                 continue;
@@ -184,12 +198,12 @@ impl Workshop {
             if literal.array {
                 value::map_text_array(&plain, &mut sealed, |item, out| {
                     let given = Given { of: None, format: Format::Text, plain: item };
-                    self.seal_element(view, field, &literal.taken, &given, style, out)
+                    self.seal_element(view, field, &literal.taken, &given, manner, out)
                 })
                 .map_err(|error: ElementError| error.refusal(field))?;
             } else {
                 let given = Given { of: None, format: Format::Text, plain: &plain };
-                self.seal_value(view, field, &literal.taken, &given, style, &mut sealed)?;
+                self.seal_value(view, field, &literal.taken, &given, manner, &mut sealed)?;
             }
             fields.push(literal.field);
             // Not a part of the word before it.
@@ -222,10 +236,10 @@ impl Workshop {
         view: &View,
         plan: &Plan,
         text: &[u8],
-        style: &Style,
+        manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        let (text, moved) = self.clear_text(view, plan, text, style, &mut sealed)?;
+        let (text, moved) = self.clear_text(view, plan, text, manner, &mut sealed)?;
         frontend::put_query(&mut out, &text);
         Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
@@ -237,10 +251,10 @@ impl Workshop {
         view: &View,
         plan: &Plan,
         parse: &Parse<'_>,
-        style: &Style,
+        manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let types: Vec<u32> = parse.types().collect();
-        self.clear_prepared(view, plan, (parse.name, parse.text), &types, style)
+        self.clear_prepared(view, plan, (parse.name, parse.text), &types, manner)
     }
 
     /// The same of a statement whose parts are known: its name and its text.
@@ -250,7 +264,7 @@ impl Workshop {
         plan: &Plan,
         (name, text): (&[u8], &[u8]),
         types: &[u32],
-        style: &Style,
+        manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let mut upstream = types.to_vec();
         for facts in &plan.facts.statements {
@@ -265,7 +279,7 @@ impl Workshop {
             }
         }
         let (mut out, mut sealed) = (Vec::new(), Vec::new());
-        let (text, moved) = self.clear_text(view, plan, text, style, &mut sealed)?;
+        let (text, moved) = self.clear_text(view, plan, text, manner, &mut sealed)?;
         frontend::put_parse(&mut out, name, &text, &upstream);
         Ok(Cleared { moved, ..Cleared::new(out, sealed) })
     }
@@ -276,7 +290,7 @@ impl Workshop {
         view: &View,
         prepared: &Prepared,
         bind: &Bind<'_>,
-        style: &Style,
+        manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let (mut replaced, mut sealed) = (Vec::new(), Vec::new());
         let statements = prepared.plan.iter().flat_map(|plan| &plan.facts.statements);
@@ -300,11 +314,11 @@ impl Workshop {
             match (use_of.array, format) {
                 (false, _) => {
                     let given = Given { of, format, plain };
-                    self.seal_value(view, field, &use_of.taken, &given, style, &mut out)?;
+                    self.seal_value(view, field, &use_of.taken, &given, manner, &mut out)?;
                 }
                 (true, Format::Text) => value::map_text_array(plain, &mut out, |item, out| {
                     let given = Given { of, format, plain: item };
-                    self.seal_element(view, field, &use_of.taken, &given, style, out)
+                    self.seal_element(view, field, &use_of.taken, &given, manner, out)
                 })
                 .map_err(|error| error.refusal(field))?,
                 (true, Format::Binary) => {
@@ -314,7 +328,7 @@ impl Workshop {
                             return Err(ElementError::Malformed);
                         }
                         let given = Given { of: Some(of), format, plain: item };
-                        self.seal_element(view, field, &use_of.taken, &given, style, out)
+                        self.seal_element(view, field, &use_of.taken, &given, manner, out)
                     })
                     .map_err(|error| error.refusal(field))?
                 }
@@ -333,10 +347,10 @@ impl Workshop {
         field: &Field,
         taken: &Taken,
         given: &Given<'_>,
-        style: &Style,
+        manner: Manner<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ElementError> {
-        self.seal_value(view, field, taken, given, style, out)
+        self.seal_value(view, field, taken, given, manner, out)
             .map_err(|refusal| ElementError::Refused(Box::new(refusal)))
     }
 }

@@ -10,17 +10,18 @@ use super::clear::Given;
 use super::copies::{CopyIn, Stream};
 use super::owed::{Kind, Running};
 use super::plan::Workshop;
-use super::release::{Look, Shape, unforeseen};
+use super::release::Look;
 use super::response::Fate;
 use super::session::{Event, Session};
-use super::values::field_of;
+use super::shape::{Shape, unforeseen};
+use super::values::{Manner, field_of};
 use super::view::View;
 use super::{Need, about::About};
 use crate::audit::Attribution;
 use crate::catalog::FieldId;
 use crate::policy::Refusal;
 use crate::statement::{CopyFacts, StatementFacts, Taken};
-use crate::types::{Format, Style};
+use crate::types::Format;
 use crate::wire::copy::{self, Broken, Header, Layout, Piece, Value};
 use crate::wire::{Frame, Malformed};
 
@@ -320,7 +321,7 @@ impl Session {
         copy.stream.append(data);
         let start = out.len();
         out.extend_from_slice(b"d\0\0\0\0");
-        let fed = feed_rows(shop, &view, &mut copy, &self.style, ended, out);
+        let fed = feed_rows(shop, &view, &mut copy, Manner { style: &self.style, sure: true }, ended, out);
         let fed = fed.map_err(|fault| fault.refusal(copy.stream.line)).and_then(|()| {
             if copy.stream.rest.len() > self.bounds.frame_bytes_max { Err(too_long()) } else { Ok(()) }
         });
@@ -378,7 +379,7 @@ fn feed_rows(
     shop: &mut Workshop,
     view: &View,
     copy: &mut CopyIn,
-    style: &Style,
+    manner: Manner<'_>,
     ended: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -417,7 +418,7 @@ fn feed_rows(
         if std::mem::take(&mut stream.header) {
             put_header(of, fields, out)?;
         } else {
-            seal_row(shop, view, of, fields, style, sealed, out)?;
+            seal_row(shop, view, of, fields, manner, sealed, out)?;
         }
         out.extend_from_slice(end);
     }
@@ -460,7 +461,7 @@ fn seal_row(
     view: &View,
     of: &CopyFacts,
     row: &[u8],
-    style: &Style,
+    manner: Manner<'_>,
     sealed: &mut Vec<FieldId>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -498,7 +499,7 @@ fn seal_row(
                         format: form,
                         plain: &plain,
                     };
-                    shop.seal_value(view, field_of(view, id)?, &taken, &given, style, &mut value_sealed)?;
+                    shop.seal_value(view, field_of(view, id)?, &taken, &given, manner, &mut value_sealed)?;
                     sealed.push(id);
                     format.put(out, column, &value_sealed, count == 1);
                 }

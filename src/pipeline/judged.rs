@@ -296,6 +296,9 @@ impl Session {
             }
         };
         self.probe = None;
+        if let Err(refusal) = self.shows_surely(&plan) {
+            return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out));
+        }
         let doubt = self.doubt(&plan);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         let kept = if plan.has_literals() { None } else { self.texts.keep_named(&plan, text) };
@@ -312,8 +315,12 @@ impl Session {
             self.owe(Kind::Query, Mark { catalog, defines, naming, ..Mark::default() }, doubt);
             return Ok(Step::Took(frame.len()));
         }
+        let sure = match self.reads_surely(&plan) {
+            Ok(sure) => sure,
+            Err(step) => return Ok(step),
+        };
         let cleared = match self.view.clone() {
-            Some(view) => shop.clear_query(&view, &plan, text, &self.style),
+            Some(view) => shop.clear_query(&view, &plan, text, self.manner(sure)),
             None => return self.no_view(),
         };
         let mut cleared = match cleared {
@@ -381,8 +388,12 @@ impl Session {
             }
         };
         self.probe = None;
+        let sure = match self.reads_surely(&plan) {
+            Ok(sure) => sure,
+            Err(step) => return Ok(step),
+        };
         let cleared = if plan.touches() || plan.is_spelled() {
-            match shop.clear_parse(&view, &plan, &parse, &self.style) {
+            match shop.clear_parse(&view, &plan, &parse, self.manner(sure)) {
                 Ok(cleared) => Some(cleared),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
             }
@@ -478,9 +489,13 @@ impl Session {
                 None => {}
             }
             let Some(view) = self.view.clone() else { return self.no_view() };
+            let sure = match prepared.plan.as_ref().map_or(Ok(true), |plan| self.reads_surely(plan)) {
+                Ok(sure) => sure,
+                Err(step) => return Ok(step),
+            };
             let bind = Bind::read(frame.body())?;
             let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
-            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind, &self.style)) {
+            match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind, self.manner(sure))) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::pending::Pending;
 use super::plan::Plan;
-use super::release::Shape;
+use super::shape::Shape;
 use crate::catalog::Field;
 use crate::statement::{Closes, NameOf, NamedQuery, Renames};
 

@@ -10,7 +10,7 @@ use super::copies::Stream;
 pub use super::kind::Kind;
 use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
-use super::release::Shape;
+use super::shape::Shape;
 use super::stream::Streaming;
 use crate::audit::{Execution, FieldUse, Receipt};
 use crate::catalog::QualifiedName;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
+use super::values::other_styles;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
@@ -19,6 +20,7 @@ use crate::seal::{Plaintext, Sealer};
 use crate::statement::{
     Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
 };
+use crate::types::Style;
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -234,6 +236,8 @@ impl PlanCache {
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
     pub(super) opened: Plaintext,
+    /// Styles by which it is found out whether a value means one thing.
+    pub(super) others: Rc<[Style]>,
     /// The canonical form of the value that is being sealed.
     pub(super) given: Zeroizing<Vec<u8>>,
     /// The row that is being opened, and its classified values by field.
@@ -251,6 +255,7 @@ impl Workshop {
         Workshop {
             sealer,
             opened: Plaintext::new(Vec::new()),
+            others: other_styles(),
             given: Zeroizing::default(),
             row: Vec::new(),
             cells: Vec::new(),

@@ -2,46 +2,20 @@
 //! client. It takes the receipt of the very execution the row belongs to, or the permit
 //! of what touches nothing.
 
-use std::sync::Arc;
-
 use super::plan::Workshop;
-use super::values::shown_as;
+use super::shape::{Column, Shape, unforeseen};
 use super::view::View;
 use crate::audit::{Execution, Receipt};
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
-use crate::statement::{ResultColumn, StatementFacts};
+use crate::statement::StatementFacts;
 use crate::types::{Format, Style, ValueFault, show};
-use crate::wire::backend::{DataRow, Origin, TypeTold, put_row_description, visit_row_description};
+use crate::wire::backend::DataRow;
 use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frame::put;
-use crate::wire::frontend::{put_value, result_format};
+use crate::wire::frontend::put_value;
 use crate::wire::{Frame, Malformed};
-
-/// What to do with one column of a result.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Column {
-    /// Known to be unclassified: never looked into, whatever it looks like.
-    Plain,
-    /// It carries this field, by the text and by the server's word where it gives one.
-    Field(FieldId),
-    /// It carries one of these, sealed in one domain: counts as a value of each.
-    Sealed(Arc<[FieldId]>),
-    /// Made from fields that are not sealed: counts as a value of each.
-    Derived(Arc<[FieldId]>),
-}
-
-impl Column {
-    /// Of which fields it counts as a value.
-    fn fields(&self) -> &[FieldId] {
-        match self {
-            Column::Plain => &[],
-            Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) | Column::Derived(fields) => fields,
-        }
-    }
-}
 
 /// A row of COPY that is not shown.
 struct Unopened(Box<Refusal>);
@@ -58,199 +32,12 @@ impl From<Broken> for Unopened {
     }
 }
 
-/// The columns of one result.
-pub struct Shape {
-    columns: Vec<Column>,
-    any: bool,
-    /// Of columns of another type than text: as which a client sees them. Empty where all are text.
-    types: Vec<Option<Logical>>,
-    /// In which format they come, as far as they were described so.
-    binary: Vec<bool>,
-}
-
-impl Shape {
-    /// Lays what the text says of each column over what the server says of it.
-    ///
-    /// # Errors
-    /// They do not agree: the text does not account for a classified column, or a field that
-    /// it reads is none of the columns, so that the relation is not the one that was judged.
-    pub fn new(origins: &[Origin], view: &View, facts: &StatementFacts) -> Result<Shape, Refusal> {
-        let told = &facts.outputs;
-        let is_run = |column: &ResultColumn| matches!(column, ResultColumn::Run(_));
-        let first_run = told.iter().position(is_run).unwrap_or(told.len());
-        let behind_last_run = told.iter().rposition(is_run).map_or(told.len(), |last| last + 1);
-        let (head, rest) = told.split_at(first_run);
-        let (middle, tail) = rest.split_at(behind_last_run.saturating_sub(first_run).min(rest.len()));
-        let left = origins.len().checked_sub(head.len() + tail.len()).ok_or_else(unforeseen)?;
-        if middle.is_empty() && left > 0 {
-            return Err(unforeseen());
-        }
-        let (before, others) = origins.split_at(head.len());
-        let (within, after) = others.split_at(left);
-        let mut columns = Vec::with_capacity(origins.len());
-        for (column, origin) in head.iter().zip(before) {
-            columns.push(lay(column, *origin, view)?);
-        }
-        lay_runs(middle, within, view, &mut columns)?;
-        for (column, origin) in tail.iter().zip(after) {
-            columns.push(lay(column, *origin, view)?);
-        }
-        let any = columns.iter().any(|column| *column != Column::Plain);
-        let mut types: Vec<Option<Logical>> = columns.iter().map(|column| column.shown(view)).collect();
-        if types.iter().all(Option::is_none) {
-            types.clear();
-        }
-        let binary = origins.iter().map(|origin| origin.format == 1).collect();
-        Ok(Shape { columns, any, types, binary })
-    }
-
-    /// The columns of COPY, of which the server does not say where they come from. None: the text does
-    /// not say which they are.
-    pub fn of_copy(facts: &StatementFacts, view: &View) -> Option<Shape> {
-        let columns = facts.outputs.iter().map(|column| match column {
-            ResultColumn::Plain => Some(Column::Plain),
-            ResultColumn::Field(id) => Some(Column::Field(*id)),
-            ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
-            ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
-            ResultColumn::Run(_) => None,
-        });
-        let columns: Vec<Column> = columns.collect::<Option<_>>()?;
-        let types = columns.iter().map(|column| column.shown(view)).collect();
-        Some(Shape { columns, any: true, types, binary: Vec::new() })
-    }
-
-    /// A statement that returns no rows.
-    pub fn empty() -> Shape {
-        Shape { columns: Vec::new(), any: false, types: Vec::new(), binary: Vec::new() }
-    }
-
-    /// Is there a column of another type than text?
-    pub fn is_typed(&self) -> bool {
-        !self.types.is_empty()
-    }
-
-    /// The description of the result as the client gets it. None: as the server has it.
-    pub fn told(&self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<bool, Malformed> {
-        if !self.is_typed() {
-            return Ok(false);
-        }
-        put_row_description(out, frame, |index| {
-            let (oid, length, modifier) = self.types.get(index).copied().flatten()?.described()?;
-            Some(TypeTold { oid, length, modifier })
-        })?;
-        Ok(true)
-    }
-
-    /// As which type a column is written. None: as it is.
-    fn shown(&self, index: usize) -> Option<Logical> {
-        self.types.get(index).copied().flatten()
-    }
-
-    /// In which format. `formats`: those of the Bind, where there was one.
-    fn format(&self, index: usize, formats: Option<&[u8]>) -> Format {
-        let binary = match formats {
-            Some(codes) => result_format(codes, index) == 1,
-            None => self.binary.get(index).copied().unwrap_or(false),
-        };
-        if binary { Format::Binary } else { Format::Text }
-    }
-}
-
-impl Column {
-    /// As which type a client sees it, where that is not text.
-    fn shown(&self, view: &View) -> Option<Logical> {
-        let fields = match self {
-            Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) => fields,
-            Column::Plain | Column::Derived(_) => return None,
-        };
-        let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
-        let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
-        logical.filter(|logical| *logical != Logical::TEXT)
-    }
-}
-
 /// How a client reads the values of a result.
 pub(super) struct Look<'a> {
     pub shape: &'a Shape,
     /// The format codes of its Bind.
     pub formats: Option<&'a [u8]>,
     pub style: &'a Style,
-}
-
-/// The field that the server names as the origin of a column.
-fn field_of(origin: Origin, view: &View) -> Option<FieldId> {
-    view.snapshot().field_by_origin(origin.table_oid, origin.attribute)
-}
-
-/// A column whose place is known.
-fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Refusal> {
-    let field = field_of(origin, view);
-    match (column, field) {
-        (ResultColumn::Plain, None) => Ok(Column::Plain),
-        (ResultColumn::Field(told), Some(field)) if *told == field => Ok(Column::Field(field)),
-        // The server says nothing of an expression that passes the field on.
-        (ResultColumn::Field(told), None) if origin.table_oid == 0 => Ok(Column::Field(*told)),
-        (ResultColumn::Sealed(ids), None) if origin.table_oid == 0 => Ok(Column::Sealed(ids.clone())),
-        // A cast that changes nothing leaves it the column of its table.
-        (ResultColumn::Sealed(ids), Some(field)) if ids.contains(&field) => Ok(Column::Sealed(ids.clone())),
-        (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
-        (ResultColumn::Derived(ids), Some(field)) if ids.contains(&field) => Ok(Column::Derived(ids.clone())),
-        (
-            ResultColumn::Plain
-            | ResultColumn::Field(_)
-            | ResultColumn::Sealed(_)
-            | ResultColumn::Derived(_)
-            | ResultColumn::Run(_),
-            _,
-        ) => Err(unforeseen()),
-    }
-}
-
-/// Columns of which only the server knows how many there are: fields are where it says. Each
-/// must be there, and what it says nothing of counts as everything that may be derived.
-fn lay_runs(
-    runs: &[ResultColumn],
-    origins: &[Origin],
-    view: &View,
-    columns: &mut Vec<Column>,
-) -> Result<(), Refusal> {
-    let (mut fields, mut derived) = (Vec::new(), Vec::new());
-    for column in runs {
-        match column {
-            ResultColumn::Plain => {}
-            ResultColumn::Field(id) => fields.push(*id),
-            // Refused by its text: nobody could say which column it is.
-            ResultColumn::Sealed(_) => return Err(unforeseen()),
-            ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
-            ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
-        }
-    }
-    derived.sort_unstable();
-    derived.dedup();
-    let derived: Arc<[FieldId]> = derived.into();
-    let (mut met, mut met_derived) = (Vec::new(), derived.is_empty());
-    for origin in origins {
-        columns.push(match field_of(*origin, view) {
-            Some(field) if fields.contains(&field) => {
-                met.push(field);
-                Column::Field(field)
-            }
-            // A cast that changes nothing leaves it the column of its table (`nick::text`).
-            Some(field) if derived.contains(&field) => {
-                met_derived = true;
-                Column::Derived(derived.clone())
-            }
-            Some(_) => return Err(unforeseen()),
-            None if origin.table_oid == 0 && !derived.is_empty() => {
-                met_derived = true;
-                Column::Derived(derived.clone())
-            }
-            None => Column::Plain,
-        });
-    }
-    let all_met = met_derived && fields.iter().all(|field| met.contains(field));
-    if all_met { Ok(()) } else { Err(unforeseen()) }
 }
 
 /// How many values something that code made may hold, of which nobody knows how it puts them
@@ -261,35 +48,6 @@ fn words(value: &[u8]) -> u64 {
         letter(byte) && !at.checked_sub(1).and_then(|before| value.get(before)).is_some_and(letter)
     });
     (starts.count() as u64).max(1)
-}
-
-/// A classified column in a result whose statement did not name it.
-pub fn unforeseen() -> Refusal {
-    Refusal::unhandled(
-        "lineage",
-        "The columns of the result are not those that the statement's text accounts for.",
-        "The table may have been changed a moment ago: connect again and repeat the statement. Otherwise \
-         read the column from its table.",
-    )
-}
-
-/// Does a description name a classified column?
-pub(super) fn names_classified(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
-    names_any(frame, view, |_| true)
-}
-
-/// Does it name a sealed one?
-pub(super) fn names_sealed(frame: Frame<'_>, view: &View) -> Result<bool, Malformed> {
-    names_any(frame, view, |field| field.domain.is_some())
-}
-
-fn names_any(frame: Frame<'_>, view: &View, counts: impl Fn(&Field) -> bool) -> Result<bool, Malformed> {
-    let mut found = false;
-    visit_row_description(frame.body(), |origin| {
-        let id = view.snapshot().field_by_origin(origin.table_oid, origin.attribute);
-        found |= id.and_then(|id| view.snapshot().field(id)).is_some_and(&counts);
-    })?;
-    Ok(found)
 }
 
 /// Bytes that may go to the client. Made in this file alone.
@@ -603,9 +361,13 @@ fn why(error: &OpenError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::fuzz::{OPENED, sealed, workshop};
+    use super::super::shape::field_of;
     use super::*;
-    use crate::statement::fuzz_snapshot;
+    use crate::statement::{ResultColumn, fuzz_snapshot};
+    use crate::wire::backend::Origin;
     use crate::wire::{Peek, peek};
 
     const EMAIL: FieldId = FieldId(0);

@@ -6,10 +6,10 @@ use super::clear::Moved;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
-use super::release::{Look, Shape, names_classified, names_sealed, unforeseen, untouched};
+use super::release::{Look, untouched};
 use super::session::{Event, Session};
+use super::shape::{Shape, unforeseen};
 use super::transaction::Ended;
-use super::values::told_oids;
 use super::{Need, Step};
 use crate::audit::Attribution;
 use crate::policy::Refusal;
@@ -402,90 +402,10 @@ impl Session {
     }
 
     /// A Describe, if one is owed next, has its answer, as wholly as it has arrived.
-    fn described(&mut self) {
+    pub(super) fn described(&mut self) {
         if self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe) {
             self.queue.pop();
         }
-    }
-
-    /// RowDescription or NoData.
-    fn description(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
-        let Some(view) = self.view.clone() else {
-            self.described();
-            return Ok(Fate::Pass);
-        };
-        let of_describe = self.queue.front().is_some_and(|owed| owed.kind == Kind::Describe);
-        if of_describe {
-            let mark = self.queue.pop().and_then(|owed| owed.mark);
-            let described = mark.as_ref().and_then(|mark| mark.describes.as_ref());
-            let swallow = mark.as_ref().is_some_and(|mark| mark.swallow);
-            match described
-                .and_then(|prepared| Some((prepared, prepared.plan.as_ref()?.facts.statements.first()?)))
-            {
-                Some((prepared, facts)) => {
-                    let shape = if frame.tag() == b'T' {
-                        match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
-                            Ok(shape) => shape,
-                            Err(refusal) => return Ok(Fate::End(refusal)),
-                        }
-                    } else {
-                        Shape::empty()
-                    };
-                    let shape = Rc::new(shape);
-                    prepared.shape.replace(Some(Rc::clone(&shape)));
-                    if !swallow && frame.tag() == b'T' && shape.told(frame, out)? {
-                        return Ok(Fate::Took);
-                    }
-                }
-                // Of a statement that only may read: it has its own description.
-                None if mark.as_ref().is_some_and(|mark| mark.possibly) => {
-                    if frame.tag() == b'T' && names_sealed(frame, &view)? {
-                        return Ok(Fate::End(unforeseen()));
-                    }
-                }
-                None => {
-                    if frame.tag() == b'T' && names_classified(frame, &view)? {
-                        return Ok(Fate::End(unforeseen()));
-                    }
-                }
-            }
-            return Ok(if swallow { Fate::Took } else { Fate::Pass });
-        }
-        if frame.tag() != b'T' {
-            return Ok(Fate::Pass);
-        }
-        let running = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| mark.running());
-        let Some(run) = running else {
-            return Ok(if names_classified(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
-        };
-        let Some(facts) = run.plan.facts.statements.get(run.index) else {
-            return Ok(Fate::End(unforeseen()));
-        };
-        if !facts.touches() {
-            // Code shows what it likes of the legible ones, on record.
-            return Ok(if names_sealed(frame, &view)? { Fate::End(unforeseen()) } else { Fate::Pass });
-        }
-        match Shape::new(&backend::read_row_description(frame.body())?, &view, facts) {
-            Ok(shape) => {
-                let told = shape.told(frame, out)?;
-                run.shape = Some(Rc::new(shape));
-                Ok(if told { Fate::Took } else { Fate::Pass })
-            }
-            Err(refusal) => Ok(Fate::End(refusal)),
-        }
-    }
-
-    /// ParameterDescription: the client is told what it would be told directly.
-    fn parameters(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Fate, Malformed> {
-        let Some(view) = &self.view else { return Ok(Fate::Pass) };
-        let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
-        let Some(prepared) = mark.and_then(|mark| mark.describes.as_ref()) else { return Ok(Fate::Pass) };
-        let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first());
-        let Some(facts) = facts.filter(|facts| !facts.parameters.is_empty()) else { return Ok(Fate::Pass) };
-        let mut oids = backend::read_parameter_description(frame.body())?;
-        told_oids(view, facts, &prepared.types, &mut oids);
-        backend::put_parameter_description(out, &oids);
-        Ok(Fate::Took)
     }
 
     /// CommandComplete, EmptyQueryResponse, PortalSuspended.

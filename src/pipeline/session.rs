@@ -17,6 +17,7 @@ use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
+use super::values::Manner;
 use super::view::View;
 use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
@@ -461,7 +462,13 @@ impl Session {
             return Err(unsettled_path());
         };
         self.can_read(&plan)?;
-        let cleared = shop.clear_prepared(view, &plan, (name, text.bytes()), &prepared.types, &self.style)?;
+        let cleared = shop.clear_prepared(
+            view,
+            &plan,
+            (name, text.bytes()),
+            &prepared.types,
+            Manner { style: &self.style, sure: false },
+        )?;
         frontend::put_close_statement(out, name);
         let close = Change::Statement(name.into(), None);
         self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);

@@ -1,6 +1,8 @@
 //! Values between the form in which a client writes or reads them and the one that is sealed: which type a
 //! value is given as, which it is wanted as, and what the client is told of it.
 
+use std::rc::Rc;
+
 use super::view::View;
 use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
 use crate::policy::Refusal;
@@ -11,6 +13,79 @@ use crate::types::{Format, Purpose, Style, ValueFault, canonical};
 pub(super) const TEXT_OID: u32 = 25;
 pub(super) const TEXT_ARRAY_OID: u32 = 1009;
 const UNKNOWN_OID: u32 = 705;
+
+/// How a session writes values.
+#[derive(Clone, Copy)]
+pub(super) struct Manner<'a> {
+    pub style: &'a Style,
+    /// Nothing can have changed it since the server reported it.
+    pub sure: bool,
+}
+
+/// Styles of which one at least reads a value otherwise that can be read otherwise.
+pub(super) fn other_styles() -> Rc<[Style]> {
+    let styles = [
+        ("ISO, DMY", "postgres", "Pacific/Kiritimati"),
+        ("ISO, MDY", "sql_standard", "Pacific/Pago_Pago"),
+        ("ISO, YMD", "iso_8601", "UTC"),
+    ];
+    let style = |(date, interval, zone): &(&str, &str, &str)| {
+        let mut style = Style::default();
+        style.parameter(b"DateStyle", date.as_bytes());
+        style.parameter(b"IntervalStyle", interval.as_bytes());
+        style.parameter(b"TimeZone", zone.as_bytes());
+        style
+    };
+    styles.iter().map(style).collect()
+}
+
+/// Does what a value of this field means, or how it is shown, depend on the style of a session?
+pub(super) fn is_styled(field: &Field, given: Option<&Logical>) -> bool {
+    let of = |family: Family| match family {
+        Family::Date | Family::Timetz | Family::Timestamp | Family::Timestamptz | Family::Interval => true,
+        Family::Text
+        | Family::Integer
+        | Family::Numeric
+        | Family::Float
+        | Family::Bool
+        | Family::Time
+        | Family::Uuid
+        | Family::Json
+        | Family::Jsonb
+        | Family::Bytea
+        | Family::Network
+        | Family::Macaddr
+        | Family::Money => false,
+    };
+    of(field.logical.base.family()) || given.is_some_and(|given| of(given.base.family()))
+}
+
+pub(super) fn unsettled_style(field: &Field) -> Refusal {
+    let detail = format!(
+        "field {}: a value depends on DateStyle, IntervalStyle or TimeZone, which may have changed in this batch or text",
+        field.path()
+    );
+    let hint = "Send it after Sync, in a statement of its own, or in a form that means one thing, as 2000-12-31 and 12:00:00+00.";
+    Refusal::unhandled("unsettled-reading", &detail, hint)
+}
+
+/// Does a statement show values whose form depends on the style of the session?
+pub(super) fn shows_styled(view: &View, facts: &StatementFacts) -> bool {
+    facts
+        .reads
+        .iter()
+        .filter_map(|id| view.snapshot().field(*id))
+        .any(|field| field.domain.is_some() && is_styled(field, None))
+}
+
+/// Does it hold such values?
+pub(super) fn holds_styled(view: &View, facts: &StatementFacts) -> bool {
+    let literals = facts.literals.iter().map(|literal| (literal.field, &literal.taken));
+    let parameters = facts.parameters.iter().map(|one| (one.field, &one.taken));
+    literals.chain(parameters).any(|(id, taken)| {
+        view.snapshot().field(id).is_some_and(|field| is_styled(field, taken.given.as_ref()))
+    })
+}
 
 /// Appends the canonical form of a value that stands for one of this field's. `given`: the type that the
 /// client says it has, none where it is read as what it is used for.
@@ -29,8 +104,12 @@ pub(super) fn canonical_of(
     match taken.compared {
         // Nothing that is stored is compared with it.
         Compared::Asked => {
-            out.extend_from_slice(plain);
-            return Ok(());
+            let Some(of) = given.filter(|_| format == Format::Binary) else {
+                out.extend_from_slice(plain);
+                return Ok(());
+            };
+            return canonical(Some(of), format, plain, of, &Kind::of(of), Purpose::Compare, style, out)
+                .map_err(fault);
         }
         Compared::Like if plain.iter().any(|byte| matches!(byte, b'%' | b'_' | b'\\')) => {
             return Err(Refusal::unhandled(
@@ -203,9 +282,9 @@ const TEXT_ARRAYS: [u32; 4] = [0, TEXT_ARRAY_OID, 1015, UNKNOWN_OID];
 
 /// One that is only tested: where its type is that of a value of this statement it may be that value.
 fn asked(view: &View, facts: &StatementFacts, parameter: &ParameterUse, given: &Given) -> Parameter {
-    let own = match given {
-        Given::Nothing => parameter.taken.given.map_or(Family::Text, |of| of.base.family()),
-        Given::Type(of) => of.base.family(),
+    let (own, of) = match given {
+        Given::Nothing => (parameter.taken.given.map_or(Family::Text, |of| of.base.family()), None),
+        Given::Type(of) => (of.base.family(), Some(*of)),
         // It may be an enum, or a type made of text.
         Given::Other => return Parameter::Sealed { field: parameter.field, given: None },
     };
@@ -219,7 +298,7 @@ fn asked(view: &View, facts: &StatementFacts, parameter: &ParameterUse, given: &
         })
     };
     match fields.into_iter().find(alike) {
-        Some(field) => Parameter::Sealed { field, given: None },
+        Some(field) => Parameter::Sealed { field, given: of },
         None => Parameter::Plain,
     }
 }

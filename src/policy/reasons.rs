@@ -15,6 +15,7 @@ pub const REASONS: &[&str] = &[
     "copy",
     "cte",
     "database",
+    "declared-type",
     "definition",
     "definition-underway",
     "does-not-open",

@@ -32,7 +32,8 @@ const TYPES: &[(&str, &[&str])] = &[
     ("json", &[r#"{"b" : 1,  "a": "sentinel"}"#, "null", "[1, 2.50]"]),
     ("jsonb", &[r#"{"b" : 1,  "a": "sentinel"}"#, "null", "[1, 2.50]"]),
     ("inet", &["198.51.100.173", "198.51.100.0/24", "2001:db8::1/64"]),
-    //ARRAYS
+    ("text[]", &["{ada@sentinel.example,\"b c\",NULL}", "{}"]),
+    ("int4[]", &["{1734918273,2,NULL}", "{}"]),
 ];
 
 const SETTINGS: &[&str] = &[
@@ -297,6 +298,105 @@ fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
     for wrong in ["sentinel", "99999999999999999999", "1991-13-45", "{", "12:61"] {
         pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({}, '{wrong}')", first + 99));
         pair.query(&format!("DELETE FROM {table} WHERE id = {}", first + 99));
+    }
+}
+
+/// Statements that pass values on or compare them in other ways; `{a}` and `{b}` are values, `{t}` the table and
+/// `{T}` the type.
+const FORMS: &[&str] = &[
+    "SELECT id FROM {t} WHERE v IS DISTINCT FROM '{a}' ORDER BY id",
+    "SELECT id, nullif(v, '{a}') AS n FROM {t} ORDER BY id",
+    "SELECT id, CASE v WHEN '{a}' THEN 1 WHEN '{b}'::{T} THEN 2 ELSE 3 END FROM {t} ORDER BY id",
+    "SELECT id, CASE WHEN id % 2 = 0 THEN v ELSE '{b}' END AS c FROM {t} ORDER BY id",
+    "SELECT id, coalesce(v, '{a}') FROM {t} ORDER BY id",
+    "SELECT count(*) FROM (SELECT v FROM {t} UNION SELECT '{a}'::{T} UNION SELECT '{b}') u",
+    "SELECT {t}.id FROM (VALUES ('{a}'::{T}), ('{b}')) x(v) JOIN {t} ON {t}.v = x.v ORDER BY 1",
+    "SELECT id FROM {t} WHERE (v, id) = ('{a}', 1) OR (id, v) IN ((2, '{b}')) ORDER BY id",
+    "SELECT id FROM {t} WHERE v = ANY(ARRAY['{a}', '{b}']::{T}[]) ORDER BY id",
+    "SELECT id FROM {t} WHERE v <> ALL('{\"{a}\"}'::{T}[]) ORDER BY id",
+    "SELECT id FROM {t} WHERE v = (SELECT min(id)::text FROM {t})::{T}",
+    "SELECT id FROM {t} o WHERE v IN (SELECT v FROM {t} i WHERE i.id < o.id) ORDER BY id",
+    "WITH x AS (SELECT v, id FROM {t}) SELECT count(*), count(DISTINCT v) FROM x WHERE v = '{a}'",
+    "SELECT {t}.id FROM unnest(ARRAY['{a}', '{b}']::{T}[]) u(v) JOIN {t} USING (v) ORDER BY 1",
+    "SELECT id, first_value(v) OVER (PARTITION BY v ORDER BY id) AS f FROM {t} ORDER BY id",
+    "UPDATE {t} SET v = '{b}' WHERE v = '{a}' AND id % 2 = 0 RETURNING id, v",
+    "INSERT INTO {t} (id, v) VALUES (7, '{a}') ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v RETURNING v",
+    "INSERT INTO {t} (id, v) SELECT 8, v FROM {t} WHERE v = '{a}' LIMIT 1 ON CONFLICT DO NOTHING RETURNING id, v",
+    "UPDATE {t} SET v = x.v FROM (VALUES (7, '{b}'::{T})) x(id, v) WHERE {t}.id = x.id RETURNING {t}.id, {t}.v",
+    "DELETE FROM {t} WHERE v = '{b}' AND id IN (7, 8) RETURNING id",
+];
+
+/// Numbers and truth values as they are written without quotes.
+const BARE: &[(&str, &[&str])] = &[
+    ("int2", &["5", "-1", "32768", "1.5", "5.0"]),
+    ("int4", &["5", "-1", "2147483648", "1.5", "5.0", "1e3", "-0"]),
+    ("int8", &["5", "-1", "9223372036854775808", "1e3"]),
+    ("numeric(12,2)", &["5", "-1", "1.005", "1.25", "1e3", "10000000000"]),
+    ("numeric", &["5", "1.500"]),
+    ("float8", &["5", "-1.5", "1e300"]),
+    ("bool", &["true", "FALSE"]),
+    ("text", &["5", "1.50", "true"]),
+    ("varchar(24)", &["5", "-1.50"]),
+];
+
+fn of_forms(pair: &mut Pair, name: &str, values: &[&str]) {
+    let table = format!("t_{}", table(name));
+    let logical = logical(name);
+    let ready = if logical.modifier == sealgate::catalog::NO_MODIFIER { name } else { logical.base.name() };
+    for (form, (a, b)) in FORMS.iter().zip(values.iter().zip(values.iter().cycle().skip(1)).cycle()) {
+        let sql = form.replace("{t}", &table).replace("{T}", ready).replace("{a}", a).replace("{b}", b);
+        pair.query(&sql);
+    }
+    pair.query(&format!("SELECT id, v FROM {table} ORDER BY id"));
+}
+
+#[test]
+fn values_of_every_type_are_passed_on_and_compared_as_plain_ones() {
+    for major in VERSIONS {
+        let (server, gate, tap) = world(major);
+        let mut pair = Pair {
+            plain: Raw::login(server.address(), "postgres", "plain"),
+            gate: Raw::login(gate.address(), "postgres", "postgres"),
+            compared: 0,
+            refused: Vec::new(),
+        };
+        for (name, values) in TYPES {
+            let compares = Kind::of(&logical(name)).unequal().is_none();
+            let table = format!("t_{}", table(name));
+            for (at, value) in values.iter().enumerate() {
+                pair.query(&format!(
+                    "INSERT INTO {table} (id, v) VALUES ({at}, '{value}'), ({}, '{value}')",
+                    at + 20
+                ));
+            }
+            if compares && !name.ends_with("[]") {
+                of_forms(&mut pair, name, values);
+            }
+            for (_, bare) in BARE.iter().filter(|(of, _)| of == name) {
+                for value in *bare {
+                    pair.query(&format!("INSERT INTO {table} (id, v) VALUES (50, {value}) RETURNING v"));
+                    pair.query(&format!("DELETE FROM {table} WHERE id = 50"));
+                    if compares {
+                        pair.query(&format!("SELECT id FROM {table} WHERE v = {value}"));
+                        pair.query(&format!(
+                            "SELECT id FROM {table} WHERE v IN ({value}, {value}) OR v <> {value}"
+                        ));
+                        pair.query(&format!("UPDATE {table} SET v = {value} WHERE v = {value}"));
+                    }
+                }
+            }
+        }
+        // What the server does not compare is refused in our words, and what is none of its literals.
+        let meant = |refused: &String| {
+            refused.contains("min(id)::text")
+                || refused.starts_with("SELECT id FROM t_text WHERE v")
+                || refused.starts_with("SELECT id FROM t_varchar_24_ WHERE v")
+                || refused.starts_with("UPDATE t_text SET v = ")
+                || refused.starts_with("UPDATE t_varchar_24_ SET v = ")
+        };
+        let others: Vec<&String> = pair.refused.iter().filter(|refused| !meant(refused)).collect();
+        assert_eq!(others, [&String::new(); 0], "{major}: of {}", pair.compared);
+        assert!(!shop::holds(&tap.to_server(), b"sentinel"), "{major}");
     }
 }
 

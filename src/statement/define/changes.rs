@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Creation, Named, QualifiedName, is_temporary};
+use crate::catalog::{Change, Creation, Named, QualifiedName};
 
 use super::super::facts::Boundary;
 use super::super::follow::algebra;
@@ -23,7 +23,7 @@ use super::super::read::tree::{self, kind};
 use super::super::read::typed::type_of;
 use super::draft::is_folded;
 use super::opclass::is_known_class;
-use super::target::meant;
+use super::target::{creation, meant};
 
 /// What a transaction statement does to what its transaction has defined.
 pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
@@ -283,10 +283,7 @@ impl Look<'_> {
             return None;
         }
         let schema = if range.schemaname.is_empty() {
-            match self.bench.names.path?.creation() {
-                Creation::In(schema) if !is_temporary(&schema) => schema,
-                Creation::In(_) | Creation::Unasked | Creation::Nowhere => return None,
-            }
+            creation(self.bench, &range.relname).ok()?
         } else {
             Arc::from(range.schemaname.as_str())
         };

@@ -101,7 +101,9 @@ pub(in crate::statement) fn refuse_shadows(snapshot: &Snapshot, found: &Census) 
 pub(in crate::statement) fn changes_reading(node: &Node, found: &Census) -> bool {
     let set = match kind(node) {
         Some(Kind::VariableSetStmt(set)) => {
-            matches!(set.name.as_str(), "" | "standard_conforming_strings" | "client_encoding")
+            let name = set.name.to_ascii_lowercase();
+            ["", "standard_conforming_strings", "client_encoding", "datestyle", "intervalstyle", "timezone"]
+                .contains(&name.as_str())
         }
         Some(Kind::DiscardStmt(_)) => true,
         Some(_) | None => false,

@@ -5,7 +5,7 @@ use pg_query::protobuf::{self, AlterTableType, Node, ObjectType, RangeVar};
 
 use crate::catalog::{Field, Named, RelationKind};
 
-use super::super::facts::{Remedy, StatementFacts};
+use super::super::facts::StatementFacts;
 use super::super::follow::flow::{Seen, Walk};
 use super::super::follow::scope::Place;
 use super::super::judge::{account, facts_of};
@@ -14,10 +14,10 @@ use super::super::matters::{
 };
 use super::super::read::census::{Census, census};
 use super::super::read::tree::{self, kind};
-use super::super::refusal::{Proven, refuse, unless, unsupported};
+use super::super::refusal::{Proven, refuse, unsupported};
 use super::changes;
 use super::draft::{Draft, refuse_change};
-use super::target::{Made, is_missing, is_pinned, made_in, matters, meant, settled, unplaced};
+use super::target::{Made, creation, is_missing, is_pinned, made_in, matters, meant, settled};
 
 /// CREATE TABLE: of a table that the policy names, or that refers to one.
 pub(in crate::statement) fn created(
@@ -122,8 +122,8 @@ fn partition(
     if draft.walk.classified(parent)?.is_none() || !plain || !fresh {
         return Err(refuse_definition("a partition of a classified table that says more than its bounds"));
     }
-    if range.schemaname.is_empty() && bench.names.path.is_none() {
-        return Err(unless(Remedy::Path, unplaced(&range.relname)));
+    if range.schemaname.is_empty() {
+        creation(bench, &range.relname)?;
     }
     keyed(&draft, create)?;
     draft.finish(moves())

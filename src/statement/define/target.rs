@@ -51,24 +51,27 @@ pub(super) fn made_in(bench: Bench<'_>, range: &RangeVar) -> Proven<Option<Made>
     if !range.schemaname.is_empty() || temporary || !bench.snapshot.counts_name(&range.relname) {
         return Ok(None);
     }
-    let unknown = || unplaced(&range.relname);
-    let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unknown())) };
-    let schema = match path.creation() {
-        Creation::In(schema) if is_temporary(&schema) => {
-            let detail =
-                format!("a temporary \"{}\" would stand before the table of the policy", range.relname);
-            return Err(refuse(
-                "shadow",
-                detail,
-                "Write schema.table, or give the temporary table another name.",
-            ));
-        }
-        Creation::In(schema) => schema,
-        Creation::Unasked => return Err(unless(Remedy::Creation, unknown())),
-        Creation::Nowhere => return Err(unknown()),
-    };
-    let at = usize::try_from(range.location).map_err(|_| unknown())?;
+    let schema = creation(bench, &range.relname)?;
+    let at = usize::try_from(range.location).map_err(|_| unplaced(&range.relname))?;
     Ok(Some(Made { schema, at }))
+}
+
+/// The schema in which a relation without one is made.
+///
+/// # Errors
+/// It is not known, or that of temporary relations.
+pub(super) fn creation(bench: Bench<'_>, name: &str) -> Proven<Arc<str>> {
+    let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unplaced(name))) };
+    match path.creation() {
+        Creation::In(schema) if is_temporary(&schema) => {
+            let detail = format!("a temporary \"{name}\" would stand before the table of the policy");
+            let hint = "Write schema.table, or give the temporary table another name.";
+            Err(refuse("shadow", detail, hint))
+        }
+        Creation::In(schema) => Ok(schema),
+        Creation::Unasked => Err(unless(Remedy::Creation, unplaced(name))),
+        Creation::Nowhere => Err(unplaced(name)),
+    }
 }
 
 /// Must its schema be written out?
@@ -93,7 +96,7 @@ pub(super) fn settled(bench: Bench<'_>, range: &RangeVar) -> RangeVar {
     RangeVar { schemaname: schema.unwrap_or_else(|| range.schemaname.clone()), ..range.clone() }
 }
 
-pub(super) fn unplaced(name: &str) -> Unproven {
+fn unplaced(name: &str) -> Unproven {
     refuse(
         "relation-ambiguous",
         format!("in which schema \"{name}\" would be made is the search path's to say"),

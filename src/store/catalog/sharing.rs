@@ -1,12 +1,12 @@
 //! Relations of which nothing is classified and that have columns of the same names as classified ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
 use super::load::{LoadError, Reader, value};
-use crate::catalog::{Sharing, SnapshotParts};
+use crate::catalog::{Shared, Sharing, SnapshotParts};
 
 /// Columns of such names; where there are more, nobody knows which relations have them.
 const SHARED_MAX: usize = 50_000;
@@ -32,7 +32,7 @@ pub(super) async fn read(reader: &Reader<'_>, parts: &SnapshotParts) -> Result<S
         )
         .await?;
     let Some(rows) = rows else { return Ok(Sharing { columns, relations: None }) };
-    let mut relations: BTreeMap<Arc<str>, BTreeSet<(Arc<str>, Arc<str>)>> = BTreeMap::new();
+    let mut relations = Shared::new();
     for row in &rows {
         let (relation, schema, column): (&str, &str, &str) = (value(row, 0)?, value(row, 1)?, value(row, 2)?);
         relations.entry(relation.into()).or_default().insert((schema.into(), column.into()));
