@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::fault::{ValueFault, sql_name};
+use super::fault::{LENGTH_MAX, ValueFault, sql_name};
 use super::purpose::Format;
 use super::read::Reading;
 use super::scan::{Scan, is_space, trim};
@@ -133,16 +133,22 @@ fn push(out: &mut Vec<u8>, element: &[u8]) {
     out.push(b'"');
 }
 
+fn bounded(out: &[u8], start: usize) -> Result<(), ValueFault> {
+    if out.len() - start > LENGTH_MAX { Err(ValueFault::length()) } else { Ok(()) }
+}
+
 /// What is written of an array, element by element.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
+    start: usize,
     count: usize,
 }
 
 impl<'a> Writer<'a> {
     fn new(out: &'a mut Vec<u8>) -> Writer<'a> {
+        let start = out.len();
         out.push(b'{');
-        Writer { out, count: 0 }
+        Writer { out, start, count: 0 }
     }
 
     /// None: NULL.
@@ -158,7 +164,7 @@ impl<'a> Writer<'a> {
             Some(element) => push(self.out, element),
             None => self.out.extend_from_slice(b"NULL"),
         }
-        Ok(())
+        bounded(self.out, self.start)
     }
 
     fn end(self) {
@@ -314,6 +320,7 @@ pub(super) fn show_array(
             continue;
         }
         show::scalar(&of, &element, format, style, out)?;
+        bounded(out, start)?;
         let length = i32::try_from(out.len() - at - 4).map_err(|_| ValueFault::range("array"))?;
         put(out, at, length.cast_unsigned());
     }

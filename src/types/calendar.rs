@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn days_are_numbered_without_a_gap() {
-        let mut before = Day::of(-3_000_000);
-        for number in -2_999_999..3_000_000 {
+        let mut before = Day::of(-1_000_000);
+        for number in -999_999..1_000_000 {
             let day = Day::of(number);
             assert_eq!(day.number(), number);
             let next = if before.day < days_of(before.year, before.month) {

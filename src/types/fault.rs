@@ -2,6 +2,9 @@
 
 use crate::catalog::Base;
 
+/// Bytes of one value, however it is written. Few bytes can stand for many: `1e100000`.
+pub(super) const LENGTH_MAX: usize = 64 << 20;
+
 /// The server's own SQLSTATE, and words that hold nothing of the value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ValueFault {
@@ -26,6 +29,11 @@ impl ValueFault {
 
     pub(super) fn field() -> ValueFault {
         ValueFault::new("22008", "date/time field value out of range")
+    }
+
+    /// More than [`LENGTH_MAX`].
+    pub(super) fn length() -> ValueFault {
+        ValueFault::new("54000", "the value is too long")
     }
 
     /// A date or timestamp that the type cannot hold.

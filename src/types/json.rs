@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::fault::ValueFault;
+use super::fault::{LENGTH_MAX, ValueFault};
 use super::numeric::Number;
 use super::scan::Scan;
 
@@ -24,16 +24,18 @@ struct Parser<'a> {
     of: &'static str,
     /// Are values kept, and their strings unescaped?
     keep: bool,
+    /// Bytes that numbers may still have.
+    left: usize,
 }
 
 /// Is it JSON?
 pub(super) fn check(text: &[u8]) -> Result<(), ValueFault> {
-    Parser { scan: Scan::new(text), of: "json", keep: false }.whole().map(|_| ())
+    Parser { scan: Scan::new(text), of: "json", keep: false, left: 0 }.whole().map(|_| ())
 }
 
 /// Appends the server's own form of a `jsonb`.
 pub(super) fn write(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueFault> {
-    let node = Parser { scan: Scan::new(text), of: "json", keep: true }.whole()?;
+    let node = Parser { scan: Scan::new(text), of: "json", keep: true, left: LENGTH_MAX }.whole()?;
     node.write(out);
     Ok(())
 }
@@ -157,6 +159,7 @@ impl<'a> Parser<'a> {
         let text = start.get(..start.len() - self.scan.rest.len()).unwrap_or_default();
         let (mut scratch, mut written) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
         Number::parse(text, &mut scratch)?.write(&mut written);
+        self.left = self.left.checked_sub(written.len()).ok_or_else(ValueFault::length)?;
         Ok(Node::Number(written))
     }
 

@@ -92,8 +92,7 @@ mod tests {
 
     #[test]
     fn done_twice_it_gives_the_same() {
-        let marks: Vec<char> =
-            ['\u{300}', '\u{301}', '\u{307}', '\u{308}', '\u{30c}', '\u{323}', '\u{327}', '\u{345}'].into();
+        let marks = ['\u{301}', '\u{307}', '\u{30c}'];
         for kind in KINDS {
             let kind = Kind::parse(kind).unwrap();
             let twice = |text: &str| {

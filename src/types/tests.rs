@@ -366,6 +366,16 @@ fn what_nests_too_deeply_is_refused() {
 }
 
 #[test]
+fn few_bytes_do_not_become_too_many() {
+    let style = Style::default();
+    let many = ["1e131071"; 600].join(",");
+    assert_eq!(read("unknown", "numeric[]", &format!("{{{many}}}"), Purpose::Assign, &style), Err("54000"));
+    assert_eq!(read("unknown", "jsonb", &format!("[{many}]"), Purpose::Assign, &style), Err("54000"));
+    let long = format!("{{{}}}", ["a"; 8].join(","));
+    assert_eq!(seen("char(10000000)[]", &long, &style), Err("54000"));
+}
+
+#[test]
 fn names_are_cut_between_characters() {
     let style = Style::default();
     let long = "ä".repeat(40);

@@ -382,11 +382,12 @@ mod tests {
     #[test]
     fn each_code_point_has_one_lower_case_and_that_is_its_own() {
         for letter in '\0'..=char::MAX {
-            assert_eq!(lower(lower(letter)), lower(letter), "{letter:?}");
-            assert_eq!(is_assigned(letter), assigned(letter), "{letter:?}");
-            if letter != 'İ' && assigned(letter) && assigned(letter.to_lowercase().next().unwrap()) {
-                assert!(letter.to_lowercase().eq([lower(letter)]), "{letter:?}");
-            }
+            let own = lower(letter);
+            assert!(own == letter || lower(own) == own, "{letter:?}");
+            // Later versions give some of them a lower case that this one does not have.
+            let theirs = letter.to_lowercase().next().unwrap();
+            let known = is_assigned(letter) && is_assigned(theirs);
+            assert!(own == theirs || letter == 'İ' || !known, "{letter:?}");
         }
     }
 }
