@@ -128,11 +128,9 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
         let text = format!("{rest}{section}\n{line}\n");
         refuses(&text, &[not_served]);
     }
-    for line in ["state = \"sealing\""] {
-        let field =
-            "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"random\"\ndomain = \"d\"";
-        refuses(&format!("{CLASSIFIED}{field}\n{line}\n"), &[not_served]);
-    }
+    let field =
+        "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"random\"\ndomain = \"d\"";
+    refuses(&format!("{CLASSIFIED}{field}\nstate = \"sealing\"\n"), &[not_served]);
 }
 
 #[test]

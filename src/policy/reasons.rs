@@ -59,6 +59,7 @@ pub const REASONS: &[&str] = &[
     "too-many-names",
     "too-many-tokens",
     "too-wide",
+    "type-differs",
     "unparsed",
     "unrecorded",
     "unsettled-columns",
@@ -70,4 +71,5 @@ pub const REASONS: &[&str] = &[
     "value",
     "watch-cut",
     "whole-row",
+    "wildcard",
 ];

@@ -118,7 +118,7 @@ fn a_column_in_lower_case_is_compared_without_regard_to_case_as_a_plain_one() {
                 || refused.contains("a%@") && refused.contains("LIKE")
         };
         let others: Vec<&String> = pair.refused.iter().filter(|refused| !meant(refused)).collect();
-        assert_eq!(others, [&String::new(); 0], "{major}: of {}", pair.compared);
+        assert!(others.is_empty(), "{major}: of {}: {others:?}", pair.compared);
         assert!(!shop::holds(&tap.to_server(), b"entinel.example"), "{major}");
     }
 }
@@ -395,7 +395,7 @@ fn values_of_every_type_are_passed_on_and_compared_as_plain_ones() {
                 || refused.starts_with("UPDATE t_varchar_24_ SET v = ")
         };
         let others: Vec<&String> = pair.refused.iter().filter(|refused| !meant(refused)).collect();
-        assert_eq!(others, [&String::new(); 0], "{major}: of {}", pair.compared);
+        assert!(others.is_empty(), "{major}: of {}: {others:?}", pair.compared);
         assert!(!shop::holds(&tap.to_server(), b"sentinel"), "{major}");
     }
 }

@@ -110,10 +110,11 @@ impl<'a> Walk<'a> {
         let span = span_of_type(self.text, start, to)?;
         let new: &[u8] = if to.array { b"text[]" } else { b"text" };
         // `DATE '2000-01-01'` begins with the type: of a literal in another form none can be written.
-        let literal = cast.arg.as_deref().and_then(kind).and_then(|arg| match arg {
-            Kind::AConst(constant) => usize::try_from(constant.location).ok(),
-            _other => None,
-        });
+        let literal = if let Some(Kind::AConst(constant)) = cast.arg.as_deref().and_then(kind) {
+            usize::try_from(constant.location).ok()
+        } else {
+            None
+        };
         let new = if literal
             .is_some_and(|literal| literal >= span.end && self.is_typed_literal(span.end, literal))
         {

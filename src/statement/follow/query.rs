@@ -390,13 +390,8 @@ impl<'a> Walk<'a> {
         let Some(Kind::FuncCall(call)) = named_by(value) else { return Ok(()) };
         let name = tree::last_name(&call.funcname).filter(|name| matches!(*name, "lower" | "upper"));
         let Some(name) = name else { return Ok(()) };
-        let class = match flow {
-            Flow::Folded(_, inner) => match &**inner {
-                Flow::Open(class) => Some(*class),
-                _sealed => None,
-            },
-            _other => None,
-        };
+        let inner = if let Flow::Folded(_, inner) = flow { Some(&**inner) } else { None };
+        let class = if let Some(Flow::Open(class)) = inner { Some(*class) } else { None };
         if class.is_none() && !self.is_folded(flow)? {
             return Ok(());
         }
@@ -613,12 +608,17 @@ fn counts_alone(select: &protobuf::SelectStmt) -> bool {
 
 /// The call, or whatever else, from which the server takes the name of an output.
 fn named_by(value: &Node) -> Option<&Kind> {
-    match kind(value)? {
-        Kind::TypeCast(cast) => named_by(cast.arg.as_deref()?),
-        Kind::CollateClause(clause) => named_by(clause.arg.as_deref()?),
-        Kind::CaseExpr(case) => named_by(case.defresult.as_deref()?),
-        other => Some(other),
-    }
+    let kind = kind(value)?;
+    let below = if let Kind::TypeCast(cast) = kind {
+        &cast.arg
+    } else if let Kind::CollateClause(clause) = kind {
+        &clause.arg
+    } else if let Kind::CaseExpr(case) = kind {
+        &case.defresult
+    } else {
+        return Some(kind);
+    };
+    named_by(below.as_deref()?)
 }
 
 fn is_row_star(value: &Node) -> bool {
