@@ -358,7 +358,7 @@ pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids
         let at = usize::from(parameter.number).saturating_sub(1);
         let Some(oid) = oids.get_mut(at) else { continue };
         let declared = types.get(at).copied().unwrap_or(0);
-        if declared != 0 {
+        if !matches!(declared, 0 | UNKNOWN_OID) {
             *oid = declared;
             continue;
         }

@@ -437,3 +437,31 @@ fn survives_mutated_input() {
         fuzz_open(&data);
     }
 }
+
+#[test]
+fn what_is_padded_is_as_long_as_its_neighbours_and_opens_without_its_padding() {
+    for mode in [Mode::Random, Mode::Equality] {
+        let plain = domain("plain", mode);
+        let padded = Domain { kind: Kind { pad: Some(16), ..Kind::TEXT }, ..domain("padded", mode) };
+        let mut sealer = sealer_of(&[1], &[plain, padded.clone()]);
+        let mut opened = Plaintext::default();
+        let mut lengths = Vec::new();
+        for length in 0..40 {
+            let value = "v".repeat(length);
+            let sealed = seal(&mut sealer, &padded, &value);
+            sealer.open(&padded, sealed.as_bytes(), &mut opened).unwrap();
+            assert_eq!(opened.expose(), value.as_bytes(), "{length}");
+            lengths.push(sealed.len());
+        }
+        // Type byte and value: 1 to 16 bytes, 17 to 32, 33 to 40.
+        lengths.dedup();
+        assert_eq!(lengths.len(), 3, "{mode:?}");
+        // The same keyring with another padding is another one.
+        let other = Domain { kind: Kind { pad: Some(32), ..Kind::TEXT }, ..padded.clone() };
+        let sealed = seal(&mut sealer, &padded, "v");
+        assert_eq!(sealer.open(&other, sealed.as_bytes(), &mut opened), Err(OpenError::UnknownDomain));
+        let mut elsewhere = sealer_of(&[1], std::slice::from_ref(&other));
+        assert_eq!(elsewhere.open(&other, sealed.as_bytes(), &mut opened), Err(OpenError::OtherType));
+        assert_eq!(opened.expose(), b"", "nothing of it is shown");
+    }
+}

@@ -130,7 +130,10 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
-    let follows = is_query(node) || matches!(kind(node), Some(Kind::ExplainStmt(_)));
+    // What holds a query has it judged by itself.
+    let holds =
+        matches!(kind(node), Some(Kind::ExplainStmt(_) | Kind::DeclareCursorStmt(_) | Kind::PrepareStmt(_)));
+    let follows = is_query(node) || holds;
     definition::refuse_reaching_functions(bench.names, found, follows)?;
     definition::refuse_shadows(bench.snapshot, found)?;
     doors::refuse_moved_database(bench.snapshot.bound(), node)?;

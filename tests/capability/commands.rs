@@ -48,7 +48,7 @@ fn check_finds_a_sound_configuration_sound_and_names_each_fault() {
         ),
         ("seal = \"equality\"", "seal = \"ordered\"", "seal = \"ordered\"", "ordered"),
         ("domain = \"email\"", "", "[[field]]", "domain is missing"),
-        ("type = \"text\"", "type = \"interval\"", "type = \"interval\"", "interval"),
+        ("type = \"text\"", "type = \"intervall\"", "type = \"intervall\"", "interval"),
         ("state = \"sealed\"", "state = \"sealing\"", "state = \"sealing\"", "not served by this version"),
         ("class = \"contact\"", "class = 7", "class = 7", "class"),
         ("[admin]\n", "[admin]\naddress = \"nowhere\"\n#", "address = \"nowhere\"", "nowhere"),

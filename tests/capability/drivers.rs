@@ -69,9 +69,11 @@ fn psql_works_as_it_does_directly() {
             INSERT INTO customers (id, email, phone, city) VALUES (1, 'ada@sentinel.example', '+44 20 7946 0958', 'London');\n\
             \\set mail 'ada@sentinel.example'\nSELECT phone, city FROM customers WHERE email = :'mail';\n\
             SELECT email FROM customers WHERE id = 1 \\g\n\
-            \\copy customers to stdout\n";
+            \\copy customers to stdout\nSELECT email || 'x' FROM customers;\n";
         let (out, err, _) = psql(&server, gate.address(), script);
-        assert!(out.ends_with("INSERT 0 1\n+44 20 7946 0958|London\nada@sentinel.example\n"), "{out} {err}");
+        let shown = "INSERT 0 1\n+44 20 7946 0958|London\nada@sentinel.example\n\
+            1\tada@sentinel.example\t+44 20 7946 0958\tLondon\t\\N\n";
+        assert!(out.ends_with(shown), "{out} {err}");
         assert!(err.contains("SG001") && err.contains("sealgate:") && err.contains("HINT"), "{err}");
         assert_eq!(search_server(&server, b"ada@sentinel.example"), []);
         if major >= 16 {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Session, VERSIONS};
+use crate::harness::{Session, Setup, VERSIONS, pg};
 use crate::shop;
 
 /// The harness's own.
@@ -66,6 +66,55 @@ fn a_stored_value_opens_by_the_specification_alone() {
                 (Some(1), &b""[..]),
                 "of another domain"
             );
+        }
+    }
+}
+
+#[test]
+fn values_of_other_types_open_by_the_specification_with_and_without_padding() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let columns = [
+        ("born", "equality", "type = \"date\"", "'31.12.1999'", "1999-12-31"),
+        (
+            "mail",
+            "equality",
+            "type = \"varchar(40)\"\nnormalize = \"lowercase\"\npad = \"declared\"",
+            "'Ada@X.example'",
+            "ada@x.example",
+        ),
+        ("salary", "random", "type = \"numeric(10,2)\"\npad = 32", "1234.5", "1234.50"),
+        ("tags", "random", "type = \"text[]\"", "'{a,NULL,\"b c\"}'", "{a,NULL,\"b c\"}"),
+    ];
+    for major in VERSIONS {
+        let server = pg(major);
+        let define = "CREATE TABLE people (id int, born text, mail text, salary text, tags text)";
+        server.execute("postgres", define).unwrap();
+        let mut setup = Setup::before(server.address());
+        for (column, seal, lines, _, _) in &columns {
+            setup = setup.field_with("public.people", column, seal, lines);
+        }
+        let gate = setup.start();
+        let session = Session::open(gate.address(), "postgres", None, "postgres").unwrap();
+        session.text("SET datestyle TO 'German'").unwrap();
+        let values: Vec<&str> = columns.iter().map(|(_, _, _, value, _)| *value).collect();
+        session
+            .text(&format!(
+                "INSERT INTO people (id, born, mail, salary, tags) VALUES (1, {})",
+                values.join(", ")
+            ))
+            .unwrap();
+        for (column, _, _, _, canonical) in &columns {
+            let stored = server.query("postgres", &format!("SELECT {column} FROM people")).unwrap();
+            let opened = Command::new(root.join("target/venv/bin/python"))
+                .arg(root.join("tests/format/open.py"))
+                .arg(gate.folder().join("keys/keyring.json"))
+                .args(["--domain", column, stored[0][0].as_deref().unwrap()])
+                .env("SEALGATE_MASTER_KEY", MASTER_KEY)
+                .output()
+                .unwrap();
+            assert!(opened.status.success(), "{column}: {}", String::from_utf8_lossy(&opened.stderr));
+            let text: String = serde_json::from_slice(opened.stdout.trim_ascii_end()).unwrap();
+            assert_eq!(text, *canonical, "{major} {column}");
         }
     }
 }

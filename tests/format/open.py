@@ -138,7 +138,11 @@ class Keyring:
             raise Refused("altered") from None
         if plaintext[:1] != bytes([domain["type_byte"]]):
             raise Refused("of another type")
-        return plaintext[1:].decode()
+        pad = int(domain["type"].partition("/")[2] or 1)
+        text = plaintext[1:].rstrip(b"\0") if pad > 1 else plaintext[1:]
+        if len(plaintext) != -(-(1 + len(text)) // pad) * pad:
+            raise Refused("padded otherwise than its domain")
+        return text.decode()
 
 
 def vectors(folder):

@@ -30,7 +30,7 @@ with psycopg.connect(sys.argv[1], autocommit=True) as session:
                 cursor.execute("SELECT email, note FROM customers WHERE email = %s", (value,))
                 assert cursor.fetchone() == (value, value)
     for sql in (
-        "SELECT email FROM customers WHERE email LIKE %s",
+        "SELECT email FROM customers WHERE email < %s",
         "SELECT %s::int FROM customers WHERE email = 'a'",
         "UPDATE customers SET email = %s WHERE id = 1/0",
         "INSERT INTO customers VALUES (NULL, %s, '')",

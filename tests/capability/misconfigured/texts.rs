@@ -146,9 +146,7 @@ pub fn unknown_keys() -> Vec<Case> {
         ("node = ", "retain = \"365d\"\nnode = ", "retain", later),
         ("action = \"cut\"", "action = \"throttle\"", "action", later),
         ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\"", later),
-        ("type = \"text\"", "type = \"numeric(10,2)\"", "type", later),
         ("state = \"sealed\"", "state = \"sealing\"", "state", later),
-        ("subject = \"id\"", "pad = 16", "pad", later),
         ("outside = \"deny\"", "outside = \"ciphertext_only\"", "replication", later),
         ("[admin]", "[[alert]]\nwebhook = \"https://soc.example\"\n[admin]", "[[alert]]", later),
     ]));

@@ -5,6 +5,12 @@ use super::form::Bound::{Array, Text};
 use super::form::{Form, bound, literal};
 
 pub const FOLLOWED: &[Form] = &[
+    literal("a cast to bytea", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::bytea)"),
+    literal("a cast to json", "INSERT INTO customers (id, email) VALUES ({n}, '\"{s}\"'::json)"),
+    literal("a cast to name", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::name)"),
+    literal("LIKE without a wildcard", "SELECT id FROM customers WHERE email LIKE '{s}'"),
+    literal("column aliases", "SELECT 1 FROM customers AS c(i, e) WHERE c.e = '{s}'"),
+    literal("aliases that swap columns", "SELECT 1 FROM customers AS c(email, id) WHERE c.id = '{s}'"),
     literal("an updatable view", "INSERT INTO customer_list (id, email) VALUES ({n}, '{s}')"),
     literal("an updatable view of a view", "UPDATE customer_mails SET mail = '{s}' WHERE mail = '{s}x'"),
     literal("a view compared", "SELECT id FROM customer_list WHERE email = '{s}'"),

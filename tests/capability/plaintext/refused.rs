@@ -27,9 +27,6 @@ pub const ASSIGNED: &[Form] = &[
         "INSERT INTO customers (id, email) VALUES ({n}, convert_from('{s}'::bytea, 'UTF8'))",
     ),
     literal("a cast to varchar(5)", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::varchar(5))"),
-    literal("a cast to bytea", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::bytea)"),
-    literal("a cast to json", "INSERT INTO customers (id, email) VALUES ({n}, '\"{s}\"'::json)"),
-    literal("a cast to name", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::name)"),
     literal("a cast to char", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::char(30))"),
     literal("a cast of a cast", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::name::text)"),
     literal("a national string", "INSERT INTO customers (id, email) VALUES ({n}, N'{s}')"),
@@ -95,7 +92,6 @@ pub const ASSIGNED: &[Form] = &[
 /// Comparisons and other uses.
 pub const COMPARED: &[Form] = &[
     literal("LIKE", "SELECT id FROM customers WHERE email LIKE '{s}%'"),
-    literal("LIKE without a wildcard", "SELECT id FROM customers WHERE email LIKE '{s}'"),
     literal("NOT ILIKE", "SELECT id FROM customers WHERE email NOT ILIKE '{s}'"),
     literal("a regular expression", "SELECT id FROM customers WHERE email ~* '^{s}'"),
     literal("SIMILAR TO", "SELECT id FROM customers WHERE email SIMILAR TO '{s}'"),
@@ -149,10 +145,8 @@ pub const COMPARED: &[Form] = &[
     literal("functional notation", "SELECT id FROM customers WHERE email(customers) = '{s}'"),
     literal("a field of a row", "SELECT id FROM customers c WHERE (c).email = '{s}'"),
     literal("ORDER BY a comparison", "SELECT id FROM customers ORDER BY email < '{s}'"),
-    literal("an aggregate's FILTER", "SELECT count(*) FILTER (WHERE email LIKE '{s}') FROM customers"),
+    literal("an aggregate's FILTER", "SELECT count(*) FILTER (WHERE email LIKE '{s}%') FROM customers"),
     literal("min of the column", "SELECT 1 FROM customers HAVING min(email) = '{s}'"),
-    literal("column aliases", "SELECT 1 FROM customers AS c(i, e) WHERE c.e = '{s}'"),
-    literal("aliases that swap columns", "SELECT 1 FROM customers AS c(email, id) WHERE c.id = '{s}'"),
     literal(
         "an alias of a join",
         "SELECT 1 FROM (customers c JOIN orders o ON o.who = c.id) AS j WHERE j.email = '{s}'",
@@ -248,21 +242,14 @@ pub const DEFINED: &[Form] = &[
         "CREATE TRIGGER r{n} BEFORE UPDATE ON customers FOR EACH ROW WHEN (NEW.email = '{s}') EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     ),
     literal("CREATE POLICY", "CREATE POLICY r{n} ON customers USING (email = '{s}')"),
-    literal("CREATE INDEX WHERE", "CREATE INDEX ON customers (id) WHERE email = '{s}'"),
     literal("CREATE INDEX of an expression", "CREATE INDEX ON customers ((email = '{s}'))"),
     literal(
         "CREATE STATISTICS of an expression",
         "CREATE STATISTICS s{n} ON id, (email = '{s}') FROM customers",
     ),
-    literal("a CHECK constraint", "ALTER TABLE customers ADD CONSTRAINT c{n} CHECK (email <> '{s}')"),
     literal(
         "an EXCLUDE constraint",
         "ALTER TABLE customers ADD EXCLUDE USING btree (id WITH =) WHERE (email = '{s}')",
-    ),
-    literal("a DEFAULT", "ALTER TABLE customers ALTER COLUMN email SET DEFAULT '{s}'"),
-    literal(
-        "a DEFAULT of a new column",
-        "ALTER TABLE customers DROP COLUMN email, ADD COLUMN email text DEFAULT '{s}'",
     ),
     literal(
         "a generated column",
@@ -286,7 +273,7 @@ pub const DEFINED: &[Form] = &[
     ),
     literal(
         "COPY FROM STDIN with a condition on another column",
-        "COPY customers (id, note) FROM STDIN WHERE email LIKE '{s}'",
+        "COPY customers (id, note) FROM STDIN WHERE email LIKE '{s}%'",
     ),
     literal("COPY FROM PROGRAM", "COPY customers (id, email) FROM PROGRAM 'echo {n},{s}' CSV"),
     literal("COPY FROM a file", "COPY customers (id, email) FROM '/tmp/{s}'"),
