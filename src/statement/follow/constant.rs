@@ -24,7 +24,10 @@ impl<'a> Walk<'a> {
         let Some(of) = &cast.type_name else { return Err(unsupported("a cast to nothing")) };
         if algebra::keeps_text(of, true) {
             let flow = self.array(arg)?;
-            if matches!(flow, Flow::Array(_)) {
+            if let Flow::Array(elements) = &flow {
+                if let (Flow::Open(class), Some(to)) = (&**elements, type_of(of)) {
+                    self.classes.cast(*class, Logical { array: false, ..to }, None);
+                }
                 return Ok(flow);
             }
             return self.settle(&flow).map(Flow::derived);

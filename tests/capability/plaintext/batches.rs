@@ -333,10 +333,10 @@ pub const BATCHES: &[Batch] = &[
         frames.extend(raw.query(&format!("COMMIT PREPARED 'g{n}'")));
         frames
     }),
-    batch("a declared type of int4", Outcome::Refused, |raw, s, n| with_type(raw, 23, s, n)),
-    batch("a declared type of bytea", Outcome::Refused, |raw, s, n| with_type(raw, 17, s, n)),
-    batch("a declared type of bpchar", Outcome::Refused, |raw, s, n| with_type(raw, 1042, s, n)),
-    batch("a declared type of json", Outcome::Refused, |raw, s, n| with_type(raw, 114, s, n)),
+    batch("a declared type of oid", Outcome::Refused, |raw, s, n| with_type(raw, 26, s, n)),
+    batch("a declared type of xml", Outcome::Refused, |raw, s, n| with_type(raw, 142, s, n)),
+    batch("a declared type of bpchar", Outcome::Written, |raw, s, n| with_type(raw, 1042, s, n)),
+    batch("a declared type of point", Outcome::Refused, |raw, s, n| with_type(raw, 600, s, n)),
     batch("a declared type of void", Outcome::Refused, |raw, s, n| with_type(raw, 2278, s, n)),
     batch("a declared type of varchar", Outcome::Written, |raw, s, n| with_type(raw, 1043, s, n)),
     batch("a declared type of unknown", Outcome::Written, |raw, s, n| with_type(raw, 705, s, n)),

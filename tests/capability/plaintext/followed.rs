@@ -5,6 +5,8 @@ use super::form::Bound::{Array, Text};
 use super::form::{Form, bound, literal};
 
 pub const FOLLOWED: &[Form] = &[
+    bound("LIKE a parameter", "SELECT id FROM customers WHERE email LIKE $1", &[Text("{s}")]),
+    bound("a parameter cast to name", "SELECT id FROM customers WHERE email = $1::name", &[Text("{s}")]),
     literal("a cast to bytea", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::bytea)"),
     literal("a cast to json", "INSERT INTO customers (id, email) VALUES ({n}, '\"{s}\"'::json)"),
     literal("a cast to name", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::name)"),

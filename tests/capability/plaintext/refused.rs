@@ -155,9 +155,12 @@ pub const COMPARED: &[Form] = &[
     literal("a random field in a list", "DELETE FROM customers WHERE ssn IN ('{s}')"),
     literal("a Unicode name compared", "SELECT id FROM customers WHERE U&\"\\0065mail\" LIKE '{s}'"),
     literal("a field of another domain", "SELECT id FROM customers WHERE email = ssn OR ssn = '{s}'"),
-    bound("LIKE a parameter", "SELECT id FROM customers WHERE email LIKE $1", &[Text("{s}")]),
+    bound(
+        "LIKE a parameter with a wildcard",
+        "SELECT id FROM customers WHERE email LIKE $1",
+        &[Text("{s}%")],
+    ),
     bound("a parameter in a function", "SELECT id FROM customers WHERE email = lower($1)", &[Text("{s}")]),
-    bound("a parameter cast to name", "SELECT id FROM customers WHERE email = $1::name", &[Text("{s}")]),
     bound(
         "a parameter compared with two columns",
         "SELECT id FROM customers WHERE email = $1 OR note = $1",
