@@ -250,7 +250,8 @@ pub(super) fn parameter(
             let stored = parameter.taken.stored.iter().map(|id| field_of(view, *id));
             let stored = stored.collect::<Result<Vec<_>, _>>()?;
             let compares = parameter.taken.compared != Compared::Not || stored.is_empty();
-            let cast = parameter.taken.given.is_none_or(|cast| of.base == cast.base);
+            let cast = parameter.taken.given;
+            let cast = cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text());
             let taken = cast
                 && (!compares || of.compares_with(&element(field.logical)))
                 && stored.iter().all(|column| of.assigns_to(&column.logical));

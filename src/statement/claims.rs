@@ -532,7 +532,6 @@ fn refuses_forms_whose_names_could_mean_another_column() {
         ("CREATE VIEW v AS SELECT * FROM people_by('x')", "function"),
         ("CREATE TABLE x AS SELECT mail_of(1)", "function"),
         ("CREATE TABLE x (mail text DEFAULT mail_of(1))", "function"),
-        ("PREPARE x AS SELECT mail_of(1)", "function"),
         ("SELECT a FROM ONLY customers AS c(a, b)", "unsupported-form"),
         ("SELECT a FROM customers * AS c(a, b)", "unsupported-form"),
         ("SELECT a FROM customers/**/ AS c(a, b)", "unsupported-form"),
