@@ -353,7 +353,9 @@ impl Session {
             None => return Fate::End(unforeseen()),
         };
         let possibly = run.possible.is_some();
-        let formats = run.prepared.as_ref().map(|prepared| &*prepared.formats);
+        // A cursor of SQL has no Bind: it is BINARY or not, as it is described.
+        let bound = run.prepared.as_ref().filter(|prepared| prepared.by_sql.is_none());
+        let formats = bound.map(|prepared| &*prepared.formats);
         let look = Look { shape: &shape, formats, style: &self.style };
         let opened = match shop.open_row(&view, facts, &look, possibly, run.execution, frame) {
             Ok(opened) => opened,

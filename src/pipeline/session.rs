@@ -590,6 +590,7 @@ fn same_meaning(old: &Plan, new: &Plan) -> bool {
         && old.facts.statements.iter().zip(&new.facts.statements).all(|(old, new)| {
             old.literals == new.literals
                 && old.insertions == new.insertions
+                && old.rewrites == new.rewrites
                 && old.parameters == new.parameters
                 && old.reads == new.reads
                 && old.writes == new.writes

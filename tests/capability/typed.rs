@@ -69,14 +69,24 @@ const FOLDED: &[&str] = &[
     "INSERT INTO people (id, email) VALUES (99, lower(?)) RETURNING email",
     "DELETE FROM people WHERE id = 99 AND lower(email) = lower(?)",
     "SELECT lower(note), upper(note) FROM people WHERE lower(note) = lower('B') AND lower(email) <> ?",
+    "SELECT id FROM people WHERE (1 = '1' OR '1' = 1) AND 1 IS NOT NULL AND lower(email) = lower(?) ORDER BY id",
+    "SELECT (SELECT lower(p.email) LIMIT 1) FROM people p ORDER BY id",
+    "SELECT lower ( email ), id FROM people WHERE lower(email) <> ? ORDER BY id",
+    "SELECT (lower(email)) FROM people WHERE lower(email) <> ?",
+    "SELECT (lower('B')) FROM people WHERE lower(email) = ?",
     "SELECT upper(email) FROM people",
     "SELECT id FROM people WHERE upper(email) = ?",
     "SELECT id FROM people WHERE email ILIKE '%' || ?",
 ];
 
 /// Those of them that have no meaning on sealed values.
-const UNFOLDED: &[&str] =
-    &["SELECT upper(email)", "WHERE upper(email) = '", "WHERE upper(email) = $", "'%' || "];
+const UNFOLDED: &[&str] = &[
+    "SELECT upper(email)",
+    "SELECT (lower(email))",
+    "WHERE upper(email) = '",
+    "WHERE upper(email) = $",
+    "'%' || ",
+];
 
 #[test]
 fn a_column_in_lower_case_is_compared_without_regard_to_case_as_a_plain_one() {

@@ -503,6 +503,14 @@ impl<'a> Classes<'a> {
         for (_, class) in asked.iter().filter(|(end, _)| matches!(end, End::Parameter { .. })) {
             parametric.insert(self.root(*class));
         }
+        // A number that is not sealed must meet what is none, either: `1 = '1'`.
+        let numbered: Vec<Class> = self
+            .ends
+            .iter()
+            .filter(|(end, _)| matches!(end, End::Literal { start, .. } if self.typed.contains_key(start)))
+            .map(|(_, class)| *class)
+            .collect();
+        let numbered: HashSet<usize> = numbered.into_iter().map(|class| self.root(class)).collect();
         let mut starts: HashSet<usize> = literals.iter().map(|literal| literal.span.start).collect();
         let mut numbers: HashSet<u16> = parameters.iter().map(|parameter| parameter.number).collect();
         for (end, class) in asked {
@@ -511,7 +519,8 @@ impl<'a> Classes<'a> {
                 compared.is_none_or(|place| require(self.snapshot, &Fields::from([**id]), place).is_ok())
             };
             let Some(field) = met.iter().find(allows).copied() else { continue };
-            if compared.is_some() && parametric.contains(&self.root(class)) {
+            let root = self.root(class);
+            if compared.is_some() && (parametric.contains(&root) || numbered.contains(&root)) {
                 continue;
             }
             match end {

@@ -396,12 +396,18 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let at = usize::try_from(call.location).ok().and_then(|start| end_of_call(self.text, start));
-        let at = at.filter(|_| matches!(kind(value), Some(Kind::FuncCall(_))));
+        // Within parentheses of its own no name can stand.
+        let start = usize::try_from(call.location).unwrap_or_default();
+        let bare = !self.text.get(..start).unwrap_or_default().trim_end().ends_with('(');
+        let at = at.filter(|_| bare && matches!(kind(value), Some(Kind::FuncCall(_))));
         let edit = at.map(|at| Edit { span: at..at, new: format!(" AS {name}").into_bytes(), quotes: false });
         match (edit, class) {
             (Some(edit), Some(class)) => self.classes.when_sealed(class, edit),
             (Some(edit), None) => self.edits.push(edit),
-            (None, _) => {
+            (None, Some(_)) => {
+                self.settle(flow)?;
+            }
+            (None, None) => {
                 return Err(refuse(
                     "function",
                     "an output has the name of lower() or upper() of a sealed column",
