@@ -112,7 +112,9 @@ impl<'a> Draft<'a> {
                     let Some(domain) = &field.domain else { return Ok(None) };
                     refuse_otherwise_normal(field, domain, &steps)?;
                     let start = usize::try_from(outer.location).ok();
-                    let span = start.and_then(|start| Some(start..end_of_call(self.text(), start)?));
+                    let conforming = self.bench.reading.standard_conforming_strings;
+                    let end = start.and_then(|start| end_of_call(self.text(), start, conforming));
+                    let span = start.zip(end).map(|(start, end)| start..end);
                     return Ok(Some((field, span.ok_or_else(|| unsupported("this expression"))?)));
                 }
                 Some(_) | None => return Ok(None),

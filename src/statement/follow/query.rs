@@ -395,7 +395,9 @@ impl<'a> Walk<'a> {
         if class.is_none() && !self.is_folded(flow)? {
             return Ok(());
         }
-        let at = usize::try_from(call.location).ok().and_then(|start| end_of_call(self.text, start));
+        let at = usize::try_from(call.location)
+            .ok()
+            .and_then(|start| end_of_call(self.text, start, self.conforming));
         // Within parentheses of its own no name can stand.
         let start = usize::try_from(call.location).unwrap_or_default();
         let bare = !self.text.get(..start).unwrap_or_default().trim_end().ends_with('(');

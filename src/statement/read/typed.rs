@@ -93,10 +93,11 @@ pub(in crate::statement) fn span_of_collation(text: &str, start: usize) -> Optio
     }
 }
 
-/// Where the call that begins at `start` ends, behind its parenthesis.
-pub(in crate::statement) fn end_of_call(text: &str, start: usize) -> Option<usize> {
+/// Where the call that begins at `start` ends, behind its parenthesis. `conforming`: how its strings are read.
+pub(in crate::statement) fn end_of_call(text: &str, start: usize, conforming: bool) -> Option<usize> {
     let mut depth = 0_usize;
-    for (_, span) in words(text, start) {
+    for lexeme in Lexer::starting(text, start, conforming) {
+        let (_, span) = lexeme?;
         match text.get(span.clone())? {
             "(" => depth += 1,
             ")" if depth == 1 => return Some(span.end),
@@ -186,8 +187,10 @@ mod tests {
         assert_eq!(span_of_collation("COLLATE \"de\" NOT", 0), Some(0..12));
         assert_eq!(span_of_collation("collate a . \"b\", c", 0), Some(0..15));
         assert_eq!(span_of_collation("x", 0), None);
-        assert_eq!(end_of_call("lower ((x), ')' /* ) */) AS y", 0), Some(24));
-        assert_eq!(end_of_call("lower ((x)", 0), None);
+        assert_eq!(end_of_call("lower ((x), ')' /* ) */) AS y", 0, true), Some(24));
+        assert_eq!(end_of_call(r"lower('\') x ')", 0, true), Some(10));
+        assert_eq!(end_of_call(r"lower('\') x ')", 0, false), Some(15));
+        assert_eq!(end_of_call("lower ((x)", 0, true), None);
         assert_eq!(span_of_like("NOT /* ( */ ILIKE 'a'", 0), Some((0..17, true)));
         assert_eq!(span_of_like("like $1", 0), Some((0..4, false)));
         assert_eq!(span_of_like("similar to $1", 0), None);
