@@ -63,6 +63,8 @@ pub struct Codes {
     pub everything: Option<Arc<str>>,
     /// There are tables whose conditions are given to others, and views and partitions may lead there.
     pub conditions_travel: bool,
+    /// `lower` and `upper` do to the letters of ASCII what ASCII has: not so under some locales.
+    pub ascii_case: bool,
     /// Definitions run other code, by event triggers: what the server says beside rows may come from there.
     pub by_events: bool,
     pub functions: HashMap<Arc<str>, Strangers>,

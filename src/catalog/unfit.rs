@@ -58,6 +58,8 @@ pub struct Refused {
     /// Columns to which UPDATE may assign nothing: with one that is sealed they decide what the schema
     /// holds them to.
     pub assigned: BTreeMap<Arc<str>, Arc<str>>,
+    /// Columns that must be given a value: what the schema puts into them otherwise is not sealed.
+    pub unfilled: BTreeMap<Arc<str>, Arc<str>>,
     /// The policy has a column that the table does not have (yet).
     pub awaits: bool,
 }

@@ -82,13 +82,13 @@ impl Session {
     }
 
     /// The plan of a text, with what the session itself must refuse, and what must be certain
-    /// before it is used. `parsed`: the name of the statement that a Parse makes;
+    /// before it is used. `parsed`: the Parse that it comes by;
     /// `declared`: what it says of the types of parameters; `known`: the plan, where it is kept.
     fn judge(
         &mut self,
         shop: &mut Workshop,
         text: &[u8],
-        parsed: Option<&[u8]>,
+        parsed: Option<&Parse<'_>>,
         declared: Declared,
         known: Option<Rc<Plan>>,
         out: &mut Vec<u8>,
@@ -146,7 +146,7 @@ impl Session {
         &mut self,
         unplanned: Unplanned,
         text: &[u8],
-        parsed: Option<&[u8]>,
+        parsed: Option<&Parse<'_>>,
         out: &mut Vec<u8>,
     ) -> Judged {
         let (refusal, remedy, description) = match unplanned {
@@ -380,14 +380,14 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let (plan, rests) = match self.judge(shop, parse.text, Some(parse.name), declared, known, out) {
+        let (plan, rests) = match self.judge(shop, parse.text, Some(&parse), declared, known, out) {
             Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {
                 return Ok(self.refuse_text(frame.len(), &target, refusal, parse.text, out));
             }
         };
-        self.probe = None;
+        let asked = self.probe.take();
         let sure = match self.reads_surely(&plan) {
             Ok(sure) => sure,
             Err(step) => return Ok(step),
@@ -395,7 +395,11 @@ impl Session {
         let cleared = if plan.touches() || plan.is_spelled() {
             match shop.clear_parse(&view, &plan, &parse, self.manner(sure)) {
                 Ok(cleared) => Some(cleared),
-                Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, Some(&plan), out)),
+                Err(refusal) => {
+                    let asks = asked.is_none().then(|| self.asks_of_types(&parse, &refusal, out)).flatten();
+                    let refuse = || self.refuse(frame.len(), &target, refusal, Some(&plan), out);
+                    return Ok(asks.unwrap_or_else(refuse));
+                }
             }
         } else {
             None

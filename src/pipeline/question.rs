@@ -9,7 +9,7 @@ use super::{Need, Step};
 use crate::catalog::SearchPath;
 use crate::policy::Refusal;
 use crate::statement::{Encoding, blanked};
-use crate::wire::frontend;
+use crate::wire::frontend::{self, Parse};
 use crate::wire::value::text_array;
 use crate::wire::{Peek, peek};
 
@@ -119,12 +119,24 @@ impl Session {
         }
     }
 
+    /// The same of a Parse whose declared types cannot be those of sealed values: the server may have a word
+    /// of its own about them.
+    pub(super) fn asks_of_types(
+        &mut self,
+        parse: &Parse<'_>,
+        refusal: &Refusal,
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let declares = refusal.sqlstate == "SG004" && parse.types().any(|oid| oid != 0);
+        if declares { self.probes(parse.text, Some(parse), refusal, out) } else { None }
+    }
+
     /// Shows the server the text without its values, to hear whether it is the client's fault
     /// that it could not be judged. None: there is nothing to show, or no place for it.
     pub(super) fn probes(
         &mut self,
         text: &[u8],
-        parsed: Option<&[u8]>,
+        parsed: Option<&Parse<'_>>,
         refusal: &Refusal,
         out: &mut Vec<u8>,
     ) -> Option<Step> {
@@ -137,8 +149,9 @@ impl Session {
         let known = |name: &str| view.knows(name);
         let blank = blanked(text, self.reading, refusal.reason != "unparsed", known)?;
         let own = [b"sealgate probe ", self.mark.as_slice()].concat();
-        let name = parsed.filter(|name| !name.is_empty()).map_or(&b""[..], |_| &own);
-        frontend::put_parse(out, name, &blank, &[]);
+        let name = parsed.filter(|parse| !parse.name.is_empty()).map_or(&b""[..], |_| &own);
+        let types: Vec<u32> = parsed.map(|parse| parse.types().collect()).unwrap_or_default();
+        frontend::put_parse(out, name, &blank, &types);
         let mark = || Mark { probe: true, ..Mark::default() };
         self.owe(Kind::Parse, Mark { refusal: Some(refusal.clone()), ..mark() }, Doubt::NONE);
         if !name.is_empty() {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::view::View;
 use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
 use crate::policy::Refusal;
-use crate::statement::{Compared, ParameterUse, StatementFacts, Taken};
+use crate::statement::{Compared, Fold, ParameterUse, StatementFacts, Taken};
 use crate::types::{Format, Purpose, Style, ValueFault, canonical};
 
 /// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
@@ -99,8 +99,17 @@ pub(super) fn canonical_of(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
-    let given = given.or(taken.given.as_ref());
+    // A cast that cuts does so whatever text is given.
+    let cast = taken.given.as_ref().filter(|cast| cast.is_text() && cast.characters().is_some());
+    let given = given.filter(|given| cast.is_none() || !given.is_text()).or(taken.given.as_ref());
     let fault = |fault: ValueFault| Refusal::invalid(&field.path(), fault.sqlstate, &fault.message);
+    let mut folded = zeroize::Zeroizing::new(Vec::new());
+    let plain = if taken.folds.is_empty() {
+        plain
+    } else {
+        fold(field, &taken.folds, plain, &mut folded)?;
+        &folded
+    };
     match taken.compared {
         // Nothing that is stored is compared with it.
         Compared::Asked => {
@@ -148,14 +157,50 @@ pub(super) fn canonical_of(
     Ok(())
 }
 
+/// Applies what the text applies to a value. Beyond ASCII which letters belong together is the server's to
+/// say, by its locale.
+fn fold(field: &Field, folds: &[Fold], plain: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    if !plain.is_ascii() && folds.iter().any(|fold| fold.is_of_case()) {
+        let detail = format!(
+            "field {}: lower() or upper() of a text beyond ASCII rests on the server's locale",
+            field.path()
+        );
+        return Err(Refusal::unhandled(
+            "function",
+            &detail,
+            "Apply it in the application, or set normalize = \"lowercase\" in its [[field]].",
+        ));
+    }
+    let blank = |byte: &u8| *byte == b' ';
+    let mut rest = plain;
+    for fold in folds {
+        if matches!(fold, Fold::Trim | Fold::LeftTrim) {
+            rest = rest.get(rest.iter().take_while(|byte| blank(byte)).count()..).unwrap_or_default();
+        }
+        if matches!(fold, Fold::Trim | Fold::RightTrim) {
+            let beyond = rest.iter().rev().take_while(|byte| blank(byte)).count();
+            rest = rest.get(..rest.len() - beyond).unwrap_or_default();
+        }
+    }
+    out.extend_from_slice(rest);
+    match folds.iter().rfind(|fold| fold.is_of_case()) {
+        Some(Fold::Lower) => out.make_ascii_lowercase(),
+        Some(Fold::Upper) => out.make_ascii_uppercase(),
+        Some(Fold::Trim | Fold::LeftTrim | Fold::RightTrim) | None => {}
+    }
+    Ok(())
+}
+
 /// Is the value's own form the one that is sealed: text that stays as it is?
 pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>) -> bool {
     let plain = |logical: &Logical| *logical == Logical::TEXT;
     let kind = field.domain.as_ref().map(|domain| domain.kind);
     plain(&field.logical)
-        && given.or(taken.given.as_ref()).is_none_or(plain)
+        && given.is_none_or(plain)
+        && taken.given.as_ref().is_none_or(plain)
         && kind.is_some_and(|kind| kind.normalize.is_nothing())
         && taken.compared != Compared::Like
+        && taken.folds.is_empty()
         && matches!(taken.stored.as_slice(), [] | [_])
 }
 
@@ -202,6 +247,9 @@ impl Given {
 
 /// What a directly connected client is told of a parameter for which it declares no type.
 fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
+    if !taken.folds.is_empty() {
+        return Logical::TEXT;
+    }
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
         let own = field.logical;
@@ -251,8 +299,12 @@ pub(super) fn parameter(
             let stored = stored.collect::<Result<Vec<_>, _>>()?;
             let compares = parameter.taken.compared != Compared::Not || stored.is_empty();
             let cast = parameter.taken.given;
-            let cast = cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text());
+            let keeps =
+                |cast: Logical| cast.characters().is_none() || !matches!(of.base, Base::Bpchar | Base::Name);
+            let cast =
+                cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text() && keeps(cast));
             let taken = cast
+                && (parameter.taken.folds.is_empty() || of.is_text())
                 && (!compares || of.compares_with(&element(field.logical)))
                 && stored.iter().all(|column| of.assigns_to(&column.logical));
             if taken { Ok(Parameter::Sealed { field: field.id, given: Some(of) }) } else { Err(refused()) }

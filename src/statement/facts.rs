@@ -48,6 +48,27 @@ pub struct Taken {
     /// The columns in which it is stored: it is rounded, cut and checked for them.
     pub stored: Vec<FieldId>,
     pub compared: Compared,
+    /// What the text applies to it before, the innermost first: it is done by us then.
+    pub folds: Vec<Fold>,
+}
+
+/// A function that makes a text of a text, and of which is known what it makes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fold {
+    Lower,
+    Upper,
+    /// `trim`, `btrim`: blanks on both sides go.
+    Trim,
+    LeftTrim,
+    RightTrim,
+}
+
+impl Fold {
+    /// A normalization to lower case stands for it: what it makes of two values is equal where these are.
+    #[must_use]
+    pub fn is_of_case(self) -> bool {
+        matches!(self, Fold::Lower | Fold::Upper)
+    }
 }
 
 /// How a value is compared.

@@ -91,7 +91,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         refused: Default::default(),
     };
     Snapshot::new(SnapshotParts {
-        codes: Codes { stock: Stock::of(18), ..Codes::default() },
+        codes: Codes { stock: Stock::of(18), ascii_case: true, ..Codes::default() },
         database: Arc::from("shop"),
         epoch,
         fields: vec![field],

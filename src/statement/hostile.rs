@@ -248,7 +248,7 @@ fn refusals_do_not_repeat_what_may_be_a_value() {
         "SELECT id FROM customers WHERE email = \"Sentinel\"",
         "SELECT \"Sentinel\".id FROM customers",
         "INSERT INTO customers (\"Sentinel\") VALUES (1)",
-        "UPDATE customers SET email = lower('Sentinel')",
+        "UPDATE customers SET email = reverse('Sentinel')",
         "INSERT INTO customers (email) VALUES (N'Sentinel')",
         "SELECT \"Sentinel\"(email) FROM customers",
         "SELECT email::\"Sentinel\" FROM customers",

@@ -36,7 +36,7 @@ pub use define::doors::Doors;
 pub use define::standing::{Sealed, Standing, Uses, is_sealed_constant, uses};
 pub use described::{Description, describe};
 pub use facts::{
-    Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches,
+    Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches, Fold,
     LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts,
     Taken, TextFacts, Unproven,
 };

@@ -178,7 +178,7 @@ pub(super) fn shop_with(with: impl Fn(Field) -> Field) -> Snapshot {
                     .into(),
             ),
         },
-        codes: Codes { stock: Stock::of(18), ..Codes::default() },
+        codes: Codes { stock: Stock::of(18), ascii_case: true, ..Codes::default() },
         refuses_opaque: false,
         faults: Vec::new(),
         misfits: Vec::new(),

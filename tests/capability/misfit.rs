@@ -402,3 +402,67 @@ fn a_database_that_the_service_account_may_not_enter_is_told() {
     server.execute("postgres", "GRANT CONNECT ON DATABASE shop TO service").unwrap();
     await_that("readiness", || is_ready(&gate));
 }
+
+/// Devise makes `email varchar NOT NULL DEFAULT ''`: what the schema would put into the column is not sealed, so
+/// only rows that leave it to the schema are refused.
+#[test]
+fn a_default_that_is_not_sealed_stops_only_the_rows_that_would_have_it() {
+    for major in VERSIONS {
+        let server = server(
+            major,
+            "CREATE TABLE account (id int PRIMARY KEY, email varchar NOT NULL DEFAULT '', state text); \
+             CREATE VIEW seen AS SELECT id, email FROM account",
+        );
+        let gate = of_shop(&server, "public.account", "email").start();
+        let mut client = Raw::login(gate.address(), "postgres", "shop");
+        let state = |frames: &[Frame]| states(frames).join(" ");
+        for sql in [
+            "INSERT INTO account (id, email) VALUES (1, 'dev.ise@post.example')",
+            "INSERT INTO account VALUES (2, 'a@post.example', NULL), (3, 'b@post.example', 'x')",
+            "INSERT INTO account (id, email) SELECT 4, 'c@post.example'",
+            "UPDATE account SET state = 'x' WHERE id = 1",
+            "UPDATE account SET state = DEFAULT, email = 'd@post.example' WHERE id = 2",
+            "COPY account (id, email) FROM STDIN",
+        ] {
+            if sql.starts_with("COPY") {
+                client.send(b'Q', &[sql.as_bytes(), b"\0"].concat());
+                client.send(b'd', b"5\te@post.example\n");
+                client.send(b'c', b"");
+                assert_eq!(state(&client.until_ready()), "", "{major}: {sql}");
+                continue;
+            }
+            assert_eq!(state(&client.query(sql)), "", "{major}: {sql}");
+        }
+        for sql in [
+            "INSERT INTO account (id) VALUES (9)",
+            "INSERT INTO account VALUES (9)",
+            "INSERT INTO account DEFAULT VALUES",
+            "INSERT INTO account (id, email) VALUES (9, 'x'), (10, DEFAULT)",
+            "INSERT INTO account VALUES (9, DEFAULT)",
+            "INSERT INTO account (id, state) SELECT 9, 'x'",
+            "INSERT INTO account (id, email) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET email = DEFAULT",
+            "UPDATE account SET email = DEFAULT",
+            "UPDATE account SET (state, email) = ROW('x', DEFAULT)",
+            "MERGE INTO account a USING (VALUES (9)) v(i) ON a.id = v.i WHEN NOT MATCHED THEN INSERT (id) VALUES (v.i)",
+            "MERGE INTO account a USING (VALUES (1)) v(i) ON a.id = v.i WHEN MATCHED THEN UPDATE SET email = DEFAULT",
+            "INSERT INTO seen (id) VALUES (9)",
+            "COPY account (id) FROM STDIN",
+        ] {
+            assert_eq!(state(&client.query(sql)), "SG001", "{major}: {sql}");
+        }
+        let found = client.query(
+            "SELECT id FROM account WHERE email IN ('dev.ise@post.example', 'e@post.example') ORDER BY id",
+        );
+        assert_eq!(firsts(&found), ["1", "5"], "{major}");
+        assert_eq!(
+            state(&client.query("ALTER TABLE account ALTER COLUMN email SET DEFAULT ''")),
+            "",
+            "{major}"
+        );
+        assert_eq!(state(&client.query("INSERT INTO account (id) VALUES (9)")), "", "{major}");
+        assert_eq!(firsts(&client.query("SELECT id FROM account WHERE email = ''")), ["9"], "{major}");
+        let stored =
+            server.query("shop", "SELECT count(*) FROM account WHERE email NOT LIKE 'SEAL%'").unwrap();
+        assert_eq!(stored, [[Some("0".to_owned())]], "{major}");
+    }
+}

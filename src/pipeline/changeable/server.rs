@@ -75,7 +75,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         refused: Default::default(),
     };
     Snapshot::new(SnapshotParts {
-        codes: Codes { stock: Stock::of(18), ..Codes::default() },
+        codes: Codes { stock: Stock::of(18), ascii_case: true, ..Codes::default() },
         database: "shop".into(),
         epoch,
         fields: vec![field(EMAIL, "email", Some(domain())), field(NICK, "nick", None)],

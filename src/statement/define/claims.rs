@@ -116,7 +116,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
         ("CREATE INDEX ON customers (id) WHERE email > 'a'", "definition"),
         ("CREATE INDEX ON customers ((customers.*::text))", "definition"),
         ("CREATE TABLE public.planned (email text CHECK (email > ''))", "definition"),
-        ("CREATE TABLE public.planned (email text DEFAULT lower('a'))", "definition"),
+        ("CREATE TABLE public.planned (email text DEFAULT reverse('a'))", "definition"),
         ("CREATE SCHEMA s CREATE TABLE customers (email text DEFAULT 'a')", "definition"),
         ("CREATE TABLE public.planned (email text) PARTITION BY LIST (email)", "definition"),
         ("CREATE EXTENSION citext; EXPLAIN SELECT email FROM customers", "definition"),

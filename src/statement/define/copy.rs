@@ -9,6 +9,7 @@ use crate::catalog::{Column, Relation, RelationKind};
 use crate::wire::copy::{Csv, Format, Header, Layout};
 
 use super::super::facts::{CopyFacts, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::follow::change::must_fill;
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::follow::scope::{Columns, Outputs, Place, fitting};
@@ -76,6 +77,14 @@ fn of_table<'a>(copy: &'a protobuf::CopyStmt, found: &Census, mut walk: Walk<'a>
         return Err(refuse("copy", "COPY to a view of classified columns", "Copy to the table behind it."));
     }
     let columns = listed(copy, relation)?;
+    if copy.is_from {
+        // By the option DEFAULT a row can leave out what the list has.
+        let marks = copy
+            .options
+            .iter()
+            .any(|option| matches!(kind(option), Some(Kind::DefElem(option)) if option.defname == "default"));
+        must_fill(&source, |name| !marks && columns.iter().any(|(given, _)| *given == name))?;
+    }
     let known = || columns.iter().filter_map(|(_, column)| *column);
     known().try_for_each(|column| fitting(relation, column))?;
     let carries = known().any(|column| column.field.is_some());

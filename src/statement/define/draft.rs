@@ -12,10 +12,11 @@ use crate::catalog::{Field, Logical, Mode, Normal};
 
 use super::super::facts::{Edit, StatementFacts, Unproven};
 use super::super::follow::algebra;
-use super::super::follow::classes::{Flow, Uses};
+use super::super::follow::classes::Flow;
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unknown_source;
 use super::super::follow::scope::{Columns, Output, Outputs, Place, Source};
+use super::super::follow::uses::Uses;
 use super::super::judge::account;
 use super::super::matters::{Bench, policy_field, refuse_definition};
 use super::super::read::census::{Census, census};

@@ -11,6 +11,7 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Called, FieldId, Mode, Names, Normal, Snapshot, Verdict};
 
+use super::super::facts::Fold;
 use super::super::read::tree;
 
 /// What a place does with the value that stands there.
@@ -103,15 +104,6 @@ pub(in crate::statement) fn is_equality(name: &[Node]) -> bool {
     matches!(tree::operator(name), Some("=" | "<>"))
 }
 
-/// A function that a normalization to lower case stands for: what it makes of two values is equal where
-/// these are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::statement) enum Fold {
-    /// It leaves what is normalized as it is.
-    Lower,
-    Upper,
-}
-
 /// Which one the function of this name is, where it surely is PostgreSQL's own.
 pub(in crate::statement) fn fold(names: Names<'_>, call: &protobuf::FuncCall) -> Option<Fold> {
     let parts: Vec<&str> = call.funcname.iter().filter_map(tree::name).collect();
@@ -123,6 +115,9 @@ pub(in crate::statement) fn fold(names: Names<'_>, call: &protobuf::FuncCall) ->
     let fold = match name {
         "lower" => Fold::Lower,
         "upper" => Fold::Upper,
+        "btrim" => Fold::Trim,
+        "ltrim" => Fold::LeftTrim,
+        "rtrim" => Fold::RightTrim,
         _ => return None,
     };
     let bare = call.args.len() == 1

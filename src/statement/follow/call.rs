@@ -3,12 +3,12 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SubLinkType};
 
-use super::super::facts::{Edit, Unproven};
+use super::super::facts::{Edit, Fold, Unproven};
 use super::super::opaque;
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::span_of_callee;
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::algebra::{self, Fold, Passing};
+use super::algebra::{self, Passing};
 use super::classes::{Fields, Flow};
 use super::flow::{Seen, Walk};
 use super::scope::{Outputs, Place};
@@ -74,20 +74,38 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// `lower` or `upper` of what is kept in lower case, or may be: the call goes when the value is sealed.
+    /// `lower` or `upper` of what is kept in lower case, or may be, and what is applied to a value before it is
+    /// one: the call goes when the value is sealed.
     fn folded(&mut self, fold: Fold, call: &'a protobuf::FuncCall, only: &'a Node) -> Proven<Flow> {
         let flow = self.flow(only)?;
         let start = usize::try_from(call.location).ok();
         let place = start.and_then(|start| span_of_callee(self.text, start));
         let edit = place.map(|span| Edit { span, new: Vec::new(), quotes: false });
-        match (edit, &flow) {
-            (Some(edit), Flow::Open(class)) if self.classes.sealed(*class).is_none() => {
-                self.classes.when_sealed(*class, edit);
+        match (edit, flow.folds()) {
+            (Some(edit), Some((class, folds)))
+                if self.classes.may_fold(class) && (fold.is_of_case() || self.is_bare(&edit, only)) =>
+            {
+                if folds.is_empty() {
+                    self.classes.only_folded(class);
+                }
+                self.classes.when_sealed(class, edit);
             }
-            (Some(edit), _) if self.is_folded(&flow)? => self.edits.push(edit),
+            (Some(edit), _) if fold.is_of_case() && self.is_folded(&flow)? => self.edits.push(edit),
             (_, _) => return self.looks(call, Some(&flow)).map_err(needs_normalizing),
         }
         Ok(Flow::Folded(fold, Box::new(flow)))
+    }
+
+    /// Does the argument follow the parenthesis, without a word of SQL between (`trim(BOTH ...)`)?
+    fn is_bare(&self, callee: &Edit, only: &Node) -> bool {
+        let start = match kind(only) {
+            Some(Kind::ParamRef(parameter)) => parameter.location,
+            Some(Kind::AConst(constant)) => constant.location,
+            Some(Kind::FuncCall(call)) => call.location,
+            Some(_) | None => return false,
+        };
+        let between = usize::try_from(start).ok().and_then(|start| self.text.get(callee.span.end..start));
+        between.is_some_and(|between| between.strip_prefix('(').is_some_and(|rest| rest.trim().is_empty()))
     }
 
     fn counted(&mut self, call: &'a protobuf::FuncCall, values: &[Flow]) -> Proven<Flow> {

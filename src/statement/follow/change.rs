@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
         refuse_unfit(&target, |refused| &refused.inserts)?;
         let fields = insert_targets(cols, &target)?;
         match select_stmt.as_deref().map(|node| (kind(node), node)) {
-            None => {}
+            None => must_fill(&target, |_| false)?,
             Some((Some(Kind::SelectStmt(select)), _)) if is_plain_values(select) => {
                 if cols.is_empty() {
                     let Some(Kind::List(row)) = select.values_lists.first().and_then(kind) else {
@@ -45,6 +45,10 @@ impl<'a> Walk<'a> {
                     self.name_columns(range, &target, row.items.len())?;
                 }
                 self.insert_rows(&select.values_lists, &fields, !cols.is_empty())?;
+                for row in &select.values_lists {
+                    let Some(Kind::List(row)) = kind(row) else { return Err(unsupported("this VALUES")) };
+                    filled_by(&row.items, cols, &target)?;
+                }
             }
             Some((_, query)) => {
                 self.places = true;
@@ -55,6 +59,7 @@ impl<'a> Walk<'a> {
                     }
                     self.name_columns(range, &target, outputs.columns.len())?;
                 }
+                filled(outputs.columns.len(), cols, &target)?;
                 self.insert_outputs(&outputs, &fields, !cols.is_empty())?;
             }
         }
@@ -205,7 +210,11 @@ impl<'a> Walk<'a> {
             }
             self.indirection(&target.indirection)?;
             let Some(value) = target.val.as_deref() else { return Err(unsupported("this SET")) };
-            match (self.assigned(value)?, field) {
+            let assigned = self.assigned(value)?;
+            if assigned.is_default() {
+                must_fill(relation, |name| name != target.name)?;
+            }
+            match (assigned, field) {
                 (Assigned::Node(value), Some(field)) => self.assign(field, value)?,
                 (Assigned::Node(value), None) => self.store_unclassified(value)?,
                 (Assigned::Flow(flow), Some(field)) => self.store(field, &flow)?,
@@ -322,6 +331,7 @@ impl<'a> Walk<'a> {
                     if !when.values.is_empty() {
                         self.insert_row(&when.values, &fields, !when.target_list.is_empty())?;
                     }
+                    filled_by(&when.values, &when.target_list, &target)?;
                 }
                 Ok(CmdType::CmdUpdate) => {
                     refuse_unfit(&target, |refused| &refused.updates)?;
@@ -387,6 +397,15 @@ enum Assigned<'a> {
     Flow(Flow),
 }
 
+impl Assigned<'_> {
+    fn is_default(&self) -> bool {
+        match self {
+            Assigned::Node(node) => matches!(kind(node), Some(Kind::SetToDefault(_))),
+            Assigned::Flow(flow) => *flow == Flow::Default,
+        }
+    }
+}
+
 fn unlisted() -> Unproven {
     refuse(
         "unsupported-form",
@@ -446,6 +465,48 @@ fn target_field(name: &str, target: &Source<'_>) -> Proven<Option<FieldId>> {
 fn refuse_assigned(name: &str, target: &Source<'_>) -> Proven<()> {
     let Columns::Table(relation) = &target.columns else { return Ok(()) };
     relation.refused.assigned.get(name).map_or(Ok(()), |why| Err(unfit(relation, why)))
+}
+
+/// Refuses a row that leaves it to the schema to fill a column that holds sealed values, where what it would
+/// put there is none. `given`: does the row give this column a value?
+pub(in crate::statement) fn must_fill(target: &Source<'_>, given: impl Fn(&str) -> bool) -> Proven<()> {
+    let Columns::Table(relation) = &target.columns else { return Ok(()) };
+    let left = relation.refused.unfilled.iter().find(|(name, _)| !given(name));
+    left.map_or(Ok(()), |(_, why)| Err(unfit(relation, why)))
+}
+
+/// The same of the first `count` of the columns of an INSERT, or of those of its list.
+fn filled(count: usize, cols: &[Node], target: &Source<'_>) -> Proven<()> {
+    let Columns::Table(relation) = &target.columns else { return Ok(()) };
+    if cols.is_empty() {
+        return must_fill(target, |name| {
+            relation.columns.iter().take(count).any(|column| &*column.name == name)
+        });
+    }
+    must_fill(target, |name| cols.iter().take(count).filter_map(target_name).any(|given| given == name))
+}
+
+/// The same of a row that is written out, in which DEFAULT gives nothing.
+fn filled_by(row: &[Node], cols: &[Node], target: &Source<'_>) -> Proven<()> {
+    filled(row.len(), cols, target)?;
+    let Columns::Table(relation) = &target.columns else { return Ok(()) };
+    for (position, item) in row.iter().enumerate() {
+        if matches!(kind(item), Some(Kind::SetToDefault(_))) {
+            let name = match cols.get(position) {
+                Some(col) => target_name(col),
+                None => relation.columns.get(position).map(|column| &*column.name),
+            };
+            must_fill(target, |column| Some(column) != name)?;
+        }
+    }
+    Ok(())
+}
+
+fn target_name(col: &Node) -> Option<&str> {
+    match kind(col) {
+        Some(Kind::ResTarget(col)) => Some(&col.name),
+        Some(_) | None => None,
+    }
 }
 
 /// Refuses a statement of a kind that does what does not fit, whichever columns it names.

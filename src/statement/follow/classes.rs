@@ -7,14 +7,14 @@
 //! itself asks about, beside sealed values: in `('x' IS NULL OR 'x' = '' OR email = 'x')`, which a client that
 //! writes the values into the statement makes of `($1 IS NULL OR $1 = '' OR email = $1)`, all are sealed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::catalog::{Base, Family, Field, FieldId, Logical, NO_MODIFIER, Snapshot};
+use crate::catalog::{Base, Field, FieldId, Logical, Snapshot};
 
-use super::super::facts::{Compared, Edit, LiteralUse, ParameterUse, Taken, Unproven};
+use super::super::facts::{Edit, Fold, Unproven};
 use super::super::read::literal::Written;
 use super::super::refusal::{Proven, refuse};
-use super::algebra::{self, Fold, Use};
+use super::algebra::{self, Use};
 
 /// Fields, at least one.
 pub(in crate::statement) type Fields = BTreeSet<FieldId>;
@@ -38,7 +38,7 @@ pub(in crate::statement) enum Flow {
     Open(Class),
     /// An array of such.
     Array(Box<Flow>),
-    /// `lower` or `upper` of a value that is kept in lower case, or of one that is undecided.
+    /// `lower` or `upper` of a value that is kept in lower case, or one of [`Fold`] of what is undecided.
     Folded(Fold, Box<Flow>),
     /// DEFAULT.
     Default,
@@ -59,6 +59,24 @@ impl Flow {
         }
     }
 
+    /// What is undecided, and what is applied to it, the innermost first.
+    pub(in crate::statement) fn folds(&self) -> Option<(Class, Vec<Fold>)> {
+        match self {
+            Flow::Open(class) => Some((*class, Vec::new())),
+            Flow::Folded(fold, inner) => {
+                let (class, mut folds) = inner.folds()?;
+                folds.push(*fold);
+                Some((class, folds))
+            }
+            Flow::Plain
+            | Flow::Derived(_)
+            | Flow::Field(_)
+            | Flow::Sealed(_)
+            | Flow::Array(_)
+            | Flow::Default => None,
+        }
+    }
+
     /// From these legible fields; plain where there is none.
     pub(in crate::statement) fn derived(fields: Fields) -> Flow {
         if fields.is_empty() { Flow::Plain } else { Flow::Derived(fields) }
@@ -67,13 +85,13 @@ impl Flow {
 
 /// A place of the text that holds a value.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum End {
+pub(super) enum End {
     Literal { start: usize, array: bool },
     Parameter { number: u16, array: bool },
 }
 
 #[derive(Clone, Default)]
-enum Meaning {
+pub(super) enum Meaning {
     #[default]
     Undecided,
     Plain,
@@ -81,41 +99,44 @@ enum Meaning {
 }
 
 #[derive(Clone, Default)]
-struct State {
-    meaning: Meaning,
+pub(super) struct State {
+    pub(super) meaning: Meaning,
     /// It is compared: its domain must allow that.
-    compared: Option<Use>,
+    pub(super) compared: Option<Use>,
     /// It is tested for NULL, which is answered the same when it is sealed.
-    tested: bool,
+    pub(super) tested: bool,
     /// How it is compared, where that is not by `=` alone.
-    exactly: bool,
-    like: bool,
-    equal: bool,
+    pub(super) exactly: bool,
+    pub(super) like: bool,
+    pub(super) equal: bool,
     /// The fields in which it is stored.
-    stored: Fields,
+    pub(super) stored: Fields,
+    /// What is applied to it where it becomes a value, and how often it stands in the text without that.
+    pub(super) folds: Option<Vec<Fold>>,
+    pub(super) bare: i32,
     /// To which type it is cast.
-    given: Option<Logical>,
+    pub(super) given: Option<Logical>,
     /// To several.
-    torn: bool,
+    pub(super) torn: bool,
     /// What becomes of the text around it when it is sealed.
-    edits: Vec<Edit>,
+    pub(super) edits: Vec<Edit>,
     /// Something of it that a message can name.
-    told: Option<String>,
+    pub(super) told: Option<String>,
 }
 
 /// All classes of one statement.
 pub(in crate::statement) struct Classes<'a> {
-    snapshot: &'a Snapshot,
+    pub(super) snapshot: &'a Snapshot,
     parents: Vec<usize>,
     states: Vec<State>,
-    ends: HashMap<End, Class>,
-    written: BTreeMap<usize, Written>,
+    pub(super) ends: HashMap<End, Class>,
+    pub(super) written: BTreeMap<usize, Written>,
     /// Types of constants that have one of their own: numbers and truth values.
-    typed: HashMap<usize, Logical>,
+    pub(super) typed: HashMap<usize, Logical>,
     /// Fields in which something is stored that an expression passes on.
-    passed: Fields,
+    pub(super) passed: Fields,
     /// Literals that cannot be replaced, and why.
-    unwritable: HashMap<usize, Unproven>,
+    pub(super) unwritable: HashMap<usize, Unproven>,
 }
 
 /// Most constants, parameters and results of subqueries of one statement.
@@ -148,11 +169,12 @@ impl<'a> Classes<'a> {
     /// The class of `$number`, or of the elements of the array that it is.
     pub(in crate::statement) fn parameter(&mut self, number: u16, array: bool) -> Proven<Class> {
         let end = End::Parameter { number, array };
-        if let Some(class) = self.ends.get(&end) {
-            return Ok(*class);
-        }
-        let class = self.fresh(Some(format!("${number}")))?;
+        let class = match self.ends.get(&end) {
+            Some(class) => *class,
+            None => self.fresh(Some(format!("${number}")))?,
+        };
         self.ends.insert(end, class);
+        self.state(class).bare += 1;
         Ok(class)
     }
 
@@ -177,6 +199,7 @@ impl<'a> Classes<'a> {
         }
         let class = self.fresh(Some("one literal".to_owned()))?;
         self.ends.insert(end, class);
+        self.state(class).bare = 1;
         Ok(class)
     }
 
@@ -199,6 +222,30 @@ impl<'a> Classes<'a> {
     /// The text around it changes when it is sealed.
     pub(in crate::statement) fn when_sealed(&mut self, class: Class, edit: Edit) {
         self.state(class).edits.push(edit);
+    }
+
+    /// May something be applied to it: is it not a value by itself already?
+    pub(in crate::statement) fn may_fold(&mut self, class: Class) -> bool {
+        self.sealed(class).is_none() || self.state(class).folds.is_some()
+    }
+
+    /// Where it stood last, something is applied to it that makes a text of a text.
+    pub(in crate::statement) fn only_folded(&mut self, class: Class) {
+        self.cast(class, Logical::TEXT, None);
+        self.state(class).bare -= 1;
+    }
+
+    /// It becomes a value when this has been applied to it.
+    ///
+    /// # Errors
+    /// Elsewhere it becomes one otherwise.
+    pub(in crate::statement) fn fold(&mut self, class: Class, folds: Vec<Fold>) -> Proven<()> {
+        let state = self.state(class);
+        if state.folds.as_ref().is_some_and(|other| *other != folds) {
+            return Err(conflict(state.told.as_deref(), "what several functions make of it"));
+        }
+        state.folds = Some(folds);
+        Ok(())
     }
 
     /// Does the text around it change when it is sealed?
@@ -226,7 +273,7 @@ impl<'a> Classes<'a> {
         self.passed.insert(field);
     }
 
-    fn root(&mut self, class: Class) -> usize {
+    pub(super) fn root(&mut self, class: Class) -> usize {
         let mut at = class.0;
         while let Some(parent) = self.parents.get(at).copied().filter(|parent| *parent != at) {
             // Halves the way for the next one.
@@ -239,7 +286,7 @@ impl<'a> Classes<'a> {
         at
     }
 
-    fn state(&mut self, class: Class) -> &mut State {
+    pub(super) fn state(&mut self, class: Class) -> &mut State {
         let root = self.root(class);
         if root >= self.states.len() {
             self.states.resize(root + 1, State::default());
@@ -309,7 +356,9 @@ impl<'a> Classes<'a> {
 
     /// It is tested for NULL, whatever it will be.
     pub(in crate::statement) fn test(&mut self, class: Class) {
-        self.state(class).tested = true;
+        let state = self.state(class);
+        state.tested = true;
+        state.bare -= 1;
     }
 
     /// Both are the same kind of value.
@@ -326,6 +375,12 @@ impl<'a> Classes<'a> {
         state.tested |= absorbed.tested;
         state.exactly |= absorbed.exactly;
         state.like |= absorbed.like;
+        state.bare += absorbed.bare;
+        // What is applied to some of them is not to the others.
+        if let Some(folds) = absorbed.folds {
+            state.bare += 1;
+            state.folds = Some(folds);
+        }
         state.equal |= absorbed.equal;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
@@ -342,221 +397,6 @@ impl<'a> Classes<'a> {
             None => Ok(()),
         }
     }
-
-    /// The literals and parameters that are values of sealed fields, and what else changes with them.
-    ///
-    /// # Errors
-    /// One is also something else, cannot be replaced where it stands, or is of a type that the server would
-    /// not take there.
-    pub(in crate::statement) fn uses(&mut self) -> Proven<Uses> {
-        let mut ends: Vec<(End, Class)> =
-            self.ends.iter().map(|(end, class)| (end.clone(), *class)).collect();
-        ends.sort_by_key(|(end, _)| match end {
-            End::Literal { start, array } => (0, *start, *array),
-            End::Parameter { number, array } => (1, usize::from(*number), *array),
-        });
-        let mut edits: Vec<Edit> = Vec::new();
-        let (mut literals, mut parameters) = (Vec::new(), Vec::new());
-        let mut plain: HashSet<End> = HashSet::new();
-        let mut asked: Vec<(End, Class)> = Vec::new();
-        for (end, class) in ends {
-            let state = self.state(class).clone();
-            let State { compared, tested, told, .. } = &state;
-            let fields = match &state.meaning {
-                Meaning::Sealed(fields) => fields,
-                Meaning::Plain => {
-                    plain.insert(end);
-                    continue;
-                }
-                Meaning::Undecided => {
-                    let typed = matches!(&end, End::Literal { start, .. } if self.typed.contains_key(start));
-                    if *tested || compared.is_some() && !typed {
-                        asked.push((end, class));
-                    }
-                    continue;
-                }
-            };
-            let Some(field) = fields.first().copied() else { continue };
-            let taken = self.taken(&end, &state, field)?;
-            edits.extend(state.edits.iter().cloned());
-            match end {
-                End::Literal { start, array } => {
-                    if let Some(why) = self.unwritable.get(&start) {
-                        return Err(why.clone());
-                    }
-                    let twice = literals.last().is_some_and(|last: &LiteralUse| last.span.start == start);
-                    let also = plain.contains(&End::Literal { start, array: !array });
-                    if twice || also {
-                        return Err(conflict(told.as_deref(), "a value and for an array of them"));
-                    }
-                    let Some(written) = self.written.get(&start) else { continue };
-                    literals.push(LiteralUse {
-                        span: written.span.clone(),
-                        field,
-                        form: written.form,
-                        array,
-                        taken,
-                    });
-                }
-                End::Parameter { number, array } => {
-                    let twice = parameters.last().is_some_and(|last: &ParameterUse| last.number == number);
-                    let also = plain.contains(&End::Parameter { number, array: !array });
-                    if twice || also {
-                        return Err(conflict(told.as_deref(), "a sealed value and for another one"));
-                    }
-                    parameters.push(ParameterUse { number, field, array, taken });
-                }
-            }
-        }
-        // A plain one may come behind the sealed one of its place.
-        for parameter in &parameters {
-            if plain.contains(&End::Parameter { number: parameter.number, array: !parameter.array }) {
-                let told = format!("${}", parameter.number);
-                return Err(conflict(Some(&told), "a sealed value and for another one"));
-            }
-        }
-        for literal in &literals {
-            if plain.contains(&End::Literal { start: literal.span.start, array: !literal.array }) {
-                return Err(conflict(Some("one literal"), "a value and for an array of them"));
-            }
-        }
-        let mut uses = Uses { literals, parameters, edits };
-        self.seal_asked(asked, &mut uses)?;
-        let Uses { literals, parameters, mut edits } = uses;
-        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        edits.dedup();
-        Ok(Uses { literals, parameters, edits })
-    }
-
-    /// What becomes of a sealed constant or parameter.
-    fn taken(&self, end: &End, state: &State, field: FieldId) -> Proven<Taken> {
-        let own = match end {
-            End::Literal { start, .. } => self.typed.get(start).copied(),
-            End::Parameter { .. } => None,
-        };
-        let compared = match (state.like, state.exactly, state.equal) {
-            (true, false, _) => Compared::Like,
-            (false, true, false) => Compared::Exactly,
-            (false, false, true) => Compared::Equal,
-            (false, false, false) => Compared::Not,
-            (_, true, _) => {
-                return Err(conflict(state.told.as_deref(), "what is normalized and for what is not"));
-            }
-        };
-        let mut stored: Vec<FieldId> = state.stored.iter().copied().collect();
-        if state.torn {
-            return Err(refuse(
-                "type-differs",
-                format!("{} is cast to several types", state.told.as_deref().unwrap_or("a constant")),
-                "Cast it to one type, or not at all.",
-            ));
-        }
-        let own_domain = Fields::from([field]);
-        if stored.is_empty() && compared == Compared::Not {
-            let alike = |id: &&FieldId| same_domain(self.snapshot, &own_domain, &Fields::from([**id]));
-            stored.extend(self.passed.iter().filter(alike));
-        }
-        let mut given = given(own, state.given)?;
-        let column = |id: FieldId| self.snapshot.field(id).map(|field| field.logical);
-        let of_field = column(field).unwrap_or(Logical::TEXT);
-        if let Some(of) = given {
-            let wanted: Vec<Logical> = stored.iter().filter_map(|id| column(*id)).collect();
-            let exact =
-                of.modifier == NO_MODIFIER || of == of_field && wanted.iter().all(|other| *other == of);
-            let taken = if compared == Compared::Not && !wanted.is_empty() {
-                wanted.iter().all(|column| of.assigns_to(column))
-            } else {
-                of.compares_with(&Logical { array: false, ..of_field })
-            };
-            if !exact || !taken {
-                return Err(self.of_another_type(field, &of));
-            }
-            // It is rounded as it would be when it is stored.
-            if of.modifier != NO_MODIFIER {
-                stored = vec![field];
-                given = Some(Logical { modifier: NO_MODIFIER, ..of });
-            }
-        }
-        Ok(Taken { given, stored, compared })
-    }
-
-    fn of_another_type(&self, field: FieldId, given: &Logical) -> Unproven {
-        let (path, own) = self.snapshot.field(field).map_or_else(
-            || (String::new(), String::new()),
-            |field| (field.path(), field.logical.to_string()),
-        );
-        refuse(
-            "type-differs",
-            format!("{path} is sealed and of type {own}, and meets a value of type {given}"),
-            "Give it a value of its own type, without a cast to another type or length.",
-        )
-    }
-
-    /// What is only tested for NULL or compared with its like, which is answered the same when all of it is
-    /// sealed: for want of a field of its own as a value of the first one that is met and allows it.
-    fn seal_asked(&mut self, asked: Vec<(End, Class)>, uses: &mut Uses) -> Proven<()> {
-        let Uses { literals, parameters, edits } = uses;
-        let of_literals = literals.iter().map(|literal| literal.field);
-        let met: Fields = of_literals.chain(parameters.iter().map(|parameter| parameter.field)).collect();
-        // Whether a parameter is text is known when the client has said it: too late for what it is equal to.
-        let mut parametric = HashSet::new();
-        for (_, class) in asked.iter().filter(|(end, _)| matches!(end, End::Parameter { .. })) {
-            parametric.insert(self.root(*class));
-        }
-        // A number that is not sealed must meet what is none, either: `1 = '1'`.
-        let numbered: Vec<Class> = self
-            .ends
-            .iter()
-            .filter(|(end, _)| matches!(end, End::Literal { start, .. } if self.typed.contains_key(start)))
-            .map(|(_, class)| *class)
-            .collect();
-        let numbered: HashSet<usize> = numbered.into_iter().map(|class| self.root(class)).collect();
-        let mut starts: HashSet<usize> = literals.iter().map(|literal| literal.span.start).collect();
-        let mut numbers: HashSet<u16> = parameters.iter().map(|parameter| parameter.number).collect();
-        for (end, class) in asked {
-            let compared = self.state(class).compared;
-            let allows = |id: &&FieldId| {
-                compared.is_none_or(|place| require(self.snapshot, &Fields::from([**id]), place).is_ok())
-            };
-            let Some(field) = met.iter().find(allows).copied() else { continue };
-            let root = self.root(class);
-            if compared.is_some() && (parametric.contains(&root) || numbered.contains(&root)) {
-                continue;
-            }
-            match end {
-                End::Literal { start, array } => {
-                    if let Some(why) = self.unwritable.get(&start) {
-                        return Err(why.clone());
-                    }
-                    let Some(Written { span, form }) = self.written.get(&start).cloned() else { continue };
-                    if starts.insert(span.start) {
-                        let taken = Taken { compared: Compared::Asked, ..Taken::default() };
-                        edits.extend(self.state(class).edits.iter().cloned());
-                        literals.push(LiteralUse { span, field, form, array, taken });
-                    }
-                }
-                End::Parameter { number, array } => {
-                    if numbers.insert(number) {
-                        let state = self.state(class);
-                        let taken =
-                            Taken { given: state.given, compared: Compared::Asked, ..Taken::default() };
-                        edits.extend(state.edits.iter().cloned());
-                        parameters.push(ParameterUse { number, field, array, taken });
-                    }
-                }
-            }
-        }
-        literals.sort_by_key(|literal| literal.span.start);
-        parameters.sort_by_key(|parameter| parameter.number);
-        Ok(())
-    }
-}
-
-/// What [`Classes::uses`] finds.
-pub(in crate::statement) struct Uses {
-    pub(in crate::statement) literals: Vec<LiteralUse>,
-    pub(in crate::statement) parameters: Vec<ParameterUse>,
-    pub(in crate::statement) edits: Vec<Edit>,
 }
 
 /// Does it make no difference to which of both a value is cast?
@@ -565,24 +405,7 @@ fn is_alike(one: &Logical, other: &Logical) -> bool {
     one == other || as_it_is(one) && as_it_is(other) && one.array == other.array
 }
 
-/// The type of a value that has one of its own and is cast to another one.
-fn given(own: Option<Logical>, cast: Option<Logical>) -> Proven<Option<Logical>> {
-    use Family::{Integer, Numeric};
-    let (Some(own), Some(cast)) = (own, cast) else { return Ok(own.or(cast)) };
-    let (from, to) = (own.base.family(), cast.base.family());
-    // A cast that loses nothing says nothing more.
-    let keeps = from == to || (from, to) == (Integer, Numeric);
-    if keeps && cast.modifier == NO_MODIFIER && !cast.array {
-        return Ok(Some(cast).filter(|_| from != to).or(Some(own)));
-    }
-    Err(refuse(
-        "type-differs",
-        "a number is cast to another type",
-        "Write it as a value of that type, in quotes.",
-    ))
-}
-
-fn conflict(told: Option<&str>, as_what: &str) -> Unproven {
+pub(super) fn conflict(told: Option<&str>, as_what: &str) -> Unproven {
     refuse(
         "parameter-conflict",
         format!("{} stands for {as_what}", told.unwrap_or("a constant")),

@@ -5,11 +5,11 @@ use pg_query::protobuf::{self, AExprKind, Node, a_const};
 
 use crate::catalog::FieldId;
 
-use super::super::facts::Edit;
+use super::super::facts::{Edit, Fold};
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::span_of_like;
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::algebra::{self, Fold, Use};
+use super::algebra::{self, Use};
 use super::call::needs_normalizing;
 use super::classes::{Fields, Flow, require, same_domain};
 use super::flow::Walk;
@@ -68,6 +68,11 @@ impl<'a> Walk<'a> {
                 self.classes.used(*class, Use::Compare)?;
                 self.classes.seal(*class, &fields)
             }
+            Flow::Folded(..) if let Some((class, folds)) = other.folds() => {
+                self.classes.fold(class, folds)?;
+                self.classes.used(class, Use::Compare)?;
+                self.classes.seal(class, &fields)
+            }
             Flow::Plain
             | Flow::Derived(_)
             | Flow::Field(_)
@@ -118,7 +123,9 @@ impl<'a> Walk<'a> {
                 "upper() of a column that is kept in lower case is compared with what is not upper() of something",
                 "Write upper() on both sides, or compare the column itself.",
             )),
-            (Fold::Lower | Fold::Upper, false, _) => Ok(None),
+            (Fold::Lower | Fold::Upper, false, _) | (Fold::Trim | Fold::LeftTrim | Fold::RightTrim, _, _) => {
+                Ok(None)
+            }
         }
     }
 
@@ -180,6 +187,11 @@ impl<'a> Walk<'a> {
             }
             (Flow::Folded(Fold::Lower, inner), None) if algebra::is_folded(self.snapshot, &own) => {
                 self.store(target, inner)
+            }
+            (Flow::Folded(..), None) if let Some((class, folds)) = flow.folds() => {
+                self.classes.fold(class, folds)?;
+                self.classes.store(class, target);
+                self.classes.seal(class, &own)
             }
             (Flow::Default, _) => Ok(()),
             (_, Some(fields)) if same_domain(self.snapshot, &own, &fields) => {

@@ -10,11 +10,11 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Field, FieldId, Names, Snapshot};
 
-use super::super::facts::{Edit, ResultColumn, Unproven};
+use super::super::facts::{Edit, Fold, ResultColumn, Unproven};
 use super::super::matters::Bench;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
-use super::algebra::{Fold, Use};
+use super::algebra::Use;
 use super::classes::{Class, Classes, Fields, Flow, require, same_domain};
 use super::from::Cte;
 use super::scope::{Outputs, Scope, Source, whole_row};

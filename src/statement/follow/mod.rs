@@ -14,3 +14,4 @@ pub(in crate::statement) mod keyed;
 pub(in crate::statement) mod query;
 pub(in crate::statement) mod scope;
 pub(in crate::statement) mod stars;
+pub(in crate::statement) mod uses;

@@ -117,6 +117,16 @@ impl Classified {
         self.tell(found, Weight::Wrong);
     }
 
+    /// Adds that a column must be given a value: only statements that leave it out are refused.
+    pub(super) fn must_fill(&mut self, found: Found<'_>) {
+        if let Some(column) = found.column {
+            let mut place = self.refused.unfilled.get(column).cloned();
+            extend(&mut place, &found.says);
+            self.refused.unfilled.extend(place.map(|why| (Arc::from(column), why)));
+        }
+        self.tell(found, Weight::Wrong);
+    }
+
     /// Adds what only costs.
     pub(super) fn warn(&mut self, found: Found<'_>) {
         self.tell(found, Weight::Costs);
@@ -429,7 +439,7 @@ async fn read_columns(
                 "column {name} has a default, which would be stored unsealed: drop it, and set a constant one \
                  through Sealgate"
             );
-            unfit("column-default", says, mends, filled);
+            table.must_fill(Found::of("column-default", name, says, mends));
         }
         table.domains.insert(number, domain.clone());
     }

@@ -66,6 +66,7 @@ pub(super) async fn read(
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
     codes.everything = strangers.everything.as_deref().map(Arc::from);
     codes.by_events = strangers.by_events;
+    codes.ascii_case = reader.has_ascii_case().await?;
     codes.conditions_travel =
         !unproven.indexed.is_empty() || strangers.relations.iter().any(|(_, why)| why.contains("foreign"));
     name_functions(reader, &strangers, &sealed, &unproven, &vouches, &mut codes).await?;

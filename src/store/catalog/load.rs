@@ -276,6 +276,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
         stock: _,
         everything,
         conditions_travel,
+        ascii_case,
         by_events,
         functions,
         operators,
@@ -294,7 +295,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let declared: BTreeMap<_, _> = declared.iter().collect();
     let _ = write!(
         digest,
-        "{everything:?} {conditions_travel} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
+        "{everything:?} {conditions_travel} {ascii_case} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
          {makers:?} {declared:?} {relations:?}"
     );
     (meaning, digest.0.finalize().into())
@@ -327,6 +328,15 @@ impl<'a> Reader<'a> {
         let rows = self.service.rows(sql, &[]).await?;
         let row = rows.first().ok_or_else(|| LoadError::Unreadable("no version".to_owned()))?;
         Ok(u32::try_from(value::<i32>(row, 0)?).unwrap_or_default())
+    }
+
+    /// Do `lower` and `upper` do to the letters of ASCII what ASCII has?
+    pub(super) async fn has_ascii_case(&self) -> Result<bool, LoadError> {
+        let capitals: String = ('A'..='Z').collect();
+        let sql = "SELECT pg_catalog.lower($1) OPERATOR(pg_catalog.=) $2 AND pg_catalog.upper($2) OPERATOR(pg_catalog.=) $1";
+        let small = capitals.to_ascii_lowercase();
+        let rows = self.service.rows(sql, &[(&capitals, Type::TEXT), (&small, Type::TEXT)]).await?;
+        rows.first().map_or(Ok(false), |row| value(row, 0))
     }
 
     /// Runs a SELECT without LIMIT and fails when more than `max` rows answer it.

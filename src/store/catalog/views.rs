@@ -109,8 +109,10 @@ fn become_table(relation: &mut Relation, view: &View, passed: &Passed, snapshot:
     }
     for name in &passed.relations {
         let Some(base) = snapshot.relation(&name.schema, &name.name) else { continue };
-        let Refused { inserts, updates, deletes, assigned, awaits: _ } = &base.refused;
-        refused.inserts = refused.inserts.or_else(|| inserts.clone());
+        let Refused { inserts, updates, deletes, assigned, unfilled, awaits: _ } = &base.refused;
+        // Which columns of it the view leaves out is not looked at.
+        let fills = unfilled.values().next().cloned();
+        refused.inserts = refused.inserts.or_else(|| inserts.clone()).or(fills);
         // Under which names the view shows those columns does not matter then.
         let assigns = assigned.values().next().cloned();
         refused.updates = refused.updates.or_else(|| updates.clone()).or(assigns);
