@@ -658,6 +658,7 @@ impl Session {
         if let Some(describe) = held.describe {
             self.owe(Kind::Describe, describe, Doubt::NONE);
         }
+        self.leads |= held.mark.defines.as_ref().is_some_and(|plan| plan.leads());
         self.owe(held.kind, held.mark, held.doubt);
         Step::Took(held.consumed)
     }

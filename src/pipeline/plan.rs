@@ -11,7 +11,7 @@ use super::late::Taint;
 use super::values::other_styles;
 use super::view::View;
 use crate::audit::FieldUse;
-use crate::catalog::SearchPath;
+use crate::catalog::{Change, SearchPath};
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal, Surroundings};
 use zeroize::Zeroizing;
@@ -78,6 +78,12 @@ impl Plan {
     /// Does it define anything, or end what is defined?
     pub(super) fn defines(&self) -> bool {
         self.facts.statements.iter().any(|facts| facts.effect.catalog) || self.bounds()
+    }
+
+    /// Does it give a new name to what is classified, or leads there?
+    pub(super) fn leads(&self) -> bool {
+        let changes = self.facts.statements.iter().filter_map(|facts| facts.effect.changes.as_deref());
+        changes.flatten().any(|change| matches!(change, Change::Led { .. } | Change::Renamed { .. }))
     }
 
     /// Does it make, undo or end what its transaction has defined?

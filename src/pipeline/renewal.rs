@@ -28,6 +28,7 @@ impl Session {
         }
         self.refresh();
         self.certainty.renewed();
+        self.leads &= self.certainty.is_underway();
         if self.probe == Some(Probe::Readable) {
             self.probe = Some(Probe::Renewed);
         }

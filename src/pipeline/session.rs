@@ -136,6 +136,9 @@ pub struct Session {
     pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
+    /// A definition has gone that gives a new name to what is classified, or leads there, and the catalog has
+    /// not been read since.
+    pub(super) leads: bool,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
     pub(super) receipts: Vec<Receipt>,
@@ -229,6 +232,7 @@ impl Session {
             listed: None,
             listing: None,
             kept: false,
+            leads: false,
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
@@ -537,7 +541,8 @@ impl Session {
         let Some(view) = &self.view else { return false };
         view.prefilter_hits(text)
             || self.queue.names.has_any_by_sql() && may_close(text)
-            || (self.certainty.defines() || self.kept) && view.judges()
+            || (self.certainty.defines() || self.kept || self.leads && self.certainty.is_underway())
+                && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }
 }

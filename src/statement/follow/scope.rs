@@ -282,7 +282,7 @@ impl<'a> Scope<'a> {
 
     /// A name of one part.
     pub(in crate::statement) fn unqualified(&self, name: &str) -> Proven<Flow> {
-        let mut may_be_caught = false;
+        let (mut may_be_caught, mut row) = (false, false);
         let mut unnamed = Vec::new();
         for level in self.levels.iter().rev() {
             let mut hits = Vec::new();
@@ -302,6 +302,7 @@ impl<'a> Scope<'a> {
                     Found::None => {
                         whole |= source.alias == name && source.carries();
                         if source.alias == name {
+                            row = true;
                             self.doubt_all(source);
                         }
                         open |= source.is_open() && !source.only_qualified;
@@ -324,7 +325,8 @@ impl<'a> Scope<'a> {
                 _ => return Err(ambiguous(name)),
             }
         }
-        if may_be_caught { self.either(name, &unnamed) } else { Err(unknown_column()) }
+        // Where no column has the name it is the row of a source that has nothing classified.
+        if may_be_caught || row { self.either(name, &unnamed) } else { Err(unknown_column()) }
     }
 
     /// `alias.column`, and `schema.table.column`.
