@@ -22,6 +22,8 @@ pub(super) enum Column {
     Field(FieldId),
     /// It carries one of these, sealed in one domain: counts as a value of each.
     Sealed(Arc<[FieldId]>),
+    /// The same, shown as text whatever its type is.
+    Text(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
     Derived(Arc<[FieldId]>),
 }
@@ -32,7 +34,7 @@ impl Column {
         match self {
             Column::Plain => &[],
             Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) | Column::Derived(fields) => fields,
+            Column::Sealed(fields) | Column::Text(fields) | Column::Derived(fields) => fields,
         }
     }
 }
@@ -90,6 +92,7 @@ impl Shape {
             ResultColumn::Plain => Some(Column::Plain),
             ResultColumn::Field(id) => Some(Column::Field(*id)),
             ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
+            ResultColumn::Text(ids) => Some(Column::Text(ids.clone())),
             ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
             ResultColumn::Run(_) => None,
         });
@@ -141,7 +144,8 @@ impl Column {
         let fields = match self {
             Column::Field(field) => std::slice::from_ref(field),
             Column::Sealed(fields) => fields,
-            Column::Plain | Column::Derived(_) => return None,
+            // The server's own cast says what it is.
+            Column::Plain | Column::Text(_) | Column::Derived(_) => return None,
         };
         let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
         let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
@@ -165,12 +169,15 @@ fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Ref
         (ResultColumn::Sealed(ids), None) if origin.table_oid == 0 => Ok(Column::Sealed(ids.clone())),
         // A cast that changes nothing leaves it the column of its table.
         (ResultColumn::Sealed(ids), Some(field)) if ids.contains(&field) => Ok(Column::Sealed(ids.clone())),
+        (ResultColumn::Text(ids), None) if origin.table_oid == 0 => Ok(Column::Text(ids.clone())),
+        (ResultColumn::Text(ids), Some(field)) if ids.contains(&field) => Ok(Column::Text(ids.clone())),
         (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
         (ResultColumn::Derived(ids), Some(field)) if ids.contains(&field) => Ok(Column::Derived(ids.clone())),
         (
             ResultColumn::Plain
             | ResultColumn::Field(_)
             | ResultColumn::Sealed(_)
+            | ResultColumn::Text(_)
             | ResultColumn::Derived(_)
             | ResultColumn::Run(_),
             _,
@@ -192,7 +199,7 @@ fn lay_runs(
             ResultColumn::Plain => {}
             ResultColumn::Field(id) => fields.push(*id),
             // Refused by its text: nobody could say which column it is.
-            ResultColumn::Sealed(_) => return Err(unforeseen()),
+            ResultColumn::Sealed(_) | ResultColumn::Text(_) => return Err(unforeseen()),
             ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
             ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
         }

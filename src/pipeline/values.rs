@@ -7,7 +7,7 @@ use super::view::View;
 use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
 use crate::policy::Refusal;
 use crate::statement::{Compared, ParameterUse, StatementFacts, Taken};
-use crate::types::{Format, Purpose, Style, ValueFault, canonical};
+use crate::types::{Format, Purpose, Style, ValueFault, canonical, text_of};
 
 /// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
 pub(super) const TEXT_OID: u32 = 25;
@@ -121,6 +121,7 @@ pub(super) fn canonical_of(
                 "Sealed values can be searched for as a whole, not by a part of them.",
             ));
         }
+        Compared::AsText => return as_text(field, &kind, plain, style, out),
         Compared::Not | Compared::Equal | Compared::Exactly | Compared::Like => {}
     }
     let exact = Kind { normalize: Normalize::default(), ..kind };
@@ -128,7 +129,7 @@ pub(super) fn canonical_of(
         Compared::Equal | Compared::Like => Some(&kind),
         Compared::Exactly => Some(&exact),
         Compared::Not if taken.stored.is_empty() => Some(&kind),
-        Compared::Not | Compared::Asked => None,
+        Compared::Not | Compared::Asked | Compared::AsText => None,
     };
     let start = out.len();
     let mut known = false;
@@ -148,6 +149,36 @@ pub(super) fn canonical_of(
     Ok(())
 }
 
+/// Appends the canonical form of the value of which the server makes this text, or, where it makes it of none,
+/// a form that no value of the field has.
+fn as_text(
+    field: &Field,
+    kind: &Kind,
+    plain: &[u8],
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let logical = &field.logical;
+    let mut value = zeroize::Zeroizing::new(Vec::new());
+    let read = canonical(None, Format::Text, plain, logical, kind, Purpose::Compare, style, &mut value);
+    match read {
+        Ok(()) => {}
+        Err(fault) if fault.sqlstate == "0A000" => {
+            return Err(Refusal::invalid(&field.path(), fault.sqlstate, &fault.message));
+        }
+        Err(_) => value.clear(),
+    }
+    let mut written = zeroize::Zeroizing::new(Vec::new());
+    let shown = !value.is_empty() && text_of(logical, &value, style, &mut written).is_ok();
+    if shown && written.as_slice() == plain {
+        out.extend_from_slice(&value);
+    } else if logical.is_text() {
+        // With blanks at its end, where no value of a char(n) has any.
+        out.extend_from_slice(plain);
+    }
+    Ok(())
+}
+
 /// Is the value's own form the one that is sealed: text that stays as it is?
 pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>) -> bool {
     let plain = |logical: &Logical| *logical == Logical::TEXT;
@@ -155,7 +186,7 @@ pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>)
     plain(&field.logical)
         && given.or(taken.given.as_ref()).is_none_or(plain)
         && kind.is_some_and(|kind| kind.normalize.is_nothing())
-        && taken.compared != Compared::Like
+        && !matches!(taken.compared, Compared::Like | Compared::AsText)
         && matches!(taken.stored.as_slice(), [] | [_])
 }
 
@@ -202,6 +233,9 @@ impl Given {
 
 /// What a directly connected client is told of a parameter for which it declares no type.
 fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
+    if taken.compared == Compared::AsText {
+        return Logical { array, ..Logical::TEXT };
+    }
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
         let own = field.logical;
@@ -252,6 +286,13 @@ pub(super) fn parameter(
             let compares = parameter.taken.compared != Compared::Not || stored.is_empty();
             let cast = parameter.taken.given;
             let cast = cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text());
+            if parameter.taken.compared == Compared::AsText {
+                return if of.is_text() {
+                    Ok(Parameter::Sealed { field: field.id, given: Some(of) })
+                } else {
+                    Err(refused())
+                };
+            }
             let taken = cast
                 && (!compares || of.compares_with(&element(field.logical)))
                 && stored.iter().all(|column| of.assigns_to(&column.logical));

@@ -110,6 +110,8 @@ pub(in crate::statement) enum Fold {
     /// It leaves what is normalized as it is.
     Lower,
     Upper,
+    /// `::text` of a value of another type: it is shown, or compared with what is written alike.
+    Text,
 }
 
 /// Which one the function of this name is, where it surely is PostgreSQL's own.

@@ -91,6 +91,7 @@ struct State {
     exactly: bool,
     like: bool,
     equal: bool,
+    as_text: bool,
     /// The fields in which it is stored.
     stored: Fields,
     /// To which type it is cast.
@@ -211,6 +212,11 @@ impl<'a> Classes<'a> {
         self.state(class).exactly = true;
     }
 
+    /// It is compared with the text of what is none.
+    pub(in crate::statement) fn as_text(&mut self, class: Class) {
+        self.state(class).as_text = true;
+    }
+
     /// It is compared by LIKE or ILIKE.
     pub(in crate::statement) fn like(&mut self, class: Class) {
         self.state(class).like = true;
@@ -327,6 +333,7 @@ impl<'a> Classes<'a> {
         state.exactly |= absorbed.exactly;
         state.like |= absorbed.like;
         state.equal |= absorbed.equal;
+        state.as_text |= absorbed.as_text;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
         let both = state.given.zip(absorbed.given);
@@ -434,6 +441,14 @@ impl<'a> Classes<'a> {
             End::Literal { start, .. } => self.typed.get(start).copied(),
             End::Parameter { .. } => None,
         };
+        let otherwise = state.like || state.exactly || state.equal || !state.stored.is_empty();
+        if state.as_text {
+            let texts = state.given.is_none_or(|given| given.is_text()) && own.is_none() && !state.torn;
+            if otherwise || !texts {
+                return Err(conflict(state.told.as_deref(), "a value and for the text of one"));
+            }
+            return Ok(Taken { compared: Compared::AsText, ..Taken::default() });
+        }
         let compared = match (state.like, state.exactly, state.equal) {
             (true, false, _) => Compared::Like,
             (false, true, false) => Compared::Exactly,

@@ -13,7 +13,7 @@ use super::super::read::literal::{written_constant, written_literal};
 use super::super::read::tree::kind;
 use super::super::read::typed::{span_of_type, type_of, type_of_constant};
 use super::super::refusal::{Proven, unsupported};
-use super::algebra;
+use super::algebra::{self, Fold};
 use super::classes::{Class, Fields, Flow};
 use super::flow::{Seen, Walk};
 
@@ -39,6 +39,12 @@ impl<'a> Walk<'a> {
                 self.classes.cast(class, to.unwrap_or(Logical::TEXT), None);
             }
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
+        }
+        // Its text is made when it is shown, and the cast leaves sealed text as it is.
+        if algebra::keeps_text(of, false)
+            && let Some(fields) = self.sealed_in(&flow)?
+        {
+            return Ok(Flow::Folded(Fold::Text, Box::new(Flow::Sealed(fields))));
         }
         if let Some(to) = to
             && let Some(edit) = self.cast_to_text(cast, of, &to)

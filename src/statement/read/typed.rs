@@ -80,6 +80,23 @@ pub(in crate::statement) fn span_of_callee(text: &str, start: usize) -> Option<R
     (open.1.start > start).then_some(start..open.1.start)
 }
 
+/// Where the name of `parts` parts that begins at `start` ends.
+pub(in crate::statement) fn end_of_name(text: &str, start: usize, parts: usize) -> Option<usize> {
+    let mut words = words(text, start);
+    let mut end = None;
+    for part in 0..parts {
+        if part > 0 {
+            words.next().filter(|(_, span)| text.get(span.clone()) == Some("."))?;
+        }
+        let (_, name) = words.next().filter(|(of, _)| matches!(of, Lexeme::Word | Lexeme::QuotedName))?;
+        (part > 0 || name.start == start).then_some(())?;
+        end = Some(name.end);
+    }
+    // Of more parts than the grammar has read it is none.
+    let more = words.next().is_some_and(|(_, span)| text.get(span) == Some("."));
+    end.filter(|_| !more)
+}
+
 /// `COLLATE` at `start`, with the name behind it.
 pub(in crate::statement) fn span_of_collation(text: &str, start: usize) -> Option<Range<usize>> {
     let mut words = words(text, start).peekable();
@@ -184,6 +201,11 @@ mod tests {
         assert_eq!(span_of_callee("lower (x)", 0), Some(0..6));
         assert_eq!(span_of_callee("pg_catalog.lower(x)", 0), Some(0..16));
         assert_eq!(span_of_callee("(x)", 0), None);
+        assert_eq!(end_of_name("a AND b", 0, 1), Some(1));
+        assert_eq!(end_of_name("t . /* . */ \"x y\")", 0, 2), Some(17));
+        assert_eq!(end_of_name("t.a", 0, 1), None);
+        assert_eq!(end_of_name("t a", 0, 2), None);
+        assert_eq!(end_of_name("(a)", 0, 1), None);
         assert_eq!(span_of_collation("COLLATE \"de\" NOT", 0), Some(0..12));
         assert_eq!(span_of_collation("collate a . \"b\", c", 0), Some(0..15));
         assert_eq!(span_of_collation("x", 0), None);
