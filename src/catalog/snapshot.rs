@@ -572,7 +572,13 @@ impl Snapshot {
             .map(|(name, _)| &**name);
         let policy = self.policy_names.iter().map(|name| &**name);
         let functions = self.functions.keys().map(|name| &**name);
-        relations.chain(policy).chain(functions)
+        let awaited = self.patterns.iter().map(|entry| &entry.field);
+        let own = self.fields.iter().chain(awaited).filter_map(|field| Some(&*field.own.as_ref()?.name.name));
+        relations.chain(policy).chain(functions).chain(own)
+    }
+
+    pub(super) fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        self.fields.iter_mut()
     }
 }
 
@@ -598,6 +604,7 @@ mod tests {
             column: "email".into(),
             class: "contact".into(),
             logical: Logical::TEXT,
+            own: None,
             domain: Some(Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }),
             state: FieldState::Sealed,
             guard: None,

@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use super::values::shown_as;
+use super::values::{shown_as, shown_as_own};
 use super::view::View;
-use crate::catalog::{Field, FieldId, Logical};
+use crate::catalog::{Field, FieldId, Logical, NO_MODIFIER};
 use crate::policy::Refusal;
 use crate::statement::{ResultColumn, StatementFacts};
 use crate::types::Format;
 use crate::wire::backend::{Origin, TypeTold, put_row_description, visit_row_description};
 use crate::wire::frontend::result_format;
 use crate::wire::{Frame, Malformed};
+
+/// `pg_type.typlen` of every enumeration.
+const ENUMERATION_LENGTH: i16 = 4;
 
 /// What to do with one column of a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Shape {
     pub(super) any: bool,
     /// Of columns of another type than text: as which a client sees them. Empty where all are text.
     types: Vec<Option<Logical>>,
+    /// Of columns that are an enumeration: its OID. Empty where none is.
+    owns: Vec<Option<u32>>,
     /// In which format they come, as far as they were described so.
     binary: Vec<bool>,
 }
@@ -81,8 +86,12 @@ impl Shape {
         if types.iter().all(Option::is_none) {
             types.clear();
         }
+        let mut owns: Vec<Option<u32>> = columns.iter().map(|column| column.own(view)).collect();
+        if owns.iter().all(Option::is_none) {
+            owns.clear();
+        }
         let binary = origins.iter().map(|origin| origin.format == 1).collect();
-        Ok(Shape { columns, any, types, binary })
+        Ok(Shape { columns, any, types, owns, binary })
     }
 
     /// The columns of COPY, of which the server does not say where they come from. None: the text does
@@ -98,17 +107,17 @@ impl Shape {
         });
         let columns: Vec<Column> = columns.collect::<Option<_>>()?;
         let types = columns.iter().map(|column| column.shown(view)).collect();
-        Some(Shape { columns, any: true, types, binary: Vec::new() })
+        Some(Shape { columns, any: true, types, owns: Vec::new(), binary: Vec::new() })
     }
 
     /// A statement that returns no rows.
     pub fn empty() -> Shape {
-        Shape { columns: Vec::new(), any: false, types: Vec::new(), binary: Vec::new() }
+        Shape { columns: Vec::new(), any: false, types: Vec::new(), owns: Vec::new(), binary: Vec::new() }
     }
 
     /// Is there a column of another type than text?
     pub fn is_typed(&self) -> bool {
-        !self.types.is_empty()
+        !(self.types.is_empty() && self.owns.is_empty())
     }
 
     /// The description of the result as the client gets it. None: as the server has it.
@@ -117,6 +126,9 @@ impl Shape {
             return Ok(false);
         }
         put_row_description(out, frame, |index| {
+            if let Some(oid) = self.owns.get(index).copied().flatten() {
+                return Some(TypeTold { oid, length: ENUMERATION_LENGTH, modifier: NO_MODIFIER });
+            }
             let (oid, length, modifier) = self.types.get(index).copied().flatten()?.described()?;
             Some(TypeTold { oid, length, modifier })
         })?;
@@ -139,6 +151,15 @@ impl Shape {
 }
 
 impl Column {
+    /// The enumeration as which a client sees it.
+    fn own(&self, view: &View) -> Option<u32> {
+        match self {
+            Column::Field(field) => shown_as_own(view, std::slice::from_ref(field)),
+            Column::Sealed(fields) => shown_as_own(view, fields),
+            Column::Plain | Column::Text(_) | Column::Derived(_) => None,
+        }
+    }
+
     /// As which type a client sees it, where that is not text.
     fn shown(&self, view: &View) -> Option<Logical> {
         let fields = match self {

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::view::View;
-use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
+use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize, OwnType};
 use crate::policy::Refusal;
 use crate::statement::{Compared, ParameterUse, StatementFacts, Taken};
 use crate::types::{Format, Purpose, Style, ValueFault, canonical, text_of};
@@ -99,6 +99,9 @@ pub(super) fn canonical_of(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
+    for field in taken.stored.iter().filter_map(|id| view.snapshot().field(*id)).chain([field]) {
+        check_label(field, plain)?;
+    }
     let given = given.or(taken.given.as_ref());
     let fault = |fault: ValueFault| Refusal::invalid(&field.path(), fault.sqlstate, &fault.message);
     match taken.compared {
@@ -149,6 +152,23 @@ pub(super) fn canonical_of(
     Ok(())
 }
 
+/// A value of an enumeration is one of its labels.
+fn check_label(field: &Field, plain: &[u8]) -> Result<(), Refusal> {
+    let Some(own) = field.own.as_ref().filter(|own| own.enumeration) else { return Ok(()) };
+    let name = &own.name;
+    match own.has_label(plain) {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let what = format!("invalid input value for enum {name}");
+            Err(Refusal::invalid(&field.path(), "22P02", &what))
+        }
+        None => {
+            let what = format!("type {name} does not exist, or is none that the policy says");
+            Err(Refusal::invalid(&field.path(), "42704", &what))
+        }
+    }
+}
+
 /// Appends the canonical form of the value of which the server makes this text, or, where it makes it of none,
 /// a form that no value of the field has.
 fn as_text(
@@ -184,6 +204,7 @@ pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>)
     let plain = |logical: &Logical| *logical == Logical::TEXT;
     let kind = field.domain.as_ref().map(|domain| domain.kind);
     plain(&field.logical)
+        && !field.is_enumeration()
         && given.or(taken.given.as_ref()).is_none_or(plain)
         && kind.is_some_and(|kind| kind.normalize.is_nothing())
         && !matches!(taken.compared, Compared::Like | Compared::AsText)
@@ -229,6 +250,17 @@ impl Given {
             oid => Logical::by_oid(oid).map_or(Given::Other, Given::Type),
         }
     }
+
+    /// The same of a parameter of this field, which may be declared as the enumeration or the domain that the
+    /// field is. Nothing but its own type becomes an enumeration.
+    fn for_field(field: &Field, oid: u32) -> Given {
+        let own = field.own.as_ref().and_then(OwnType::oid);
+        match Given::of(oid) {
+            Given::Other if own == Some(oid) => Given::Type(field.logical),
+            Given::Type(_) if field.is_enumeration() => Given::Other,
+            given => given,
+        }
+    }
 }
 
 /// What a directly connected client is told of a parameter for which it declares no type.
@@ -267,7 +299,7 @@ pub(super) fn parameter(
     if field.domain.is_none() {
         return Ok(Parameter::Plain);
     }
-    let given = Given::of(declared);
+    let given = Given::for_field(field, declared);
     if parameter.taken.compared == Compared::Asked {
         return Ok(asked(view, facts, parameter, &given));
     }
@@ -393,6 +425,23 @@ pub(super) fn bound_as(
     }
 }
 
+/// The type of the database that the server would infer: a domain's where a value is stored in it, or cast.
+fn own_oid(field: &Field, taken: &Taken, view: &View) -> Option<u32> {
+    let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id));
+    if taken.given.is_some() || taken.compared == Compared::AsText {
+        return None;
+    }
+    let of = stored.or(Some(field).filter(|field| taken.own || field.is_enumeration()))?;
+    of.own.as_ref()?.oid()
+}
+
+/// The enumeration as which a client sees a column that carries one of these fields: its OID.
+pub(super) fn shown_as_own(view: &View, fields: &[FieldId]) -> Option<u32> {
+    let mut all = fields.iter().map(|id| view.snapshot().field(*id).filter(|field| field.is_enumeration()));
+    let first = all.next()??.own.as_ref()?;
+    all.all(|other| other.is_some_and(|other| other.own.as_ref() == Some(first))).then(|| first.oid())?
+}
+
 /// The OIDs of ParameterDescription as a client is told them: those of the types that it gave or that the
 /// server would have inferred.
 pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids: &mut [u32]) {
@@ -411,7 +460,11 @@ pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids
         else {
             continue;
         };
-        if let Some((told, _, _)) = inferred(field, &parameter.taken, parameter.array, view).described() {
+        if let Some(own) = own_oid(field, &parameter.taken, view) {
+            *oid = own;
+        } else if let Some((told, _, _)) =
+            inferred(field, &parameter.taken, parameter.array, view).described()
+        {
             *oid = told;
         }
     }

@@ -50,6 +50,8 @@ pub struct Taken {
     /// The columns in which it is stored: it is rounded, cut and checked for them.
     pub stored: Vec<FieldId>,
     pub compared: Compared,
+    /// It is cast to the enumeration or the domain that its column is declared as.
+    pub own: bool,
 }
 
 /// How a value is compared.

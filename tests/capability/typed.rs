@@ -2,6 +2,7 @@
 //! and give, in both formats and under whatever settings; the column itself is text.
 
 mod forms;
+mod own;
 
 use std::fmt::Write;
 

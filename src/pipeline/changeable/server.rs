@@ -45,6 +45,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         column: column.into(),
         class: "contact".into(),
         logical: Logical::TEXT,
+        own: None,
         domain,
         state: FieldState::Sealed,
         guard: None,

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::catalog::{Base, Family, Field, FieldId, Logical, NO_MODIFIER, Snapshot};
+use crate::catalog::{Base, Family, Field, FieldId, Logical, NO_MODIFIER, QualifiedName, Snapshot};
 
 use super::super::facts::{Compared, Edit, LiteralUse, ParameterUse, Taken, Unproven};
 use super::super::read::literal::Written;
@@ -96,6 +96,8 @@ struct State {
     stored: Fields,
     /// To which type it is cast.
     given: Option<Logical>,
+    /// To which type of the database it is cast.
+    own: Option<QualifiedName>,
     /// To several.
     torn: bool,
     /// What becomes of the text around it when it is sealed.
@@ -192,9 +194,17 @@ impl<'a> Classes<'a> {
     /// sealed text passes; none where it is one.
     pub(in crate::statement) fn cast(&mut self, class: Class, to: Logical, edit: Option<Edit>) {
         let state = self.state(class);
-        state.torn |= state.given.is_some_and(|given| !is_alike(&given, &to));
+        state.torn |= state.own.is_some() || state.given.is_some_and(|given| !is_alike(&given, &to));
         state.given = state.given.or(Some(to));
         state.edits.extend(edit);
+    }
+
+    /// It is cast to an enumeration or a domain that the policy has.
+    pub(in crate::statement) fn cast_to_own(&mut self, class: Class, own: QualifiedName, edit: Edit) {
+        let state = self.state(class);
+        state.torn |= state.given.is_some() || state.own.as_ref().is_some_and(|other| *other != own);
+        state.own = Some(own);
+        state.edits.push(edit);
     }
 
     /// The text around it changes when it is sealed.
@@ -337,7 +347,11 @@ impl<'a> Classes<'a> {
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
         let both = state.given.zip(absorbed.given);
-        state.torn |= absorbed.torn || both.is_some_and(|(one, other)| !is_alike(&one, &other));
+        let owns = state.own.as_ref().zip(absorbed.own.as_ref());
+        state.torn |= absorbed.torn || owns.is_some_and(|(one, other)| one != other);
+        state.own = state.own.take().or(absorbed.own);
+        state.torn |=
+            state.own.is_some() && both.is_some() || both.is_some_and(|(one, other)| !is_alike(&one, &other));
         state.given = state.given.or(absorbed.given);
         match absorbed.meaning {
             Meaning::Undecided => {}
@@ -444,6 +458,7 @@ impl<'a> Classes<'a> {
         let otherwise = state.like || state.exactly || state.equal || !state.stored.is_empty();
         if state.as_text {
             let texts = state.given.is_none_or(|given| given.is_text()) && own.is_none() && !state.torn;
+            let texts = texts && state.own.is_none();
             if otherwise || !texts {
                 return Err(conflict(state.told.as_deref(), "a value and for the text of one"));
             }
@@ -492,14 +507,26 @@ impl<'a> Classes<'a> {
                 given = Some(Logical { modifier: NO_MODIFIER, ..of });
             }
         }
-        Ok(Taken { given, stored, compared })
+        let own_cast = state.own.is_some();
+        if let Some(name) = &state.own {
+            let meant = |id: &FieldId| {
+                let field = self.snapshot.field(*id);
+                field.is_some_and(|field| field.is_of(Some(&name.schema), &name.name))
+            };
+            // Where it is compared the cast would have rounded it, or cut it.
+            let cut = compared != Compared::Not && of_field.modifier != NO_MODIFIER;
+            if given.is_some() || cut || !meant(&field) || !stored.iter().all(meant) {
+                return Err(self.of_another_type(field, &of_field));
+            }
+        }
+        Ok(Taken { given, stored, compared, own: own_cast })
     }
 
     fn of_another_type(&self, field: FieldId, given: &Logical) -> Unproven {
-        let (path, own) = self.snapshot.field(field).map_or_else(
-            || (String::new(), String::new()),
-            |field| (field.path(), field.logical.to_string()),
-        );
+        let (path, own) = self
+            .snapshot
+            .field(field)
+            .map_or_else(|| (String::new(), String::new()), |field| (field.path(), field.declared()));
         refuse(
             "type-differs",
             format!("{path} is sealed and of type {own}, and meets a value of type {given}"),

@@ -35,6 +35,26 @@ pub(in crate::statement) fn type_of(of: &protobuf::TypeName) -> Option<Logical> 
     Some(Logical { array: !of.array_bounds.is_empty(), ..element })
 }
 
+/// The schema and the name of a type that a cast or a column names, where it may be one of the database's own.
+pub(in crate::statement) fn own_type_of(of: &protobuf::TypeName) -> Option<(Option<&str>, &str)> {
+    let names: Vec<&str> = of.names.iter().filter_map(tree::name).collect();
+    let bare = names.len() == of.names.len() && !of.setof && !of.pct_type;
+    if !bare || !of.array_bounds.is_empty() || !of.typmods.is_empty() {
+        return None;
+    }
+    match names.as_slice() {
+        [name] => Some((None, name)),
+        [schema, name] => Some((Some(schema), name)),
+        _ => None,
+    }
+}
+
+/// Where such a type is written.
+pub(in crate::statement) fn span_of_own_type(text: &str, of: &protobuf::TypeName) -> Option<Range<usize>> {
+    let start = usize::try_from(of.location).ok()?;
+    Some(start..end_of_name(text, start, of.names.len())?)
+}
+
 fn whole_number(node: &Node) -> Option<i32> {
     let Some(Kind::AConst(constant)) = kind(node) else { return None };
     match &constant.val {

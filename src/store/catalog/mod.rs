@@ -13,6 +13,7 @@ mod inspection;
 mod keyrings;
 mod leads;
 mod load;
+mod own;
 mod presence;
 mod quoted;
 mod registry;
