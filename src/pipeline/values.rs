@@ -258,7 +258,7 @@ impl Given {
         match Given::of(oid) {
             Given::Other if own == Some(oid) => Given::Type(field.logical),
             Given::Type(_) if field.is_enumeration() => Given::Other,
-            given => given,
+            given @ (Given::Nothing | Given::Type(_) | Given::Other) => given,
         }
     }
 }
