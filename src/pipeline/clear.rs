@@ -210,7 +210,7 @@ impl Workshop {
             let mut new = Vec::with_capacity(sealed.len() + 3);
             let before = literal.span.start.checked_sub(1).and_then(|before| text.get(before));
             if literal.form == LiteralForm::Truth {
-                new.extend_from_slice(b" = ");
+                new.extend_from_slice(b" OPERATOR(pg_catalog.=) ");
             } else if before
                 .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
             {

@@ -99,7 +99,8 @@ pub(super) fn canonical_of(
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
-    for field in taken.stored.iter().filter_map(|id| view.snapshot().field(*id)).chain([field]) {
+    let stored = taken.stored.iter().filter_map(|id| view.snapshot().field(*id));
+    for field in stored.chain([field]).filter(|_| taken.compared != Compared::Asked) {
         check_label(field, plain)?;
     }
     let given = given.or(taken.given.as_ref());

@@ -99,7 +99,7 @@ pub enum LiteralForm {
     Number,
     /// TRUE or FALSE.
     Word,
-    /// ` = TRUE` that the text does not have: its place is that behind a truth value.
+    /// TRUE, with `=` before it, that the text does not have: its place is that behind a truth value.
     Truth,
 }
 

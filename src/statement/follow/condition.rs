@@ -1,8 +1,8 @@
 //! A truth value that stands where a condition does: `WHERE active`, `NOT active`, `active IS TRUE`.
 //!
 //! Sealed text is no condition. The server is asked whether it is the sealed form of TRUE, which is so for the
-//! same rows and NULL for the same: ` = TRUE` is put behind what stands there, and is sealed as if it had been
-//! written. That binds closer than IS, NOT, AND and OR, so no parentheses are needed.
+//! same rows and NULL for the same: ` OPERATOR(pg_catalog.=) TRUE` is put behind what stands there, and is sealed as
+//! if it had been written. That binds closer than IS, NOT, AND and OR, so no parentheses are needed.
 
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};

@@ -111,6 +111,21 @@ const WRITTEN: &[&str] = &[
     "sentinel",
 ];
 
+const BY_NAME: &[&str] = &[
+    "BEGIN",
+    "DECLARE c CURSOR FOR SELECT id, born::text, active::text FROM people WHERE active ORDER BY id",
+    "FETCH 1 FROM c",
+    "DECLARE b BINARY CURSOR FOR SELECT born::text, born FROM people WHERE active ORDER BY id",
+    "FETCH ALL FROM b",
+    "COMMIT",
+    "PREPARE p (text) AS SELECT id, seen::text FROM people WHERE key::text = $1 OR (active AND id > 3) ORDER BY id",
+    "EXECUTE p ('00000000-0000-0000-0000-000000000000')",
+    "EXECUTE p ('{00000000000000000000000000000000}')",
+    "COPY (SELECT id, born::text, active::text, tags::text FROM people WHERE NOT active) TO STDOUT",
+    "COPY (SELECT id, born::text, host::text FROM people WHERE active ORDER BY id) TO STDOUT (FORMAT csv, HEADER)",
+    "EXPLAIN (COSTS OFF) SELECT 1",
+];
+
 /// What has no meaning, or only at another place.
 const REFUSED: &[&str] = &[
     "SELECT id FROM people WHERE hidden",
@@ -137,6 +152,17 @@ const REFUSED: &[&str] = &[
     "SELECT born::text FROM people UNION ALL SELECT 'x'",
     "INSERT INTO notes (note) SELECT born::text FROM people",
     "CREATE VIEW births AS SELECT born::text FROM people",
+    "CREATE TABLE births AS SELECT born::text FROM people",
+    "SELECT born::text INTO births FROM people",
+    "CREATE MATERIALIZED VIEW births AS SELECT born::text FROM people",
+    "SELECT * FROM (SELECT born::text AS b FROM people) x JOIN (SELECT born::text AS b FROM people) y USING (b)",
+    "SELECT DISTINCT ON (born::text) id FROM people",
+    "SELECT id FROM people ORDER BY born::text",
+    "SELECT array_agg(born::text) FROM people",
+    "SELECT id FROM people WHERE born::text = (SELECT max(note) FROM notes)",
+    "SELECT lower(key::text) FROM people",
+    "SELECT born::text::varchar(4) FROM people",
+    "SELECT count(born::text) FROM people",
 ];
 
 fn columns(types: bool) -> String {
@@ -176,6 +202,10 @@ fn pair(major: u32) -> (sealgate::store::postgres::Throwaway, Gate, Tap, Pair) {
 fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
     for major in VERSIONS {
         let (_server, _gate, tap, mut pair) = pair(major);
+        // Through a cursor, and by a name.
+        for sql in BY_NAME {
+            pair.query(sql);
+        }
         for sql in CONDITIONS {
             pair.query(sql);
             pair.same(&format!("prepared {sql}"), |raw| {
