@@ -3,6 +3,7 @@
 
 mod forms;
 mod own;
+mod sizes;
 
 use std::fmt::Write;
 
