@@ -12,6 +12,7 @@ mod guards;
 mod inspection;
 mod keyrings;
 mod leads;
+mod letters;
 mod load;
 mod own;
 mod presence;
