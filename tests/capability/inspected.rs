@@ -50,7 +50,7 @@ fn typeorm_would_drop_what_it_does_not_know_and_nothing_where_sealed_columns_are
 #[test]
 fn active_record_has_the_types_of_attributes_that_are_declared() {
     let [direct, through, advised] = said(&ruby("inspected.rb"));
-    println!("{direct:#?} {through:#?}");
-    assert_ne!(through, direct);
+    let texts = ["born: \"1815-12-10\"", "level: \"3\"", "active: \"t\""];
+    assert!(texts.iter().all(|text| through.iter().any(|line| line == text)), "{through:?}");
     assert_eq!(advised, direct);
 }

@@ -1,5 +1,7 @@
 //! What sealing costs in room, by type: not a test, but how the table in `docs/OPERATION.md` is made.
 
+#![expect(clippy::print_stdout, reason = "what it measures is read by people")]
+
 use std::fmt::Write;
 
 use sealgate::catalog::Kind;
@@ -8,8 +10,10 @@ use crate::harness::{Raw, Setup, pg};
 
 use super::{logical, table};
 
+type Written = fn(u32) -> String;
+
 /// A type, and the value of row `n` of it, as SQL writes it: each another one.
-const TYPES: &[(&str, fn(u32) -> String)] = &[
+const TYPES: &[(&str, Written)] = &[
     ("integer", |n| n.to_string()),
     ("bigint", |n| (i64::from(n) * 1_000_003).to_string()),
     ("boolean", |n| (n % 2 == 0).to_string()),
