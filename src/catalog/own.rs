@@ -32,6 +32,17 @@ impl OwnType {
         *self.name.name == *name && schema.is_none_or(|schema| *self.name.schema == *schema)
     }
 
+    /// Those of these fields, each once, without what the catalog says of them.
+    pub(super) fn all<'a>(fields: impl Iterator<Item = &'a Field>) -> Arc<[OwnType]> {
+        let mut all: Vec<OwnType> = fields
+            .filter_map(|field| field.own.as_ref())
+            .map(|own| OwnType { found: None, ..own.clone() })
+            .collect();
+        all.sort_by(|one, other| (&one.name, one.enumeration).cmp(&(&other.name, other.enumeration)));
+        all.dedup();
+        all.into()
+    }
+
     /// Its OID, where that is known.
     #[must_use]
     pub fn oid(&self) -> Option<u32> {
@@ -47,21 +58,16 @@ impl OwnType {
 }
 
 impl Snapshot {
-    fn own_fields(&self) -> impl Iterator<Item = &Field> {
-        self.fields().iter().chain(self.patterns().iter().map(|entry| &entry.field))
-    }
-
     /// The type of the database that the policy gives to a column, by this name.
     #[must_use]
     pub fn own_type(&self, schema: Option<&str>, name: &str) -> Option<&QualifiedName> {
-        let mut own = self.own_fields().filter_map(|field| field.own.as_ref());
-        own.find(|own| own.is_named(schema, name)).map(|own| &own.name)
+        self.owns().iter().find(|own| own.is_named(schema, name)).map(|own| &own.name)
     }
 
     /// Does the policy give a column an enumeration of this name?
     #[must_use]
     pub fn has_enumeration(&self, schema: Option<&str>, name: &str) -> bool {
-        self.own_fields().any(|field| field.is_enumeration() && field.is_of(schema, name))
+        self.owns().iter().any(|own| own.enumeration && own.is_named(schema, name))
     }
 
     /// An enumeration of the policy has come to be.
