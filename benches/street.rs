@@ -42,6 +42,7 @@ fn snapshot() -> Arc<Snapshot> {
         column: "email".into(),
         class: "contact".into(),
         logical: Logical::TEXT,
+        own: None,
         domain: Some(domain),
         state: FieldState::Sealed,
         guard: None,

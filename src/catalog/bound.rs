@@ -61,6 +61,7 @@ mod tests {
             column: column.into(),
             class: "contact".into(),
             logical: Logical::TEXT,
+            own: None,
             domain: None,
             state: FieldState::Sealed,
             guard: None,

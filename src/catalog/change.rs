@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::field::{Field, QualifiedName};
+use super::own::OwnFound;
 use super::snapshot::{Column, Relation, RelationKind, Snapshot};
 use super::unfit::Refused;
 
@@ -51,6 +52,11 @@ pub enum Change {
         column: Arc<str>,
         to: Arc<str>,
     },
+    /// An enumeration comes to be that the policy gives to columns.
+    Enumerated {
+        name: QualifiedName,
+        labels: Vec<Arc<str>>,
+    },
     /// What was a key may be none any more; of all tables, where none is named.
     Unkeyed {
         table: Option<QualifiedName>,
@@ -70,6 +76,7 @@ impl Change {
             | Change::ColumnDropped { table, .. }
             | Change::ColumnRenamed { table, .. } => Some(table),
             Change::Unkeyed { table } => table.as_ref(),
+            Change::Enumerated { .. } => None,
         }
     }
 }
@@ -100,7 +107,7 @@ impl Snapshot {
         if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
             return None;
         }
-        if !matches!(change, Change::Unkeyed { .. }) {
+        if !matches!(change, Change::Unkeyed { .. } | Change::Enumerated { .. }) {
             self.unfollow();
         }
         match change {
@@ -181,6 +188,10 @@ impl Snapshot {
                 self.relations_of(&table.name).push(relation);
             }
             Change::Unkeyed { table: None } => self.unkey(),
+            Change::Enumerated { name, labels } => {
+                let found = Arc::new(OwnFound { oid: 0, labels: labels.clone() });
+                self.enumerate(name, &found);
+            }
         }
         Some(())
     }

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::logical::{Kind, Logical};
+use super::kind::Kind;
+use super::logical::Logical;
+use super::own::OwnType;
 
 /// Index of a [`Field`] in the classification it belongs to (`Snapshot::field`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -89,6 +91,8 @@ pub struct Field {
     /// Free text of the policy, e.g. `contact`; `special` marks Article 9 data.
     pub class: Arc<str>,
     pub logical: Logical,
+    /// The enumeration or the domain of the database as which it is declared; `logical` is what that is over.
+    pub own: Option<OwnType>,
     /// None: classified and recorded, not sealed (`seal = "none"`).
     pub domain: Option<Domain>,
     pub state: FieldState,
@@ -103,5 +107,27 @@ impl Field {
     #[must_use]
     pub fn path(&self) -> String {
         format!("{}.{}", self.table, self.column)
+    }
+
+    /// Its type as a policy writes it.
+    #[must_use]
+    pub fn declared(&self) -> String {
+        match &self.own {
+            Some(own) if own.enumeration => format!("{} AS ENUM", own.name),
+            Some(own) => format!("{} AS {}", own.name, self.logical),
+            None => self.logical.to_string(),
+        }
+    }
+
+    /// Is it declared as this enumeration or domain, as a text names it?
+    #[must_use]
+    pub fn is_of(&self, schema: Option<&str>, name: &str) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_named(schema, name))
+    }
+
+    /// Is it an enumeration?
+    #[must_use]
+    pub fn is_enumeration(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.enumeration)
     }
 }

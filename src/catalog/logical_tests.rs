@@ -1,5 +1,6 @@
 //! Types as they are read and written, and what a kind says of them.
 
+use super::kind::*;
 use super::logical::*;
 
 #[test]

@@ -10,9 +10,11 @@ mod code;
 mod field;
 mod fit;
 mod followed;
+mod kind;
 mod logical;
 #[cfg(test)]
 mod logical_tests;
+mod own;
 mod path;
 mod pattern;
 mod sharing;
@@ -26,7 +28,9 @@ pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers,
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};
 pub use followed::Followed;
-pub use logical::{BASES, Base, Family, Kind, Logical, NO_MODIFIER, Normal, Normalize, PAD_MAX};
+pub use kind::{Kind, Normal, Normalize, PAD_MAX};
+pub use logical::{BASES, Base, Family, Logical, NO_MODIFIER};
+pub use own::{OwnFound, OwnType};
 pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
 pub use sharing::{Shared, Sharing};

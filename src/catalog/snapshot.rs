@@ -12,6 +12,7 @@ use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::fit::{Consequence, Misfit};
 use super::followed::Followed;
+use super::own::OwnType;
 use super::pattern::PolicyField;
 use super::sharing::Sharing;
 use super::unfit::{Refused, Unfit};
@@ -188,6 +189,8 @@ pub struct Snapshot {
     refuses_opaque: bool,
     faults: Vec<Unfit>,
     misfits: Vec<Misfit>,
+    /// Types of the database that the policy gives to columns, each once.
+    owns: Arc<[OwnType]>,
 }
 
 impl Snapshot {
@@ -205,6 +208,8 @@ impl Snapshot {
             known.extend(relation.columns.iter().map(|column| column.name.clone()));
             known.extend([relation.name.name.clone(), relation.name.schema.clone()]);
         }
+        let awaited = parts.patterns.iter().map(|entry| &entry.field);
+        let owns = OwnType::all(parts.fields.iter().chain(awaited));
         let mut snapshot = Snapshot {
             database: parts.database,
             epoch: parts.epoch,
@@ -225,6 +230,7 @@ impl Snapshot {
             refuses_opaque: parts.refuses_opaque,
             faults: parts.faults,
             misfits: parts.misfits,
+            owns,
         };
         snapshot.settle();
         snapshot
@@ -572,7 +578,16 @@ impl Snapshot {
             .map(|(name, _)| &**name);
         let policy = self.policy_names.iter().map(|name| &**name);
         let functions = self.functions.keys().map(|name| &**name);
-        relations.chain(policy).chain(functions)
+        let own = self.owns.iter().map(|own| &*own.name.name);
+        relations.chain(policy).chain(functions).chain(own)
+    }
+
+    pub(super) fn owns(&self) -> &[OwnType] {
+        &self.owns
+    }
+
+    pub(super) fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
+        self.fields.iter_mut()
     }
 }
 
@@ -598,6 +613,7 @@ mod tests {
             column: "email".into(),
             class: "contact".into(),
             logical: Logical::TEXT,
+            own: None,
             domain: Some(Domain { name: DomainName("email".into()), mode: Mode::Equality, kind: Kind::TEXT }),
             state: FieldState::Sealed,
             guard: None,

@@ -344,6 +344,7 @@ mod tests {
             column: column.into(),
             class: "contact".into(),
             logical: Logical::TEXT,
+            own: None,
             domain: domain.map(|(name, mode)| Domain {
                 name: DomainName(name.into()),
                 mode,

@@ -9,7 +9,7 @@ use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
 use crate::catalog::{
     BASES, Base, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, Normal, Normalize,
-    PAD_MAX, PolicyField,
+    OwnType, PAD_MAX, PolicyField,
 };
 use crate::seal::{guard_prefix, is_template, template_of};
 
@@ -36,7 +36,7 @@ const FIELD: Words = Words {
 const SEAL: Words = Words { served: &["random", "equality", "none"], later: &["ordered"] };
 const STATE: Words = Words { served: &["sealed"], later: &["sealing"] };
 /// What is allowed as a type.
-const TYPES: &str = "allowed: \"text\", \"varchar(n)\", \"char(n)\", \"name\", \"citext\", \"smallint\", \"integer\", \"bigint\", \"numeric(p,s)\", \"real\", \"double precision\", \"boolean\", \"date\", \"time\", \"timestamp\", \"timestamptz\", \"timetz\", \"interval\", \"uuid\", \"json\", \"jsonb\", \"bytea\", \"inet\", \"cidr\", \"macaddr\", \"money\", and arrays of them (\"text[]\")";
+const TYPES: &str = "allowed: \"text\", \"varchar(n)\", \"char(n)\", \"name\", \"citext\", \"smallint\", \"integer\", \"bigint\", \"numeric(p,s)\", \"real\", \"double precision\", \"boolean\", \"date\", \"time\", \"timestamp\", \"timestamptz\", \"timetz\", \"interval\", \"uuid\", \"json\", \"jsonb\", \"bytea\", \"inet\", \"cidr\", \"macaddr\", \"money\", arrays of them (\"text[]\"), and types of the database: \"public.mood AS ENUM\", \"public.mail AS varchar(254)\"";
 
 impl Reader<'_> {
     pub(super) fn fields(&mut self, root: &Section<'_>) -> Vec<Placed> {
@@ -70,20 +70,24 @@ impl Reader<'_> {
         let column: Option<Arc<str>> = self.checked(entry, "column", scalar::identifier).map(Arc::from);
         let class: Option<Arc<str>> = self.checked(entry, "class", scalar::name).map(Arc::from);
         let subject = self.checked(entry, "subject", scalar::identifier).map(Arc::from);
-        let logical = self.logical(entry);
+        let typed = self.typed(entry);
+        let logical = typed.as_ref().map(|(logical, _)| *logical);
+        let enumeration = matches!(&typed, Some((_, Some(own))) if own.enumeration);
         self.choice(entry, "state", STATE);
-        let domain = self.domain(entry, logical);
+        let domain = self.domain(entry, logical, enumeration);
         let table = table?;
         let domain = domain?;
         self.refuse_template_of_one_schema(entry, table.schemas.is_some(), domain.as_ref());
         let guard = self.guard(entry, domain.as_ref())?;
+        let (logical, own) = typed?;
         let field = Field {
             id: FieldId(0),
             database,
             table: table.name,
             column: column?,
             class: class?,
-            logical: logical?,
+            logical,
+            own,
             domain,
             state: FieldState::Sealed,
             guard,
@@ -110,13 +114,31 @@ impl Reader<'_> {
         }
     }
 
-    /// Left out: text.
-    fn logical(&mut self, entry: &Section<'_>) -> Option<Logical> {
+    /// Left out: text. `schema.name AS ENUM` and `schema.name AS varchar(254)` are types of the database.
+    fn typed(&mut self, entry: &Section<'_>) -> Option<(Logical, Option<OwnType>)> {
         if entry.value("type").is_none() {
-            return Some(Logical::TEXT);
+            return Some((Logical::TEXT, None));
         }
         let word = self.string(entry, "type")?;
-        let logical = Logical::parse(word.text);
+        let (name, of) = match word.text.to_ascii_lowercase().rfind(" as ") {
+            Some(at) => (word.text.get(..at).map(str::trim), word.text.get(at + 4..).unwrap_or_default()),
+            None => (None, word.text),
+        };
+        let enumeration = name.is_some() && of.trim().eq_ignore_ascii_case("enum");
+        let own = match name.map(scalar::qualified_name) {
+            Some(Ok(name)) => Some(OwnType { name, enumeration, found: None }),
+            Some(Err(why)) => {
+                let found = format!("[[field]] type = {} {}", shown(word.text), why.reason);
+                self.fault(
+                    word.at,
+                    found,
+                    "write \"public.mood AS ENUM\", or \"public.mail AS varchar(254)\"",
+                );
+                return None;
+            }
+            None => None,
+        };
+        let logical = if enumeration { Some(Logical::TEXT) } else { Logical::parse(of) };
         if logical.is_none() {
             let found = format!("[[field]] type = {} is not a type", shown(word.text));
             let near = nearest(word.text, BASES.into_iter().map(Base::name));
@@ -124,14 +146,29 @@ impl Reader<'_> {
                 near.map_or_else(|| TYPES.to_owned(), |near| format!("did you mean \"{near}\"? {TYPES}"));
             self.fault(word.at, found, remedy);
         }
-        logical
+        if own.is_some() && logical.is_some_and(|logical| logical.array) {
+            let found = format!("[[field]] type = {} is over an array", shown(word.text));
+            self.fault(word.at, found, "a domain over an array cannot be sealed: write the array's own type");
+            return None;
+        }
+        Some((logical?, own))
     }
 
     /// None: faulty. `Some(None)`: not sealed. Without a type it is not known what is sealed.
-    fn domain(&mut self, entry: &Section<'_>, logical: Option<Logical>) -> Option<Option<Domain>> {
+    fn domain(
+        &mut self,
+        entry: &Section<'_>,
+        logical: Option<Logical>,
+        enumeration: bool,
+    ) -> Option<Option<Domain>> {
         let seal = self.choice(entry, "seal", SEAL);
         let name = self.checked(entry, "domain", scalar::domain);
         let kind = self.kind_of(entry, logical);
+        if let (true, Some(value)) = (enumeration, entry.value("normalize")) {
+            let remedy = "take it out: a value of an enumeration is one of its labels";
+            self.fault(value.span().start, "[[field]] normalize of an enumeration", remedy);
+            return None;
+        }
         let mode = match seal?.text {
             "random" => Mode::Random,
             "equality" => Mode::Equality,
@@ -152,9 +189,12 @@ impl Reader<'_> {
             self.missing(entry, "domain", "\"email\"; it names the key and never changes");
         }
         let (name, kind) = (name?, kind?);
-        if let (Mode::Equality, Some(why)) = (mode, kind.unequal()) {
+        let renamed =
+            enumeration.then_some("labels of an enumeration may be renamed, and what is sealed is not");
+        if let (Mode::Equality, Some(why)) = (mode, renamed.or(kind.unequal())) {
             let at = seal.map_or(entry.at, |word| word.at);
-            let found = format!("[[field]] seal = \"equality\" of type \"{kind}\": {why}");
+            let of = if enumeration { "an enumeration".to_owned() } else { format!("type \"{kind}\"") };
+            let found = format!("[[field]] seal = \"equality\" of {of}: {why}");
             self.fault(at, found, "seal = \"random\", which stores and fetches");
             return None;
         }

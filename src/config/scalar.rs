@@ -164,7 +164,8 @@ fn bare_piece(text: &str, first: bool) -> Result<(String, &str), Refused> {
 }
 
 /// `schema.table`, each as SQL would write it: bare in lower case, or in double quotes.
-fn qualified_name(text: &str) -> Result<QualifiedName, Refused> {
+/// `schema.name`.
+pub(super) fn qualified_name(text: &str) -> Result<QualifiedName, Refused> {
     let parts = identifiers(text)?;
     match parts.as_slice() {
         [schema, name] => Ok(QualifiedName { schema: schema.as_str().into(), name: name.as_str().into() }),

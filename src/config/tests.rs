@@ -248,6 +248,40 @@ fn reads_types_normalization_and_padding() {
 }
 
 #[test]
+fn reads_types_of_the_database() {
+    let entry = |seal: &str| {
+        format!(
+            "[[field]]\ntable = \"a.b\"\ncolumn = \"c\"\nclass = \"x\"\nseal = \"{seal}\"\ndomain = \"d\"\n"
+        )
+    };
+    for (seal, of, declared, kind) in [
+        ("random", "public.mood AS ENUM", "public.mood AS ENUM", "text"),
+        ("random", "public.mood as enum", "public.mood AS ENUM", "text"),
+        ("random", "\\\"as\\\".\\\"x as y\\\" AS ENUM", "as.x as y AS ENUM", "text"),
+        ("equality", "public.mail AS varchar(30)", "public.mail AS varchar(30)", "text"),
+        ("equality", "public.mail AS citext", "public.mail AS citext", "text:lowercase"),
+        ("equality", "a.cents AS numeric(10,2)", "a.cents AS numeric(10,2)", "numeric(2)"),
+    ] {
+        let settings = sound(&format!("{CLASSIFIED}{}type = \"{of}\"\n", entry(seal)));
+        let field = &settings.policy.fields.first().unwrap().field;
+        assert_eq!(field.declared(), declared, "{of}");
+        assert_eq!(field.domain.as_ref().unwrap().kind.to_string(), kind, "{of}");
+    }
+    for (seal, lines, part) in [
+        ("equality", "type = \"public.mood AS ENUM\"", "labels of an enumeration may be renamed"),
+        ("random", "type = \"mood AS ENUM\"", "names no schema"),
+        ("random", "type = \"public.tags AS text[]\"", "a domain over an array cannot be sealed"),
+        ("random", "type = \"public.mail AS\"", "is not a type"),
+        ("random", "type = \"public.mail AS moods\"", "is not a type"),
+        ("random", "type = \"public.mood\"", "is not a type"),
+        ("random", "type = \"public.mood AS ENUM\"\nnormalize = [\"trim\"]", "normalize of an enumeration"),
+        ("equality", "type = \"public.x AS interval\"", "1 month equals 30 days"),
+    ] {
+        refuses(&format!("{CLASSIFIED}{}{lines}\n", entry(seal)), &[part]);
+    }
+}
+
+#[test]
 fn a_pattern_is_one_entry_for_a_table_in_many_schemas() {
     let entry = |table: &str, domain: &str| {
         format!("{EMAIL}seal = \"equality\"\ndomain = \"{domain}\"\n").replace("public.customers", table)

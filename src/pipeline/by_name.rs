@@ -435,6 +435,7 @@ fn under(view: &View, prepared: &Prepared, facts: &StatementFacts) -> Result<Sta
             ResultColumn::Plain => ResultColumn::Plain,
             ResultColumn::Field(id) => ResultColumn::Field(now(id).ok_or_else(again)?),
             ResultColumn::Sealed(ids) => ResultColumn::Sealed(all(ids)?.into()),
+            ResultColumn::Text(ids) => ResultColumn::Text(all(ids)?.into()),
             ResultColumn::Derived(ids) => ResultColumn::Derived(all(ids)?.into()),
             ResultColumn::Run(ids) => ResultColumn::Run(all(ids)?),
         })

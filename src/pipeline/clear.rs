@@ -17,7 +17,7 @@ use super::view::View;
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
-use crate::statement::{Taken, literal_value, quote_sealed, splice};
+use crate::statement::{LiteralForm, Taken, literal_value, quote_sealed, splice};
 use crate::types::Format;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
@@ -209,7 +209,11 @@ impl Workshop {
             // Not a part of the word before it.
             let mut new = Vec::with_capacity(sealed.len() + 3);
             let before = literal.span.start.checked_sub(1).and_then(|before| text.get(before));
-            if before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80) {
+            if literal.form == LiteralForm::Truth {
+                new.extend_from_slice(b" OPERATOR(pg_catalog.=) ");
+            } else if before
+                .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80)
+            {
                 new.push(b' ');
             }
             new.extend(quote_sealed(&sealed));

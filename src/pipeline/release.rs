@@ -10,7 +10,7 @@ use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::StatementFacts;
-use crate::types::{Format, Style, ValueFault, show};
+use crate::types::{Format, Style, ValueFault, show, text_of};
 use crate::wire::backend::DataRow;
 use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frame::put;
@@ -132,6 +132,7 @@ impl Workshop {
         let (mut row, mut cells, mut bytes) =
             (std::mem::take(&mut self.row), std::mem::take(&mut self.cells), 0);
         let mut failed = None;
+        let mut as_text = zeroize::Zeroizing::new(Vec::new());
         put(&mut row, b'D', |out| {
             out.extend_from_slice(&u16::try_from(source.left()).unwrap_or(u16::MAX).to_be_bytes());
             let mut columns = shape.columns.iter();
@@ -156,6 +157,13 @@ impl Workshop {
                         Column::Sealed(fields) => {
                             let field = field_of_value(view, fields, stored).ok_or_else(unforeseen)?;
                             self.open_value(view, field, stored)?
+                        }
+                        Column::Text(fields) => {
+                            let field = field_of_value(view, fields, stored).ok_or_else(unforeseen)?;
+                            let shown = self.open_value(view, field, stored)?;
+                            as_text.clear();
+                            put_text(view, field, shown, look.style, &mut as_text)?;
+                            as_text.as_slice()
                         }
                         Column::Plain | Column::Derived(_) => stored,
                     };
@@ -242,7 +250,7 @@ impl Workshop {
                 }
                 let sealed = match column {
                     Column::Field(field) => Some(*field),
-                    Column::Sealed(fields) => {
+                    Column::Sealed(fields) | Column::Text(fields) => {
                         Some(field_of_value(view, fields, &stored).ok_or_else(unforeseen)?)
                     }
                     Column::Plain | Column::Derived(_) => None,
@@ -253,7 +261,11 @@ impl Workshop {
                     Some(field) => {
                         let mut shown = self.open_value(view, field, &stored)?;
                         bytes += shown.len() as u64;
-                        if let Some(logical) = shape.shown(at) {
+                        if matches!(column, Column::Text(_)) {
+                            written.clear();
+                            put_text(view, field, shown, look.style, &mut written)?;
+                            shown = written.as_slice();
+                        } else if let Some(logical) = shape.shown(at) {
                             written.clear();
                             show(&logical, shown, form, look.style, &mut written)
                                 .map_err(|fault| does_not_show(view, fields, &fault))?;
@@ -321,6 +333,18 @@ fn put_shown(
         slot.copy_from_slice(&length.to_be_bytes());
     }
     Ok(())
+}
+
+/// Appends the text that the server makes of a value of this field.
+fn put_text(
+    view: &View,
+    field: FieldId,
+    canonical: &[u8],
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let logical = view.snapshot().field(field).ok_or_else(unforeseen)?.logical;
+    text_of(&logical, canonical, style, out).map_err(|fault| does_not_show(view, &[field], &fault))
 }
 
 fn does_not_show(view: &View, fields: &[FieldId], fault: &ValueFault) -> Refusal {

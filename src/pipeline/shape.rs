@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use super::values::shown_as;
+use super::values::{shown_as, shown_as_own};
 use super::view::View;
-use crate::catalog::{Field, FieldId, Logical};
+use crate::catalog::{Field, FieldId, Logical, NO_MODIFIER};
 use crate::policy::Refusal;
 use crate::statement::{ResultColumn, StatementFacts};
 use crate::types::Format;
 use crate::wire::backend::{Origin, TypeTold, put_row_description, visit_row_description};
 use crate::wire::frontend::result_format;
 use crate::wire::{Frame, Malformed};
+
+/// `pg_type.typlen` of every enumeration.
+const ENUMERATION_LENGTH: i16 = 4;
 
 /// What to do with one column of a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +25,8 @@ pub(super) enum Column {
     Field(FieldId),
     /// It carries one of these, sealed in one domain: counts as a value of each.
     Sealed(Arc<[FieldId]>),
+    /// The same, shown as text whatever its type is.
+    Text(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
     Derived(Arc<[FieldId]>),
 }
@@ -32,7 +37,7 @@ impl Column {
         match self {
             Column::Plain => &[],
             Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) | Column::Derived(fields) => fields,
+            Column::Sealed(fields) | Column::Text(fields) | Column::Derived(fields) => fields,
         }
     }
 }
@@ -43,6 +48,8 @@ pub(super) struct Shape {
     pub(super) any: bool,
     /// Of columns of another type than text: as which a client sees them. Empty where all are text.
     types: Vec<Option<Logical>>,
+    /// Of columns that are an enumeration: its OID. Empty where none is.
+    owns: Vec<Option<u32>>,
     /// In which format they come, as far as they were described so.
     binary: Vec<bool>,
 }
@@ -79,8 +86,12 @@ impl Shape {
         if types.iter().all(Option::is_none) {
             types.clear();
         }
+        let mut owns: Vec<Option<u32>> = columns.iter().map(|column| column.own(view)).collect();
+        if owns.iter().all(Option::is_none) {
+            owns.clear();
+        }
         let binary = origins.iter().map(|origin| origin.format == 1).collect();
-        Ok(Shape { columns, any, types, binary })
+        Ok(Shape { columns, any, types, owns, binary })
     }
 
     /// The columns of COPY, of which the server does not say where they come from. None: the text does
@@ -90,22 +101,23 @@ impl Shape {
             ResultColumn::Plain => Some(Column::Plain),
             ResultColumn::Field(id) => Some(Column::Field(*id)),
             ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
+            ResultColumn::Text(ids) => Some(Column::Text(ids.clone())),
             ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
             ResultColumn::Run(_) => None,
         });
         let columns: Vec<Column> = columns.collect::<Option<_>>()?;
         let types = columns.iter().map(|column| column.shown(view)).collect();
-        Some(Shape { columns, any: true, types, binary: Vec::new() })
+        Some(Shape { columns, any: true, types, owns: Vec::new(), binary: Vec::new() })
     }
 
     /// A statement that returns no rows.
     pub fn empty() -> Shape {
-        Shape { columns: Vec::new(), any: false, types: Vec::new(), binary: Vec::new() }
+        Shape { columns: Vec::new(), any: false, types: Vec::new(), owns: Vec::new(), binary: Vec::new() }
     }
 
     /// Is there a column of another type than text?
     pub fn is_typed(&self) -> bool {
-        !self.types.is_empty()
+        !(self.types.is_empty() && self.owns.is_empty())
     }
 
     /// The description of the result as the client gets it. None: as the server has it.
@@ -114,6 +126,9 @@ impl Shape {
             return Ok(false);
         }
         put_row_description(out, frame, |index| {
+            if let Some(oid) = self.owns.get(index).copied().flatten() {
+                return Some(TypeTold { oid, length: ENUMERATION_LENGTH, modifier: NO_MODIFIER });
+            }
             let (oid, length, modifier) = self.types.get(index).copied().flatten()?.described()?;
             Some(TypeTold { oid, length, modifier })
         })?;
@@ -136,12 +151,22 @@ impl Shape {
 }
 
 impl Column {
+    /// The enumeration as which a client sees it.
+    fn own(&self, view: &View) -> Option<u32> {
+        match self {
+            Column::Field(field) => shown_as_own(view, std::slice::from_ref(field)),
+            Column::Sealed(fields) => shown_as_own(view, fields),
+            Column::Plain | Column::Text(_) | Column::Derived(_) => None,
+        }
+    }
+
     /// As which type a client sees it, where that is not text.
     fn shown(&self, view: &View) -> Option<Logical> {
         let fields = match self {
             Column::Field(field) => std::slice::from_ref(field),
             Column::Sealed(fields) => fields,
-            Column::Plain | Column::Derived(_) => return None,
+            // The server's own cast says what it is.
+            Column::Plain | Column::Text(_) | Column::Derived(_) => return None,
         };
         let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
         let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
@@ -165,12 +190,15 @@ fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Ref
         (ResultColumn::Sealed(ids), None) if origin.table_oid == 0 => Ok(Column::Sealed(ids.clone())),
         // A cast that changes nothing leaves it the column of its table.
         (ResultColumn::Sealed(ids), Some(field)) if ids.contains(&field) => Ok(Column::Sealed(ids.clone())),
+        (ResultColumn::Text(ids), None) if origin.table_oid == 0 => Ok(Column::Text(ids.clone())),
+        (ResultColumn::Text(ids), Some(field)) if ids.contains(&field) => Ok(Column::Text(ids.clone())),
         (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
         (ResultColumn::Derived(ids), Some(field)) if ids.contains(&field) => Ok(Column::Derived(ids.clone())),
         (
             ResultColumn::Plain
             | ResultColumn::Field(_)
             | ResultColumn::Sealed(_)
+            | ResultColumn::Text(_)
             | ResultColumn::Derived(_)
             | ResultColumn::Run(_),
             _,
@@ -192,7 +220,7 @@ fn lay_runs(
             ResultColumn::Plain => {}
             ResultColumn::Field(id) => fields.push(*id),
             // Refused by its text: nobody could say which column it is.
-            ResultColumn::Sealed(_) => return Err(unforeseen()),
+            ResultColumn::Sealed(_) | ResultColumn::Text(_) => return Err(unforeseen()),
             ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
             ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
         }

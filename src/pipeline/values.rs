@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use super::view::View;
-use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize};
+use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize, OwnType};
 use crate::policy::Refusal;
 use crate::statement::{Compared, Fold, ParameterUse, StatementFacts, Taken};
-use crate::types::{Format, Purpose, Style, ValueFault, canonical};
+use crate::types::{Format, Purpose, Style, ValueFault, canonical, text_of};
 
 /// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
 pub(super) const TEXT_OID: u32 = 25;
@@ -110,6 +110,10 @@ pub(super) fn canonical_of(
         fold(field, &taken.folds, plain, &mut folded)?;
         &folded
     };
+    let stored = taken.stored.iter().filter_map(|id| view.snapshot().field(*id));
+    for field in stored.chain([field]).filter(|_| taken.compared != Compared::Asked) {
+        check_label(field, plain)?;
+    }
     match taken.compared {
         // Nothing that is stored is compared with it.
         Compared::Asked => {
@@ -130,6 +134,7 @@ pub(super) fn canonical_of(
                 "Sealed values can be searched for as a whole, not by a part of them.",
             ));
         }
+        Compared::AsText => return as_text(field, &kind, plain, style, out),
         Compared::Not | Compared::Equal | Compared::Exactly | Compared::Like => {}
     }
     let exact = Kind { normalize: Normalize::default(), ..kind };
@@ -137,7 +142,7 @@ pub(super) fn canonical_of(
         Compared::Equal | Compared::Like => Some(&kind),
         Compared::Exactly => Some(&exact),
         Compared::Not if taken.stored.is_empty() => Some(&kind),
-        Compared::Not | Compared::Asked => None,
+        Compared::Not | Compared::Asked | Compared::AsText => None,
     };
     let start = out.len();
     let mut known = false;
@@ -186,7 +191,54 @@ fn fold(field: &Field, folds: &[Fold], plain: &[u8], out: &mut Vec<u8>) -> Resul
     match folds.iter().rfind(|fold| fold.is_of_case()) {
         Some(Fold::Lower) => out.make_ascii_lowercase(),
         Some(Fold::Upper) => out.make_ascii_uppercase(),
-        Some(Fold::Trim | Fold::LeftTrim | Fold::RightTrim) | None => {}
+        Some(Fold::Trim | Fold::LeftTrim | Fold::RightTrim | Fold::Text) | None => {}
+    }
+    Ok(())
+}
+
+/// A value of an enumeration is one of its labels.
+fn check_label(field: &Field, plain: &[u8]) -> Result<(), Refusal> {
+    let Some(own) = field.own.as_ref().filter(|own| own.enumeration) else { return Ok(()) };
+    let name = &own.name;
+    match own.has_label(plain) {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let what = format!("invalid input value for enum {name}");
+            Err(Refusal::invalid(&field.path(), "22P02", &what))
+        }
+        None => {
+            let what = format!("type {name} does not exist, or is none that the policy says");
+            Err(Refusal::invalid(&field.path(), "42704", &what))
+        }
+    }
+}
+
+/// Appends the canonical form of the value of which the server makes this text, or, where it makes it of none,
+/// a form that no value of the field has.
+fn as_text(
+    field: &Field,
+    kind: &Kind,
+    plain: &[u8],
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let logical = &field.logical;
+    let mut value = zeroize::Zeroizing::new(Vec::new());
+    let read = canonical(None, Format::Text, plain, logical, kind, Purpose::Compare, style, &mut value);
+    match read {
+        Ok(()) => {}
+        Err(fault) if fault.sqlstate == "0A000" => {
+            return Err(Refusal::invalid(&field.path(), fault.sqlstate, &fault.message));
+        }
+        Err(_) => value.clear(),
+    }
+    let mut written = zeroize::Zeroizing::new(Vec::new());
+    let shown = !value.is_empty() && text_of(logical, &value, style, &mut written).is_ok();
+    if shown && written.as_slice() == plain {
+        out.extend_from_slice(&value);
+    } else if logical.is_text() {
+        // With blanks at its end, where no value of a char(n) has any.
+        out.extend_from_slice(plain);
     }
     Ok(())
 }
@@ -196,10 +248,11 @@ pub(super) fn is_as_given(field: &Field, taken: &Taken, given: Option<&Logical>)
     let plain = |logical: &Logical| *logical == Logical::TEXT;
     let kind = field.domain.as_ref().map(|domain| domain.kind);
     plain(&field.logical)
+        && !field.is_enumeration()
         && given.is_none_or(plain)
         && taken.given.as_ref().is_none_or(plain)
         && kind.is_some_and(|kind| kind.normalize.is_nothing())
-        && taken.compared != Compared::Like
+        && !matches!(taken.compared, Compared::Like | Compared::AsText)
         && taken.folds.is_empty()
         && matches!(taken.stored.as_slice(), [] | [_])
 }
@@ -243,12 +296,26 @@ impl Given {
             oid => Logical::by_oid(oid).map_or(Given::Other, Given::Type),
         }
     }
+
+    /// The same of a parameter of this field, which may be declared as the enumeration or the domain that the
+    /// field is. Nothing but its own type becomes an enumeration.
+    fn for_field(field: &Field, oid: u32) -> Given {
+        let own = field.own.as_ref().and_then(OwnType::oid);
+        match Given::of(oid) {
+            Given::Other if own == Some(oid) => Given::Type(field.logical),
+            Given::Type(_) if field.is_enumeration() => Given::Other,
+            given @ (Given::Nothing | Given::Type(_) | Given::Other) => given,
+        }
+    }
 }
 
 /// What a directly connected client is told of a parameter for which it declares no type.
 fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
     if !taken.folds.is_empty() {
         return Logical::TEXT;
+    }
+    if taken.compared == Compared::AsText {
+        return Logical { array, ..Logical::TEXT };
     }
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
@@ -281,7 +348,7 @@ pub(super) fn parameter(
     if field.domain.is_none() {
         return Ok(Parameter::Plain);
     }
-    let given = Given::of(declared);
+    let given = Given::for_field(field, declared);
     if parameter.taken.compared == Compared::Asked {
         return Ok(asked(view, facts, parameter, &given));
     }
@@ -303,6 +370,13 @@ pub(super) fn parameter(
                 |cast: Logical| cast.characters().is_none() || !matches!(of.base, Base::Bpchar | Base::Name);
             let cast =
                 cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text() && keeps(cast));
+            if parameter.taken.compared == Compared::AsText {
+                return if of.is_text() {
+                    Ok(Parameter::Sealed { field: field.id, given: Some(of) })
+                } else {
+                    Err(refused())
+                };
+            }
             let taken = cast
                 && (parameter.taken.folds.is_empty() || of.is_text())
                 && (!compares || of.compares_with(&element(field.logical)))
@@ -404,6 +478,23 @@ pub(super) fn bound_as(
     }
 }
 
+/// The type of the database that the server would infer: a domain's where a value is stored in it, or cast.
+fn own_oid(field: &Field, taken: &Taken, view: &View) -> Option<u32> {
+    let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id));
+    if taken.given.is_some() || taken.compared == Compared::AsText {
+        return None;
+    }
+    let of = stored.or(Some(field).filter(|field| taken.own || field.is_enumeration()))?;
+    of.own.as_ref()?.oid()
+}
+
+/// The enumeration as which a client sees a column that carries one of these fields: its OID.
+pub(super) fn shown_as_own(view: &View, fields: &[FieldId]) -> Option<u32> {
+    let mut all = fields.iter().map(|id| view.snapshot().field(*id).filter(|field| field.is_enumeration()));
+    let first = all.next()??.own.as_ref()?;
+    all.all(|other| other.is_some_and(|other| other.own.as_ref() == Some(first))).then(|| first.oid())?
+}
+
 /// The OIDs of ParameterDescription as a client is told them: those of the types that it gave or that the
 /// server would have inferred.
 pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids: &mut [u32]) {
@@ -422,7 +513,11 @@ pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids
         else {
             continue;
         };
-        if let Some((told, _, _)) = inferred(field, &parameter.taken, parameter.array, view).described() {
+        if let Some(own) = own_oid(field, &parameter.taken, view) {
+            *oid = own;
+        } else if let Some((told, _, _)) =
+            inferred(field, &parameter.taken, parameter.array, view).described()
+        {
             *oid = told;
         }
     }

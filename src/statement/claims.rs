@@ -18,11 +18,15 @@ fn told(sql: &str, facts: &StatementFacts) -> String {
     let mut parts = Vec::new();
     let derived = facts.outputs.iter().filter_map(|output| match output {
         ResultColumn::Derived(ids) => Some(ids.iter().copied()),
-        ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Sealed(_) | ResultColumn::Run(_) => None,
+        ResultColumn::Plain
+        | ResultColumn::Field(_)
+        | ResultColumn::Sealed(_)
+        | ResultColumn::Text(_)
+        | ResultColumn::Run(_) => None,
     });
     let derived: Vec<FieldId> = derived.flatten().collect();
     let passed = facts.outputs.iter().filter_map(|output| match output {
-        ResultColumn::Sealed(ids) => Some(ids.iter().copied()),
+        ResultColumn::Sealed(ids) | ResultColumn::Text(ids) => Some(ids.iter().copied()),
         ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Derived(_) | ResultColumn::Run(_) => {
             None
         }

@@ -32,6 +32,8 @@ pub enum ResultColumn {
     Field(FieldId),
     /// It carries values of one of these fields, or of the statement's own, sealed in the domain of all of them.
     Sealed(Arc<[FieldId]>),
+    /// The same as text, where it is of another type (`birth::text`).
+    Text(Arc<[FieldId]>),
     /// A value made from these fields, which are classified but not sealed.
     Derived(Arc<[FieldId]>),
     /// Any number of columns (`*`). These fields are among them, as columns of their tables:
@@ -50,6 +52,8 @@ pub struct Taken {
     pub compared: Compared,
     /// What the text applies to it before, the innermost first: it is done by us then.
     pub folds: Vec<Fold>,
+    /// It is cast to the enumeration or the domain that its column is declared as.
+    pub own: bool,
 }
 
 /// A function that makes a text of a text, and of which is known what it makes.
@@ -61,6 +65,8 @@ pub enum Fold {
     Trim,
     LeftTrim,
     RightTrim,
+    /// `::text` of a value of another type: it is shown, or compared with what is written alike.
+    Text,
 }
 
 impl Fold {
@@ -82,6 +88,8 @@ pub enum Compared {
     Exactly,
     /// By LIKE or ILIKE: it may hold no wildcards.
     Like,
+    /// With the text that the server makes of a value (`id::text = $1`): it is the value that is written so.
+    AsText,
     /// Only by the statement itself, or with NULL: it stands for nothing that is stored. Where a parameter is
     /// text it is sealed all the same: it may be the value that another one is compared with.
     Asked,
@@ -114,6 +122,8 @@ pub enum LiteralForm {
     Number,
     /// TRUE or FALSE.
     Word,
+    /// TRUE, with `=` before it, that the text does not have: its place is that behind a truth value.
+    Truth,
 }
 
 /// One `$n` that means a classified value, everywhere it stands.

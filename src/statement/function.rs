@@ -140,7 +140,10 @@ fn carried(
             ResultColumn::Plain => Ok(None),
             ResultColumn::Field(id) => Ok(Some(*id)),
             ResultColumn::Sealed(ids) if of_one(ids) => Ok(ids.first().copied()),
-            ResultColumn::Sealed(_) | ResultColumn::Derived(_) | ResultColumn::Run(_) => {
+            ResultColumn::Sealed(_)
+            | ResultColumn::Text(_)
+            | ResultColumn::Derived(_)
+            | ResultColumn::Run(_) => {
                 Err(unsupported("a column that is made from classified ones, or shows several domains"))
             }
         });

@@ -61,6 +61,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         column: Arc::from("email"),
         class: Arc::from("contact"),
         logical: Logical::TEXT,
+        own: None,
         domain: Some(domain),
         state: FieldState::Sealed,
         guard: None,

@@ -35,6 +35,7 @@ fn field(id: FieldId, table: &str, column: &str, domain: Option<(&str, Mode)>) -
         column: Arc::from(column),
         class: Arc::from("contact"),
         logical: Logical::TEXT,
+        own: None,
         domain: domain.map(|(name, mode)| Domain {
             name: DomainName(Arc::from(name)),
             mode,

@@ -39,4 +39,4 @@ pub use fault::ValueFault;
 pub use normalize::normalize;
 pub use purpose::{Format, Purpose};
 pub use style::Style;
-pub use whole::{canonical, show};
+pub use whole::{canonical, show, text_of};

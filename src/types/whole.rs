@@ -5,7 +5,7 @@ use super::purpose::{Format, Purpose};
 use super::read::Reading;
 use super::style::Style;
 use super::{array, show as shown};
-use crate::catalog::{Kind, Logical};
+use crate::catalog::{Base, Family, Kind, Logical};
 
 /// Reads what a client gave as a value of type `given` for a column of type `wanted`, whose domain normalizes
 /// by `kind`; appends the canonical text to `out`. `given` is None for a constant or parameter of type
@@ -61,4 +61,27 @@ pub fn show(
         out.truncate(start);
     }
     result
+}
+
+/// Writes a canonical text as `::text` of a value of this type; appends to `out`.
+///
+/// # Errors
+///
+/// As of [`show`].
+pub fn text_of(
+    logical: &Logical,
+    canonical: &[u8],
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueFault> {
+    match (logical.array, logical.base.family(), canonical) {
+        // These have casts of their own, which write otherwise than they are shown.
+        (false, Family::Bool, b"t") => out.extend_from_slice(b"true"),
+        (false, Family::Bool, b"f") => out.extend_from_slice(b"false"),
+        (false, Family::Network, _) => out.extend_from_slice(canonical),
+        // Without the blanks that fill it.
+        (false, Family::Text, _) if logical.base == Base::Bpchar => out.extend_from_slice(canonical),
+        _ => return show(logical, canonical, Format::Text, style, out),
+    }
+    Ok(())
 }

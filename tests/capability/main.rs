@@ -28,6 +28,7 @@ mod foundation;
 mod functions;
 mod hops;
 mod hostile;
+mod inspected;
 mod keyring;
 mod life;
 mod migrations;

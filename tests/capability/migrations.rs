@@ -36,7 +36,7 @@ fn is_sealed(table: &str, column: &str) -> bool {
 }
 
 /// A gate before both databases, of which one has nothing that is sealed.
-fn opened(server: &Throwaway) -> (Gate, Tap) {
+pub(crate) fn opened(server: &Throwaway) -> (Gate, Tap) {
     for database in ["sealed", "plain"] {
         server.create_database(database).unwrap();
     }
@@ -138,7 +138,7 @@ fn pretty(plain: &[String], sealed: &[String]) {
     assert!(lacking.is_empty() && other.is_empty(), "directly alone: {lacking:#?}\nsealed alone: {other:#?}");
 }
 
-fn transcript(address: SocketAddr, database: &str, program: &[String]) -> String {
+pub(crate) fn transcript(address: SocketAddr, database: &str, program: &[String]) -> String {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).stdin(Stdio::null());
     for (name, value) in [
@@ -181,8 +181,12 @@ fn migrates(major: u32, program: &[String]) {
     same(&server, &RENAMED);
 }
 
-fn python(file: &str) -> Vec<String> {
+pub(crate) fn python(file: &str) -> Vec<String> {
     vec![routes::python(), routes::driver(&format!("python/{file}"))]
+}
+
+pub(crate) fn ruby(file: &str) -> Vec<String> {
+    vec!["/usr/bin/ruby".to_owned(), routes::driver(&format!("ruby/{file}"))]
 }
 
 fn node(program: &str) -> Vec<String> {
@@ -201,8 +205,7 @@ fn sqlalchemy_makes_its_tables() {
 
 #[test]
 fn active_record_makes_its_tables() {
-    let program = ["/usr/bin/ruby".to_owned(), routes::driver("ruby/active_record_migrations.rb")];
-    migrates(15, &program);
+    migrates(15, &ruby("active_record_migrations.rb"));
 }
 
 #[test]

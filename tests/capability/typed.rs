@@ -1,6 +1,10 @@
 //! Sealed columns of every type: what a client is told, gives and gets is what a plain table would tell, take
 //! and give, in both formats and under whatever settings; the column itself is text.
 
+mod forms;
+mod own;
+mod sizes;
+
 use std::fmt::Write;
 
 use sealgate::catalog::{Kind, Logical};

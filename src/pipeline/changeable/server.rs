@@ -45,6 +45,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         column: column.into(),
         class: "contact".into(),
         logical: Logical::TEXT,
+        own: None,
         domain,
         state: FieldState::Sealed,
         guard: None,
@@ -340,7 +341,10 @@ impl Server {
         let at =
             |name: &str| LAYOUTS[self.state.layout].iter().find(|one| one.0 == name).map_or(0, |one| one.1);
         match column {
-            ResultColumn::Plain | ResultColumn::Sealed(_) | ResultColumn::Derived(_) => vec![(0, 0)],
+            ResultColumn::Plain
+            | ResultColumn::Sealed(_)
+            | ResultColumn::Text(_)
+            | ResultColumn::Derived(_) => vec![(0, 0)],
             ResultColumn::Field(EMAIL) => vec![(TABLE, at("email"))],
             ResultColumn::Field(_) => vec![(TABLE, at("nick"))],
             ResultColumn::Run(fields) if fields.is_empty() => vec![(0, 0)],

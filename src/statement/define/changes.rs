@@ -20,8 +20,7 @@ use super::super::follow::algebra;
 use super::super::matters::{Bench, names_relation_that_matters, policy_field};
 use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
-use super::super::read::typed::type_of;
-use super::draft::is_folded;
+use super::draft::{is_declared, is_folded};
 use super::opclass::is_known_class;
 use super::target::{creation, meant};
 
@@ -76,6 +75,9 @@ fn followed_kind(look: Look<'_>, node: &Kind) -> Option<Vec<Change>> {
         Kind::CreateSchemaStmt(create) => create.schema_elts.is_empty().then(Vec::new),
         Kind::CreateEnumStmt(create) => {
             let name = tree::last_name(&create.type_name)?;
+            if look.bench.snapshot.has_enumeration(None, name) {
+                return look.enumerated(create, name);
+            }
             look.is_free(name).then(Vec::new)
         }
         Kind::CreateStmt(create) => look.created(create),
@@ -297,9 +299,21 @@ impl Look<'_> {
     fn holds_sealed(self, range: &RangeVar, column: &protobuf::ColumnDef) -> bool {
         let field = policy_field(self.bench.snapshot, range, &column.colname);
         let Some(field) = field.filter(|field| field.domain.is_some()) else { return true };
-        let own = column.type_name.as_ref().and_then(type_of).is_some_and(|of| field.logical.holds(&of));
+        let own = column.type_name.as_ref().is_some_and(|of| is_declared(field, of));
         let collated = |clause| algebra::keeps_equality(clause) || is_folded(field);
         own && column.coll_clause.as_deref().is_none_or(collated)
+    }
+
+    /// An enumeration that the policy may mean: what labels it has.
+    fn enumerated(self, create: &protobuf::CreateEnumStmt, name: &str) -> Option<Vec<Change>> {
+        let schema = match create.type_name.as_slice() {
+            [_] => creation(self.bench, name).ok()?,
+            [schema, _] => tree::name(schema)?.into(),
+            _ => return None,
+        };
+        let labels = create.vals.iter().map(|label| tree::name(label).map(Into::into));
+        let labels = labels.collect::<Option<Vec<_>>>()?;
+        Some(vec![Change::Enumerated { name: QualifiedName { schema, name: name.into() }, labels }])
     }
 
     fn altered(self, alter: &AlterTableStmt) -> Option<Vec<Change>> {

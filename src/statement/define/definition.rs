@@ -169,6 +169,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             | Kind::CreateSeqStmt(_)
             | Kind::AlterSeqStmt(_),
         ) => Ok(catalog_changes()),
+        Some(Kind::AlterEnumStmt(alter)) => relabelled(bench, node, alter, found),
         Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
         Some(Kind::RefreshMatViewStmt(refresh)) => refreshed(bench, node, refresh, found),
         Some(Kind::IndexStmt(index)) => indexes::indexed(bench, index, found),
@@ -191,6 +192,29 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             }
         },
     }
+}
+
+/// ALTER TYPE of an enumeration. What is sealed keeps the label that it had.
+fn relabelled(
+    bench: Bench<'_>,
+    node: &Node,
+    alter: &protobuf::AlterEnumStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let parts: Vec<&str> = alter.type_name.iter().filter_map(tree::name).collect();
+    let named = match parts.as_slice() {
+        [name] => bench.snapshot.has_enumeration(None, name),
+        [schema, name] => bench.snapshot.has_enumeration(Some(schema), name),
+        _ => true,
+    };
+    if named && !alter.old_val.is_empty() {
+        return Err(refuse(
+            "definition",
+            "a label of an enumeration would have another name, and sealed values would keep the old one",
+            "Add the new label, UPDATE the rows through Sealgate, and leave the old one unused.",
+        ));
+    }
+    linked(bench, node, found)
 }
 
 /// What may lead elsewhere, and any other definition.

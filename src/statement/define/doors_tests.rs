@@ -17,6 +17,7 @@ fn entry(database: Option<&str>) -> PolicyField {
         column: "email".into(),
         class: "contact".into(),
         logical: Logical::TEXT,
+        own: None,
         domain: Some(Domain { name, mode: Mode::Equality, kind: Kind::TEXT }),
         state: FieldState::Sealed,
         guard: None,

@@ -22,7 +22,7 @@ use super::super::matters::{Bench, policy_field, refuse_definition};
 use super::super::read::census::{Census, census};
 use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
-use super::super::read::typed::{span_of_collation, span_of_type, type_of};
+use super::super::read::typed::{own_type_of, span_of_collation, span_of_own_type, span_of_type, type_of};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::target::{matters, meant};
 
@@ -127,7 +127,7 @@ impl<'a> Draft<'a> {
     fn typed(&mut self, field: &Field, column: &protobuf::ColumnDef, guarded: bool) -> Proven<()> {
         let Some(of) = &column.type_name else { return Err(unsupported("a column without a type")) };
         let found = type_of(of);
-        if !found.is_some_and(|found| field.logical.holds(&found)) {
+        if !is_declared(field, of) {
             return Err(other_type(field, found.map(|found| found.to_string()).as_deref()));
         }
         let guard = field.guard.as_deref().filter(|_| guarded && self.is_placed(field));
@@ -151,7 +151,10 @@ impl<'a> Draft<'a> {
 
     /// Where the name of a type stands.
     fn place(&self, of: &protobuf::TypeName) -> Option<Range<usize>> {
-        span_of_type(self.text(), usize::try_from(of.location).ok()?, &type_of(of)?)
+        match type_of(of) {
+            Some(known) => span_of_type(self.text(), usize::try_from(of.location).ok()?, &known),
+            None => span_of_own_type(self.text(), of),
+        }
     }
 
     /// What is kept in lower case needs no collation that compares so. Any other is kept: where the server's
@@ -175,7 +178,8 @@ impl<'a> Draft<'a> {
         while let Some(Kind::TypeCast(cast)) = using.and_then(kind) {
             let own = |of: &&protobuf::TypeName| {
                 // An explicit cast to a shorter one would cut values.
-                type_of(of).is_some_and(|of| of.holds(&field.logical) || of == Logical::TEXT)
+                is_own(field, of)
+                    || type_of(of).is_some_and(|of| of.holds(&field.logical) || of == Logical::TEXT)
             };
             let of = cast.type_name.as_ref().filter(own);
             let Some(span) = of.and_then(|of| self.place(of)) else { return Err(converts(field)) };
@@ -393,6 +397,17 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Is this the enumeration or the domain that the policy says?
+fn is_own(field: &Field, of: &protobuf::TypeName) -> bool {
+    own_type_of(of).is_some_and(|(schema, name)| field.is_of(schema, name))
+}
+
+/// Is a column that is declared so one of this field? A domain may be declared as what it is over.
+pub(super) fn is_declared(field: &Field, of: &protobuf::TypeName) -> bool {
+    let as_is = !field.is_enumeration() && type_of(of).is_some_and(|found| field.logical.holds(&found));
+    as_is || is_own(field, of)
+}
+
 /// Are its values kept in lower case?
 pub(super) fn is_folded(field: &Field) -> bool {
     field.domain.as_ref().is_some_and(|domain| domain.kind.normalize.has(Normal::Lowercase))
@@ -414,16 +429,16 @@ fn other_type(field: &Field, found: Option<&str>) -> Unproven {
     match found {
         Some(found) => refuse(
             "declared-type",
-            format!("{path} is declared {found}, and the policy says type = \"{}\"", field.logical),
-            format!("Write type = \"{found}\" in the [[field]] of {path}, or declare {}.", field.logical),
+            format!("{path} is declared {found}, and the policy says type = \"{}\"", field.declared()),
+            format!("Write type = \"{found}\" in the [[field]] of {path}, or declare {}.", field.declared()),
         ),
         None => refuse(
             "declared-type",
             format!("{path} is sealed, and is declared with a type that no policy has"),
             format!(
-                "Declare {}, or another type that the documentation of the policy lists; what the server \
-                 counts or computes itself cannot be sealed.",
-                field.logical
+                "Declare {}, or another type that the documentation of the policy lists, an enumeration as type = \
+                 \"schema.name AS ENUM\"; what the server counts or computes itself cannot be sealed.",
+                field.declared()
             ),
         ),
     }

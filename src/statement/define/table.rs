@@ -90,7 +90,7 @@ fn alike(draft: &Draft<'_>, like: &protobuf::TableLikeClause) -> Proven<()> {
     for column in &source.columns {
         let there = column.field.and_then(|id| bench.snapshot.field(id));
         let here = draft.field(&column.name);
-        let domain = |field: Option<&Field>| field.map(|field| (field.domain.clone(), field.logical));
+        let domain = |field: Option<&Field>| field.map(|field| (field.domain.clone(), field.declared()));
         if column.fault.is_some() || domain(there) != domain(here) {
             return Err(other());
         }

@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         for other in others {
             self.searched(Some(other))?;
         }
-        self.searched(call.agg_filter.as_deref())?;
+        self.predicate(call.agg_filter.as_deref())?;
         if let Some(window) = &call.over {
             let reach = self.window(window)?;
             self.searches.extend(reach);
@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
             }
         };
         reach.extend(self.values(&call.agg_order)?);
-        reach.extend(self.optional(call.agg_filter.as_deref())?);
+        reach.extend(self.optional_condition(call.agg_filter.as_deref())?);
         if let Some(window) = &call.over {
             reach.extend(self.window(window)?);
         }

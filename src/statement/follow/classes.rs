@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::catalog::{Base, Field, FieldId, Logical, Snapshot};
+use crate::catalog::{Base, Field, FieldId, Logical, QualifiedName, Snapshot};
 
 use super::super::facts::{Edit, Fold, Unproven};
 use super::super::read::literal::Written;
@@ -109,6 +109,7 @@ pub(super) struct State {
     pub(super) exactly: bool,
     pub(super) like: bool,
     pub(super) equal: bool,
+    pub(super) as_text: bool,
     /// The fields in which it is stored.
     pub(super) stored: Fields,
     /// What is applied to it where it becomes a value, and how often it stands in the text without that.
@@ -116,6 +117,8 @@ pub(super) struct State {
     pub(super) bare: i32,
     /// To which type it is cast.
     pub(super) given: Option<Logical>,
+    /// To which type of the database it is cast.
+    pub(super) own: Option<QualifiedName>,
     /// To several.
     pub(super) torn: bool,
     /// What becomes of the text around it when it is sealed.
@@ -214,9 +217,17 @@ impl<'a> Classes<'a> {
     /// sealed text passes; none where it is one.
     pub(in crate::statement) fn cast(&mut self, class: Class, to: Logical, edit: Option<Edit>) {
         let state = self.state(class);
-        state.torn |= state.given.is_some_and(|given| !is_alike(&given, &to));
+        state.torn |= state.own.is_some() || state.given.is_some_and(|given| !is_alike(&given, &to));
         state.given = state.given.or(Some(to));
         state.edits.extend(edit);
+    }
+
+    /// It is cast to an enumeration or a domain that the policy has.
+    pub(in crate::statement) fn cast_to_own(&mut self, class: Class, own: QualifiedName, edit: Edit) {
+        let state = self.state(class);
+        state.torn |= state.given.is_some() || state.own.as_ref().is_some_and(|other| *other != own);
+        state.own = Some(own);
+        state.edits.push(edit);
     }
 
     /// The text around it changes when it is sealed.
@@ -256,6 +267,11 @@ impl<'a> Classes<'a> {
     /// It is compared with what is normalized, and is not so itself.
     pub(in crate::statement) fn exactly(&mut self, class: Class) {
         self.state(class).exactly = true;
+    }
+
+    /// It is compared with the text of what is none.
+    pub(in crate::statement) fn as_text(&mut self, class: Class) {
+        self.state(class).as_text = true;
     }
 
     /// It is compared by LIKE or ILIKE.
@@ -382,10 +398,15 @@ impl<'a> Classes<'a> {
             state.folds = Some(folds);
         }
         state.equal |= absorbed.equal;
+        state.as_text |= absorbed.as_text;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
         let both = state.given.zip(absorbed.given);
-        state.torn |= absorbed.torn || both.is_some_and(|(one, other)| !is_alike(&one, &other));
+        let owns = state.own.as_ref().zip(absorbed.own.as_ref());
+        state.torn |= absorbed.torn || owns.is_some_and(|(one, other)| one != other);
+        state.own = state.own.take().or(absorbed.own);
+        state.torn |=
+            state.own.is_some() && both.is_some() || both.is_some_and(|(one, other)| !is_alike(&one, &other));
         state.given = state.given.or(absorbed.given);
         match absorbed.meaning {
             Meaning::Undecided => {}

@@ -96,6 +96,9 @@ impl<'a> Walk<'a> {
     /// The same of `lower` and `upper`, where these have a meaning: on both sides, or `lower` on one. None:
     /// neither side is such a call.
     fn equal_folded(&mut self, left: &Flow, right: &Flow) -> Proven<Option<Fields>> {
+        if let Some(compared) = self.equal_as_text(left, right)? {
+            return Ok(Some(compared));
+        }
         let (fold, inner, other) = match (left, right) {
             (Flow::Folded(one, left), Flow::Folded(other, right)) if one == other => {
                 let folded = self.is_folded(left)? || self.is_folded(right)?;
@@ -123,10 +126,33 @@ impl<'a> Walk<'a> {
                 "upper() of a column that is kept in lower case is compared with what is not upper() of something",
                 "Write upper() on both sides, or compare the column itself.",
             )),
-            (Fold::Lower | Fold::Upper, false, _) | (Fold::Trim | Fold::LeftTrim | Fold::RightTrim, _, _) => {
-                Ok(None)
-            }
+            (Fold::Lower | Fold::Upper, false, _)
+            | (Fold::Trim | Fold::LeftTrim | Fold::RightTrim | Fold::Text, _, _) => Ok(None),
         }
+    }
+
+    /// The same of `::text` of what is no text: with another such, or with a constant or a parameter, which is
+    /// then the value that is written so. None: neither side is one.
+    fn equal_as_text(&mut self, left: &Flow, right: &Flow) -> Proven<Option<Fields>> {
+        let (inner, other) = match (left, right) {
+            (Flow::Folded(Fold::Text, one), Flow::Folded(Fold::Text, other)) => {
+                return self.equal(one, other).map(Some);
+            }
+            (Flow::Folded(Fold::Text, inner), other) | (other, Flow::Folded(Fold::Text, inner)) => {
+                (inner, other)
+            }
+            _ => return Ok(None),
+        };
+        let Flow::Open(class) = other else { return Ok(None) };
+        let fields = self.sealed_in(inner)?.unwrap_or_default();
+        if fields.iter().any(|id| self.snapshot.field(*id).is_none_or(|field| field.logical.array)) {
+            return Ok(None);
+        }
+        require(self.snapshot, &fields, Use::Compare)?;
+        self.classes.as_text(*class);
+        self.classes.seal(*class, &fields)?;
+        self.searches.extend(fields);
+        Ok(Some(Fields::new()))
     }
 
     /// Is it a sealed value that is kept in lower case?
@@ -317,6 +343,7 @@ impl<'a> Walk<'a> {
     pub(in crate::statement) fn null_test(&mut self, test: &'a protobuf::NullTest) -> Proven<Fields> {
         let Some(arg) = test.arg.as_deref() else { return Ok(Fields::new()) };
         let flow = self.flow(arg)?;
+        let flow = if let Flow::Folded(Fold::Text, inner) = flow { *inner } else { flow };
         if let Some(fields) = self.sealed_in(&flow)? {
             require(self.snapshot, &fields, Use::TestNull)?;
             self.searches.extend(fields);

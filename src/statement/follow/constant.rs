@@ -3,15 +3,17 @@
 //! A cast of a value that is sealed has been done before it is: it is read as a value of that type, and in
 //! the text the cast becomes one to text.
 
+use std::ops::Range;
+
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, a_const};
 
-use crate::catalog::{Base, Logical, NO_MODIFIER};
+use crate::catalog::{Base, FieldId, Logical, NO_MODIFIER, QualifiedName};
 
-use super::super::facts::Edit;
+use super::super::facts::{Edit, Fold};
 use super::super::read::literal::{written_constant, written_literal};
 use super::super::read::tree::kind;
-use super::super::read::typed::{span_of_type, type_of, type_of_constant};
+use super::super::read::typed::{own_type_of, span_of_own_type, span_of_type, type_of, type_of_constant};
 use super::super::refusal::{Proven, unsupported};
 use super::algebra;
 use super::classes::{Class, Fields, Flow};
@@ -32,6 +34,9 @@ impl<'a> Walk<'a> {
             }
             return self.settle(&flow).map(Flow::derived);
         }
+        if let Some(flow) = self.cast_to_own(cast, arg, of)? {
+            return Ok(flow);
+        }
         let to = type_of(of);
         let flow = if to.is_some_and(|to| to.array) { self.array(arg)? } else { self.flow(arg)? };
         if algebra::keeps_text(of, false) && self.passes_as_text(&flow)? {
@@ -39,6 +44,12 @@ impl<'a> Walk<'a> {
                 self.classes.cast(class, to.unwrap_or(Logical::TEXT), None);
             }
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
+        }
+        // Its text is made when it is shown, and the cast leaves sealed text as it is.
+        if algebra::keeps_text(of, false)
+            && let Some(fields) = self.sealed_in(&flow)?
+        {
+            return Ok(Flow::Folded(Fold::Text, Box::new(Flow::Sealed(fields))));
         }
         if let Some(to) = to
             && let Some(edit) = self.cast_to_text(cast, of, &to)
@@ -72,7 +83,43 @@ impl<'a> Walk<'a> {
                 | Flow::Default => {}
             }
         }
-        self.settle(&flow)
+        self.settle_cast(&flow, cast)
+    }
+
+    /// A cast to an enumeration or a domain that the policy gives to a column: of a value, or of such a column.
+    /// None: it is none, or what it is applied to is something else, which is walked then.
+    fn cast_to_own(
+        &mut self,
+        cast: &protobuf::TypeCast,
+        arg: &'a Node,
+        of: &protobuf::TypeName,
+    ) -> Proven<Option<Flow>> {
+        let Some((schema, name)) = own_type_of(of) else { return Ok(None) };
+        let Some(own) = self.snapshot.own_type(schema, name) else { return Ok(None) };
+        let flow = self.flow(arg)?;
+        let edit = span_of_own_type(self.text, of).map(|span| self.to_text(cast, span, false));
+        match (edit, flow) {
+            (Some(edit), Flow::Open(class)) => {
+                self.classes.cast_to_own(class, own.clone(), edit);
+                Ok(Some(Flow::Open(class)))
+            }
+            (Some(edit), flow @ (Flow::Field(_) | Flow::Sealed(_))) => match self.sealed_in(&flow)? {
+                Some(fields) if fields.iter().all(|id| self.is_of_own(*id, own)) => {
+                    self.edits.push(edit);
+                    Ok(Some(Flow::Sealed(fields)))
+                }
+                Some(_) | None => self.settle_cast(&flow, cast).map(Some),
+            },
+            (_, flow) => self.settle_cast(&flow, cast).map(Some),
+        }
+    }
+
+    fn is_of_own(&self, id: FieldId, own: &QualifiedName) -> bool {
+        self.snapshot.field(id).is_some_and(|field| field.is_of(Some(&own.schema), &own.name))
+    }
+
+    fn settle_cast(&mut self, flow: &Flow, cast: &protobuf::TypeCast) -> Proven<Flow> {
+        self.settle(flow)
             .map(Flow::derived)
             .map_err(|refused| self.placed(refused, "a cast to another type", cast.location))
     }
@@ -85,9 +132,9 @@ impl<'a> Walk<'a> {
         }
         let Some(fields) = self.sealed_in(flow)? else { return Ok(false) };
         Ok(fields.iter().all(|id| {
-            self.snapshot
-                .field(*id)
-                .is_some_and(|field| field.logical.is_text() && field.logical.base != Base::Bpchar)
+            self.snapshot.field(*id).is_some_and(|field| {
+                field.logical.is_text() && field.logical.base != Base::Bpchar && !field.is_enumeration()
+            })
         }))
     }
 
@@ -111,7 +158,11 @@ impl<'a> Walk<'a> {
     fn cast_to_text(&self, cast: &protobuf::TypeCast, of: &protobuf::TypeName, to: &Logical) -> Option<Edit> {
         let start = usize::try_from(of.location).ok()?;
         let span = span_of_type(self.text, start, to)?;
-        let new: &[u8] = if to.array { b"text[]" } else { b"text" };
+        Some(self.to_text(cast, span, to.array))
+    }
+
+    fn to_text(&self, cast: &protobuf::TypeCast, span: Range<usize>, array: bool) -> Edit {
+        let new: &[u8] = if array { b"text[]" } else { b"text" };
         // `DATE '2000-01-01'` begins with the type: of a literal in another form none can be written.
         let literal = if let Some(Kind::AConst(constant)) = cast.arg.as_deref().and_then(kind) {
             usize::try_from(constant.location).ok()
@@ -125,7 +176,7 @@ impl<'a> Walk<'a> {
         } else {
             new
         };
-        Some(Edit { span, new: new.to_vec(), quotes: false })
+        Edit { span, new: new.to_vec(), quotes: false }
     }
 
     /// Does a type stand directly before its literal?

@@ -159,8 +159,14 @@ impl<'a> Walk<'a> {
                 Ok(Flow::Array(Box::new(self.join(&flows)?)))
             }
             Kind::NullTest(test) => self.null_test(test).map(Flow::derived),
-            Kind::BoolExpr(expression) => self.values(&expression.args).map(Flow::derived),
-            Kind::BooleanTest(test) => self.optional(test.arg.as_deref()).map(Flow::derived),
+            Kind::BoolExpr(expression) => {
+                let mut reach = Fields::new();
+                for condition in &expression.args {
+                    reach.extend(self.condition(condition)?);
+                }
+                Ok(Flow::derived(reach))
+            }
+            Kind::BooleanTest(test) => self.optional_condition(test.arg.as_deref()).map(Flow::derived),
             Kind::MinMaxExpr(expression) => self
                 .values(&expression.args)
                 .map(Flow::derived)
@@ -201,9 +207,13 @@ impl<'a> Walk<'a> {
 
     /// WHERE, ON, HAVING: whatever unsealed field reaches the answer is searched.
     pub(in crate::statement) fn predicate(&mut self, node: Option<&'a Node>) -> Proven<()> {
-        let reach = self.optional(node)?;
+        let reach = self.optional_condition(node)?;
         self.searches.extend(reach);
         Ok(())
+    }
+
+    pub(in crate::statement) fn optional_condition(&mut self, node: Option<&'a Node>) -> Proven<Fields> {
+        node.map_or_else(|| Ok(Fields::new()), |node| self.condition(node))
     }
 
     /// The fields of a sealed value, so far as it is known to be one.
@@ -318,7 +328,7 @@ impl<'a> Walk<'a> {
                     let candidate = self.flow(expression)?;
                     conditions.extend(self.equal(subject, &candidate)?);
                 }
-                (None, expression) => conditions.extend(self.optional(expression)?),
+                (None, expression) => conditions.extend(self.optional_condition(expression)?),
                 (Some(_), None) => return Err(unsupported("this CASE")),
             }
             let Some(result) = when.result.as_deref() else { return Err(unsupported("this CASE")) };

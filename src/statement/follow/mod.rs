@@ -6,6 +6,7 @@ pub(in crate::statement) mod call;
 pub(in crate::statement) mod change;
 pub(in crate::statement) mod classes;
 pub(in crate::statement) mod compare;
+pub(in crate::statement) mod condition;
 pub(in crate::statement) mod constant;
 pub(in crate::statement) mod flow;
 pub(in crate::statement) mod from;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, LimitOption, Node, SetOperation};
 
-use super::super::facts::{Edit, ResultColumn};
+use super::super::facts::{Edit, Fold, ResultColumn};
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::end_of_call;
 use super::super::refusal::{Proven, refuse, unsupported};
@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Flow::Array(elements) => Flow::derived(self.settle(elements)?),
+                flow @ Flow::Folded(Fold::Text, _) => flow.clone(),
                 flow @ Flow::Folded(..) => match self.sealed_in(flow)? {
                     Some(fields) => Flow::Sealed(fields),
                     None => Flow::derived(self.settle(flow)?),
@@ -59,6 +60,10 @@ impl<'a> Walk<'a> {
                     self.reads.insert(*id);
                 }
                 Flow::Derived(fields) | Flow::Sealed(fields) => self.reads.extend(fields.iter().copied()),
+                Flow::Folded(Fold::Text, inner) => {
+                    let fields = self.sealed_in(inner)?.unwrap_or_default();
+                    self.reads.extend(fields);
+                }
                 Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) | Flow::Default => {}
             }
         }
@@ -66,7 +71,9 @@ impl<'a> Walk<'a> {
         let is_run = |column: &ResultColumn| matches!(column, ResultColumn::Run(_));
         let (first, last) = (self.outputs.iter().position(is_run), self.outputs.iter().rposition(is_run));
         let between = first.zip(last).and_then(|(first, last)| self.outputs.get(first..last));
-        if between.is_some_and(|all| all.iter().any(|column| matches!(column, ResultColumn::Sealed(_)))) {
+        let passed =
+            |column: &ResultColumn| matches!(column, ResultColumn::Sealed(_) | ResultColumn::Text(_));
+        if between.is_some_and(|all| all.iter().any(passed)) {
             return Err(refuse(
                 "unsupported-form",
                 "a sealed value that an expression passes on stands between two *",
@@ -241,7 +248,8 @@ impl<'a> Walk<'a> {
                 return Err(self.other_domain(&fields, &fields));
             }
         }
-        if let Flow::Array(elements) = flow {
+        // Nor what becomes text as it is shown.
+        if let Flow::Array(elements) | Flow::Folded(Fold::Text, elements) = flow {
             self.settle(elements)?;
         }
         Ok(())

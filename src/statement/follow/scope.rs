@@ -11,7 +11,7 @@ use pg_query::protobuf;
 
 use crate::catalog::{Column, Relation};
 
-use super::super::facts::{Remedy, ResultColumn, Unproven};
+use super::super::facts::{Fold, Remedy, ResultColumn, Unproven};
 use super::super::refusal::{Proven, refuse, unless};
 use super::classes::{Class, Fields, Flow};
 
@@ -70,6 +70,13 @@ impl Outputs {
                 Flow::Field(id) => ResultColumn::Field(*id),
                 Flow::Derived(fields) => ResultColumn::Derived(list(fields)),
                 Flow::Sealed(fields) => ResultColumn::Sealed(list(fields)),
+                Flow::Folded(Fold::Text, inner) => {
+                    if let Flow::Sealed(fields) = &**inner {
+                        ResultColumn::Text(list(fields))
+                    } else {
+                        ResultColumn::Plain
+                    }
+                }
                 // Undecided to the end, or refused where it ended.
                 Flow::Plain | Flow::Open(_) | Flow::Array(_) | Flow::Folded(..) | Flow::Default => {
                     ResultColumn::Plain
@@ -80,7 +87,7 @@ impl Outputs {
                 // Between columns of which nobody knows how many there are.
                 (
                     Place::Star | Place::Open,
-                    column @ (ResultColumn::Derived(_) | ResultColumn::Sealed(_)),
+                    column @ (ResultColumn::Derived(_) | ResultColumn::Sealed(_) | ResultColumn::Text(_)),
                 ) => told.extend([ResultColumn::Run(Vec::new()), column, ResultColumn::Run(Vec::new())]),
                 (Place::Star | Place::Open, column) => {
                     let fields = match &column {
@@ -88,6 +95,7 @@ impl Outputs {
                         ResultColumn::Plain
                         | ResultColumn::Derived(_)
                         | ResultColumn::Sealed(_)
+                        | ResultColumn::Text(_)
                         | ResultColumn::Run(_) => Vec::new(),
                     };
                     match told.last_mut() {

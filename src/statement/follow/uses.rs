@@ -110,6 +110,15 @@ impl Classes<'_> {
             End::Literal { start, .. } => self.typed.get(start).copied(),
             End::Parameter { .. } => None,
         };
+        let otherwise = state.like || state.exactly || state.equal || !state.stored.is_empty();
+        if state.as_text {
+            let texts = state.given.is_none_or(|given| given.is_text()) && own.is_none() && !state.torn;
+            let texts = texts && state.own.is_none() && state.folds.is_none();
+            if otherwise || !texts {
+                return Err(conflict(state.told.as_deref(), "a value and for the text of one"));
+            }
+            return Ok(Taken { compared: Compared::AsText, ..Taken::default() });
+        }
         let compared = match (state.like, state.exactly, state.equal) {
             (true, false, _) => Compared::Like,
             (false, true, false) => Compared::Exactly,
@@ -160,6 +169,18 @@ impl Classes<'_> {
                 given = Some(Logical { modifier: NO_MODIFIER, ..of });
             }
         }
+        let own_cast = state.own.is_some();
+        if let Some(name) = &state.own {
+            let meant = |id: &FieldId| {
+                let field = self.snapshot.field(*id);
+                field.is_some_and(|field| field.is_of(Some(&name.schema), &name.name))
+            };
+            // Where it is compared the cast would have rounded it, or cut it.
+            let cut = compared != Compared::Not && of_field.modifier != NO_MODIFIER;
+            if given.is_some() || cut || !meant(&field) || !stored.iter().all(meant) {
+                return Err(self.of_another_type(field, &of_field));
+            }
+        }
         let mut folds = state.folds.clone().unwrap_or_default();
         if algebra::is_folded(self.snapshot, &Fields::from([field])) {
             folds.retain(|fold| !fold.is_of_case());
@@ -174,14 +195,13 @@ impl Classes<'_> {
                 "Apply it in the application.",
             ));
         }
-        Ok(Taken { given, stored, compared, folds })
+        Ok(Taken { given, stored, compared, folds, own: own_cast })
     }
 
     /// What the server itself says of two types where the column is text to it, too: it is asked.
     fn of_another_type(&self, field: FieldId, given: &Logical) -> Unproven {
         let field = self.snapshot.field(field);
-        let (path, own) =
-            field.map_or_else(Default::default, |field| (field.path(), field.logical.to_string()));
+        let (path, own) = field.map_or_else(Default::default, |field| (field.path(), field.declared()));
         let refused = refuse(
             "type-differs",
             format!("{path} is sealed and of type {own}, and meets a value of type {given}"),

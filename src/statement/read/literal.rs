@@ -122,6 +122,7 @@ pub fn literal_value(source: &[u8], form: LiteralForm) -> Option<Zeroizing<Vec<u
             .into_iter()
             .find(|word| source.eq_ignore_ascii_case(word))
             .map(|word| Zeroizing::new(word.to_vec())),
+        LiteralForm::Truth => source.is_empty().then(|| Zeroizing::new(b"true".to_vec())),
     }
 }
 

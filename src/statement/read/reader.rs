@@ -181,6 +181,18 @@ fn confirm_strings(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cla
 
 fn confirm_literals(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claims<'_>) -> Proven<()> {
     for literal in claims.literals {
+        if literal.form == LiteralForm::Truth {
+            // Nothing stands there: a name ends, or a call.
+            let behind = tokens.partition_point(|read| read.span.start < literal.span.start);
+            let last = behind.checked_sub(1).and_then(|last| tokens.get(last));
+            let ends = last.is_some_and(|read| {
+                read.span.end == literal.span.start && matches!(read.token, Token::Word(_) | Token::RParen)
+            });
+            if !ends || !literal.span.is_empty() {
+                return Err(disagreement("where a name ends"));
+            }
+            continue;
+        }
         let read = starts.get(&literal.span.start);
         let same = read.is_some_and(|read| {
             let source = claims.text.get(literal.span.clone()).unwrap_or_default();

@@ -35,6 +35,26 @@ pub(in crate::statement) fn type_of(of: &protobuf::TypeName) -> Option<Logical> 
     Some(Logical { array: !of.array_bounds.is_empty(), ..element })
 }
 
+/// The schema and the name of a type that a cast or a column names, where it may be one of the database's own.
+pub(in crate::statement) fn own_type_of(of: &protobuf::TypeName) -> Option<(Option<&str>, &str)> {
+    let names: Vec<&str> = of.names.iter().filter_map(tree::name).collect();
+    let bare = names.len() == of.names.len() && !of.setof && !of.pct_type;
+    if !bare || !of.array_bounds.is_empty() || !of.typmods.is_empty() {
+        return None;
+    }
+    match names.as_slice() {
+        [name] => Some((None, name)),
+        [schema, name] => Some((Some(schema), name)),
+        _ => None,
+    }
+}
+
+/// Where such a type is written.
+pub(in crate::statement) fn span_of_own_type(text: &str, of: &protobuf::TypeName) -> Option<Range<usize>> {
+    let start = usize::try_from(of.location).ok()?;
+    Some(start..end_of_name(text, start, of.names.len())?)
+}
+
 fn whole_number(node: &Node) -> Option<i32> {
     let Some(Kind::AConst(constant)) = kind(node) else { return None };
     match &constant.val {
@@ -78,6 +98,23 @@ fn same_type(read: &Logical, meant: &Logical) -> bool {
 pub(in crate::statement) fn span_of_callee(text: &str, start: usize) -> Option<Range<usize>> {
     let open = words(text, start).find(|(_, span)| text.get(span.clone()) == Some("("))?;
     (open.1.start > start).then_some(start..open.1.start)
+}
+
+/// Where the name of `parts` parts that begins at `start` ends.
+pub(in crate::statement) fn end_of_name(text: &str, start: usize, parts: usize) -> Option<usize> {
+    let mut words = words(text, start);
+    let mut end = None;
+    for part in 0..parts {
+        if part > 0 {
+            words.next().filter(|(_, span)| text.get(span.clone()) == Some("."))?;
+        }
+        let (_, name) = words.next().filter(|(of, _)| matches!(of, Lexeme::Word | Lexeme::QuotedName))?;
+        (part > 0 || name.start == start).then_some(())?;
+        end = Some(name.end);
+    }
+    // Of more parts than the grammar has read it is none.
+    let more = words.next().is_some_and(|(_, span)| text.get(span) == Some("."));
+    end.filter(|_| !more)
 }
 
 /// `COLLATE` at `start`, with the name behind it.
@@ -184,6 +221,11 @@ mod tests {
         assert_eq!(span_of_callee("lower (x)", 0), Some(0..6));
         assert_eq!(span_of_callee("pg_catalog.lower(x)", 0), Some(0..16));
         assert_eq!(span_of_callee("(x)", 0), None);
+        assert_eq!(end_of_name("a AND b", 0, 1), Some(1));
+        assert_eq!(end_of_name("t . /* . */ \"x y\")", 0, 2), Some(17));
+        assert_eq!(end_of_name("t.a", 0, 1), None);
+        assert_eq!(end_of_name("t a", 0, 2), None);
+        assert_eq!(end_of_name("(a)", 0, 1), None);
         assert_eq!(span_of_collation("COLLATE \"de\" NOT", 0), Some(0..12));
         assert_eq!(span_of_collation("collate a . \"b\", c", 0), Some(0..15));
         assert_eq!(span_of_collation("x", 0), None);

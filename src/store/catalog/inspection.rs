@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 
 use super::classified::qualified;
+use super::letters;
 use super::load::{LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{name as quoted_name, table as quoted_table};
 use super::standing::of_family;
 use crate::catalog::{
-    Column, Domain, Field, Mode, QualifiedName, Refuses, Relation, Snapshot, Unfit, Weight,
+    Column, Domain, Field, Mode, Normal, QualifiedName, Refuses, Relation, Snapshot, Unfit, Weight,
 };
 use crate::seal::guard_prefix;
 use crate::statement::{Sealed, Standing, uses};
@@ -105,6 +106,17 @@ pub async fn inspect(service: &ServiceConnection, snapshot: &Snapshot) -> Result
         found.push(Unfit { column: None, ..last.found("rows-not-read", Weight::Tells, says, Vec::new()) });
     }
     found.extend(publications(&reader, snapshot).await?);
+    let folds = |domain: &Domain| domain.kind.normalize.has(Normal::Lowercase);
+    let folded = places.iter().find(|place| place.field.domain.as_ref().is_some_and(folds));
+    if let Some(place) = folded
+        && let Some((count @ 1.., letters)) = letters::differ(&reader).await?
+    {
+        let says = format!(
+            "lower() of the database and \"lowercase\" of the policy differ in {count} letters, {letters} first: texts \
+             that are the same to the one may be two to the other"
+        );
+        found.push(place.found("lowercase-differs", Weight::Tells, says, Vec::new()));
+    }
     Ok(found)
 }
 

@@ -12,6 +12,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use super::classified::{self, Classified};
 use super::functions;
 use super::leads::{self, Leads, PolicyNames};
+use super::own;
 use super::sharing;
 use super::standing;
 use super::strangers::Unlisted;
@@ -153,6 +154,7 @@ pub async fn load(
         (parts.fields, notes) = tenants::expand(&reader, named, &patterns).await?;
         parts.patterns = patterns;
         let mut tables = classified::read(&reader, &parts.fields).await?;
+        own::read(&reader, &mut parts.fields, &mut tables).await?;
         standing::judge(&reader, &mut tables).await?;
         let sealed = PolicyNames { sealed: policy_names(&parts, |field| field.domain.is_some()) };
         let leads = leads::read(&reader, &sealed, &parts.fields, &mut tables, &policy.vouched, kept).await?;

@@ -288,6 +288,7 @@ pub(super) fn field(column: &str, mode: Option<Mode>) -> Field {
         column: column.into(),
         class: "contact".into(),
         logical: Logical::TEXT,
+        own: None,
         domain: mode.map(|mode| Domain { name: DomainName(column.into()), mode, kind: Kind::TEXT }),
         state: FieldState::Sealed,
         guard: None,

@@ -41,6 +41,7 @@ const WATERMARK: &str = "SELECT concat_ws(' ', \
          UNION ALL SELECT 18, oid, xmin FROM pg_catalog.pg_event_trigger \
          UNION ALL SELECT 20, oid, xmin FROM pg_catalog.pg_amop \
          UNION ALL SELECT 21, oid, xmin FROM pg_catalog.pg_am \
+         UNION ALL SELECT 22, oid, xmin FROM pg_catalog.pg_enum \
          UNION ALL SELECT 19, d.objoid, d.xmin FROM pg_catalog.pg_description d \
           WHERE d.objoid >= 16384 AND d.description ~ 'keyring' \
        ) x GROUP BY x.number) x))";

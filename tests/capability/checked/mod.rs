@@ -226,3 +226,33 @@ fn it_says_where_it_looked_and_finds_a_field_in_any_database() {
     let texts = || clean(&gate.verb(&["check", "--json"]));
     assert_eq!(texts(), texts());
 }
+
+#[test]
+fn letters_that_a_database_puts_in_lower_case_otherwise_are_told() {
+    let server = pg(18);
+    let mut setup = Setup::before(server.address());
+    // By the same version of Unicode, letter by letter; of ASCII alone; and a final sigma in its own way.
+    let databases = [
+        ("unicode", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"),
+        ("ascii", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C'"),
+        ("full", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'"),
+    ];
+    for (database, locale) in databases {
+        let create = format!("CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8' {locale}");
+        server.execute("postgres", &create).unwrap();
+        server.execute(database, "CREATE TABLE people (email text)").unwrap();
+        let lines = format!("database = \"{database}\"\nnormalize = \"lowercase\"");
+        setup = setup.field_with("public.people", "email", "equality", &lines);
+    }
+    let gate = setup.prepare().unwrap();
+    let (_, all) = checked(&gate);
+    let told = |database: &str| {
+        let of = |one: &&Told| one.code == "lowercase-differs" && one.database.as_deref() == Some(database);
+        all.iter().filter(of).map(|one| format!("{} {}", one.severity, one.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("unicode"), [""; 0]);
+    let ascii = told("ascii");
+    assert!(ascii.len() == 1 && ascii[0].starts_with("note ") && ascii[0].contains("U+00C0"), "{ascii:?}");
+    let full = told("full");
+    assert!(full.len() == 1 && full[0].contains(" 1 letters, U+0130 first"), "{full:?}");
+}
