@@ -1,5 +1,6 @@
 //! The journal writes and syncs records, then mints [`Receipt`]s. Nothing else can.
 
+use super::chain::{self, Link};
 use super::line;
 use super::record::{Entry, Execution, Record};
 
@@ -17,8 +18,25 @@ impl Receipt {
     }
 }
 
+/// How far the record has come: the number of the last record, and its link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Head {
+    /// 0: there is none yet.
+    pub seq: u64,
+    pub link: Link,
+}
+
 /// Where lines go.
 pub trait Sink {
+    /// Makes room for the line that will carry this number. True where it begins a segment, so that it
+    /// says behind which line it stands.
+    ///
+    /// # Errors
+    /// There is no room; nothing of the batch is acknowledged.
+    fn begins_segment(&mut self, _seq: u64) -> Result<bool, SinkError> {
+        Ok(false)
+    }
+
     /// Takes one line, newline included, that carries this sequence number.
     ///
     /// # Errors
@@ -54,6 +72,12 @@ impl std::fmt::Display for SinkError {
 pub struct Journal {
     node: String,
     next: u64,
+    /// The link of the last durable line.
+    link: Link,
+    /// Nothing has been written since the start: the first line says behind which one it stands.
+    is_new: bool,
+    /// Where the last segment ended that was followed by another, until somebody asks.
+    turned: Option<Head>,
     /// An earlier batch failed and what it left in the sink is still to be taken back.
     undo_is_due: bool,
 }
@@ -62,7 +86,24 @@ impl Journal {
     /// `next`: sequence number of the first record (one more than the last on file).
     #[must_use]
     pub fn new(node: String, next: u64) -> Journal {
-        Journal { node, next, undo_is_due: false }
+        Journal::behind(node, next, Link::NONE)
+    }
+
+    /// The same, behind the line that has this link.
+    #[must_use]
+    pub fn behind(node: String, next: u64, link: Link) -> Journal {
+        Journal { node, next, link, is_new: true, turned: None, undo_is_due: false }
+    }
+
+    /// The last durable record.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { seq: self.next.saturating_sub(1), link: self.link }
+    }
+
+    /// Where a segment has ended and another begun, once.
+    pub fn take_turn(&mut self) -> Option<Head> {
+        self.turned.take()
     }
 
     /// The number that the next durable record will carry.
@@ -82,7 +123,7 @@ impl Journal {
             self.undo_is_due = false;
         }
         match self.write(sink, batch) {
-            Ok(next) => self.next = next,
+            Ok(()) => {}
             Err(error) => {
                 self.undo_is_due = sink.undo().is_err();
                 return Err(error);
@@ -102,17 +143,25 @@ impl Journal {
             .collect())
     }
 
-    /// The number after the last one written.
-    fn write(&self, sink: &mut dyn Sink, batch: &[Entry]) -> Result<u64, SinkError> {
+    fn write(&mut self, sink: &mut dyn Sink, batch: &[Entry]) -> Result<(), SinkError> {
         let mut line = Vec::with_capacity(1024);
-        let mut seq = self.next;
+        let (mut seq, mut link, mut turned) = (self.next, self.link, None);
+        let mut is_new = self.is_new;
         for entry in batch {
             line.clear();
+            let begins = sink.begins_segment(seq)?;
             line::write(&mut line, &self.node, seq, entry);
+            if begins && !is_new {
+                turned = Some(Head { seq: seq.saturating_sub(1), link });
+            }
+            link = chain::seal(&mut line, 0, link, begins || is_new);
+            is_new = false;
             sink.append(seq, &line)?;
             seq = seq.checked_add(1).ok_or_else(|| SinkError("sequence numbers are used up".to_owned()))?;
         }
         sink.sync()?;
-        Ok(seq)
+        (self.next, self.link, self.is_new) = (seq, link, is_new);
+        self.turned = turned.or(self.turned);
+        Ok(())
     }
 }

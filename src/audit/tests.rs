@@ -117,7 +117,7 @@ fn line_of(record: Record) -> serde_json::Value {
 #[test]
 fn writes_the_members_that_reports_rely_on() {
     let who = ["session", "user", "application", "client", "region", "auth", "database"];
-    let head = ["seq", "time", "node", "kind"];
+    let head = ["seq", "time", "node", "kind", "prev", "hash"];
     let refusal = RefusalRecord {
         who: self::who(),
         statement_id: 5,

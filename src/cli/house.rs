@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::events::{applied, put_in_force, refused};
+use super::evidence;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::regime::regime;
@@ -492,7 +493,7 @@ fn first_session() -> u64 {
 }
 
 fn location(audit: &Audit) -> Location {
-    Location::new(audit.path.clone(), audit.node.clone().unwrap_or_else(host_name))
+    Location::new(audit.path.clone(), evidence::node(audit))
 }
 
 /// Puts on record what a process did that serves nobody, where there is a folder for it.
@@ -501,19 +502,24 @@ fn location(audit: &Audit) -> Location {
 /// It could not be written.
 pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), String> {
     let Some(audit) = audit else { return Ok(()) };
-    journal::write_alone(&location(audit), Record::Admin(event)).map(drop)
+    let mut location = location(audit);
+    // What it signed last says where the numbers go on. Without the key, what lies there does.
+    location.evidence.signer = evidence::signer(audit).ok().flatten().map(Arc::new);
+    journal::write_alone(&location, Record::Admin(event)).map(drop)
 }
 
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
-    let (handle, thread) = journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
+    let location = Location { evidence: evidence::evidence(settings, audit)?, ..location(audit) };
+    let (handle, thread) = journal::start(&location).map_err(|error| match error.is_for_now() {
         true => Fault::Start(format!("audit.path: {error}")),
         false => Fault::of(settings, "audit.path", &error),
     })?;
     Ok((Some(handle), Some(thread)))
 }
 
-fn host_name() -> String {
+/// The name of this machine.
+pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "sealgate".to_owned() } else { name.to_owned() }
@@ -571,6 +577,9 @@ impl ops::Health for Ready {
         }
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
+        }
+        if let Some(behind) = self.gate.journal.as_ref().and_then(|journal| journal.standing().behind()) {
+            return Err(behind);
         }
         let Some(access) = &self.access else {
             let dialer = Arc::clone(&self.gate.regime.load().dialer);

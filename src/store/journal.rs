@@ -9,6 +9,12 @@
 mod alone;
 mod folder;
 mod keyrings;
+mod notary;
+mod outlets;
+mod packing;
+mod progress;
+mod segments;
+mod verify;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -22,9 +28,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use outlets::Outlets;
+use progress::Progress;
+
 pub use alone::write_alone;
 pub use folder::FolderError;
 pub use keyrings::{KnownKeyrings, known_keyrings};
+pub use notary::Evidence;
+pub use outlets::{Outlet, Standing, Target};
+pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
 use crate::audit::{Alert, Entry, Intent, Journal, Receipt, Record, Sink, Who};
 
@@ -87,9 +99,16 @@ struct Submission {
 pub struct JournalHandle {
     queue: mpsc::Sender<Submission>,
     writable: Arc<AtomicBool>,
+    standing: Standing,
 }
 
 impl JournalHandle {
+    /// How the sinks of its checkpoints stand.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// Queues a record that nobody waits for.
     ///
     /// # Errors
@@ -146,8 +165,13 @@ impl JournalHandle {
 }
 
 fn entry(record: Record) -> Entry {
+    Entry { record, time_us: now_us() }
+}
+
+/// Microseconds since the Unix epoch.
+fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Entry { record, time_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Where and how the files are written.
@@ -158,12 +182,14 @@ pub struct Location {
     pub node: String,
     /// Default [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
+    /// Default: nothing is signed or packed.
+    pub evidence: Evidence,
 }
 
 impl Location {
     #[must_use]
     pub fn new(path: PathBuf, node: String) -> Location {
-        Location { path, node, segment_bytes_max: SEGMENT_BYTES_MAX }
+        Location { path, node, segment_bytes_max: SEGMENT_BYTES_MAX, evidence: Evidence::default() }
     }
 }
 
@@ -208,6 +234,9 @@ pub struct JournalThread {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<u64>,
     thread: JoinHandle<()>,
+    /// None over a sink that is no folder.
+    notary: Option<notary::Notary>,
+    progress: Arc<Progress>,
 }
 
 impl JournalThread {
@@ -220,6 +249,10 @@ impl JournalThread {
         let _ = self.stop.send(());
         let unwritten = self.ended.await.unwrap_or(u64::MAX);
         let panicked = self.thread.join().is_err();
+        self.progress.end();
+        if let Some(notary) = self.notary {
+            notary.join();
+        }
         if unwritten == 0 && !panicked { Ok(()) } else { Err(Unwritten { records: unwritten }) }
     }
 }
@@ -229,10 +262,29 @@ impl JournalThread {
 /// # Errors
 /// The folder cannot be used or is another process's, or there is no thread to be had.
 pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), StartError> {
-    let opened =
-        folder::Folder::open(&location.path, location.segment_bytes_max).map_err(StartError::Folder)?;
-    let journal = Journal::new(location.node.clone(), opened.next_seq);
-    start_with(Box::new(opened.folder), journal)
+    let opened = open(location).map_err(StartError::Folder)?;
+    let journal = Journal::behind(location.node.clone(), opened.next_seq(), opened.head.link);
+    let (mut handle, mut thread) = begin(Box::new(opened.folder), journal, told(&opened.findings))?;
+    let outlets = Outlets::start(&location.evidence.outlets).map_err(StartError::Thread)?;
+    handle.standing = outlets.standing();
+    let Location { path, node, evidence, .. } = location;
+    let notary = notary::Notary::start(path, node, evidence, &thread.progress, opened.signed, outlets);
+    thread.notary = Some(notary.map_err(StartError::Thread)?);
+    Ok((handle, thread))
+}
+
+/// The folder, as far as what was signed and what is there say.
+fn open(location: &Location) -> Result<folder::Opened, FolderError> {
+    let signer = location.evidence.signer.as_ref();
+    folder::Folder::open(&location.path, location.segment_bytes_max, || {
+        signer.and_then(|signer| notary::newest(&location.path, signer.public()))
+    })
+}
+
+/// What was not as it was left stands in the record before anything else.
+fn told(findings: &[folder::Finding]) -> Vec<Entry> {
+    let alert = |finding: &folder::Finding| alert(finding.severity, finding.text.clone());
+    findings.iter().map(|finding| entry(Record::Alert(alert(finding)))).collect()
 }
 
 /// Starts the thread over any sink.
@@ -243,13 +295,24 @@ pub fn start_with(
     sink: Box<dyn Sink + Send>,
     journal: Journal,
 ) -> Result<(JournalHandle, JournalThread), StartError> {
+    begin(sink, journal, Vec::new())
+}
+
+fn begin(
+    sink: Box<dyn Sink + Send>,
+    journal: Journal,
+    held: Vec<Entry>,
+) -> Result<(JournalHandle, JournalThread), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(StartError::Thread)?;
     let (queue, submissions) = mpsc::channel(QUEUE_MAX);
     let (stop, stopped) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let writable = Arc::new(AtomicBool::new(true));
-    let writer = Writer { sink, journal, held: Vec::new(), lost: 0, writable: writable.clone() };
+    let progress = Arc::new(Progress::default());
+    progress.is_durable(journal.head(), None);
+    let writer =
+        Writer { sink, journal, held, lost: 0, writable: writable.clone(), progress: Arc::clone(&progress) };
     let thread = std::thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || {
@@ -258,7 +321,8 @@ pub fn start_with(
             let _ = end.send(unwritten);
         })
         .map_err(StartError::Thread)?;
-    Ok((JournalHandle { queue, writable }, JournalThread { stop, ended, thread }))
+    let handle = JournalHandle { queue, writable, standing: Standing::default() };
+    Ok((handle, JournalThread { stop, ended, thread, notary: None, progress }))
 }
 
 /// What the thread owns.
@@ -270,6 +334,7 @@ struct Writer {
     /// Records that found `held` full.
     lost: u64,
     writable: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 impl Writer {
@@ -384,6 +449,7 @@ impl Writer {
         let was_writable = self.writable.swap(outcome.is_ok(), Ordering::Relaxed);
         match outcome {
             Ok(receipts) => {
+                self.progress.is_durable(self.journal.head(), self.journal.take_turn());
                 let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
                 metrics::counter!("sealgate_audit_records_total").increment(count);
                 metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
@@ -419,14 +485,19 @@ impl Writer {
 }
 
 fn loss(records: u64) -> Alert {
+    alert("critical", format!("{records} records were lost while the journal could not be written"))
+}
+
+/// About the record itself.
+fn alert(severity: &'static str, says: String) -> Alert {
     Alert {
         who: Arc::new(Who::sealgate()),
         statement_id: None,
         fields: Arc::default(),
         detector: "journal",
-        severity: "critical",
+        severity,
         verdict: "alert",
-        rule: Arc::from(format!("{records} records were lost while the journal could not be written")),
+        rule: Arc::from(says),
     }
 }
 

@@ -12,16 +12,16 @@ use crate::audit::{Attribution, Execution, FieldUse, Outcome, SessionRecord, Sin
 use crate::statement::Action;
 
 /// A folder of its own, removed at the end.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
+    pub(super) fn new(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("sealgate-journal-{name}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
         Scratch(path)
     }
 
-    fn audit(&self) -> PathBuf {
+    pub(super) fn audit(&self) -> PathBuf {
         self.0.join("audit")
     }
 }
@@ -46,7 +46,7 @@ fn who() -> Arc<Who> {
     })
 }
 
-fn intent(number: u64) -> Intent {
+pub(super) fn intent(number: u64) -> Intent {
     Intent {
         who: who(),
         execution: Execution { session: 1, number },
@@ -61,7 +61,7 @@ fn intent(number: u64) -> Intent {
     }
 }
 
-fn outcome(number: u64) -> Record {
+pub(super) fn outcome(number: u64) -> Record {
     Record::Outcome(Outcome {
         who: who(),
         execution: Execution { session: 1, number },
@@ -79,7 +79,7 @@ fn outcome(number: u64) -> Record {
     })
 }
 
-fn queued<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+pub(super) fn queued<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap()
 }
 
@@ -106,7 +106,7 @@ fn open(path: PathBuf) -> (JournalHandle, JournalThread) {
     start(&Location::new(path, "n".into())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn written(handle: &JournalHandle, number: u64) -> Result<Receipt, Refused> {
+pub(super) async fn written(handle: &JournalHandle, number: u64) -> Result<Receipt, Refused> {
     queued(handle.intent(intent(number))).await
 }
 
@@ -202,8 +202,9 @@ async fn what_a_crash_tore_is_set_aside_and_numbers_go_on() {
         written(&handle, 3).await.unwrap();
         thread.close().await.unwrap();
         let found = records(&scratch.audit());
-        assert_eq!(seqs(&found), [1, 2, 3], "{name}");
-        assert_eq!(found[2]["statement_id"], 3, "{name}");
+        assert_eq!(seqs(&found), [1, 2, 3, 4], "{name}");
+        assert!(found[2]["rule"].as_str().unwrap().contains("torn by a crash"), "{name}: {}", found[2]);
+        assert_eq!(found[3]["statement_id"], 3, "{name}");
         let aside = files(&scratch.audit(), ".torn").remove(0);
         assert_eq!(fs::read_to_string(aside).unwrap(), torn, "{name}");
     }
@@ -218,7 +219,8 @@ async fn a_segment_with_nothing_whole_in_it_gives_its_number_back() {
     let (handle, thread) = open(scratch.audit());
     written(&handle, 1).await.unwrap();
     thread.close().await.unwrap();
-    assert_eq!(seqs(&records(&scratch.audit())), [77]);
+    // The alert that a crash tore something stands first.
+    assert_eq!(seqs(&records(&scratch.audit())), [77, 78]);
 }
 
 #[tokio::test]
