@@ -339,6 +339,12 @@ impl House {
         reloaded
     }
 
+    fn end_leases(&self) {
+        if let Some(journal) = &self.gate.journal {
+            journal.tenure().end_all();
+        }
+    }
+
     async fn exchange(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
         let before = self.gate.regime.load_full();
         let unserved =
@@ -358,9 +364,11 @@ impl House {
         let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
-        // Keys before the fields that need them.
+        // Keys before the fields that need them. No lease spans the exchange.
+        self.end_leases();
         self.gate.regime.store(Arc::new(regime));
         self.acceptor.renew(Renewal::Tools).await;
+        self.end_leases();
         if limits != before.settings.watch {
             self.gate.watch.change(limits);
         }
@@ -493,7 +501,8 @@ fn first_session() -> u64 {
 }
 
 fn location(audit: &Audit) -> Location {
-    Location::new(audit.path.clone(), evidence::node(audit))
+    let (durability, lease) = (audit.durability, audit.lease);
+    Location { durability, lease, ..Location::new(audit.path.clone(), evidence::node(audit)) }
 }
 
 /// Puts on record what a process did that serves nobody, where there is a folder for it.

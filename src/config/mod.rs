@@ -8,6 +8,7 @@ mod evidence;
 mod fault;
 mod fields;
 mod hops;
+mod levels;
 mod places;
 mod reader;
 mod scalar;

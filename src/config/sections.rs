@@ -42,10 +42,9 @@ const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: 
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
 const SECRET: Words = Words { served: &["env", "file"], later: &[] };
 const AUDIT: Words = Words {
-    served: &["path", "durability", "node", "signing_key", "checkpoint_every", "sink", "compress"],
+    served: &["path", "durability", "sync_every", "lease", "node", "signing_key", "checkpoint_every", "sink", "compress"],
     later: &["retain"],
 };
-const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
 const WATCH: Words = Words { served: &["limit"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
@@ -197,11 +196,14 @@ impl Reader<'_> {
     fn audit(&mut self, root: &Section<'_>) -> Option<Audit> {
         let section = self.table(root, "audit", "[audit]", AUDIT)?;
         let path = self.path(&section, "path", "\"audit\"");
-        self.choice(&section, "durability", DURABILITY);
+        let durability = self.durability(&section);
+        let lease = self.lease(&section, durability);
         let node = self.checked(&section, "node", scalar::name);
         let audit = Audit {
             path: path?,
             node,
+            durability,
+            lease,
             signing_key: None,
             checkpoint_every_ms: 0,
             sinks: Vec::new(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fault::Fault;
+use crate::audit::{Durability, LeaseTerms};
 use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
 use crate::watch::Limit;
@@ -263,12 +264,15 @@ pub struct Keys {
     pub master_key: Secret,
 }
 
-/// `[audit]`, durability `intent`.
+/// `[audit]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audit {
     pub path: PathBuf,
     /// The node's name in records. None: the host's own name.
     pub node: Option<String>,
+    pub durability: Durability,
+    /// With [`Durability::Intent`] alone.
+    pub lease: Option<LeaseTerms>,
     /// By what checkpoints are signed: 32 bytes, base64. None: none are made.
     pub signing_key: Option<Secret>,
     /// How often one is, at the most.

@@ -70,6 +70,10 @@ impl Sink for Nowhere {
     fn append(&mut self, _seq: u64, _line: &[u8]) -> Result<(), SinkError> {
         Ok(())
     }
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         Ok(())
     }

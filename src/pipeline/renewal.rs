@@ -52,6 +52,7 @@ impl Session {
             self.renewed = true;
             // What its statements and cursors run may be other code now.
             self.opaque_since = true;
+            self.end_leases();
         }
     }
 

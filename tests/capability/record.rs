@@ -208,6 +208,10 @@ impl Sink for Held {
         Ok(())
     }
 
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         let (held, changed) = &*self.gate;
         drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());

@@ -60,6 +60,10 @@ impl Sink for Beside {
         self.file.write_all(line).map_err(|error| SinkError(error.to_string()))
     }
 
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         self.file.sync_all().map_err(|error| SinkError(error.to_string()))
     }

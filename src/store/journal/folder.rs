@@ -191,6 +191,16 @@ impl Folder {
         Ok(())
     }
 
+    /// What it held is lost with it, and what is not synced was taken back: it goes on in a segment of
+    /// its own.
+    fn lose(&mut self, error: &io::Error) -> SinkError {
+        if let Some(segment) = self.segment.take() {
+            segment.forget_unacknowledged();
+            tracing::error!(segment = %segment.path.display(), %error, "a segment of the record is gone");
+        }
+        self.describe("the segment is not in its place any more", error)
+    }
+
     fn describe(&self, what: &str, error: &io::Error) -> SinkError {
         SinkError(format!("audit folder {}: {what}: {error}", self.path.display()))
     }
@@ -210,6 +220,14 @@ impl Sink for Folder {
         Ok(())
     }
 
+    fn hand(&mut self) -> Result<(), SinkError> {
+        self.write_out().map_err(|error| self.describe("a record cannot be written", &error))?;
+        match self.segment.as_ref().map_or(Ok(()), Segment::is_in_its_place) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.lose(&error)),
+        }
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         self.write_out().map_err(|error| self.describe("a record cannot be written", &error))?;
         let Some(segment) = &mut self.segment else { return Ok(()) };
@@ -218,13 +236,7 @@ impl Sink for Folder {
                 return Err(self.describe("a record cannot be made durable", &error));
             }
             if let Err(error) = segment.is_in_its_place() {
-                // What it held is lost with it, and this batch was never acknowledged: it goes on in
-                // a segment of its own.
-                let lost = segment.path.clone();
-                segment.forget_unacknowledged();
-                self.segment = None;
-                tracing::error!(segment = %lost.display(), %error, "a segment of the record is gone");
-                return Err(self.describe("the segment is not in its place any more", &error));
+                return Err(self.lose(&error));
             }
             segment.synced = segment.written;
             segment.dirty = false;

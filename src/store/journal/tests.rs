@@ -58,6 +58,7 @@ pub(super) fn intent(number: u64) -> Intent {
         statement: "SELECT c FROM b".into(),
         rule: "default",
         replication: None,
+        lease: None,
     }
 }
 
@@ -76,6 +77,8 @@ pub(super) fn outcome(number: u64) -> Record {
         sqlstate: None,
         committed: None,
         replication: None,
+        lease: None,
+        executions: None,
     })
 }
 
@@ -249,6 +252,10 @@ impl Sink for Held {
         Ok(())
     }
 
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         self.asked.send(self.pending.len()).unwrap();
         self.answers.recv().unwrap()?;
@@ -368,7 +375,7 @@ async fn a_failing_sink_refuses_intents_and_keeps_what_has_happened() {
     assert!(!hand.handle.is_writable());
     assert_eq!(hand.asked(), 1, "tried again by itself, with what has happened");
     hand.fail();
-    let session = SessionRecord { who: who(), event: "end", keyring: None };
+    let session = SessionRecord { who: who(), event: "end", keyring: None, durability: Durability::Intent, lease: None };
     queued(hand.handle.submit(Record::Session(session)));
     assert_eq!(hand.asked(), 1, "what is older goes first");
     hand.succeed();
@@ -392,6 +399,10 @@ struct Switch {
 impl Sink for Switch {
     fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
         self.pending.push(String::from_utf8(line.to_vec()).unwrap());
+        Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
@@ -446,6 +457,10 @@ struct Full(fs::File);
 impl Sink for Full {
     fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
         self.0.write_all(line).map_err(|error| SinkError(error.to_string()))
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {
