@@ -597,4 +597,6 @@ fn alert(severity: &'static str, says: String) -> Alert {
 }
 
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use super::super::packing::pack_closed;
-use super::super::tests::{Scratch, intent, outcome, queued, written};
+use super::super::tests::{Asks as _, Scratch, intent, outcome, queued, written};
 use super::super::{Evidence, JournalHandle, Location, start};
 use super::*;
 use crate::audit::Signer;
@@ -38,7 +38,7 @@ fn found(folder: &Path) -> Found {
 async fn executions(handle: &JournalHandle, numbers: std::ops::Range<u64>) {
     for number in numbers {
         written(handle, number).await.unwrap();
-        queued(handle.submit(outcome(number)));
+        handle.submit_wait(outcome(number)).await.unwrap();
     }
 }
 
