@@ -85,7 +85,8 @@ impl Lease {
     #[must_use]
     pub fn lend(self: &Rc<Lease>, execution: Execution, now_ms: u64) -> Option<Leased> {
         let used = self.executions.get();
-        let fits = self.holds(now_ms) && used < self.terms.executions && execution.session == self.of.session;
+        let left = used < self.terms.executions && self.values.get() < self.terms.values;
+        let fits = self.holds(now_ms) && left && execution.session == self.of.session;
         fits.then(|| {
             self.executions.set(used + 1);
             Leased { lease: Rc::clone(self), execution }

@@ -135,7 +135,13 @@ fn writes_the_members_that_reports_rely_on() {
         fingerprint: Some("ff".into()),
     };
     let keyring = Some(KeyringIdentity::new([0xab; 16]));
-    let session = SessionRecord { who: self::who(), event: "begin", keyring, durability: Durability::Intent, lease: None };
+    let session = SessionRecord {
+        who: self::who(),
+        event: "begin",
+        keyring,
+        durability: Durability::Intent,
+        lease: None,
+    };
     let alert = Alert {
         who: self::who(),
         detector: "limit",

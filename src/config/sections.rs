@@ -42,7 +42,17 @@ const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: 
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
 const SECRET: Words = Words { served: &["env", "file"], later: &[] };
 const AUDIT: Words = Words {
-    served: &["path", "durability", "sync_every", "lease", "node", "signing_key", "checkpoint_every", "sink", "compress"],
+    served: &[
+        "path",
+        "durability",
+        "sync_every",
+        "lease",
+        "node",
+        "signing_key",
+        "checkpoint_every",
+        "sink",
+        "compress",
+    ],
     later: &["retain"],
 };
 const WATCH: Words = Words { served: &["limit"], later: &[] };

@@ -99,7 +99,6 @@ fn names_file_line_and_remedy() {
 fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
     let not_served = "is not served by this version yet";
     for (section, line) in [
-        ("[audit]\npath = \"a\"", "durability = \"full\""),
         ("[audit]\npath = \"a\"", "signing_key = { file = \"k\" }"),
         ("[audit]\npath = \"a\"", "checkpoint_every = \"1s\""),
         ("[audit]\npath = \"a\"", "retain = \"365d\""),

@@ -117,7 +117,10 @@ async fn run(
         worker.records.leave(left).await;
     }
     if recorded {
-        worker.records.leave(Record::Session(SessionRecord { who, event: "end", keyring, durability, lease })).await;
+        worker
+            .records
+            .leave(Record::Session(SessionRecord { who, event: "end", keyring, durability, lease }))
+            .await;
     }
     server.close();
     drop(admitted);

@@ -155,11 +155,7 @@ impl Session {
                 self.taint = Taint::Opaque;
                 (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
-            let shared = if shares && possible.is_none() {
-                self.share(plan, execution)
-            } else {
-                Shared::Not
-            };
+            let shared = if shares && possible.is_none() { self.share(plan, execution) } else { Shared::Not };
             let (leased, lease) = match shared {
                 Shared::Under(leased) => (Some(leased), None),
                 Shared::Asks(terms) => (None, Some(terms)),

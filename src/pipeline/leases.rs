@@ -55,7 +55,11 @@ enum State {
     /// Once, or its lease is used up.
     Known,
     /// By the intent of this execution; when, and under which tenure.
-    Asked { number: u64, asked_ms: u64, began: u64 },
+    Asked {
+        number: u64,
+        asked_ms: u64,
+        began: u64,
+    },
     Open(Rc<Lease>),
 }
 
@@ -178,9 +182,10 @@ impl Session {
         }
         self.tell_ended();
         // One lease of a statement at a time: while something runs under the last one there is no other.
-        let waits = self.leases.ended.iter().any(|ended| {
-            ended.told.fingerprint == facts.fingerprint && ended.told.statement == facts.shape
-        });
+        let waits =
+            self.leases.ended.iter().any(|ended| {
+                ended.told.fingerprint == facts.fingerprint && ended.told.statement == facts.shape
+            });
         let now_ms = self.now_ms;
         let slot = self.leases.slots.iter_mut().find(|slot| slot.is_of(facts, fields, action, epoch));
         match slot {

@@ -41,7 +41,9 @@ pub use notary::Evidence;
 pub use outlets::{Outlet, Standing, Target};
 pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
-use crate::audit::{Alert, Durability, Entry, Journal, LeaseTerms, Receipt, Record, Sink, SinkError, Tenure, Who};
+use crate::audit::{
+    Alert, Durability, Entry, Journal, LeaseTerms, Receipt, Record, Sink, SinkError, Tenure, Who,
+};
 
 /// Hand-overs that wait for the thread. Beyond it sessions wait.
 pub const QUEUE_MAX: usize = 64;
@@ -187,7 +189,14 @@ impl Location {
     #[must_use]
     pub fn new(path: PathBuf, node: String) -> Location {
         let durability = Durability::default();
-        Location { path, node, segment_bytes_max: SEGMENT_BYTES_MAX, evidence: Evidence::default(), durability, lease: None }
+        Location {
+            path,
+            node,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            evidence: Evidence::default(),
+            durability,
+            lease: None,
+        }
     }
 }
 
@@ -331,7 +340,8 @@ fn begin(
             let _ = end.send(unwritten);
         })
         .map_err(StartError::Thread)?;
-    let handle = JournalHandle { queue, writable, durability, lease: None, tenure, standing: Standing::default() };
+    let handle =
+        JournalHandle { queue, writable, durability, lease: None, tenure, standing: Standing::default() };
     Ok((handle, JournalThread { stop, ended, thread, notary: None, progress }))
 }
 
@@ -355,11 +365,7 @@ struct Writer {
 
 impl Writer {
     /// The number of records that remain unwritten.
-    async fn run(
-        mut self,
-        mut handed: mpsc::Receiver<HandOver>,
-        mut stopped: oneshot::Receiver<()>,
-    ) -> u64 {
+    async fn run(mut self, mut handed: mpsc::Receiver<HandOver>, mut stopped: oneshot::Receiver<()>) -> u64 {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut open = true;
         // When a batch that nobody waits for is written at the latest.

@@ -61,7 +61,9 @@ impl Desk {
     pub async fn hand_over(&self, entries: Vec<Entry>, awaited: bool) -> Result<(), Refused> {
         // Room for the answer comes first, so that the journal's thread never waits for anybody.
         let reply = match awaited {
-            true => Some(Reply(Some(self.answers_to.clone().reserve_owned().await.map_err(|_| super::closed())?))),
+            true => {
+                Some(Reply(Some(self.answers_to.clone().reserve_owned().await.map_err(|_| super::closed())?)))
+            }
             false => None,
         };
         self.queue.send(HandOver { entries, reply }).await.map_err(|_| super::closed())

@@ -10,7 +10,7 @@ use std::sync::mpsc as blocking;
 use std::task::{Context, Poll};
 
 use super::*;
-use crate::audit::{Attribution, Execution, FieldUse, Outcome, SessionRecord, SinkError, Intent, Durability};
+use crate::audit::{Attribution, Durability, Execution, FieldUse, Intent, Outcome, SessionRecord, SinkError};
 use crate::statement::Action;
 
 /// A folder of its own, removed at the end.
@@ -414,7 +414,13 @@ async fn a_failing_sink_refuses_intents_and_keeps_what_has_happened() {
     assert!(!hand.handle.is_writable());
     assert_eq!(hand.asked(), 1, "tried again by itself, with what has happened");
     hand.fail();
-    let session = SessionRecord { who: who(), event: "end", keyring: None, durability: Durability::Intent, lease: None };
+    let session = SessionRecord {
+        who: who(),
+        event: "end",
+        keyring: None,
+        durability: Durability::Intent,
+        lease: None,
+    };
     queued(hand.handle.submit(Record::Session(session)));
     assert_eq!(hand.asked(), 1, "what is older goes first");
     hand.succeed();

@@ -31,8 +31,8 @@ fn the_page_names_every_member_and_every_kind() {
         assert!(chain.contains(&format!(",\\\"{member}\\\":")), "{member}");
         written.insert(member.to_owned());
     }
-    // Those of a field, which stand in the row of `fields`.
-    for within in ["field", "class", "mode"] {
+    // Those of a field and of a lease, which stand in the rows of `fields` and `lease`.
+    for within in ["field", "class", "mode", "values", "window_ms"] {
         assert!(written.remove(within) && page.contains(within));
     }
     assert!(written.len() > 20, "{written:?}");
