@@ -7,6 +7,7 @@ mod joined;
 mod operators;
 mod page;
 mod replicated;
+mod verified;
 
 use std::fs::{self, File};
 use std::io::Write as _;
