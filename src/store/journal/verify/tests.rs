@@ -431,3 +431,80 @@ async fn packed_segments_and_folders_whose_beginning_was_moved_away_verify_as_we
     fs::write(&packed[1], bytes).unwrap();
     assert!(!verify(&Asked { first, ..asked(&folder) }).unwrap().bad.is_empty());
 }
+
+/// What a disk may hold after a power cut: all that was synced, and of the rest any piece.
+#[tokio::test]
+async fn a_power_cut_at_any_byte_and_in_any_order_of_writes_loses_nothing_that_was_acknowledged() {
+    const BLOCK: usize = 256;
+    let scratch = Scratch::new("power");
+    // Hundreds of folders: in memory, where there is such a place.
+    let memory = Path::new("/dev/shm")
+        .is_dir()
+        .then(|| Scratch(format!("/dev/shm/sealgate-power-{}", std::process::id()).into()));
+    let place = memory.as_ref().map_or(&scratch.0, |memory| &memory.0);
+    let (folder, before, cut) = (scratch.audit(), place.join("before"), place.join("cut"));
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    executions(&handle, 0..1).await;
+    thread.close().await.unwrap();
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    for number in 1..4 {
+        written(&handle, number).await.unwrap();
+    }
+    copy(&folder, &before);
+    let part = parts(&folder).pop().unwrap();
+    let name = part.file_name().unwrap();
+    let acknowledged = fs::read(before.join(name)).unwrap();
+    queued(handle.submit(outcome(0)));
+    written(&handle, 50).await.unwrap();
+    thread.close().await.unwrap();
+    let after = fs::read(&part).unwrap();
+    assert!(after.starts_with(&acknowledged) && after.len() > acknowledged.len() + 2 * BLOCK);
+    let mut images: Vec<Vec<u8>> =
+        (acknowledged.len()..after.len()).map(|end| after[..end].to_vec()).collect();
+    let first = acknowledged.len() / BLOCK;
+    let blocks = after.len().div_ceil(BLOCK) - first;
+    for written in 0..1_usize << blocks.min(6) {
+        let mut image = after.clone();
+        for block in (0..blocks).filter(|block| written >> block & 1 == 0) {
+            let start = ((first + block) * BLOCK).max(acknowledged.len());
+            let end = ((first + block + 1) * BLOCK).min(after.len());
+            image[start..end].fill(0);
+        }
+        images.push(image);
+    }
+    for (number, image) in images.iter().enumerate() {
+        copy(&before, &cut);
+        fs::write(cut.join(name), image).unwrap();
+        assert_eq!(super::super::write_alone(&location(cut.clone()), outcome(77)), Ok(true));
+        let told = found(&cut);
+        assert_eq!(told.bad, [], "image {number}: {told:?}");
+        assert!((6..=9).contains(&told.records), "image {number}: {told:?}");
+        let text = fs::read(cut.join(name)).unwrap();
+        assert!(text.starts_with(&acknowledged) && after.starts_with(&text), "image {number}");
+        let torn = fs::read_dir(&cut)
+            .unwrap()
+            .any(|entry| entry.unwrap().path().extension().is_some_and(|end| end == "torn"));
+        let says =
+            parts(&cut).iter().any(|part| fs::read_to_string(part).unwrap().contains("was torn by a crash"));
+        assert_eq!(torn, says, "image {number}: what was set aside is told of");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_changes_no_order() {
+    let scratch = Scratch::new("clock");
+    let folder = scratch.audit();
+    for run in 0..3 {
+        let (handle, thread) = start(&location(folder.clone())).unwrap();
+        executions(&handle, run * 3..run * 3 + 3).await;
+        thread.close().await.unwrap();
+        // Written by a clock that was ten years ahead.
+        for entry in fs::read_dir(&folder).unwrap().filter(|_| run == 0) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            fs::rename(&path, folder.join(name.replacen("-20", "-30", 1))).unwrap();
+        }
+    }
+    let told = found(&folder);
+    assert_eq!((&told.bad, told.last, told.open), (&Vec::new(), Some(18), 0), "{told:?}");
+}
