@@ -308,3 +308,50 @@ fn a_folder_that_somebody_rotated_or_rolled_back_says_so_itself() {
     assert!(gate.log().contains(&says));
     assert_eq!(verified(&gate, &[]).0, Some(3));
 }
+
+#[test]
+fn check_says_by_what_the_record_is_signed_and_where_it_goes() {
+    let nowhere: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let gate = classified(Setup::before(nowhere)).prepare().unwrap();
+    let codes = || {
+        let checked = gate.verb(&["check", "--json", "--offline"]);
+        let all: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let of_record = |one: &&serde_json::Value| one["what"] == "audit" && one["code"] != "audit";
+        let findings = all["findings"].as_array().unwrap().iter().filter(of_record);
+        let told = findings.map(|one| format!("{} {}", one["severity"], one["code"]).replace('"', ""));
+        (told.collect::<Vec<_>>(), checked.status.code())
+    };
+    assert_eq!(codes(), (vec!["note audit-unsigned".to_owned()], Some(0)));
+    let folder = gate.folder().display().to_string();
+    let path = format!("path = \"{folder}/audit\"\n");
+    let key = format!("{path}signing_key = {{ file = \"{folder}/keys/audit.key\" }}\n");
+    gate.configure(|text| text.replace(&path, &key));
+    assert_eq!(codes(), (vec!["error audit-fault".to_owned()], Some(2)), "there is no key yet");
+    let made = gate.verb(&["keys", "init", "--json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let public = fs::read_to_string(format!("{folder}/keys/audit.key.pub")).unwrap();
+    assert_eq!(made["signing_key"]["public_key"], public.trim());
+    assert!(said(&gate.verb(&["keys", "list"])).contains(public.trim()));
+    let again: serde_json::Value =
+        serde_json::from_slice(&gate.verb(&["keys", "init", "--json"]).stdout).unwrap();
+    assert_eq!(
+        (&again["signing_key"]["public_key"], &again["signing_key"]["created"]),
+        (&public.trim().into(), &false.into())
+    );
+    assert_eq!(codes(), (vec!["note audit-signed".to_owned(), "note audit-no-sink".to_owned()], Some(0)));
+    for (file, found, code) in [
+        (format!("{folder}/checkpoints"), "warning audit-sink-same-disk", Some(0)),
+        (format!("{folder}/missing/checkpoints"), "error audit-sink-fault", Some(2)),
+    ] {
+        gate.configure(|text| {
+            let text = text.split("[[audit.sink]]").next().unwrap().to_owned();
+            format!("{text}[[audit.sink]]\nfile = \"{file}\"\n")
+        });
+        let (told, exit) = codes();
+        assert_eq!((told.last().map(String::as_str), exit), (Some(found), code), "{told:?}");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(format!("{folder}/keys/audit.key")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -134,8 +134,12 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
     }
     if report.bad.is_some() {
         // What stands behind it is there, whatever it is worth: it is not told of as missing too.
+        let until = lines.offset.saturating_add(segments::BEHIND_BYTES_MAX);
         while let Some(Line::Whole(line)) = lines.next()? {
             report.last = report.last.max(seq_of(line));
+            if lines.offset > until {
+                break;
+            }
         }
     }
     report.bytes = lines.offset;

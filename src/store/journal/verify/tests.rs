@@ -508,3 +508,37 @@ async fn a_clock_that_was_set_back_changes_no_order() {
     let told = found(&folder);
     assert_eq!((&told.bad, told.last, told.open), (&Vec::new(), Some(18), 0), "{told:?}");
 }
+
+/// What somebody lays into the folder so that those who read it wait, or write elsewhere.
+#[tokio::test]
+async fn pipes_links_and_long_files_stop_nobody_and_lead_nowhere() {
+    let scratch = Scratch::new("traps");
+    let (folder, kept) = (scratch.audit(), scratch.0.join("kept"));
+    write(&folder).await;
+    fs::write(&kept, "a file of somebody's").unwrap();
+    let link = |name: &str| std::os::unix::fs::symlink(&kept, folder.join(name)).unwrap();
+    let later = format!("audit-20360101T000000.000000Z-{:020}.jsonl", 9_000);
+    link(&later);
+    link("audit-20360101T000000.000000Z-00000000000000000001.jsonl.zst.part");
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    executions(&handle, 0..1).await;
+    thread.close().await.unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "a file of somebody's", "by the start");
+    fs::remove_file(folder.join(later)).unwrap();
+    let small = segments::list(&folder).unwrap().remove(0).path;
+    let part = PathBuf::from(format!("{}.zst.part", small.display()));
+    std::os::unix::fs::symlink(&kept, &part).unwrap();
+    fs::OpenOptions::new().append(true).open(&small).unwrap().set_len(300 << 10).unwrap();
+    pack_closed(&folder, &AtomicBool::new(false)).unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "a file of somebody's", "by packing");
+    for name in ["audit-20360101T000000.000000Z-1.jsonl", "checkpoints-20360101T000000.000000Z-1.notes"] {
+        let pipe = folder.join(name);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let told = found(&folder);
+        assert!(told.bad.iter().any(|bad| bad.what.contains("no ordinary file")), "{name}: {told:?}");
+        fs::remove_file(pipe).unwrap();
+    }
+    let endless = folder.join("checkpoints-20360101T000000.000000Z-1.notes");
+    fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
+    assert!(found(&folder).bad.iter().any(|bad| bad.what.contains("longer than any")));
+}
