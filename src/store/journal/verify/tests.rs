@@ -542,3 +542,30 @@ async fn pipes_links_and_long_files_stop_nobody_and_lead_nowhere() {
     fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
     assert!(found(&folder).bad.iter().any(|bad| bad.what.contains("longer than any")));
 }
+
+#[test]
+fn executions_and_leases_stay_open_until_an_outcome_ends_them() {
+    let scratch = Scratch::new("open");
+    let part = scratch.0.join(format!("audit-20260101T000000.000000Z-{:020}.jsonl", 1));
+    let terms = "\"lease\":{\"executions\":100,\"values\":1000,\"window_ms\":50}";
+    let lines = [
+        format!("\"kind\":\"intent\",\"session\":7,\"statement_id\":1,{terms}"),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":1".to_owned(),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":2,\"lease\":1".to_owned(),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":3,\"lease\":1,\"executions\":2".to_owned(),
+        format!("\"kind\":\"intent\",\"session\":8,\"statement_id\":1,{terms}"),
+    ];
+    for (count, expected) in [
+        (1, &[(1, false), (1, true)][..]),
+        (2, &[(1, true)]),
+        (3, &[(1, true)]),
+        (4, &[]),
+        (5, &[(5, false), (5, true)]),
+    ] {
+        let numbered = (1..).zip(&lines).take(count).map(|(seq, line)| format!("{{\"seq\":{seq},{line}}}"));
+        put(&part, &numbered.collect::<Vec<_>>());
+        let told = verify(&Asked { keys: Vec::new(), ..asked(&scratch.0) }).unwrap();
+        let open: Vec<_> = told.open_intents.iter().map(|open| (open.seq, open.is_lease)).collect();
+        assert_eq!((open.as_slice(), told.bad), (expected, Vec::new()), "{count}");
+    }
+}
