@@ -150,9 +150,10 @@ fn as_text(asked: &Asked, found: &Found) -> String {
             found.open
         ));
         for open in found.open_intents.iter().take(SHOWN_MAX) {
-            let journal::OpenIntent { seq, session, statement_id, file, line } = open;
+            let journal::OpenIntent { is_lease, seq, session, statement_id, file, line } = open;
+            let what = if *is_lease { "the lease of record" } else { "record" };
             lines
-                .push(format!("  record {seq}: session {session}, statement {statement_id} ({file}:{line})"));
+                .push(format!("  {what} {seq}: session {session}, statement {statement_id} ({file}:{line})"));
         }
     }
     lines.extend(found.notices.iter().map(|notice| format!("note: {notice}")));
@@ -172,6 +173,7 @@ fn as_json(asked: &Asked, found: &Found) -> String {
         .iter()
         .map(|open| {
             serde_json::json!({ "seq": open.seq, "session": open.session, "statement_id": open.statement_id,
+                "lease": open.is_lease,
                 "file": open.file, "line": open.line })
         })
         .collect();

@@ -103,3 +103,69 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::{AuditSink, AuditSinkTarget, AuditSinkTls, HostPort, Secret, Settings, load};
+
+    fn read(lines: &str) -> Result<Settings, Vec<String>> {
+        let least =
+            "[listen]\naddress = \"127.0.0.1:1\"\n[upstream]\nhosts = \"h:1\"\n[audit]\npath = \"a\"\n";
+        load(&format!("{least}{lines}"), "t.toml")
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    const KEY: &str = "signing_key = { file = \"k\" }\n";
+
+    #[test]
+    fn reads_the_key_and_the_sinks() {
+        let plain = read("").unwrap().audit.unwrap();
+        assert!(plain.signing_key.is_none() && plain.sinks.is_empty() && plain.compress);
+        let text = format!(
+            "{KEY}checkpoint_every = \"10s\"\ncompress = false\n[[audit.sink]]\nfile = \"/mnt/c\"\n\
+             [[audit.sink]]\nsyslog = \"tcp://[::1]:601\"\nrequired_within = \"5m\"\n\
+             [[audit.sink]]\nsyslog = \"tls://log.example:6514\"\nca = \"ca\"\ncertificate = \"c\"\nkey = \"k\"\n"
+        );
+        let audit = read(&text).unwrap().audit.unwrap();
+        assert_eq!(audit.signing_key, Some(Secret::File("k".into())));
+        assert_eq!((audit.checkpoint_every_ms, audit.compress), (10_000, false));
+        let sink = |to, required_within_ms| AuditSink { to, required_within_ms };
+        let server = |host: &str, port| HostPort { host: host.into(), port };
+        let tls = AuditSinkTls { ca: "ca".into(), certificate: Some(("c".into(), "k".into())) };
+        let expected = [
+            sink(AuditSinkTarget::File(PathBuf::from("/mnt/c")), None),
+            sink(AuditSinkTarget::Syslog { server: server("::1", 601), tls: None }, Some(300_000)),
+            sink(AuditSinkTarget::Syslog { server: server("log.example", 6514), tls: Some(tls) }, None),
+        ];
+        assert_eq!(audit.sinks, expected);
+        assert_eq!(read(KEY).unwrap().audit.unwrap().checkpoint_every_ms, 1_000);
+    }
+
+    #[test]
+    fn refuses_what_would_not_do_what_it_seems_to() {
+        for (lines, part) in [
+            ("[[audit.sink]]\nfile = \"/mnt/c\"".to_owned(), "sink without signing_key"),
+            ("checkpoint_every = \"1s\"".to_owned(), "checkpoint_every without signing_key"),
+            (format!("{KEY}checkpoint_every = \"10ms\""), "from \"1s\" to \"1h\""),
+            ("signing_key = \"secret\"".to_owned(), "[audit] signing_key stands in the file itself"),
+            (format!("{KEY}[[audit.sink]]\nrequired_within = \"1m\""), "needs one of file and syslog"),
+            (format!("{KEY}[[audit.sink]]\nfile = \"a\"\nsyslog = \"tcp://h:1\""), "needs one of"),
+            (format!("{KEY}[[audit.sink]]\nsyslog = \"udp://h:514\""), "tls://log.example:6514"),
+            (format!("{KEY}[[audit.sink]]\nsyslog = \"tcp://h\""), "tls://log.example:6514"),
+            (format!("{KEY}[[audit.sink]]\nsyslog = \"tls://h:1\""), "ca is missing"),
+            (
+                format!("{KEY}[[audit.sink]]\nsyslog = \"tls://h:1\"\nca = \"c\"\nkey = \"k\""),
+                "certificate is missing",
+            ),
+            (format!("{KEY}[[audit.sink]]\nsyslog = \"tcp://h:1\"\nca = \"c\""), "is not encrypted"),
+            (format!("{KEY}[[audit.sink]]\notlp = \"http://h:1\""), "is not served by this version yet"),
+        ] {
+            let faults = read(&lines).err().unwrap_or_default();
+            assert!(faults.iter().any(|fault| fault.contains(part)), "{lines}: {faults:?}");
+        }
+        let many = format!("{KEY}{}", "[[audit.sink]]\nfile = \"f\"\n".repeat(9));
+        assert!(read(&many).is_err());
+    }
+}

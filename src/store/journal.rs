@@ -319,7 +319,7 @@ fn begin(
     let (end, ended) = oneshot::channel();
     let writable = Arc::new(AtomicBool::new(true));
     let progress = Arc::new(Progress::default());
-    progress.is_durable(journal.head(), None);
+    progress.begins(journal.head());
     let (durability, tenure) = (journal.durability(), Tenure::default());
     let writer = Writer {
         sink,
@@ -494,6 +494,7 @@ impl Writer {
                 );
             }
             self.lost = 0;
+            self.tell_held();
         } else {
             owed.truncate(held);
             self.held = owed;
@@ -575,6 +576,12 @@ impl Writer {
                 metrics::counter!("sealgate_audit_lost_total").increment(1);
             }
         }
+        self.tell_held();
+    }
+
+    fn tell_held(&self) {
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("sealgate_audit_held_records").set(f64::from(held));
     }
 }
 

@@ -8,6 +8,7 @@ mod levels;
 mod operators;
 mod page;
 mod replicated;
+mod verified;
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -402,7 +402,8 @@ fn mend(segment: &SegmentFile, end: &End, signed: u64, findings: &mut Vec<Findin
 
 /// Room that was never written goes without a word.
 fn cut(segment: &SegmentFile, end: &End) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(&segment.path)?;
+    let mut options = OpenOptions::new();
+    let mut file = segments::not_through_links(options.read(true).write(true)).open(&segment.path)?;
     if file.metadata()?.len() <= end.length {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use super::folder::{give_to_owner, stamp, sync_folder};
 use super::outlets::{Outlet, Outlets};
 use super::packing::Packer;
 use super::progress::Progress;
-use super::segments::{FILES_MAX, number_in};
+use super::segments::{FILES_MAX, not_through_links, number_in};
 use crate::audit::{self, Checkpoint, Head, Link, Opened, PublicKey, Signer};
 
 /// A file of checkpoints that has reached this size is followed by another.
@@ -160,7 +160,8 @@ impl Writer {
         };
         let is_new = !path.try_exists()?;
         // Opened anew each time: what somebody took away is no place for a checkpoint.
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let mut options = OpenOptions::new();
+        let mut file = not_through_links(options.append(true).create(true).mode(0o600)).open(&path)?;
         if is_new {
             give_to_owner(&file, &self.folder);
             sync_folder(&self.folder)?;
@@ -201,6 +202,9 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// It cannot be read, or is longer than any.
 pub(super) fn notes(path: &Path) -> io::Result<Vec<String>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
     let mut text = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(fs::File::open(path)?, READ_BYTES_MAX + 1), &mut text)?;
     if text.len() as u64 > READ_BYTES_MAX {

@@ -91,6 +91,11 @@ pub(super) fn pack_closed(folder: &Path, stop: &AtomicBool) -> io::Result<()> {
         let packed = with_end(&path, PACKED);
         if !packed.try_exists()? {
             let part = with_end(&packed, PART);
+            // What a crash left of another try; and never through a link that lies there.
+            match fs::remove_file(&part) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
             let made = pack(&path, &part, folder, stop).and_then(|()| fs::rename(&part, &packed));
             if let Err(error) = made.and_then(|()| sync_folder(folder)) {
                 let _ = fs::remove_file(&part);
@@ -121,7 +126,7 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 fn pack(path: &Path, part: &Path, folder: &Path, stop: &AtomicBool) -> io::Result<()> {
     let mut from = File::open(path)?;
     let length = from.metadata()?.len();
-    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part)?;
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)?;
     give_to_owner(&out, folder);
     frame(&mut from, length.saturating_sub(END_BYTES), &mut out, stop)?;
     let before = out.metadata()?.len();

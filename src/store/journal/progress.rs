@@ -20,6 +20,8 @@ pub(super) struct Progress {
 struct State {
     head: Head,
     turns: VecDeque<Head>,
+    /// Has anything been written, and does nobody know yet?
+    has_begun: Option<bool>,
     has_ended: bool,
 }
 
@@ -35,18 +37,26 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the record was when the journal was opened.
+    pub(super) fn begins(&self, head: Head) {
+        self.state().head = head;
+    }
+
     /// All up to here is durable. `turn`: where a segment has ended since.
     pub(super) fn is_durable(&self, head: Head, turn: Option<Head>) {
         let mut state = self.state();
         state.head = head;
+        let is_first = *state.has_begun.get_or_insert(true) && turn.is_none();
         if let Some(turn) = turn {
             if state.turns.len() == TURNS_MAX {
                 state.turns.pop_front();
             }
             state.turns.push_back(turn);
-            drop(state);
-            self.changed.notify_all();
+        } else if !is_first {
+            return;
         }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Nothing more comes.
@@ -60,11 +70,13 @@ impl Progress {
         self.state().head.seq.saturating_sub(signed)
     }
 
-    /// Waits for the end, for the end of a segment, or for this long.
+    /// Waits for the end, for the first record, for the end of a segment, or for this long.
     pub(super) fn wait(&self, interval: Duration) -> News {
-        let is_quiet = |state: &mut State| !state.has_ended && state.turns.is_empty();
+        let is_quiet =
+            |state: &mut State| !state.has_ended && state.turns.is_empty() && state.has_begun != Some(true);
         let waited = self.changed.wait_timeout_while(self.state(), interval, is_quiet);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.has_begun = state.has_begun.map(|_| false);
         let mut heads: Vec<Head> = state.turns.drain(..).collect();
         heads.push(state.head);
         News { heads, has_ended: state.has_ended }

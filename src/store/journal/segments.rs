@@ -1,9 +1,12 @@
 //! Segments as they lie in a folder: which there are, in which order, and the lines of one, whether
 //! it was packed (`.zst`) or not.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::audit::{LINE_BYTES_MAX, Link, Linked, seq_of};
 
@@ -17,6 +20,15 @@ const PIECE_BYTES: usize = 256 << 10;
 /// frame that every reader skips.
 pub(super) const SKIPPED_MAGIC: u32 = 0x184D_2A5A;
 pub(super) const TRAILER_BYTES: u64 = 12;
+
+/// What stands behind the first line that is wrong is looked through so far: a small file may unpack to
+/// a very long one.
+pub(super) const BEHIND_BYTES_MAX: u64 = 1 << 30;
+
+/// A file of the folder's own that is written to is never one that a link leads to.
+pub(super) fn not_through_links(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0))
+}
 
 /// One segment's file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +82,10 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<Segment>> {
 /// # Errors
 /// It cannot be opened.
 pub(super) fn read(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    // Asked before opening, which waits for a writer where the path is a pipe.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
     let file = File::open(path)?;
     if path.to_str().is_some_and(|name| name.ends_with(PACKED)) {
         let unpacked = zstd::stream::read::Decoder::new(file)?;
@@ -205,6 +221,9 @@ pub(super) fn end_of(path: &Path, asked: u64) -> io::Result<End> {
             holds = false;
             end.is_torn = true;
             end.behind += u64::from(seq.is_some());
+            if lines.offset.saturating_sub(end.length) > BEHIND_BYTES_MAX {
+                break;
+            }
         }
     }
     Ok(end)

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustc_hash::FxHashMap;
 
-use self::segment::Report;
+use self::segment::{Key, Report};
 use super::packing::same;
 use super::segments::{self, FILES_MAX, Segment};
 use crate::audit::{Link, PublicKey};
@@ -48,9 +48,11 @@ pub struct Bad {
     pub what: String,
 }
 
-/// An execution whose outcome nobody knows: all of it counts as seen.
+/// An execution whose outcome nobody knows, or a lease whose end nobody knows: all of it counts as seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OpenIntent {
+    /// Is it the lease of the intent, for further executions?
+    pub is_lease: bool,
     pub seq: u64,
     pub session: u64,
     pub statement_id: u64,
@@ -163,7 +165,7 @@ struct Joined {
 
 fn join(asked: &Asked, listed: &[Segment], reports: Vec<Report>, found: &mut Found) -> Joined {
     let mut joined = Joined { before: None, links: FxHashMap::default() };
-    let mut open: FxHashMap<(u64, u64), OpenIntent> = FxHashMap::default();
+    let mut open: FxHashMap<Key, OpenIntent> = FxHashMap::default();
     // The end of what is before, and whether its link can be relied on.
     let mut end: Option<(u64, Option<Link>)> = None;
     let last_index = reports.len().saturating_sub(1);
@@ -229,7 +231,8 @@ fn join(asked: &Asked, listed: &[Segment], reports: Vec<Report>, found: &mut Fou
         }
         for (key, (seq, line)) in report.open {
             let file = name_of(&segment.path);
-            open.insert(key, OpenIntent { seq, session: key.0, statement_id: key.1, file, line });
+            let Key { session, statement: statement_id, is_lease } = key;
+            open.insert(key, OpenIntent { is_lease, seq, session, statement_id, file, line });
         }
         found.first.get_or_insert(first);
         let last = end.map_or(last, |(before, _)| last.max(before));
@@ -237,7 +240,7 @@ fn join(asked: &Asked, listed: &[Segment], reports: Vec<Report>, found: &mut Fou
     }
     found.last = end.map(|(last, _)| last);
     let mut named: Vec<OpenIntent> = open.into_values().collect();
-    named.sort_unstable_by_key(|intent| intent.seq);
+    named.sort_unstable_by_key(|intent| (intent.seq, intent.is_lease));
     found.open = named.len() as u64;
     named.truncate(OPEN_MAX);
     found.open_intents = named;

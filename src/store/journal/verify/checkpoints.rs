@@ -26,8 +26,17 @@ pub(super) fn read(asked: &Asked, found: &mut Found) -> io::Result<Vec<Signed>> 
     {
         let before = all.len();
         let notes = notary::notes(file);
-        let named = |error: io::Error| io::Error::other(format!("{}: {error}", file.display()));
-        for note in notes.map_err(named)? {
+        let notes = match notes {
+            Ok(notes) => notes,
+            Err(error) if is_external => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", file.display())));
+            }
+            Err(error) => {
+                found.is_bad(file, None, None, format!("it cannot be read: {error}"));
+                continue;
+            }
+        };
+        for note in notes {
             match audit::open(&note, &asked.keys) {
                 Opened::Signed(checkpoint) => all.push(Signed { checkpoint, file: file.clone() }),
                 Opened::Forged => {

@@ -1,11 +1,13 @@
 //! One segment by itself: its lines in their order, each with the link that it shows.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::path::Path;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::super::segments::{self, Line, Lines, Segment};
 use super::{Bad, name_of};
@@ -31,10 +33,10 @@ pub(super) struct Report {
     pub(super) bad: Option<Bad>,
     /// Links of the records that were asked for, as far as they hold.
     pub(super) marks: Vec<(u64, Link)>,
-    /// By session and statement: number and line of intents without an outcome.
-    pub(super) open: FxHashMap<(u64, u64), (u64, u64)>,
-    /// Outcomes whose intent is not here.
-    pub(super) closed: FxHashSet<(u64, u64)>,
+    /// Number and line of what was begun and not ended.
+    pub(super) open: FxHashMap<Key, (u64, u64)>,
+    /// What was ended and not begun here.
+    pub(super) closed: FxHashSet<Key>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +46,46 @@ struct Record<'l> {
     kind: Cow<'l, str>,
     session: Option<u64>,
     statement_id: Option<u64>,
+    lease: Option<Lease>,
+    executions: Option<u64>,
+}
+
+/// Of an intent, that it covers more than its own execution; of an outcome, under whose intent it was.
+#[derive(Clone, Copy)]
+enum Lease {
+    Terms,
+    Of(u64),
+}
+
+impl<'l> Deserialize<'l> for Lease {
+    fn deserialize<D: Deserializer<'l>>(from: D) -> Result<Lease, D::Error> {
+        struct Either;
+        impl<'l> Visitor<'l> for Either {
+            type Value = Lease;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the terms of a lease, or the number of an execution")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Lease, E> {
+                Ok(Lease::Of(number))
+            }
+
+            fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<Lease, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Lease::Terms)
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+/// What stays open until an outcome says that it is over: an execution, or the lease that its intent is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Key {
+    pub(super) session: u64,
+    pub(super) statement: u64,
+    pub(super) is_lease: bool,
 }
 
 /// Follows its lines.
@@ -94,7 +136,7 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
             report.is_bad(segment, number, expected.or(Some(segment.first)), "it is no record");
             break;
         };
-        let Record { seq, kind, session, statement_id } = record;
+        let Record { seq, ref kind, session, statement_id, lease, executions } = record;
         let expected = expected.unwrap_or(segment.first);
         let what = if is_first && seq != expected {
             Some(format!("the segment's name says that it begins with record {expected}"))
@@ -129,13 +171,32 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
             }
         }
         if let (Some(session), Some(statement)) = (session, statement_id) {
-            report.executed(&kind, (session, statement), (seq, number));
+            let own = Key { session, statement, is_lease: false };
+            match (&**kind, lease) {
+                ("intent", None | Some(Lease::Of(_))) => report.begun(own, (seq, number)),
+                ("intent", Some(Lease::Terms)) => {
+                    report.begun(own, (seq, number));
+                    report.begun(Key { is_lease: true, ..own }, (seq, number));
+                }
+                ("outcome", lease) => {
+                    report.ended(own);
+                    // Only its end says how many have used it.
+                    if let (Some(Lease::Of(statement)), Some(_)) = (lease, executions) {
+                        report.ended(Key { session, statement, is_lease: true });
+                    }
+                }
+                (_, _) => {}
+            }
         }
     }
     if report.bad.is_some() {
         // What stands behind it is there, whatever it is worth: it is not told of as missing too.
+        let until = lines.offset.saturating_add(segments::BEHIND_BYTES_MAX);
         while let Some(Line::Whole(line)) = lines.next()? {
             report.last = report.last.max(seq_of(line));
+            if lines.offset > until {
+                break;
+            }
         }
     }
     report.bytes = lines.offset;
@@ -149,15 +210,15 @@ impl Report {
         self.last = self.last.or(seq);
     }
 
-    fn executed(&mut self, kind: &str, key: (u64, u64), at: (u64, u64)) {
-        match kind {
-            "intent" if self.open.len() < EXECUTIONS_MAX => {
-                self.open.insert(key, at);
-            }
-            "outcome" if self.open.remove(&key).is_none() && self.closed.len() < EXECUTIONS_MAX => {
-                self.closed.insert(key);
-            }
-            _ => {}
+    fn begun(&mut self, key: Key, at: (u64, u64)) {
+        if self.open.len() < EXECUTIONS_MAX {
+            self.open.insert(key, at);
+        }
+    }
+
+    fn ended(&mut self, key: Key) {
+        if self.open.remove(&key).is_none() && self.closed.len() < EXECUTIONS_MAX {
+            self.closed.insert(key);
         }
     }
 }

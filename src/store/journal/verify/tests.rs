@@ -431,3 +431,141 @@ async fn packed_segments_and_folders_whose_beginning_was_moved_away_verify_as_we
     fs::write(&packed[1], bytes).unwrap();
     assert!(!verify(&Asked { first, ..asked(&folder) }).unwrap().bad.is_empty());
 }
+
+/// What a disk may hold after a power cut: all that was synced, and of the rest any piece.
+#[tokio::test]
+async fn a_power_cut_at_any_byte_and_in_any_order_of_writes_loses_nothing_that_was_acknowledged() {
+    const BLOCK: usize = 256;
+    let scratch = Scratch::new("power");
+    // Hundreds of folders: in memory, where there is such a place.
+    let memory = Path::new("/dev/shm")
+        .is_dir()
+        .then(|| Scratch(format!("/dev/shm/sealgate-power-{}", std::process::id()).into()));
+    let place = memory.as_ref().map_or(&scratch.0, |memory| &memory.0);
+    let (folder, before, cut) = (scratch.audit(), place.join("before"), place.join("cut"));
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    executions(&handle, 0..1).await;
+    thread.close().await.unwrap();
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    for number in 1..4 {
+        written(&handle, number).await.unwrap();
+    }
+    copy(&folder, &before);
+    let part = parts(&folder).pop().unwrap();
+    let name = part.file_name().unwrap();
+    let acknowledged = fs::read(before.join(name)).unwrap();
+    queued(handle.submit(outcome(0)));
+    written(&handle, 50).await.unwrap();
+    thread.close().await.unwrap();
+    let after = fs::read(&part).unwrap();
+    assert!(after.starts_with(&acknowledged) && after.len() > acknowledged.len() + 2 * BLOCK);
+    let mut images: Vec<Vec<u8>> =
+        (acknowledged.len()..after.len()).map(|end| after[..end].to_vec()).collect();
+    let first = acknowledged.len() / BLOCK;
+    let blocks = after.len().div_ceil(BLOCK) - first;
+    for written in 0..1_usize << blocks.min(6) {
+        let mut image = after.clone();
+        for block in (0..blocks).filter(|block| written >> block & 1 == 0) {
+            let start = ((first + block) * BLOCK).max(acknowledged.len());
+            let end = ((first + block + 1) * BLOCK).min(after.len());
+            image[start..end].fill(0);
+        }
+        images.push(image);
+    }
+    for (number, image) in images.iter().enumerate() {
+        copy(&before, &cut);
+        fs::write(cut.join(name), image).unwrap();
+        assert_eq!(super::super::write_alone(&location(cut.clone()), outcome(77)), Ok(true));
+        let told = found(&cut);
+        assert_eq!(told.bad, [], "image {number}: {told:?}");
+        assert!((6..=9).contains(&told.records), "image {number}: {told:?}");
+        let text = fs::read(cut.join(name)).unwrap();
+        assert!(text.starts_with(&acknowledged) && after.starts_with(&text), "image {number}");
+        let torn = fs::read_dir(&cut)
+            .unwrap()
+            .any(|entry| entry.unwrap().path().extension().is_some_and(|end| end == "torn"));
+        let says =
+            parts(&cut).iter().any(|part| fs::read_to_string(part).unwrap().contains("was torn by a crash"));
+        assert_eq!(torn, says, "image {number}: what was set aside is told of");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_changes_no_order() {
+    let scratch = Scratch::new("clock");
+    let folder = scratch.audit();
+    for run in 0..3 {
+        let (handle, thread) = start(&location(folder.clone())).unwrap();
+        executions(&handle, run * 3..run * 3 + 3).await;
+        thread.close().await.unwrap();
+        // Written by a clock that was ten years ahead.
+        for entry in fs::read_dir(&folder).unwrap().filter(|_| run == 0) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            fs::rename(&path, folder.join(name.replacen("-20", "-30", 1))).unwrap();
+        }
+    }
+    let told = found(&folder);
+    assert_eq!((&told.bad, told.last, told.open), (&Vec::new(), Some(18), 0), "{told:?}");
+}
+
+/// What somebody lays into the folder so that those who read it wait, or write elsewhere.
+#[tokio::test]
+async fn pipes_links_and_long_files_stop_nobody_and_lead_nowhere() {
+    let scratch = Scratch::new("traps");
+    let (folder, kept) = (scratch.audit(), scratch.0.join("kept"));
+    write(&folder).await;
+    fs::write(&kept, "a file of somebody's").unwrap();
+    let link = |name: &str| std::os::unix::fs::symlink(&kept, folder.join(name)).unwrap();
+    let later = format!("audit-20360101T000000.000000Z-{:020}.jsonl", 9_000);
+    link(&later);
+    link("audit-20360101T000000.000000Z-00000000000000000001.jsonl.zst.part");
+    let (handle, thread) = start(&location(folder.clone())).unwrap();
+    executions(&handle, 0..1).await;
+    thread.close().await.unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "a file of somebody's", "by the start");
+    fs::remove_file(folder.join(later)).unwrap();
+    let small = segments::list(&folder).unwrap().remove(0).path;
+    let part = PathBuf::from(format!("{}.zst.part", small.display()));
+    std::os::unix::fs::symlink(&kept, &part).unwrap();
+    fs::OpenOptions::new().append(true).open(&small).unwrap().set_len(300 << 10).unwrap();
+    pack_closed(&folder, &AtomicBool::new(false)).unwrap();
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "a file of somebody's", "by packing");
+    for name in ["audit-20360101T000000.000000Z-1.jsonl", "checkpoints-20360101T000000.000000Z-1.notes"] {
+        let pipe = folder.join(name);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let told = found(&folder);
+        assert!(told.bad.iter().any(|bad| bad.what.contains("no ordinary file")), "{name}: {told:?}");
+        fs::remove_file(pipe).unwrap();
+    }
+    let endless = folder.join("checkpoints-20360101T000000.000000Z-1.notes");
+    fs::File::create(&endless).unwrap().set_len(1 << 40).unwrap();
+    assert!(found(&folder).bad.iter().any(|bad| bad.what.contains("longer than any")));
+}
+
+#[test]
+fn executions_and_leases_stay_open_until_an_outcome_ends_them() {
+    let scratch = Scratch::new("open");
+    let part = scratch.0.join(format!("audit-20260101T000000.000000Z-{:020}.jsonl", 1));
+    let terms = "\"lease\":{\"executions\":100,\"values\":1000,\"window_ms\":50}";
+    let lines = [
+        format!("\"kind\":\"intent\",\"session\":7,\"statement_id\":1,{terms}"),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":1".to_owned(),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":2,\"lease\":1".to_owned(),
+        "\"kind\":\"outcome\",\"session\":7,\"statement_id\":3,\"lease\":1,\"executions\":2".to_owned(),
+        format!("\"kind\":\"intent\",\"session\":8,\"statement_id\":1,{terms}"),
+    ];
+    for (count, expected) in [
+        (1, &[(1, false), (1, true)][..]),
+        (2, &[(1, true)]),
+        (3, &[(1, true)]),
+        (4, &[]),
+        (5, &[(5, false), (5, true)]),
+    ] {
+        let numbered = (1..).zip(&lines).take(count).map(|(seq, line)| format!("{{\"seq\":{seq},{line}}}"));
+        put(&part, &numbered.collect::<Vec<_>>());
+        let told = verify(&Asked { keys: Vec::new(), ..asked(&scratch.0) }).unwrap();
+        let open: Vec<_> = told.open_intents.iter().map(|open| (open.seq, open.is_lease)).collect();
+        assert_eq!((open.as_slice(), told.bad), (expected, Vec::new()), "{count}");
+    }
+}
