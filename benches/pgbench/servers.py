@@ -322,8 +322,9 @@ class Sealgate(Process):
     the client's and begins one of its own.
     """
 
-    def __init__(self, name, folder, postgres, binary, channel, login, keys, fields=()):
+    def __init__(self, name, folder, postgres, binary, channel, login, keys, fields=(), level=""):
         super().__init__(name, folder)
+        self.level = level
         self.postgres = postgres
         self.binary = binary
         self.channel = channel
@@ -377,7 +378,7 @@ master_key = {{ env = "SEALGATE_MASTER_KEY" }}
 
 [audit]
 path = {json.dumps(os.path.join(self.folder, "audit"))}
-durability = "intent"
+{self.level}
 """
         for table, column, seal in self.fields:
             text += f"""

@@ -10,12 +10,25 @@ from servers import DATABASE, PLAIN, SCRAM, TLS, TRUST, USER
 
 DIRECT, BOUNCER, POOL = "direct", "pgbouncer", "pgbouncer+pool"
 SEALGATE, POLICY, RELAY = "sealgate", "sealgate+policy", "sealgate+relay"
+OS, LEASED, FULL, BEFORE = "sealgate+os", "sealgate+lease", "sealgate+full", "sealgate+before"
+# What [audit] says: the record is on disk before a value is shown, but for `os`.
+LEVELS = {
+    POLICY: 'durability = "intent"',
+    OS: 'durability = "os"',
+    LEASED: 'durability = "intent"\nlease = { executions = 1000, values = 10000, window = "50ms" }',
+    FULL: 'durability = "full"',
+    BEFORE: 'durability = "intent"',
+}
 TARGETS = {
     DIRECT: "to the server itself",
     BOUNCER: "PgBouncer in session mode, one client session one server session",
     POOL: "PgBouncer in session mode, handing server sessions on (connect alone)",
     SEALGATE: "no field is classified; SCRAM is ended and begun anew",
     POLICY: "one column of one table is sealed",
+    OS: "the same, the record handed to the operating system before a value is shown",
+    LEASED: "the same, one intent for up to 1,000 executions and 50 ms",
+    FULL: "the same, the end of a result waits for its outcome, too",
+    BEFORE: "one column of one table is sealed, by another program (--before)",
     RELAY: "no field is classified; SCRAM is passed through (connect alone)",
 }
 PROXIES = (DIRECT, BOUNCER, SEALGATE)
@@ -110,7 +123,7 @@ def all_workloads(folder, rows, idle):
     scan = _script(folder, "scan", f"SELECT * FROM {WIDE_TABLE};\n")
     trivial = _script(folder, "trivial", "SELECT 1;\n")
     data = os.path.join(folder, "sink.tsv")
-    sealed = lambda target: ["-M", "prepared", "--file", by_key[SEALED_TABLE if target.name == POLICY else PLAIN_TABLE]]  # noqa: E731
+    sealed = lambda target: ["-M", "prepared", "--file", by_key[SEALED_TABLE if target.name in LEVELS else PLAIN_TABLE]]  # noqa: E731
     few, one, many = [8], [1], [1, 8, 64]
     return [
         Pgbench("untouched", "statements", "pgbench -S -M prepared: a SELECT by key", {PLAIN: many, TLS: many},
@@ -122,7 +135,7 @@ def all_workloads(folder, rows, idle):
         Pgbench("tpcb", "statements", "pgbench's TPC-B-like transaction of seven statements, prepared", {PLAIN: few, TLS: few},
                 (*PROXIES, POLICY), options=["-b", "tpcb-like", "-M", "prepared"]),
         Pgbench("sealed", "classified", "SELECT of one text column by key, prepared", {PLAIN: many},
-                (DIRECT, BOUNCER, POLICY), options=sealed),
+                (DIRECT, BOUNCER, *LEVELS), options=sealed),
         Pgbench("scan", "bulk", f"SELECT * of {WIDE_ROWS:,} rows", {PLAIN: one, TLS: one},
                 (*PROXIES, POLICY), options=["-M", "prepared", "--file", scan], sampled=1, unit="scan"),
         Copy("copy-out", "bulk", f"COPY ... TO STDOUT of {WIDE_ROWS:,} rows", {PLAIN: one, TLS: one},
@@ -152,6 +165,6 @@ def seed_bulk(postgres, folder, clients_max):
 
 
 __all__ = [
-    "BOUNCER", "COLUMN", "Copy", "DATABASE", "DIRECT", "FAMILIES", "Idle", "PLAIN_TABLE", "POLICY", "POOL", "Pgbench",
+    "BEFORE", "BOUNCER", "COLUMN", "Copy", "DATABASE", "DIRECT", "FAMILIES", "Idle", "LEVELS", "PLAIN_TABLE", "POLICY", "POOL", "Pgbench",
     "RELAY", "SEALED_TABLE", "SEALGATE", "TARGETS", "all_workloads", "seed_bulk",
 ]

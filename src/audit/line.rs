@@ -4,7 +4,12 @@
 //! place: beside what JSON asks for, all that a terminal or a viewer could take for more
 //! than text (C1 controls, line separators, direction marks).
 
-use super::record::{Attribution, Entry, FieldUse, Record, Who};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::level::LeaseTerms;
+use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, Who};
 use crate::residency::Date;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
@@ -19,16 +24,106 @@ pub const FIELDS_MAX: usize = 1024;
 /// character is escaped.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
-/// Appends the entry's line, newline included.
-pub(super) fn write(out: &mut Vec<u8>, node: &str, seq: u64, entry: &Entry) {
-    let mut object = Object { out, empty: true };
-    object.out.push(b'{');
-    object.number("seq", seq);
-    object.time("time", entry.time_us);
-    object.string("node", node, NAME_CHARS_MAX);
-    object.plain("kind", entry.record.kind());
-    object.record(&entry.record);
-    object.out.extend_from_slice(b"}\n");
+/// Most parts of lines that are kept, and the longest of them, in bytes.
+const PARTS_MAX: usize = 512;
+const PART_BYTES_MAX: usize = 16 << 10;
+
+/// Writes lines. What is the same in each of a session's, or of a plan's, is put into words once.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// `,"node":"..."`
+    node: Vec<u8>,
+    parts: FxHashMap<PartKey, Part>,
+}
+
+/// Which part, by the addresses of what it tells: nothing else can be there as long as it is kept.
+type PartKey = (usize, usize, &'static str, Action, Attribution, Option<u64>);
+
+#[derive(Debug)]
+struct Part {
+    words: Box<[u8]>,
+    _of: Told,
+}
+
+/// Keeps what a part tells where it is.
+type Told = (Option<Arc<Who>>, Option<Arc<[FieldUse]>>, Option<Arc<str>>);
+
+impl Lines {
+    pub(super) fn new(node: &str) -> Lines {
+        let mut words = Vec::new();
+        Object { out: &mut words, empty: false }.string("node", node, NAME_CHARS_MAX);
+        Lines { node: words, parts: FxHashMap::default() }
+    }
+
+    /// Appends the entry's line, newline included.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, seq: u64, entry: &Entry) {
+        let mut object = Object { out, empty: true };
+        object.out.push(b'{');
+        object.number("seq", seq);
+        object.time("time", entry.time_us);
+        object.out.extend_from_slice(&self.node);
+        object.plain("kind", entry.record.kind());
+        match &entry.record {
+            Record::Intent(intent) if intent.replication.is_none() => self.intent(&mut object, intent),
+            Record::Outcome(outcome) if outcome.replication.is_none() => self.outcome(&mut object, outcome),
+            record @ (Record::Intent(_)
+            | Record::Outcome(_)
+            | Record::Refusal(_)
+            | Record::Session(_)
+            | Record::Login(_)
+            | Record::Alert(_)
+            | Record::Admin(_)) => object.record(record),
+        }
+        object.out.extend_from_slice(b"}\n");
+    }
+
+    fn intent(&mut self, object: &mut Object<'_>, intent: &Intent) {
+        self.who(object, &intent.who, intent.execution.number);
+        let at = (intent.fields.as_ptr().addr(), intent.statement.as_ptr().addr());
+        let key = (at.0, at.1, intent.rule, intent.action, intent.attribution, intent.listed_in);
+        let told = || (None, Some(Arc::clone(&intent.fields)), Some(Arc::clone(&intent.statement)));
+        self.part(object, key, told, |object| object.intended(intent));
+        object.lease(intent.lease);
+    }
+
+    fn outcome(&mut self, object: &mut Object<'_>, outcome: &Outcome) {
+        self.who(object, &outcome.who, outcome.execution.number);
+        let at = (outcome.fields.as_ptr().addr(), outcome.fingerprint.as_ptr().addr());
+        let key = (at.0, at.1, "", outcome.action, outcome.attribution, outcome.listed_in);
+        let told = || (None, Some(Arc::clone(&outcome.fields)), Some(Arc::clone(&outcome.fingerprint)));
+        self.part(object, key, told, |object| object.done(outcome));
+        object.came(outcome);
+    }
+
+    fn who(&mut self, object: &mut Object<'_>, who: &Arc<Who>, statement: u64) {
+        object.number("session", who.session);
+        object.number("statement_id", statement);
+        let key = (Arc::as_ptr(who).addr(), 0, "", Action::Read, Attribution::Known, None);
+        self.part(object, key, || (Some(Arc::clone(who)), None, None), |object| object.person(who));
+    }
+
+    fn part(
+        &mut self,
+        object: &mut Object<'_>,
+        key: PartKey,
+        told: impl FnOnce() -> Told,
+        put: impl FnOnce(&mut Object<'_>),
+    ) {
+        if let Some(part) = self.parts.get(&key) {
+            object.out.extend_from_slice(&part.words);
+            return;
+        }
+        let start = object.out.len();
+        put(object);
+        let words = object.out.get(start..).unwrap_or_default();
+        if words.len() > PART_BYTES_MAX {
+            return;
+        }
+        if self.parts.len() >= PARTS_MAX {
+            self.parts.clear();
+        }
+        self.parts.insert(key, Part { words: words.into(), _of: told() });
+    }
 }
 
 struct Object<'o> {
@@ -41,35 +136,13 @@ impl Object<'_> {
         match record {
             Record::Intent(intent) => {
                 self.who(&intent.who, Some(intent.execution.number));
-                self.plain("action", action(intent.action));
-                self.attribution(intent.attribution);
-                self.replication(intent.replication.as_deref());
-                self.listed(intent.listed_in, &intent.fields);
-                if intent.replication.is_none() {
-                    self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
-                }
-                self.string("statement", &intent.statement, STATEMENT_CHARS_MAX);
-                self.plain("verdict", "allow");
-                self.string("rule", intent.rule, NAME_CHARS_MAX);
+                self.intended(intent);
+                self.lease(intent.lease);
             }
             Record::Outcome(outcome) => {
                 self.who(&outcome.who, Some(outcome.execution.number));
-                self.plain("action", action(outcome.action));
-                self.attribution(outcome.attribution);
-                self.replication(outcome.replication.as_deref());
-                self.listed(outcome.listed_in, &outcome.fields);
-                if outcome.replication.is_none() {
-                    self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
-                    self.number("rows", outcome.rows);
-                    self.number("cells", outcome.cells);
-                }
-                self.number("bytes", outcome.bytes);
-                if let Some(committed) = outcome.committed {
-                    self.flag("committed", committed);
-                }
-                if let Some(code) = &outcome.sqlstate {
-                    self.string("sqlstate", &String::from_utf8_lossy(code), NAME_CHARS_MAX);
-                }
+                self.done(outcome);
+                self.came(outcome);
             }
             Record::Refusal(refusal) => {
                 self.who(&refusal.who, Some(refusal.statement_id));
@@ -90,6 +163,9 @@ impl Object<'_> {
                 self.who(&session.who, None);
                 self.string("action", session.event, NAME_CHARS_MAX);
                 self.keyring(session.keyring);
+                self.plain("durability", session.durability.name());
+                self.lease(session.lease);
+                self.string("loss", &session.durability.loss(session.lease), NAME_CHARS_MAX);
             }
             Record::Login(login) => {
                 self.who(&login.who, None);
@@ -121,11 +197,73 @@ impl Object<'_> {
         }
     }
 
+    /// What every intent of a plan says.
+    fn intended(&mut self, intent: &Intent) {
+        self.plain("action", action(intent.action));
+        self.attribution(intent.attribution);
+        self.replication(intent.replication.as_deref());
+        self.listed(intent.listed_in, &intent.fields);
+        if intent.replication.is_none() {
+            self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
+        }
+        self.string("statement", &intent.statement, STATEMENT_CHARS_MAX);
+        self.plain("verdict", "allow");
+        self.string("rule", intent.rule, NAME_CHARS_MAX);
+    }
+
+    /// What every outcome of a plan says.
+    fn done(&mut self, outcome: &Outcome) {
+        self.plain("action", action(outcome.action));
+        self.attribution(outcome.attribution);
+        self.replication(outcome.replication.as_deref());
+        self.listed(outcome.listed_in, &outcome.fields);
+        if outcome.replication.is_none() {
+            self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
+        }
+    }
+
+    /// What came of it.
+    fn came(&mut self, outcome: &Outcome) {
+        if let Some(lease) = outcome.lease {
+            self.number("lease", lease);
+        }
+        if let Some(executions) = outcome.executions {
+            self.number("executions", executions);
+        }
+        if outcome.replication.is_none() {
+            self.number("rows", outcome.rows);
+            self.number("cells", outcome.cells);
+        }
+        self.number("bytes", outcome.bytes);
+        if let Some(committed) = outcome.committed {
+            self.flag("committed", committed);
+        }
+        if let Some(code) = &outcome.sqlstate {
+            self.string("sqlstate", &String::from_utf8_lossy(code), NAME_CHARS_MAX);
+        }
+    }
+
+    /// Left out where there is none.
+    fn lease(&mut self, terms: Option<LeaseTerms>) {
+        let Some(LeaseTerms { executions, values, window_ms }) = terms else { return };
+        self.name("lease");
+        self.out.push(b'{');
+        let mut member = Object { out: self.out, empty: true };
+        member.number("executions", executions);
+        member.number("values", values);
+        member.number("window_ms", window_ms);
+        self.out.push(b'}');
+    }
+
     fn who(&mut self, who: &Who, statement: Option<u64>) {
         self.number("session", who.session);
         if let Some(number) = statement {
             self.number("statement_id", number);
         }
+        self.person(who);
+    }
+
+    fn person(&mut self, who: &Who) {
         self.string("user", &who.user, NAME_CHARS_MAX);
         self.string("application", &who.application, NAME_CHARS_MAX);
         self.string("client", &who.client, NAME_CHARS_MAX);
@@ -224,8 +362,23 @@ impl Object<'_> {
 
     fn text(&mut self, text: &str, chars_max: usize) {
         self.out.push(b'"');
-        for character in text.chars().take(chars_max) {
-            escape(self.out, character);
+        let mut left = chars_max;
+        for run in text.as_bytes().chunk_by(|one, other| is_bare(*one) == is_bare(*other)) {
+            match std::str::from_utf8(run) {
+                Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => {
+                    let taken = run.len().min(left);
+                    self.out.extend_from_slice(run.get(..taken).unwrap_or_default());
+                    left -= taken;
+                }
+                // Whole characters: what is not bare ends where ASCII begins.
+                Ok(other) => {
+                    for character in other.chars().take(left) {
+                        escape(self.out, character);
+                        left -= 1;
+                    }
+                }
+                Err(_) => escape(self.out, char::REPLACEMENT_CHARACTER),
+            }
         }
         self.out.push(b'"');
     }
@@ -240,7 +393,8 @@ impl Object<'_> {
 }
 
 /// `2026-11-21T22:32:48.000001Z`
-pub(super) fn rfc3339(time_us: u64) -> String {
+#[must_use]
+pub fn rfc3339(time_us: u64) -> String {
     let seconds = time_us / 1_000_000;
     let date = Date::from_unix_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
@@ -255,6 +409,11 @@ fn action(action: Action) -> &'static str {
         Action::Define => "define",
         Action::Replicate => "replicate",
     }
+}
+
+/// A byte that stands for itself: printable ASCII but for what JSON escapes.
+fn is_bare(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 fn escape(out: &mut Vec<u8>, character: char) {

@@ -3,12 +3,22 @@
 //! A [`Receipt`] is the proof that an intent is durable; [`Journal::commit`] alone mints it,
 //! and only after the sink has said that everything is on disk.
 
+mod chain;
 mod journal;
+mod lease;
+mod level;
 mod line;
+mod note;
 mod record;
 
-pub use journal::{Journal, Receipt, Sink, SinkError};
-pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX};
+pub use chain::{Link, Linked, seq_of};
+pub use journal::{Head, Journal, Receipt, Sink, SinkError};
+pub use lease::{Cover, Lease, Leased, Tenure};
+pub use level::{Durability, LeaseTerms};
+pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, rfc3339};
+pub use note::{
+    Checkpoint, NOTE_BYTES_MAX, Opened, PublicKey, Signer, SigningKeyFault, notes_in, open, word,
+};
 pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
     RefusalRecord, SessionRecord, Who,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::level::{Durability, LeaseTerms};
 use crate::catalog::Field;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, Replication};
@@ -70,7 +71,7 @@ impl FieldUse {
 }
 
 /// How sure it is that the fields of a record were met.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Attribution {
     /// By the statement's own text.
     Known,
@@ -97,6 +98,8 @@ pub struct Intent {
     pub rule: &'static str,
     /// What a walsender streams, where this is one.
     pub replication: Option<Arc<Replication>>,
+    /// It covers further executions of the same statement in the same session, within these bounds.
+    pub lease: Option<LeaseTerms>,
 }
 
 /// What came of an execution.
@@ -121,6 +124,11 @@ pub struct Outcome {
     pub committed: Option<bool>,
     /// What a walsender streamed, where this was one.
     pub replication: Option<Arc<Replication>>,
+    /// The execution whose intent's lease it has used.
+    pub lease: Option<u64>,
+    /// This is the end of that lease: so many executions have used it, and no other will. Rows, cells and
+    /// bytes are those of all of them.
+    pub executions: Option<u64>,
 }
 
 /// A statement, startup or value that was refused.
@@ -147,6 +155,9 @@ pub struct SessionRecord {
     pub event: &'static str,
     /// By whose keys its values are sealed and opened, where any are.
     pub keyring: Option<KeyringIdentity>,
+    /// How durable its records are before it goes on.
+    pub durability: Durability,
+    pub lease: Option<LeaseTerms>,
 }
 
 /// A login that failed, or a start that was refused before it.

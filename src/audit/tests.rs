@@ -37,6 +37,7 @@ fn intent(number: u64) -> Record {
         statement: "SELECT email FROM customers WHERE id = ?".into(),
         rule: "default",
         replication: None,
+        lease: None,
     })
 }
 
@@ -55,6 +56,8 @@ fn outcome(number: u64) -> Record {
         sqlstate: Some(*b"57014"),
         committed: Some(false),
         replication: None,
+        lease: None,
+        executions: None,
     })
 }
 
@@ -81,6 +84,10 @@ impl Sink for Memory {
             return Err(SinkError("append".into()));
         }
         self.pending.extend_from_slice(line);
+        Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
@@ -117,7 +124,7 @@ fn line_of(record: Record) -> serde_json::Value {
 #[test]
 fn writes_the_members_that_reports_rely_on() {
     let who = ["session", "user", "application", "client", "region", "auth", "database"];
-    let head = ["seq", "time", "node", "kind"];
+    let head = ["seq", "time", "node", "kind", "prev", "hash"];
     let refusal = RefusalRecord {
         who: self::who(),
         statement_id: 5,
@@ -128,7 +135,13 @@ fn writes_the_members_that_reports_rely_on() {
         fingerprint: Some("ff".into()),
     };
     let keyring = Some(KeyringIdentity::new([0xab; 16]));
-    let session = SessionRecord { who: self::who(), event: "begin", keyring };
+    let session = SessionRecord {
+        who: self::who(),
+        event: "begin",
+        keyring,
+        durability: Durability::Intent,
+        lease: None,
+    };
     let alert = Alert {
         who: self::who(),
         detector: "limit",
@@ -165,7 +178,7 @@ fn writes_the_members_that_reports_rely_on() {
             "refusal",
             &["statement_id", "fields", "statement", "fingerprint", "verdict", "rule", "sqlstate"],
         ),
-        (Record::Session(session), "session", &["action", "keyring"]),
+        (Record::Session(session), "session", &["action", "keyring", "durability", "loss"]),
         (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "rule"]),
         (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
@@ -200,6 +213,8 @@ fn no_text_breaks_out_of_its_string_or_its_line() {
         who: Arc::new(Who { application: hostile.into(), ..(*who()).clone() }),
         event: "end",
         keyring: None,
+        durability: Durability::Intent,
+        lease: None,
     };
     let mut memory = Memory::default();
     let batch = [entry(Record::Session(session))];

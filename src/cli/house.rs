@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::events::{applied, put_in_force, refused};
+use super::evidence;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::regime::regime;
@@ -338,6 +339,12 @@ impl House {
         reloaded
     }
 
+    fn end_leases(&self) {
+        if let Some(journal) = &self.gate.journal {
+            journal.tenure().end_all();
+        }
+    }
+
     async fn exchange(&self, settings: Settings) -> Result<Vec<&'static str>, Fault> {
         let before = self.gate.regime.load_full();
         let unserved =
@@ -357,9 +364,11 @@ impl House {
         let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
         tell_key_version(&regime);
-        // Keys before the fields that need them.
+        // Keys before the fields that need them. No lease spans the exchange.
+        self.end_leases();
         self.gate.regime.store(Arc::new(regime));
         self.acceptor.renew(Renewal::Tools).await;
+        self.end_leases();
         if limits != before.settings.watch {
             self.gate.watch.change(limits);
         }
@@ -492,7 +501,8 @@ fn first_session() -> u64 {
 }
 
 fn location(audit: &Audit) -> Location {
-    Location::new(audit.path.clone(), audit.node.clone().unwrap_or_else(host_name))
+    let (durability, lease) = (audit.durability, audit.lease);
+    Location { durability, lease, ..Location::new(audit.path.clone(), evidence::node(audit)) }
 }
 
 /// Puts on record what a process did that serves nobody, where there is a folder for it.
@@ -501,19 +511,24 @@ fn location(audit: &Audit) -> Location {
 /// It could not be written.
 pub fn note_alone(audit: Option<&Audit>, event: AdminRecord) -> Result<(), String> {
     let Some(audit) = audit else { return Ok(()) };
-    journal::write_alone(&location(audit), Record::Admin(event)).map(drop)
+    let mut location = location(audit);
+    // What it signed last says where the numbers go on. Without the key, what lies there does.
+    location.evidence.signer = evidence::signer(audit).ok().flatten().map(Arc::new);
+    journal::write_alone(&location, Record::Admin(event)).map(drop)
 }
 
 fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<JournalThread>), Fault> {
     let Some(audit) = &settings.audit else { return Ok((None, None)) };
-    let (handle, thread) = journal::start(&location(audit)).map_err(|error| match error.is_for_now() {
+    let location = Location { evidence: evidence::evidence(settings, audit)?, ..location(audit) };
+    let (handle, thread) = journal::start(&location).map_err(|error| match error.is_for_now() {
         true => Fault::Start(format!("audit.path: {error}")),
         false => Fault::of(settings, "audit.path", &error),
     })?;
     Ok((Some(handle), Some(thread)))
 }
 
-fn host_name() -> String {
+/// The name of this machine.
+pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "sealgate".to_owned() } else { name.to_owned() }
@@ -571,6 +586,9 @@ impl ops::Health for Ready {
         }
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
+        }
+        if let Some(behind) = self.gate.journal.as_ref().and_then(|journal| journal.standing().behind()) {
+            return Err(behind);
         }
         let Some(access) = &self.access else {
             let dialer = Arc::clone(&self.gate.regime.load().dialer);

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::evidence::SigningKey;
 use crate::catalog::{Domain, PolicyField};
 use crate::residency::Date;
 use crate::seal::{
@@ -96,6 +97,7 @@ pub fn init(
         identity: keyring.identity(),
         added: added.iter().map(ToString::to_string).collect(),
         keyring: describe(&keyring),
+        signing_key: None,
     })
 }
 
@@ -127,7 +129,7 @@ fn name_field(
 /// See [`KeysFault`].
 pub fn list(path: &Path, master: &MasterKey) -> Result<ListReport, KeysFault> {
     let keyring = keyfile::read(path, master).map_err(KeysFault::Keyfile)?;
-    Ok(ListReport { path: path.display().to_string(), keyring: describe(&keyring) })
+    Ok(ListReport { path: path.display().to_string(), keyring: describe(&keyring), signing_key: None })
 }
 
 /// What may be shown of a keyring.
@@ -193,6 +195,9 @@ pub struct InitReport {
     /// Names of the domains that were added now.
     pub added: Vec<String>,
     pub keyring: KeyringListing,
+    /// What checkpoints of the record are signed by, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<SigningKey>,
 }
 
 impl InitReport {
@@ -217,7 +222,8 @@ impl InitReport {
         } else {
             "copy the keyring anew: a backup from before does not have them\n"
         };
-        done + &added + reminder
+        let signing = self.signing_key.as_ref().map(SigningKey::text).unwrap_or_default();
+        done + &added + reminder + &signing
     }
 
     #[must_use]
@@ -231,6 +237,9 @@ impl InitReport {
 pub struct ListReport {
     pub path: String,
     pub keyring: KeyringListing,
+    /// The public half of what checkpoints of the record are signed by, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<String>,
 }
 
 impl ListReport {
@@ -252,6 +261,9 @@ impl ListReport {
         for DomainListing { name, mode, r#type, version, guard, created } in domains {
             let guard = guard.as_deref().unwrap_or("by schema");
             let _ = writeln!(text, "{name:width$}  {mode:8}  {type:8}  {version:>4}  {guard:12}  {created}");
+        }
+        if let Some(key) = &self.signing_key {
+            let _ = writeln!(text, "\nthe record's public key {key}");
         }
         text
     }

@@ -1,8 +1,10 @@
 //! The command line: one file a verb. Only here is anything printed.
 
+mod audit;
 mod check;
 mod demo;
 mod events;
+pub mod evidence;
 mod health;
 mod house;
 pub mod keys;
@@ -96,6 +98,37 @@ enum Verb {
     /// Make and list keys.
     #[command(subcommand)]
     Keys(KeysVerb),
+    /// Look at the record.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+}
+
+#[derive(Subcommand)]
+enum AuditVerb {
+    /// Is the record what was written, all of it? 0 intact, 3 not, naming the first bad record.
+    #[command(
+        after_help = "Examples:\n  sealgate audit verify --config config/sealgate.toml\n  sealgate audit verify /srv/copy/audit --public-key audit.key.pub --checkpoint /mnt/evidence/checkpoints"
+    )]
+    Verify {
+        #[command(flatten)]
+        configured: Configured,
+        /// The folder [default: that of the configuration].
+        folder: Option<PathBuf>,
+        /// The public half of the signing key, or a file that holds it; once for each that was in
+        /// use [default: that of the configuration's key].
+        #[arg(long, value_name = "KEY")]
+        public_key: Vec<String>,
+        /// A file of checkpoints, or a log that holds some, that whoever wrote the folder could not
+        /// change.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+        /// The first record that must be there: older ones have been moved away.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        first: u64,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -147,6 +180,13 @@ pub fn main() -> ExitCode {
         }
         Verb::Keys(KeysVerb::List { configured, json }) => {
             with(configured, |config| keys_verb::list(config, json))
+        }
+        Verb::Audit(AuditVerb::Verify { configured, folder, public_key, checkpoint, first, json }) => {
+            let wanted = audit::Wanted { folder, keys: public_key, external: checkpoint, first, json };
+            match &wanted.folder {
+                Some(_) if configured.config.is_none() => audit::verify(None, wanted),
+                Some(_) | None => with(configured, |config| audit::verify(Some(config), wanted)),
+            }
         }
     })
 }

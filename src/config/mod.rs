@@ -4,9 +4,11 @@
 //! refused with the ones that are, a key that the contract names and this version does not
 //! serve is refused by name.
 
+mod evidence;
 mod fault;
 mod fields;
 mod hops;
+mod levels;
 mod places;
 mod reader;
 mod scalar;
@@ -15,15 +17,17 @@ mod settings;
 
 pub use fault::Fault;
 pub use settings::{
-    Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines, Listen,
-    ListenTls, Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
-    UpstreamTls, Vanished,
+    Admin, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate, Endpoint,
+    HostPort, Keys, Limits, Lines, Listen, ListenTls, Login, ResidencySettings, Secret, Service, Settings,
+    Timeouts, TlsMode, TlsVersion, Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Most `[[field]]` entries.
 pub const FIELDS_MAX: usize = 4096;
+/// Most `[[audit.sink]]` entries.
+pub const AUDIT_SINKS_MAX: usize = 8;
 /// Most `[[watch.limit]]` entries.
 pub const WATCH_LIMITS_MAX: usize = 64;
 

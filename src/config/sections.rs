@@ -41,9 +41,20 @@ const OPAQUE: Words = Words { served: &["record", "refuse"], later: &[] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
 const SECRET: Words = Words { served: &["env", "file"], later: &[] };
-const AUDIT: Words =
-    Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
-const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
+const AUDIT: Words = Words {
+    served: &[
+        "path",
+        "durability",
+        "sync_every",
+        "lease",
+        "node",
+        "signing_key",
+        "checkpoint_every",
+        "sink",
+        "compress",
+    ],
+    later: &["retain"],
+};
 const WATCH: Words = Words { served: &["limit"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
@@ -195,9 +206,20 @@ impl Reader<'_> {
     fn audit(&mut self, root: &Section<'_>) -> Option<Audit> {
         let section = self.table(root, "audit", "[audit]", AUDIT)?;
         let path = self.path(&section, "path", "\"audit\"");
-        self.choice(&section, "durability", DURABILITY);
+        let durability = self.durability(&section);
+        let lease = self.lease(&section, durability);
         let node = self.checked(&section, "node", scalar::name);
-        Some(Audit { path: path?, node })
+        let audit = Audit {
+            path: path?,
+            node,
+            durability,
+            lease,
+            signing_key: None,
+            checkpoint_every_ms: 0,
+            sinks: Vec::new(),
+            compress: true,
+        };
+        Some(self.evidence(&section, audit))
     }
 
     /// What it says beside the fields.
@@ -315,7 +337,13 @@ impl Reader<'_> {
         self.duration(section, key, KEEPALIVE_MS_MAX, "from \"1s\" to \"9h\": a number and s, m or h")
     }
 
-    fn duration(&mut self, section: &Section<'_>, key: &str, max: u64, remedy: &'static str) -> Option<u64> {
+    pub(super) fn duration(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        max: u64,
+        remedy: &'static str,
+    ) -> Option<u64> {
         let text = self.string(section, key)?;
         let fitting = scalar::duration_ms(text.text).filter(|ms| (1_000..=max).contains(ms));
         if fitting.is_none() {
@@ -381,7 +409,11 @@ impl Reader<'_> {
     pub(super) fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
         const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
         let value = section.value(key)?;
-        let title = if key == "master_key" { "[keys] master_key" } else { "[upstream] service_password" };
+        let title = match key {
+            "master_key" => "[keys] master_key",
+            "signing_key" => "[audit] signing_key",
+            _ => "[upstream] service_password",
+        };
         let at = value.span().start;
         let Some(table) = value.get_ref().as_table() else {
             self.fault(at, format!("{title} stands in the file itself"), REMEDY);

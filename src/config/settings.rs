@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fault::Fault;
+use crate::audit::{Durability, LeaseTerms};
 use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
 use crate::watch::Limit;
@@ -263,12 +264,48 @@ pub struct Keys {
     pub master_key: Secret,
 }
 
-/// `[audit]`, durability `intent`.
+/// `[audit]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audit {
     pub path: PathBuf,
     /// The node's name in records. None: the host's own name.
     pub node: Option<String>,
+    pub durability: Durability,
+    /// With [`Durability::Intent`] alone.
+    pub lease: Option<LeaseTerms>,
+    /// By what checkpoints are signed: 32 bytes, base64. None: none are made.
+    pub signing_key: Option<Secret>,
+    /// How often one is, at the most.
+    pub checkpoint_every_ms: u64,
+    /// Where they go beside the folder. At most [`super::AUDIT_SINKS_MAX`].
+    pub sinks: Vec<AuditSink>,
+    /// Are closed segments packed?
+    pub compress: bool,
+}
+
+/// `[[audit.sink]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditSink {
+    pub to: AuditSinkTarget,
+    /// Not ready where a checkpoint has waited longer. None: readiness does not ask.
+    pub required_within_ms: Option<u64>,
+}
+
+/// What of it takes checkpoints.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AuditSinkTarget {
+    /// Appended to.
+    File(PathBuf),
+    /// RFC 5424 over TCP; over TLS where there is one.
+    Syslog { server: HostPort, tls: Option<AuditSinkTls> },
+}
+
+/// How a log server is verified, and what it is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditSinkTls {
+    pub ca: PathBuf,
+    /// Chain and key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[residency]`

@@ -99,9 +99,10 @@ fn names_file_line_and_remedy() {
 fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
     let not_served = "is not served by this version yet";
     for (section, line) in [
-        ("[audit]\npath = \"a\"", "durability = \"full\""),
-        ("[audit]\npath = \"a\"", "signing_key = { file = \"k\" }"),
-        ("[audit]\npath = \"a\"", "checkpoint_every = \"1s\""),
+        (
+            "[audit]\npath = \"a\"\nsigning_key = { file = \"k\" }\n[[audit.sink]]\nfile = \"f\"",
+            "witness = \"https://w\"",
+        ),
         ("[audit]\npath = \"a\"", "retain = \"365d\""),
         ("[keys]\npath = \"k\"\nmaster_key = { env = \"K\" }", "provider = \"vault\""),
         ("[residency]\nallowed = \"E\"\n[residency.rules]", "clients = { outside = \"deny\" }"),

@@ -1,9 +1,8 @@
 //! The session after login: both lanes are pumped as long as anything moves, then the
 //! task sleeps until something can.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,15 +12,15 @@ use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
+use super::records::{Fate, Mailbox};
 use super::worker::Worker;
 use super::{Phase, SharedGate, today};
-use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
+use crate::residency::Date;
 use crate::seal::wipe_stack;
 use crate::store::catalog::Stay;
-use crate::store::journal::Pending;
 use crate::transport::Channel;
 
 /// How long a client may take to read its last message.
@@ -90,8 +89,8 @@ pub struct Flow<'a> {
     pub request: Lane,
     /// Server to client.
     pub response: Lane,
-    /// Intents handed to the journal, in order.
-    pub intents: VecDeque<(u64, Pending)>,
+    /// What became of the records that it waits for.
+    pub mailbox: Rc<Mailbox>,
     pub overhead: Overhead,
     /// None where the server gave no key.
     pub cancelling: Option<&'a Cancelling>,
@@ -124,6 +123,7 @@ impl Flow<'_> {
                 return End::Refused(Box::new(refusal));
             }
             self.look_for_fences();
+            self.look_at_leases();
             if let Err(refusal) = self.look_at_fit() {
                 return End::Refused(Box::new(refusal));
             }
@@ -187,7 +187,7 @@ impl Flow<'_> {
                 Ok(false) => {}
                 Err(refusal) => return self.refuse(refusal),
             }
-            if self.session.is_idle() && self.intents.is_empty() {
+            if self.session.is_idle() && self.mailbox.is_quiet() {
                 self.request.rest();
                 self.response.rest();
                 if self.session.rest() {
@@ -303,9 +303,22 @@ impl Flow<'_> {
         })
     }
 
+    /// A lease ends with its time, and with the day: places expire then.
+    fn look_at_leases(&mut self) {
+        let Some(until_ms) = self.session.lease_until_ms() else { return };
+        let now_ms = self.gate.ms_at(Instant::now());
+        self.session.clock(now_ms);
+        let day = today();
+        if self.rest.day.replace(day).is_some_and(|before| before != day) {
+            self.session.end_leases();
+        } else if now_ms >= until_ms {
+            self.session.expire_leases();
+        }
+    }
+
     /// Should a session end where nothing moves?
     fn terminates(&mut self) -> Option<Termination> {
-        let idle = self.session.is_idle() && self.intents.is_empty();
+        let idle = self.session.is_idle() && self.mailbox.is_quiet();
         match self.worker.phase.get() {
             Phase::Cutting => return Some(DRAINED),
             Phase::Draining if idle => return Some(DRAINED),
@@ -328,6 +341,10 @@ impl Flow<'_> {
         if self.border.is_some() {
             let tomorrow = Deadline::now() + Border::until_tomorrow();
             self.rest.deadline = Some(self.rest.deadline.map_or(tomorrow, |other| other.min(tomorrow)));
+        }
+        if let Some(until_ms) = self.session.lease_until_ms() {
+            let until = Deadline::from_std(self.gate.started + Duration::from_millis(until_ms));
+            self.rest.deadline = Some(self.rest.deadline.map_or(until, |other| other.min(until)));
         }
         None
     }
@@ -360,6 +377,7 @@ impl Flow<'_> {
         let mut shop = self.worker.shop.borrow_mut();
         let mut scratch = self.worker.scratch.borrow_mut();
         let (session, stay, catalogs) = (&mut *self.session, &mut self.stay, self.gate.catalogs.as_ref());
+        session.clock(now_ms);
         let leaves = self.fence.is_none();
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
@@ -419,31 +437,21 @@ impl Flow<'_> {
         {
             return true;
         }
-        // An intent leaves the queue only when its fate is known.
-        let Some((number, fate)) = self.intents.front_mut() else { return false };
-        let Poll::Ready(fate) = Pin::new(fate).poll(context) else { return false };
-        let fate = fate.map_err(|_| *number);
-        self.intents.pop_front();
-        self.session.acknowledge(fate);
-        true
+        let mut moves = false;
+        while let Some(fate) = self.mailbox.poll(context) {
+            moves = true;
+            match fate {
+                Fate::Intent(fate) => self.session.acknowledge(fate),
+                Fate::Outcome(is_durable) => self.session.settle_outcome(is_durable),
+            }
+        }
+        moves
     }
 
     /// Hands records to the journal. False where it does not take them.
     async fn hand_over(&mut self) -> bool {
-        let records = &self.worker.records;
-        for record in self.session.take_records() {
-            if let Record::Intent(intent) = record {
-                let number = intent.execution.number;
-                match records.intent(intent).await {
-                    Ok(Some(pending)) => self.intents.push_back((number, pending)),
-                    // Without a journal nothing is classified, and nothing is intended.
-                    Ok(None) | Err(_) => return false,
-                }
-            } else if records.hand(record).await.is_err() {
-                return false;
-            }
-        }
-        true
+        let records = self.session.take_records();
+        self.worker.records.take(records, &self.mailbox).await.is_ok()
     }
 
     /// Counts what happened since the last time.
@@ -525,6 +533,8 @@ pub struct Rest {
     pub generation: u64,
     since: Option<Deadline>,
     deadline: Option<Deadline>,
+    /// On which leases were looked at last.
+    day: Option<Date>,
     /// Another policy holds, and until then what was begun by the old one must have ended.
     pub(super) overruled: Option<Deadline>,
     /// And the answers to that were asked for.
@@ -545,6 +555,7 @@ impl Rest {
             generation,
             since: None,
             deadline: None,
+            day: None,
             overruled: None,
             flushed: false,
             unfit: None,

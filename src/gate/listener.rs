@@ -261,7 +261,7 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
     let workshop = gate.regime.load().workshop();
     let worker = Rc::new(Worker::new(workshop, Records::new(gate.journal.clone())));
     let ticking = Rc::clone(&worker);
-    let ticks = tokio::task::spawn_local(async move { ticking.records.tick().await });
+    let serving = tokio::task::spawn_local(async move { ticking.records.serve().await });
     let mut sessions = tokio::task::JoinSet::new();
     let mut phase = gate.phase.clone();
     loop {
@@ -322,8 +322,8 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
         let login = LoginRecord { who, sqlstate: *b"00000", rule: "gate", untold };
         worker.records.leave(Record::Login(login)).await;
     }
-    ticks.abort();
-    if worker.records.flush().await.is_err() {
+    worker.records.close();
+    if serving.await.is_err() {
         tracing::error!("records were not taken by the journal");
     }
 }

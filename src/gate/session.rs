@@ -1,6 +1,6 @@
 //! One connection from accept to close.
 
-use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use super::lane::Lane;
 use super::startup::{self, Over, Ready};
 use super::worker::Worker;
 use super::{Phase, Regime, SharedGate};
-use crate::audit::{Record, SessionRecord};
+use crate::audit::{Durability, Record, SessionRecord};
 use crate::seal::Keyring;
 use crate::seal::wipe_stack;
 use crate::transport::{Channel, Peer};
@@ -68,8 +68,17 @@ async fn run(
     let who = session.who().clone();
     let recorded = session.is_recorded();
     let keyring = regime.keyring.as_deref().map(Keyring::identity);
+    let durability = worker.records.durability().unwrap_or_default();
+    if durability == Durability::Full {
+        session.await_outcomes();
+    }
+    let leasing = worker.records.leasing();
+    let lease = leasing.as_ref().map(|(terms, _)| *terms);
+    if let Some((terms, tenure)) = leasing {
+        session.lease(terms, tenure);
+    }
     if recorded {
-        let begun = SessionRecord { who: who.clone(), event: "begin", keyring };
+        let begun = SessionRecord { who: who.clone(), event: "begin", keyring, durability, lease };
         worker.records.leave(Record::Session(begun)).await;
     }
     let mut flow = Flow {
@@ -80,7 +89,7 @@ async fn run(
         session: &mut session,
         request: Lane::new(early),
         response: Lane::new(server_early),
-        intents: VecDeque::new(),
+        mailbox: Rc::default(),
         overhead: Overhead::default(),
         cancelling: registered.as_ref().map(Registered::cancelling),
         fence: None,
@@ -108,7 +117,10 @@ async fn run(
         worker.records.leave(left).await;
     }
     if recorded {
-        worker.records.leave(Record::Session(SessionRecord { who, event: "end", keyring })).await;
+        worker
+            .records
+            .leave(Record::Session(SessionRecord { who, event: "end", keyring, durability, lease }))
+            .await;
     }
     server.close();
     drop(admitted);

@@ -70,6 +70,9 @@ fn begin() {
     metrics::counter!("sealgate_audit_records_total").absolute(0);
     metrics::counter!("sealgate_audit_failures_total").absolute(0);
     metrics::counter!("sealgate_audit_lost_total").absolute(0);
+    metrics::counter!("sealgate_audit_checkpoints_total").absolute(0);
+    metrics::counter!("sealgate_audit_checkpoint_failures_total").absolute(0);
+    metrics::gauge!("sealgate_audit_held_records").set(0.0);
 }
 
 fn describe() {
@@ -94,6 +97,29 @@ fn describe() {
     metrics::describe_counter!(
         "sealgate_audit_lost_total",
         "Records that were lost: too many waited while the folder could not be written."
+    );
+    metrics::describe_gauge!(
+        "sealgate_audit_held_records",
+        "Records of what has happened that wait for a folder that cannot be written."
+    );
+    metrics::describe_gauge!("sealgate_audit_free_bytes", "Free room where the audit folder is.");
+    metrics::describe_counter!(
+        "sealgate_audit_checkpoints_total",
+        "Checkpoints of the record that were signed and written."
+    );
+    metrics::describe_counter!(
+        "sealgate_audit_checkpoint_failures_total",
+        "Checkpoints of the record that could not be written beside it."
+    );
+    metrics::describe_gauge!(
+        "sealgate_audit_unsigned_records",
+        "Durable records behind the last checkpoint."
+    );
+    metrics::describe_counter!("sealgate_audit_sink_checkpoints_total", "Checkpoints that a sink has taken.");
+    metrics::describe_counter!("sealgate_audit_sink_failures_total", "Tries in which a sink took none.");
+    metrics::describe_gauge!(
+        "sealgate_audit_sink_lag_seconds",
+        "How long the oldest checkpoint has waited that a sink has not taken."
     );
     metrics::describe_histogram!("sealgate_audit_sync_seconds", "Time to make one batch of records durable.");
     metrics::describe_histogram!(

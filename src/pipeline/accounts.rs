@@ -8,12 +8,13 @@ use super::Step;
 use super::about::About;
 use super::errand::AT_ONCE_BYTES_MAX;
 use super::late::Taint;
+use super::leases::Shared;
 use super::owed::{Possible, Running};
 use super::plan::Plan;
 use super::session::{Event, Session};
 use super::transaction::Ended;
 use crate::audit::{
-    Alert, Attribution, Execution, FieldUse, Intent, Outcome, Receipt, Record, RefusalRecord,
+    Alert, Attribution, Cover, Execution, FieldUse, Intent, Outcome, Receipt, Record, RefusalRecord,
 };
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
@@ -134,7 +135,8 @@ impl Session {
     }
 
     /// Opens one execution and its intent for each statement of a plan that touches, or may.
-    pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
+    /// `shares`: it may share the intent of another execution, as far as its text tells.
+    pub(super) fn begin(&mut self, plan: &Rc<Plan>, shares: bool) -> Vec<Option<Running>> {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
         self.taint = self.taint.max(plan.taint());
         self.ciphered = true;
@@ -153,18 +155,27 @@ impl Session {
                 self.taint = Taint::Opaque;
                 (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
-            self.records.push(Record::Intent(Intent {
-                who: self.who.clone(),
-                execution,
-                action,
-                attribution: attribution(possible.as_ref()),
-                fields,
-                listed_in,
-                fingerprint: facts.fingerprint.clone(),
-                statement: facts.shape.clone(),
-                rule: plan.permit.rule(),
-                replication: None,
-            }));
+            let shared = if shares && possible.is_none() { self.share(plan, execution) } else { Shared::Not };
+            let (leased, lease) = match shared {
+                Shared::Under(leased) => (Some(leased), None),
+                Shared::Asks(terms) => (None, Some(terms)),
+                Shared::Not => (None, None),
+            };
+            if leased.is_none() {
+                self.records.push(Record::Intent(Intent {
+                    who: self.who.clone(),
+                    execution,
+                    action,
+                    attribution: attribution(possible.as_ref()),
+                    fields,
+                    listed_in,
+                    fingerprint: facts.fingerprint.clone(),
+                    statement: facts.shape.clone(),
+                    rule: plan.permit.rule(),
+                    replication: None,
+                    lease,
+                }));
+            }
             let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
             self.events.push(Event::Statement { kind, verdict: "permitted" });
             runs.push(Some(Running {
@@ -174,7 +185,8 @@ impl Session {
                 shape: None,
                 copying: None,
                 prepared: None,
-                receipt: None,
+                lease: leased.as_ref().map(|leased| Rc::clone(leased.lease())),
+                cover: leased.map(Cover::Leased),
                 rows: 0,
                 cells: vec![0; facts.reads.len()],
                 possible,
@@ -196,6 +208,9 @@ impl Session {
                 self.records.push(Record::Outcome(outcome));
             }
         }
+        if let Some(lease) = &run.lease {
+            lease.note(run.rows, run.bytes);
+        }
         self.forget(run.execution);
     }
 
@@ -212,8 +227,8 @@ impl Session {
     }
 
     pub(super) fn note_progress(&mut self, run: &Running) {
-        let receipts = run.receipt.as_ref().map(Receipt::execution);
-        debug_assert_eq!(receipts, Some(run.execution), "rows are released by receipt alone");
+        let covers = run.cover.as_ref().map(Cover::execution);
+        debug_assert_eq!(covers, Some(run.execution), "rows are released under what covers them alone");
         self.progress(run);
     }
 
@@ -248,12 +263,57 @@ impl Session {
             sqlstate: run.sqlstate,
             committed: None,
             replication: None,
+            lease: run.lease.as_ref().map(|lease| lease.number()),
+            executions: None,
         })
     }
 
-    /// Moves the receipt of a run to it. `Err` where its intent could not be written.
+    /// Has a run what covers it? `Err` where its intent could not be written.
     pub(super) fn claim_receipt(&mut self, run: &mut Running) -> Result<bool, Refusal> {
-        self.claim(run.execution, &mut run.receipt)
+        match &run.cover {
+            Some(Cover::Own(_)) => return Ok(true),
+            Some(cover @ Cover::Leased(_)) if cover.fits(0, self.now_ms) => return Ok(true),
+            Some(Cover::Leased(_)) => self.intend(run),
+            None => {}
+        }
+        let mut receipt = None;
+        let claimed = self.claim(run.execution, &mut receipt)?;
+        run.cover = receipt.map(Cover::Own);
+        Ok(claimed)
+    }
+
+    /// The same, where so many values are about to be shown.
+    pub(super) fn covers(&mut self, run: &mut Running, values: u64) -> bool {
+        let fits = run.cover.as_ref().is_some_and(|cover| cover.fits(values, self.now_ms));
+        if !fits {
+            self.intend(run);
+        }
+        fits
+    }
+
+    /// Reserves so many values of it, that are no row's.
+    pub(super) fn reserves(&self, run: &Running, values: u64) -> bool {
+        run.cover.as_ref().is_some_and(|cover| cover.reserve(run.execution, values, self.now_ms))
+    }
+
+    /// A run that its lease covers no longer has an intent of its own, for all that is to come.
+    fn intend(&mut self, run: &mut Running) {
+        run.cover = None;
+        let Some(facts) = run.plan.facts.statements.get(run.index) else { return };
+        let (Some(action), Some(fields)) = (facts.action(), run.plan.uses.get(run.index)) else { return };
+        self.records.push(Record::Intent(Intent {
+            who: self.who.clone(),
+            execution: run.execution,
+            action,
+            attribution: Attribution::Known,
+            fields: fields.clone(),
+            listed_in: None,
+            fingerprint: facts.fingerprint.clone(),
+            statement: facts.shape.clone(),
+            rule: run.plan.permit.rule(),
+            replication: None,
+            lease: None,
+        }));
     }
 
     /// The same of any execution.
@@ -285,7 +345,9 @@ impl Session {
         sqlstate: Option<[u8; 5]>,
         ended: Ended,
     ) {
-        runs.retain(|run| !run.as_ref().is_some_and(|run| self.is_unrecorded(run.execution)));
+        // Under a lease it may have shown something all the same.
+        let untold = |run: &Running| run.lease.is_none() && self.is_unrecorded(run.execution);
+        runs.retain(|run| !run.as_ref().is_some_and(untold));
         self.drop_runs(runs, sqlstate, ended);
     }
 

@@ -222,7 +222,7 @@ impl Session {
             if let Some(refusal) = watched.or_else(|| possible(self)) {
                 return Err(refusal);
             }
-            let released = run.receipt.as_ref().and_then(|receipt| opened.release(receipt));
+            let released = run.cover.as_ref().and_then(|cover| opened.release(cover, now_ms));
             out.extend_from_slice(released.ok_or_else(Refusal::unrecorded)?.bytes());
             out.extend_from_slice(end);
             let (bytes, others) = (opened.bytes, opened.others);

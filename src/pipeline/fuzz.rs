@@ -6,11 +6,11 @@
 //! means for a sealed column does not go upstream (P1), and a sealed value does not come
 //! back open without its receipt (P2).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Bounds, Need, PlanCache, Session, Step, View, Workshop};
-use crate::audit::{Entry, Execution, Journal, Record, Sink, SinkError};
+use crate::audit::{Entry, Execution, Journal, LeaseTerms, Record, Sink, SinkError, Tenure};
 use crate::catalog::{Domain, DomainName, Kind, Mode};
 use crate::login::{Claim, Principal, Progress, Relay};
 use crate::seal::{Sealer, fuzz_sealer};
@@ -70,6 +70,10 @@ impl Sink for Nowhere {
     fn append(&mut self, _seq: u64, _line: &[u8]) -> Result<(), SinkError> {
         Ok(())
     }
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
@@ -296,11 +300,18 @@ pub(super) struct Peers {
     pub sound_server: bool,
 }
 
+/// What one intent may cover here.
+const LEASE: LeaseTerms = LeaseTerms { executions: 3, values: 4, window_ms: 40 };
+
 /// What the records say of one session.
 #[derive(Default)]
 struct Accounts {
     /// Executions whose intents are durable.
     receipts: HashSet<u64>,
+    /// Leases of durable intents: executions and values that are left.
+    leases: HashMap<u64, (u64, u64)>,
+    /// Those that stand in the record as ended.
+    ended: HashSet<u64>,
     /// Values that came out, as the outcomes tell.
     cells: usize,
 }
@@ -308,8 +319,23 @@ struct Accounts {
 impl Accounts {
     fn note(&mut self, record: &Record) {
         let Record::Outcome(outcome) = record else { return };
-        let recorded = self.receipts.contains(&outcome.execution.number);
-        assert!(recorded || outcome.cells == 0, "a value came out before its own receipt");
+        let number = outcome.execution.number;
+        if let Some(executions) = outcome.executions {
+            let (_, values) = self.leases.get(&number).copied().unwrap_or_default();
+            assert!(executions <= LEASE.executions && outcome.cells <= LEASE.values, "more than was lent");
+            assert!(outcome.cells + values >= LEASE.values || executions == 0, "used values count");
+            assert!(self.ended.insert(number), "a lease ends once");
+            return;
+        }
+        let recorded = self.receipts.contains(&number);
+        if let (false, Some(lease)) = (recorded, outcome.lease) {
+            assert!(!self.ended.contains(&lease), "nothing comes under a lease that has ended");
+            let left = self.leases.get_mut(&lease).expect("a lease whose intent is durable");
+            let within = left.0.checked_sub(1).zip(left.1.checked_sub(outcome.cells));
+            *left = within.expect("no more than was lent");
+        } else {
+            assert!(recorded || outcome.cells == 0, "a value came out before its own receipt");
+        }
         self.cells += usize::try_from(outcome.cells).unwrap();
     }
 }
@@ -341,6 +367,9 @@ pub(super) fn play(
         put_query(&mut from_client, b"SELECT email FROM customers");
     }
     let mut honest = honest.iter();
+    let tenure = Tenure::default();
+    session.lease(LEASE, tenure.clone());
+    let mut now_ms = 0;
     while more(choices) && !played.ended {
         if let Some(kind) = honest.next() {
             answer(*kind, choices, &sealed, &mut from_server);
@@ -359,22 +388,29 @@ pub(super) fn play(
             }
             from_server.append(&mut frame);
         }
+        now_ms += 1;
+        if now_ms % 23 == 0 {
+            tenure.end_all();
+        }
+        session.clock(now_ms);
+        session.expire_leases();
         let requested = walk(choices, &mut from_client, &mut played.requested, |input, out| {
             session.request(&mut shop, input, out)
         });
         let answered = walk(choices, &mut from_server, &mut played.answered, |input, out| {
-            session.response(&mut shop, input, out, 0)
+            session.response(&mut shop, input, out, now_ms)
         });
         for record in session.take_records() {
             accounts.note(&record);
             let Record::Intent(intent) = &record else { continue };
-            let Execution { number, .. } = intent.execution;
+            let (Execution { number, .. }, lease) = (intent.execution, intent.lease);
             // Some fates are bad, and some never become known.
             match (peers.durable, choices.roll(4)) {
                 (true, 0) | (false, 0 | 1) => {}
                 (true, 1) | (false, _) => session.acknowledge(Err(number)),
                 (true, _) => {
                     accounts.receipts.insert(number);
+                    accounts.leases.extend(lease.map(|terms| (number, (terms.executions, terms.values))));
                     for receipt in journal.commit(&mut sink, &[Entry { record, time_us: 0 }]).unwrap() {
                         session.acknowledge(Ok(receipt));
                     }

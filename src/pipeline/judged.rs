@@ -329,7 +329,7 @@ impl Session {
         };
         self.judging = true;
         self.count_sealed(&cleared);
-        let runs = if recorded { self.begin(&plan) } else { Vec::new() };
+        let runs = if recorded { self.begin(&plan, naming.is_none()) } else { Vec::new() };
         let (moved, takes_copy) = (cleared.take_moved(), plan.takes_copy());
         let mark = Mark { runs, catalog, defines, naming, moved, takes_copy, ..Mark::default() };
         let (consumed, kind, target) = (frame.len(), Kind::Query, Target::Query);
@@ -572,7 +572,10 @@ impl Session {
             reads && prepared.shape.borrow().is_none() && !self.queue.describes(prepared)
         };
         let describes = prepared.as_ref().filter(undescribed).cloned();
-        let mut runs = self.begin(&plan);
+        let by_sql = prepared.as_ref().is_some_and(|prepared| prepared.by_sql.is_some());
+        // As many rows as the client wants at a time: a cursor.
+        let shares = naming.is_none() && limit == 0 && !by_sql;
+        let mut runs = self.begin(&plan, shares);
         for run in runs.iter_mut().flatten() {
             run.prepared.clone_from(&prepared);
         }

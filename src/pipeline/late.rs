@@ -78,6 +78,7 @@ impl Session {
                 statement: Arc::from(""),
                 rule: "late",
                 replication: None,
+                lease: None,
             }));
             self.events.push(Event::Statement { kind: "late", verdict: "permitted" });
             self.late = Some(Late { execution, listed_in: later, receipt: None, messages: 0, bytes: 0 });
@@ -117,6 +118,8 @@ impl Session {
             sqlstate: None,
             committed: None,
             replication: None,
+            lease: None,
+            executions: None,
         }));
     }
 

@@ -17,6 +17,7 @@ mod clear;
 mod copies;
 mod copying;
 mod doors;
+mod ends;
 mod errand;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
@@ -29,6 +30,7 @@ mod hostile;
 mod judged;
 mod kind;
 mod late;
+mod leases;
 mod names;
 mod overlay;
 mod owed;

@@ -12,7 +12,7 @@ use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
 use super::shape::Shape;
 use super::stream::Streaming;
-use crate::audit::{Execution, FieldUse, Receipt};
+use crate::audit::{Cover, Execution, FieldUse, Lease};
 use crate::catalog::QualifiedName;
 use crate::policy::Refusal;
 use crate::wire::Malformed;
@@ -29,7 +29,10 @@ pub struct Running {
     pub copying: Option<Box<Stream>>,
     /// Extended protocol: the statement that knows the shape.
     pub prepared: Option<Rc<Prepared>>,
-    pub receipt: Option<Receipt>,
+    /// None: its intent is not durable yet.
+    pub cover: Option<Cover>,
+    /// The lease that it has used, where it has.
+    pub lease: Option<Rc<Lease>>,
     pub rows: u64,
     /// Classified values released, by field: aligned with `reads` of the facts.
     pub cells: Vec<u64>,

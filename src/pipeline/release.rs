@@ -5,7 +5,7 @@
 use super::plan::Workshop;
 use super::shape::{Column, Shape, unforeseen};
 use super::view::View;
-use crate::audit::{Execution, Receipt};
+use crate::audit::{Cover, Execution};
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
@@ -75,9 +75,14 @@ pub struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// Only the receipt of the same execution releases the row.
-    pub fn release(&self, receipt: &Receipt) -> Option<Released<'_>> {
-        (receipt.execution() == self.execution).then_some(Released(self.row))
+    /// How many values it shows that must be covered.
+    pub fn values(&self) -> u64 {
+        self.cells.iter().sum::<u64>().saturating_add(self.others)
+    }
+
+    /// Only what covers the same execution releases the row; of a lease its values are reserved.
+    pub fn release(&self, cover: &Cover, now_ms: u64) -> Option<Released<'_>> {
+        cover.reserve(self.execution, self.values(), now_ms).then_some(Released(self.row))
     }
 }
 

@@ -53,6 +53,7 @@ impl Session {
             self.renewed = true;
             // What its statements and cursors run may be other code now.
             self.opaque_since = true;
+            self.end_leases();
         }
     }
 

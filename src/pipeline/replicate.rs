@@ -83,6 +83,7 @@ impl Session {
             statement: told.stream.command().into(),
             rule: policy::replication(&self.principal).rule(),
             replication: Some(told.clone()),
+            lease: None,
         }));
         self.events.push(Event::Statement { kind: kind_of(action), verdict: "permitted" });
         Box::new(Streaming { execution, told, fields, receipt: None, bytes: 0 })
@@ -179,6 +180,8 @@ impl Session {
             sqlstate,
             committed: None,
             replication: Some(stream.told),
+            lease: None,
+            executions: None,
         }));
     }
 }

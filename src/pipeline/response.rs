@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::clear::Moved;
+use super::ends::End;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
@@ -38,6 +39,13 @@ impl Session {
     /// Walks the frames at the head of `input`; what is not passed as it came is appended
     /// to `out`. `now_ms`: any clock that does not go back, in milliseconds.
     pub fn response(&mut self, shop: &mut Workshop, input: &[u8], out: &mut Vec<u8>, now_ms: u64) -> Step {
+        self.now_ms = now_ms;
+        match self.release_end(out) {
+            End::Nothing => {}
+            End::Gone => return Step::Took(0),
+            End::Waits => return Step::Need(Need::Durable),
+            End::Refused(refusal) => return self.end_answer(refusal),
+        }
         if self.response_passing > 0 {
             let count = self.response_passing.min(input.len());
             self.response_passing -= count;
@@ -81,7 +89,16 @@ impl Session {
                     if run > 0 && self.replaces(frame.tag()) {
                         break;
                     }
+                    let before = out.len();
                     match self.answer(shop, frame, out, now_ms) {
+                        Ok(Fate::Pass) if self.waits_to_end(frame.tag()) => {
+                            self.hold_end(frame.bytes());
+                            return Step::Took(frame.len());
+                        }
+                        Ok(Fate::Took) if self.waits_to_end(frame.tag()) => {
+                            self.hold_end(&out.split_off(before));
+                            return Step::Took(frame.len());
+                        }
                         Ok(Fate::Pass) => run += frame.len(),
                         Ok(Fate::Took) => return Step::Took(frame.len()),
                         Ok(Fate::Need(need)) => return Step::Need(need),
@@ -151,6 +168,7 @@ impl Session {
             || (tag == b'T' && self.view.is_some())
             || self.waits_late(tag)
             || self.opens_stream(tag)
+            || self.may_end(tag)
     }
 
     fn answer(
@@ -229,7 +247,7 @@ impl Session {
 
     /// What must come before the server's words, or instead of them.
     fn holds_back(&mut self, tag: u8, sqlstate: Option<[u8; 5]>, bytes: usize, now_ms: u64) -> Option<Fate> {
-        let mut claimed = self.claim_running().and_then(|ran| Ok(ran && self.claim_stream()?));
+        let mut claimed = self.claim_running(tag).and_then(|ran| Ok(ran && self.claim_stream()?));
         let quotes =
             matches!(tag, b'E' | b'N' | b'S' | b'A') && !self.is_covered() && self.may_quote(tag, sqlstate);
         if quotes && claimed == Ok(true) {
@@ -255,12 +273,19 @@ impl Session {
     }
 
     /// Has the execution under way, if any, its receipt?
-    fn claim_running(&mut self) -> Result<bool, Refusal> {
+    fn claim_running(&mut self, tag: u8) -> Result<bool, Refusal> {
         let mut run = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| {
             let completed = mark.completed;
             mark.runs.get_mut(completed).and_then(Option::take)
         });
-        let claimed = run.as_mut().map_or(Ok(true), |run| self.claim_receipt(run));
+        let mut claimed = run.as_mut().map_or(Ok(true), |run| self.claim_receipt(run));
+        if claimed == Ok(true)
+            && matches!(tag, b'E' | b'N' | b'S' | b'A')
+            && let Some(run) = run.as_mut().filter(|run| run.lease.is_some())
+        {
+            // It can hold a value that is legible.
+            claimed = Ok(self.covers(run, 1) && self.reserves(run, 1));
+        }
         if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
             let completed = mark.completed;
             if let Some(place) = mark.runs.get_mut(completed) {
@@ -314,7 +339,7 @@ impl Session {
         // Not a row of what touches nothing, which has passed already.
         let Some(mut run) = run else { return Fate::End(Refusal::protocol("a row that was not asked for")) };
         let fate = self.open(shop, &mut run, frame, out, now_ms);
-        if run.rows > 0 && run.rows % OUTCOME_EVERY_ROWS == 0 {
+        if matches!(fate, Fate::Took) && run.rows > 0 && run.rows % OUTCOME_EVERY_ROWS == 0 {
             self.note_progress(&run);
         }
         // Put back, so that the end of the session finds it too.
@@ -364,6 +389,9 @@ impl Session {
                 return Fate::End(refusal);
             }
         };
+        if !self.covers(run, opened.values()) {
+            return Fate::Need(Need::Durable);
+        }
         let known = opened.cells.iter().sum();
         let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
         let possible =
@@ -371,7 +399,7 @@ impl Session {
         if let Some(refusal) = watched.or_else(|| possible(self)) {
             return Fate::End(refusal);
         }
-        let Some(released) = run.receipt.as_ref().and_then(|receipt| opened.release(receipt)) else {
+        let Some(released) = run.cover.as_ref().and_then(|cover| opened.release(cover, now_ms)) else {
             return Fate::End(Refusal::unrecorded());
         };
         out.extend_from_slice(released.bytes());

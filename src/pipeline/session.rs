@@ -9,8 +9,10 @@ use super::about::About;
 use super::certainty::{Certainty, Doubt};
 use super::copies::CopyIn;
 use super::doors::Watch;
+use super::ends::Ends;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
+use super::leases::Leases;
 use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::overlay::Overlay;
 use super::owed::{Ask, Kind, Mark, Probe, Queue};
@@ -143,6 +145,10 @@ pub struct Session {
     pub(super) met_unsealed: bool,
     pub(super) receipts: Vec<Receipt>,
     pub(super) unrecorded: Vec<u64>,
+    pub(super) leases: Leases,
+    /// As it was last told.
+    pub(super) now_ms: u64,
+    pub(super) ends: Ends,
     pub(super) next_execution: u64,
     /// A COPY from the client in which values are sealed.
     pub(super) copy_in: Option<Box<CopyIn>>,
@@ -236,6 +242,9 @@ impl Session {
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
+            leases: Leases::default(),
+            now_ms: 0,
+            ends: Ends::default(),
             next_execution: 0,
             copy_in: None,
             dot_ends: false,
@@ -279,8 +288,14 @@ impl Session {
     /// The fate of one intent: its receipt, or the number of the execution that has none.
     pub fn acknowledge(&mut self, fate: Result<Receipt, u64>) {
         match fate {
-            Ok(receipt) => self.receipts.push(receipt),
-            Err(number) => self.unrecorded.push(number),
+            Ok(mut receipt) => {
+                self.open_lease(&mut receipt);
+                self.receipts.push(receipt);
+            }
+            Err(number) => {
+                self.forget_lease(number);
+                self.unrecorded.push(number);
+            }
         }
     }
 
@@ -294,7 +309,7 @@ impl Session {
     /// Nothing is under way: the view may be exchanged.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && self.held.is_none() && self.request_passing == 0
+        self.queue.is_empty() && self.held.is_none() && self.request_passing == 0 && self.ends.is_empty()
     }
 
     /// Does a write wait for its record? It was judged, and goes on when the record is there.
@@ -352,7 +367,9 @@ impl Session {
 
     /// Records to hand to the journal, in order.
     pub fn take_records(&mut self) -> Vec<Record> {
-        std::mem::take(&mut self.records)
+        let records = std::mem::take(&mut self.records);
+        self.ends.handed(&records);
+        records
     }
 
     #[must_use]
@@ -504,6 +521,7 @@ impl Session {
         self.drop_recorded(left, sqlstate, Ended::Open);
         self.transaction.close(is_undone, &mut self.records);
         self.close_late();
+        self.end_leases();
     }
 
     /// What the words of a text that goes to the server may tell of.

@@ -223,6 +223,8 @@ mod tests {
             sqlstate: None,
             committed: None,
             replication: None,
+            lease: None,
+            executions: None,
         }
     }
 

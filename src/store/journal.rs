@@ -1,5 +1,8 @@
 //! The journal's own thread: everything that is queued becomes durable with one write and
-//! one sync, and only then are the intents among it answered with their receipts.
+//! one sync, and only then are the intents among it answered with their receipts, one answer for all
+//! that one thread of sessions has handed in at once. It waits for nothing but its queue and the disk.
+//! With `durability = "os"` the sync follows within its time; until it has succeeded, what was written is
+//! remembered here, and written again elsewhere where it fails.
 //!
 //! While the sink fails, every intent is refused. What is not an intent (an outcome, a
 //! refusal, an alert, a session's end) speaks of something that has happened already: it is
@@ -7,39 +10,55 @@
 //! maximum is counted and told of in an alert record.
 
 mod alone;
+mod desk;
 mod folder;
 mod keyrings;
+mod notary;
+mod outlets;
+mod packing;
+mod progress;
+mod segments;
+mod verify;
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use desk::{HandOver, Reply};
+use outlets::Outlets;
+use progress::Progress;
+
 pub use alone::write_alone;
+pub use desk::{Answer, Answers, Desk, HANDED_MAX};
 pub use folder::FolderError;
 pub use keyrings::{KnownKeyrings, known_keyrings};
+pub use notary::Evidence;
+pub use outlets::{Outlet, Standing, Target};
+pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
-use crate::audit::{Alert, Entry, Intent, Journal, Receipt, Record, Sink, Who};
+use crate::audit::{
+    Alert, Durability, Entry, Journal, LeaseTerms, Receipt, Record, Sink, SinkError, Tenure, Who,
+};
 
-/// Records that wait for the thread. Beyond it sessions wait.
-pub const QUEUE_MAX: usize = 4096;
-/// Most records of one write and sync.
-pub const BATCH_MAX: usize = 1024;
+/// Hand-overs that wait for the thread. Beyond it sessions wait.
+pub const QUEUE_MAX: usize = 64;
+/// Most hand-overs of one write and sync.
+pub const BATCH_MAX: usize = 64;
+/// Records that are written and not synced. Beyond it they are, before their time.
+const UNSYNCED_MAX: usize = 16_384;
 /// Records that wait for a failing sink. Beyond it they are counted as lost.
 pub const HELD_MAX: usize = 4096;
 /// A segment that has reached this size is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// How long records that nobody waits for (outcomes) may wait here for an intent to share its sync with.
+/// They have waited as long where they come from: a crash may lose both.
+pub const LINGER: Duration = Duration::from_millis(5);
 /// How often a failing sink is tried when nothing else asks for it.
-/// How long records that nobody waits for (outcomes) may wait for an intent to share its
-/// sync with; as much of them a crash may lose.
-const LINGER: Duration = Duration::from_millis(10);
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The record could not be made durable: access is refused (`SG006`). The text is for the
@@ -62,44 +81,65 @@ pub enum Unqueued<T> {
     Closed,
 }
 
-/// A receipt to come. A thread that died answers like one that failed.
-pub struct Pending(oneshot::Receiver<Result<Receipt, Refused>>);
-
-impl Future for Pending {
-    type Output = Result<Receipt, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
-    }
-}
-
 fn closed() -> Refused {
     Refused(Arc::from("the journal is closed"))
-}
-
-struct Submission {
-    entry: Entry,
-    reply: Option<oneshot::Sender<Result<Receipt, Refused>>>,
 }
 
 /// Where sessions hand in their records.
 #[derive(Clone)]
 pub struct JournalHandle {
-    queue: mpsc::Sender<Submission>,
+    queue: mpsc::Sender<HandOver>,
     writable: Arc<AtomicBool>,
+    durability: Durability,
+    lease: Option<LeaseTerms>,
+    tenure: Tenure,
+    standing: Standing,
 }
 
 impl JournalHandle {
+    /// How the sinks of its checkpoints stand.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// One thread's way in, and what comes back to it.
+    #[must_use]
+    pub fn desk(&self) -> (Desk, Answers) {
+        Desk::new(self.queue.clone())
+    }
+
+    /// What a receipt stands for.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// What one intent may cover.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseTerms> {
+        self.lease
+    }
+
+    /// Ends every lease when the record fails.
+    #[must_use]
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
     /// Queues a record that nobody waits for.
     ///
     /// # Errors
     /// The record comes back where the queue is full.
     pub fn submit(&self, record: Record) -> Result<(), Unqueued<Box<Record>>> {
-        let submission = Submission { entry: entry(record), reply: None };
-        self.queue.try_send(submission).map_err(|error| match error {
-            TrySendError::Full(submission) => Unqueued::Full(Box::new(submission.entry.record)),
-            TrySendError::Closed(_) => Unqueued::Closed,
-        })
+        match self.queue.try_reserve() {
+            Ok(room) => {
+                room.send(HandOver { entries: vec![entry(record)], reply: None });
+                Ok(())
+            }
+            Err(TrySendError::Full(())) => Err(Unqueued::Full(Box::new(record))),
+            Err(TrySendError::Closed(())) => Err(Unqueued::Closed),
+        }
     }
 
     /// The same, waiting for room.
@@ -107,35 +147,8 @@ impl JournalHandle {
     /// # Errors
     /// The journal is closed.
     pub async fn submit_wait(&self, record: Record) -> Result<(), Refused> {
-        let submission = Submission { entry: entry(record), reply: None };
-        self.queue.send(submission).await.map_err(|_| closed())
-    }
-
-    /// Queues an intent. Its receipt comes when it is durable.
-    ///
-    /// # Errors
-    /// The intent comes back where the queue is full.
-    pub fn intent(&self, intent: Intent) -> Result<Pending, Unqueued<Box<Intent>>> {
-        // Reserved first, so that nothing has to be taken apart again.
-        let room = match self.queue.try_reserve() {
-            Ok(room) => room,
-            Err(TrySendError::Full(())) => return Err(Unqueued::Full(Box::new(intent))),
-            Err(TrySendError::Closed(())) => return Err(Unqueued::Closed),
-        };
-        let (reply, receipt) = oneshot::channel();
-        room.send(Submission { entry: entry(Record::Intent(intent)), reply: Some(reply) });
-        Ok(Pending(receipt))
-    }
-
-    /// The same, waiting for room.
-    ///
-    /// # Errors
-    /// The journal is closed.
-    pub async fn intent_wait(&self, intent: Intent) -> Result<Pending, Refused> {
-        let (reply, receipt) = oneshot::channel();
-        let submission = Submission { entry: entry(Record::Intent(intent)), reply: Some(reply) };
-        self.queue.send(submission).await.map_err(|_| closed())?;
-        Ok(Pending(receipt))
+        let handed = HandOver { entries: vec![entry(record)], reply: None };
+        self.queue.send(handed).await.map_err(|_| closed())
     }
 
     /// Was the last batch made durable? For readiness, never for a decision.
@@ -145,9 +158,16 @@ impl JournalHandle {
     }
 }
 
-fn entry(record: Record) -> Entry {
+/// A record that is handed in now.
+#[must_use]
+pub fn entry(record: Record) -> Entry {
+    Entry { record, time_us: now_us() }
+}
+
+/// Microseconds since the Unix epoch.
+fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Entry { record, time_us: u64::try_from(since.as_micros()).unwrap_or(u64::MAX) }
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Where and how the files are written.
@@ -158,12 +178,25 @@ pub struct Location {
     pub node: String,
     /// Default [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
+    /// Default: nothing is signed or packed.
+    pub evidence: Evidence,
+    pub durability: Durability,
+    /// What one intent may cover, with [`Durability::Intent`].
+    pub lease: Option<LeaseTerms>,
 }
 
 impl Location {
     #[must_use]
     pub fn new(path: PathBuf, node: String) -> Location {
-        Location { path, node, segment_bytes_max: SEGMENT_BYTES_MAX }
+        let durability = Durability::default();
+        Location {
+            path,
+            node,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+            evidence: Evidence::default(),
+            durability,
+            lease: None,
+        }
     }
 }
 
@@ -208,6 +241,9 @@ pub struct JournalThread {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<u64>,
     thread: JoinHandle<()>,
+    /// None over a sink that is no folder.
+    notary: Option<notary::Notary>,
+    progress: Arc<Progress>,
 }
 
 impl JournalThread {
@@ -220,6 +256,10 @@ impl JournalThread {
         let _ = self.stop.send(());
         let unwritten = self.ended.await.unwrap_or(u64::MAX);
         let panicked = self.thread.join().is_err();
+        self.progress.end();
+        if let Some(notary) = self.notary {
+            notary.join();
+        }
         if unwritten == 0 && !panicked { Ok(()) } else { Err(Unwritten { records: unwritten }) }
     }
 }
@@ -229,10 +269,31 @@ impl JournalThread {
 /// # Errors
 /// The folder cannot be used or is another process's, or there is no thread to be had.
 pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), StartError> {
-    let opened =
-        folder::Folder::open(&location.path, location.segment_bytes_max).map_err(StartError::Folder)?;
-    let journal = Journal::new(location.node.clone(), opened.next_seq);
-    start_with(Box::new(opened.folder), journal)
+    let opened = open(location).map_err(StartError::Folder)?;
+    let journal = Journal::behind(location.node.clone(), opened.next_seq(), opened.head.link);
+    let journal = journal.at(location.durability);
+    let (mut handle, mut thread) = begin(Box::new(opened.folder), journal, told(&opened.findings))?;
+    let outlets = Outlets::start(&location.evidence.outlets).map_err(StartError::Thread)?;
+    handle.standing = outlets.standing();
+    handle.lease = location.lease.filter(|_| location.durability == Durability::Intent);
+    let Location { path, node, evidence, .. } = location;
+    let notary = notary::Notary::start(path, node, evidence, &thread.progress, opened.signed, outlets);
+    thread.notary = Some(notary.map_err(StartError::Thread)?);
+    Ok((handle, thread))
+}
+
+/// The folder, as far as what was signed and what is there say.
+fn open(location: &Location) -> Result<folder::Opened, FolderError> {
+    let signer = location.evidence.signer.as_ref();
+    folder::Folder::open(&location.path, location.segment_bytes_max, || {
+        signer.and_then(|signer| notary::newest(&location.path, signer.public()))
+    })
+}
+
+/// What was not as it was left stands in the record before anything else.
+fn told(findings: &[folder::Finding]) -> Vec<Entry> {
+    let alert = |finding: &folder::Finding| alert(finding.severity, finding.text.clone());
+    findings.iter().map(|finding| entry(Record::Alert(alert(finding)))).collect()
 }
 
 /// Starts the thread over any sink.
@@ -243,70 +304,100 @@ pub fn start_with(
     sink: Box<dyn Sink + Send>,
     journal: Journal,
 ) -> Result<(JournalHandle, JournalThread), StartError> {
+    begin(sink, journal, Vec::new())
+}
+
+fn begin(
+    sink: Box<dyn Sink + Send>,
+    journal: Journal,
+    held: Vec<Entry>,
+) -> Result<(JournalHandle, JournalThread), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(StartError::Thread)?;
-    let (queue, submissions) = mpsc::channel(QUEUE_MAX);
+    let (queue, handed) = mpsc::channel(QUEUE_MAX);
     let (stop, stopped) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let writable = Arc::new(AtomicBool::new(true));
-    let writer = Writer { sink, journal, held: Vec::new(), lost: 0, writable: writable.clone() };
+    let progress = Arc::new(Progress::default());
+    progress.begins(journal.head());
+    let (durability, tenure) = (journal.durability(), Tenure::default());
+    let writer = Writer {
+        sink,
+        journal,
+        held,
+        unsynced: Vec::new(),
+        sync_due: None,
+        lost: 0,
+        writable: writable.clone(),
+        tenure: tenure.clone(),
+        progress: Arc::clone(&progress),
+    };
     let thread = std::thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || {
-            let unwritten = runtime.block_on(writer.run(submissions, stopped));
+            let unwritten = runtime.block_on(writer.run(handed, stopped));
             // Nobody listens where the thread was dropped unclosed.
             let _ = end.send(unwritten);
         })
         .map_err(StartError::Thread)?;
-    Ok((JournalHandle { queue, writable }, JournalThread { stop, ended, thread }))
+    let handle =
+        JournalHandle { queue, writable, durability, lease: None, tenure, standing: Standing::default() };
+    Ok((handle, JournalThread { stop, ended, thread, notary: None, progress }))
 }
 
 /// What the thread owns.
 struct Writer {
     sink: Box<dyn Sink + Send>,
     journal: Journal,
-    /// Not intents; at most [`HELD_MAX`] and one alert.
+    /// What has happened and could not be made durable: no intents but those whose receipts were given
+    /// by [`Durability::Os`]. At most [`HELD_MAX`], [`UNSYNCED_MAX`] and one batch, and one alert.
     held: Vec<Entry>,
+    /// What is written and not synced. Empty where something is held.
+    unsynced: Vec<Entry>,
+    /// Since there is something unsynced: when it is synced.
+    sync_due: Option<tokio::time::Instant>,
     /// Records that found `held` full.
     lost: u64,
     writable: Arc<AtomicBool>,
+    tenure: Tenure,
+    progress: Arc<Progress>,
 }
 
 impl Writer {
     /// The number of records that remain unwritten.
-    async fn run(
-        mut self,
-        mut submissions: mpsc::Receiver<Submission>,
-        mut stopped: oneshot::Receiver<()>,
-    ) -> u64 {
+    async fn run(mut self, mut handed: mpsc::Receiver<HandOver>, mut stopped: oneshot::Receiver<()>) -> u64 {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut open = true;
         // When a batch that nobody waits for is written at the latest.
         let mut due: Option<tokio::time::Instant> = None;
+        let lingers = !matches!(self.journal.durability(), Durability::Os { .. });
         loop {
+            self.sync_in_time();
             let room = BATCH_MAX - batch.len();
+            let (write_at, sync_at) = (due, self.sync_due);
             tokio::select! {
                 biased;
                 _ = &mut stopped, if open => {
-                    submissions.close();
+                    handed.close();
                     open = false;
                 }
-                count = submissions.recv_many(&mut batch, room) => {
+                count = handed.recv_many(&mut batch, room) => {
                     if count == 0 {
                         break;
                     }
-                    let awaited = batch.iter().any(|submission| submission.reply.is_some());
-                    if awaited || batch.len() == BATCH_MAX || !open {
+                    let awaited = batch.iter().any(|handed| handed.reply.is_some());
+                    if awaited || !lingers || batch.len() == BATCH_MAX || !open {
                         due = None;
                         self.write(&mut batch);
                     } else {
                         due.get_or_insert_with(|| tokio::time::Instant::now() + LINGER);
                     }
                 }
-                () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                () = until(write_at), if write_at.is_some() => {
                     due = None;
                     self.write(&mut batch);
                 }
+                () = until(sync_at), if sync_at.is_some() => {}
                 () = tokio::time::sleep(RETRY_EVERY), if self.owes() => {
                     self.write_held();
                 }
@@ -315,6 +406,7 @@ impl Writer {
         if !batch.is_empty() {
             self.write(&mut batch);
         }
+        self.sync();
         self.write_held();
         self.lost.saturating_add(u64::try_from(self.held.len()).unwrap_or(u64::MAX))
     }
@@ -323,29 +415,60 @@ impl Writer {
         !self.held.is_empty() || self.lost > 0
     }
 
-    /// Writes the batch after all that is held; answers every intent in it. Leaves it empty.
-    fn write(&mut self, batch: &mut Vec<Submission>) {
-        let (entries, replies): (Vec<Entry>, Vec<_>) =
-            batch.drain(..).map(|submission| (submission.entry, submission.reply)).unzip();
+    /// Writes the batch after all that is held; answers whoever waits for a part of it. Leaves it empty.
+    fn write(&mut self, batch: &mut Vec<HandOver>) {
+        let mut entries = Vec::with_capacity(batch.iter().map(|handed| handed.entries.len()).sum());
+        let mut replies: Vec<(usize, Option<Reply>)> = Vec::with_capacity(batch.len());
+        for HandOver { entries: handed, reply } in batch.drain(..) {
+            let is_intent = |entry: &&Entry| matches!(entry.record, Record::Intent(_));
+            replies.push((handed.iter().filter(is_intent).count(), reply));
+            entries.extend(handed);
+        }
         let outcome = self.write_held_or_say_why().and_then(|()| self.commit(&entries));
         match outcome {
             Ok(receipts) => {
-                // A session that ended leaves intents that nobody waits for: they have their
-                // receipts too, and nobody else may get them.
-                let is_intent = |entry: &Entry| matches!(entry.record, Record::Intent(_));
-                let intents = entries.iter().zip(replies).filter(|(entry, _)| is_intent(entry));
-                for ((_, reply), receipt) in intents.zip(receipts) {
-                    // The session may be gone.
-                    let _ = reply.map(|reply| reply.send(Ok(receipt)));
+                // Nobody gets another one's: each hand-over has as many as it has intents.
+                let mut receipts = receipts.into_iter();
+                for (intents, reply) in replies {
+                    let own: Vec<Receipt> = receipts.by_ref().take(intents).collect();
+                    if let Some(reply) = reply {
+                        reply.send(Ok(own));
+                    }
+                }
+                if self.journal.is_ahead() {
+                    self.unsynced.append(&mut entries);
+                    if self.unsynced.len() > UNSYNCED_MAX {
+                        self.sync();
+                    }
                 }
             }
             Err(refused) => {
-                for reply in replies.into_iter().flatten() {
-                    let _ = reply.send(Err(refused.clone()));
+                for reply in replies.into_iter().filter_map(|(_, reply)| reply) {
+                    reply.send(Err(refused.clone()));
                 }
                 self.hold(entries);
             }
         }
+    }
+
+    /// Syncs what is written, if its time has come.
+    fn sync_in_time(&mut self) {
+        if self.sync_due.is_some_and(|due| tokio::time::Instant::now() >= due) {
+            self.sync();
+        }
+    }
+
+    fn sync(&mut self) {
+        if !self.journal.is_ahead() {
+            return;
+        }
+        let began = Instant::now();
+        let outcome = self.journal.sync(&mut *self.sink);
+        if outcome.is_ok() {
+            metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+        }
+        // The reason has been logged; what is not synced is held.
+        let _ = self.note(outcome);
     }
 
     fn write_held(&mut self) {
@@ -362,7 +485,7 @@ impl Writer {
         if self.lost > 0 {
             owed.push(entry(Record::Alert(loss(self.lost))));
         }
-        let outcome = self.commit(&owed);
+        let outcome = self.commit_synced(&owed);
         if outcome.is_ok() {
             if self.lost > 0 {
                 tracing::error!(
@@ -371,28 +494,66 @@ impl Writer {
                 );
             }
             self.lost = 0;
+            self.tell_held();
         } else {
             owed.truncate(held);
             self.held = owed;
         }
-        outcome.map(|_| ())
+        outcome
     }
 
+    /// Makes what is owed durable all the way, whatever the level is.
+    fn commit_synced(&mut self, owed: &[Entry]) -> Result<(), Refused> {
+        let outcome = self.journal.commit_synced(&mut *self.sink, owed);
+        if outcome.is_ok() {
+            let count = u64::try_from(owed.len()).unwrap_or(u64::MAX);
+            metrics::counter!("sealgate_audit_records_total").increment(count);
+        }
+        self.note(outcome)
+    }
+
+    /// Makes entries as durable as the level has it; all the way, where something has failed before.
     fn commit(&mut self, entries: &[Entry]) -> Result<Vec<Receipt>, Refused> {
         let began = Instant::now();
-        let outcome = self.journal.commit(&mut *self.sink, entries);
+        let mut outcome = self.journal.commit(&mut *self.sink, entries);
+        if outcome.is_ok() && !self.writable.load(Ordering::Relaxed) && self.journal.is_ahead() {
+            outcome = self.journal.sync(&mut *self.sink).and(outcome);
+        }
+        if outcome.is_ok() {
+            let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            metrics::counter!("sealgate_audit_records_total").increment(count);
+            if !self.journal.is_ahead() {
+                metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+            }
+        }
+        self.note(outcome)
+    }
+
+    /// Notes how far the record has come, or that it has not.
+    fn note<T>(&mut self, outcome: Result<T, SinkError>) -> Result<T, Refused> {
         let was_writable = self.writable.swap(outcome.is_ok(), Ordering::Relaxed);
         match outcome {
-            Ok(receipts) => {
-                let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-                metrics::counter!("sealgate_audit_records_total").increment(count);
-                metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+            Ok(done) => {
+                self.progress.is_durable(self.journal.head(), self.journal.take_turn());
+                if !self.journal.is_ahead() {
+                    self.unsynced.clear();
+                    self.sync_due = None;
+                } else if let Durability::Os { sync_every_ms } = self.journal.durability() {
+                    let every = Duration::from_millis(sync_every_ms);
+                    self.sync_due.get_or_insert_with(|| tokio::time::Instant::now() + every);
+                }
                 if !was_writable {
                     tracing::info!("the journal is written again");
                 }
-                Ok(receipts)
+                Ok(done)
             }
             Err(error) => {
+                self.tenure.end_all();
+                // They were taken back, whoever has seen them: they are written again before anything else.
+                let mut again = std::mem::take(&mut self.unsynced);
+                again.append(&mut self.held);
+                self.held = again;
+                self.sync_due = None;
                 metrics::counter!("sealgate_audit_failures_total").increment(1);
                 if was_writable {
                     tracing::error!(%error, "the journal cannot be written: access to classified fields is refused");
@@ -415,20 +576,40 @@ impl Writer {
                 metrics::counter!("sealgate_audit_lost_total").increment(1);
             }
         }
+        self.tell_held();
+    }
+
+    fn tell_held(&self) {
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("sealgate_audit_held_records").set(f64::from(held));
+    }
+}
+
+/// At a moment that has been set.
+async fn until(moment: Option<tokio::time::Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment).await;
     }
 }
 
 fn loss(records: u64) -> Alert {
+    alert("critical", format!("{records} records were lost while the journal could not be written"))
+}
+
+/// About the record itself.
+fn alert(severity: &'static str, says: String) -> Alert {
     Alert {
         who: Arc::new(Who::sealgate()),
         statement_id: None,
         fields: Arc::default(),
         detector: "journal",
-        severity: "critical",
+        severity,
         verdict: "alert",
-        rule: Arc::from(format!("{records} records were lost while the journal could not be written")),
+        rule: Arc::from(says),
     }
 }
 
+#[cfg(test)]
+mod faulty;
 #[cfg(test)]
 mod tests;

@@ -4,21 +4,23 @@ mod committed;
 mod definitions;
 mod ends;
 mod joined;
+mod levels;
 mod operators;
 mod page;
 mod replicated;
+mod verified;
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use sealgate::audit::{Journal, Sink, SinkError};
+use sealgate::audit::{Durability, Journal, Sink, SinkError};
 use sealgate::config::{Endpoint, HostPort};
 use sealgate::gate::{
     Acceptor, Admission, Cancels, Gate as Shared, Listener, Phase, Regime, SharedGate, accept,
@@ -200,6 +202,8 @@ fn nothing_classified_comes_out_before_its_record(
 struct Held {
     lines: Arc<Mutex<Vec<u8>>>,
     gate: Arc<(Mutex<bool>, Condvar)>,
+    /// So many bytes of them are.
+    synced: Arc<AtomicUsize>,
 }
 
 impl Sink for Held {
@@ -208,9 +212,14 @@ impl Sink for Held {
         Ok(())
     }
 
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), SinkError> {
         let (held, changed) = &*self.gate;
         drop(changed.wait_while(held.lock().unwrap(), |held| *held).unwrap());
+        self.synced.store(self.lines.lock().unwrap().len(), Ordering::SeqCst);
         Ok(())
     }
 
@@ -220,7 +229,7 @@ impl Sink for Held {
 }
 
 /// The program's own gate within this process, with a sink of ours under its journal.
-async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
+async fn gate_over(sink: Held, durability: Durability, file: &Path) -> SocketAddr {
     let text = fs::read_to_string(file).unwrap();
     let settings = sealgate::config::load(&text, "sealgate.toml").unwrap();
     let master = MasterKey::new(std::array::from_fn(|at| at as u8));
@@ -236,7 +245,8 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         timing: Timing::default(),
     });
     tokio::spawn(keeper.run());
-    let (journal, thread) = journal::start_with(Box::new(sink), Journal::new("test".into(), 1)).unwrap();
+    let journal = Journal::new("test".into(), 1).at(durability);
+    let (journal, thread) = journal::start_with(Box::new(sink), journal).unwrap();
     // It ends with the process.
     std::mem::forget(thread);
     let (phase, phases) = watch::channel(Phase::Serving);
@@ -276,26 +286,37 @@ struct Withheld {
     address: SocketAddr,
     lines: Arc<Mutex<Vec<u8>>>,
     held: Arc<(Mutex<bool>, Condvar)>,
+    synced: Arc<AtomicUsize>,
     /// Its configuration and keys.
     _folder: Gate,
 }
 
 impl Withheld {
     fn before(upstream: SocketAddr) -> Withheld {
+        Withheld::at(upstream, Durability::Intent)
+    }
+
+    fn at(upstream: SocketAddr, durability: Durability) -> Withheld {
         let configuration = classified(Setup::before(upstream)).prepare().unwrap();
         let held = Arc::new((Mutex::new(false), Condvar::new()));
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Held { lines: lines.clone(), gate: held.clone() };
+        let synced = Arc::new(AtomicUsize::new(0));
+        let sink = Held { lines: lines.clone(), gate: held.clone(), synced: synced.clone() };
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let text = configuration.folder().join("sealgate.toml");
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                tell.send(gate_over(sink, &text).await).unwrap();
+                tell.send(gate_over(sink, durability, &text).await).unwrap();
                 std::future::pending::<()>().await;
             });
         });
-        Withheld { address: told.recv().unwrap(), lines, held, _folder: configuration }
+        Withheld { address: told.recv().unwrap(), lines, held, synced, _folder: configuration }
+    }
+
+    /// Is all synced that is written?
+    fn is_synced(&self) -> bool {
+        self.lines.lock().unwrap().len() == self.synced.load(Ordering::SeqCst)
     }
 
     fn set(&self, held: bool) {

@@ -2,12 +2,14 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::findings::Findings;
-use crate::cli::{house, regime};
+use crate::cli::{evidence, house, regime};
 use crate::config::{Endpoint, Settings};
 use crate::gate::today;
+use crate::store::journal::{Evidence, Outlet, Target};
 
 pub fn configuration(settings: &Settings, findings: &mut Findings) {
     findings.note("configuration", "configuration", format!("{} fields", settings.policy.fields.len()));
@@ -35,6 +37,43 @@ pub fn audit(settings: &Settings, findings: &mut Findings) {
         Ok(true) => findings.note("audit", "audit", format!("{shown} can be written")),
         Ok(false) => findings.note("audit", "audit", format!("{shown} can be made")),
         Err(error) => findings.error("audit", "audit-fault", format!("{shown}: {error}")),
+    }
+    match evidence::evidence(settings, audit) {
+        Err(fault) => findings.fault("audit", "audit-fault", fault),
+        Ok(Evidence { signer: None, .. }) => findings.note("audit", "audit-unsigned", UNSIGNED),
+        Ok(Evidence { signer: Some(signer), outlets, .. }) => {
+            findings.note("audit", "audit-signed", format!("signed by {}", signer.public()));
+            if outlets.is_empty() {
+                findings.note("audit", "audit-no-sink", NO_SINK);
+            }
+            for Outlet { to, .. } in &outlets {
+                sink(&audit.path, to, findings);
+            }
+        }
+    }
+}
+
+const UNSIGNED: &str = "without signing_key nobody can prove that the record is what was written";
+const NO_SINK: &str =
+    "checkpoints go nowhere else: that the end of the record was cut off together with them is not noticed";
+
+/// A file that checkpoints go to: can it be written, and is it on another disk than the record?
+fn sink(folder: &Path, to: &Target, findings: &mut Findings) {
+    // That a log server answers is no matter of files.
+    let Target::File(path) = to else { return };
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let opened = OpenOptions::new().append(true).open(path);
+    match opened.map(drop) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && beside.is_dir() => {}
+        Err(error) => return findings.error("audit", "audit-sink-fault", format!("{to}: {error}")),
+        Ok(()) => {}
+    }
+    let device = |path: &Path| std::fs::metadata(path).map(|facts| facts.dev()).ok();
+    let nearest = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    if device(beside).is_some_and(|own| Some(own) == device(nearest)) {
+        let says =
+            format!("{to} is on the disk of the record itself: whoever changes one can change the other");
+        findings.warning("audit", "audit-sink-same-disk", says);
     }
 }
 

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::folder::{Folder, give_to_owner, stamp, sync_folder};
-use super::{Location, StartError, entry};
+use super::folder::{give_to_owner, stamp, sync_folder};
+use super::{Location, StartError, entry, open, told};
 use crate::audit::{Journal, Record, Sink, SinkError};
 
 /// Makes one record durable, now. False where there is no folder yet: a folder is made by who
@@ -21,14 +21,20 @@ pub fn write_alone(location: &Location, record: Record) -> Result<bool, String> 
     if !location.path.is_dir() {
         return Ok(false);
     }
-    let (mut sink, next): (Box<dyn Sink>, u64) =
-        match Folder::open(&location.path, location.segment_bytes_max) {
-            Ok(opened) => (Box::new(opened.folder), opened.next_seq),
-            Err(error) if error.is_taken => (Box::new(Beside::new(&location.path)?), 1),
-            Err(error) => return Err(StartError::Folder(error).to_string()),
-        };
-    let mut journal = Journal::new(location.node.clone(), next);
-    journal.commit(&mut *sink, &[entry(record)]).map_err(|error| error.0)?;
+    let mut entries = Vec::new();
+    let (mut sink, mut journal): (Box<dyn Sink>, Journal) = match open(location) {
+        Ok(opened) => {
+            entries = told(&opened.findings);
+            let journal = Journal::behind(location.node.clone(), opened.next_seq(), opened.head.link);
+            (Box::new(opened.folder), journal)
+        }
+        Err(error) if error.is_taken => {
+            (Box::new(Beside::new(&location.path)?), Journal::new(location.node.clone(), 1))
+        }
+        Err(error) => return Err(StartError::Folder(error).to_string()),
+    };
+    entries.push(entry(record));
+    journal.commit(&mut *sink, &entries).map_err(|error| error.0)?;
     Ok(true)
 }
 
@@ -52,6 +58,10 @@ impl Beside {
 impl Sink for Beside {
     fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
         self.file.write_all(line).map_err(|error| SinkError(error.to_string()))
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {

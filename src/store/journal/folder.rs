@@ -3,28 +3,26 @@
 //! A segment is named `audit-<UTC time>-<first sequence number>.jsonl` and holds whole lines
 //! only: what a failed batch left is cut off again before anything else is written, what a
 //! crash left is moved to a `.torn` file beside it when the folder is opened. After either,
-//! writing goes on in a new segment.
+//! writing goes on in a new segment, and the record says so.
 //!
 //! Whoever has a word to say while another process writes here (`super::alone`) makes a file that
 //! is no segment: `admin-<UTC time>-<process>.jsonl`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-
-use crate::audit::{LINE_BYTES_MAX, Sink, SinkError};
+use super::segments::{self, End, Segment as SegmentFile};
+use crate::audit::{Checkpoint, Head, Sink, SinkError};
 use crate::residency::Date;
 
 /// Lines are handed to the file in pieces of about this size.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
-/// How far from its end a segment is searched for its last whole record.
-const TAIL_BYTES_MAX: u64 = 2 * LINE_BYTES_MAX as u64;
-/// More segments than this in one folder are not listed.
-const SEGMENTS_MAX: usize = 1 << 20;
+/// Numbered lines behind the first one that does not hold: as many as a crash may tear at the most.
+/// Where there are more, somebody was at it, and nothing of it is moved.
+const TORN_RECORDS_MAX: u64 = 1 << 16;
 const LOCK_NAME: &str = "lock";
 
 /// The sink for one node's journal.
@@ -60,13 +58,47 @@ impl Segment {
             (there.dev(), there.ino()) == self.identity && there.nlink() == 1 && there.len() == self.written;
         if sound { Ok(()) } else { Err(io::Error::other("it was replaced, linked or cut by somebody else")) }
     }
+
+    /// Wherever it is now, it holds no record whose number another one will have.
+    fn forget_unacknowledged(&self) {
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        if length > self.synced
+            && let Err(error) = self.file.set_len(self.synced).and_then(|()| self.file.sync_all())
+        {
+            tracing::error!(segment = %self.path.display(), %error, "what was not acknowledged is still in it");
+        }
+    }
 }
 
 /// What the folder held when it was opened.
 pub(super) struct Opened {
     pub(super) folder: Folder,
+    /// The last record that there is, or that there was.
+    pub(super) head: Head,
+    /// The last record that is signed already.
+    pub(super) signed: u64,
+    /// What is not as it was left: for the record and the log.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Opened {
     /// The number of the next record.
-    pub(super) next_seq: u64,
+    pub(super) fn next_seq(&self) -> u64 {
+        self.head.seq.saturating_add(1)
+    }
+}
+
+/// Something that is not as it was left, as an alert tells it.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) severity: &'static str,
+    pub(super) text: String,
+}
+
+impl Finding {
+    fn critical(text: String) -> Finding {
+        Finding { severity: "critical", text }
+    }
 }
 
 /// Why the folder cannot be used; for the operator.
@@ -86,14 +118,14 @@ impl std::fmt::Display for FolderError {
 
 impl std::error::Error for FolderError {}
 
-#[derive(Deserialize)]
-struct Numbered {
-    seq: u64,
-}
-
 impl Folder {
-    /// Makes the folder if it is missing, locks it, and finds where the records end.
-    pub(super) fn open(path: &Path, segment_bytes_max: u64) -> Result<Opened, FolderError> {
+    /// Makes the folder if it is missing, locks it, and finds where the records end. `signed`: the last
+    /// checkpoint of our own that lies there, once the folder is locked.
+    pub(super) fn open(
+        path: &Path,
+        segment_bytes_max: u64,
+        signed: impl FnOnce() -> Option<Checkpoint>,
+    ) -> Result<Opened, FolderError> {
         let fail = |reason: String| FolderError { path: path.to_owned(), reason, is_taken: false };
         let failed = |what: &str, error: io::Error| fail(format!("{what}: {error}"));
         make(path).map_err(|error| failed("it cannot be made", error))?;
@@ -109,11 +141,12 @@ impl Folder {
                 return Err(FolderError { is_taken: true, ..fail(reason) });
             }
         };
-        let last = last_segments(path).map_err(fail)?;
-        let mut next_seq = 1;
-        for (first, segment) in last {
-            let end = mend(&segment).map_err(|reason| fail(format!("{}: {reason}", segment.display())))?;
-            next_seq = next_seq.max(end.map_or(first, |last| last.saturating_add(1)));
+        let mut findings = Vec::new();
+        let checkpoint = signed();
+        let signed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+        let head = find_end(path, checkpoint, &mut findings).map_err(fail)?;
+        for finding in &findings {
+            tracing::error!(folder = %path.display(), "{}", finding.text);
         }
         let folder = Folder {
             path: path.to_owned(),
@@ -122,7 +155,7 @@ impl Folder {
             buffer: Vec::with_capacity(1 << 16),
             _lock: lock,
         };
-        Ok(Opened { folder, next_seq })
+        Ok(Opened { folder, head, signed, findings })
     }
 
     /// A segment is full when it is past its size; a batch is never split over two.
@@ -158,19 +191,41 @@ impl Folder {
         Ok(())
     }
 
+    /// What it held is lost with it, and what is not synced was taken back: it goes on in a segment of
+    /// its own.
+    fn lose(&mut self, error: &io::Error) -> SinkError {
+        if let Some(segment) = self.segment.take() {
+            segment.forget_unacknowledged();
+            tracing::error!(segment = %segment.path.display(), %error, "a segment of the record is gone");
+        }
+        self.describe("the segment is not in its place any more", error)
+    }
+
     fn describe(&self, what: &str, error: &io::Error) -> SinkError {
         SinkError(format!("audit folder {}: {what}: {error}", self.path.display()))
     }
 }
 
 impl Sink for Folder {
-    fn append(&mut self, seq: u64, line: &[u8]) -> Result<(), SinkError> {
+    fn begins_segment(&mut self, seq: u64) -> Result<bool, SinkError> {
         self.segment_for(seq).map_err(|error| self.describe("a segment cannot be made", &error))?;
+        Ok(self.buffer.is_empty() && self.segment.as_ref().is_some_and(|segment| segment.written == 0))
+    }
+
+    fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
         self.buffer.extend_from_slice(line);
         if self.buffer.len() >= BUFFER_BYTES_MAX {
             self.write_out().map_err(|error| self.describe("a record cannot be written", &error))?;
         }
         Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        self.write_out().map_err(|error| self.describe("a record cannot be written", &error))?;
+        match self.segment.as_ref().map_or(Ok(()), Segment::is_in_its_place) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.lose(&error)),
+        }
     }
 
     fn sync(&mut self) -> Result<(), SinkError> {
@@ -181,12 +236,7 @@ impl Sink for Folder {
                 return Err(self.describe("a record cannot be made durable", &error));
             }
             if let Err(error) = segment.is_in_its_place() {
-                // What it held is lost with it, and this batch was never acknowledged: it goes on in
-                // a segment of its own.
-                let lost = segment.path.clone();
-                self.segment = None;
-                tracing::error!(segment = %lost.display(), %error, "a segment of the record is gone");
-                return Err(self.describe("the segment is not in its place any more", &error));
+                return Err(self.lose(&error));
             }
             segment.synced = segment.written;
             segment.dirty = false;
@@ -269,91 +319,110 @@ fn lock(path: &Path) -> Result<Option<File>, String> {
     }
 }
 
-/// The segments with the highest first number, and that number. There is more than one only
-/// where a failed batch's segment could not be removed.
-fn last_segments(path: &Path) -> Result<Vec<(u64, PathBuf)>, String> {
-    let mut last: Vec<(u64, PathBuf)> = Vec::new();
-    let entries = fs::read_dir(path).map_err(|error| format!("it cannot be listed: {error}"))?;
-    for (count, entry) in entries.enumerate() {
-        let entry = entry.map_err(|error| format!("it cannot be listed: {error}"))?;
-        if count >= SEGMENTS_MAX {
-            return Err(format!("more than {SEGMENTS_MAX} files; move old segments away"));
+/// Where the records end: what was torn at the end is set aside, and what was signed counts even
+/// where it is not there any more, so that no number is ever used twice.
+fn find_end(folder: &Path, signed: Option<Checkpoint>, findings: &mut Vec<Finding>) -> Result<Head, String> {
+    let listed = |error: io::Error| format!("it cannot be listed: {error}");
+    let mut all = segments::list(folder).map_err(listed)?;
+    let highest = all.last().map_or(0, |segment| segment.first);
+    let asked = signed.as_ref().map_or(0, |signed| signed.size);
+    let mut found: Option<Head> = None;
+    let mut confirmed = None;
+    // The highest number of what stays though it does not hold.
+    let mut kept = 0;
+    // Segments with nothing whole in them give their numbers back to the one before.
+    while let Some(segment) = all.pop() {
+        if segment.first < highest && found.is_some() {
+            break;
         }
-        let name = entry.file_name();
-        let Some(first) = name.to_str().and_then(first_number) else { continue };
-        if last.first().is_some_and(|(highest, _)| first > *highest) {
-            last.clear();
+        let failed = |error: io::Error| format!("{}: it cannot be read: {error}", segment.path.display());
+        let end = segments::end_of(&segment.path, asked).map_err(failed)?;
+        if segment.first == highest && !segment.is_packed && !mend(&segment, &end, asked, findings) {
+            kept = kept.max(end.highest);
         }
-        if last.first().is_none_or(|(highest, _)| first == *highest) {
-            last.push((first, entry.path()));
+        confirmed = confirmed.or(end.asked);
+        let here = end.last.map(|seq| Head { seq, link: end.link });
+        if here.is_some_and(|here| found.is_none_or(|found| here.seq > found.seq)) {
+            found = here;
         }
     }
-    Ok(last)
+    let mut head = found.unwrap_or_default();
+    head.seq = head.seq.max(highest.saturating_sub(1)).max(kept);
+    if let Some(signed) = signed {
+        if signed.size > head.seq {
+            findings.push(Finding::critical(format!(
+                "records {} to {} are gone: a checkpoint of {} covers them; numbers go on behind them",
+                head.seq.saturating_add(1),
+                signed.size,
+                signed.time
+            )));
+            head.seq = signed.size;
+        } else if confirmed.is_some_and(|link| link != signed.link) {
+            findings.push(Finding::critical(format!(
+                "records up to {} are not those that the checkpoint of {} covers; see `sealgate audit verify`",
+                signed.size, signed.time
+            )));
+        }
+    }
+    Ok(head)
 }
 
-/// `audit-20261121T223248.000001Z-00000000000000000042.jsonl` is 42.
-fn first_number(name: &str) -> Option<u64> {
-    let (_, number) = name.strip_prefix("audit-")?.strip_suffix(".jsonl")?.rsplit_once('-')?;
-    number.parse().ok()
+/// What stands behind the last record that holds was never acknowledged to anyone: it is moved to a file
+/// of its own, so that a segment holds records and nothing else, and nothing is destroyed. But for
+/// what is more than a crash tears, or was signed: that stays for whoever verifies it. False: something stays.
+fn mend(segment: &SegmentFile, end: &End, signed: u64, findings: &mut Vec<Finding>) -> bool {
+    let shown = segment.path.display();
+    let next = end.last.map_or(segment.first, |last| last.saturating_add(1));
+    if end.behind > TORN_RECORDS_MAX || (end.is_torn && signed >= next) {
+        findings.push(Finding::critical(format!(
+            "{shown}: from record {next} on it is not what was written, and no crash did that; it stays as it is, \
+             see `sealgate audit verify`"
+        )));
+        return false;
+    }
+    let mended = cut(segment, end);
+    let is_mended = mended.is_ok();
+    match mended {
+        Ok(()) if !end.is_torn => {}
+        Ok(()) => findings.push(Finding {
+            severity: "warning",
+            text: format!(
+                "{shown}: what stood behind record {} was torn by a crash and is now in a .torn file; it was never \
+                 acknowledged",
+                next.saturating_sub(1)
+            ),
+        }),
+        Err(error) => findings.push(Finding::critical(format!(
+            "{shown}: what stands behind record {} was torn by a crash and cannot be set aside: {error}",
+            next.saturating_sub(1)
+        ))),
+    }
+    is_mended
 }
 
-/// The number of the last whole record, if there is one. What stands behind it was never
-/// acknowledged to anyone: it is moved to a file of its own, so that a segment holds records
-/// and nothing else, and nothing is destroyed.
-fn mend(segment: &Path) -> Result<Option<u64>, String> {
-    let failed = |error: io::Error| format!("it cannot be read: {error}");
-    let mut file = OpenOptions::new().read(true).write(true).open(segment).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let start = length.saturating_sub(TAIL_BYTES_MAX);
-    file.seek(SeekFrom::Start(start)).map_err(failed)?;
-    let mut tail = Vec::new();
-    Read::by_ref(&mut file).take(TAIL_BYTES_MAX).read_to_end(&mut tail).map_err(failed)?;
-    let (seq, end) = match last_record(&tail) {
-        Some((seq, end)) => (Some(seq), end),
-        None if start == 0 => (None, 0),
-        None => return Err("no record stands at its end; move it away to go on without it".to_owned()),
-    };
-    let torn = tail.get(end..).unwrap_or_default();
-    if torn.is_empty() {
-        return Ok(seq);
+/// Room that was never written goes without a word.
+fn cut(segment: &SegmentFile, end: &End) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = segments::not_through_links(options.read(true).write(true)).open(&segment.path)?;
+    if file.metadata()?.len() <= end.length {
+        return Ok(());
     }
-    let kept = start + u64::try_from(end).unwrap_or(0);
-    match set_aside(segment, torn).and_then(|()| file.set_len(kept)).and_then(|()| file.sync_all()) {
-        Ok(()) => tracing::warn!(
-            segment = %segment.display(),
-            bytes = torn.len(),
-            "the last line was torn by a crash; it was never acknowledged and is now in a .torn file"
-        ),
-        Err(error) => tracing::error!(
-            segment = %segment.display(), bytes = torn.len(), %error,
-            "the last line was torn by a crash; it was never acknowledged and could not be set aside"
-        ),
+    if end.is_torn {
+        file.seek(SeekFrom::Start(end.length))?;
+        set_aside(&segment.path, &mut file)?;
     }
-    Ok(seq)
-}
-
-/// The last line that ends and carries a number, and the byte after it.
-fn last_record(tail: &[u8]) -> Option<(u64, usize)> {
-    let mut end = tail.iter().rposition(|byte| *byte == b'\n')? + 1;
-    loop {
-        let body = tail.get(..end.checked_sub(1)?)?;
-        let start = body.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        if let Ok(numbered) = serde_json::from_slice::<Numbered>(body.get(start..)?) {
-            return Some((numbered.seq, end));
-        }
-        end = start;
-    }
+    file.set_len(end.length).and_then(|()| file.sync_all())
 }
 
 /// `<segment>.torn`, or with a number where that is taken.
-fn set_aside(segment: &Path, torn: &[u8]) -> io::Result<()> {
+fn set_aside(segment: &Path, torn: &mut File) -> io::Result<()> {
     const TRIES_MAX: u32 = 100;
     for number in 0..TRIES_MAX {
         let suffix = if number == 0 { "torn".to_owned() } else { format!("{number}.torn") };
         let path = segment.with_extension(format!("jsonl.{suffix}"));
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(mut file) => {
-                let saved = file.write_all(torn).and_then(|()| file.sync_all());
+                let saved = io::copy(torn, &mut file).and_then(|_| file.sync_all());
                 return if saved.is_err() { remove_if_there(&path).and(saved) } else { saved };
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -374,34 +443,12 @@ pub(super) fn stamp(now: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_number, last_record, stamp};
+    use super::stamp;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
-    fn names_a_segment_by_time_and_first_number() {
+    fn names_a_segment_by_its_time() {
         let stamp = stamp(UNIX_EPOCH + Duration::from_micros(1_795_300_368_000_001));
         assert_eq!(stamp, "20261121T223248.000001Z");
-        assert_eq!(first_number(&format!("audit-{stamp}-{:020}.jsonl", 42)), Some(42));
-        for name in ["lock", "audit-x.jsonl", "audit-x-1.jsonl.torn", "audit-x-y.jsonl", "x-1.jsonl"] {
-            assert_eq!(first_number(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn finds_the_last_whole_record() {
-        for (tail, expected) in [
-            ("", None),
-            ("{\"seq\":1}", None),
-            ("{\"seq\":1}\n", Some((1, 10))),
-            ("{\"seq\":1}\n{\"seq\":2}", Some((1, 10))),
-            ("{\"seq\":1}\n{\"se\n", Some((1, 10))),
-            ("{\"seq\":1}\n\0\0\0\n\0\0", Some((1, 10))),
-            ("{\"seq\":1}\n{\"seq\":2,\"a\":[]}\n", Some((2, 27))),
-            ("eq\":1}\n{\"seq\":2}\n", Some((2, 17))),
-            ("\n\n\n", None),
-            ("torn\n", None),
-        ] {
-            assert_eq!(last_record(tail.as_bytes()), expected, "{tail:?}");
-        }
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::segments::{self, PACKED};
 use crate::seal::KeyringIdentity;
 
 /// Files that are listed at the most, of those the newest that are read, and bytes of all of them.
@@ -111,7 +112,7 @@ fn newest(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let name = entry?.file_name();
         let stamp = name.to_str().and_then(|name| {
             let kept = name.strip_prefix("audit-").or_else(|| name.strip_prefix("admin-"))?;
-            kept.strip_suffix(".jsonl").map(str::to_owned)
+            kept.strip_suffix(PACKED).unwrap_or(kept).strip_suffix(".jsonl").map(str::to_owned)
         });
         found.extend(stamp.map(|stamp| (stamp, name)));
     }
@@ -121,9 +122,20 @@ fn newest(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The beginning and the end of a file, which may be all of it, with a line end between.
 fn pieces(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path.to_str().is_some_and(|name| name.ends_with(PACKED)) {
+        let mut unpacked = segments::read(path)?;
+        Read::by_ref(&mut unpacked).take(HEAD_BYTES_MAX).read_to_end(&mut bytes)?;
+        bytes.push(b'\n');
+        match segments::packed_end(path, TAIL_BYTES_MAX)? {
+            Some(end) => bytes.extend(end),
+            // Somebody else has packed it: there is no other way to its end.
+            None => bytes.extend(last_of(unpacked)?),
+        }
+        return Ok(bytes);
+    }
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    let mut bytes = Vec::new();
     let whole = length <= HEAD_BYTES_MAX + TAIL_BYTES_MAX;
     let head = if whole { HEAD_BYTES_MAX + TAIL_BYTES_MAX } else { HEAD_BYTES_MAX };
     Read::by_ref(&mut file).take(head).read_to_end(&mut bytes)?;
@@ -133,6 +145,19 @@ fn pieces(path: &Path) -> io::Result<Vec<u8>> {
         file.take(TAIL_BYTES_MAX).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
+}
+
+/// The last of what comes, in pieces.
+fn last_of(mut from: impl Read) -> io::Result<Vec<u8>> {
+    let (mut before, mut last) = (Vec::new(), Vec::new());
+    loop {
+        let mut piece = Vec::new();
+        if Read::by_ref(&mut from).take(TAIL_BYTES_MAX).read_to_end(&mut piece)? == 0 {
+            before.append(&mut last);
+            return Ok(before);
+        }
+        before = std::mem::replace(&mut last, piece);
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,13 @@ impl ClientTls {
         Ok(ClientTls { mode: settings.mode, config: Arc::new(config) })
     }
 
+    /// For servers that speak something else than PostgreSQL's protocol: names no protocol.
+    #[must_use]
+    pub fn without_protocol(mut self) -> ClientTls {
+        Arc::make_mut(&mut self.config).alpn_protocols.clear();
+        self
+    }
+
     #[must_use]
     pub fn mode(&self) -> TlsMode {
         self.mode

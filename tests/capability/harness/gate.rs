@@ -34,6 +34,7 @@ pub struct Setup {
     upstream_lines: String,
     login: String,
     fields: String,
+    audit: String,
     extra: String,
     late: bool,
 }
@@ -51,6 +52,7 @@ impl Setup {
             upstream_lines: String::new(),
             login: String::new(),
             fields: String::new(),
+            audit: String::new(),
             extra: String::new(),
             late: false,
         }
@@ -118,6 +120,12 @@ impl Setup {
             writeln!(self.fields, "domain = \"{column}\"").unwrap();
         }
         writeln!(self.fields, "{lines}").unwrap();
+        self
+    }
+
+    /// A line for `[audit]`.
+    pub fn audit(mut self, line: &str) -> Setup {
+        writeln!(self.audit, "{line}").unwrap();
         self
     }
 
@@ -198,7 +206,8 @@ impl Setup {
             write!(
                 text,
                 "\n[keys]\nprovider = \"file\"\npath = \"{folder}/keys/keyring.json\"\n\
-                 master_key = {{ env = \"SEALGATE_MASTER_KEY\" }}\n\n[audit]\npath = \"{folder}/audit\"\n"
+                 master_key = {{ env = \"SEALGATE_MASTER_KEY\" }}\n\n[audit]\npath = \"{folder}/audit\"\n{}",
+                self.audit
             )
             .unwrap();
         }

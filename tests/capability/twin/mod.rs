@@ -4,6 +4,7 @@
 //!
 //! `SEALGATE_TWIN=100000 cargo test --release twin` takes its time.
 
+mod audited;
 mod definitions;
 mod grammar;
 mod regress;
