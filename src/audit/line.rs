@@ -5,6 +5,7 @@
 //! than text (C1 controls, line separators, direction marks).
 
 use super::record::{Attribution, Entry, FieldUse, Record, Who};
+use super::subjects::Subjects;
 use crate::residency::Date;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
@@ -64,6 +65,9 @@ impl Object<'_> {
                     self.number("cells", outcome.cells);
                 }
                 self.number("bytes", outcome.bytes);
+                if let Some(subjects) = outcome.subjects.as_deref() {
+                    self.subjects(subjects);
+                }
                 if let Some(committed) = outcome.committed {
                     self.flag("committed", committed);
                 }
@@ -142,6 +146,34 @@ impl Object<'_> {
         if let Some(keyring) = keyring {
             self.string("keyring", &keyring.to_string(), NAME_CHARS_MAX);
         }
+    }
+
+    fn subjects(&mut self, subjects: &Subjects) {
+        self.name("subjects");
+        self.out.push(b'{');
+        let mut member = Object { out: self.out, empty: true };
+        member.number("count", subjects.known.count());
+        match subjects.known.names() {
+            None => member.flag("estimated", true),
+            Some(names) => {
+                member.name("ids");
+                for (index, id) in names.iter().enumerate() {
+                    member.out.push(if index > 0 { b',' } else { b'[' });
+                    member.text(&id.to_string(), NAME_CHARS_MAX);
+                }
+                member.out.extend_from_slice(if names.is_empty() { b"[]" } else { b"]" });
+            }
+        }
+        if subjects.unknown > 0 {
+            member.number("unknown", subjects.unknown);
+            member.name("why");
+            for (index, why) in subjects.why.iter().enumerate() {
+                member.out.push(if index > 0 { b',' } else { b'[' });
+                member.text(why, NAME_CHARS_MAX);
+            }
+            member.out.extend_from_slice(if subjects.why.is_empty() { b"[]" } else { b"]" });
+        }
+        self.out.push(b'}');
     }
 
     /// Left out where it is known.

@@ -6,6 +6,7 @@
 mod journal;
 mod line;
 mod record;
+mod subjects;
 
 pub use journal::{Journal, Receipt, Sink, SinkError};
 pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX};
@@ -13,6 +14,7 @@ pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
     RefusalRecord, SessionRecord, Who,
 };
+pub use subjects::{Distinct, NAMED_MAX, Subjects};
 
 #[cfg(test)]
 mod tests;

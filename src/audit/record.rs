@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::subjects::Subjects;
 use crate::catalog::Field;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, Replication};
@@ -121,6 +122,8 @@ pub struct Outcome {
     pub committed: Option<bool>,
     /// What a walsender streamed, where this was one.
     pub replication: Option<Arc<Replication>>,
+    /// Whose data it met. None: no field of it says whose its values are.
+    pub subjects: Option<Arc<Subjects>>,
 }
 
 /// A statement, startup or value that was refused.

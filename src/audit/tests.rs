@@ -55,6 +55,7 @@ fn outcome(number: u64) -> Record {
         sqlstate: Some(*b"57014"),
         committed: Some(false),
         replication: None,
+        subjects: None,
     })
 }
 

@@ -11,7 +11,7 @@ use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeo
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Limit, LimitAction};
+use crate::watch::{Limit, LimitAction, Measure};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
@@ -46,7 +46,7 @@ const AUDIT: Words =
 const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
 const WATCH: Words = Words { served: &["limit"], later: &[] };
 const LIMIT: Words =
-    Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
+    Words { served: &["cells", "rows", "subjects", "window", "action", "users", "attribution"], later: &[] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
 const ADMIN: Words = Words { served: &["address"], later: &[] };
@@ -229,10 +229,7 @@ impl Reader<'_> {
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
-        if entry.value("cells").is_none() {
-            self.missing(entry, "cells", "1000");
-        }
-        let cells = self.integer(entry, "cells", 0..=Limit::CELLS_MAX);
+        let measured = self.measure(entry);
         let window = self.string_required(entry, "window", "\"1m\"");
         let window_ms = window.and_then(|window| self.window_ms(window));
         if entry.value("action").is_none() {
@@ -247,7 +244,46 @@ impl Reader<'_> {
         let possible =
             self.choice(entry, "attribution", ATTRIBUTION).is_some_and(|word| word.text == "possible");
         let attribution = if possible { Attribution::Possible } else { Attribution::Known };
-        Some(Limit { users, attribution, cells: cells?, window_ms: window_ms?, action: action? })
+        let (measure, most) = measured?;
+        if possible
+            && measure != Measure::Cells
+            && let Some(value) = entry.value("attribution")
+        {
+            let remedy = "count cells: what may have been met has no rows, and nobody knows whose it is";
+            self.fault(
+                value.span().start,
+                "[[watch.limit]] attribution = \"possible\" without cells",
+                remedy,
+            );
+            return None;
+        }
+        Some(Limit { users, attribution, measure, most, window_ms: window_ms?, action: action? })
+    }
+
+    /// What a limit counts, and how many of them are allowed.
+    fn measure(&mut self, entry: &Section<'_>) -> Option<(Measure, u64)> {
+        let measures = [
+            ("cells", Measure::Cells, Limit::CELLS_MAX),
+            ("rows", Measure::Rows, Limit::CELLS_MAX),
+            ("subjects", Measure::Subjects, Limit::SUBJECTS_MAX),
+        ];
+        let mut found = None;
+        for (key, measure, max) in measures {
+            let Some(value) = entry.value(key) else { continue };
+            if found.is_some() {
+                let remedy = "one of cells, rows and subjects: write an entry for each";
+                self.fault(value.span().start, "[[watch.limit]] counts two things", remedy);
+                return None;
+            }
+            found = Some((measure, self.integer(entry, key, 0..=max)));
+        }
+        match found {
+            Some((measure, most)) => Some((measure, most?)),
+            None => {
+                self.missing(entry, "cells", "1000; or rows, or subjects");
+                None
+            }
+        }
     }
 
     fn window_ms(&mut self, window: Text<'_>) -> Option<u64> {

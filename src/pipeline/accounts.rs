@@ -11,6 +11,7 @@ use super::late::Taint;
 use super::owed::{Possible, Running};
 use super::plan::Plan;
 use super::session::{Event, Session};
+use super::subjects::Whose;
 use super::transaction::Ended;
 use crate::audit::{
     Alert, Attribution, Execution, FieldUse, Intent, Outcome, Receipt, Record, RefusalRecord,
@@ -180,6 +181,7 @@ impl Session {
                 possible,
                 bytes: 0,
                 sqlstate: None,
+                whose: Whose::of(facts, plan.named.get(index)),
             }));
         }
         runs
@@ -248,6 +250,7 @@ impl Session {
             sqlstate: run.sqlstate,
             committed: None,
             replication: None,
+            subjects: run.subjects(facts),
         })
     }
 

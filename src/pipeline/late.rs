@@ -117,6 +117,7 @@ impl Session {
             sqlstate: None,
             committed: None,
             replication: None,
+            subjects: None,
         }));
     }
 

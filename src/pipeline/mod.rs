@@ -45,6 +45,7 @@ mod session;
 mod shape;
 mod stream;
 mod styled;
+mod subjects;
 mod told;
 mod transaction;
 mod values;

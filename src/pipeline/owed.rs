@@ -12,6 +12,7 @@ use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
 use super::shape::Shape;
 use super::stream::Streaming;
+use super::subjects::Whose;
 use crate::audit::{Execution, FieldUse, Receipt};
 use crate::catalog::QualifiedName;
 use crate::policy::Refusal;
@@ -37,9 +38,20 @@ pub struct Running {
     pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+    /// Whose data it meets, where anything says so.
+    pub whose: Option<Box<Whose>>,
 }
 
 impl Running {
+    /// It runs by this statement or portal.
+    pub fn comes_by(&mut self, prepared: Option<&Rc<Prepared>>) {
+        self.prepared = prepared.cloned();
+        let named = prepared.and_then(|prepared| prepared.named.clone());
+        if let (Some(whose), Some(named)) = (&mut self.whose, named) {
+            whose.name(named);
+        }
+    }
+
     /// A row has been released.
     pub fn note_row(&mut self, cells: &[u64], bytes: u64, others: u64) {
         self.rows += 1;
@@ -49,6 +61,9 @@ impl Running {
         self.bytes += bytes;
         if let Some(possible) = &mut self.possible {
             possible.cells += others;
+        }
+        if let Some(whose) = &mut self.whose {
+            whose.commit();
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
+use super::subjects::Named;
 use super::values::other_styles;
 use super::view::View;
 use crate::audit::FieldUse;
@@ -16,7 +17,7 @@ use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal, Surroundings};
 use zeroize::Zeroizing;
 
-use crate::seal::{Plaintext, Sealer};
+use crate::seal::{Plaintext, Sealer, SubjectKey};
 use crate::statement::{
     Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
 };
@@ -28,6 +29,8 @@ pub struct Plan {
     pub permit: Permit,
     /// The classified fields of each statement, as the record names them.
     pub uses: Vec<Arc<[FieldUse]>>,
+    /// Whom each statement's own text names as those whose data is meant.
+    pub named: Vec<Rc<[Named]>>,
     /// The search path that its names were looked up on, if one had to be.
     pub path: Option<Arc<SearchPath>>,
 }
@@ -72,7 +75,7 @@ impl Plan {
     /// Of a statement that nobody has judged.
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
-        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+        Plan { facts, permit, uses: vec![Arc::from([])], named: Vec::new(), path: None }
     }
 
     /// Does it define anything, or end what is defined?
@@ -237,6 +240,8 @@ impl PlanCache {
 /// the length of one call.
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
+    /// Makes names of those whose data is met.
+    pub(super) subjects: Option<SubjectKey>,
     pub(super) opened: Plaintext,
     /// Styles by which it is found out whether a value means one thing.
     pub(super) others: Rc<[Style]>,
@@ -254,8 +259,10 @@ impl Workshop {
     /// `sealer`: none where no field is sealed.
     #[must_use]
     pub fn new(sealer: Option<Sealer>, plans: PlanCache, limits: Limits) -> Workshop {
+        let subjects = sealer.as_ref().and_then(|sealer| SubjectKey::of(sealer.keyring()));
         Workshop {
             sealer,
+            subjects,
             opened: Plaintext::new(Vec::new()),
             others: other_styles(),
             given: Zeroizing::default(),
@@ -353,7 +360,8 @@ impl Workshop {
         })?;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let by_path = path.clone().filter(|_| facts.by_path);
-        let plan = Rc::new(Plan { facts, permit, uses, path: by_path });
+        let named = facts.statements.iter().map(|facts| self.named_in_text(view, facts, text)).collect();
+        let plan = Rc::new(Plan { facts, permit, uses, named, path: by_path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links && !view.is_own() {

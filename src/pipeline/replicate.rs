@@ -179,6 +179,7 @@ impl Session {
             sqlstate,
             committed: None,
             replication: Some(stream.told),
+            subjects: None,
         }));
     }
 }

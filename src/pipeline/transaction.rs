@@ -223,6 +223,7 @@ mod tests {
             sqlstate: None,
             committed: None,
             replication: None,
+            subjects: None,
         }
     }
 

@@ -234,6 +234,42 @@ pub struct CopyFacts {
     pub names: Vec<Arc<str>>,
 }
 
+/// A column that says whose data is in the rows of its table, and where a statement tells its values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectUse {
+    /// `schema.table.column`
+    pub column: Arc<str>,
+    /// The fields of the table that are used.
+    pub fields: Vec<FieldId>,
+    /// What it is itself, where that is a field.
+    pub field: Option<FieldId>,
+    /// How its values are written, where `field` does not say it. None: they are not followed.
+    pub logical: Option<Logical>,
+    /// By which table and column RowDescription names it, where each row of the result is one row of that table.
+    pub origin: Option<(u32, i16)>,
+    /// Its place in the data of a COPY.
+    pub place: Option<usize>,
+    /// All that it can be in the rows that are met, by the text.
+    pub named: Vec<SubjectValue>,
+    /// Why nobody can say it where none of these does.
+    pub why: &'static str,
+}
+
+/// A value of the text that says whose data is meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SubjectValue {
+    Literal {
+        span: Range<usize>,
+        form: LiteralForm,
+        given: Option<Logical>,
+    },
+    /// From 1, as in the text; `given`: what it is cast to.
+    Parameter {
+        number: u16,
+        given: Option<Logical>,
+    },
+}
+
 /// Facts of one statement of a text.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct StatementFacts {
@@ -281,6 +317,8 @@ pub struct StatementFacts {
     pub keeps: bool,
     /// It has a value that goes on as it is.
     pub gives: bool,
+    /// Whose data it meets: one entry for each column that says so of fields that it uses.
+    pub subjects: Vec<SubjectUse>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }

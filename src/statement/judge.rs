@@ -27,6 +27,7 @@ use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
 use super::refusal::{Proven, disagreement, refuse, unless, unsupported};
+use super::subject;
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.
@@ -164,6 +165,12 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         Some(_) => Renames::Anything,
     };
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
+    if facts.copy.is_some() {
+        facts.subjects = subject::subjects(bench, node, found, &facts);
+    }
+    if facts.opaque.is_some() {
+        subject::forget(&mut facts.subjects, subject::OPAQUE);
+    }
     facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
@@ -211,7 +218,9 @@ pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
     account(&walk, found)?;
-    facts_of(walk)
+    let mut facts = facts_of(walk)?;
+    facts.subjects = subject::subjects(bench, node, found, &facts);
+    Ok(facts)
 }
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {

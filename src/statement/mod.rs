@@ -27,6 +27,7 @@ mod opaque;
 mod read;
 mod refusal;
 mod replication;
+mod subject;
 mod view;
 
 pub use body::unfollowed;
@@ -38,7 +39,7 @@ pub use described::{Description, describe};
 pub use facts::{
     Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches,
     LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts,
-    Taken, TextFacts, Unproven,
+    SubjectUse, SubjectValue, Taken, TextFacts, Unproven,
 };
 pub use function::{Signature, followed_function};
 #[cfg(any(test, feature = "fuzzing"))]

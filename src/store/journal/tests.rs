@@ -76,6 +76,7 @@ fn outcome(number: u64) -> Record {
         sqlstate: None,
         committed: None,
         replication: None,
+        subjects: None,
     })
 }
 
