@@ -147,6 +147,7 @@ impl Session {
                 runs.push(None);
                 continue;
             };
+            let possibly = possible.is_some() && self.view.as_ref().is_some_and(|view| view.may_tell_whose());
             let execution = self.execution();
             let mut listed_in = None;
             if let Some(possible) = &mut possible {
@@ -181,7 +182,7 @@ impl Session {
                 possible,
                 bytes: 0,
                 sqlstate: None,
-                whose: Whose::of(facts, plan.named.get(index)),
+                whose: Whose::of(facts, plan.named.get(index), possibly),
             }));
         }
         runs

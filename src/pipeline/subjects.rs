@@ -30,6 +30,8 @@ pub type Named = Option<Rc<[SubjectId]>>;
 
 /// The value is none that can be read.
 const UNREADABLE: &str = "unreadable";
+/// Code that nobody can follow may have met anybody.
+const OPAQUE: &str = "opaque";
 /// There is no keyring to make names with.
 const NO_KEYRING: &str = "no-keyring";
 
@@ -59,15 +61,19 @@ pub struct Whose {
     why: Option<&'static str>,
     /// A row was released.
     began: bool,
+    /// Nobody knows what it meets.
+    possibly: bool,
 }
 
 impl Whose {
-    /// Of a statement of these facts, whose text names these. None: nothing says whose data it is.
-    pub fn of(facts: &StatementFacts, named: Option<&Rc<[Named]>>) -> Option<Box<Whose>> {
-        (!facts.subjects.is_empty()).then(|| {
+    /// Of a statement of these facts, whose text names these. `possibly`: it may meet what has a subject
+    /// without naming it. None: nothing says whose data it is.
+    pub fn of(facts: &StatementFacts, named: Option<&Rc<[Named]>>, possibly: bool) -> Option<Box<Whose>> {
+        (possibly || !facts.subjects.is_empty()).then(|| {
             let count = facts.subjects.len();
             Box::new(Whose {
                 named: named.cloned(),
+                possibly: possibly && facts.subjects.is_empty(),
                 row: vec![Told::Nothing; count],
                 by_row: vec![false; count],
                 ..Whose::default()
@@ -141,6 +147,14 @@ impl Whose {
     /// All in all. What no row tells is what the values name.
     fn all(&self, facts: &StatementFacts, rows: u64) -> Subjects {
         let mut all = self.met.clone();
+        // The rows are those of a plan.
+        if facts.explained {
+            return all;
+        }
+        if self.possibly && rows > 0 {
+            all.unknown += rows;
+            all.why.insert(OPAQUE);
+        }
         for (at, one) in facts.subjects.iter().enumerate() {
             if self.by_row.get(at).copied().unwrap_or(false) {
                 continue;

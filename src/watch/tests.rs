@@ -286,3 +286,98 @@ fn threads_together_are_never_granted_more_than_the_limit_while_others_come_and_
     assert!(granted <= LIMIT, "{granted}");
     assert!(granted > LIMIT - 16, "{granted}");
 }
+
+// ---- rows and subjects ------------------------------------------------------------------------
+
+fn of(measure: Measure, most: u64, action: LimitAction) -> Limit {
+    Limit { measure, ..limit(most, 60_000, action) }
+}
+
+/// A subject's bits, as good as random.
+fn subject(n: u64) -> u64 {
+    let z = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (z ^ (z >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+fn meets(user: &UserWatch, subjects: &[u64], unknown: u64, now_ms: u64) -> char {
+    let shown = Shown { cells: 1, rows: 1, subjects, unknown };
+    match user.open(&shown, Attribution::Known, now_ms) {
+        Judgement::Go => '.',
+        Judgement::Alert(_) => 'a',
+        Judgement::Cut(_) => 'c',
+    }
+}
+
+#[test]
+fn a_subject_counts_once_in_a_window_and_again_when_it_has_passed() {
+    let user = Watch::new(vec![of(Measure::Subjects, 3, LimitAction::Cut)]).user("u");
+    for n in [1, 2, 3, 1, 2, 3, 3] {
+        assert_eq!(meets(&user, &[subject(n)], 0, NOON), '.', "{n}");
+    }
+    assert_eq!(meets(&user, &[subject(4)], 0, NOON + 1), 'c');
+    assert_eq!(meets(&user, &[], 1, NOON + 1), 'c', "one that is not known is another");
+    // The first is shown again and stays; the others go.
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON + 40_000), '.');
+    assert_eq!(meets(&user, &[subject(4), subject(5)], 0, NOON + 70_000), '.');
+    assert_eq!(meets(&user, &[subject(6)], 0, NOON + 70_001), 'c');
+    assert_eq!(meets(&user, &[subject(1), subject(4), subject(5)], 0, NOON + 70_002), '.');
+    assert_eq!(meets(&user, &[subject(6), subject(7), subject(8)], 0, NOON + 200_000), '.');
+    assert_eq!(meets(&user, &[subject(9)], 0, NOON + 200_000), 'c');
+}
+
+#[test]
+fn every_limit_that_the_configuration_allows_is_counted_exactly() {
+    for most in [0, 1, 30, 200, Limit::SUBJECTS_MAX] {
+        let user = Watch::new(vec![of(Measure::Subjects, most, LimitAction::Cut)]).user("u");
+        for n in 0..most {
+            assert_eq!(meets(&user, &[subject(n)], 0, NOON + n), '.', "{n} of {most}");
+        }
+        assert!((0..most).all(|n| meets(&user, &[subject(n)], 0, NOON + 10_000) == '.'), "{most}");
+        assert!((0..50).all(|n| meets(&user, &[subject(most + n)], 0, NOON + 10_000) == 'c'), "{most}");
+    }
+}
+
+#[test]
+fn rows_and_cells_are_not_counted_where_a_subject_is_cut() {
+    let user = Watch::new(vec![
+        of(Measure::Rows, 3, LimitAction::Cut),
+        of(Measure::Subjects, 1, LimitAction::Cut),
+        of(Measure::Subjects, 0, LimitAction::Alert),
+    ])
+    .user("u");
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), 'a');
+    for _ in 0..5 {
+        assert_eq!(meets(&user, &[subject(2)], 0, NOON), 'c');
+    }
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), '.');
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), '.');
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), 'c', "the rows are used up");
+}
+
+#[test]
+fn threads_that_show_the_same_and_others_never_pass_the_limit_together() {
+    for round in 0..20_u64 {
+        let watch = Arc::new(Watch::new(vec![of(Measure::Subjects, 50, LimitAction::Cut)]));
+        let user = watch.user("u");
+        let shown: Vec<std::collections::HashSet<u64>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    let user = &user;
+                    scope.spawn(move || {
+                        let mut mine = std::collections::HashSet::new();
+                        for step in 0..400_u64 {
+                            let n = subject(round * 1_000 + (step * (thread + 1)) % 90);
+                            if meets(user, &[n], 0, NOON + step * 10) == '.' {
+                                mine.insert(n);
+                            }
+                        }
+                        mine
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let all: std::collections::HashSet<u64> = shown.into_iter().flatten().collect();
+        assert!((40..=50).contains(&all.len()), "{}", all.len());
+    }
+}

@@ -25,9 +25,9 @@ fn members(page: &str) -> BTreeSet<String> {
 fn the_page_names_every_member_and_every_kind() {
     let (page, line) = (read("docs/RECORD.md"), read("src/audit/line.rs"));
     let mut written = literals(&line, &["number", "string", "plain", "name", "time", "flag"]);
-    // Those of a field, which stand in the row of `fields`.
-    for within in ["field", "class", "mode"] {
-        assert!(written.remove(within) && page.contains(within));
+    // Those of a field and of subjects, which stand in their rows.
+    for within in ["field", "class", "mode", "count", "estimated", "ids", "unknown", "why"] {
+        assert!(written.remove(within) && page.contains(&format!("`{within}`")), "{within}");
     }
     assert!(written.len() > 20, "{written:?}");
     let told = members(&page);
