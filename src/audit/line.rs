@@ -139,6 +139,13 @@ impl Object<'_> {
             self.string("certificate", name, NAME_CHARS_MAX);
         }
         self.string("database", &who.database, NAME_CHARS_MAX);
+        if let Some(name) = &who.end_user {
+            self.string("end_user", name, NAME_CHARS_MAX);
+            self.plain("end_user_auth", "stated");
+        }
+        if let Some(purpose) = &who.purpose {
+            self.string("purpose", purpose, NAME_CHARS_MAX);
+        }
     }
 
     /// Left out where there is none.

@@ -28,6 +28,9 @@ pub struct Who {
     pub auth: &'static str,
     /// Whom the client's certificate names, where it showed one.
     pub certificate: Option<Arc<str>>,
+    /// Behind a pool: for whom it asks and what for, as the application states it. Nobody has proven it.
+    pub end_user: Option<Arc<str>>,
+    pub purpose: Option<Arc<str>>,
 }
 
 impl Who {
@@ -43,6 +46,8 @@ impl Who {
             client: nobody.clone(),
             region: nobody,
             certificate: None,
+            end_user: None,
+            purpose: None,
             auth: "none",
         }
     }

@@ -17,6 +17,8 @@ fn who() -> Arc<Who> {
         client: "10.0.0.9".into(),
         region: "local".into(),
         certificate: None,
+        end_user: None,
+        purpose: None,
         auth: "relay",
     })
 }

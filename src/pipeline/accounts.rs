@@ -50,9 +50,10 @@ impl Session {
     /// Records a refusal and counts it.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
         let about = self.about.take().or_else(|| plan.map(About::whole)).unwrap_or_default();
+        let who = self.who_asks(plan.and_then(|plan| plan.facts.said.as_deref()), &[]);
         let statement_id = about.number.unwrap_or_else(|| self.execution().number);
         self.records.push(Record::Refusal(RefusalRecord {
-            who: self.who.clone(),
+            who,
             statement_id,
             sqlstate: refusal.sqlstate,
             rule: refusal.reason.into(),
@@ -74,8 +75,9 @@ impl Session {
     ) {
         let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
         let severity = if verdict == "cut" { "critical" } else { "warning" };
+        let who = run.map_or(&self.who, |run| &run.who).clone();
         self.records.push(Record::Alert(Alert {
-            who: self.who.clone(),
+            who,
             statement_id: about.number,
             detector,
             severity,
@@ -148,6 +150,8 @@ impl Session {
                 continue;
             };
             let possibly = possible.is_some() && self.view.as_ref().is_some_and(|view| view.may_tell_whose());
+            let before = plan.facts.statements.get(..index).unwrap_or_default();
+            let who = self.who_asks(plan.facts.said.as_deref(), before);
             let execution = self.execution();
             let mut listed_in = None;
             if let Some(possible) = &mut possible {
@@ -156,7 +160,7 @@ impl Session {
                 (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
             self.records.push(Record::Intent(Intent {
-                who: self.who.clone(),
+                who: who.clone(),
                 execution,
                 action,
                 attribution: attribution(possible.as_ref()),
@@ -170,6 +174,7 @@ impl Session {
             let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
             self.events.push(Event::Statement { kind, verdict: "permitted" });
             runs.push(Some(Running {
+                who: who.clone(),
                 execution,
                 plan: Rc::clone(plan),
                 index,
@@ -238,7 +243,7 @@ impl Session {
         let possible = run.possible.as_ref();
         let fields = possible.map(|possible| &possible.fields).or(run.plan.uses.get(run.index))?;
         Some(Outcome {
-            who: self.who.clone(),
+            who: run.who.clone(),
             execution: run.execution,
             action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
             attribution: attribution(possible),

@@ -100,7 +100,7 @@ impl Session {
         let uses = all.statements.iter().map(|facts| uses_of(&view, facts)).collect();
         let permit = shop.permit(&self.principal, &all)?;
         let path = plan.path.clone();
-        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, named: Vec::new(), path }), rests))
+        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, named: plan.named.clone(), path }), rests))
     }
 
     fn portal_named(
@@ -364,7 +364,8 @@ impl Plan {
     /// The plan of a query that another text holds.
     pub(super) fn alone(view: &View, facts: StatementFacts, of: &Plan) -> Plan {
         let uses = vec![uses_of(view, &facts)];
-        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path: of.facts.by_path };
+        let (by_path, said) = (of.facts.by_path, of.facts.said.clone());
+        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path, said };
         Plan { facts, permit: of.permit, uses, named: Vec::new(), path: of.path.clone() }
     }
 

@@ -43,6 +43,7 @@ mod request;
 mod response;
 mod session;
 mod shape;
+mod stated;
 mod stream;
 mod styled;
 mod subjects;

@@ -13,13 +13,14 @@ use super::plan::Plan;
 use super::shape::Shape;
 use super::stream::Streaming;
 use super::subjects::Whose;
-use crate::audit::{Execution, FieldUse, Receipt};
+use crate::audit::{Execution, FieldUse, Receipt, Who};
 use crate::catalog::QualifiedName;
 use crate::policy::Refusal;
 use crate::wire::Malformed;
 
 /// One execution of a statement that touches classified fields.
 pub struct Running {
+    pub who: Arc<Who>,
     pub execution: Execution,
     pub plan: Rc<Plan>,
     /// Which statement of the plan.
@@ -95,7 +96,7 @@ pub struct Mark {
     pub completed: usize,
     /// It changes the catalog.
     pub catalog: bool,
-    /// What its statements do to that which the transaction defines.
+    /// What its statements do to that which the transaction defines, and to what is stated of who asks.
     pub defines: Option<Rc<Plan>>,
     /// What stands in the server's message otherwise than in the client's.
     pub moved: Option<Rc<Moved>>,

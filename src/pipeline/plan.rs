@@ -78,9 +78,10 @@ impl Plan {
         Plan { facts, permit, uses: vec![Arc::from([])], named: Vec::new(), path: None }
     }
 
-    /// Does it define anything, or end what is defined?
+    /// Does it define anything, end what is defined, or state who asks?
     pub(super) fn defines(&self) -> bool {
-        self.facts.statements.iter().any(|facts| facts.effect.catalog) || self.bounds()
+        let does = |facts: &StatementFacts| facts.effect.catalog || !facts.effect.states.is_empty();
+        self.facts.statements.iter().any(does) || self.bounds()
     }
 
     /// Does it make, undo or end what its transaction has defined?

@@ -441,6 +441,9 @@ impl Session {
         if complete && self.view.is_some() {
             let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
             self.transaction.complete(tag, &mut self.records);
+            let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
+            let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
+            self.stated.complete(facts, tag);
             if self.certainty.may_have_defined() {
                 let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
                 let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
@@ -525,6 +528,8 @@ impl Session {
         let status = frame.body().first().copied().unwrap_or(b'I');
         self.certainty.ready(status, self.queue.boundaries() == 0);
         self.transaction.ready(status, &mut self.records);
+        self.stated.ready(status, self.queue.is_empty());
+        self.renew_who();
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
             if self.queue.is_empty() {
@@ -544,6 +549,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Fate, Malformed> {
         self.transaction.fail(&mut self.records);
+        self.stated.fail();
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         self.end_copy_in();

@@ -134,6 +134,8 @@ pub struct Effect {
     pub fetches: Option<Arc<Fetches>>,
     /// CLOSE, DEALLOCATE, DISCARD.
     pub closes: Option<Closes>,
+    /// What it states of who asks, and what for, in its order.
+    pub states: Vec<States>,
     /// Hosts of other servers to which it makes a way.
     pub links: Vec<Arc<str>>,
     /// A database in which the server wants no other session meanwhile.
@@ -141,6 +143,41 @@ pub struct Effect {
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
+}
+
+/// What an application can state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stated {
+    /// The end user: `sealgate.user`.
+    User,
+    /// What for: `sealgate.purpose`.
+    Purpose,
+}
+
+/// What a statement makes of what is stated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum States {
+    /// `local`: until the transaction ends.
+    Set {
+        what: Stated,
+        value: Arc<str>,
+        local: bool,
+    },
+    /// It is again as it was at the start of the session.
+    Reset {
+        what: Stated,
+        local: bool,
+    },
+    ResetAll,
+    /// Nobody can say what.
+    Doubt,
+}
+
+/// What a comment says of its own text.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Said {
+    pub user: Option<Arc<str>>,
+    pub purpose: Option<Arc<str>>,
 }
 
 /// A query that SQL gives a name, to be run by that.
@@ -372,6 +409,8 @@ pub struct TextFacts {
     pub edits: Vec<Edit>,
     /// Its names were looked up on the search path.
     pub by_path: bool,
+    /// What a comment of it says of who asks, and what for.
+    pub said: Option<Arc<Said>>,
 }
 
 /// Bytes that take the place of others. `span` may be empty.

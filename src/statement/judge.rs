@@ -27,6 +27,7 @@ use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
 use super::refusal::{Proven, disagreement, refuse, unless, unsupported};
+use super::stating;
 use super::subject;
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
@@ -50,6 +51,7 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
         ));
     }
     let mut facts = read_as(text, characters, reading, names)?;
+    facts.said = stating::commented(characters, reading.standard_conforming_strings);
     if !spelling::is_certain(characters, reading) {
         let touches = facts.statements.iter().any(StatementFacts::touches);
         let otherwise = || read_as(text, characters, reading.in_the_other_mode(), names);
@@ -159,6 +161,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
     }
     facts.boundary = changes::boundary(node);
+    facts.effect.states = stating::states(node, found);
     facts.renames = match &opaque {
         None => Renames::Nothing,
         Some(found) if found.proven => Renames::Portals,

@@ -46,6 +46,7 @@ mod relations;
 mod residency;
 mod routes;
 mod shadow;
+mod stated;
 mod stock;
 mod subjects;
 mod tenants;

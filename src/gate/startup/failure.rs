@@ -26,6 +26,8 @@ impl Failure {
             region: claim.region.clone(),
             auth: "none",
             certificate: claim.certificate.clone(),
+            end_user: None,
+            purpose: None,
         };
         Failure { who: Arc::new(who) }
     }

@@ -42,6 +42,8 @@ fn who() -> Arc<Who> {
         client: word.clone(),
         region: word,
         certificate: None,
+        end_user: None,
+        purpose: None,
         auth: "relay",
     })
 }
