@@ -141,7 +141,7 @@ impl Object<'_> {
         self.string("database", &who.database, NAME_CHARS_MAX);
         if let Some(name) = &who.end_user {
             self.string("end_user", name, NAME_CHARS_MAX);
-            self.plain("end_user_auth", "stated");
+            self.plain("end_user_auth", who.end_user_auth);
         }
         if let Some(purpose) = &who.purpose {
             self.string("purpose", purpose, NAME_CHARS_MAX);

@@ -28,8 +28,10 @@ pub struct Who {
     pub auth: &'static str,
     /// Whom the client's certificate names, where it showed one.
     pub certificate: Option<Arc<str>>,
-    /// Behind a pool: for whom it asks and what for, as the application states it. Nobody has proven it.
+    /// Behind a pool: for whom it asks and what for, as the application states it.
     pub end_user: Option<Arc<str>>,
+    /// `stated`, or `token` where a token has proven it.
+    pub end_user_auth: &'static str,
     pub purpose: Option<Arc<str>>,
 }
 
@@ -47,6 +49,7 @@ impl Who {
             region: nobody,
             certificate: None,
             end_user: None,
+            end_user_auth: "stated",
             purpose: None,
             auth: "none",
         }

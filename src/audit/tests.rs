@@ -18,6 +18,7 @@ fn who() -> Arc<Who> {
         region: "local".into(),
         certificate: None,
         end_user: None,
+        end_user_auth: "stated",
         purpose: None,
         auth: "relay",
     })

@@ -29,6 +29,7 @@ const ROOT: Words = Words {
         "audit",
         "residency",
         "watch",
+        "token",
         "admin",
         "limits",
         "timeouts",
@@ -115,6 +116,7 @@ impl Reader<'_> {
         let audit = self.audit(root);
         let residency = self.residency(root);
         let watch = self.watch(root);
+        let tokens = self.tokens(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
@@ -132,6 +134,7 @@ impl Reader<'_> {
             audit,
             residency,
             watch,
+            tokens,
             admin,
             limits,
             timeouts,
@@ -417,7 +420,11 @@ impl Reader<'_> {
     pub(super) fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
         const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
         let value = section.value(key)?;
-        let title = if key == "master_key" { "[keys] master_key" } else { "[upstream] service_password" };
+        let title = match key {
+            "master_key" => "[keys] master_key",
+            "secret" => "[[token]] secret",
+            _ => "[upstream] service_password",
+        };
         let at = value.span().start;
         let Some(table) = value.get_ref().as_table() else {
             self.fault(at, format!("{title} stands in the file itself"), REMEDY);

@@ -46,6 +46,12 @@ impl Claim {
     }
 }
 
+/// Does a StartupMessage give a token, which the server must not see?
+#[must_use]
+pub fn gives_token(start: &Start<'_>) -> bool {
+    setting(start, "sealgate.token").is_some()
+}
+
 /// A setting that a StartupMessage makes: as a parameter of its own, or else by `-c` or `--` in `options`.
 fn setting(start: &Start<'_>, name: &str) -> Option<Arc<str>> {
     let is_it = |key: &[u8]| key.eq_ignore_ascii_case(name.as_bytes());

@@ -14,12 +14,14 @@ use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::SearchPath;
 use crate::login::Principal;
+use crate::login::token::{EndUser, Tokens};
 use crate::policy::{self, Permit, Refusal, Surroundings};
 use zeroize::Zeroizing;
 
 use crate::seal::{Plaintext, Sealer, SubjectKey};
 use crate::statement::{
-    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
+    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, States, TextFacts, Unproven,
+    literal_value,
 };
 use crate::types::Style;
 
@@ -241,6 +243,9 @@ impl PlanCache {
 /// the length of one call.
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
+    /// Prove for whom sessions ask, and the time at which they do.
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) now_s: u64,
     /// Makes names of those whose data is met.
     pub(super) subjects: Option<SubjectKey>,
     pub(super) opened: Plaintext,
@@ -263,6 +268,8 @@ impl Workshop {
         let subjects = sealer.as_ref().and_then(|sealer| SubjectKey::of(sealer.keyring()));
         Workshop {
             sealer,
+            tokens: Arc::default(),
+            now_s: 0,
             subjects,
             opened: Plaintext::new(Vec::new()),
             others: other_styles(),
@@ -279,6 +286,34 @@ impl Workshop {
     #[must_use]
     pub fn amid(self, surroundings: Surroundings) -> Workshop {
         Workshop { surroundings, ..self }
+    }
+
+    /// Proves end users by these tokens.
+    #[must_use]
+    pub fn trusting(self, tokens: Arc<Tokens>) -> Workshop {
+        Workshop { tokens, ..self }
+    }
+
+    /// It is so many seconds since the Unix epoch.
+    pub fn tell_time(&mut self, now_s: u64) {
+        self.now_s = now_s;
+    }
+
+    /// Proves what the tokens of a text state.
+    fn prove(&self, facts: &mut TextFacts, text: &[u8]) -> Result<(), Refusal> {
+        let states = facts.statements.iter_mut().flat_map(|facts| &mut facts.effect.states);
+        for state in states {
+            if let States::Token { span, form, local } = state {
+                let lost = || Refusal::token("its literal is not read");
+                let plain = text.get(span.clone()).and_then(|source| literal_value(source, *form));
+                let plain = plain.ok_or_else(lost)?;
+                let token = std::str::from_utf8(&plain).map_err(|_| lost())?;
+                let EndUser { name, expires_s } =
+                    self.tokens.prove(token, self.now_s).map_err(Refusal::token)?;
+                *state = States::Proven { name, expires_s, local: *local };
+            }
+        }
+        Ok(())
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
@@ -351,7 +386,7 @@ impl Workshop {
         let remedy = facts.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
         let judged = policy::judge(principal, facts.as_ref(), &self.surroundings);
         let judged = judged.and_then(|permit| match facts {
-            Ok(facts) => Ok((permit, facts)),
+            Ok(mut facts) => self.prove(&mut facts, text).map(|()| (permit, facts)),
             Err(unproven) => Err(Refusal::unproven(&unproven)),
         });
         let (permit, facts) = judged.map_err(|refusal| Unplanned::Refused {

@@ -68,6 +68,8 @@ pub struct Session {
     pub(super) who: Arc<Who>,
     /// What the application states of that.
     pub(super) stated: Stated,
+    /// Seconds since the Unix epoch, as they were told last.
+    pub(super) now_s: u64,
     /// By which texts are judged now.
     pub(super) view: Option<Arc<View>>,
     /// By which they are outside of what its transaction has defined.
@@ -180,6 +182,7 @@ impl Session {
             auth: principal.method(),
             certificate: principal.certificate().cloned(),
             end_user: principal.end_user().cloned(),
+            end_user_auth: "stated",
             purpose: principal.purpose().cloned(),
         });
         let stated = Stated::new(principal.end_user(), principal.purpose());
@@ -189,6 +192,7 @@ impl Session {
             principal,
             who,
             stated,
+            now_s: 0,
             base: view.clone(),
             view,
             overlay: Overlay::default(),

@@ -20,6 +20,8 @@ const SENT_MAX: usize = 256;
 struct Values {
     user: Option<Arc<str>>,
     purpose: Option<Arc<str>>,
+    /// Whom a token has proven, and until when.
+    proven: Option<(Arc<str>, u64)>,
 }
 
 impl Values {
@@ -30,6 +32,14 @@ impl Values {
         };
         // A setting that is taken back is an empty one.
         *place = value.filter(|value| !value.is_empty());
+    }
+
+    /// For whom is asked, and how that is known.
+    fn end_user(&self, now_s: u64) -> (Option<Arc<str>>, &'static str) {
+        match &self.proven {
+            Some((name, expires_s)) if now_s < *expires_s => (Some(name.clone()), "token"),
+            Some(_) | None => (self.user.clone(), "stated"),
+        }
     }
 
     fn get(&self, what: What) -> Option<Arc<str>> {
@@ -219,6 +229,19 @@ fn apply(held: &mut Held, initial: &Values, state: &States) {
                 held.after.set(*what, initial.get(*what));
             }
         }
+        States::Proven { name, expires_s, local } => {
+            held.now.proven = Some((name.clone(), *expires_s));
+            if !local {
+                held.after.proven.clone_from(&held.now.proven);
+            }
+        }
+        // One that nobody has proven proves nobody.
+        States::NoToken { local } | States::Token { local, .. } => {
+            held.now.proven = None;
+            if !local {
+                held.after.proven = None;
+            }
+        }
         States::ResetAll => *held = Held { now: initial.clone(), after: initial.clone() },
         States::Doubt => *held = Held::default(),
     }
@@ -244,18 +267,21 @@ impl Session {
                 }
             }
         }
-        if (&own.end_user, &own.purpose) == (&values.user, &values.purpose) {
+        let (end_user, end_user_auth) = values.end_user(self.now_s);
+        if (&own.end_user, own.end_user_auth, &own.purpose) == (&end_user, end_user_auth, &values.purpose) {
             return Arc::clone(own);
         }
-        Arc::new(Who { end_user: values.user, purpose: values.purpose, ..Who::clone(own) })
+        Arc::new(Who { end_user, end_user_auth, purpose: values.purpose, ..Who::clone(own) })
     }
 
     /// What holds may have changed.
     pub(super) fn renew_who(&mut self) {
         let now = &self.stated.held.now;
-        if (&self.who.end_user, &self.who.purpose) != (&now.user, &now.purpose) {
-            let (end_user, purpose) = (now.user.clone(), now.purpose.clone());
-            self.who = Arc::new(Who { end_user, purpose, ..Who::clone(&self.who) });
+        let (end_user, end_user_auth) = now.end_user(self.now_s);
+        let own = &self.who;
+        if (&own.end_user, own.end_user_auth, &own.purpose) != (&end_user, end_user_auth, &now.purpose) {
+            let purpose = now.purpose.clone();
+            self.who = Arc::new(Who { end_user, end_user_auth, purpose, ..Who::clone(own) });
         }
     }
 }

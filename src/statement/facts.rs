@@ -169,6 +169,22 @@ pub enum States {
         local: bool,
     },
     ResetAll,
+    /// A token by which the end user is proven: its literal, which does not go to the server.
+    Token {
+        span: Range<usize>,
+        form: LiteralForm,
+        local: bool,
+    },
+    /// What such a token has proven.
+    Proven {
+        name: Arc<str>,
+        /// Seconds since the Unix epoch.
+        expires_s: u64,
+        local: bool,
+    },
+    NoToken {
+        local: bool,
+    },
     /// Nobody can say what.
     Doubt,
 }

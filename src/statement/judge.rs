@@ -162,6 +162,10 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     }
     facts.boundary = changes::boundary(node);
     facts.effect.states = stating::states(node, found);
+    if let Some((states, edit)) = stating::token(bench, node, found)? {
+        facts.effect.states.push(states);
+        facts.rewrites.extend(edit);
+    }
     facts.renames = match &opaque {
         None => Renames::Nothing,
         Some(found) if found.proven => Renames::Portals,

@@ -2,16 +2,21 @@
 //! sqlcommenter writes them.
 //!
 //! It is stated and no more: whoever can send a text can state what he likes. Decisions rest on the login user.
+//! A token (`SET sealgate.token`) can prove it. That one is between the client and the gate: in the text that goes
+//! to the server its literal is another, and where it stands in any other form the text is refused.
 
 use std::sync::Arc;
 
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind, a_const};
 
-use super::facts::{Said, Stated, States};
+use super::facts::{Edit, Said, Stated, States};
+use super::matters::Bench;
 use super::read::census::Census;
+use super::read::literal::written_literal;
 use super::read::spelling::{Lexeme, Lexer};
 use super::read::tree::{self, kind};
+use super::refusal::{Proven, refuse};
 
 /// Longest name or purpose, in characters; what is longer is cut.
 const CHARS_MAX: usize = 256;
@@ -28,6 +33,54 @@ fn setting(name: &str) -> Option<Stated> {
     .into_iter()
     .find(|(own, _)| name.eq_ignore_ascii_case(own))
     .map(|(_, what)| what)
+}
+
+const TOKEN: &str = "sealgate.token";
+/// What the server has in the place of a token.
+const KEPT: &[u8] = b"'kept by sealgate'";
+
+/// What SET of a token states, and what goes to the server in its place.
+///
+/// # Errors
+/// A token is named in a form in which it would go to the server.
+pub(super) fn token(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Option<(States, Option<Edit>)>> {
+    let refused = || {
+        refuse(
+            "token",
+            "sealgate.token is given in another form than SET sealgate.token = '...'",
+            "Write SET sealgate.token = '...', with the token as a literal.",
+        )
+    };
+    if let Some(Kind::VariableSetStmt(set)) = kind(node)
+        && set.name.eq_ignore_ascii_case(TOKEN)
+    {
+        let local = set.is_local;
+        return match (VariableSetKind::try_from(set.kind), set.args.as_slice()) {
+            (Ok(VariableSetKind::VarSetDefault | VariableSetKind::VarReset), _) => {
+                Ok(Some((States::NoToken { local }, None)))
+            }
+            (Ok(VariableSetKind::VarSetValue), [only]) => {
+                let Some(Kind::AConst(constant)) = kind(only) else { return Err(refused()) };
+                let Some(a_const::Val::Sval(value)) = &constant.val else { return Err(refused()) };
+                if value.sval.is_empty() {
+                    return Ok(Some((States::NoToken { local }, None)));
+                }
+                let text = std::str::from_utf8(bench.text).map_err(|_| refused())?;
+                let start = usize::try_from(constant.location).map_err(|_| refused())?;
+                let conforming = bench.reading.standard_conforming_strings;
+                let written = written_literal(text, start, &value.sval, conforming).map_err(|_| refused())?;
+                let edit = Edit { span: written.span.clone(), new: KEPT.to_vec(), quotes: true };
+                Ok(Some((States::Token { span: written.span, form: written.form, local }, Some(edit))))
+            }
+            _ => Err(refused()),
+        };
+    }
+    let shows = matches!(kind(node), Some(Kind::VariableShowStmt(_)));
+    let mut texts = found.words.iter().chain(&found.constants).chain(&found.options);
+    if !shows && texts.any(|text| text.to_ascii_lowercase().contains(TOKEN)) {
+        return Err(refused());
+    }
+    Ok(None)
 }
 
 /// What a statement states, in its order.
@@ -191,6 +244,7 @@ mod tests {
             }
             States::Reset { what, local } => format!("{}{what:?}", if local { "local " } else { "" }),
             States::ResetAll => "all".to_owned(),
+            States::Token { .. } | States::Proven { .. } | States::NoToken { .. } => "token".to_owned(),
             States::Doubt => "?".to_owned(),
         });
         told.collect::<Vec<_>>().join(" ")

@@ -289,6 +289,7 @@ impl Rows<'_> {
         found.into_iter().collect()
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list: of every other form nobody can say")]
     fn equality(&self, condition: &Node, top: &Top<'_>) -> Option<SubjectValue> {
         match kind(condition)? {
             Kind::BoolExpr(both) if both.boolop == BoolExprType::AndExpr as i32 => {
@@ -334,6 +335,7 @@ impl Rows<'_> {
         self.value_as(node, None)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list: of every other form nobody can say")]
     fn value_as(&self, node: &Node, given: Option<Logical>) -> Option<SubjectValue> {
         match kind(node)? {
             Kind::TypeCast(cast) if given.is_none() => {

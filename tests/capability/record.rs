@@ -254,6 +254,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         phase: phases,
         started: Instant::now(),
         regime: ArcSwap::from_pointee(Regime {
+            tokens: Arc::default(),
             doors: None,
             settings,
             dialer: Arc::new(Dialer::plain(upstream)),

@@ -27,6 +27,7 @@ impl Failure {
             auth: "none",
             certificate: claim.certificate.clone(),
             end_user: None,
+            end_user_auth: "stated",
             purpose: None,
         };
         Failure { who: Arc::new(who) }

@@ -43,6 +43,7 @@ fn who() -> Arc<Who> {
         region: word,
         certificate: None,
         end_user: None,
+        end_user_auth: "stated",
         purpose: None,
         auth: "relay",
     })
