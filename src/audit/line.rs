@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::level::LeaseTerms;
 use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, Who};
+use super::subjects::Subjects;
 use crate::residency::Date;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, PUBLICATIONS_MAX, Replication};
@@ -235,6 +236,9 @@ impl Object<'_> {
             self.number("cells", outcome.cells);
         }
         self.number("bytes", outcome.bytes);
+        if let Some(subjects) = outcome.subjects.as_deref() {
+            self.subjects(subjects);
+        }
         if let Some(committed) = outcome.committed {
             self.flag("committed", committed);
         }
@@ -273,6 +277,13 @@ impl Object<'_> {
             self.string("certificate", name, NAME_CHARS_MAX);
         }
         self.string("database", &who.database, NAME_CHARS_MAX);
+        if let Some(name) = &who.end_user {
+            self.string("end_user", name, NAME_CHARS_MAX);
+            self.plain("end_user_auth", who.end_user_auth);
+        }
+        if let Some(purpose) = &who.purpose {
+            self.string("purpose", purpose, NAME_CHARS_MAX);
+        }
     }
 
     /// Left out where there is none.
@@ -280,6 +291,34 @@ impl Object<'_> {
         if let Some(keyring) = keyring {
             self.string("keyring", &keyring.to_string(), NAME_CHARS_MAX);
         }
+    }
+
+    fn subjects(&mut self, subjects: &Subjects) {
+        self.name("subjects");
+        self.out.push(b'{');
+        let mut member = Object { out: self.out, empty: true };
+        member.number("count", subjects.known.count());
+        match subjects.known.names() {
+            None => member.flag("estimated", true),
+            Some(names) => {
+                member.name("ids");
+                for (index, id) in names.iter().enumerate() {
+                    member.out.push(if index > 0 { b',' } else { b'[' });
+                    member.text(&id.to_string(), NAME_CHARS_MAX);
+                }
+                member.out.extend_from_slice(if names.is_empty() { b"[]" } else { b"]" });
+            }
+        }
+        if subjects.unknown > 0 {
+            member.number("unknown", subjects.unknown);
+            member.name("why");
+            for (index, why) in subjects.why.iter().enumerate() {
+                member.out.push(if index > 0 { b',' } else { b'[' });
+                member.text(why, NAME_CHARS_MAX);
+            }
+            member.out.extend_from_slice(if subjects.why.is_empty() { b"[]" } else { b"]" });
+        }
+        self.out.push(b'}');
     }
 
     /// Left out where it is known.

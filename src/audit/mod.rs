@@ -10,6 +10,7 @@ mod level;
 mod line;
 mod note;
 mod record;
+mod subjects;
 
 pub use chain::{Link, Linked, seq_of};
 pub use journal::{Head, Journal, Receipt, Sink, SinkError};
@@ -23,6 +24,7 @@ pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
     RefusalRecord, SessionRecord, Who,
 };
+pub use subjects::{Distinct, NAMED_MAX, Subjects};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::level::{Durability, LeaseTerms};
+use super::subjects::Subjects;
 use crate::catalog::Field;
 use crate::seal::KeyringIdentity;
 use crate::statement::{Action, Replication};
@@ -15,7 +16,7 @@ pub struct Execution {
 }
 
 /// Who acts, fixed for a session after login. Text is cut and escaped when it is written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
     pub session: u64,
     pub user: Arc<str>,
@@ -28,6 +29,11 @@ pub struct Who {
     pub auth: &'static str,
     /// Whom the client's certificate names, where it showed one.
     pub certificate: Option<Arc<str>>,
+    /// Behind a pool: for whom it asks and what for, as the application states it.
+    pub end_user: Option<Arc<str>>,
+    /// `stated`, or `token` where a token has proven it.
+    pub end_user_auth: &'static str,
+    pub purpose: Option<Arc<str>>,
 }
 
 impl Who {
@@ -43,6 +49,9 @@ impl Who {
             client: nobody.clone(),
             region: nobody,
             certificate: None,
+            end_user: None,
+            end_user_auth: "stated",
+            purpose: None,
             auth: "none",
         }
     }
@@ -129,6 +138,8 @@ pub struct Outcome {
     /// This is the end of that lease: so many executions have used it, and no other will. Rows, cells and
     /// bytes are those of all of them.
     pub executions: Option<u64>,
+    /// Whose data it met. None: no field of it says whose its values are.
+    pub subjects: Option<Arc<Subjects>>,
 }
 
 /// A statement, startup or value that was refused.

@@ -17,6 +17,9 @@ fn who() -> Arc<Who> {
         client: "10.0.0.9".into(),
         region: "local".into(),
         certificate: None,
+        end_user: None,
+        end_user_auth: "stated",
+        purpose: None,
         auth: "relay",
     })
 }
@@ -58,6 +61,7 @@ fn outcome(number: u64) -> Record {
         replication: None,
         lease: None,
         executions: None,
+        subjects: None,
     })
 }
 

@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::house::{Fault, access, keyring};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::house::{self, Fault, access, keyring};
 use crate::catalog::Bound;
-use crate::config::{Auth, Certificate, ClientCertificate, ListenTls, Settings, TlsMode, UpstreamTls};
+use crate::config::{
+    Auth, Certificate, ClientCertificate, ListenTls, Settings, TlsMode, TokenSource, UpstreamTls,
+};
 use crate::gate::{Regime, today};
+use crate::login::token::{TokenKey, Tokens};
 use crate::statement::Doors;
 use crate::transport::tls::{
     ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
@@ -37,7 +43,36 @@ pub async fn regime(settings: Settings) -> Result<Regime, Fault> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let verifiers = verifiers(&settings, &dialer)?;
     let doors = Doors::of(Bound::of(&settings.policy.fields)).map(Arc::new);
-    Ok(Regime { settings, dialer, verifiers, client_tls, doors, keyring, threads })
+    let tokens = Arc::new(tokens(&settings)?);
+    Ok(Regime { settings, dialer, verifiers, client_tls, doors, tokens, keyring, threads })
+}
+
+/// The keys by which end users are proven.
+///
+/// # Errors
+/// A key that cannot be read, or is none of its algorithm.
+pub fn tokens(settings: &Settings) -> Result<Tokens, Fault> {
+    let mut keys = Vec::with_capacity(settings.tokens.len());
+    for (index, entry) in settings.tokens.iter().enumerate() {
+        let at = format!("token.{index}");
+        let key = match &entry.key {
+            TokenSource::Secret(secret) => {
+                let text = house::secret(secret)?;
+                let text = text.ok_or_else(|| Fault::of(settings, &at, &"the secret is not set"))?;
+                TokenKey::new(entry.terms.clone(), text.as_bytes())
+            }
+            TokenSource::PublicKey(path) => {
+                let key = SubjectPublicKeyInfoDer::from_pem_file(path);
+                let key =
+                    key.map_err(|error| Fault::of(settings, &at, &format!("{}: {error:?}", path.display())))?;
+                TokenKey::new(entry.terms.clone(), &key)
+            }
+        };
+        let wrong = "the key is none of its algorithm: a public key in PEM (BEGIN PUBLIC KEY), on P-256 for ES256; \
+                     for HS256 a secret of 32 bytes or more";
+        keys.push(key.map_err(|_| Fault::of(settings, &at, &wrong))?);
+    }
+    Ok(Tokens::new(keys))
 }
 
 /// Who asks for the verifiers of users. None but for login `scram` with a service account.

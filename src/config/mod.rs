@@ -14,12 +14,13 @@ mod reader;
 mod scalar;
 mod sections;
 mod settings;
+mod tokens;
 
 pub use fault::Fault;
 pub use settings::{
     Admin, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate, Endpoint,
     HostPort, Keys, Limits, Lines, Listen, ListenTls, Login, ResidencySettings, Secret, Service, Settings,
-    Timeouts, TlsMode, TlsVersion, Upstream, UpstreamTls, Vanished,
+    Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.
@@ -30,6 +31,8 @@ pub const FIELDS_MAX: usize = 4096;
 pub const AUDIT_SINKS_MAX: usize = 8;
 /// Most `[[watch.limit]]` entries.
 pub const WATCH_LIMITS_MAX: usize = 64;
+/// Most `[[token]]` entries.
+pub const TOKENS_MAX: usize = 16;
 
 /// Reads a configuration. `origin` is the name of its file, for faults.
 ///

@@ -11,7 +11,7 @@ use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeo
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Limit, LimitAction};
+use crate::watch::{Limit, LimitAction, Measure};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
@@ -29,6 +29,7 @@ const ROOT: Words = Words {
         "audit",
         "residency",
         "watch",
+        "token",
         "admin",
         "limits",
         "timeouts",
@@ -57,7 +58,7 @@ const AUDIT: Words = Words {
 };
 const WATCH: Words = Words { served: &["limit"], later: &[] };
 const LIMIT: Words =
-    Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
+    Words { served: &["cells", "rows", "subjects", "window", "action", "users", "attribution"], later: &[] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
 const ADMIN: Words = Words { served: &["address"], later: &[] };
@@ -126,6 +127,7 @@ impl Reader<'_> {
         let audit = self.audit(root);
         let residency = self.residency(root);
         let watch = self.watch(root);
+        let tokens = self.tokens(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
@@ -143,6 +145,7 @@ impl Reader<'_> {
             audit,
             residency,
             watch,
+            tokens,
             admin,
             limits,
             timeouts,
@@ -251,10 +254,7 @@ impl Reader<'_> {
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
-        if entry.value("cells").is_none() {
-            self.missing(entry, "cells", "1000");
-        }
-        let cells = self.integer(entry, "cells", 0..=Limit::CELLS_MAX);
+        let measured = self.measure(entry);
         let window = self.string_required(entry, "window", "\"1m\"");
         let window_ms = window.and_then(|window| self.window_ms(window));
         if entry.value("action").is_none() {
@@ -269,7 +269,46 @@ impl Reader<'_> {
         let possible =
             self.choice(entry, "attribution", ATTRIBUTION).is_some_and(|word| word.text == "possible");
         let attribution = if possible { Attribution::Possible } else { Attribution::Known };
-        Some(Limit { users, attribution, cells: cells?, window_ms: window_ms?, action: action? })
+        let (measure, most) = measured?;
+        if possible
+            && measure != Measure::Cells
+            && let Some(value) = entry.value("attribution")
+        {
+            let remedy = "count cells: what may have been met has no rows, and nobody knows whose it is";
+            self.fault(
+                value.span().start,
+                "[[watch.limit]] attribution = \"possible\" without cells",
+                remedy,
+            );
+            return None;
+        }
+        Some(Limit { users, attribution, measure, most, window_ms: window_ms?, action: action? })
+    }
+
+    /// What a limit counts, and how many of them are allowed.
+    fn measure(&mut self, entry: &Section<'_>) -> Option<(Measure, u64)> {
+        let measures = [
+            ("cells", Measure::Cells, Limit::CELLS_MAX),
+            ("rows", Measure::Rows, Limit::CELLS_MAX),
+            ("subjects", Measure::Subjects, Limit::SUBJECTS_MAX),
+        ];
+        let mut found = None;
+        for (key, measure, max) in measures {
+            let Some(value) = entry.value(key) else { continue };
+            if found.is_some() {
+                let remedy = "one of cells, rows and subjects: write an entry for each";
+                self.fault(value.span().start, "[[watch.limit]] counts two things", remedy);
+                return None;
+            }
+            found = Some((measure, self.integer(entry, key, 0..=max)));
+        }
+        match found {
+            Some((measure, most)) => Some((measure, most?)),
+            None => {
+                self.missing(entry, "cells", "1000; or rows, or subjects");
+                None
+            }
+        }
     }
 
     fn window_ms(&mut self, window: Text<'_>) -> Option<u64> {
@@ -412,6 +451,7 @@ impl Reader<'_> {
         let title = match key {
             "master_key" => "[keys] master_key",
             "signing_key" => "[audit] signing_key",
+            "secret" => "[[token]] secret",
             _ => "[upstream] service_password",
         };
         let at = value.span().start;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use crate::audit::{Durability, LeaseTerms};
 use crate::catalog::Classification;
+use crate::login::token::TokenTerms;
 use crate::residency::{Date, Place, Places, Residency, Rules};
 use crate::watch::Limit;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub residency: Option<ResidencySettings>,
     /// At most [`super::WATCH_LIMITS_MAX`].
     pub watch: Vec<Limit>,
+    /// At most [`super::TOKENS_MAX`].
+    pub tokens: Vec<Token>,
     pub admin: Option<Admin>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -95,6 +98,22 @@ pub enum Secret {
     Env(String),
     /// A file; relative to the working directory.
     File(PathBuf),
+}
+
+/// `[[token]]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Token {
+    pub terms: TokenTerms,
+    pub key: TokenSource,
+}
+
+/// Where the key of tokens stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TokenSource {
+    /// Of HS256.
+    Secret(Secret),
+    /// PEM; relative to the working directory.
+    PublicKey(PathBuf),
 }
 
 /// `[listen]`

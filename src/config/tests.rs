@@ -62,7 +62,7 @@ fn loads_the_example() {
     assert!(settings.policy.fields[2].field.domain.is_none());
     assert!(settings.seals());
     assert_eq!(settings.limits, Limits::default());
-    let limits: Vec<_> = settings.watch.iter().map(|l| (l.cells, l.window_ms, l.action)).collect();
+    let limits: Vec<_> = settings.watch.iter().map(|l| (l.most, l.window_ms, l.action)).collect();
     assert_eq!(limits, [(10_000, 60_000, LimitAction::Alert), (1_000, 3_600_000, LimitAction::Cut)]);
     let residency = settings.residency.as_ref().unwrap();
     assert_eq!(residency.rules.replication_outside, Form::Deny);

@@ -136,6 +136,7 @@ mod tests {
         let residency = Arc::new(settings.residency());
         let dialer = Dialer::new(settings.upstream.hosts.clone(), residency, None, DAY);
         Arc::new(Regime {
+            tokens: Arc::default(),
             doors: None,
             settings,
             dialer: Arc::new(dialer),

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant as Deadline, timeout_at};
 
@@ -520,6 +520,8 @@ fn take_up(
     if overruled {
         return Step::Need(Need::Settle);
     }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    shop.tell_time(since.as_secs());
     session.request(shop, input, out)
 }
 

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 
 use crate::config::{Endpoint, Settings};
 use crate::login::scram::MockSecret;
+use crate::login::token::Tokens;
 use crate::pipeline::{PlanCache, Workshop};
 use crate::policy::Surroundings;
 use crate::seal::{Keyring, Random, Sealer};
@@ -60,6 +61,8 @@ pub struct Regime {
     pub client_tls: Option<ServerTls>,
     /// What is looked for where nothing is classified. None: nothing.
     pub doors: Option<Arc<Doors>>,
+    /// By which end users are proven.
+    pub tokens: Arc<Tokens>,
     /// None where no field is sealed.
     pub keyring: Option<Arc<Keyring>>,
     /// Threads that share what is bounded for all of them.
@@ -90,7 +93,7 @@ impl Regime {
         let residency = Arc::clone(self.dialer.residency());
         let surroundings = Surroundings::new(residency, upstreams.collect(), today);
         let plans = PlanCache::new(plan_bytes / self.threads.max(1));
-        Workshop::new(sealer, plans, texts).amid(surroundings)
+        Workshop::new(sealer, plans, texts).amid(surroundings).trusting(Arc::clone(&self.tokens))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod certificate;
 mod principal;
 mod relay;
 pub mod scram;
+pub mod token;
 
-pub use principal::{Claim, Principal};
+pub use principal::{Claim, Principal, gives_token};
 pub use relay::{Progress, Relay};

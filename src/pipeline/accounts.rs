@@ -12,6 +12,7 @@ use super::leases::Shared;
 use super::owed::{Possible, Running};
 use super::plan::Plan;
 use super::session::{Event, Session};
+use super::subjects::Whose;
 use super::transaction::Ended;
 use crate::audit::{
     Alert, Attribution, Cover, Execution, FieldUse, Intent, Outcome, Receipt, Record, RefusalRecord,
@@ -50,9 +51,10 @@ impl Session {
     /// Records a refusal and counts it.
     pub(super) fn note_refusal(&mut self, refusal: &Refusal, plan: Option<&Plan>) {
         let about = self.about.take().or_else(|| plan.map(About::whole)).unwrap_or_default();
+        let who = self.who_asks(plan.and_then(|plan| plan.facts.said.as_deref()), &[]);
         let statement_id = about.number.unwrap_or_else(|| self.execution().number);
         self.records.push(Record::Refusal(RefusalRecord {
-            who: self.who.clone(),
+            who,
             statement_id,
             sqlstate: refusal.sqlstate,
             rule: refusal.reason.into(),
@@ -74,8 +76,9 @@ impl Session {
     ) {
         let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
         let severity = if verdict == "cut" { "critical" } else { "warning" };
+        let who = run.map_or(&self.who, |run| &run.who).clone();
         self.records.push(Record::Alert(Alert {
-            who: self.who.clone(),
+            who,
             statement_id: about.number,
             detector,
             severity,
@@ -148,6 +151,9 @@ impl Session {
                 runs.push(None);
                 continue;
             };
+            let possibly = possible.is_some() && self.view.as_ref().is_some_and(|view| view.may_tell_whose());
+            let before = plan.facts.statements.get(..index).unwrap_or_default();
+            let who = self.who_asks(plan.facts.said.as_deref(), before);
             let execution = self.execution();
             let mut listed_in = None;
             if let Some(possible) = &mut possible {
@@ -155,7 +161,8 @@ impl Session {
                 self.taint = Taint::Opaque;
                 (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
-            let shared = if shares && possible.is_none() { self.share(plan, execution) } else { Shared::Not };
+            let shared =
+                if shares && possible.is_none() { self.share(plan, execution, &who) } else { Shared::Not };
             let (leased, lease) = match shared {
                 Shared::Under(leased) => (Some(leased), None),
                 Shared::Asks(terms) => (None, Some(terms)),
@@ -163,7 +170,7 @@ impl Session {
             };
             if leased.is_none() {
                 self.records.push(Record::Intent(Intent {
-                    who: self.who.clone(),
+                    who: who.clone(),
                     execution,
                     action,
                     attribution: attribution(possible.as_ref()),
@@ -179,6 +186,7 @@ impl Session {
             let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
             self.events.push(Event::Statement { kind, verdict: "permitted" });
             runs.push(Some(Running {
+                who: who.clone(),
                 execution,
                 plan: Rc::clone(plan),
                 index,
@@ -192,6 +200,7 @@ impl Session {
                 possible,
                 bytes: 0,
                 sqlstate: None,
+                whose: Whose::of(facts, plan.named.get(index), possibly),
             }));
         }
         runs
@@ -250,7 +259,7 @@ impl Session {
         let possible = run.possible.as_ref();
         let fields = possible.map(|possible| &possible.fields).or(run.plan.uses.get(run.index))?;
         Some(Outcome {
-            who: self.who.clone(),
+            who: run.who.clone(),
             execution: run.execution,
             action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
             attribution: attribution(possible),
@@ -265,6 +274,7 @@ impl Session {
             replication: None,
             lease: run.lease.as_ref().map(|lease| lease.number()),
             executions: None,
+            subjects: run.subjects(facts),
         })
     }
 

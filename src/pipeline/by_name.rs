@@ -18,7 +18,7 @@ use super::view::View;
 use crate::catalog::{Field, FieldId};
 use crate::policy::Refusal;
 use crate::statement::{
-    NameOf, NamedQuery, Renames, ResultColumn, StatementFacts, TextFacts, executed, fetched,
+    NameOf, NamedQuery, Renames, ResultColumn, StatementFacts, SubjectUse, TextFacts, executed, fetched,
 };
 
 /// What a plan came to.
@@ -100,7 +100,7 @@ impl Session {
         let uses = all.statements.iter().map(|facts| uses_of(&view, facts)).collect();
         let permit = shop.permit(&self.principal, &all)?;
         let path = plan.path.clone();
-        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, path }), rests))
+        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, named: plan.named.clone(), path }), rests))
     }
 
     fn portal_named(
@@ -364,8 +364,9 @@ impl Plan {
     /// The plan of a query that another text holds.
     pub(super) fn alone(view: &View, facts: StatementFacts, of: &Plan) -> Plan {
         let uses = vec![uses_of(view, &facts)];
-        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path: of.facts.by_path };
-        Plan { facts, permit: of.permit, uses, path: of.path.clone() }
+        let (by_path, said) = (of.facts.by_path, of.facts.said.clone());
+        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path, said };
+        Plan { facts, permit: of.permit, uses, named: Vec::new(), path: of.path.clone() }
     }
 
     /// That of the query which the statement at this place gives a name.
@@ -440,7 +441,19 @@ fn under(view: &View, prepared: &Prepared, facts: &StatementFacts) -> Result<Sta
             ResultColumn::Run(ids) => ResultColumn::Run(all(ids)?),
         })
     });
+    let subject = |one: &SubjectUse| {
+        Ok(SubjectUse {
+            fields: all(&one.fields)?,
+            field: None,
+            logical: None,
+            origin: None,
+            named: Vec::new(),
+            ..one.clone()
+        })
+    };
+    let subjects = facts.subjects.iter().map(subject);
     Ok(StatementFacts {
+        subjects: subjects.collect::<Result<_, Refusal>>()?,
         outputs: outputs.collect::<Result<_, Refusal>>()?,
         reads: all(&facts.reads)?,
         searches: all(&facts.searches)?,

@@ -207,15 +207,23 @@ impl Session {
             };
             let possibly = run.possible.is_some();
             let look = Look { shape, formats: None, style: &self.style };
-            let opened = match shop.open_line(view, facts, &look, format, possibly, run.execution, row) {
+            let whose = run.whose.as_deref_mut();
+            let read = shop.read_subjects_of_line(view, facts, &look, format, row, whose);
+            let opened = match read {
+                Ok(()) => shop.open_line(view, facts, &look, format, possibly, run.execution, row),
+                Err(refusal) => Err(refusal),
+            };
+            let opened = match opened {
                 Ok(opened) => opened,
                 Err(refusal) => {
                     self.alert("does-not-open", "cut", refusal.reason, Some(run));
                     return Err(refusal);
                 }
             };
-            let known = opened.cells.iter().sum();
-            let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
+            if let Some(whose) = &mut run.whose {
+                whose.weigh(facts, opened.cells);
+            }
+            let watched = self.watched_row(opened.cells.iter().sum(), now_ms, run);
             let possible = |session: &mut Session| {
                 session.watched(opened.others, Attribution::Possible, now_ms, Some(run))
             };

@@ -503,9 +503,7 @@ impl Session {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
-                    let formats = bind.result_formats;
-                    let binary = formats.as_chunks::<2>().0.iter().skip(1).any(|code| *code != [0, 0]);
-                    judged = judged.map(|it| if binary { Rc::new(it.bound_as(formats)) } else { it });
+                    judged = judged.map(|it| shop.portal_of(&view, it, &bind));
                 }
                 Err(refusal) => {
                     let plan = prepared.plan.clone();
@@ -577,7 +575,7 @@ impl Session {
         let shares = naming.is_none() && limit == 0 && !by_sql;
         let mut runs = self.begin(&plan, shares);
         for run in runs.iter_mut().flatten() {
-            run.prepared.clone_from(&prepared);
+            run.comes_by(prepared.as_ref());
         }
         let cleared = clear_execute(describes.is_some(), portal, limit);
         let describe = describes.map(|of| Mark { describes: Some(of), swallow: true, ..Mark::default() });

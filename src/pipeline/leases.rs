@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::plan::Plan;
 use super::session::Session;
 use crate::audit::{
-    Attribution, Execution, FieldUse, Lease, LeaseTerms, Leased, Outcome, Receipt, Record, Tenure,
+    Attribution, Execution, FieldUse, Lease, LeaseTerms, Leased, Outcome, Receipt, Record, Tenure, Who,
 };
 use crate::statement::{Action, StatementFacts};
 
@@ -45,6 +45,7 @@ struct Slot {
 /// What the records of a statement say, whichever literals it has.
 #[derive(Clone)]
 struct Told {
+    who: Arc<Who>,
     action: Action,
     fields: Arc<[FieldUse]>,
     fingerprint: Arc<str>,
@@ -77,8 +78,16 @@ impl Ended {
 }
 
 impl Slot {
-    fn is_of(&self, facts: &StatementFacts, fields: &Arc<[FieldUse]>, action: Action, epoch: u64) -> bool {
+    fn is_of(
+        &self,
+        who: &Arc<Who>,
+        facts: &StatementFacts,
+        fields: &Arc<[FieldUse]>,
+        action: Action,
+        epoch: u64,
+    ) -> bool {
         self.epoch == epoch
+            && (Arc::ptr_eq(&self.told.who, who) || self.told.who == *who)
             && self.told.action == action
             && self.told.fingerprint == facts.fingerprint
             && self.told.statement == facts.shape
@@ -151,15 +160,16 @@ impl Session {
     }
 
     /// What a further execution of this plan has to do.
-    pub(super) fn share(&mut self, plan: &Rc<Plan>, execution: Execution) -> Shared {
+    pub(super) fn share(&mut self, plan: &Rc<Plan>, execution: Execution, who: &Arc<Who>) -> Shared {
         let Some((terms, tenure)) = self.leases.terms.clone() else { return Shared::Not };
         let Some(epoch) = self.view.as_ref().map(|view| view.epoch()) else { return Shared::Not };
         let (Some(facts), Some(fields)) = (may_share(plan), plan.uses.first()) else { return Shared::Not };
         let Some(action) = facts.action() else { return Shared::Not };
         self.tell_ended();
         let Leases { slots, ended, .. } = &mut self.leases;
-        let Some(slot) = slots.iter_mut().find(|slot| slot.is_of(facts, fields, action, epoch)) else {
+        let Some(slot) = slots.iter_mut().find(|slot| slot.is_of(who, facts, fields, action, epoch)) else {
             let told = Told {
+                who: who.clone(),
                 action,
                 fields: fields.clone(),
                 fingerprint: facts.fingerprint.clone(),
@@ -187,7 +197,7 @@ impl Session {
                 ended.told.fingerprint == facts.fingerprint && ended.told.statement == facts.shape
             });
         let now_ms = self.now_ms;
-        let slot = self.leases.slots.iter_mut().find(|slot| slot.is_of(facts, fields, action, epoch));
+        let slot = self.leases.slots.iter_mut().find(|slot| slot.is_of(who, facts, fields, action, epoch));
         match slot {
             Some(slot) if matches!(slot.state, State::Known) && !waits => {
                 let began = tenure.now();
@@ -224,7 +234,6 @@ impl Session {
         if self.leases.ended.is_empty() {
             return;
         }
-        let who = &self.who;
         let records = &mut self.records;
         self.leases.ended.retain(|Ended { told, number, lease }| {
             if lease.as_ref().is_some_and(|lease| Rc::strong_count(lease) > 1) {
@@ -232,8 +241,8 @@ impl Session {
             }
             let (executions, cells, rows, bytes) = lease.as_ref().map_or((0, 0, 0, 0), |lease| lease.used());
             records.push(Record::Outcome(Outcome {
-                who: who.clone(),
-                execution: Execution { session: who.session, number: *number },
+                who: told.who.clone(),
+                execution: Execution { session: told.who.session, number: *number },
                 action: told.action,
                 attribution: Attribution::Known,
                 fields: told.fields.clone(),
@@ -247,6 +256,7 @@ impl Session {
                 replication: None,
                 lease: Some(*number),
                 executions: Some(executions),
+                subjects: None,
             }));
             false
         });

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::pending::Pending;
 use super::plan::Plan;
 use super::shape::Shape;
+use super::subjects::Named;
 use crate::catalog::Field;
 use crate::statement::{Closes, NameOf, NamedQuery, Renames};
 
@@ -67,18 +68,21 @@ pub struct Prepared {
     pub epoch: u64,
     /// None: nothing classified in it.
     pub plan: Option<Rc<Plan>>,
-    pub shape: std::cell::RefCell<Option<Rc<Shape>>>,
+    /// As its description told it; portals of a statement share it.
+    pub shape: Rc<std::cell::RefCell<Option<Rc<Shape>>>>,
     /// Its Parse was refused or discarded: the name is bound without any value, and what
     /// that means is the server's to say.
     pub failed: bool,
     /// Number of the request that describes it, the last one; 0: none yet.
-    pub described: Cell<u64>,
+    pub described: Rc<Cell<u64>>,
     /// The types of parameters that the client declared (`pg_type.oid`), where it is judged.
     pub types: Box<[u32]>,
     /// It is known to run no code of the database.
     pub neutral: bool,
     /// Of a portal: the format codes of its result, as its Bind has them. Empty: text.
     pub formats: Box<[u8]>,
+    /// Of a portal: whom its values name as those whose data is meant.
+    pub named: Option<Rc<[Named]>>,
     /// What SQL has made of it, if it has.
     pub by_sql: Option<BySql>,
     /// What its names stood for that it runs by.
@@ -121,29 +125,31 @@ impl Prepared {
             text,
             epoch,
             plan,
-            shape: std::cell::RefCell::new(None),
+            shape: Rc::default(),
             failed: false,
-            described: Cell::new(0),
+            described: Rc::default(),
             types: Box::default(),
             neutral: false,
             formats: Box::default(),
+            named: None,
             by_sql: None,
             rests: Vec::new(),
         }
     }
 
-    /// It as a portal of these result formats.
-    pub fn bound_as(&self, formats: &[u8]) -> Prepared {
+    /// It as a portal of these result formats, whose values name these.
+    pub fn bound_as(&self, formats: &[u8], named: Option<Rc<[Named]>>) -> Prepared {
         Prepared {
             text: self.text.clone(),
             epoch: self.epoch,
             plan: self.plan.clone(),
-            shape: std::cell::RefCell::new(self.shape.borrow().clone()),
+            shape: Rc::clone(&self.shape),
             failed: self.failed,
-            described: Cell::new(0),
+            described: Rc::clone(&self.described),
             types: self.types.clone(),
             neutral: self.neutral,
             formats: formats.into(),
+            named,
             by_sql: self.by_sql.clone(),
             rests: Vec::new(),
         }

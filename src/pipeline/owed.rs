@@ -12,13 +12,15 @@ use super::names::{Change, Meaning, Names, Naming, Prepared};
 use super::plan::Plan;
 use super::shape::Shape;
 use super::stream::Streaming;
-use crate::audit::{Cover, Execution, FieldUse, Lease};
+use super::subjects::Whose;
+use crate::audit::{Cover, Execution, FieldUse, Lease, Who};
 use crate::catalog::QualifiedName;
 use crate::policy::Refusal;
 use crate::wire::Malformed;
 
 /// One execution of a statement that touches classified fields.
 pub struct Running {
+    pub who: Arc<Who>,
     pub execution: Execution,
     pub plan: Rc<Plan>,
     /// Which statement of the plan.
@@ -40,9 +42,20 @@ pub struct Running {
     pub possible: Option<Possible>,
     pub bytes: u64,
     pub sqlstate: Option<[u8; 5]>,
+    /// Whose data it meets, where anything says so.
+    pub whose: Option<Box<Whose>>,
 }
 
 impl Running {
+    /// It runs by this statement or portal.
+    pub fn comes_by(&mut self, prepared: Option<&Rc<Prepared>>) {
+        self.prepared = prepared.cloned();
+        let named = prepared.and_then(|prepared| prepared.named.clone());
+        if let (Some(whose), Some(named)) = (&mut self.whose, named) {
+            whose.name(named);
+        }
+    }
+
     /// A row has been released.
     pub fn note_row(&mut self, cells: &[u64], bytes: u64, others: u64) {
         self.rows += 1;
@@ -52,6 +65,9 @@ impl Running {
         self.bytes += bytes;
         if let Some(possible) = &mut self.possible {
             possible.cells += others;
+        }
+        if let Some(whose) = &mut self.whose {
+            whose.commit();
         }
     }
 }
@@ -83,7 +99,7 @@ pub struct Mark {
     pub completed: usize,
     /// It changes the catalog.
     pub catalog: bool,
-    /// What its statements do to that which the transaction defines.
+    /// What its statements do to that which the transaction defines, and to what is stated of who asks.
     pub defines: Option<Rc<Plan>>,
     /// What stands in the server's message otherwise than in the client's.
     pub moved: Option<Rc<Moved>>,

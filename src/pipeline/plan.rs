@@ -8,17 +8,20 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
+use super::subjects::Named;
 use super::values::other_styles;
 use super::view::View;
 use crate::audit::FieldUse;
 use crate::catalog::{Change, SearchPath};
 use crate::login::Principal;
+use crate::login::token::{EndUser, Tokens};
 use crate::policy::{self, Permit, Refusal, Surroundings};
 use zeroize::Zeroizing;
 
-use crate::seal::{Plaintext, Sealer};
+use crate::seal::{Plaintext, Sealer, SubjectKey};
 use crate::statement::{
-    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
+    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, States, TextFacts, Unproven,
+    literal_value,
 };
 use crate::types::Style;
 
@@ -28,6 +31,8 @@ pub struct Plan {
     pub permit: Permit,
     /// The classified fields of each statement, as the record names them.
     pub uses: Vec<Arc<[FieldUse]>>,
+    /// Whom each statement's own text names as those whose data is meant.
+    pub named: Vec<Rc<[Named]>>,
     /// The search path that its names were looked up on, if one had to be.
     pub path: Option<Arc<SearchPath>>,
 }
@@ -72,12 +77,13 @@ impl Plan {
     /// Of a statement that nobody has judged.
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
-        Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+        Plan { facts, permit, uses: vec![Arc::from([])], named: Vec::new(), path: None }
     }
 
-    /// Does it define anything, or end what is defined?
+    /// Does it define anything, end what is defined, or state who asks?
     pub(super) fn defines(&self) -> bool {
-        self.facts.statements.iter().any(|facts| facts.effect.catalog) || self.bounds()
+        let does = |facts: &StatementFacts| facts.effect.catalog || !facts.effect.states.is_empty();
+        self.facts.statements.iter().any(does) || self.bounds()
     }
 
     /// Does it give a new name to what is classified, or leads there?
@@ -243,6 +249,11 @@ impl PlanCache {
 /// the length of one call.
 pub struct Workshop {
     pub(super) sealer: Option<Sealer>,
+    /// Prove for whom sessions ask, and the time at which they do.
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) now_s: u64,
+    /// Makes names of those whose data is met.
+    pub(super) subjects: Option<SubjectKey>,
     pub(super) opened: Plaintext,
     /// Styles by which it is found out whether a value means one thing.
     pub(super) others: Rc<[Style]>,
@@ -260,8 +271,12 @@ impl Workshop {
     /// `sealer`: none where no field is sealed.
     #[must_use]
     pub fn new(sealer: Option<Sealer>, plans: PlanCache, limits: Limits) -> Workshop {
+        let subjects = sealer.as_ref().and_then(|sealer| SubjectKey::of(sealer.keyring()));
         Workshop {
             sealer,
+            tokens: Arc::default(),
+            now_s: 0,
+            subjects,
             opened: Plaintext::new(Vec::new()),
             others: other_styles(),
             given: Zeroizing::default(),
@@ -277,6 +292,34 @@ impl Workshop {
     #[must_use]
     pub fn amid(self, surroundings: Surroundings) -> Workshop {
         Workshop { surroundings, ..self }
+    }
+
+    /// Proves end users by these tokens.
+    #[must_use]
+    pub fn trusting(self, tokens: Arc<Tokens>) -> Workshop {
+        Workshop { tokens, ..self }
+    }
+
+    /// It is so many seconds since the Unix epoch.
+    pub fn tell_time(&mut self, now_s: u64) {
+        self.now_s = now_s;
+    }
+
+    /// Proves what the tokens of a text state.
+    fn prove(&self, facts: &mut TextFacts, text: &[u8]) -> Result<(), Refusal> {
+        let states = facts.statements.iter_mut().flat_map(|facts| &mut facts.effect.states);
+        for state in states {
+            if let States::Token { span, form, local } = state {
+                let lost = || Refusal::token("its literal is not read");
+                let plain = text.get(span.clone()).and_then(|source| literal_value(source, *form));
+                let plain = plain.ok_or_else(lost)?;
+                let token = std::str::from_utf8(&plain).map_err(|_| lost())?;
+                let EndUser { name, expires_s } =
+                    self.tokens.prove(token, self.now_s).map_err(Refusal::token)?;
+                *state = States::Proven { name, expires_s, local: *local };
+            }
+        }
+        Ok(())
     }
 
     /// The plan of a text: kept, or made now. The second value says whether it was kept. The
@@ -349,7 +392,7 @@ impl Workshop {
         let remedy = facts.as_ref().err().map_or(Remedy::Nothing, |unproven| unproven.remedy.clone());
         let judged = policy::judge(principal, facts.as_ref(), &self.surroundings);
         let judged = judged.and_then(|permit| match facts {
-            Ok(facts) => Ok((permit, facts)),
+            Ok(mut facts) => self.prove(&mut facts, text).map(|()| (permit, facts)),
             Err(unproven) => Err(Refusal::unproven(&unproven)),
         });
         let (permit, facts) = judged.map_err(|refusal| Unplanned::Refused {
@@ -359,7 +402,8 @@ impl Workshop {
         })?;
         let uses = facts.statements.iter().map(|facts| uses_of(view, facts)).collect();
         let by_path = path.clone().filter(|_| facts.by_path);
-        let plan = Rc::new(Plan { facts, permit, uses, path: by_path });
+        let named = facts.statements.iter().map(|facts| self.named_in_text(view, facts, text)).collect();
+        let plan = Rc::new(Plan { facts, permit, uses, named, path: by_path });
         // What is allowed by region is for today.
         let links = plan.facts.statements.iter().any(|facts| !facts.effect.links.is_empty());
         if !plan.has_literals() && !links && !view.is_own() {

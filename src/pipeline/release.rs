@@ -303,7 +303,7 @@ impl Workshop {
     }
 
     /// The open form of one value of a field; of one that is not sealed, the value itself.
-    fn open_value<'a>(
+    pub(super) fn open_value<'a>(
         &'a mut self,
         view: &View,
         field: FieldId,

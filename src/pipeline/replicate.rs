@@ -182,6 +182,7 @@ impl Session {
             replication: Some(stream.told),
             lease: None,
             executions: None,
+            subjects: None,
         }));
     }
 }

@@ -41,6 +41,7 @@ impl Session {
     /// Walks the frames at the head of `input`; what is not passed as it came is appended
     /// to `out`.
     pub fn request(&mut self, shop: &mut Workshop, input: &[u8], out: &mut Vec<u8>) -> Step {
+        self.now_s = shop.now_s;
         if self.held.is_some() {
             return self.resume(out);
         }

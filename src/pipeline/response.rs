@@ -14,7 +14,7 @@ use super::transaction::Ended;
 use super::{Need, Step};
 use crate::audit::Attribution;
 use crate::policy::Refusal;
-use crate::watch::Judgement;
+use crate::watch::{Judgement, Shown};
 use crate::wire::backend::{self, ErrorFacts};
 use crate::wire::compose::{ErrorText, put_error};
 use crate::wire::frame::HEADER_BYTES;
@@ -382,7 +382,12 @@ impl Session {
         let bound = run.prepared.as_ref().filter(|prepared| prepared.by_sql.is_none());
         let formats = bound.map(|prepared| &*prepared.formats);
         let look = Look { shape: &shape, formats, style: &self.style };
-        let opened = match shop.open_row(&view, facts, &look, possibly, run.execution, frame) {
+        let read = shop.read_subjects(&view, facts, &look, frame, run.whose.as_deref_mut());
+        let opened = match read {
+            Ok(()) => shop.open_row(&view, facts, &look, possibly, run.execution, frame),
+            Err(refusal) => Err(refusal),
+        };
+        let opened = match opened {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.alert("does-not-open", "cut", refusal.reason, Some(run));
@@ -392,8 +397,10 @@ impl Session {
         if !self.covers(run, opened.values()) {
             return Fate::Need(Need::Durable);
         }
-        let known = opened.cells.iter().sum();
-        let watched = self.watched(known, Attribution::Known, now_ms, Some(run));
+        if let Some(whose) = &mut run.whose {
+            whose.weigh(facts, opened.cells);
+        }
+        let watched = self.watched_row(opened.cells.iter().sum(), now_ms, run);
         let possible =
             |session: &mut Session| session.watched(opened.others, Attribution::Possible, now_ms, Some(run));
         if let Some(refusal) = watched.or_else(|| possible(self)) {
@@ -415,10 +422,27 @@ impl Session {
         now_ms: u64,
         run: Option<&Running>,
     ) -> Option<Refusal> {
-        if cells == 0 {
+        self.judged_by_watch(&Shown { cells, ..Shown::default() }, attribution, now_ms, run)
+    }
+
+    /// The same of a row of which the text says what it shows.
+    pub(super) fn watched_row(&mut self, cells: u64, now_ms: u64, run: &Running) -> Option<Refusal> {
+        let (subjects, unknown) = run.whose.as_ref().map_or((&[][..], 0), |whose| whose.shown());
+        let shown = Shown { cells, rows: u64::from(cells > 0), subjects, unknown };
+        self.judged_by_watch(&shown, Attribution::Known, now_ms, Some(run))
+    }
+
+    fn judged_by_watch(
+        &mut self,
+        shown: &Shown<'_>,
+        attribution: Attribution,
+        now_ms: u64,
+        run: Option<&Running>,
+    ) -> Option<Refusal> {
+        if shown.cells == 0 && shown.unknown == 0 {
             return None;
         }
-        match self.watch.as_ref()?.open(cells, attribution, now_ms) {
+        match self.watch.as_ref()?.open(shown, attribution, now_ms) {
             Judgement::Go => None,
             Judgement::Alert(rule) => {
                 self.alert("limit", "alert", &rule, run);
@@ -445,6 +469,9 @@ impl Session {
         if complete && self.view.is_some() {
             let tag = frame.body().strip_suffix(b"\0").unwrap_or_default();
             self.transaction.complete(tag, &mut self.records);
+            let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
+            let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
+            self.stated.complete(facts, tag);
             if self.certainty.may_have_defined() {
                 let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
                 let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
@@ -529,6 +556,8 @@ impl Session {
         let status = frame.body().first().copied().unwrap_or(b'I');
         self.certainty.ready(status, self.queue.boundaries() == 0);
         self.transaction.ready(status, &mut self.records);
+        self.stated.ready(status, self.queue.is_empty());
+        self.renew_who();
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
             if self.queue.is_empty() {
@@ -548,6 +577,7 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Fate, Malformed> {
         self.transaction.fail(&mut self.records);
+        self.stated.fail();
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         self.end_copy_in();

@@ -17,6 +17,7 @@ use super::names::{Change, Kept, Meaning, Prepared, Texts};
 use super::overlay::Overlay;
 use super::owed::{Ask, Kind, Mark, Probe, Queue};
 use super::plan::{Plan, Unplanned};
+use super::stated::{Stated, may_take_back};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
 use super::values::Manner;
@@ -67,6 +68,10 @@ pub(super) struct Held {
 pub struct Session {
     pub(super) principal: Principal,
     pub(super) who: Arc<Who>,
+    /// What the application states of that.
+    pub(super) stated: Stated,
+    /// Seconds since the Unix epoch, as they were told last.
+    pub(super) now_s: u64,
     /// By which texts are judged now.
     pub(super) view: Option<Arc<View>>,
     /// By which they are outside of what its transaction has defined.
@@ -185,12 +190,18 @@ impl Session {
             region: principal.region().clone(),
             auth: principal.method(),
             certificate: principal.certificate().cloned(),
+            end_user: principal.end_user().cloned(),
+            end_user_auth: "stated",
+            purpose: principal.purpose().cloned(),
         });
+        let stated = Stated::new(principal.end_user(), principal.purpose());
         let untouched = policy::untouched(&principal);
         let since = view.as_ref().map(|view| view.epoch());
         Session {
             principal,
             who,
+            stated,
+            now_s: 0,
             base: view.clone(),
             view,
             overlay: Overlay::default(),
@@ -542,6 +553,8 @@ impl Session {
         if !(kind == Kind::Sync && self.queue.is_copying()) {
             self.certainty.sent(kind, doubt);
         }
+        let statements = mark.defines.iter().flat_map(|plan| &plan.facts.statements);
+        self.stated.send(statements.flat_map(|facts| &facts.effect.states));
         self.queue.marked(kind, mark);
     }
 
@@ -559,6 +572,7 @@ impl Session {
         let Some(view) = &self.view else { return false };
         view.prefilter_hits(text)
             || self.queue.names.has_any_by_sql() && may_close(text)
+            || self.stated.is_stated() && may_take_back(text)
             || (self.certainty.defines() || self.kept || self.leads && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()

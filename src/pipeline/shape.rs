@@ -7,7 +7,7 @@ use super::values::{shown_as, shown_as_own};
 use super::view::View;
 use crate::catalog::{Field, FieldId, Logical, NO_MODIFIER};
 use crate::policy::Refusal;
-use crate::statement::{ResultColumn, StatementFacts};
+use crate::statement::{ResultColumn, StatementFacts, SubjectUse};
 use crate::types::Format;
 use crate::wire::backend::{Origin, TypeTold, put_row_description, visit_row_description};
 use crate::wire::frontend::result_format;
@@ -52,6 +52,8 @@ pub(super) struct Shape {
     owns: Vec<Option<u32>>,
     /// In which format they come, as far as they were described so.
     binary: Vec<bool>,
+    /// Columns that say whose data a row is: which, and of which entry of the facts' `subjects`.
+    pub(super) subjects: Vec<(usize, usize)>,
 }
 
 impl Shape {
@@ -91,7 +93,8 @@ impl Shape {
             owns.clear();
         }
         let binary = origins.iter().map(|origin| origin.format == 1).collect();
-        Ok(Shape { columns, any, types, owns, binary })
+        let subjects = subject_columns(origins, facts);
+        Ok(Shape { columns, any, types, owns, binary, subjects })
     }
 
     /// The columns of COPY, of which the server does not say where they come from. None: the text does
@@ -107,12 +110,21 @@ impl Shape {
         });
         let columns: Vec<Column> = columns.collect::<Option<_>>()?;
         let types = columns.iter().map(|column| column.shown(view)).collect();
-        Some(Shape { columns, any: true, types, owns: Vec::new(), binary: Vec::new() })
+        let place = |(at, one): (usize, &SubjectUse)| Some((one.place?, at));
+        let subjects = facts.subjects.iter().enumerate().filter_map(place).collect();
+        Some(Shape { columns, any: true, types, owns: Vec::new(), binary: Vec::new(), subjects })
     }
 
     /// A statement that returns no rows.
     pub fn empty() -> Shape {
-        Shape { columns: Vec::new(), any: false, types: Vec::new(), owns: Vec::new(), binary: Vec::new() }
+        Shape {
+            columns: Vec::new(),
+            any: false,
+            types: Vec::new(),
+            owns: Vec::new(),
+            binary: Vec::new(),
+            subjects: Vec::new(),
+        }
     }
 
     /// Is there a column of another type than text?
@@ -172,6 +184,17 @@ impl Column {
         let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
         logical.filter(|logical| *logical != Logical::TEXT)
     }
+}
+
+/// Where the server says that a column is the one that says whose data is in a row.
+fn subject_columns(origins: &[Origin], facts: &StatementFacts) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (at, one) in facts.subjects.iter().enumerate() {
+        let Some(wanted) = one.origin else { continue };
+        let is_it = |origin: &Origin| (origin.table_oid, origin.attribute) == wanted;
+        found.extend(origins.iter().position(is_it).map(|index| (index, at)));
+    }
+    found
 }
 
 /// The field that the server names as the origin of a column.

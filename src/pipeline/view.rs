@@ -18,6 +18,8 @@ pub struct View {
     /// Those that the server can read.
     legible: Arc<[FieldUse]>,
     unfollowed: bool,
+    /// A column says whose data any of them is.
+    subjects: bool,
     own: bool,
 }
 
@@ -31,7 +33,8 @@ impl View {
         let ambiguous = if names.is_empty() { None } else { ambiguous.ok() };
         let unfollowed = snapshot.codes().has_unfollowed();
         let legible = uses.iter().filter(|field| field.mode == "none").cloned().collect();
-        View { snapshot, prefilter, ambiguous, uses, legible, unfollowed, own: false }
+        let subjects = snapshot.legible().any(|field| field.subject.is_some());
+        View { snapshot, prefilter, ambiguous, uses, legible, unfollowed, subjects, own: false }
     }
 
     /// The same of what one open transaction has defined, and nobody else can see.
@@ -91,6 +94,11 @@ impl View {
     /// Is there code of users that cannot be followed?
     pub(super) fn has_unfollowed(&self) -> bool {
         self.unfollowed
+    }
+
+    /// Does a column say whose data any is that the server can read?
+    pub(super) fn may_tell_whose(&self) -> bool {
+        self.subjects
     }
 
     pub(super) fn has_legible(&self) -> bool {

@@ -52,6 +52,7 @@ pub const REASONS: &[&str] = &[
     "splice",
     "sql-execute",
     "sql-fetch",
+    "token",
     "too-costly",
     "too-deep",
     "too-large",

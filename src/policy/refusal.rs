@@ -66,6 +66,14 @@ impl Refusal {
         Refusal::new("SG001", "policy-misfit", message, &detail, hint)
     }
 
+    /// SG002: a token that does not prove for whom a session asks.
+    #[must_use]
+    pub fn token(why: &str) -> Refusal {
+        let message = "sealgate: the token does not prove an end user";
+        let detail = format!("sealgate.token: {why}.");
+        Refusal::new("SG002", "token", message, &detail, "Ask for a new token, or correct [[token]].")
+    }
+
     /// SG003: a walsender from, or an upstream in, a region that is not allowed.
     #[must_use]
     pub fn residency(detail: &str) -> Refusal {

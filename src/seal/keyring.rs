@@ -312,6 +312,12 @@ impl Keyring {
         Some(expand(oldest.key.bytes(), "sealgate/v1/login/salts"))
     }
 
+    /// From which the names of data subjects are made. Of the oldest root key: they are compared across time.
+    pub(super) fn subject_secret(&self) -> Option<Zeroizing<[u8; 32]>> {
+        let (_, oldest) = self.roots.first_key_value()?;
+        Some(expand(oldest.key.bytes(), "sealgate/v1/subjects"))
+    }
+
     pub(super) fn root(&self, version: u16) -> Option<&RootKey> {
         self.roots.get(&version).map(|root| &root.key)
     }

@@ -4,7 +4,8 @@
 //! `docs/FORMAT.md` specifies every byte of what this room writes, with test vectors;
 //! `tests/format/open.py` is an independent reader of it. Reading order: [`Plaintext`],
 //! `envelope` (the bytes), `xaes` (the random mode), `template` (domains by schema), `identity` (which
-//! keyring), `keyring`, `keyring_file`, `sealer`, `stack` (what ciphers leave there).
+//! keyring), `keyring`, `keyring_file`, `sealer`, `stack` (what ciphers leave there), `subject` (whose
+//! data).
 //!
 //! Absent on purpose: logging, metrics, and any error that holds a value.
 
@@ -17,6 +18,7 @@ mod keyring_file;
 mod plaintext;
 mod sealer;
 mod stack;
+mod subject;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ pub use plaintext::Plaintext;
 pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
 pub use stack::wipe_stack;
+pub use subject::{SubjectId, SubjectKey};
 pub use template::{
     DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of,
 };

@@ -23,6 +23,7 @@ use super::read::census::Census;
 use super::read::literal::{Written, written_constant, written_literal};
 use super::read::tree::{self, kind};
 use super::refusal::{Proven, refuse};
+use super::subject;
 
 /// Arguments of one EXECUTE, and elements of one of them, that are looked at.
 const ARGUMENTS_MAX: usize = 65_535;
@@ -60,6 +61,7 @@ pub(super) fn explained(mut facts: StatementFacts, runs: bool) -> StatementFacts
     }
     facts.outputs = vec![ResultColumn::Run(Vec::new())];
     facts.explained = true;
+    subject::forget(&mut facts.subjects, subject::EXPLAINED);
     facts.effect.names = None;
     facts
 }
@@ -293,8 +295,15 @@ fn run(own: &StatementFacts, of: &StatementFacts) -> StatementFacts {
         effect.fetches.map(|fetches| Arc::new(Fetches { known: true, ..Fetches::clone(&fetches) }));
     effect.executes =
         effect.executes.map(|executes| Arc::new(Executes { known: true, ..Executes::clone(&executes) }));
+    // The places of its values are those of another text.
+    let mut subjects = of.subjects.clone();
+    for one in subjects.iter_mut().filter(|one| !one.named.is_empty()) {
+        one.named.clear();
+        one.why = subject::BY_NAME;
+    }
     StatementFacts {
         effect,
+        subjects,
         reads: of.reads.clone(),
         outputs: of.outputs.clone(),
         searches: of.searches.clone(),

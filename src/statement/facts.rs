@@ -165,6 +165,8 @@ pub struct Effect {
     pub fetches: Option<Arc<Fetches>>,
     /// CLOSE, DEALLOCATE, DISCARD.
     pub closes: Option<Closes>,
+    /// What it states of who asks, and what for, in its order.
+    pub states: Vec<States>,
     /// Hosts of other servers to which it makes a way.
     pub links: Vec<Arc<str>>,
     /// A database in which the server wants no other session meanwhile.
@@ -172,6 +174,57 @@ pub struct Effect {
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
+}
+
+/// What an application can state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stated {
+    /// The end user: `sealgate.user`.
+    User,
+    /// What for: `sealgate.purpose`.
+    Purpose,
+}
+
+/// What a statement makes of what is stated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum States {
+    /// `local`: until the transaction ends.
+    Set {
+        what: Stated,
+        value: Arc<str>,
+        local: bool,
+    },
+    /// It is again as it was at the start of the session.
+    Reset {
+        what: Stated,
+        local: bool,
+    },
+    ResetAll,
+    /// A token by which the end user is proven: its literal, which does not go to the server.
+    Token {
+        span: Range<usize>,
+        form: LiteralForm,
+        local: bool,
+    },
+    /// What such a token has proven.
+    Proven {
+        name: Arc<str>,
+        /// Seconds since the Unix epoch.
+        expires_s: u64,
+        local: bool,
+    },
+    NoToken {
+        local: bool,
+    },
+    /// Nobody can say what.
+    Doubt,
+}
+
+/// What a comment says of its own text.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Said {
+    pub user: Option<Arc<str>>,
+    pub purpose: Option<Arc<str>>,
 }
 
 /// A query that SQL gives a name, to be run by that.
@@ -265,6 +318,42 @@ pub struct CopyFacts {
     pub names: Vec<Arc<str>>,
 }
 
+/// A column that says whose data is in the rows of its table, and where a statement tells its values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectUse {
+    /// `schema.table.column`
+    pub column: Arc<str>,
+    /// The fields of the table that are used.
+    pub fields: Vec<FieldId>,
+    /// What it is itself, where that is a field.
+    pub field: Option<FieldId>,
+    /// How its values are written, where `field` does not say it. None: they are not followed.
+    pub logical: Option<Logical>,
+    /// By which table and column RowDescription names it, where each row of the result is one row of that table.
+    pub origin: Option<(u32, i16)>,
+    /// Its place in the data of a COPY.
+    pub place: Option<usize>,
+    /// All that it can be in the rows that are met, by the text.
+    pub named: Vec<SubjectValue>,
+    /// Why nobody can say it where none of these does.
+    pub why: &'static str,
+}
+
+/// A value of the text that says whose data is meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SubjectValue {
+    Literal {
+        span: Range<usize>,
+        form: LiteralForm,
+        given: Option<Logical>,
+    },
+    /// From 1, as in the text; `given`: what it is cast to.
+    Parameter {
+        number: u16,
+        given: Option<Logical>,
+    },
+}
+
 /// Facts of one statement of a text.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct StatementFacts {
@@ -312,6 +401,8 @@ pub struct StatementFacts {
     pub keeps: bool,
     /// It has a value that goes on as it is.
     pub gives: bool,
+    /// Whose data it meets: one entry for each column that says so of fields that it uses.
+    pub subjects: Vec<SubjectUse>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
 }
@@ -365,6 +456,8 @@ pub struct TextFacts {
     pub edits: Vec<Edit>,
     /// Its names were looked up on the search path.
     pub by_path: bool,
+    /// What a comment of it says of who asks, and what for.
+    pub said: Option<Arc<Said>>,
 }
 
 /// Bytes that take the place of others. `span` may be empty.

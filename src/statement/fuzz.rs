@@ -65,7 +65,7 @@ pub(crate) fn fuzz_snapshot(epoch: u64) -> Snapshot {
         domain: Some(domain),
         state: FieldState::Sealed,
         guard: None,
-        subject: None,
+        subject: Some(Arc::from("id")),
     };
     let column = |name: &str, number, type_oid, field| Column {
         name: Arc::from(name),

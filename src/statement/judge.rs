@@ -27,6 +27,8 @@ use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
 use super::refusal::{Proven, disagreement, refuse, unless, unsupported};
+use super::stating;
+use super::subject;
 
 /// Judges a text that hit the prefilter: the facts of each of its statements, or why they
 /// could not be proven. For simple Query texts (several statements) and for Parse texts.
@@ -49,6 +51,7 @@ pub fn analyse(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits)
         ));
     }
     let mut facts = read_as(text, characters, reading, names)?;
+    facts.said = stating::commented(characters, reading.standard_conforming_strings);
     if !spelling::is_certain(characters, reading) {
         let touches = facts.statements.iter().any(StatementFacts::touches);
         let otherwise = || read_as(text, characters, reading.in_the_other_mode(), names);
@@ -168,12 +171,23 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         }
     }
     facts.boundary = changes::boundary(node);
+    facts.effect.states = stating::states(node, found);
+    if let Some((states, edit)) = stating::token(bench, node, found)? {
+        facts.effect.states.push(states);
+        facts.rewrites.extend(edit);
+    }
     facts.renames = match &opaque {
         None => Renames::Nothing,
         Some(found) if found.proven => Renames::Portals,
         Some(_) => Renames::Anything,
     };
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
+    if facts.copy.is_some() {
+        facts.subjects = subject::subjects(bench, node, found, &facts);
+    }
+    if facts.opaque.is_some() {
+        subject::forget(&mut facts.subjects, subject::OPAQUE);
+    }
     facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
@@ -221,7 +235,9 @@ pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
     account(&walk, found)?;
-    facts_of(walk)
+    let mut facts = facts_of(walk)?;
+    facts.subjects = subject::subjects(bench, node, found, &facts);
+    Ok(facts)
 }
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {

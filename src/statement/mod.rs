@@ -27,6 +27,8 @@ mod opaque;
 mod read;
 mod refusal;
 mod replication;
+mod stating;
+mod subject;
 mod view;
 
 pub use body::unfollowed;
@@ -37,8 +39,8 @@ pub use define::standing::{Sealed, Standing, Uses, is_sealed_constant, uses};
 pub use described::{Description, describe};
 pub use facts::{
     Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches, Fold,
-    LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, StatementFacts,
-    Taken, TextFacts, Unproven,
+    LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, Said, Stated,
+    StatementFacts, States, SubjectUse, SubjectValue, Taken, TextFacts, Unproven,
 };
 pub use function::{Signature, followed_function};
 #[cfg(any(test, feature = "fuzzing"))]

@@ -1,4 +1,5 @@
-//! `[[watch.limit]]`: how many classified cells a user may be shown in a window.
+//! `[[watch.limit]]`: how many classified cells, rows that hold any, or data subjects a user may be shown in a
+//! window.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::window::Window;
+use super::subjects::{Met, Subjects};
+use super::window::{Claim, Window};
 use crate::audit::Attribution;
 
 /// What happens to what would go over a limit.
@@ -28,13 +30,36 @@ impl LimitAction {
     }
 }
 
+/// What a limit counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Measure {
+    /// Classified values.
+    Cells,
+    /// Rows that hold any.
+    Rows,
+    /// Those whose data it is. One that is not known is somebody else each time.
+    Subjects,
+}
+
+/// What is about to be shown.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Shown<'a> {
+    pub cells: u64,
+    pub rows: u64,
+    /// By the first bits of their names.
+    pub subjects: &'a [u64],
+    /// Rows of which it is not known whose they are.
+    pub unknown: u64,
+}
+
 /// One `[[watch.limit]]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limit {
     /// Login users it holds for. None: every user, each by itself.
     pub users: Option<Vec<String>>,
-    /// Classified values, at most [`Limit::CELLS_MAX`].
-    pub cells: u64,
+    pub measure: Measure,
+    /// Of these, at most [`Limit::CELLS_MAX`] or [`Limit::SUBJECTS_MAX`].
+    pub most: u64,
     /// From [`Limit::WINDOW_MS_MIN`] to [`Limit::WINDOW_MS_MAX`].
     pub window_ms: u64,
     pub action: LimitAction,
@@ -45,6 +70,8 @@ pub struct Limit {
 impl Limit {
     /// Counts are kept in 32 bits; the rest is room to be over.
     pub const CELLS_MAX: u64 = 1_000_000_000;
+    /// Subjects are counted exactly, and each takes its place.
+    pub const SUBJECTS_MAX: u64 = 2_000;
     pub const WINDOW_MS_MIN: u64 = 1_000;
     pub const WINDOW_MS_MAX: u64 = 86_400_000;
 
@@ -55,11 +82,13 @@ impl Limit {
     /// The rule's name in alerts and records.
     fn rule(&self) -> Arc<str> {
         let seconds = self.window_ms.div_ceil(1_000);
-        let cells = match self.attribution {
-            Attribution::Known => "cells",
-            Attribution::Possible => "possible cells",
+        let what = match (self.measure, self.attribution) {
+            (Measure::Cells, Attribution::Known) => "cells",
+            (Measure::Cells, Attribution::Possible) => "possible cells",
+            (Measure::Rows, _) => "rows",
+            (Measure::Subjects, _) => "subjects",
         };
-        Arc::from(format!("watch.limit: {} {cells} in {seconds} s", self.cells))
+        Arc::from(format!("watch.limit: {} {what} in {seconds} s", self.most))
     }
 }
 
@@ -102,9 +131,16 @@ pub struct UserWatch {
 
 /// What was shown in a window of one length, and the rules that ask for it.
 struct Span {
+    measure: Measure,
     window_ms: u64,
-    window: Arc<Window>,
+    count: Count,
     rules: Vec<Arc<Rule>>,
+}
+
+#[derive(Clone)]
+enum Count {
+    Sum(Arc<Window>),
+    Subjects(Arc<Subjects>),
 }
 
 struct Rule {
@@ -194,21 +230,22 @@ impl UserWatch {
         self.last_ms.load(Ordering::SeqCst).saturating_add(memory_ms.saturating_mul(2)) < latest_ms
     }
 
-    /// Counts cells before they are shown. After [`Judgement::Cut`] none of them may be shown,
-    /// and they are not counted: what a cutting limit lets through in any window is never more
-    /// than the limit. `now_ms`: milliseconds on any one clock, the same for all sessions.
+    /// Counts what is about to be shown. After [`Judgement::Cut`] none of it may be shown,
+    /// and it is not counted (of several subjects, the first may be): what a cutting limit lets through in
+    /// any window is never more than the limit. `now_ms`: milliseconds on any one clock, the same for all
+    /// sessions.
     #[must_use]
-    pub fn open(&self, cells: u64, attribution: Attribution, now_ms: u64) -> Judgement {
+    pub fn open(&self, shown: &Shown<'_>, attribution: Attribution, now_ms: u64) -> Judgement {
         let spans = match attribution {
             Attribution::Known => self.spans.load(),
             Attribution::Possible => self.possible.load(),
         };
-        if spans.is_empty() || cells == 0 {
+        if spans.is_empty() {
             return Judgement::Go;
         }
         self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
         self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
-        open_under(&spans, cells, now_ms)
+        open_under(&spans, shown, now_ms)
     }
 }
 
@@ -216,43 +253,124 @@ fn parted<'a>(limits: impl Iterator<Item = &'a Limit>) -> (Vec<&'a Limit>, Vec<&
     limits.partition(|limit| limit.attribution == Attribution::Known)
 }
 
-/// The limits by the length of their windows, with what was counted before.
+/// The limits by what they count and the length of their windows, with what was counted before. Subjects
+/// come last: of several the first stay counted where a later one is cut.
 fn spans<'a>(limits: impl Iterator<Item = &'a Limit>, before: &[Span]) -> Vec<Span> {
+    let mut limits: Vec<&Limit> = limits.collect();
+    limits.sort_by_key(|limit| limit.measure == Measure::Subjects);
     let mut spans: Vec<Span> = Vec::new();
-    for limit in limits {
-        let window_ms = limit.window_ms;
-        let known = before.iter().find(|span| span.window_ms == window_ms);
-        let same = known.and_then(|span| span.rules.iter().find(|rule| rule.limit == *limit));
+    for limit in &limits {
+        let (measure, window_ms) = (limit.measure, limit.window_ms);
+        let alike = |span: &Span| span.measure == measure && span.window_ms == window_ms;
+        let known = before.iter().find(|span| alike(span));
+        let same = known.and_then(|span| span.rules.iter().find(|rule| rule.limit == **limit));
         let rule = same.map_or_else(|| Arc::new(Rule::new(limit)), Arc::clone);
-        if let Some(span) = spans.iter_mut().find(|span| span.window_ms == window_ms) {
+        if let Some(span) = spans.iter_mut().find(|span| alike(span)) {
             span.rules.push(rule);
             continue;
         }
-        let window = known.map_or_else(|| Arc::new(Window::new(window_ms)), |span| span.window.clone());
-        spans.push(Span { window_ms, window, rules: vec![rule] });
+        let most = limits.iter().filter(|other| other.measure == measure && other.window_ms == window_ms);
+        let most = most.map(|other| other.most).max().unwrap_or(0);
+        let count = known.map(|span| span.count.clone()).filter(|count| count.holds(most));
+        let count = count.unwrap_or_else(|| Count::new(measure, window_ms, most));
+        spans.push(Span { measure, window_ms, count, rules: vec![rule] });
     }
     spans
 }
 
-/// Claims the cells in each window in turn; a cut under a later one takes back what was
-/// claimed in those before. At most as deep as there are limits.
-fn open_under(spans: &[Span], cells: u64, now_ms: u64) -> Judgement {
-    let Some((span, others)) = spans.split_first() else { return Judgement::Go };
-    let claim = span.window.claim(cells, now_ms);
-    let mut over = span.rules.iter().filter(|rule| claim.total > rule.limit.cells);
-    if let Some(rule) = over.clone().find(|rule| rule.limit.action == LimitAction::Cut) {
-        span.window.take_back(&claim);
-        return Judgement::Cut(rule.name.clone());
+impl Count {
+    fn new(measure: Measure, window_ms: u64, most: u64) -> Count {
+        match measure {
+            Measure::Cells | Measure::Rows => Count::Sum(Arc::new(Window::new(window_ms))),
+            Measure::Subjects => Count::Subjects(Arc::new(Subjects::new(window_ms, most))),
+        }
     }
-    match open_under(others, cells, now_ms) {
-        Judgement::Go => over
-            .find(|rule| rule.alerts(now_ms))
+
+    /// Is there room for so many?
+    fn holds(&self, most: u64) -> bool {
+        match self {
+            Count::Sum(_) => true,
+            Count::Subjects(subjects) => {
+                usize::try_from(most).is_ok_and(|most| subjects.size() >= most.saturating_mul(2))
+            }
+        }
+    }
+}
+
+/// Claims what is shown in each window in turn; a cut under a later one takes back what was
+/// claimed in those before. At most as deep as there are limits.
+fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
+    let Some((span, others)) = spans.split_first() else { return Judgement::Go };
+    let claimed = match &span.count {
+        Count::Sum(window) => {
+            let amount = if span.measure == Measure::Rows { shown.rows } else { shown.cells };
+            if amount == 0 { Ok(None) } else { span.claim(window.claim(amount, now_ms)) }
+        }
+        Count::Subjects(subjects) => span.claim_subjects(subjects, shown, now_ms),
+    };
+    let claim = match claimed {
+        Ok(claim) => claim,
+        Err(cut) => return Judgement::Cut(cut),
+    };
+    match open_under(others, shown, now_ms) {
+        Judgement::Go => claim
+            .and_then(|claim| span.over(claim.total).find(|rule| rule.alerts(now_ms)))
             .map_or(Judgement::Go, |rule| Judgement::Alert(rule.name.clone())),
         cut @ Judgement::Cut(_) => {
-            span.window.take_back(&claim);
+            if let Some(claim) = claim {
+                span.take_back(&claim);
+            }
             cut
         }
         alert @ Judgement::Alert(_) => alert,
+    }
+}
+
+impl Span {
+    fn over(&self, total: u64) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().filter(move |rule| total > rule.limit.most)
+    }
+
+    fn take_back(&self, claim: &Claim) {
+        match &self.count {
+            Count::Sum(window) => window.take_back(claim),
+            Count::Subjects(subjects) => subjects.take_back(claim),
+        }
+    }
+
+    /// What was claimed, unless that is to be cut: by which rule.
+    fn claim(&self, claim: Claim) -> Result<Option<Claim>, Arc<str>> {
+        match self.over(claim.total).find(|rule| rule.limit.action == LimitAction::Cut) {
+            None => Ok(Some(claim)),
+            Some(rule) => {
+                self.take_back(&claim);
+                Err(rule.name.clone())
+            }
+        }
+    }
+
+    /// One after the other; the claim of those who are not known, or else of the last who is new.
+    fn claim_subjects(
+        &self,
+        subjects: &Subjects,
+        shown: &Shown<'_>,
+        now_ms: u64,
+    ) -> Result<Option<Claim>, Arc<str>> {
+        let mut last = None;
+        for subject in shown.subjects {
+            if let Met::New(claim) = subjects.meet(*subject, now_ms) {
+                let claim = self.claim(claim)?;
+                if let Some(claim) = &claim {
+                    subjects.keep(*subject, claim);
+                }
+                // It stays counted: it has its place.
+                last = claim.map(|claim| Claim::told(claim.total));
+            }
+        }
+        if shown.unknown > 0 {
+            last = self.claim(subjects.claim_unknown(shown.unknown, now_ms))?;
+        }
+        Ok(last)
     }
 }
 

@@ -7,7 +7,18 @@ use super::*;
 use crate::audit::Attribution;
 
 fn limit(cells: u64, window_ms: u64, action: LimitAction) -> Limit {
-    Limit { users: None, cells, window_ms, action, attribution: Attribution::Known }
+    Limit {
+        users: None,
+        measure: Measure::Cells,
+        most: cells,
+        window_ms,
+        action,
+        attribution: Attribution::Known,
+    }
+}
+
+fn cells_of(cells: u64) -> Shown<'static> {
+    Shown { cells, ..Shown::default() }
 }
 
 /// `.` go, `a` alert, `c` cut.
@@ -16,7 +27,7 @@ fn check(limits: Vec<Limit>, steps: &[(u64, u64, char)]) {
     let watch = Watch::new(limits);
     let user = watch.user("u");
     for (index, (now_ms, cells, expected)) in steps.iter().enumerate() {
-        let said = match user.open(*cells, Attribution::Known, *now_ms) {
+        let said = match user.open(&cells_of(*cells), Attribution::Known, *now_ms) {
             Judgement::Go => '.',
             Judgement::Alert(_) => 'a',
             Judgement::Cut(_) => 'c',
@@ -155,36 +166,39 @@ fn counts_each_user_alone_over_all_its_sessions() {
     let named = Limit { users: Some(vec!["bob".into()]), ..limit(10, 60_000, LimitAction::Cut) };
     let watch = Watch::new(vec![named, limit(20, 60_000, LimitAction::Cut)]);
     let (one, two) = (watch.user("bob"), watch.user("bob"));
-    assert_eq!(one.open(6, Attribution::Known, NOON), Judgement::Go);
+    assert_eq!(one.open(&cells_of(6), Attribution::Known, NOON), Judgement::Go);
     assert!(
-        matches!(two.open(5, Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("10 cells in 60 s"))
+        matches!(two.open(&cells_of(5), Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("10 cells in 60 s"))
     );
-    assert_eq!(watch.user("eve").open(11, Attribution::Known, NOON), Judgement::Go);
+    assert_eq!(watch.user("eve").open(&cells_of(11), Attribution::Known, NOON), Judgement::Go);
     assert!(
-        matches!(watch.user("eve").open(10, Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("20 cells"))
+        matches!(watch.user("eve").open(&cells_of(10), Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("20 cells"))
     );
 }
 
 #[test]
 fn a_user_who_comes_back_is_remembered_and_a_full_table_opens_nothing() {
     let watch = Watch::new(vec![limit(10, 60_000, LimitAction::Cut)]);
-    assert_eq!(watch.user("bob").open(10, Attribution::Known, NOON), Judgement::Go);
+    assert_eq!(watch.user("bob").open(&cells_of(10), Attribution::Known, NOON), Judgement::Go);
     for index in 1..Watch::USERS_MAX {
-        assert_eq!(watch.user(&format!("u{index}")).open(1, Attribution::Known, NOON), Judgement::Go);
+        assert_eq!(
+            watch.user(&format!("u{index}")).open(&cells_of(1), Attribution::Known, NOON),
+            Judgement::Go
+        );
     }
-    assert_eq!(watch.user("late").open(6, Attribution::Known, NOON), Judgement::Go);
+    assert_eq!(watch.user("late").open(&cells_of(6), Attribution::Known, NOON), Judgement::Go);
     assert!(
-        matches!(watch.user("later").open(5, Attribution::Known, NOON), Judgement::Cut(_)),
+        matches!(watch.user("later").open(&cells_of(5), Attribution::Known, NOON), Judgement::Cut(_)),
         "counted together"
     );
     assert!(
-        matches!(watch.user("bob").open(1, Attribution::Known, NOON), Judgement::Cut(_)),
+        matches!(watch.user("bob").open(&cells_of(1), Attribution::Known, NOON), Judgement::Cut(_)),
         "not forgotten"
     );
     let held = watch.user("u1");
-    assert_eq!(held.open(1, Attribution::Known, NOON + 600_000), Judgement::Go);
+    assert_eq!(held.open(&cells_of(1), Attribution::Known, NOON + 600_000), Judgement::Go);
     assert_eq!(
-        watch.user("fresh").open(10, Attribution::Known, NOON + 600_000),
+        watch.user("fresh").open(&cells_of(10), Attribution::Known, NOON + 600_000),
         Judgement::Go,
         "the stale ones made room"
     );
@@ -196,30 +210,34 @@ fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
     let hour = |cells, action| limit(cells, 3_600_000, action);
     let watch = Watch::new(vec![hour(100, LimitAction::Alert)]);
     let user = watch.user("ada");
-    assert_eq!(user.open(60, Attribution::Known, NOON), Judgement::Go);
+    assert_eq!(user.open(&cells_of(60), Attribution::Known, NOON), Judgement::Go);
     watch.change(vec![hour(70, LimitAction::Cut), limit(5, 1_000, LimitAction::Cut)]);
     assert!(
-        matches!(user.open(11, Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("70 cells"))
+        matches!(user.open(&cells_of(11), Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("70 cells"))
     );
     assert!(
-        matches!(user.open(6, Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("5 cells"))
+        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("5 cells"))
     );
-    assert_eq!(user.open(5, Attribution::Known, NOON + 1), Judgement::Go, "what was cut does not count");
+    assert_eq!(
+        user.open(&cells_of(5), Attribution::Known, NOON + 1),
+        Judgement::Go,
+        "what was cut does not count"
+    );
     assert!(Arc::ptr_eq(&user, &watch.user("ada")));
     // Two of one length count as one, and a limit that is taken away binds nobody.
     watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
     assert!(
-        matches!(user.open(20, Attribution::Known, NOON + 2), Judgement::Alert(rule) if rule.contains("80 cells"))
+        matches!(user.open(&cells_of(20), Attribution::Known, NOON + 2), Judgement::Alert(rule) if rule.contains("80 cells"))
     );
     assert!(
-        matches!(user.open(6, Attribution::Known, NOON + 2), Judgement::Cut(rule) if rule.contains("90 cells"))
+        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 2), Judgement::Cut(rule) if rule.contains("90 cells"))
     );
     // The same limits again: the alert has been raised.
     watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
-    assert_eq!(user.open(5, Attribution::Known, NOON + 3), Judgement::Go);
+    assert_eq!(user.open(&cells_of(5), Attribution::Known, NOON + 3), Judgement::Go);
     watch.change(vec![Limit { users: Some(vec!["bob".into()]), ..hour(0, LimitAction::Cut) }]);
-    assert_eq!(user.open(1_000, Attribution::Known, NOON + 4), Judgement::Go);
-    assert!(matches!(watch.user("bob").open(1, Attribution::Known, NOON + 4), Judgement::Cut(_)));
+    assert_eq!(user.open(&cells_of(1_000), Attribution::Known, NOON + 4), Judgement::Go);
+    assert!(matches!(watch.user("bob").open(&cells_of(1), Attribution::Known, NOON + 4), Judgement::Cut(_)));
 }
 
 #[test]
@@ -227,11 +245,11 @@ fn what_may_have_been_met_has_limits_of_its_own() {
     let possible = Limit { attribution: Attribution::Possible, ..limit(5, 60_000, LimitAction::Cut) };
     let watch = Watch::new(vec![limit(2, 60_000, LimitAction::Cut), possible]);
     let user = watch.user("ada");
-    assert_eq!(user.open(5, Attribution::Possible, NOON), Judgement::Go);
-    assert_eq!(user.open(2, Attribution::Known, NOON), Judgement::Go);
-    let cut = user.open(1, Attribution::Possible, NOON);
+    assert_eq!(user.open(&cells_of(5), Attribution::Possible, NOON), Judgement::Go);
+    assert_eq!(user.open(&cells_of(2), Attribution::Known, NOON), Judgement::Go);
+    let cut = user.open(&cells_of(1), Attribution::Possible, NOON);
     assert!(matches!(cut, Judgement::Cut(rule) if rule.contains("5 possible cells")));
-    let cut = user.open(1, Attribution::Known, NOON);
+    let cut = user.open(&cells_of(1), Attribution::Known, NOON);
     assert!(matches!(cut, Judgement::Cut(rule) if rule.contains("2 cells")));
 }
 
@@ -257,7 +275,7 @@ fn threads_together_are_never_granted_more_than_the_limit_while_others_come_and_
             scope.spawn(move || {
                 for step in 0..20_000_u64 {
                     let cells = 1 + (step + thread) % 3;
-                    if user.open(cells, Attribution::Known, NOON + step / 100) == Judgement::Go {
+                    if user.open(&cells_of(cells), Attribution::Known, NOON + step / 100) == Judgement::Go {
                         granted.fetch_add(cells, Ordering::Relaxed);
                     }
                 }
@@ -267,4 +285,99 @@ fn threads_together_are_never_granted_more_than_the_limit_while_others_come_and_
     let granted = granted.into_inner();
     assert!(granted <= LIMIT, "{granted}");
     assert!(granted > LIMIT - 16, "{granted}");
+}
+
+// ---- rows and subjects ------------------------------------------------------------------------
+
+fn of(measure: Measure, most: u64, action: LimitAction) -> Limit {
+    Limit { measure, ..limit(most, 60_000, action) }
+}
+
+/// A subject's bits, as good as random.
+fn subject(n: u64) -> u64 {
+    let z = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (z ^ (z >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+fn meets(user: &UserWatch, subjects: &[u64], unknown: u64, now_ms: u64) -> char {
+    let shown = Shown { cells: 1, rows: 1, subjects, unknown };
+    match user.open(&shown, Attribution::Known, now_ms) {
+        Judgement::Go => '.',
+        Judgement::Alert(_) => 'a',
+        Judgement::Cut(_) => 'c',
+    }
+}
+
+#[test]
+fn a_subject_counts_once_in_a_window_and_again_when_it_has_passed() {
+    let user = Watch::new(vec![of(Measure::Subjects, 3, LimitAction::Cut)]).user("u");
+    for n in [1, 2, 3, 1, 2, 3, 3] {
+        assert_eq!(meets(&user, &[subject(n)], 0, NOON), '.', "{n}");
+    }
+    assert_eq!(meets(&user, &[subject(4)], 0, NOON + 1), 'c');
+    assert_eq!(meets(&user, &[], 1, NOON + 1), 'c', "one that is not known is another");
+    // The first is shown again and stays; the others go.
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON + 40_000), '.');
+    assert_eq!(meets(&user, &[subject(4), subject(5)], 0, NOON + 70_000), '.');
+    assert_eq!(meets(&user, &[subject(6)], 0, NOON + 70_001), 'c');
+    assert_eq!(meets(&user, &[subject(1), subject(4), subject(5)], 0, NOON + 70_002), '.');
+    assert_eq!(meets(&user, &[subject(6), subject(7), subject(8)], 0, NOON + 200_000), '.');
+    assert_eq!(meets(&user, &[subject(9)], 0, NOON + 200_000), 'c');
+}
+
+#[test]
+fn every_limit_that_the_configuration_allows_is_counted_exactly() {
+    for most in [0, 1, 30, 200, Limit::SUBJECTS_MAX] {
+        let user = Watch::new(vec![of(Measure::Subjects, most, LimitAction::Cut)]).user("u");
+        for n in 0..most {
+            assert_eq!(meets(&user, &[subject(n)], 0, NOON + n), '.', "{n} of {most}");
+        }
+        assert!((0..most).all(|n| meets(&user, &[subject(n)], 0, NOON + 10_000) == '.'), "{most}");
+        assert!((0..50).all(|n| meets(&user, &[subject(most + n)], 0, NOON + 10_000) == 'c'), "{most}");
+    }
+}
+
+#[test]
+fn rows_and_cells_are_not_counted_where_a_subject_is_cut() {
+    let user = Watch::new(vec![
+        of(Measure::Rows, 3, LimitAction::Cut),
+        of(Measure::Subjects, 1, LimitAction::Cut),
+        of(Measure::Subjects, 0, LimitAction::Alert),
+    ])
+    .user("u");
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), 'a');
+    for _ in 0..5 {
+        assert_eq!(meets(&user, &[subject(2)], 0, NOON), 'c');
+    }
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), '.');
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), '.');
+    assert_eq!(meets(&user, &[subject(1)], 0, NOON), 'c', "the rows are used up");
+}
+
+#[test]
+fn threads_that_show_the_same_and_others_never_pass_the_limit_together() {
+    for round in 0..20_u64 {
+        let watch = Arc::new(Watch::new(vec![of(Measure::Subjects, 50, LimitAction::Cut)]));
+        let user = watch.user("u");
+        let shown: Vec<std::collections::HashSet<u64>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4_u64)
+                .map(|thread| {
+                    let user = &user;
+                    scope.spawn(move || {
+                        let mut mine = std::collections::HashSet::new();
+                        for step in 0..400_u64 {
+                            let n = subject(round * 1_000 + (step * (thread + 1)) % 90);
+                            if meets(user, &[n], 0, NOON + step * 10) == '.' {
+                                mine.insert(n);
+                            }
+                        }
+                        mine
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let all: std::collections::HashSet<u64> = shown.into_iter().flatten().collect();
+        assert!((40..=50).contains(&all.len()), "{}", all.len());
+    }
 }

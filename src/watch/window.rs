@@ -31,6 +31,18 @@ pub(super) struct Claim {
     pub(super) total: u64,
 }
 
+impl Claim {
+    /// Nothing that could be taken back: how much there is.
+    pub(super) fn told(total: u64) -> Claim {
+        Claim { number: 0, cells: 0, total }
+    }
+
+    /// The slot in which it counts.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
 fn unpack(word: u64) -> (u32, u32) {
     let (number, count) = (word >> 32, word & u64::from(u32::MAX));
     (u32::try_from(number).unwrap_or(0), u32::try_from(count).unwrap_or(u32::MAX))
@@ -47,7 +59,17 @@ impl Window {
         Window { slot_ms, ring: (0..slots).map(|_| Slot::default()).collect() }
     }
 
-    fn number(&self, now_ms: u64) -> u32 {
+    /// A claim of one that was made so many slots ago.
+    pub(super) fn past(&self, number: u32, age: u32) -> Claim {
+        Claim { number: number.wrapping_sub(age), cells: 1, total: 0 }
+    }
+
+    /// Slots that count.
+    pub(super) fn reach(&self) -> u32 {
+        u32::try_from(self.ring.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn number(&self, now_ms: u64) -> u32 {
         u32::try_from(now_ms / self.slot_ms % (1 << 32)).unwrap_or(0)
     }
 

@@ -264,6 +264,7 @@ async fn gate_over(sink: Held, durability: Durability, file: &Path) -> SocketAdd
         phase: phases,
         started: Instant::now(),
         regime: ArcSwap::from_pointee(Regime {
+            tokens: Arc::default(),
             doors: None,
             settings,
             dialer: Arc::new(Dialer::plain(upstream)),

@@ -109,6 +109,13 @@ pub fn tls(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+/// The keys by which end users are proven.
+pub fn tokens(settings: &Settings, findings: &mut Findings) {
+    if let Err(fault) = regime::tokens(settings) {
+        findings.fault("token", "token-fault", fault);
+    }
+}
+
 /// The folders of Unix sockets.
 pub fn sockets(settings: &Settings, findings: &mut Findings) {
     for endpoint in &settings.listen.addresses {

@@ -53,6 +53,7 @@ async fn look(settings: Settings, wanted: Wanted, findings: &mut Findings) {
     files::keys(&settings, findings);
     files::audit(&settings, findings);
     files::tls(&settings, findings);
+    files::tokens(&settings, findings);
     certificates::look(&settings, findings);
     files::sockets(&settings, findings);
     if wanted.offline {

@@ -26,6 +26,9 @@ impl Failure {
             region: claim.region.clone(),
             auth: "none",
             certificate: claim.certificate.clone(),
+            end_user: None,
+            end_user_auth: "stated",
+            purpose: None,
         };
         Failure { who: Arc::new(who) }
     }

@@ -20,7 +20,7 @@ use super::unread::unread;
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
 use crate::audit::FieldUse;
-use crate::login::Claim;
+use crate::login::{Claim, gives_token};
 use crate::pipeline::{Session, Walsender};
 use crate::policy::Refusal;
 use crate::store::catalog::Stay;
@@ -265,7 +265,10 @@ fn is_sound(name: &[u8]) -> bool {
 fn check_names(regime: &Regime, start: &Start<'_>) -> Result<(), Over> {
     let user = start.parameter(b"user").unwrap_or_default();
     let database = start.parameter(b"database").filter(|name| !name.is_empty()).unwrap_or(user);
-    if regime.settings.policy.fields.is_empty() {
+    if gives_token(start) {
+        // The server would have it.
+        Err(fatal("22023", "sealgate: sealgate.token is given by SET, not at the start"))
+    } else if regime.settings.policy.fields.is_empty() {
         Ok(())
     } else if !is_sound(database) {
         Err(fatal(

@@ -32,6 +32,8 @@ fn client(mut data: &[u8], digest: Option<Vec<u8>>) -> Option<Proven> {
         client: name(""),
         region: name(""),
         certificate: None,
+        end_user: None,
+        purpose: None,
         session: 0,
     };
     let mut out = Vec::new();

@@ -27,6 +27,8 @@ fn claim() -> Claim {
         client: name("::1"),
         region: name(""),
         certificate: None,
+        end_user: None,
+        purpose: None,
         session: 1,
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         domain,
         state: FieldState::Sealed,
         guard: None,
-        subject: None,
+        subject: Some("id".into()),
     };
     let column = |(name, number): &(&str, i16)| Column {
         name: (*name).into(),

@@ -61,6 +61,9 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) values: Vec<Value>,
     /// A `*` that is not that of `count(*)`.
     pub(in crate::statement) star: bool,
+    /// It looks at other rows than its own (OVER), or has parts that it names (WITH).
+    pub(in crate::statement) windows: bool,
+    pub(in crate::statement) parts: bool,
     /// Statements within it that write rows.
     pub(in crate::statement) writers: usize,
     /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
@@ -221,6 +224,8 @@ impl Counter {
             // In the text it stands once.
             "MultiAssignRef" if frame.column_number > 1 => self.census.words.truncate(frame.words_before),
             "AStar" => self.census.star = true,
+            "WindowDef" => self.census.windows = true,
+            "CommonTableExpr" => self.census.parts = true,
             "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.census.writers += 1,
             _ => {}
         }

@@ -46,8 +46,8 @@ pub(in crate::statement) const READERS: [&str; 24] = [
 ];
 
 /// Parts of words: whatever contains one of these must be judged. `u&` hides names in
-/// Unicode escapes; the rest changes the reading.
-const PARTS: [&str; 4] = ["u&", "standard_conforming_strings", "client_encoding", "set_config"];
+/// Unicode escapes; `sealgate` states who asks; the rest changes the reading.
+const PARTS: [&str; 5] = ["u&", "standard_conforming_strings", "client_encoding", "set_config", "sealgate"];
 
 /// Whole words. EXECUTE, FETCH and MOVE reach prepared statements, portals and cursors by name, which
 /// PREPARE and DECLARE make; DO and function definitions hold SQL in a string, which can hide a name; a schema's name

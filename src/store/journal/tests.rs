@@ -44,6 +44,9 @@ fn who() -> Arc<Who> {
         client: word.clone(),
         region: word,
         certificate: None,
+        end_user: None,
+        end_user_auth: "stated",
+        purpose: None,
         auth: "relay",
     })
 }
@@ -81,6 +84,7 @@ pub(super) fn outcome(number: u64) -> Record {
         replication: None,
         lease: None,
         executions: None,
+        subjects: None,
     })
 }
 

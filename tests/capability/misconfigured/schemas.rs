@@ -147,6 +147,11 @@ pub fn codes() -> Vec<Case> {
             scene.write("audit", "");
         }),
         case("tls-fault", 2, |scene| scene.remove("tls/server.key")),
+        case("token-fault", 2, |scene| {
+            let key =
+                "[[token]]\nalgorithm = \"EdDSA\"\npublic_key = \"nowhere.pem\"\naudience = \"shop\"\n\n";
+            scene.replace("[residency.rules]", &format!("{key}[residency.rules]"));
+        }),
         case("service-account-fault", 2, |scene| scene.remove("secrets/password")),
         case("place-expired", 0, |scene| {
             let over =

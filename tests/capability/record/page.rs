@@ -31,9 +31,10 @@ fn the_page_names_every_member_and_every_kind() {
         assert!(chain.contains(&format!(",\\\"{member}\\\":")), "{member}");
         written.insert(member.to_owned());
     }
-    // Those of a field and of a lease, which stand in the rows of `fields` and `lease`.
-    for within in ["field", "class", "mode", "values", "window_ms"] {
-        assert!(written.remove(within) && page.contains(within));
+    // Those of a field, of a lease and of subjects, which stand in their rows.
+    let subjects = ["count", "estimated", "ids", "unknown", "why"];
+    for within in ["field", "class", "mode", "values", "window_ms"].iter().chain(&subjects) {
+        assert!(written.remove(*within) && page.contains(within), "{within}");
     }
     assert!(written.len() > 20, "{written:?}");
     let told = members(&page);
