@@ -115,6 +115,9 @@ impl Object<'_> {
                     self.fields(&alert.fields);
                 }
                 self.string("verdict", alert.verdict, NAME_CHARS_MAX);
+                if !alert.incident.is_empty() {
+                    self.string("incident", &alert.incident, NAME_CHARS_MAX);
+                }
                 let rule = format!("{} ({}): {}", alert.detector, alert.severity, alert.rule);
                 self.string("rule", &rule, NAME_CHARS_MAX);
             }
@@ -240,7 +243,8 @@ impl Object<'_> {
 }
 
 /// `2026-11-21T22:32:48.000001Z`
-pub(super) fn rfc3339(time_us: u64) -> String {
+#[must_use]
+pub fn rfc3339(time_us: u64) -> String {
     let seconds = time_us / 1_000_000;
     let date = Date::from_unix_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);

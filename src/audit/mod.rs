@@ -8,7 +8,7 @@ mod line;
 mod record;
 
 pub use journal::{Journal, Receipt, Sink, SinkError};
-pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX};
+pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, rfc3339};
 pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
     RefusalRecord, SessionRecord, Who,

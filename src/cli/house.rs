@@ -18,6 +18,7 @@ use super::events::{applied, put_in_force, refused};
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::regime::regime;
+use crate::alarm::{self, Alarm, Place};
 use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
@@ -282,11 +283,13 @@ impl House {
         let catalogs = swaps.as_ref().map(keep_up_with_servers);
         let (journal, opened) = open_journal(&regime.settings)?;
         *thread = opened;
+        let alarm = Arc::new(open_alarm(&regime.settings)?);
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
             watch: Watch::new(regime.settings.watch.clone()),
             catalogs,
             journal,
+            alarm,
             cancels: Cancels::default(),
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
@@ -415,6 +418,8 @@ impl House {
             Some(journal) => journal.close().await.is_ok(),
             None => true,
         };
+        // Nothing else runs any more that could wait for this thread.
+        gate.alarm.close();
         drained && written
     }
 }
@@ -450,6 +455,9 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
     }
     if before.admin != after.admin {
         later.push("[admin]");
+    }
+    if before.alerting != after.alerting {
+        later.push("[[alert]]");
     }
     later
 }
@@ -513,6 +521,37 @@ fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<Jo
     Ok((Some(handle), Some(thread)))
 }
 
+/// Where alerts go, and the threads that bring them there.
+fn open_alarm(settings: &Settings) -> Result<Alarm, Fault> {
+    let alarm = Alarm::start(&settings.alerting, &node(settings), &secret_text);
+    alarm.map_err(|fault| alarm_fault(settings, fault))
+}
+
+/// Every receiver of alerts, ready to be told.
+///
+/// # Errors
+/// A secret or certificate that cannot be used.
+pub fn alarm_places(settings: &Settings) -> Result<Vec<Place>, Fault> {
+    let places = alarm::places(&settings.alerting, &node(settings), &secret_text);
+    places.map_err(|fault| alarm_fault(settings, fault))
+}
+
+fn alarm_fault(settings: &Settings, (index, why): alarm::Fault) -> Fault {
+    match index {
+        Some(index) => Fault::of(settings, &format!("alert.{index}"), &why),
+        None => Fault::of(settings, "watch.spool", &why),
+    }
+}
+
+fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
+    secret(source).map_err(|fault| fault.text())
+}
+
+/// The node's name in records and alerts.
+fn node(settings: &Settings) -> String {
+    settings.audit.as_ref().and_then(|audit| audit.node.clone()).unwrap_or_else(host_name)
+}
+
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
@@ -572,17 +611,20 @@ impl ops::Health for Ready {
         if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
             return Err("the record cannot be written".to_owned());
         }
+        // That nobody is told is no reason to serve nobody.
+        let behind = self.gate.alarm.behind();
         let Some(access) = &self.access else {
             let dialer = Arc::clone(&self.gate.regime.load().dialer);
             let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;
             return match first {
-                Ok(first) => first.map(|_| String::new()).map_err(|error| error.to_string()),
+                Ok(first) => first.map(|_| behind).map_err(|error| error.to_string()),
                 Err(_) => Err("no server answers".to_owned()),
             };
         };
         let dialer = Arc::clone(&access.load().dialer);
         dialer.outlook().readiness(dialer.hosts()).await?;
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(String::new()) };
-        Ok(catalogs.fitness().readiness()?.unwrap_or_default())
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(behind) };
+        let known = catalogs.fitness().readiness()?.into_iter().chain(Some(behind));
+        Ok(known.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "))
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Only here is anything printed.
 
+mod alert;
 mod check;
 mod demo;
 mod events;
@@ -93,9 +94,25 @@ enum Verb {
         #[arg(long, value_name = "N")]
         port: Option<u16>,
     },
+    /// Alerts, by hand.
+    #[command(subcommand)]
+    Alert(AlertVerb),
     /// Make and list keys.
     #[command(subcommand)]
     Keys(KeysVerb),
+}
+
+#[derive(Subcommand)]
+enum AlertVerb {
+    /// Send one to each receiver, and say what came of it: 0 all have it, 1 not.
+    #[command(after_help = "Example:\n  sealgate alert test --config config/sealgate.toml")]
+    Test {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -142,6 +159,9 @@ pub fn main() -> ExitCode {
         }
         Verb::Health { configured, ready } => with(configured, |config| health::health(config, ready)),
         Verb::Demo { once, port } => demo::demo(once, port),
+        Verb::Alert(AlertVerb::Test { configured, json }) => {
+            with(configured, |config| alert::test(config, json))
+        }
         Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
             with(configured, |config| keys_verb::init(config, new_identity, json))
         }

@@ -4,6 +4,7 @@
 //! refused with the ones that are, a key that the contract names and this version does not
 //! serve is refused by name.
 
+mod alerts;
 mod fault;
 mod fields;
 mod hops;
@@ -13,9 +14,10 @@ mod scalar;
 mod sections;
 mod settings;
 
+pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
 pub use fault::Fault;
 pub use settings::{
-    Admin, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines, Listen,
+    Admin, Alerting, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines, Listen,
     ListenTls, Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
     UpstreamTls, Vanished,
 };

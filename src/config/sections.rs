@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
+use super::settings::{Admin, Alerting, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
@@ -29,11 +29,12 @@ const ROOT: Words = Words {
         "audit",
         "residency",
         "watch",
+        "alert",
         "admin",
         "limits",
         "timeouts",
     ],
-    later: &["grant", "alert"],
+    later: &["grant"],
 };
 const POLICY: Words = Words { served: &["opaque", "vouch", "missing"], later: &[] };
 const MISSING: Words = Words { served: &["refuse", "serve"], later: &[] };
@@ -44,7 +45,7 @@ const SECRET: Words = Words { served: &["env", "file"], later: &[] };
 const AUDIT: Words =
     Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
 const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
-const WATCH: Words = Words { served: &["limit"], later: &[] };
+const WATCH: Words = Words { served: &["limit", "quiet", "spool"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
@@ -114,7 +115,7 @@ impl Reader<'_> {
         let keys = self.keys(root);
         let audit = self.audit(root);
         let residency = self.residency(root);
-        let watch = self.watch(root);
+        let (watch, alerting) = self.watch(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
@@ -132,6 +133,7 @@ impl Reader<'_> {
             audit,
             residency,
             watch,
+            alerting,
             admin,
             limits,
             timeouts,
@@ -222,10 +224,19 @@ impl Reader<'_> {
         policy
     }
 
-    fn watch(&mut self, root: &Section<'_>) -> Vec<Limit> {
-        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return Vec::new() };
+    fn watch(&mut self, root: &Section<'_>) -> (Vec<Limit>, Alerting) {
+        let mut alerting = Alerting { places: self.alerts(root), ..Alerting::default() };
+        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return (Vec::new(), alerting) };
+        if let Some(quiet_ms) = self.quiet_ms(&section) {
+            alerting.quiet_ms = quiet_ms;
+        }
+        if section.value("spool").is_some()
+            && let Some(spool) = self.path(&section, "spool", "\"alerts\"")
+        {
+            alerting.spool = spool;
+        }
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
-        entries.iter().filter_map(|entry| self.limit(entry)).collect()
+        (entries.iter().filter_map(|entry| self.limit(entry)).collect(), alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
@@ -381,7 +392,13 @@ impl Reader<'_> {
     pub(super) fn secret(&mut self, section: &Section<'_>, key: &'static str) -> Option<Secret> {
         const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
         let value = section.value(key)?;
-        let title = if key == "master_key" { "[keys] master_key" } else { "[upstream] service_password" };
+        let title = match key {
+            "master_key" => "[keys] master_key",
+            "secret" => "[[alert]] secret",
+            "token" => "[[alert]] token",
+            "password" => "[[alert]] password",
+            _ => "[upstream] service_password",
+        };
         let at = value.span().start;
         let Some(table) = value.get_ref().as_table() else {
             self.fault(at, format!("{title} stands in the file itself"), REMEDY);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::alerts::AlertPlace;
 use super::fault::Fault;
 use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
@@ -29,6 +30,7 @@ pub struct Settings {
     pub residency: Option<ResidencySettings>,
     /// At most [`super::WATCH_LIMITS_MAX`].
     pub watch: Vec<Limit>,
+    pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -277,6 +279,22 @@ pub struct ResidencySettings {
     /// Each with the line on which it stands.
     pub places: Vec<(u32, Place)>,
     pub rules: Rules,
+}
+
+/// `[[alert]]`, and what `[watch]` says of all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alerting {
+    pub places: Vec<AlertPlace>,
+    /// Where alerts wait for a receiver that is away.
+    pub spool: PathBuf,
+    /// Without an alert for so long, an incident is over.
+    pub quiet_ms: u64,
+}
+
+impl Default for Alerting {
+    fn default() -> Alerting {
+        Alerting { places: Vec::new(), spool: PathBuf::from("alerts"), quiet_ms: 600_000 }
+    }
 }
 
 /// `[admin]`

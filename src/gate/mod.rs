@@ -35,6 +35,7 @@ use arc_swap::ArcSwap;
 use rand::Rng as _;
 use tokio::sync::watch;
 
+use crate::alarm::Alarm;
 use crate::config::{Endpoint, Settings};
 use crate::login::scram::MockSecret;
 use crate::pipeline::{PlanCache, Workshop};
@@ -121,6 +122,8 @@ pub struct Gate {
     /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
     pub watch: Watch,
+    /// Where alerts go.
+    pub alarm: Arc<Alarm>,
     pub cancels: Cancels,
     pub fences: Arc<Fences>,
     pub judges: Judges,

@@ -5,10 +5,12 @@
 //! synced, once a statement and not twice.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::alarm::Alarm;
 use crate::audit::{Alert, FieldUse, Intent, Record, RefusalRecord};
 use crate::store::journal::{JournalHandle, Pending, Refused};
 
@@ -25,13 +27,14 @@ const FIELDS_LOGGED_MAX: usize = 16;
 pub struct Records {
     /// None where nothing is classified.
     journal: Option<JournalHandle>,
+    alarm: Arc<Alarm>,
     lingering: RefCell<Vec<Record>>,
     some: Notify,
 }
 
 impl Records {
-    pub fn new(journal: Option<JournalHandle>) -> Records {
-        Records { journal, lingering: RefCell::new(Vec::new()), some: Notify::new() }
+    pub fn new(journal: Option<JournalHandle>, alarm: Arc<Alarm>) -> Records {
+        Records { journal, alarm, lingering: RefCell::new(Vec::new()), some: Notify::new() }
     }
 
     /// Hands in an intent, behind all that lingers. None where there is no journal.
@@ -50,7 +53,10 @@ impl Records {
     ///
     /// # Errors
     /// The journal is closed.
-    pub async fn hand(&self, record: Record) -> Result<(), Refused> {
+    pub async fn hand(&self, mut record: Record) -> Result<(), Refused> {
+        if let Record::Alert(alert) = &mut record {
+            self.alarm.raise(alert);
+        }
         tell(&record);
         let lingers = matches!(record, Record::Outcome(_));
         let full = {
@@ -101,9 +107,9 @@ impl Records {
 fn tell(record: &Record) {
     match record {
         Record::Alert(alert) => {
-            let Alert { who, detector, severity, verdict, rule, fields, .. } = alert;
+            let Alert { who, detector, severity, verdict, rule, fields, incident, .. } = alert;
             tracing::warn!(
-                detector, severity, verdict, %rule, session = who.session, user = %who.user,
+                detector, severity, verdict, %rule, %incident, session = who.session, user = %who.user,
                 client = %who.client, database = %who.database, fields = %Paths(fields), "alert"
             );
         }

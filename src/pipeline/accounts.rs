@@ -81,6 +81,7 @@ impl Session {
             verdict,
             rule: rule.into(),
             fields: about.fields,
+            incident: Arc::from(""),
         }));
         self.events.push(Event::Alerted { detector, severity });
     }

@@ -427,6 +427,7 @@ fn loss(records: u64) -> Alert {
         severity: "critical",
         verdict: "alert",
         rule: Arc::from(format!("{records} records were lost while the journal could not be written")),
+        incident: Arc::from(""),
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Nothing here knows a value or a clock: cells are counted, time is handed in.
 
+mod incident;
 mod limit;
 mod window;
 
+pub use incident::{Incidents, Notice, NoticeField, Status};
 pub use limit::{Judgement, Limit, LimitAction, UserWatch, Watch};
 
 #[cfg(test)]
