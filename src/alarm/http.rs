@@ -62,12 +62,16 @@ impl Post {
             request = request.header("Authorization", format!("Bearer {}", token.as_str()));
         }
         // An error may quote the address, which may be a secret in itself.
-        let answer = request.send(body).map_err(|error| Undelivered::for_now(without(&error.to_string(), &self.url)))?;
+        let answer = request
+            .send(body)
+            .map_err(|error| Undelivered::for_now(without(&error.to_string(), &self.url)))?;
         let status = answer.status().as_u16();
         match status {
             200..=299 => Ok(()),
             // Of this body another try will not make more.
-            400 | 405 | 406 | 410 | 411 | 413..=415 | 422 => Err(Undelivered::for_good(format!("answered {status}"))),
+            400 | 405 | 406 | 410 | 411 | 413..=415 | 422 => {
+                Err(Undelivered::for_good(format!("answered {status}")))
+            }
             _ => Err(Undelivered::for_now(format!("answered {status}"))),
         }
     }

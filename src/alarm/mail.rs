@@ -65,7 +65,9 @@ impl Talk {
         for _ in 0..LINES_MAX {
             let line = self.line()?;
             let (code, rest) = line.split_at_checked(3).unwrap_or_default();
-            let Ok(code) = code.parse() else { return Err(io::Error::other("what listens there is no mail server")) };
+            let Ok(code) = code.parse() else {
+                return Err(io::Error::other("what listens there is no mail server"));
+            };
             if !rest.starts_with('-') {
                 return Ok(Answer { code });
             }
@@ -153,9 +155,9 @@ fn message(mail: &Mail, node: &str, notice: &Notice, now_ms: u64) -> String {
     };
     let subject = format!("[sealgate] {state}: {}: {} ({})", notice.detector, notice.reason, notice.user);
     let seconds = i64::try_from(now_ms / 1_000).unwrap_or(0);
-    let date = jiff::Timestamp::from_second(seconds)
-        .ok()
-        .and_then(|time| jiff::fmt::rfc2822::to_string(&time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).ok());
+    let date = jiff::Timestamp::from_second(seconds).ok().and_then(|time| {
+        jiff::fmt::rfc2822::to_string(&time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).ok()
+    });
     let (host, incident) = (host(node), &notice.incident);
     let mut lines = vec![
         format!("From: {}", mail.from),
@@ -170,7 +172,9 @@ fn message(mail: &Mail, node: &str, notice: &Notice, now_ms: u64) -> String {
         "Content-Transfer-Encoding: base64".to_owned(),
         String::new(),
     ];
-    lines.extend(body(node, notice).as_bytes().chunks(BODY_LINE_BYTES).map(|piece| BASE64_STANDARD.encode(piece)));
+    lines.extend(
+        body(node, notice).as_bytes().chunks(BODY_LINE_BYTES).map(|piece| BASE64_STANDARD.encode(piece)),
+    );
     lines.join("\r\n")
 }
 
@@ -197,7 +201,9 @@ fn body(node: &str, notice: &Notice) -> String {
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());
     // What a client chose must not look like another line.
-    shown.map(|(name, value)| format!("{name}: {}\r\n", value.replace(|c: char| c.is_control(), " "))).collect()
+    shown
+        .map(|(name, value)| format!("{name}: {}\r\n", value.replace(|c: char| c.is_control(), " ")))
+        .collect()
 }
 
 /// RFC 2047, whatever is in it.

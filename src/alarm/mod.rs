@@ -94,7 +94,8 @@ impl Alarm {
         let mut standing = Vec::new();
         for place in places(alerting, node, secrets)? {
             let folder = alerting.spool.join(place.name());
-            let spool = Spool::open(&folder).map_err(|error| (None, format!("{}: {error}", folder.display())))?;
+            let spool =
+                Spool::open(&folder).map_err(|error| (None, format!("{}: {error}", folder.display())))?;
             standing.push(Arc::new(Standing::new(place, spool)));
         }
         let shared = Arc::new(Shared {
@@ -104,7 +105,8 @@ impl Alarm {
             places: standing,
         });
         let mut threads = Vec::new();
-        let failed = |error: std::io::Error| (None, format!("a thread for alerts cannot be started: {error}"));
+        let failed =
+            |error: std::io::Error| (None, format!("a thread for alerts cannot be started: {error}"));
         for place in &shared.places {
             let place = Arc::clone(place);
             let thread = std::thread::Builder::new().name("alert".to_owned()).spawn(move || place.deliver());
@@ -114,6 +116,18 @@ impl Alarm {
         let thread = std::thread::Builder::new().name("alarm".to_owned()).spawn(move || telling.tell());
         threads.insert(0, thread.map_err(failed)?);
         Ok(Alarm { shared, threads: Mutex::new(threads) })
+    }
+
+    /// One that tells nobody.
+    #[must_use]
+    pub fn silent() -> Alarm {
+        let shared = Shared {
+            incidents: Mutex::new(Incidents::new(Alerting::default().quiet_ms)),
+            wake: Condvar::new(),
+            ends: AtomicBool::new(false),
+            places: Vec::new(),
+        };
+        Alarm { shared: Arc::new(shared), threads: Mutex::default() }
     }
 
     /// Puts an alert into its incident, and has that told.

@@ -48,11 +48,13 @@ impl Place {
     /// What cannot be used.
     pub(super) fn new(place: &AlertPlace, node: &str, secrets: Secrets<'_>) -> Result<Place, String> {
         let ca: Option<&Path> = place.ca.as_deref();
-        let read = |secret: &Option<Secret>| secret.as_ref().map(|secret| needed(secret, secrets)).transpose();
+        let read =
+            |secret: &Option<Secret>| secret.as_ref().map(|secret| needed(secret, secrets)).transpose();
         let way = match &place.kind {
-            AlertKind::Webhook { url, secret, token } => {
-                Way::Webhook { post: Post::new(url.clone(), ca, header(read(token)?)?)?, secret: read(secret)? }
-            }
+            AlertKind::Webhook { url, secret, token } => Way::Webhook {
+                post: Post::new(url.clone(), ca, header(read(token)?)?)?,
+                secret: read(secret)?,
+            },
             AlertKind::Alertmanager { url, token } => {
                 let url = format!("{}/api/v2/alerts", url.trim_end_matches('/'));
                 Way::Alertmanager(Post::new(url, ca, header(read(token)?)?)?)
@@ -153,7 +155,11 @@ impl Standing {
         let mut state = self.state();
         if state.spool.add(notice) == Added::Dropped {
             self.dropped.increment(1);
-            tracing::error!(receiver = self.place.name, incident = notice.incident, "an alert was dropped: too many wait");
+            tracing::error!(
+                receiver = self.place.name,
+                incident = notice.incident,
+                "an alert was dropped: too many wait"
+            );
         }
         self.waiting.set(count(state.spool.len()));
         drop(state);
@@ -202,7 +208,10 @@ impl Standing {
                     state.spool.remove_first();
                     self.dropped.increment(1);
                     tracing::error!(
-                        receiver = self.place.name, incident = notice.incident, reason, "an alert was refused"
+                        receiver = self.place.name,
+                        incident = notice.incident,
+                        reason,
+                        "an alert was refused"
                     );
                 }
                 Err(Undelivered { reason, for_good: false }) => {

@@ -74,8 +74,7 @@ impl Stream {
     pub(super) fn secured(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Stream> {
         let Stream::Plain(mut stream) = self else { return Ok(self) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let mut connection =
-            ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut stream)?;
         }

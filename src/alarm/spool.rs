@@ -62,7 +62,9 @@ impl Spool {
         for (number, path) in found.into_iter().take(WAITING_MAX) {
             match read(&path) {
                 Ok(notice) => waiting.push_back(Waiting { number, notice }),
-                Err(error) => tracing::error!(file = %path.display(), %error, "an alert in the spool cannot be read"),
+                Err(error) => {
+                    tracing::error!(file = %path.display(), %error, "an alert in the spool cannot be read")
+                }
             }
         }
         let spool = Spool { folder: folder.to_owned(), waiting, next, underway: false };
@@ -197,7 +199,10 @@ mod tests {
         .collect();
         assert_eq!(told, [notice(1, 1), notice(2, 1), notice(7, 1)]);
         assert_eq!(Spool::open(&folder.0).unwrap().len(), 0);
-        assert!(folder.0.join("00000000000000000008.json").exists(), "what cannot be read is not thrown away");
+        assert!(
+            folder.0.join("00000000000000000008.json").exists(),
+            "what cannot be read is not thrown away"
+        );
     }
 
     #[test]

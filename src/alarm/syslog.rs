@@ -113,7 +113,10 @@ mod tests {
         let mut notice = Notice::of_a_test(0);
         notice.user = "a|b=c\\d\nCEF:0|x suser=root".to_owned();
         let line = message("n o\tde", &notice);
-        assert!(!line.contains('\n') && line.starts_with("<108>1 1970-01-01T00:00:00.000000Z node sealgate - ALERT - CEF:0|"));
+        assert!(
+            !line.contains('\n')
+                && line.starts_with("<108>1 1970-01-01T00:00:00.000000Z node sealgate - ALERT - CEF:0|")
+        );
         assert!(line.contains(" suser=a|b\\=c\\\\d CEF:0|x suser\\=root "), "{line}");
         notice.reason = "a|b\\".to_owned();
         assert!(message("n", &notice).contains("|a\\|b\\\\|5|"));

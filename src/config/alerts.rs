@@ -58,9 +58,15 @@ pub enum AlertKind {
         token: Option<Secret>,
     },
     /// Version 2 of its API.
-    Alertmanager { url: String, token: Option<Secret> },
+    Alertmanager {
+        url: String,
+        token: Option<Secret>,
+    },
     /// RFC 5424 over a stream.
-    Syslog { address: HostPort, tls: bool },
+    Syslog {
+        address: HostPort,
+        tls: bool,
+    },
     Mail(Mail),
 }
 
@@ -123,7 +129,11 @@ impl Reader<'_> {
         for key in ["secret", "token", "starttls", "user", "password", "from", "to"] {
             if entry.value(key).is_some() && !goes_with.contains(&key) {
                 let found = format!("[[alert]] {key} says nothing of {kind}");
-                self.fault(entry.at, found, format!("beside {kind}: name, severity, ca {}", goes_with.join(" ")));
+                self.fault(
+                    entry.at,
+                    found,
+                    format!("beside {kind}: name, severity, ca {}", goes_with.join(" ")),
+                );
             }
         }
         let kind = match kind {
@@ -145,7 +155,11 @@ impl Reader<'_> {
             AlertKind::Mail(mail) => mail.protection != MailProtection::None,
         };
         if ca.is_some() && !secures {
-            self.fault(entry.at, "[[alert]] ca without TLS", "take it out, or use https://, tls:// or smtps://");
+            self.fault(
+                entry.at,
+                "[[alert]] ca without TLS",
+                "take it out, or use https://, tls:// or smtps://",
+            );
         }
         Some(AlertPlace { name, critical_only, kind, ca })
     }
@@ -174,7 +188,11 @@ impl Reader<'_> {
         }
         // What it is may be a secret in itself.
         let found = format!("[[alert]] {key} is no address that is served");
-        self.fault(text.at, found, "https://host/path or http://host:port/path, without a user before the host");
+        self.fault(
+            text.at,
+            found,
+            "https://host/path or http://host:port/path, without a user before the host",
+        );
         None
     }
 
@@ -190,7 +208,11 @@ impl Reader<'_> {
         let protection = match (tls, self.boolean(entry, "starttls")) {
             (true, None) => MailProtection::Tls,
             (true, Some(_)) => {
-                self.fault(entry.at, "[[alert]] starttls beside smtps://", "take it out: all of it is under TLS");
+                self.fault(
+                    entry.at,
+                    "[[alert]] starttls beside smtps://",
+                    "take it out: all of it is under TLS",
+                );
                 MailProtection::Tls
             }
             (false, None | Some(true)) => MailProtection::StartTls,
@@ -243,9 +265,10 @@ impl Reader<'_> {
     /// Nothing that could end a line of SMTP or of a header.
     fn mailbox(&mut self, text: Text<'_>) -> Option<String> {
         let fits = |byte: u8| byte.is_ascii_graphic() && !b"<>()[]\\,;:\"".contains(&byte);
-        let two_parts = text.text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@')
-        });
+        let two_parts = text
+            .text
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
         if two_parts && text.text.len() <= MAIL_BYTES_MAX && text.text.bytes().all(fits) {
             return Some(text.text.to_owned());
         }

@@ -17,9 +17,9 @@ mod settings;
 pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
 pub use fault::Fault;
 pub use settings::{
-    Admin, Alerting, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines, Listen,
-    ListenTls, Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Upstream,
-    UpstreamTls, Vanished,
+    Admin, Alerting, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines,
+    Listen, ListenTls, Login, ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion,
+    Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.

@@ -226,7 +226,9 @@ impl Reader<'_> {
 
     fn watch(&mut self, root: &Section<'_>) -> (Vec<Limit>, Alerting) {
         let mut alerting = Alerting { places: self.alerts(root), ..Alerting::default() };
-        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return (Vec::new(), alerting) };
+        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else {
+            return (Vec::new(), alerting);
+        };
         if let Some(quiet_ms) = self.quiet_ms(&section) {
             alerting.quiet_ms = quiet_ms;
         }

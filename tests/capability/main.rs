@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod alerts;
 mod behind;
 mod bulk;
 mod by_name;

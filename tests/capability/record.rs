@@ -245,6 +245,7 @@ async fn gate_over(sink: Held, file: &Path) -> SocketAddr {
         watch: Watch::new(Vec::new()),
         catalogs: Some(catalogs),
         journal: Some(journal),
+        alarm: Arc::new(sealgate::alarm::Alarm::silent()),
         cancels: Cancels::default(),
         admission: Admission::default(),
         mock: MockSecret::new([0; 32]),

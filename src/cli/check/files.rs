@@ -77,7 +77,9 @@ pub fn alerts(settings: &Settings, findings: &mut Findings) {
         return;
     }
     match house::alarm_places(settings) {
-        Ok(_) => findings.note("alerts", "alerts", format!("{count} receivers; sealgate alert test tells them")),
+        Ok(_) => {
+            findings.note("alerts", "alerts", format!("{count} receivers; sealgate alert test tells them"))
+        }
         Err(fault) => findings.fault("alerts", "alert-fault", fault),
     }
     let spool = &settings.alerting.spool;
