@@ -17,13 +17,15 @@ use zeroize::Zeroizing;
 use super::events::{applied, put_in_force, refused};
 use super::keys::{MasterKeySource, master_key};
 use super::known;
+use super::operators;
 use super::regime::regime;
 use crate::alarm::{self, Alarm, Place};
 use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
-    Acceptor, Admission, Cancels, Gate, Judges, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
+    Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
+    Vigil, VigilThread, accept, today,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
@@ -234,6 +236,7 @@ pub struct House {
     /// What could not be exchanged since is as it says.
     started: Arc<Regime>,
     journal: Option<JournalThread>,
+    vigil: Option<VigilThread>,
     /// None without a service account.
     swaps: Option<Swaps>,
 }
@@ -284,12 +287,19 @@ impl House {
         let (journal, opened) = open_journal(&regime.settings)?;
         *thread = opened;
         let alarm = Arc::new(open_alarm(&regime.settings)?);
+        let roster = Arc::new(Roster::default());
+        let means = Means { roster: roster.clone(), alarm: alarm.clone(), journal: journal.clone() };
+        let (vigil, looking) = Vigil::start(regime.settings.detectors.clone(), means).map_err(|error| {
+            Fault::Start(format!("the thread of the detectors cannot be started: {error}"))
+        })?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
             watch: Watch::new(regime.settings.watch.clone()),
             catalogs,
             journal,
             alarm,
+            vigil,
+            roster,
             cancels: Cancels::default(),
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
@@ -314,8 +324,27 @@ impl House {
         let watched = swaps.as_ref().map(|swaps| Arc::clone(&swaps.access));
         let health = Ready { gate: Arc::clone(&gate), access: watched };
         let admin = serve_admin(&regime.settings, health, metrics).await?;
+        if let Some(socket) = regime.settings.admin.as_ref().and_then(|admin| admin.socket.as_ref()) {
+            let served = operators::serve(Arc::clone(&gate), socket);
+            served.map_err(|error| {
+                cannot_listen(&regime.settings, "admin.socket", &socket.display(), &error)
+            })?;
+        }
         let started = regime;
-        Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: None, swaps })
+        let vigil = Some(looking);
+        let house = House {
+            gate,
+            addresses,
+            admin,
+            acceptor,
+            accepting,
+            phase,
+            started,
+            journal: None,
+            vigil,
+            swaps,
+        };
+        Ok(house)
     }
 
     /// Puts what was done with the gate on record, where there is one.
@@ -359,12 +388,16 @@ impl House {
             fields_differ(&before.settings, &regime.settings) || identity(&before) != identity(&regime);
         let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
+        let detectors = regime.settings.detectors.clone();
         tell_key_version(&regime);
         // Keys before the fields that need them.
         self.gate.regime.store(Arc::new(regime));
         self.acceptor.renew(Renewal::Tools).await;
         if limits != before.settings.watch {
             self.gate.watch.change(limits);
+        }
+        if detectors != before.settings.detectors {
+            self.gate.vigil.change(detectors);
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             let policy = Arc::new(policy);
@@ -393,7 +426,7 @@ impl House {
     /// left, closes the journal. False where something was cut off or could not be written.
     /// When `hasten` comes, nothing is waited for any more.
     pub async fn drain(self, hasten: impl Future<Output = ()>) -> bool {
-        let House { gate, acceptor, accepting, phase, journal, .. } = self;
+        let House { gate, acceptor, accepting, phase, journal, vigil, .. } = self;
         phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
@@ -411,6 +444,9 @@ impl House {
             && let Some(acceptor) = Arc::into_inner(acceptor)
         {
             acceptor.join();
+        }
+        if let Some(vigil) = vigil {
+            vigil.close();
         }
         let how = if drained { "drained" } else { "sessions were cut off" };
         note_by(&gate, applied("stop", how)).await;
@@ -589,7 +625,7 @@ async fn serve_admin(
     health: Ready,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> Result<Option<SocketAddr>, Fault> {
-    let Some(Admin { address }) = &settings.admin else { return Ok(None) };
+    let Some(Admin { address, .. }) = &settings.admin else { return Ok(None) };
     let named = |error: std::io::Error| cannot_listen(settings, "admin.address", address, &error);
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
     let found = listener.local_addr().map_err(named)?;

@@ -10,9 +10,11 @@ pub mod keys;
 mod keys_verb;
 mod known;
 mod log;
+mod operators;
 mod place;
 mod regime;
 mod run;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -97,6 +99,9 @@ enum Verb {
     /// Alerts, by hand.
     #[command(subcommand)]
     Alert(AlertVerb),
+    /// The watch, by hand: of the gate that runs with this configuration, over its admin socket.
+    #[command(subcommand)]
+    Watch(WatchVerb),
     /// Make and list keys.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -112,6 +117,33 @@ enum AlertVerb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum WatchVerb {
+    /// Who is here and does what, who is near a limit, who is locked out.
+    #[command(after_help = "Example:\n  sealgate watch status")]
+    Status {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a user in again who was locked out.
+    #[command(after_help = "Example:\n  sealgate watch release ada")]
+    Release {
+        #[command(flatten)]
+        configured: Configured,
+        user: String,
+    },
+    /// End a session, by its number in status, records and alerts.
+    #[command(after_help = "Example:\n  sealgate watch end 1838450000000001")]
+    End {
+        #[command(flatten)]
+        configured: Configured,
+        session: u64,
     },
 }
 
@@ -161,6 +193,15 @@ pub fn main() -> ExitCode {
         Verb::Demo { once, port } => demo::demo(once, port),
         Verb::Alert(AlertVerb::Test { configured, json }) => {
             with(configured, |config| alert::test(config, json))
+        }
+        Verb::Watch(WatchVerb::Status { configured, json }) => {
+            with(configured, |config| watch::status(config, json))
+        }
+        Verb::Watch(WatchVerb::Release { configured, user }) => {
+            with(configured, |config| watch::release(config, &user))
+        }
+        Verb::Watch(WatchVerb::End { configured, session }) => {
+            with(configured, |config| watch::end(config, session))
         }
         Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
             with(configured, |config| keys_verb::init(config, new_identity, json))

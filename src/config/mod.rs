@@ -5,6 +5,7 @@
 //! serve is refused by name.
 
 mod alerts;
+mod detectors;
 mod fault;
 mod fields;
 mod hops;
@@ -15,6 +16,7 @@ mod sections;
 mod settings;
 
 pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
+pub use detectors::DETECTORS_MAX;
 pub use fault::Fault;
 pub use settings::{
     Admin, Alerting, Audit, Auth, Certificate, ClientCertificate, Endpoint, HostPort, Keys, Limits, Lines,

@@ -11,7 +11,7 @@ use super::settings::{Admin, Alerting, Audit, Keys, Limits, Lines, Secret, Setti
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Limit, LimitAction};
+use crate::watch::{Limit, LimitAction, Rule};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
@@ -45,12 +45,12 @@ const SECRET: Words = Words { served: &["env", "file"], later: &[] };
 const AUDIT: Words =
     Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
 const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
-const WATCH: Words = Words { served: &["limit", "quiet", "spool"], later: &[] };
+const WATCH: Words = Words { served: &["limit", "detector", "quiet", "spool"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
-const ADMIN: Words = Words { served: &["address"], later: &[] };
+const ADMIN: Words = Words { served: &["address", "socket"], later: &[] };
 const LIMITS: Words = Words {
     served: &[
         "sessions_max",
@@ -115,7 +115,7 @@ impl Reader<'_> {
         let keys = self.keys(root);
         let audit = self.audit(root);
         let residency = self.residency(root);
-        let (watch, alerting) = self.watch(root);
+        let (watch, detectors, alerting) = self.watch(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
@@ -133,6 +133,7 @@ impl Reader<'_> {
             audit,
             residency,
             watch,
+            detectors,
             alerting,
             admin,
             limits,
@@ -224,10 +225,10 @@ impl Reader<'_> {
         policy
     }
 
-    fn watch(&mut self, root: &Section<'_>) -> (Vec<Limit>, Alerting) {
+    fn watch(&mut self, root: &Section<'_>) -> (Vec<Limit>, Vec<Rule>, Alerting) {
         let mut alerting = Alerting { places: self.alerts(root), ..Alerting::default() };
         let Some(section) = self.table(root, "watch", "[watch]", WATCH) else {
-            return (Vec::new(), alerting);
+            return (Vec::new(), Vec::new(), alerting);
         };
         if let Some(quiet_ms) = self.quiet_ms(&section) {
             alerting.quiet_ms = quiet_ms;
@@ -238,7 +239,8 @@ impl Reader<'_> {
             alerting.spool = spool;
         }
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
-        (entries.iter().filter_map(|entry| self.limit(entry)).collect(), alerting)
+        let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
+        (limits, self.detectors(&section), alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
@@ -277,7 +279,11 @@ impl Reader<'_> {
         let section = self.table(root, "admin", "[admin]", ADMIN)?;
         let text = self.string_required(&section, "address", "\"127.0.0.1:9187\"")?;
         let address = self.host_port("[admin] address", text, 0)?;
-        Some(Admin { address })
+        let socket = section
+            .value("socket")
+            .is_some()
+            .then(|| self.path(&section, "socket", "\"/run/sealgate/admin.sock\""));
+        Some(Admin { address, socket: socket.flatten() })
     }
 
     fn limits(&mut self, root: &Section<'_>) -> Limits {

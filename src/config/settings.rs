@@ -9,7 +9,7 @@ use super::alerts::AlertPlace;
 use super::fault::Fault;
 use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
-use crate::watch::Limit;
+use crate::watch::{Limit, Rule};
 
 /// Everything that one file says. Made by [`super::load`] alone.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub residency: Option<ResidencySettings>,
     /// At most [`super::WATCH_LIMITS_MAX`].
     pub watch: Vec<Limit>,
+    /// At most [`super::DETECTORS_MAX`].
+    pub detectors: Vec<Rule>,
     pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
@@ -301,6 +303,8 @@ impl Default for Alerting {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admin {
     pub address: HostPort,
+    /// The file of a Unix socket at which operators see who is here and act. None: nobody does.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[limits]`: what is held at most. Beyond it: refused or streamed.

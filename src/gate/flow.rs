@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,10 @@ use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
+use super::roster::{Doing, Listed, Order};
 use super::worker::Worker;
 use super::{Phase, SharedGate, today};
+use crate::alarm::now_ms;
 use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
@@ -62,6 +65,8 @@ const DRAINED: Termination = Termination {
     message: "terminating connection due to administrator command",
     detail: "",
 };
+const SENT_AWAY: Termination =
+    Termination { detail: "sealgate: an operator has ended this session.", ..DRAINED };
 const RECLASSIFIED: Termination =
     Termination { detail: "sealgate: another policy holds for this database now. Connect again.", ..DRAINED };
 const CANCEL_ASTRAY: Termination = Termination {
@@ -104,12 +109,15 @@ pub struct Flow<'a> {
     /// Of a walsender.
     pub border: Option<Border>,
     pub rest: Rest,
+    /// How others see it.
+    pub listed: &'a Listed,
 }
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let worker = self.worker;
+        self.listed.wakes(waker.clone());
         let _enlisted = worker.enlist(self.session.who().session, waker);
         let (mut told, mut turns) = (false, 0);
         loop {
@@ -247,6 +255,11 @@ impl Flow<'_> {
     async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
         if self.worker.phase.get() == Phase::Cutting {
             return Ok(Some(DRAINED));
+        }
+        match self.listed.order() {
+            None => {}
+            Some(Order::Leave) => return Ok(Some(SENT_AWAY)),
+            Some(Order::Cut) => return Err(Refusal::ended_by_watch()),
         }
         if self.session.is_settled() && self.cancelling.is_some_and(Cancelling::is_astray) {
             return Ok(Some(CANCEL_ASTRAY));
@@ -434,12 +447,19 @@ impl Flow<'_> {
         for record in self.session.take_records() {
             if let Record::Intent(intent) = record {
                 let number = intent.execution.number;
+                let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
+                self.listed.doing.store(Some(Arc::new(doing)));
                 match records.intent(intent).await {
                     Ok(Some(pending)) => self.intents.push_back((number, pending)),
                     // Without a journal nothing is classified, and nothing is intended.
                     Ok(None) | Err(_) => return false,
                 }
-            } else if records.hand(record).await.is_err() {
+                continue;
+            }
+            if matches!(record, Record::Outcome(_)) {
+                self.listed.doing.store(None);
+            }
+            if records.hand(record).await.is_err() {
                 return false;
             }
         }
@@ -454,6 +474,10 @@ impl Flow<'_> {
         }
         for event in self.session.take_events() {
             self.overhead.note(&event);
+            if let Event::Failed { sqlstate } = event {
+                self.gate.vigil.see_failure(self.session.who(), sqlstate);
+                continue;
+            }
             self.worker.counters.note(event, &self.session.who().database);
         }
     }

@@ -16,9 +16,11 @@ mod listener;
 mod needs;
 mod passage;
 mod records;
+mod roster;
 mod session;
 mod startup;
 mod unread;
+mod vigil;
 mod worker;
 
 pub use admission::Admission;
@@ -26,6 +28,8 @@ pub use cancel::Cancels;
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
+pub use roster::{Doing, Enrolled, Listed, Locked, Order, Roster};
+pub use vigil::{Means, Vigil, VigilThread};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -124,6 +128,10 @@ pub struct Gate {
     pub watch: Watch,
     /// Where alerts go.
     pub alarm: Arc<Alarm>,
+    /// Where what happened is looked at.
+    pub vigil: Vigil,
+    /// Who is here.
+    pub roster: Arc<Roster>,
     pub cancels: Cancels,
     pub fences: Arc<Fences>,
     pub judges: Judges,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::vigil::Vigil;
 use crate::alarm::Alarm;
 use crate::audit::{Alert, FieldUse, Intent, Record, RefusalRecord};
 use crate::store::journal::{JournalHandle, Pending, Refused};
@@ -28,13 +29,14 @@ pub struct Records {
     /// None where nothing is classified.
     journal: Option<JournalHandle>,
     alarm: Arc<Alarm>,
+    vigil: Vigil,
     lingering: RefCell<Vec<Record>>,
     some: Notify,
 }
 
 impl Records {
-    pub fn new(journal: Option<JournalHandle>, alarm: Arc<Alarm>) -> Records {
-        Records { journal, alarm, lingering: RefCell::new(Vec::new()), some: Notify::new() }
+    pub fn new(journal: Option<JournalHandle>, alarm: Arc<Alarm>, vigil: Vigil) -> Records {
+        Records { journal, alarm, vigil, lingering: RefCell::new(Vec::new()), some: Notify::new() }
     }
 
     /// Hands in an intent, behind all that lingers. None where there is no journal.
@@ -43,6 +45,7 @@ impl Records {
     /// The journal is closed.
     pub async fn intent(&self, intent: Intent) -> Result<Option<Pending>, Refused> {
         self.flush().await?;
+        self.vigil.see_intent(&intent).await;
         match &self.journal {
             Some(journal) => journal.intent_wait(intent).await.map(Some),
             None => Ok(None),
@@ -57,6 +60,7 @@ impl Records {
         if let Record::Alert(alert) = &mut record {
             self.alarm.raise(alert);
         }
+        self.vigil.see(&record).await;
         tell(&record);
         let lingers = matches!(record, Record::Outcome(_));
         let full = {
@@ -104,7 +108,7 @@ impl Records {
 }
 
 /// What somebody should look at stands in the log, too: who, in which session, with what.
-fn tell(record: &Record) {
+pub fn tell(record: &Record) {
     match record {
         Record::Alert(alert) => {
             let Alert { who, detector, severity, verdict, rule, fields, incident, .. } = alert;

@@ -12,7 +12,23 @@ const SECONDS: [f64; 12] =
 const WINDOW_SECONDS: [f64; 7] = [0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0];
 
 /// Detectors, with the severities of their alerts.
-const ALERTS: &[(&str, &str)] = &[("limit", "warning"), ("limit", "critical"), ("does-not-open", "critical")];
+const ALERTS: &[(&str, &str)] = &[
+    ("limit", "warning"),
+    ("limit", "critical"),
+    ("does-not-open", "critical"),
+    ("failed-logins", "warning"),
+    ("failed-logins", "critical"),
+    ("refusals", "warning"),
+    ("refusals", "critical"),
+    ("errors", "warning"),
+    ("errors", "critical"),
+    ("hours", "warning"),
+    ("hours", "critical"),
+    ("injection", "warning"),
+    ("injection", "critical"),
+    ("honey", "warning"),
+    ("honey", "critical"),
+];
 
 /// Kinds of statements, with the verdicts on them.
 const STATEMENTS: &[(&str, &str)] = &[

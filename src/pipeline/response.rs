@@ -7,7 +7,7 @@ use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
 use super::release::{Look, untouched};
-use super::session::Session;
+use super::session::{Event, Session};
 use super::shape::{Shape, unforeseen};
 use super::transaction::Ended;
 use super::{Need, Step};
@@ -537,6 +537,7 @@ impl Session {
             self.end_stream(stream, Some(facts.sqlstate));
             self.queue.unnamed(naming, completed);
             self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
+            self.note_failure(refusal.is_none(), facts.sqlstate);
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
@@ -563,7 +564,15 @@ impl Session {
                 self.note_refusal(refusal, None);
             }
         }
+        self.note_failure(refusal.is_none(), facts.sqlstate);
         Ok(dress(refusal, moved.as_deref(), facts, frame, out))
+    }
+
+    /// What the watch looks at, where it is the server's own.
+    fn note_failure(&mut self, own: bool, sqlstate: [u8; 5]) {
+        if own && (sqlstate.starts_with(b"22") || sqlstate.starts_with(b"42")) {
+            self.events.push(Event::Failed { sqlstate });
+        }
     }
 
     /// A question that was answered with an error, which the client did not ask. Its own

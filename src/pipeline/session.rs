@@ -41,11 +41,29 @@ pub const ANYTHING: &str = "*";
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
 pub enum Event {
-    Statement { kind: &'static str, verdict: &'static str },
-    Plan { kept: bool },
-    Cells { field: Arc<str>, operation: &'static str, count: u64 },
-    Refused { reason: &'static str },
-    Alerted { detector: &'static str, severity: &'static str },
+    Statement {
+        kind: &'static str,
+        verdict: &'static str,
+    },
+    Plan {
+        kept: bool,
+    },
+    Cells {
+        field: Arc<str>,
+        operation: &'static str,
+        count: u64,
+    },
+    Refused {
+        reason: &'static str,
+    },
+    Alerted {
+        detector: &'static str,
+        severity: &'static str,
+    },
+    /// The server's own error of a class that whoever tries out names and types meets: 22, 42.
+    Failed {
+        sqlstate: [u8; 5],
+    },
 }
 
 /// A write, or a whole refused text, that waits for its intents to be durable.

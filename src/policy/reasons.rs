@@ -70,6 +70,7 @@ pub const REASONS: &[&str] = &[
     "unsupported-position",
     "value",
     "watch-cut",
+    "watch-locked",
     "whole-row",
     "wildcard",
 ];

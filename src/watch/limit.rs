@@ -63,6 +63,15 @@ impl Limit {
     }
 }
 
+/// How far a user is on the way to a limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Used {
+    pub user: String,
+    pub rule: Arc<str>,
+    pub cells: u64,
+    pub cells_max: u64,
+}
+
 /// What is said about cells that are about to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
@@ -159,6 +168,31 @@ impl Watch {
         let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
         users.insert(name.to_owned(), fresh.clone());
         fresh
+    }
+
+    /// Who has used up how much of which limit, the nearest to it first.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Vec<Used> {
+        let users: Vec<(String, Arc<UserWatch>)> =
+            self.table().users.iter().map(|(name, user)| (name.clone(), user.clone())).collect();
+        let mut all = Vec::new();
+        for (name, user) in users {
+            for spans in [user.spans.load(), user.possible.load()] {
+                for span in spans.iter() {
+                    let cells = span.window.now(now_ms);
+                    let rules = span.rules.iter().filter(|_| cells > 0);
+                    all.extend(rules.map(|rule| Used {
+                        user: name.clone(),
+                        rule: rule.name.clone(),
+                        cells,
+                        cells_max: rule.limit.cells,
+                    }));
+                }
+            }
+        }
+        let share = |used: &Used| used.cells.saturating_mul(1_000) / used.cells_max.max(1);
+        all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.user.cmp(&other.user)));
+        all
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

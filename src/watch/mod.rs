@@ -1,13 +1,20 @@
-//! Limits on what one user is shown, across all sessions of that user.
+//! Limits on what one user is shown, across all sessions of that user; detectors over what happened; and
+//! the incidents that their alerts make.
 //!
 //! Nothing here knows a value or a clock: cells are counted, time is handed in.
 
+mod burst;
+mod detector;
+mod hours;
 mod incident;
 mod limit;
 mod window;
 
+pub use burst::Rate;
+pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
+pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
-pub use limit::{Judgement, Limit, LimitAction, UserWatch, Watch};
+pub use limit::{Judgement, Limit, LimitAction, Used, UserWatch, Watch};
 
 #[cfg(test)]
 mod tests;
