@@ -1,10 +1,13 @@
 //! `[[watch.detector]]`: what is looked for in what happens, and what is done about it.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
-use crate::watch::{Hours, Kind, Rate, Response, Rule};
+use crate::seal;
+use crate::watch::{Honey, Hours, Kind, Rate, Response, Rule};
 
 /// Most `[[watch.detector]]` entries.
 pub const DETECTORS_MAX: usize = 64;
@@ -24,8 +27,10 @@ const DETECTOR: Words = Words {
     ],
     later: &[],
 };
+const HONEY: Words = Words { served: &["sealed", "action"], later: &[] };
+const HONEY_ACTION: Words = Words { served: &["alert", "cut"], later: &["lock"] };
 const KIND: Words =
-    Words { served: &["failed-logins", "refusals", "errors", "hours"], later: &["injection", "honey"] };
+    Words { served: &["failed-logins", "refusals", "errors", "hours", "injection"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut", "lock"], later: &["throttle", "refuse"] };
 const SEVERITY: Words = Words { served: &["warning", "critical"], later: &[] };
 
@@ -40,8 +45,11 @@ impl Reader<'_> {
             self.missing(entry, "kind", "\"refusals\"");
         }
         let word = self.choice(entry, "kind", KIND)?.text;
-        let goes_with: &[&str] =
-            if word == "hours" { &["from", "until", "days", "zone"] } else { &["count", "window"] };
+        let goes_with: &[&str] = match word {
+            "hours" => &["from", "until", "days", "zone"],
+            "injection" => &[],
+            _ => &["count", "window"],
+        };
         for key in ["count", "window", "from", "until", "days", "zone"] {
             if entry.value(key).is_some() && !goes_with.contains(&key) {
                 let found = format!("[[watch.detector]] {key} says nothing of {word}");
@@ -52,6 +60,7 @@ impl Reader<'_> {
             "failed-logins" => Kind::FailedLogins(self.rate(entry, 10)?),
             "refusals" => Kind::Refusals(self.rate(entry, 20)?),
             "errors" => Kind::Errors(self.rate(entry, 20)?),
+            "injection" => Kind::Injection,
             _ => Kind::Hours(self.hours(entry)?),
         };
         let response = self.response(entry)?;
@@ -70,6 +79,31 @@ impl Reader<'_> {
         let users = self.strings(entry, "users", USERS_MAX);
         let users = users.map(|users| users.iter().map(|user| user.text.to_owned()).collect());
         Some(Rule { kind, response, severity, users })
+    }
+
+    /// `[[watch.honey]]`: sealed values, whose opening is an alarm.
+    pub(super) fn honey(&mut self, watch: &Section<'_>) -> Option<Arc<Honey>> {
+        let mut honey = Honey::default();
+        for entry in self.tables(watch, "honey", "[[watch.honey]]", HONEY, DETECTORS_MAX) {
+            if entry.value("sealed").is_none() {
+                self.missing(&entry, "sealed", "[\"SEAL...\"], as the server has it");
+            }
+            let cuts = self.choice(&entry, "action", HONEY_ACTION).is_some_and(|word| word.text == "cut");
+            for text in self.strings(&entry, "sealed", Honey::VALUES_MAX).unwrap_or_default() {
+                if seal::header(text.text.as_bytes()).is_none() {
+                    // It may be the value itself, which is not shown.
+                    self.fault(
+                        text.at,
+                        "[[watch.honey]] sealed holds what is not sealed",
+                        "the value as the server has it: read it there, past Sealgate",
+                    );
+                } else if !honey.add(text.text.as_bytes(), cuts) {
+                    let most = format!("at most {}", Honey::VALUES_MAX);
+                    self.fault(text.at, "too many values of [[watch.honey]]", most);
+                }
+            }
+        }
+        (!honey.is_empty()).then(|| Arc::new(honey))
     }
 
     fn rate(&mut self, entry: &Section<'_>, usual: u32) -> Option<Rate> {

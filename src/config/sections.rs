@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -11,7 +12,7 @@ use super::settings::{Admin, Alerting, Audit, Keys, Limits, Lines, Secret, Setti
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Limit, LimitAction, Rule};
+use crate::watch::{Honey, Limit, LimitAction, Rule};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
@@ -45,7 +46,7 @@ const SECRET: Words = Words { served: &["env", "file"], later: &[] };
 const AUDIT: Words =
     Words { served: &["path", "durability", "node"], later: &["signing_key", "checkpoint_every", "retain"] };
 const DURABILITY: Words = Words { served: &["intent"], later: &["full"] };
-const WATCH: Words = Words { served: &["limit", "detector", "quiet", "spool"], later: &[] };
+const WATCH: Words = Words { served: &["limit", "detector", "honey", "quiet", "spool"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "window", "action", "users", "attribution"], later: &["rows", "subjects"] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
@@ -104,6 +105,14 @@ pub(super) fn read(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
     }
 }
 
+/// `[watch]`, but for what it says of alerts.
+#[derive(Default)]
+struct Watched {
+    limits: Vec<Limit>,
+    detectors: Vec<Rule>,
+    honey: Option<Arc<Honey>>,
+}
+
 impl Reader<'_> {
     /// None only beside a fault.
     fn settings(&mut self, root: &Section<'_>) -> Option<Settings> {
@@ -115,7 +124,7 @@ impl Reader<'_> {
         let keys = self.keys(root);
         let audit = self.audit(root);
         let residency = self.residency(root);
-        let (watch, detectors, alerting) = self.watch(root);
+        let (watched, alerting) = self.watch(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
         let timeouts = self.timeouts(root);
@@ -132,8 +141,9 @@ impl Reader<'_> {
             policy: Classification { fields: fields.into_iter().map(|(_, field)| field).collect(), ..policy },
             audit,
             residency,
-            watch,
-            detectors,
+            watch: watched.limits,
+            detectors: watched.detectors,
+            honey: watched.honey,
             alerting,
             admin,
             limits,
@@ -225,10 +235,10 @@ impl Reader<'_> {
         policy
     }
 
-    fn watch(&mut self, root: &Section<'_>) -> (Vec<Limit>, Vec<Rule>, Alerting) {
+    fn watch(&mut self, root: &Section<'_>) -> (Watched, Alerting) {
         let mut alerting = Alerting { places: self.alerts(root), ..Alerting::default() };
         let Some(section) = self.table(root, "watch", "[watch]", WATCH) else {
-            return (Vec::new(), Vec::new(), alerting);
+            return (Watched::default(), alerting);
         };
         if let Some(quiet_ms) = self.quiet_ms(&section) {
             alerting.quiet_ms = quiet_ms;
@@ -240,7 +250,8 @@ impl Reader<'_> {
         }
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
         let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
-        (limits, self.detectors(&section), alerting)
+        let (detectors, honey) = (self.detectors(&section), self.honey(&section));
+        (Watched { limits, detectors, honey }, alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {

@@ -9,7 +9,7 @@ use super::alerts::AlertPlace;
 use super::fault::Fault;
 use crate::catalog::Classification;
 use crate::residency::{Date, Place, Places, Residency, Rules};
-use crate::watch::{Limit, Rule};
+use crate::watch::{Honey, Limit, Rule};
 
 /// Everything that one file says. Made by [`super::load`] alone.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub watch: Vec<Limit>,
     /// At most [`super::DETECTORS_MAX`].
     pub detectors: Vec<Rule>,
+    /// None: nothing of that kind.
+    pub honey: Option<Arc<Honey>>,
     pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,

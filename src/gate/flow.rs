@@ -474,11 +474,9 @@ impl Flow<'_> {
         }
         for event in self.session.take_events() {
             self.overhead.note(&event);
-            if let Event::Failed { sqlstate } = event {
-                self.gate.vigil.see_failure(self.session.who(), sqlstate);
-                continue;
-            }
-            self.worker.counters.note(event, &self.session.who().database);
+            let who = self.session.who();
+            self.gate.vigil.see_event(who, &event);
+            self.worker.counters.note(event, &who.database);
         }
     }
 

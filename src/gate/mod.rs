@@ -95,7 +95,8 @@ impl Regime {
         let residency = Arc::clone(self.dialer.residency());
         let surroundings = Surroundings::new(residency, upstreams.collect(), today);
         let plans = PlanCache::new(plan_bytes / self.threads.max(1));
-        Workshop::new(sealer, plans, texts).amid(surroundings)
+        let honey = self.settings.honey.clone();
+        Workshop::new(sealer, plans, texts).amid(surroundings).with_honey(honey)
     }
 }
 

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use super::roster::{Order, Roster};
 use crate::alarm::{Alarm, now_ms};
 use crate::audit::{Intent, Record, Who};
+use crate::pipeline::Event;
 use crate::store::journal::JournalHandle;
 use crate::watch::{Detector, Finding, Hard, Response, Rule, Seen};
 
@@ -118,13 +119,27 @@ impl Vigil {
         }
     }
 
-    /// Leaves the server's error to be looked at, unless too much waits already.
-    pub fn see_failure(&self, who: &Arc<Who>, sqlstate: [u8; 5]) {
-        if self.is_active() {
-            let seen = Seen::Failed { who: who.clone(), sqlstate };
-            // Whoever fails so often that there is no room has been counted often enough.
-            let _ = self.sender.try_send(Sighting { seen, now_ms: now_ms() });
+    /// Leaves what stands in no record to be looked at, unless too much waits already: whoever does it so
+    /// often has been counted often enough.
+    pub fn see_event(&self, who: &Arc<Who>, event: &Event) {
+        if !self.is_active() {
+            return;
         }
+        let seen = match event {
+            Event::Failed { sqlstate } => Seen::Failed { who: who.clone(), sqlstate: *sqlstate },
+            Event::Suspicious { signs, fields, number } => Seen::Suspicious {
+                who: who.clone(),
+                signs: *signs,
+                fields: fields.clone(),
+                statement_id: *number,
+            },
+            Event::Statement { .. }
+            | Event::Plan { .. }
+            | Event::Cells { .. }
+            | Event::Refused { .. }
+            | Event::Alerted { .. } => return,
+        };
+        let _ = self.sender.try_send(Sighting { seen, now_ms: now_ms() });
     }
 }
 

@@ -364,7 +364,12 @@ impl Plan {
     /// The plan of a query that another text holds.
     pub(super) fn alone(view: &View, facts: StatementFacts, of: &Plan) -> Plan {
         let uses = vec![uses_of(view, &facts)];
-        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path: of.facts.by_path };
+        let facts = TextFacts {
+            statements: vec![facts],
+            edits: Vec::new(),
+            by_path: of.facts.by_path,
+            signs: of.facts.signs,
+        };
         Plan { facts, permit: of.permit, uses, path: of.path.clone() }
     }
 

@@ -23,7 +23,7 @@ use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Encoding, Reading, Remedy};
+use crate::statement::{Encoding, Reading, Remedy, Signs};
 use crate::types::Style;
 use crate::watch::UserWatch;
 use crate::wire::frontend;
@@ -63,6 +63,12 @@ pub enum Event {
     /// The server's own error of a class that whoever tries out names and types meets: 22, 42.
     Failed {
         sqlstate: [u8; 5],
+    },
+    /// A text with signs of an injection, on fields; `number`: of the execution, where it became one.
+    Suspicious {
+        signs: Signs,
+        fields: Arc<[FieldUse]>,
+        number: Option<u64>,
     },
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::read::signs::Signs;
 use crate::catalog::{Change, FieldId, Logical};
 use crate::wire::copy::Format;
 
@@ -334,6 +335,8 @@ pub struct TextFacts {
     pub edits: Vec<Edit>,
     /// Its names were looked up on the search path.
     pub by_path: bool,
+    /// Of an injection; looked for where something is on record.
+    pub signs: Signs,
 }
 
 /// Bytes that take the place of others. `span` may be empty.

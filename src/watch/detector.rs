@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::burst::{Burst, Rate};
 use super::hours::Hours;
 use crate::audit::{Alert, Attribution, FieldUse, Record, Who};
+use crate::statement::Signs;
 
 /// What a detector sees.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub enum Seen {
     Record(Box<Record>),
     /// The server's own error, of a statement that may stand in no record.
     Failed { who: Arc<Who>, sqlstate: [u8; 5] },
+    /// A text with signs of an injection.
+    Suspicious { who: Arc<Who>, signs: Signs, fields: Arc<[FieldUse]>, statement_id: Option<u64> },
 }
 
 /// What is done beside the alert.
@@ -67,6 +70,8 @@ pub enum Kind {
     Errors(Rate),
     /// Access outside of these hours.
     Hours(Hours),
+    /// Signs of an injection.
+    Injection,
 }
 
 /// One `[[watch.detector]]`.
@@ -89,6 +94,7 @@ impl Kind {
             Kind::Refusals(_) => "refusals",
             Kind::Errors(_) => "errors",
             Kind::Hours(_) => "hours",
+            Kind::Injection => "injection",
         }
     }
 }
@@ -100,12 +106,13 @@ pub struct Hard {
     bursts: HashMap<Arc<str>, Burst>,
     /// Of those that are too many to be told apart.
     crowd: Burst,
-    /// When each user was last told of, outside of the hours.
+    /// When each user was last told of.
     told: HashMap<Arc<str>, u64>,
 }
 
-/// An alert for one user outside of the hours comes again after this long.
+/// An alert for one user outside of the hours comes again after this long, one of an injection after that.
 const HOURS_AGAIN_MS: u64 = 3_600_000;
+const INJECTION_AGAIN_MS: u64 = 1_000;
 
 impl Hard {
     /// Users, or addresses, that are told apart at one time.
@@ -118,6 +125,7 @@ impl Hard {
             Kind::Refusals(rate) => rate.words("refused statements"),
             Kind::Errors(rate) => rate.words("errors of class 22 or 42"),
             Kind::Hours(_) => "access outside of the granted hours".to_owned(),
+            Kind::Injection => "signs of an injection".to_owned(),
         };
         Hard {
             rule,
@@ -164,13 +172,18 @@ impl Hard {
         Finding { alert, response: self.rule.response }
     }
 
-    /// Once an hour for each user.
+    /// Is this outside of the hours, and not told a while ago?
     fn is_outside(&mut self, who: &Who, now_ms: u64) -> bool {
         let Kind::Hours(hours) = &self.rule.kind else { return false };
-        if hours.holds(now_ms) {
-            return false;
+        !hours.holds(now_ms) && self.is_due(who, HOURS_AGAIN_MS, now_ms)
+    }
+
+    /// Once in so long for each user, where nothing more than an alert is done about it.
+    fn is_due(&mut self, who: &Who, again_ms: u64, now_ms: u64) -> bool {
+        if self.rule.response != Response::Alert {
+            return true;
         }
-        let again = |told: u64| now_ms >= told.saturating_add(HOURS_AGAIN_MS);
+        let again = |told: u64| now_ms >= told.saturating_add(again_ms);
         match self.told.get_mut(&who.user) {
             Some(told) if !again(*told) => false,
             Some(told) => {
@@ -199,6 +212,14 @@ impl Detector for Hard {
                 let tried = sqlstate.starts_with(b"22") || sqlstate.starts_with(b"42");
                 if tried && self.looks_at(who) && self.count(&who.user, rate, 1, now_ms) {
                     findings.push(self.found(who, None, nothing));
+                }
+            }
+            Seen::Suspicious { who, signs, fields, statement_id } => {
+                let injection = self.rule.kind == Kind::Injection && self.looks_at(who);
+                if injection && self.is_due(who, INJECTION_AGAIN_MS, now_ms) {
+                    let mut finding = self.found(who, *statement_id, fields.clone());
+                    finding.alert.rule = format!("{}: {}", self.reason, signs.words()).into();
+                    findings.push(finding);
                 }
             }
             Seen::Record(record) => match &**record {

@@ -5,6 +5,7 @@
 
 mod burst;
 mod detector;
+mod honey;
 mod hours;
 mod incident;
 mod limit;
@@ -12,6 +13,7 @@ mod window;
 
 pub use burst::Rate;
 pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
+pub use honey::Honey;
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
 pub use limit::{Judgement, Limit, LimitAction, Used, UserWatch, Watch};

@@ -21,6 +21,7 @@ mod commands;
 mod copies;
 mod copying;
 mod demo;
+mod detectors;
 mod doors;
 mod drivers;
 mod fidelity;

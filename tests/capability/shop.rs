@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Frame, Gate, Setup, Tap, pg};
 
-const SCHEMA: &str = "CREATE TABLE customers \
+pub const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
     CREATE TABLE orders (id int PRIMARY KEY, item text, blob bytea);";
 
