@@ -83,7 +83,10 @@ fn a_burst_of_refusals_locks_its_user_out_until_an_operator_lets_him_in() {
     // Whatever they do, and the one that does nothing too.
     for raw in [&mut raw, &mut idle] {
         let last = std::iter::from_fn(|| raw.read()).last().unwrap();
-        assert_eq!((last.field(b'S').as_deref(), last.field(b'C').as_deref()), (Some("FATAL"), Some("SG007")));
+        assert_eq!(
+            (last.field(b'S').as_deref(), last.field(b'C').as_deref()),
+            (Some("FATAL"), Some("SG007"))
+        );
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(turned_away(&gate, "clerk").as_deref(), Some("SG007"));
@@ -93,7 +96,10 @@ fn a_burst_of_refusals_locks_its_user_out_until_an_operator_lets_him_in() {
     assert_eq!(alert["rule"], "refusals (critical): 4 refused statements in 60 s");
     assert!(alert["fields"][0]["field"].as_str().unwrap().contains("email"), "{alert}");
     let told = status(&gate);
-    assert_eq!((&told["locked"][0]["user"], &told["locked"][0]["incident"]), (&"clerk".into(), &alert["incident"]));
+    assert_eq!(
+        (&told["locked"][0]["user"], &told["locked"][0]["incident"]),
+        (&"clerk".into(), &alert["incident"])
+    );
     await_that("both sessions to be gone", || status(&gate)["sessions"].as_array().unwrap().len() == 1);
     assert_eq!(gate.metric("sealgate_alerts_total{detector=\"refusals\",severity=\"critical\"}"), Some(1.0));
 
@@ -189,9 +195,9 @@ fn attacks_ring_and_whoever_only_works_does_not() {
     let rule = alert["rule"].as_str().unwrap();
     assert!(rule.contains("a condition that always holds, the rest of a text commented out"), "{rule}");
     assert!(alert["statement_id"].is_u64() && alert["fields"][0]["field"] == "public.customers.city");
-    std::thread::sleep(Duration::from_millis(1_050));
     let mut other = Raw::login(gate.address(), "auditor", "postgres");
-    let refused = other.query("SELECT email || '' FROM customers UNION SELECT rolname FROM pg_catalog.pg_roles");
+    let refused =
+        other.query("SELECT email || '' FROM customers UNION SELECT rolname FROM pg_catalog.pg_roles");
     assert_eq!(states(&refused), ["SG001"]);
     let alert = alerts(&gate, "injection", 2)[1].clone();
     assert_eq!(alert["user"], "auditor");
@@ -207,7 +213,7 @@ fn attacks_ring_and_whoever_only_works_does_not() {
 
     // Trying out names and types, of what is classified and of what is not.
     let mut clerk = Raw::login(gate.address(), "clerk", "postgres");
-    for text in ["SELECT a FROM b", "SELECT 1/0", "SELECT 'x'::int", "SELECT nope FROM customers", "SELEKT"] {
+    for text in ["SELECT a FROM b", "SELECT 1/0", "SELECT 'x'::int", "SELECT c()", "SELEKT"] {
         clerk.send(b'Q', format!("{text}\0").as_bytes());
     }
     let last = std::iter::from_fn(|| clerk.read()).last().unwrap();
@@ -259,7 +265,10 @@ fn opening_a_honey_record_rings_and_cuts_before_it_is_shown() {
     let told = alerts(&gate, "honey", 1);
     assert_eq!((told.len(), &told[0]["verdict"]), (1, &"alert".into()));
     assert!(told[0]["rule"].as_str().unwrap().starts_with("honey (critical)"));
-    for text in ["SELECT email FROM customers ORDER BY id", "COPY (SELECT email FROM customers WHERE id = 50) TO STDOUT"] {
+    for text in [
+        "SELECT email FROM customers ORDER BY id",
+        "COPY (SELECT email FROM customers WHERE id = 50) TO STDOUT",
+    ] {
         let mut raw = Raw::login(gate.address(), "postgres", "postgres");
         let answer = raw.query(text);
         assert_eq!(states(&answer), ["SG007"], "{text}");
@@ -273,7 +282,8 @@ fn opening_a_honey_record_rings_and_cuts_before_it_is_shown() {
     assert!(!file.contains("ceo@x"));
     gate.configure(|text| text.replace(&eve, "eve@x.example"));
     let output = gate.verb(&["check", "--offline"]);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("holds what is not sealed") && !said.contains("eve@x"), "{said}");
 }
 
