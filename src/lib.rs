@@ -28,6 +28,7 @@
 //! | [`transport`] | bytes over sockets, plain or under TLS |
 //! | [`upstream`] | dial and log in to the server |
 //! | [`store`] | files, threads, loaders: the journal's thread, the catalogs, the keyring's file |
+//! | [`alarm`] | brings alerts to where somebody looks |
 //! | [`gate`], [`ops`] | sockets; metrics and health |
 //! | [`cli`] | one file a verb |
 //!
@@ -35,6 +36,7 @@
 //! clock or a random generator: time and randomness are handed in as values.
 //! `docs/ARCHITECTURE.md` tells the same at more length.
 
+pub mod alarm;
 pub mod audit;
 pub mod catalog;
 pub mod cli;

@@ -24,6 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["transport"],
     &["upstream"],
     &["store"],
+    &["alarm"],
     &["gate", "ops"],
     &["cli"],
 ];

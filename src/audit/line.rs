@@ -192,6 +192,9 @@ impl Object<'_> {
                     self.fields(&alert.fields);
                 }
                 self.string("verdict", alert.verdict, NAME_CHARS_MAX);
+                if !alert.incident.is_empty() {
+                    self.string("incident", &alert.incident, NAME_CHARS_MAX);
+                }
                 let rule = format!("{} ({}): {}", alert.detector, alert.severity, alert.rule);
                 self.string("rule", &rule, NAME_CHARS_MAX);
             }

@@ -213,6 +213,8 @@ pub struct Alert {
     /// No values.
     pub rule: Arc<str>,
     pub fields: Arc<[FieldUse]>,
+    /// The incident that it is a part of, once it has been raised.
+    pub incident: Arc<str>,
 }
 
 /// One line of the journal, before it has a sequence number and a time.

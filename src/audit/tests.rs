@@ -154,6 +154,7 @@ fn writes_the_members_that_reports_rely_on() {
         rule: "1000 cells in 60 s".into(),
         statement_id: Some(5),
         fields: [email()].into(),
+        incident: "0123456789abcdef".into(),
     };
     let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [
@@ -183,7 +184,7 @@ fn writes_the_members_that_reports_rely_on() {
             &["statement_id", "fields", "statement", "fingerprint", "verdict", "rule", "sqlstate"],
         ),
         (Record::Session(session), "session", &["action", "keyring", "durability", "loss"]),
-        (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "rule"]),
+        (Record::Alert(alert), "alert", &["statement_id", "fields", "verdict", "incident", "rule"]),
         (Record::Login(login), "login", &["verdict", "rule", "sqlstate", "untold"]),
     ] {
         let line = line_of(record);

@@ -18,12 +18,15 @@ use super::events::{applied, put_in_force, refused};
 use super::evidence;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
+use super::operators;
 use super::regime::regime;
+use crate::alarm::{self, Alarm, Place};
 use crate::audit::{AdminRecord, Record};
 use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
-    Acceptor, Admission, Cancels, Gate, Judges, Listener, Phase, Regime, Renewal, SharedGate, accept, today,
+    Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
+    Vigil, VigilThread, accept, today,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
@@ -234,6 +237,7 @@ pub struct House {
     /// What could not be exchanged since is as it says.
     started: Arc<Regime>,
     journal: Option<JournalThread>,
+    vigil: Option<VigilThread>,
     /// None without a service account.
     swaps: Option<Swaps>,
 }
@@ -283,11 +287,20 @@ impl House {
         let catalogs = swaps.as_ref().map(keep_up_with_servers);
         let (journal, opened) = open_journal(&regime.settings)?;
         *thread = opened;
+        let alarm = Arc::new(open_alarm(&regime.settings)?);
+        let roster = Arc::new(Roster::default());
+        let means = Means { roster: roster.clone(), alarm: alarm.clone(), journal: journal.clone() };
+        let (vigil, looking) = Vigil::start(regime.settings.detectors.clone(), means).map_err(|error| {
+            Fault::Start(format!("the thread of the detectors cannot be started: {error}"))
+        })?;
         let (phase, phases) = watch::channel(Phase::Serving);
         let gate: SharedGate = Arc::new(Gate {
             watch: Watch::new(regime.settings.watch.clone()),
             catalogs,
             journal,
+            alarm,
+            vigil,
+            roster,
             cancels: Cancels::default(),
             admission: Admission::default(),
             mock: mock_secret(regime.keyring.as_deref()),
@@ -312,8 +325,27 @@ impl House {
         let watched = swaps.as_ref().map(|swaps| Arc::clone(&swaps.access));
         let health = Ready { gate: Arc::clone(&gate), access: watched };
         let admin = serve_admin(&regime.settings, health, metrics).await?;
+        if let Some(socket) = regime.settings.admin.as_ref().and_then(|admin| admin.socket.as_ref()) {
+            let served = operators::serve(Arc::clone(&gate), socket);
+            served.map_err(|error| {
+                cannot_listen(&regime.settings, "admin.socket", &socket.display(), &error)
+            })?;
+        }
         let started = regime;
-        Ok(House { gate, addresses, admin, acceptor, accepting, phase, started, journal: None, swaps })
+        let vigil = Some(looking);
+        let house = House {
+            gate,
+            addresses,
+            admin,
+            acceptor,
+            accepting,
+            phase,
+            started,
+            journal: None,
+            vigil,
+            swaps,
+        };
+        Ok(house)
     }
 
     /// Puts what was done with the gate on record, where there is one.
@@ -363,6 +395,7 @@ impl House {
             fields_differ(&before.settings, &regime.settings) || identity(&before) != identity(&regime);
         let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
+        let detectors = regime.settings.detectors.clone();
         tell_key_version(&regime);
         // Keys before the fields that need them. No lease spans the exchange.
         self.end_leases();
@@ -371,6 +404,9 @@ impl House {
         self.end_leases();
         if limits != before.settings.watch {
             self.gate.watch.change(limits);
+        }
+        if detectors != before.settings.detectors {
+            self.gate.vigil.change(detectors);
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             let policy = Arc::new(policy);
@@ -399,7 +435,7 @@ impl House {
     /// left, closes the journal. False where something was cut off or could not be written.
     /// When `hasten` comes, nothing is waited for any more.
     pub async fn drain(self, hasten: impl Future<Output = ()>) -> bool {
-        let House { gate, acceptor, accepting, phase, journal, .. } = self;
+        let House { gate, acceptor, accepting, phase, journal, vigil, .. } = self;
         phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
@@ -418,12 +454,17 @@ impl House {
         {
             acceptor.join();
         }
+        if let Some(vigil) = vigil {
+            vigil.close();
+        }
         let how = if drained { "drained" } else { "sessions were cut off" };
         note_by(&gate, applied("stop", how)).await;
         let written = match journal {
             Some(journal) => journal.close().await.is_ok(),
             None => true,
         };
+        // Nothing else runs any more that could wait for this thread.
+        gate.alarm.close();
         drained && written
     }
 }
@@ -459,6 +500,9 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
     }
     if before.admin != after.admin {
         later.push("[admin]");
+    }
+    if before.alerting != after.alerting {
+        later.push("[[alert]]");
     }
     later
 }
@@ -527,6 +571,37 @@ fn open_journal(settings: &Settings) -> Result<(Option<JournalHandle>, Option<Jo
     Ok((Some(handle), Some(thread)))
 }
 
+/// Where alerts go, and the threads that bring them there.
+fn open_alarm(settings: &Settings) -> Result<Alarm, Fault> {
+    let alarm = Alarm::start(&settings.alerting, &node(settings), &secret_text);
+    alarm.map_err(|fault| alarm_fault(settings, fault))
+}
+
+/// Every receiver of alerts, ready to be told.
+///
+/// # Errors
+/// A secret or certificate that cannot be used.
+pub fn alarm_places(settings: &Settings) -> Result<Vec<Place>, Fault> {
+    let places = alarm::places(&settings.alerting, &node(settings), &secret_text);
+    places.map_err(|fault| alarm_fault(settings, fault))
+}
+
+fn alarm_fault(settings: &Settings, (index, why): alarm::Fault) -> Fault {
+    match index {
+        Some(index) => Fault::of(settings, &format!("alert.{index}"), &why),
+        None => Fault::of(settings, "watch.spool", &why),
+    }
+}
+
+fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
+    secret(source).map_err(|fault| fault.text())
+}
+
+/// The node's name in records and alerts.
+fn node(settings: &Settings) -> String {
+    settings.audit.as_ref().and_then(|audit| audit.node.clone()).unwrap_or_else(host_name)
+}
+
 /// The name of this machine.
 pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -565,7 +640,7 @@ async fn serve_admin(
     health: Ready,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> Result<Option<SocketAddr>, Fault> {
-    let Some(Admin { address }) = &settings.admin else { return Ok(None) };
+    let Some(Admin { address, .. }) = &settings.admin else { return Ok(None) };
     let named = |error: std::io::Error| cannot_listen(settings, "admin.address", address, &error);
     let listener = TcpListener::bind((address.host.as_str(), address.port)).await.map_err(named)?;
     let found = listener.local_addr().map_err(named)?;
@@ -590,17 +665,20 @@ impl ops::Health for Ready {
         if let Some(behind) = self.gate.journal.as_ref().and_then(|journal| journal.standing().behind()) {
             return Err(behind);
         }
+        // That nobody is told is no reason to serve nobody.
+        let behind = self.gate.alarm.behind();
         let Some(access) = &self.access else {
             let dialer = Arc::clone(&self.gate.regime.load().dialer);
             let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;
             return match first {
-                Ok(first) => first.map(|_| String::new()).map_err(|error| error.to_string()),
+                Ok(first) => first.map(|_| behind).map_err(|error| error.to_string()),
                 Err(_) => Err("no server answers".to_owned()),
             };
         };
         let dialer = Arc::clone(&access.load().dialer);
         dialer.outlook().readiness(dialer.hosts()).await?;
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(String::new()) };
-        Ok(catalogs.fitness().readiness()?.unwrap_or_default())
+        let Some(catalogs) = &self.gate.catalogs else { return Ok(behind) };
+        let known = catalogs.fitness().readiness()?.into_iter().chain(Some(behind));
+        Ok(known.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "))
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Only here is anything printed.
 
+mod alert;
 mod audit;
 mod check;
 mod demo;
@@ -11,9 +12,11 @@ pub mod keys;
 mod keys_verb;
 mod known;
 mod log;
+mod operators;
 mod place;
 mod regime;
 mod run;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -95,6 +98,12 @@ enum Verb {
         #[arg(long, value_name = "N")]
         port: Option<u16>,
     },
+    /// Alerts, by hand.
+    #[command(subcommand)]
+    Alert(AlertVerb),
+    /// The watch, by hand: of the gate that runs with this configuration, over its admin socket.
+    #[command(subcommand)]
+    Watch(WatchVerb),
     /// Make and list keys.
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -128,6 +137,46 @@ enum AuditVerb {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum AlertVerb {
+    /// Send one to each receiver, and say what came of it: 0 all have it, 1 not.
+    #[command(after_help = "Example:\n  sealgate alert test --config config/sealgate.toml")]
+    Test {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum WatchVerb {
+    /// Who is here and does what, who is near a limit, who is locked out.
+    #[command(after_help = "Example:\n  sealgate watch status")]
+    Status {
+        #[command(flatten)]
+        configured: Configured,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a user in again who was locked out.
+    #[command(after_help = "Example:\n  sealgate watch release ada")]
+    Release {
+        #[command(flatten)]
+        configured: Configured,
+        user: String,
+    },
+    /// End a session, by its number in status, records and alerts.
+    #[command(after_help = "Example:\n  sealgate watch end 1838450000000001")]
+    End {
+        #[command(flatten)]
+        configured: Configured,
+        session: u64,
     },
 }
 
@@ -175,6 +224,18 @@ pub fn main() -> ExitCode {
         }
         Verb::Health { configured, ready } => with(configured, |config| health::health(config, ready)),
         Verb::Demo { once, port } => demo::demo(once, port),
+        Verb::Alert(AlertVerb::Test { configured, json }) => {
+            with(configured, |config| alert::test(config, json))
+        }
+        Verb::Watch(WatchVerb::Status { configured, json }) => {
+            with(configured, |config| watch::status(config, json))
+        }
+        Verb::Watch(WatchVerb::Release { configured, user }) => {
+            with(configured, |config| watch::release(config, &user))
+        }
+        Verb::Watch(WatchVerb::End { configured, session }) => {
+            with(configured, |config| watch::end(config, session))
+        }
         Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
             with(configured, |config| keys_verb::init(config, new_identity, json))
         }

@@ -58,7 +58,7 @@ impl Reader<'_> {
                 }
                 AuditSinkTarget::File(self.path(entry, "file", "\"/mnt/evidence/checkpoints\"")?)
             }
-            (false, true) => self.syslog(entry)?,
+            (false, true) => self.sink_syslog(entry)?,
             (true, true) | (false, false) => {
                 self.fault(
                     entry.at,
@@ -71,7 +71,7 @@ impl Reader<'_> {
         Some(AuditSink { to, required_within_ms })
     }
 
-    fn syslog(&mut self, entry: &Section<'_>) -> Option<AuditSinkTarget> {
+    fn sink_syslog(&mut self, entry: &Section<'_>) -> Option<AuditSinkTarget> {
         const EXAMPLE: &str = "write \"tls://log.example:6514\" or \"tcp://127.0.0.1:601\"";
         let text = self.string(entry, "syslog")?;
         let (scheme, address) = text.text.split_once("://").unwrap_or_default();

@@ -4,6 +4,8 @@
 //! refused with the ones that are, a key that the contract names and this version does not
 //! serve is refused by name.
 
+mod alerts;
+mod detectors;
 mod evidence;
 mod fault;
 mod fields;
@@ -16,11 +18,13 @@ mod sections;
 mod settings;
 mod tokens;
 
+pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
+pub use detectors::DETECTORS_MAX;
 pub use fault::Fault;
 pub use settings::{
-    Admin, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate, Endpoint,
-    HostPort, Keys, Limits, Lines, Listen, ListenTls, Login, ResidencySettings, Secret, Service, Settings,
-    Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls, Vanished,
+    Admin, Alerting, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate,
+    Endpoint, HostPort, Keys, Limits, Lines, Listen, ListenTls, Login, ResidencySettings, Secret, Service,
+    Settings, Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.

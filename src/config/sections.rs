@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{Admin, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
+use super::settings::{Admin, Alerting, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Limit, LimitAction, Measure};
+use crate::watch::{Honey, Limit, LimitAction, Measure, Rule};
 
 /// Users of a limit.
 const USERS_MAX: usize = 256;
@@ -30,11 +31,12 @@ const ROOT: Words = Words {
         "residency",
         "watch",
         "token",
+        "alert",
         "admin",
         "limits",
         "timeouts",
     ],
-    later: &["grant", "alert"],
+    later: &["grant"],
 };
 const POLICY: Words = Words { served: &["opaque", "vouch", "missing"], later: &[] };
 const MISSING: Words = Words { served: &["refuse", "serve"], later: &[] };
@@ -56,12 +58,12 @@ const AUDIT: Words = Words {
     ],
     later: &["retain"],
 };
-const WATCH: Words = Words { served: &["limit"], later: &[] };
+const WATCH: Words = Words { served: &["limit", "detector", "honey", "quiet", "spool"], later: &[] };
 const LIMIT: Words =
     Words { served: &["cells", "rows", "subjects", "window", "action", "users", "attribution"], later: &[] };
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
 const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
-const ADMIN: Words = Words { served: &["address"], later: &[] };
+const ADMIN: Words = Words { served: &["address", "socket"], later: &[] };
 const LIMITS: Words = Words {
     served: &[
         "sessions_max",
@@ -115,6 +117,14 @@ pub(super) fn read(text: &str, origin: &str) -> Result<Settings, Vec<Fault>> {
     }
 }
 
+/// `[watch]`, but for what it says of alerts.
+#[derive(Default)]
+struct Watched {
+    limits: Vec<Limit>,
+    detectors: Vec<Rule>,
+    honey: Option<Arc<Honey>>,
+}
+
 impl Reader<'_> {
     /// None only beside a fault.
     fn settings(&mut self, root: &Section<'_>) -> Option<Settings> {
@@ -126,7 +136,7 @@ impl Reader<'_> {
         let keys = self.keys(root);
         let audit = self.audit(root);
         let residency = self.residency(root);
-        let watch = self.watch(root);
+        let (watched, alerting) = self.watch(root);
         let tokens = self.tokens(root);
         let admin = self.admin(root);
         let limits = self.limits(root);
@@ -144,7 +154,10 @@ impl Reader<'_> {
             policy: Classification { fields: fields.into_iter().map(|(_, field)| field).collect(), ..policy },
             audit,
             residency,
-            watch,
+            watch: watched.limits,
+            detectors: watched.detectors,
+            honey: watched.honey,
+            alerting,
             tokens,
             admin,
             limits,
@@ -247,10 +260,23 @@ impl Reader<'_> {
         policy
     }
 
-    fn watch(&mut self, root: &Section<'_>) -> Vec<Limit> {
-        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else { return Vec::new() };
+    fn watch(&mut self, root: &Section<'_>) -> (Watched, Alerting) {
+        let mut alerting = Alerting { places: self.alerts(root), ..Alerting::default() };
+        let Some(section) = self.table(root, "watch", "[watch]", WATCH) else {
+            return (Watched::default(), alerting);
+        };
+        if let Some(quiet_ms) = self.quiet_ms(&section) {
+            alerting.quiet_ms = quiet_ms;
+        }
+        if section.value("spool").is_some()
+            && let Some(spool) = self.path(&section, "spool", "\"alerts\"")
+        {
+            alerting.spool = spool;
+        }
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
-        entries.iter().filter_map(|entry| self.limit(entry)).collect()
+        let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
+        let (detectors, honey) = (self.detectors(&section), self.honey(&section));
+        (Watched { limits, detectors, honey }, alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
@@ -325,7 +351,11 @@ impl Reader<'_> {
         let section = self.table(root, "admin", "[admin]", ADMIN)?;
         let text = self.string_required(&section, "address", "\"127.0.0.1:9187\"")?;
         let address = self.host_port("[admin] address", text, 0)?;
-        Some(Admin { address })
+        let socket = section
+            .value("socket")
+            .is_some()
+            .then(|| self.path(&section, "socket", "\"/run/sealgate/admin.sock\""));
+        Some(Admin { address, socket: socket.flatten() })
     }
 
     fn limits(&mut self, root: &Section<'_>) -> Limits {
@@ -449,9 +479,12 @@ impl Reader<'_> {
         const REMEDY: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
         let value = section.value(key)?;
         let title = match key {
+            "secret" if section.title == "[[token]]" => "[[token]] secret",
             "master_key" => "[keys] master_key",
             "signing_key" => "[audit] signing_key",
-            "secret" => "[[token]] secret",
+            "secret" => "[[alert]] secret",
+            "token" => "[[alert]] token",
+            "password" => "[[alert]] password",
             _ => "[upstream] service_password",
         };
         let at = value.span().start;

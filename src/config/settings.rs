@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::alerts::AlertPlace;
 use super::fault::Fault;
 use crate::audit::{Durability, LeaseTerms};
 use crate::catalog::Classification;
 use crate::login::token::TokenTerms;
 use crate::residency::{Date, Place, Places, Residency, Rules};
-use crate::watch::Limit;
+use crate::watch::{Honey, Limit, Rule};
 
 /// Everything that one file says. Made by [`super::load`] alone.
 #[derive(Clone, Debug)]
@@ -33,6 +34,11 @@ pub struct Settings {
     pub watch: Vec<Limit>,
     /// At most [`super::TOKENS_MAX`].
     pub tokens: Vec<Token>,
+    /// At most [`super::DETECTORS_MAX`].
+    pub detectors: Vec<Rule>,
+    /// None: nothing of that kind.
+    pub honey: Option<Arc<Honey>>,
+    pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
     pub timeouts: Timeouts,
@@ -335,10 +341,28 @@ pub struct ResidencySettings {
     pub rules: Rules,
 }
 
+/// `[[alert]]`, and what `[watch]` says of all of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alerting {
+    pub places: Vec<AlertPlace>,
+    /// Where alerts wait for a receiver that is away.
+    pub spool: PathBuf,
+    /// Without an alert for so long, an incident is over.
+    pub quiet_ms: u64,
+}
+
+impl Default for Alerting {
+    fn default() -> Alerting {
+        Alerting { places: Vec::new(), spool: PathBuf::from("alerts"), quiet_ms: 600_000 }
+    }
+}
+
 /// `[admin]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admin {
     pub address: HostPort,
+    /// The file of a Unix socket at which operators see who is here and act. None: nobody does.
+    pub socket: Option<PathBuf>,
 }
 
 /// `[limits]`: what is held at most. Beyond it: refused or streamed.

@@ -116,7 +116,8 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
         ),
         ("[[watch.limit]]\ncells = 1\nwindow = \"1m\"", "action = \"throttle\""),
         ("[[grant]]", ""),
-        ("[[alert]]", "webhook = \"http://h\""),
+        ("[[watch.detector]]\nkind = \"refusals\"", "action = \"throttle\""),
+        ("[[watch.honey]]\nsealed = \"x\"", "action = \"lock\""),
     ] {
         let key = section.lines().next().unwrap();
         let rest = if key == "[listen]" {
@@ -569,4 +570,98 @@ fn modes_of_tls_try_what_libpq_tries() {
         let found = (mode.asks_for_tls(false), second, mode.may_be_plain(), mode.needs_ca());
         assert_eq!(found, (first, other, may_be_plain, ca), "{mode:?}");
     }
+}
+
+#[test]
+fn places_of_alerts_are_of_one_kind_and_sound() {
+    use super::{AlertKind, MailProtection};
+    let read = |text: &str| super::load(&format!("{LEAST}{text}"), "f");
+    let text = "[[alert]]\nwebhook = \"https://soc.example/hook?x=1\"\nsecret = { env = \"S\" }\n\
+        [[alert]]\nname = \"am\"\nalertmanager = \"http://127.0.0.1:9093\"\nseverity = \"critical\"\n\
+        [[alert]]\nsyslog = \"tls://[::1]:6514\"\nca = \"ca.crt\"\n\
+        [[alert]]\nsmtp = \"smtp://mail:25\"\nfrom = \"a@b\"\nto = \"c@d\"\nstarttls = false\n";
+    let alerting = read(text).unwrap().alerting;
+    let names: Vec<_> =
+        alerting.places.iter().map(|place| (place.name.as_str(), place.critical_only)).collect();
+    assert_eq!(names, [("webhook-1", false), ("am", true), ("syslog-3", false), ("smtp-4", false)]);
+    assert!(
+        matches!(&alerting.places[2].kind, AlertKind::Syslog { tls: true, address } if address.host == "::1")
+    );
+    assert!(
+        matches!(&alerting.places[3].kind, AlertKind::Mail(mail) if mail.protection == MailProtection::None)
+    );
+    for (entry, says) in [
+        ("", "an [[alert]] with 0 of"),
+        ("webhook = \"http://h\"\nsyslog = \"tcp://h:1\"", "an [[alert]] with 2 of"),
+        ("webhook = \"ftp://h\"", "no address that is served"),
+        ("webhook = \"https://user:pw@h/\"", "no address that is served"),
+        ("webhook = \"https://\"", "no address that is served"),
+        ("webhook = \"http://h\"\nca = \"x\"", "ca without TLS"),
+        ("webhook = \"http://h\"\nfrom = \"a@b\"", "from says nothing of webhook"),
+        ("webhook = \"http://h\"\nsecret = \"hush\"", "secret stands in the file itself"),
+        ("webhook = \"http://h\"\nname = \"../x\"", "letters, digits"),
+        ("syslog = \"udp://h:514\"", "tls://host:port"),
+        ("syslog = \"tls://h:0\"", "a port from 1"),
+        ("smtp = \"smtp://h:25\"\nfrom = \"a@b\"", "to is missing"),
+        ("smtp = \"smtp://h:25\"\nfrom = \"a@b>\\r\\nRCPT TO:<x@y\"\nto = \"c@d\"", "no mail address"),
+        ("smtp = \"smtp://h:25\"\nfrom = \"a@b\"\nto = \"c@d\"\nuser = \"u\"", "both user and password"),
+        (
+            "smtp = \"smtp://h:25\"\nfrom = \"a@b\"\nto = \"c@d\"\nuser = \"u\"\npassword = { env = \"P\" }\nstarttls = false",
+            "a password in the clear",
+        ),
+    ] {
+        let faults = read(&format!("[[alert]]\n{entry}\n")).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|line| line.contains(says)), "{entry}: {told:?}");
+        assert!(told.iter().all(|line| !line.contains("hush") && !line.contains("pw@")), "{told:?}");
+    }
+    let twice = "[[alert]]\nname = \"a\"\nwebhook = \"http://h\"\n".repeat(2);
+    assert!(read(&twice).unwrap_err()[0].to_string().contains("two entries"));
+}
+
+#[test]
+fn detectors_say_what_goes_with_them() {
+    use crate::watch::{Kind, Rate, Response};
+    let read = |text: &str| super::load(&format!("{LEAST}{text}"), "f");
+    let text = "[watch]\nquiet = \"1m\"\nspool = \"/var/s\"\n[[watch.detector]]\nkind = \"refusals\"\ncount = 3\n\
+        window = \"5s\"\naction = \"lock\"\nlock = \"1d\"\n[[watch.detector]]\nkind = \"hours\"\nfrom = \"22:00\"\n\
+        until = \"06:30\"\nzone = \"Europe/Berlin\"\ndays = [\"fri\", \"sun\"]\n[[watch.detector]]\nkind = \"injection\"\n";
+    let settings = read(text).unwrap();
+    assert_eq!((settings.alerting.quiet_ms, settings.alerting.spool.to_str()), (60_000, Some("/var/s")));
+    let [refusals, hours, injection] = settings.detectors.as_slice() else { panic!("three") };
+    assert_eq!(refusals.kind, Kind::Refusals(Rate { count: 3, window_ms: 5_000 }));
+    assert_eq!((refusals.response, refusals.severity), (Response::Lock { ms: 86_400_000 }, "critical"));
+    let Kind::Hours(hours) = &hours.kind else { panic!("hours") };
+    assert_eq!(
+        (hours.from, hours.until, hours.days),
+        (1_320, 390, [false, false, false, false, true, false, true])
+    );
+    assert_eq!((&injection.kind, injection.severity), (&Kind::Injection, "warning"));
+    for (entry, says) in [
+        ("", "kind is missing"),
+        ("kind = \"honey\"", "allowed:"),
+        ("kind = \"refusals\"\nzone = \"UTC\"", "zone says nothing of refusals"),
+        ("kind = \"injection\"\ncount = 3", "count says nothing of injection"),
+        ("kind = \"errors\"\ncount = 0", "from 1 to"),
+        ("kind = \"errors\"\nwindow = \"2d\"", "to \"1d\""),
+        ("kind = \"errors\"\naction = \"lock\"", "lock is missing"),
+        ("kind = \"errors\"\nlock = \"1h\"", "lock without action"),
+        ("kind = \"failed-logins\"\naction = \"lock\"\nlock = \"1h\"", "lock anybody out"),
+        ("kind = \"hours\"\nfrom = \"8:00\"\nuntil = \"18:00\"\nzone = \"UTC\"", "a time of day"),
+        ("kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"24:00\"\nzone = \"UTC\"", "a time of day"),
+        (
+            "kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"18:00\"\nzone = \"Atlantis\"",
+            "a time zone by its name",
+        ),
+        (
+            "kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"18:00\"\nzone = \"UTC\"\ndays = [\"Mon\"]",
+            "allowed: mon",
+        ),
+    ] {
+        let faults = read(&format!("[[watch.detector]]\n{entry}\n")).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|line| line.contains(says)), "{entry}: {told:?}");
+    }
+    let honey = read("[[watch.honey]]\nsealed = \"ada@x.example\"\n").unwrap_err();
+    assert!(honey[0].to_string().contains("not sealed") && !honey[0].to_string().contains("ada"));
 }

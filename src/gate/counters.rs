@@ -68,6 +68,8 @@ impl Counters {
             Event::Cells { field, operation, count } => {
                 (Key::Cells { database: Arc::clone(database), field, operation }, count)
             }
+            // For the watch.
+            Event::Failed { .. } | Event::Suspicious { .. } => return,
             Event::Refused { reason } => (Key::Refusals(reason), 1),
             Event::Alerted { detector, severity } => (Key::Alerts(detector, severity), 1),
         };

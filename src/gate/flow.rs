@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +14,11 @@ use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
 use super::records::{Fate, Mailbox};
+use super::roster::{Doing, Listed, Order};
 use super::worker::Worker;
 use super::{Phase, SharedGate, today};
+use crate::alarm::now_ms;
+use crate::audit::Record;
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
@@ -61,6 +65,8 @@ const DRAINED: Termination = Termination {
     message: "terminating connection due to administrator command",
     detail: "",
 };
+const SENT_AWAY: Termination =
+    Termination { detail: "sealgate: an operator has ended this session.", ..DRAINED };
 const RECLASSIFIED: Termination =
     Termination { detail: "sealgate: another policy holds for this database now. Connect again.", ..DRAINED };
 const CANCEL_ASTRAY: Termination = Termination {
@@ -103,12 +109,15 @@ pub struct Flow<'a> {
     /// Of a walsender.
     pub border: Option<Border>,
     pub rest: Rest,
+    /// How others see it.
+    pub listed: &'a Listed,
 }
 
 impl Flow<'_> {
     pub async fn run(&mut self) -> End {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let worker = self.worker;
+        self.listed.wakes(waker.clone());
         let _enlisted = worker.enlist(self.session.who().session, waker);
         let (mut told, mut turns) = (false, 0);
         loop {
@@ -247,6 +256,11 @@ impl Flow<'_> {
     async fn overruled(&mut self) -> Result<Option<Termination>, Refusal> {
         if self.worker.phase.get() == Phase::Cutting {
             return Ok(Some(DRAINED));
+        }
+        match self.listed.order() {
+            None => {}
+            Some(Order::Leave) => return Ok(Some(SENT_AWAY)),
+            Some(Order::Cut) => return Err(Refusal::ended_by_watch()),
         }
         if self.session.is_settled() && self.cancelling.is_some_and(Cancelling::is_astray) {
             return Ok(Some(CANCEL_ASTRAY));
@@ -451,6 +465,14 @@ impl Flow<'_> {
     /// Hands records to the journal. False where it does not take them.
     async fn hand_over(&mut self) -> bool {
         let records = self.session.take_records();
+        for record in &records {
+            if let Record::Intent(intent) = record {
+                let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
+                self.listed.doing.store(Some(Arc::new(doing)));
+            } else if matches!(record, Record::Outcome(_)) {
+                self.listed.doing.store(None);
+            }
+        }
         self.worker.records.take(records, &self.mailbox).await.is_ok()
     }
 
@@ -462,7 +484,9 @@ impl Flow<'_> {
         }
         for event in self.session.take_events() {
             self.overhead.note(&event);
-            self.worker.counters.note(event, &self.session.who().database);
+            let who = self.session.who();
+            self.gate.vigil.see_event(who, &event);
+            self.worker.counters.note(event, &who.database);
         }
     }
 

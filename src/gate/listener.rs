@@ -259,7 +259,10 @@ impl Drop for Loaded {
 
 async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<AtomicUsize>) {
     let workshop = gate.regime.load().workshop();
-    let worker = Rc::new(Worker::new(workshop, Records::new(gate.journal.clone())));
+    let worker = Rc::new(Worker::new(
+        workshop,
+        Records::new(gate.journal.clone(), Arc::clone(&gate.alarm), gate.vigil.clone()),
+    ));
     let ticking = Rc::clone(&worker);
     let serving = tokio::task::spawn_local(async move { ticking.records.serve().await });
     let mut sessions = tokio::task::JoinSet::new();

@@ -16,9 +16,11 @@ mod listener;
 mod needs;
 mod passage;
 mod records;
+mod roster;
 mod session;
 mod startup;
 mod unread;
+mod vigil;
 mod worker;
 
 pub use admission::Admission;
@@ -26,6 +28,8 @@ pub use cancel::Cancels;
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
+pub use roster::{Doing, Enrolled, Listed, Locked, Order, Roster};
+pub use vigil::{Means, Vigil, VigilThread};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -35,6 +39,7 @@ use arc_swap::ArcSwap;
 use rand::Rng as _;
 use tokio::sync::watch;
 
+use crate::alarm::Alarm;
 use crate::config::{Endpoint, Settings};
 use crate::login::scram::MockSecret;
 use crate::login::token::Tokens;
@@ -93,7 +98,11 @@ impl Regime {
         let residency = Arc::clone(self.dialer.residency());
         let surroundings = Surroundings::new(residency, upstreams.collect(), today);
         let plans = PlanCache::new(plan_bytes / self.threads.max(1));
-        Workshop::new(sealer, plans, texts).amid(surroundings).trusting(Arc::clone(&self.tokens))
+        let honey = self.settings.honey.clone();
+        Workshop::new(sealer, plans, texts)
+            .amid(surroundings)
+            .trusting(Arc::clone(&self.tokens))
+            .with_honey(honey)
     }
 }
 
@@ -124,6 +133,12 @@ pub struct Gate {
     /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
     pub watch: Watch,
+    /// Where alerts go.
+    pub alarm: Arc<Alarm>,
+    /// Where what happened is looked at.
+    pub vigil: Vigil,
+    /// Who is here.
+    pub roster: Arc<Roster>,
     pub cancels: Cancels,
     pub fences: Arc<Fences>,
     pub judges: Judges,

@@ -8,10 +8,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
+use super::vigil::Vigil;
+use crate::alarm::Alarm;
 use crate::audit::{Alert, Durability, Entry, FieldUse, LeaseTerms, Receipt, Record, RefusalRecord, Tenure};
 use crate::store::journal::{self, Answer, Answers, Desk, HANDED_MAX, JournalHandle, LINGER, Refused};
 
@@ -95,6 +98,8 @@ pub struct Records {
     waiting: RefCell<Waiting>,
     /// By hand-over.
     underway: RefCell<VecDeque<Vec<Awaited>>>,
+    alarm: Arc<Alarm>,
+    vigil: Vigil,
     some: Notify,
     urgent: Notify,
     asked: Notify,
@@ -104,13 +109,15 @@ pub struct Records {
 }
 
 impl Records {
-    pub fn new(journal: Option<JournalHandle>) -> Records {
+    pub fn new(journal: Option<JournalHandle>, alarm: Arc<Alarm>, vigil: Vigil) -> Records {
         let (desk, answers) = journal.as_ref().map(JournalHandle::desk).unzip();
         Records {
             journal,
             desk,
             answers: RefCell::new(answers),
             waiting: RefCell::default(),
+            alarm,
+            vigil,
             underway: RefCell::default(),
             some: Notify::new(),
             urgent: Notify::new(),
@@ -155,12 +162,24 @@ impl Records {
 
     /// Hands in a record that nothing depends on; the log tells where it could not.
     pub async fn leave(&self, record: Record) {
-        if self.journal.is_some() && self.put(record, None).await.is_err() {
+        if self.put(record, None).await.is_err() {
             tracing::error!("a record was not taken by the journal");
         }
     }
 
-    async fn put(&self, record: Record, awaited: Option<Awaited>) -> Result<(), Refused> {
+    async fn put(&self, mut record: Record, awaited: Option<Awaited>) -> Result<(), Refused> {
+        if let Record::Alert(alert) = &mut record {
+            self.alarm.raise(alert);
+        }
+        match &record {
+            Record::Intent(intent) => self.vigil.see_intent(intent).await,
+            Record::Outcome(_)
+            | Record::Refusal(_)
+            | Record::Session(_)
+            | Record::Login(_)
+            | Record::Alert(_)
+            | Record::Admin(_) => self.vigil.see(&record).await,
+        }
         tell(&record);
         while self.waiting.borrow().entries.len() >= WAITING_MAX && !self.is_closed.get() {
             self.room.notified().await;
@@ -292,12 +311,12 @@ fn deliver(awaited: Vec<Awaited>, answer: Answer) {
 }
 
 /// What somebody should look at stands in the log, too: who, in which session, with what.
-fn tell(record: &Record) {
+pub fn tell(record: &Record) {
     match record {
         Record::Alert(alert) => {
-            let Alert { who, detector, severity, verdict, rule, fields, .. } = alert;
+            let Alert { who, detector, severity, verdict, rule, fields, incident, .. } = alert;
             tracing::warn!(
-                detector, severity, verdict, %rule, session = who.session, user = %who.user,
+                detector, severity, verdict, %rule, %incident, session = who.session, user = %who.user,
                 client = %who.client, database = %who.database, fields = %Paths(fields), "alert"
             );
         }

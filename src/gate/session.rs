@@ -12,6 +12,7 @@ use super::lane::Lane;
 use super::startup::{self, Over, Ready};
 use super::worker::Worker;
 use super::{Phase, Regime, SharedGate};
+use crate::alarm::now_ms;
 use crate::audit::{Durability, Record, SessionRecord};
 use crate::seal::Keyring;
 use crate::seal::wipe_stack;
@@ -81,6 +82,7 @@ async fn run(
         let begun = SessionRecord { who: who.clone(), event: "begin", keyring, durability, lease };
         worker.records.leave(Record::Session(begun)).await;
     }
+    let listed = gate.roster.enroll(who.clone(), now_ms());
     let mut flow = Flow {
         worker,
         gate,
@@ -97,6 +99,7 @@ async fn run(
         process: registered.as_ref().map(|registered| registered.target().process),
         border,
         rest: Rest::new(regime.settings.timeouts, judges, generation),
+        listed: &listed,
     };
     let end = flow.run().await;
     wipe_stack();

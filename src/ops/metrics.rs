@@ -12,7 +12,23 @@ const SECONDS: [f64; 12] =
 const WINDOW_SECONDS: [f64; 7] = [0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0];
 
 /// Detectors, with the severities of their alerts.
-const ALERTS: &[(&str, &str)] = &[("limit", "warning"), ("limit", "critical"), ("does-not-open", "critical")];
+const ALERTS: &[(&str, &str)] = &[
+    ("limit", "warning"),
+    ("limit", "critical"),
+    ("does-not-open", "critical"),
+    ("failed-logins", "warning"),
+    ("failed-logins", "critical"),
+    ("refusals", "warning"),
+    ("refusals", "critical"),
+    ("errors", "warning"),
+    ("errors", "critical"),
+    ("hours", "warning"),
+    ("hours", "critical"),
+    ("injection", "warning"),
+    ("injection", "critical"),
+    ("honey", "warning"),
+    ("honey", "critical"),
+];
 
 /// Kinds of statements, with the verdicts on them.
 const STATEMENTS: &[(&str, &str)] = &[
@@ -67,6 +83,7 @@ fn begin() {
     for result in ["hit", "miss"] {
         metrics::counter!("sealgate_plan_cache_total", "result" => result).absolute(0);
     }
+    metrics::gauge!("sealgate_incidents_open").set(0.0);
     metrics::counter!("sealgate_audit_records_total").absolute(0);
     metrics::counter!("sealgate_audit_failures_total").absolute(0);
     metrics::counter!("sealgate_audit_lost_total").absolute(0);
@@ -81,6 +98,12 @@ fn describe() {
     metrics::describe_counter!("sealgate_cells_total", "Classified values by database, field and operation.");
     metrics::describe_counter!("sealgate_refusals_total", "Refusals by reason.");
     metrics::describe_counter!("sealgate_alerts_total", "Alerts of the watch by detector and severity.");
+    metrics::describe_gauge!("sealgate_incidents_open", "Incidents that go on.");
+    metrics::describe_counter!(
+        "sealgate_alert_deliveries_total",
+        "Notices of incidents by receiver and result: delivered, failed (tried again), dropped."
+    );
+    metrics::describe_gauge!("sealgate_alerts_waiting", "Notices that wait for a receiver, by receiver.");
     metrics::describe_histogram!(
         "sealgate_overhead_seconds",
         "Time that statements on classified data spent here: judging, sealing, opening, waiting for the record."

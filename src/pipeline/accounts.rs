@@ -33,8 +33,12 @@ impl Session {
             None if text.len() > AT_ONCE_BYTES_MAX => Description::default(),
             None => describe(text, self.reading, names, &Limits::default()),
         };
-        let Description { fields, shape, fingerprint } = described;
-        let fields = fields.into_iter().filter_map(|id| view.field_use(id).cloned()).collect();
+        let Description { fields, shape, fingerprint, signs } = described;
+        let fields: Arc<[FieldUse]> =
+            fields.into_iter().filter_map(|id| view.field_use(id).cloned()).collect();
+        if !signs.is_empty() {
+            self.events.push(Event::Suspicious { signs, fields: Arc::clone(&fields), number: None });
+        }
         self.about = Some(About { number: None, fields, statement: shape, fingerprint });
     }
 
@@ -75,7 +79,7 @@ impl Session {
         run: Option<&Running>,
     ) {
         let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
-        let severity = if verdict == "cut" { "critical" } else { "warning" };
+        let severity = if verdict == "cut" || detector == "honey" { "critical" } else { "warning" };
         let who = run.map_or(&self.who, |run| &run.who).clone();
         self.records.push(Record::Alert(Alert {
             who,
@@ -85,6 +89,7 @@ impl Session {
             verdict,
             rule: rule.into(),
             fields: about.fields,
+            incident: Arc::from(""),
         }));
         self.events.push(Event::Alerted { detector, severity });
     }
@@ -137,6 +142,15 @@ impl Session {
             || (0..plan.facts.statements.len()).any(|index| self.possible(plan, index).is_some())
     }
 
+    /// A row holds a value that nobody has a reason to see: an alert, and the end of the session where the
+    /// configuration wants that.
+    pub(super) fn met_honey(&mut self, met: Option<bool>, run: &Running) -> Option<Refusal> {
+        let cuts = met?;
+        let rule = "a honey record was opened";
+        self.alert("honey", if cuts { "cut" } else { "alert" }, rule, Some(run));
+        cuts.then(|| Refusal::cut(rule))
+    }
+
     /// Opens one execution and its intent for each statement of a plan that touches, or may.
     /// `shares`: it may share the intent of another execution, as far as its text tells.
     pub(super) fn begin(&mut self, plan: &Rc<Plan>, shares: bool) -> Vec<Option<Running>> {
@@ -182,6 +196,10 @@ impl Session {
                     replication: None,
                     lease,
                 }));
+            }
+            if !plan.facts.signs.is_empty() {
+                let (signs, fields) = (plan.facts.signs, plan.uses.get(index).cloned().unwrap_or_default());
+                self.events.push(Event::Suspicious { signs, fields, number: Some(execution.number) });
             }
             let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
             self.events.push(Event::Statement { kind, verdict: "permitted" });

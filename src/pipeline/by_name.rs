@@ -364,8 +364,13 @@ impl Plan {
     /// The plan of a query that another text holds.
     pub(super) fn alone(view: &View, facts: StatementFacts, of: &Plan) -> Plan {
         let uses = vec![uses_of(view, &facts)];
-        let (by_path, said) = (of.facts.by_path, of.facts.said.clone());
-        let facts = TextFacts { statements: vec![facts], edits: Vec::new(), by_path, said };
+        let facts = TextFacts {
+            statements: vec![facts],
+            edits: Vec::new(),
+            by_path: of.facts.by_path,
+            said: of.facts.said.clone(),
+            signs: of.facts.signs,
+        };
         Plan { facts, permit: of.permit, uses, named: Vec::new(), path: of.path.clone() }
     }
 

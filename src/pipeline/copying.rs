@@ -227,7 +227,8 @@ impl Session {
             let possible = |session: &mut Session| {
                 session.watched(opened.others, Attribution::Possible, now_ms, Some(run))
             };
-            if let Some(refusal) = watched.or_else(|| possible(self)) {
+            let refused = watched.or_else(|| possible(self));
+            if let Some(refusal) = refused.or_else(|| self.met_honey(opened.honey, run)) {
                 return Err(refusal);
             }
             let released = run.cover.as_ref().and_then(|cover| opened.release(cover, now_ms));

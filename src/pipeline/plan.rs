@@ -24,6 +24,7 @@ use crate::statement::{
     literal_value,
 };
 use crate::types::Style;
+use crate::watch::Honey;
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -262,6 +263,9 @@ pub struct Workshop {
     /// The row that is being opened, and its classified values by field.
     pub(super) row: Vec<u8>,
     pub(super) cells: Vec<u64>,
+    honey: Option<Arc<Honey>>,
+    /// One was opened in this row; true: the session is to end.
+    pub(super) met_honey: Option<bool>,
     plans: PlanCache,
     limits: Limits,
     surroundings: Surroundings,
@@ -282,9 +286,24 @@ impl Workshop {
             given: Zeroizing::default(),
             row: Vec::new(),
             cells: Vec::new(),
+            honey: None,
+            met_honey: None,
             plans,
             limits,
             surroundings: Surroundings::unknown(),
+        }
+    }
+
+    /// Raises an alarm where one of these is opened.
+    #[must_use]
+    pub fn with_honey(self, honey: Option<Arc<Honey>>) -> Workshop {
+        Workshop { honey, ..self }
+    }
+
+    /// A sealed value has been opened.
+    pub(super) fn look_for_honey(&mut self, sealed: &[u8]) {
+        if let Some(cuts) = self.honey.as_ref().and_then(|honey| honey.find(sealed)) {
+            self.met_honey = Some(cuts || self.met_honey == Some(true));
         }
     }
 

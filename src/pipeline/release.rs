@@ -72,6 +72,8 @@ pub struct Opened<'a> {
     pub others: u64,
     /// Bytes of those values.
     pub bytes: u64,
+    /// A honey record is among them; true: the session is to end.
+    pub honey: Option<bool>,
 }
 
 impl Opened<'_> {
@@ -111,6 +113,7 @@ impl Workshop {
         frame: Frame<'_>,
     ) -> Result<Opened<'a>, Refusal> {
         let shape = look.shape;
+        self.met_honey = None;
         // It is empty, unless the last one was never dropped: no row begins with another's.
         self.row.clear();
         self.cells.clear();
@@ -226,6 +229,7 @@ impl Workshop {
         execution: Execution,
         line: &[u8],
     ) -> Result<Opened<'a>, Refusal> {
+        self.met_honey = None;
         self.row.clear();
         self.cells.clear();
         self.cells.resize(facts.reads.len(), 0);
@@ -299,7 +303,16 @@ impl Workshop {
     }
 
     fn opened(&mut self, execution: Execution, others: u64, bytes: u64) -> Opened<'_> {
-        Opened { row: &mut self.row, value: &mut self.opened, execution, cells: &self.cells, others, bytes }
+        let honey = self.met_honey;
+        Opened {
+            row: &mut self.row,
+            value: &mut self.opened,
+            execution,
+            cells: &self.cells,
+            others,
+            bytes,
+            honey,
+        }
     }
 
     /// The open form of one value of a field; of one that is not sealed, the value itself.
@@ -311,6 +324,7 @@ impl Workshop {
     ) -> Result<&'a [u8], Refusal> {
         let field: &Field = view.snapshot().field(field).ok_or_else(unforeseen)?;
         let Some(domain) = &field.domain else { return Ok(stored) };
+        self.look_for_honey(stored);
         let Some(sealer) = &mut self.sealer else {
             return Err(Refusal::does_not_open(&field.path(), "no keyring is loaded"));
         };

@@ -8,7 +8,7 @@ use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
 use super::release::{Look, untouched};
-use super::session::Session;
+use super::session::{Event, Session};
 use super::shape::{Shape, unforeseen};
 use super::transaction::Ended;
 use super::{Need, Step};
@@ -403,7 +403,8 @@ impl Session {
         let watched = self.watched_row(opened.cells.iter().sum(), now_ms, run);
         let possible =
             |session: &mut Session| session.watched(opened.others, Attribution::Possible, now_ms, Some(run));
-        if let Some(refusal) = watched.or_else(|| possible(self)) {
+        let refused = watched.or_else(|| possible(self));
+        if let Some(refusal) = refused.or_else(|| self.met_honey(opened.honey, run)) {
             return Fate::End(refusal);
         }
         let Some(released) = run.cover.as_ref().and_then(|cover| opened.release(cover, now_ms)) else {
@@ -595,6 +596,7 @@ impl Session {
             self.end_stream(stream, Some(facts.sqlstate));
             self.queue.unnamed(naming, completed);
             self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
+            self.note_failure(refusal.is_none(), facts.sqlstate);
             return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
         }
         let first = self.queue.pop();
@@ -621,7 +623,15 @@ impl Session {
                 self.note_refusal(refusal, None);
             }
         }
+        self.note_failure(refusal.is_none(), facts.sqlstate);
         Ok(dress(refusal, moved.as_deref(), facts, frame, out))
+    }
+
+    /// What the watch looks at, where it is the server's own.
+    fn note_failure(&mut self, own: bool, sqlstate: [u8; 5]) {
+        if own && (sqlstate.starts_with(b"22") || sqlstate.starts_with(b"42")) {
+            self.events.push(Event::Failed { sqlstate });
+        }
     }
 
     /// A question that was answered with an error, which the client did not ask. Its own

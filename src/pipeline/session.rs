@@ -26,7 +26,7 @@ use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Encoding, Reading, Remedy};
+use crate::statement::{Encoding, Reading, Remedy, Signs};
 use crate::types::Style;
 use crate::watch::UserWatch;
 use crate::wire::frontend;
@@ -44,11 +44,35 @@ pub const ANYTHING: &str = "*";
 /// Something that counted, for the metrics. No values.
 #[derive(Clone, Debug)]
 pub enum Event {
-    Statement { kind: &'static str, verdict: &'static str },
-    Plan { kept: bool },
-    Cells { field: Arc<str>, operation: &'static str, count: u64 },
-    Refused { reason: &'static str },
-    Alerted { detector: &'static str, severity: &'static str },
+    Statement {
+        kind: &'static str,
+        verdict: &'static str,
+    },
+    Plan {
+        kept: bool,
+    },
+    Cells {
+        field: Arc<str>,
+        operation: &'static str,
+        count: u64,
+    },
+    Refused {
+        reason: &'static str,
+    },
+    Alerted {
+        detector: &'static str,
+        severity: &'static str,
+    },
+    /// The server's own error of a class that whoever tries out names and types meets: 22, 42.
+    Failed {
+        sqlstate: [u8; 5],
+    },
+    /// A text with signs of an injection, on fields; `number`: of the execution, where it became one.
+    Suspicious {
+        signs: Signs,
+        fields: Arc<[FieldUse]>,
+        number: Option<u64>,
+    },
 }
 
 /// A write, or a whole refused text, that waits for its intents to be durable.

@@ -71,6 +71,7 @@ pub const REASONS: &[&str] = &[
     "unsupported-position",
     "value",
     "watch-cut",
+    "watch-locked",
     "whole-row",
     "wildcard",
 ];

@@ -129,6 +129,22 @@ impl Refusal {
         )
     }
 
+    /// SG007: a detector of the watch ended the session.
+    #[must_use]
+    pub fn ended_by_watch() -> Refusal {
+        let message = "sealgate: session cut by the watch";
+        let detail = "A detector of the watch ended it, or locked its user out.";
+        Refusal::new("SG007", "watch-cut", message, detail, "Ask your security team.")
+    }
+
+    /// SG007: a user who is locked out for a time.
+    #[must_use]
+    pub fn locked() -> Refusal {
+        let message = "sealgate: this user is locked out by the watch";
+        let detail = "A detector of the watch locked this user out for a time.";
+        Refusal::new("SG007", "watch-locked", message, detail, "Ask your security team.")
+    }
+
     /// 08P01: a peer that does not speak the protocol.
     #[must_use]
     pub fn protocol(detail: &str) -> Refusal {

@@ -9,7 +9,9 @@ use super::define::named::named;
 use super::judge::{agreed, readable};
 use super::read::bounds::{self, Limits};
 use super::read::census::{Census, census};
+use super::read::reader;
 use super::read::shape::shape;
+use super::read::signs::{Signs, signs};
 use super::read::spelling::is_keyword;
 use super::read::tree::{self, Reading};
 
@@ -20,6 +22,8 @@ pub struct Description {
     /// Literal-free. None: both readers did not agree on what its literals are.
     pub shape: Option<Arc<str>>,
     pub fingerprint: Option<Arc<str>>,
+    /// Of an injection.
+    pub signs: Signs,
 }
 
 /// Describes a text that was refused; of one that is no SQL, nothing can be told.
@@ -31,8 +35,9 @@ pub fn describe(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits
     let Some(parsed) = parsed else { return Description::default() };
     let censuses: Vec<Census> = parsed.stmts.iter().map(census).collect();
     let fields = named(names, &censuses);
+    let signs = reader::read(characters).map_or(Signs::default(), |tokens| signs(characters, &tokens));
     let Ok(tokens) = agreed(names.snapshot, text, characters, &parsed, &censuses, &[]) else {
-        return Description { fields, ..Description::default() };
+        return Description { fields, signs, ..Description::default() };
     };
     let known = |name: &str| {
         names.snapshot.knows(name) || censuses.iter().any(|found| found.defined.iter().any(|own| own == name))
@@ -49,6 +54,7 @@ pub fn describe(text: &[u8], reading: Reading, names: Names<'_>, limits: &Limits
         fields,
         shape: Some(Arc::from(shape(characters, &tokens, known, bare))),
         fingerprint: tree::fingerprint(characters, reading).map(Arc::from),
+        signs,
     }
 }
 

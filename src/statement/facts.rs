@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::read::signs::Signs;
 use crate::catalog::{Change, FieldId, Logical};
 use crate::wire::copy::Format;
 
@@ -458,6 +459,8 @@ pub struct TextFacts {
     pub by_path: bool,
     /// What a comment of it says of who asks, and what for.
     pub said: Option<Arc<Said>>,
+    /// Of an injection; looked for where something is on record.
+    pub signs: Signs,
 }
 
 /// Bytes that take the place of others. `span` may be empty.

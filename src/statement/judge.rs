@@ -23,6 +23,7 @@ use super::read::bounds::{self, Limits};
 use super::read::census::{Census, NamePath, census};
 use super::read::reader::{self, Claims, Read};
 use super::read::shape::shape;
+use super::read::signs::signs;
 use super::read::sort::Sort;
 use super::read::spelling;
 use super::read::tree::{self, Encoding, Reading, kind};
@@ -296,6 +297,7 @@ fn confirm(
     let literals: Vec<_> =
         facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned()).collect();
     let tokens = agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals)?;
+    facts.signs = signs(characters, &tokens);
     for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
         if statement.action().is_some() || statement.is_recorded() {
             describe(bench, characters, raw, found, &tokens, statement)?;

@@ -53,6 +53,7 @@ pub use read::literal::{literal_value, quote_sealed, splice};
 pub use read::prefilter::Prefilter;
 pub use read::prepare::prepared_names;
 pub use read::scan::Scan;
+pub use read::signs::Signs;
 pub use read::spelling::{NEUTRAL_BYTES_MAX, blanked, is_neutral};
 pub use read::tree::{Encoding, Reading};
 pub use replication::{PUBLICATIONS_MAX, Replication, ReplicationCommand, Stream, replication_command};

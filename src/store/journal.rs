@@ -606,6 +606,7 @@ fn alert(severity: &'static str, says: String) -> Alert {
         severity,
         verdict: "alert",
         rule: Arc::from(says),
+        incident: Arc::from(""),
     }
 }
 

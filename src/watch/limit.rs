@@ -92,6 +92,16 @@ impl Limit {
     }
 }
 
+/// How far a user is on the way to a limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Used {
+    pub user: String,
+    pub rule: Arc<str>,
+    /// Of what the limit counts.
+    pub used: u64,
+    pub most: u64,
+}
+
 /// What is said about cells that are about to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
@@ -141,6 +151,15 @@ struct Span {
 enum Count {
     Sum(Arc<Window>),
     Subjects(Arc<Subjects>),
+}
+
+impl Count {
+    fn now(&self, now_ms: u64) -> u64 {
+        match self {
+            Count::Sum(window) => window.now(now_ms),
+            Count::Subjects(subjects) => subjects.now(now_ms),
+        }
+    }
 }
 
 struct Rule {
@@ -195,6 +214,31 @@ impl Watch {
         let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
         users.insert(name.to_owned(), fresh.clone());
         fresh
+    }
+
+    /// Who has used up how much of which limit, the nearest to it first.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Vec<Used> {
+        let users: Vec<(String, Arc<UserWatch>)> =
+            self.table().users.iter().map(|(name, user)| (name.clone(), user.clone())).collect();
+        let mut all = Vec::new();
+        for (name, user) in users {
+            for spans in [user.spans.load(), user.possible.load()] {
+                for span in spans.iter() {
+                    let so_far = span.count.now(now_ms);
+                    let rules = span.rules.iter().filter(|_| so_far > 0);
+                    all.extend(rules.map(|rule| Used {
+                        user: name.clone(),
+                        rule: rule.name.clone(),
+                        used: so_far,
+                        most: rule.limit.most,
+                    }));
+                }
+            }
+        }
+        let share = |used: &Used| used.used.saturating_mul(1_000) / used.most.max(1);
+        all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.user.cmp(&other.user)));
+        all
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

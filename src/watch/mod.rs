@@ -1,12 +1,23 @@
-//! Limits on what one user is shown, across all sessions of that user.
+//! Limits on what one user is shown, across all sessions of that user; detectors over what happened; and
+//! the incidents that their alerts make.
 //!
 //! Nothing here knows a value or a clock: cells, rows and data subjects are counted, time is handed in.
 
+mod burst;
+mod detector;
+mod honey;
+mod hours;
+mod incident;
 mod limit;
 mod subjects;
 mod window;
 
-pub use limit::{Judgement, Limit, LimitAction, Measure, Shown, UserWatch, Watch};
+pub use burst::Rate;
+pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
+pub use honey::Honey;
+pub use hours::Hours;
+pub use incident::{Incidents, Notice, NoticeField, Status};
+pub use limit::{Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
 
 #[cfg(test)]
 mod tests;

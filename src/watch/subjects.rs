@@ -53,6 +53,11 @@ impl Subjects {
         self.size
     }
 
+    /// How many are in the window.
+    pub(super) fn now(&self, now_ms: u64) -> u64 {
+        self.window.now(now_ms)
+    }
+
     /// Those of which nobody knows who they are: each is somebody else.
     pub(super) fn claim_unknown(&self, count: u64, now_ms: u64) -> Claim {
         self.window.claim(count, now_ms)

@@ -93,6 +93,11 @@ impl Window {
         }
     }
 
+    /// What the window holds at this time.
+    pub(super) fn now(&self, now_ms: u64) -> u64 {
+        self.total(self.number(now_ms))
+    }
+
     /// Slots newer than `number` belong to threads whose time is ahead; they count too.
     fn total(&self, number: u32) -> u64 {
         let reach = self.ring.len();

@@ -52,7 +52,7 @@ fn psql(server: &Throwaway, address: SocketAddr, script: &str) -> (String, Strin
 fn psql_works_as_it_does_directly() {
     for major in VERSIONS {
         let server = shop::server(major);
-        let (gate, _tap) = shop::open(&server);
+        let (gate, _tap) = shop::watched(&server);
         let unclassified = "\\d orders\n\\dt\n\\d+ customers\n\\l\n\\du\n\\df public.*\n\\dn+\n\\sf+ pg_catalog.lower(text)\n\
             \\copy orders (id, item) from stdin\n1\tone\n2\ttwo\n\\.\n\
             \\copy (select id, item from orders order by id) to stdout with csv header\n\
@@ -75,6 +75,7 @@ fn psql_works_as_it_does_directly() {
             1\tada@sentinel.example\t+44 20 7946 0958\tLondon\t\\N\n";
         assert!(out.ends_with(shown), "{out} {err}");
         assert!(err.contains("SG001") && err.contains("sealgate:") && err.contains("HINT"), "{err}");
+        shop::assert_quiet(&gate);
         assert_eq!(search_server(&server, b"ada@sentinel.example"), []);
         if major >= 16 {
             let (out, err, _) = psql(
@@ -157,13 +158,14 @@ fn psycopg_works_as_it_does_directly() {
     assert!(python.is_file(), "{} is missing: run .ci/setup test", python.display());
     for major in VERSIONS {
         let server = shop::server(major);
-        let (gate, _tap) = shop::open(&server);
+        let (gate, _tap) = shop::watched(&server);
         let mut command = Command::new(&python);
         command.arg(root.join("tests/drivers/psycopg_session.py"));
         command.args([gate.address().ip().to_string(), gate.address().port().to_string()]);
         let output = run(&mut command, "");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && out == "ok\n", "{major}: {out}{err}");
+        shop::assert_quiet(&gate);
         for value in ["sentinel.example", "+44 20 7946 0001"] {
             assert_eq!(search_server(&server, value.as_bytes()), [], "{major}");
         }
@@ -271,7 +273,7 @@ async fn converse(address: SocketAddr) {
 fn tokio_postgres_works_as_it_does_directly() {
     for major in VERSIONS {
         let server = shop::server(major);
-        let (gate, _tap) = shop::open(&server);
+        let (gate, _tap) = shop::watched(&server);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(30), converse(gate.address())).await.unwrap();

@@ -11,6 +11,7 @@
 mod harness;
 mod shop;
 
+mod alerts;
 mod behind;
 mod bulk;
 mod by_name;
@@ -20,6 +21,7 @@ mod commands;
 mod copies;
 mod copying;
 mod demo;
+mod detectors;
 mod doors;
 mod drivers;
 mod fidelity;

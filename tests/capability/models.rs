@@ -146,6 +146,7 @@ fn compare(major: u32, program: &[String], refusals: &[&str]) {
         .field_with("public.members", "note", "random", sealed)
         .field_with("public.loans", "email", "equality", sealed)
         .field_with("public.loans", "remark", "random", sealed)
+        .extra(shop::DETECTORS)
         .start();
     let ours = transcript(gate.address(), "sealed", program);
     for mark in MARKS {
@@ -190,6 +191,7 @@ fn compare(major: u32, program: &[String], refusals: &[&str]) {
         forms("intent"),
         forms("refusal"),
     );
+    shop::assert_quiet(&gate);
     for table in ["public.members", "public.loans"] {
         let named = records.iter().filter(|record| {
             record["kind"] == "intent" && record["fields"].to_string().contains(&format!("\"{table}."))

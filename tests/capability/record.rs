@@ -251,10 +251,21 @@ async fn gate_over(sink: Held, durability: Durability, file: &Path) -> SocketAdd
     std::mem::forget(thread);
     let (phase, phases) = watch::channel(Phase::Serving);
     std::mem::forget(phase);
+    let (alarm, roster) = (Arc::new(sealgate::alarm::Alarm::silent()), Arc::default());
+    let means = sealgate::gate::Means {
+        roster: Arc::clone(&roster),
+        alarm: Arc::clone(&alarm),
+        journal: Some(journal.clone()),
+    };
+    let (vigil, looking) = sealgate::gate::Vigil::start(Vec::new(), means).unwrap();
+    std::mem::forget(looking);
     let gate: SharedGate = Arc::new(Shared {
         watch: Watch::new(Vec::new()),
         catalogs: Some(catalogs),
         journal: Some(journal),
+        alarm,
+        vigil,
+        roster,
         cancels: Cancels::default(),
         admission: Admission::default(),
         mock: MockSecret::new([0; 32]),

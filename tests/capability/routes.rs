@@ -11,6 +11,7 @@ use sealgate::store::postgres::{Authentication, Options, Throwaway, User};
 
 use crate::harness::{Gate, Setup, VERSIONS, pg_with};
 use crate::hops::{Certificates, turn_tls_on};
+use crate::shop;
 
 const USER: &str = "driver";
 const PASSWORD: &str = "driver-secret";
@@ -47,7 +48,8 @@ fn server(major: u32) -> Throwaway {
 fn routes(server: &Throwaway, certificates: &Certificates, major: u32) -> Vec<Route> {
     let plain = || Setup::before(server.address());
     let classified = |setup: Setup| {
-        setup.service("service", "service-secret").field("public.personal", "email", "equality")
+        let setup = setup.service("service", "service-secret").extra(shop::DETECTORS);
+        setup.field("public.personal", "email", "equality")
     };
     let scram = || plain().auth("scram").service("service", "service-secret");
     let listen = certificates.listen("");
@@ -137,6 +139,7 @@ fn says_the_same_by(program: &[&str], milestones: &[&str], takes: impl Fn(&Route
                 "{program:?} by {}:\n{ours}",
                 route.name
             );
+            shop::assert_quiet(&route.gate);
         }
     }
 }

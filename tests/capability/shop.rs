@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Frame, Gate, Setup, Tap, pg};
 
-const SCHEMA: &str = "CREATE TABLE customers \
+pub const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
     CREATE TABLE orders (id int PRIMARY KEY, item text, blob bytea);";
 
@@ -30,6 +30,24 @@ pub fn classified(setup: Setup) -> Setup {
 pub fn open(server: &Throwaway) -> (Gate, Tap) {
     let tap = Tap::before(server.address());
     (classified(Setup::before(tap.address())).start(), tap)
+}
+
+/// The detectors that need to learn nothing, as they are where nothing else is said.
+pub const DETECTORS: &str = "\n[[watch.detector]]\nkind = \"failed-logins\"\n[[watch.detector]]\nkind = \"refusals\"\n\
+    [[watch.detector]]\nkind = \"errors\"\n[[watch.detector]]\nkind = \"injection\"\n";
+
+/// The program before a tap before the shop, with those detectors.
+pub fn watched(server: &Throwaway) -> (Gate, Tap) {
+    let tap = Tap::before(server.address());
+    (classified(Setup::before(tap.address())).extra(DETECTORS).start(), tap)
+}
+
+/// None of [`DETECTORS`] has rung: what these clients did was no attack.
+pub fn assert_quiet(gate: &Gate) {
+    // The detectors are behind by a moment; what ends them tells of what they saw.
+    let log = gate.log();
+    let rung: Vec<&str> = log.lines().filter(|line| line.contains(" alert detector=")).collect();
+    assert!(rung.is_empty(), "{rung:#?}");
 }
 
 /// The record, in order. Panics at a line that is not a record.

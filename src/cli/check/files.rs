@@ -116,6 +116,24 @@ pub fn tokens(settings: &Settings, findings: &mut Findings) {
     }
 }
 
+/// What `[[alert]]` names, and where alerts wait. Nothing is sent.
+pub fn alerts(settings: &Settings, findings: &mut Findings) {
+    let count = settings.alerting.places.len();
+    if count == 0 {
+        return;
+    }
+    match house::alarm_places(settings) {
+        Ok(_) => {
+            findings.note("alerts", "alerts", format!("{count} receivers; sealgate alert test tells them"))
+        }
+        Err(fault) => findings.fault("alerts", "alert-fault", fault),
+    }
+    let spool = &settings.alerting.spool;
+    if let Err(error) = writable(spool) {
+        findings.error("alerts", "alert-fault", format!("watch.spool: {}: {error}", spool.display()));
+    }
+}
+
 /// The folders of Unix sockets.
 pub fn sockets(settings: &Settings, findings: &mut Findings) {
     for endpoint in &settings.listen.addresses {

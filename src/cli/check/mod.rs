@@ -56,6 +56,7 @@ async fn look(settings: Settings, wanted: Wanted, findings: &mut Findings) {
     files::tokens(&settings, findings);
     certificates::look(&settings, findings);
     files::sockets(&settings, findings);
+    files::alerts(&settings, findings);
     if wanted.offline {
         findings.note("servers", "offline", "neither ports nor servers were tried: --offline");
         return;

@@ -19,6 +19,7 @@ use super::flow::FAREWELL;
 use super::unread::unread;
 use super::worker::Worker;
 use super::{Regime, SharedGate, today};
+use crate::alarm::now_ms;
 use crate::audit::FieldUse;
 use crate::login::{Claim, gives_token};
 use crate::pipeline::{Session, Walsender};
@@ -175,6 +176,9 @@ impl Arrival<'_> {
         let login = prove::Login { gate, regime, start, claim, client, incoming, greeting };
         let prove::Proven { mut called, prelude, mut session, incoming, mut greeting } =
             login.prove().await?;
+        if gate.roster.is_locked(&user, now_ms()) {
+            return Err(Refusal::locked().into());
+        }
         let of_user = OfUser::new(gate, regime, &user)
             .ok_or_else(|| fatal("53300", "sealgate: too many connections for this user"))?;
         let judges = !is_physical(start);

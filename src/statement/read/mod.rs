@@ -12,6 +12,7 @@ pub(in crate::statement) mod prepare;
 pub(in crate::statement) mod reader;
 pub(in crate::statement) mod scan;
 pub(in crate::statement) mod shape;
+pub(in crate::statement) mod signs;
 pub(in crate::statement) mod sort;
 pub(in crate::statement) mod spelling;
 pub(in crate::statement) mod tree;

@@ -148,7 +148,7 @@ pub fn unknown_keys() -> Vec<Case> {
         ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\"", later),
         ("state = \"sealed\"", "state = \"sealing\"", "state", later),
         ("outside = \"deny\"", "outside = \"ciphertext_only\"", "replication", later),
-        ("[admin]", "[[alert]]\nwebhook = \"https://soc.example\"\n[admin]", "[[alert]]", later),
+        ("[admin]", "[[grant]]\n[admin]", "[[grant]]", later),
     ]));
     cases
 }

@@ -1,0 +1,135 @@
+//! A stream to a receiver of alerts, plain or under TLS: blocking, for threads that wait for nothing else.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::config::HostPort;
+
+/// Whom the system trusts, as Debian and its kin have it.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// A connection, and each single read and write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The one provider of cryptography.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Who may certify a receiver.
+pub(super) fn roots(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let file = ca.unwrap_or(Path::new(SYSTEM_CA));
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let read: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| named(&error))?.collect();
+    let found = read.map_err(|error| named(&error))?;
+    if found.is_empty() { Err(named(&"holds no certificate")) } else { Ok(found) }
+}
+
+/// Verifies the receiver by its name.
+pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(roots(ca)?);
+    if added == 0 {
+        return Err("no certificate of the ca can be used".to_owned());
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// A connection.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    pub(super) fn connect(address: &HostPort) -> io::Result<Stream> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for found in (address.host.as_str(), address.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&found, PATIENCE) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    stream.set_write_timeout(Some(PATIENCE))?;
+                    return Ok(Stream::Plain(stream));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Goes on under TLS with a receiver that proves to be `host`.
+    pub(super) fn secured(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Stream> {
+        let Stream::Plain(mut stream) = self else { return Ok(self) };
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(Stream::Tls(Box::new(StreamOwned::new(connection, stream))))
+    }
+
+    /// Says that nothing more comes, and waits until the receiver has closed: it has read all by then.
+    /// An error where it broke off.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        if let Stream::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        self.socket().shutdown(std::net::Shutdown::Write)?;
+        let mut rest = [0; 512];
+        loop {
+            match self.read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // It has closed without a close_notify, as many do.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `sealgate watch`: asks a running gate who is here, ends sessions, lets users in again.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a verb prints")]
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::CONFIGURATION;
+use super::house::settings;
+
+/// How long the gate may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Prints who is here, who is near a limit, who is locked out. 0 it was told, 1 the gate does not answer, 2
+/// there is nothing to ask.
+pub fn status(config: &Path, json: bool) -> u8 {
+    match ask(config, &json!({ "ask": "status" })) {
+        Ok(told) if json => println!("{told}"),
+        Ok(told) => print(&told),
+        Err(code) => return code,
+    }
+    0
+}
+
+/// Lets a user in again. 1 where nobody of that name was locked out.
+pub fn release(config: &Path, user: &str) -> u8 {
+    act(config, &json!({ "ask": "release", "user": user }), &format!("{user} is not locked out"))
+}
+
+/// Ends a session. 1 where there is none of that number.
+pub fn end(config: &Path, session: u64) -> u8 {
+    act(config, &json!({ "ask": "end", "session": session }), &format!("there is no session {session}"))
+}
+
+fn act(config: &Path, request: &Value, otherwise: &str) -> u8 {
+    match ask(config, request) {
+        Ok(told) if told["done"] == true => 0,
+        Ok(_) => {
+            eprintln!("sealgate: {otherwise}");
+            1
+        }
+        Err(code) => code,
+    }
+}
+
+/// The gate's answer; the exit code where there is none.
+fn ask(config: &Path, request: &Value) -> Result<Value, u8> {
+    let settings = settings(config).map_err(|fault| {
+        eprintln!("sealgate: {}", fault.text());
+        CONFIGURATION
+    })?;
+    let Some(socket) = settings.admin.and_then(|admin| admin.socket) else {
+        eprintln!(
+            "sealgate: {}: the watch is asked at the socket of [admin], and there is none; \
+             add socket = \"/run/sealgate/admin.sock\"",
+            config.display()
+        );
+        return Err(CONFIGURATION);
+    };
+    ask_at(&socket, request).map_err(|error| {
+        eprintln!("sealgate: {}: {error}", socket.display());
+        1
+    })
+}
+
+fn ask_at(socket: &Path, request: &Value) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+fn print(told: &Value) {
+    let list = |key: &str| told[key].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), shown);
+    let sessions = list("sessions");
+    println!("{} sessions", sessions.len());
+    for one in &sessions {
+        let doing = match one["doing"].as_object() {
+            Some(doing) => format!("since {}: {}", text(&doing["since"]), text(&doing["statement"])),
+            None => "nothing classified under way".to_owned(),
+        };
+        println!(
+            "  {} {}@{} from {} ({}) since {}: {doing}",
+            one["session"],
+            text(&one["user"]),
+            text(&one["database"]),
+            text(&one["client"]),
+            text(&one["application"]),
+            text(&one["since"])
+        );
+    }
+    for one in list("limits") {
+        println!(
+            "limit: {} has {} of {}: {}",
+            text(&one["user"]),
+            one["used"],
+            one["most"],
+            text(&one["rule"])
+        );
+    }
+    for one in list("locked") {
+        println!(
+            "locked: {} until {}, incident {}",
+            text(&one["user"]),
+            text(&one["until"]),
+            text(&one["incident"])
+        );
+    }
+    let behind = text(&told["alerts"]);
+    if !behind.is_empty() {
+        println!("{behind}");
+    }
+}
+
+/// Nothing that a terminal takes for more than text.
+fn shown(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
