@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::{Plaintext, Sealer};
 use crate::statement::{
-    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, TextFacts, Unproven,
+    Description, Doors, Edit, Limits, Reading, Remedy, Renames, StatementFacts, TextFacts, Unproven,
 };
 use crate::types::Style;
 
@@ -73,6 +73,14 @@ impl Plan {
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
         Plan { facts, permit, uses: vec![Arc::from([])], path: None }
+    }
+
+    /// The plan of what code has put under a name: it may show whatever is legible.
+    pub(super) fn anything(view: &View, permit: Permit) -> Plan {
+        let opaque = Some(Arc::from("a name that code may have given to something else"));
+        let facts = StatementFacts { opaque, renames: Renames::Anything, ..StatementFacts::default() };
+        let facts = TextFacts { statements: vec![facts], ..TextFacts::default() };
+        Plan { facts, permit, uses: vec![view.legible()], path: None }
     }
 
     /// Does it define anything, or end what is defined?

@@ -47,6 +47,7 @@ mod residency;
 mod routes;
 mod shadow;
 mod stock;
+mod taken;
 mod tenants;
 mod twin;
 mod typed;
