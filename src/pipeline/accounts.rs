@@ -133,6 +133,11 @@ impl Session {
             || (0..plan.facts.statements.len()).any(|index| self.possible(plan, index).is_some())
     }
 
+    /// Is this user one whose COPY gives sealed values as they are stored?
+    pub(super) fn copies_sealed(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.snapshot().copies_sealed(self.principal.user()))
+    }
+
     /// Opens one execution and its intent for each statement of a plan that touches, or may.
     pub(super) fn begin(&mut self, plan: &Rc<Plan>) -> Vec<Option<Running>> {
         let mut runs = Vec::with_capacity(plan.facts.statements.len());
@@ -147,6 +152,7 @@ impl Session {
                 continue;
             };
             let execution = self.execution();
+            let stored = self.copies_sealed() && facts.copy.as_ref().is_some_and(|copy| !copy.from);
             let mut listed_in = None;
             if let Some(possible) = &mut possible {
                 self.opaque_since = true;
@@ -162,7 +168,7 @@ impl Session {
                 listed_in,
                 fingerprint: facts.fingerprint.clone(),
                 statement: facts.shape.clone(),
-                rule: plan.permit.rule(),
+                rule: if stored { "copy-sealed" } else { plan.permit.rule() },
                 replication: None,
             }));
             let kind = if facts.action().is_some() { kind_of(action) } else { "possible" };
@@ -173,6 +179,7 @@ impl Session {
                 index,
                 shape: None,
                 copying: None,
+                stored,
                 prepared: None,
                 receipt: None,
                 rows: 0,

@@ -270,6 +270,12 @@ impl Session {
             let detail = "COPY of classified columns in a session that replicates.";
             return Err(Refusal::unhandled("copy", detail, "Copy the table over a direct connection."));
         }
+        if plan.takes_copy() && self.copies_sealed() {
+            // What it takes may be what it gave: sealed once more it would open to what is sealed.
+            let detail = "COPY gives this user sealed values as they are stored ([policy] copy_sealed), and takes none for classified columns.";
+            let hint = "Restore them over a direct connection, or copy values in as another user.";
+            return Err(Refusal::unhandled("copy", detail, hint));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));

@@ -32,6 +32,14 @@ pub struct Bounds {
     pub frame_bytes_max: usize,
 }
 
+impl Bounds {
+    /// The same of an answer: sealed values are by a third longer than what they were sealed from, so what
+    /// was taken as one message can be read again.
+    pub(super) fn answer_bytes_max(self) -> usize {
+        self.frame_bytes_max.saturating_mul(2)
+    }
+}
+
 /// In the place of a table's name: whatever there is.
 pub const ANYTHING: &str = "*";
 
