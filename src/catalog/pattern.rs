@@ -90,6 +90,8 @@ pub struct Classification {
     pub vouched: Vec<String>,
     /// Is code that cannot be followed refused, where it could read what is legible?
     pub refuses_opaque: bool,
+    /// Users whose COPY gives sealed values as they are stored.
+    pub copies_sealed: Vec<String>,
     /// Is a database served to which an entry does not fit, since its migration is to come?
     pub serves_missing: bool,
 }

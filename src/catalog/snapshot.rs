@@ -154,6 +154,8 @@ pub struct SnapshotParts {
     pub codes: Codes,
     /// Is it refused where it could read what is legible?
     pub refuses_opaque: bool,
+    /// Users whose COPY gives sealed values as they are stored.
+    pub copies_sealed: Vec<String>,
     pub servers: Vec<ForeignServer>,
     /// What the policy says of databases by their names, this one or others.
     pub bound: Arc<Bound>,
@@ -187,6 +189,7 @@ pub struct Snapshot {
     followed: Arc<HashMap<Arc<str>, Followed>>,
     codes: Arc<Codes>,
     refuses_opaque: bool,
+    copies_sealed: Vec<String>,
     faults: Vec<Unfit>,
     misfits: Vec<Misfit>,
     /// Types of the database that the policy gives to columns, each once.
@@ -228,6 +231,7 @@ impl Snapshot {
             followed: Arc::new(parts.followed),
             codes: Arc::new(parts.codes),
             refuses_opaque: parts.refuses_opaque,
+            copies_sealed: parts.copies_sealed,
             faults: parts.faults,
             misfits: parts.misfits,
             owns,
@@ -316,6 +320,12 @@ impl Snapshot {
     #[must_use]
     pub fn refuses_opaque(&self) -> bool {
         self.refuses_opaque
+    }
+
+    /// Does COPY give this user sealed values as they are stored?
+    #[must_use]
+    pub fn copies_sealed(&self, user: &str) -> bool {
+        self.copies_sealed.iter().any(|one| one == user)
     }
 
     /// Entries of the policy that name this database and do not fit it.

@@ -14,7 +14,7 @@ use crate::audit::Attribution;
 use crate::catalog::Classification;
 use crate::watch::{Honey, Limit, LimitAction, Measure, Rule};
 
-/// Users of a limit.
+/// Users of a limit, or of a rule.
 const USERS_MAX: usize = 256;
 /// Functions and extensions that are vouched for.
 const VOUCHED_MAX: usize = 1_024;
@@ -38,7 +38,7 @@ const ROOT: Words = Words {
     ],
     later: &["grant"],
 };
-const POLICY: Words = Words { served: &["opaque", "vouch", "missing"], later: &[] };
+const POLICY: Words = Words { served: &["opaque", "vouch", "missing", "copy_sealed"], later: &[] };
 const MISSING: Words = Words { served: &["refuse", "serve"], later: &[] };
 const OPAQUE: Words = Words { served: &["record", "refuse"], later: &[] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
@@ -252,6 +252,15 @@ impl Reader<'_> {
                 None => {
                     let found = format!("[policy] vouch = {}", shown(text.text));
                     self.fault(text.at, found, "a function by schema, name and types of its arguments (\"public.slugify(text)\"), or \"extension:name\"");
+                }
+            }
+        }
+        for text in self.strings(&section, "copy_sealed", USERS_MAX).unwrap_or_default() {
+            match scalar::server_name(text.text) {
+                Ok(user) => policy.copies_sealed.push(user),
+                Err(_) => {
+                    let found = format!("[policy] copy_sealed = {}", shown(text.text));
+                    self.fault(text.at, found, "the name of a user who logs in (\"backup\")");
                 }
             }
         }

@@ -229,6 +229,7 @@ mod tests {
             statement: "SELECT email FROM customers WHERE id = ?".into(),
             rule: "allow",
             replication: None,
+            lease: None,
         }
     }
 

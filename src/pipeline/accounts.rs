@@ -151,6 +151,11 @@ impl Session {
         cuts.then(|| Refusal::cut(rule))
     }
 
+    /// Is this user one whose COPY gives sealed values as they are stored?
+    pub(super) fn copies_sealed(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.snapshot().copies_sealed(self.principal.user()))
+    }
+
     /// Opens one execution and its intent for each statement of a plan that touches, or may.
     /// `shares`: it may share the intent of another execution, as far as its text tells.
     pub(super) fn begin(&mut self, plan: &Rc<Plan>, shares: bool) -> Vec<Option<Running>> {
@@ -169,6 +174,7 @@ impl Session {
             let before = plan.facts.statements.get(..index).unwrap_or_default();
             let who = self.who_asks(plan.facts.said.as_deref(), before);
             let execution = self.execution();
+            let stored = self.copies_sealed() && facts.copy.as_ref().is_some_and(|copy| !copy.from);
             let mut listed_in = None;
             if let Some(possible) = &mut possible {
                 self.opaque_since = true;
@@ -192,7 +198,7 @@ impl Session {
                     listed_in,
                     fingerprint: facts.fingerprint.clone(),
                     statement: facts.shape.clone(),
-                    rule: plan.permit.rule(),
+                    rule: if stored { "copy-sealed" } else { plan.permit.rule() },
                     replication: None,
                     lease,
                 }));
@@ -210,6 +216,7 @@ impl Session {
                 index,
                 shape: None,
                 copying: None,
+                stored,
                 prepared: None,
                 lease: leased.as_ref().map(|leased| Rc::clone(leased.lease())),
                 cover: leased.map(Cover::Leased),

@@ -10,9 +10,10 @@ use std::rc::Rc;
 
 use super::Need;
 use super::Step;
+use super::again::{Found, doubtful_cursor, doubtful_statement};
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
 use super::plan::{Plan, Workshop, uses_of};
-use super::session::{Found, Session, doubtful_cursor, doubtful_statement};
+use super::session::Session;
 use super::values::{Parameter, check_declared, parameter};
 use super::view::View;
 use crate::catalog::{Field, FieldId};
@@ -113,13 +114,12 @@ impl Session {
     ) -> Result<Stands, Refusal> {
         let is_portal = |of: &NameOf| matches!(of, NameOf::Portal { .. });
         if let Some((named, behind)) = named_before(text, index, name, is_portal) {
-            // What runs in the portal cannot take it away.
-            let others = behind.iter().filter(|facts| {
-                facts.renames != Renames::Nothing
-                    && facts.effect.fetches.as_ref().is_none_or(|fetches| *fetches.portal != *name)
-            });
-            if others.count() > 0 && named.facts.is_recorded() {
+            let is_doubtful = takes_portals(behind, name);
+            if is_doubtful && named.facts.is_recorded() {
                 return Err(doubtful_cursor("FETCH"));
+            }
+            if is_doubtful {
+                return Ok(Stands::ForNothing);
             }
             return Ok(Stands::For(Rc::new(Prepared::unknown()), Box::new(named.facts)));
         }
@@ -140,7 +140,8 @@ impl Session {
         };
         rests.push(Rest { portal: true, name: name.as_bytes().into(), on: Some(Rc::clone(&prepared)) });
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first());
-        let is_doubtful = self.queue.names.is_doubtful_portal(name.as_bytes());
+        let before = text.statements.get(..index).unwrap_or_default();
+        let is_doubtful = self.queue.names.is_doubtful_portal(name.as_bytes()) || takes_portals(before, name);
         match facts {
             None => Ok(Stands::ForNothing),
             Some(facts) if is_doubtful && facts.is_recorded() => Err(doubtful_cursor("FETCH")),
@@ -194,8 +195,12 @@ impl Session {
             return Err(Refusal::unhandled("sql-execute", detail, "Prepare it under another name."));
         }
         rests.push(Rest { portal: false, name: name.into(), on: Some(Rc::clone(&prepared)) });
-        if self.queue.names.is_doubtful_statement(name) {
-            return Err(doubtful_statement("EXECUTE"));
+        let before = text.statements.get(..index).unwrap_or_default();
+        if before.iter().any(|facts| facts.renames == Renames::Anything) {
+            if prepared.plan.as_ref().is_some_and(|plan| plan.is_recorded()) {
+                return Err(doubtful_statement("EXECUTE"));
+            }
+            return Ok(Stands::ForNothing);
         }
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first().cloned());
         Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, Box::new(facts))))
@@ -238,10 +243,10 @@ impl Session {
     pub(super) fn shown(&self, name: &[u8], prepared: Rc<Prepared>) -> Result<Rc<Prepared>, Refusal> {
         let Some(plan) = prepared.plan.clone() else { return Ok(prepared) };
         self.stands(&prepared.rests)?;
-        let (Some(_), Some(view)) = (&prepared.by_sql, &self.view) else { return Ok(prepared) };
         if self.queue.names.is_doubtful_portal(name) && plan.is_recorded() {
             return Err(doubtful_cursor("Execute"));
         }
+        let (Some(_), Some(view)) = (&prepared.by_sql, &self.view) else { return Ok(prepared) };
         let Some(facts) = plan.facts.statements.first().filter(|_| prepared.epoch != view.epoch()) else {
             return Ok(prepared);
         };
@@ -283,11 +288,20 @@ impl Session {
         (before != Renames::Nothing).then(|| Box::new(Naming { before, ..Naming::default() }))
     }
 
-    /// What a plan, and the code that it runs, does to names once it has run.
+    /// What a portal shows that code may have put in the place of one of which nothing is on record.
+    pub(super) fn taken_by_code(&self, portal: &[u8]) -> Option<Rc<Plan>> {
+        let view = self.view.as_ref().filter(|view| view.has_legible())?;
+        let is_doubtful = self.queue.names.is_doubtful_portal(portal);
+        is_doubtful.then(|| Rc::new(Plan::anything(view, self.untouched)))
+    }
+
+    /// What a plan, and the code that it runs, does to names once it has run. `portal`: of the
+    /// protocol, in which it runs.
     pub(super) fn naming(
         &self,
         plan: &Plan,
         text: Option<&Rc<Kept>>,
+        portal: Option<&[u8]>,
     ) -> Result<Option<Box<Naming>>, Refusal> {
         let Some(view) = &self.view else { return Ok(None) };
         let mut naming = Naming::default();
@@ -306,11 +320,13 @@ impl Session {
                 naming.changes.push((place, Change::Closed(closes.clone())));
             }
         }
-        let mut fetched = plan.facts.statements.iter().filter_map(|facts| facts.effect.fetches.as_ref());
-        naming.runs = fetched.next().map(|fetches| fetches.portal.as_bytes().into());
-        if fetched.any(|fetches| naming.runs.as_deref() != Some(fetches.portal.as_bytes())) {
-            naming.runs = None;
-        }
+        let unread = self.kept || self.has_unknown();
+        let mut within =
+            plan.facts.statements.iter().filter(|facts| unread || facts.renames != Renames::Nothing).map(
+                |facts| facts.effect.fetches.as_ref().map(|fetches| fetches.portal.as_bytes()).or(portal),
+            );
+        let first = within.next().flatten();
+        naming.runs = first.filter(|_| within.all(|one| one == first)).map(Into::into);
         let does = naming.before.max(naming.behind) != Renames::Nothing || !naming.changes.is_empty();
         Ok(does.then(|| Box::new(naming)))
     }
@@ -403,6 +419,14 @@ fn named_before<'a>(
     let relations = outer.relations.clone();
     let facts = StatementFacts { shape, fingerprint, relations, ..named.facts.clone() };
     Some((NamedQuery { facts, ..named.clone() }, before.get(at + 1..)?))
+}
+
+/// May the code of these statements take this portal away? What runs in it cannot.
+fn takes_portals(statements: &[StatementFacts], portal: &str) -> bool {
+    statements.iter().any(|facts| {
+        facts.renames != Renames::Nothing
+            && facts.effect.fetches.as_ref().is_none_or(|fetches| *fetches.portal != *portal)
+    })
 }
 
 fn uses(facts: &StatementFacts) -> impl Iterator<Item = FieldId> {

@@ -127,6 +127,11 @@ impl Certainty {
         self.in_transaction
     }
 
+    /// The transaction that is open has failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed_transaction
+    }
+
     /// The catalog is changed by the transaction that is open.
     pub fn defines(&self) -> bool {
         self.changed && self.in_transaction

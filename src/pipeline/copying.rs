@@ -154,7 +154,7 @@ impl Session {
         } else if let Some(length) = out.get_mut(start + 1..start + 5) {
             length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
         }
-        if stream.rest.len() > self.bounds.frame_bytes_max {
+        if stream.rest.len() > self.bounds.answer_bytes_max() {
             return Fate::End(too_long());
         }
         run.copying = Some(stream);
@@ -206,7 +206,7 @@ impl Session {
                 return Err(unforeseen());
             };
             let possibly = run.possible.is_some();
-            let look = Look { shape, formats: None, style: &self.style };
+            let look = Look { shape, formats: None, style: &self.style, stored: run.stored };
             let whose = run.whose.as_deref_mut();
             let read = shop.read_subjects_of_line(view, facts, &look, format, row, whose);
             let opened = match read {

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::about::About;
+use super::again::Found;
 use super::by_name::{Lookup, Resolved};
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
@@ -12,8 +12,7 @@ use super::errand::Errand;
 use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
-use super::session::{Event, Found, Held, Session, too_many_names};
-use super::transaction::Ended;
+use super::session::{Event, Held, Session, too_many_names};
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
@@ -182,7 +181,7 @@ impl Session {
 
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
     /// the order of a table's columns, that nobody is changing it.
-    fn settles(&mut self, plan: &Plan, runs: bool) -> Option<Result<Step, Refusal>> {
+    pub(super) fn settles(&mut self, plan: &Plan, runs: bool) -> Option<Result<Step, Refusal>> {
         if let Some(step) = self.fence(plan).filter(|_| runs) {
             return Some(Ok(step));
         }
@@ -271,6 +270,12 @@ impl Session {
             let detail = "COPY of classified columns in a session that replicates.";
             return Err(Refusal::unhandled("copy", detail, "Copy the table over a direct connection."));
         }
+        if plan.takes_copy() && self.copies_sealed() {
+            // What it takes may be what it gave: sealed once more it would open to what is sealed.
+            let detail = "COPY gives this user sealed values as they are stored ([policy] copy_sealed), and takes none for classified columns.";
+            let hint = "Restore them over a direct connection, or copy values in as another user.";
+            return Err(Refusal::unhandled("copy", detail, hint));
+        }
         if self.reading.encoding == Encoding::Other && plan.touches() {
             let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
             return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
@@ -302,7 +307,7 @@ impl Session {
         let doubt = self.doubt(&plan);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         let kept = if plan.has_literals() { None } else { self.texts.keep_named(&plan, text) };
-        let naming = match self.naming(&plan, kept.as_ref()) {
+        let naming = match self.naming(&plan, kept.as_ref(), None) {
             Ok(naming) => naming,
             Err(refusal) => return Ok(self.refuse_text(frame.len(), &Target::Query, refusal, text, out)),
         };
@@ -416,8 +421,11 @@ impl Session {
         // The unnamed statement's text is kept too where it is judged: it may hold literals,
         // so only without any.
         let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
+        // And of what is named, what is sent: its literals are sealed.
+        let is_named = plan.has_literals() && !parse.name.is_empty();
+        let sent = cleared.as_ref().filter(|_| is_named).and_then(|sent| self.texts.keep(sent.bytes()));
         let types = parse.types().collect();
-        let prepared = Prepared { types, rests, ..Prepared::new(text, view.epoch(), Some(plan)) };
+        let prepared = Prepared { types, rests, sent, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());
         let change = Some(Change::Statement(parse.name.into(), Some(Rc::new(prepared))));
         self.owe(Kind::Parse, Mark { change, moved, ..Mark::default() }, Doubt::NONE);
@@ -539,7 +547,7 @@ impl Session {
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.clone());
         let judged = plan.is_some();
         let unjudged = || self.certainty.defines().then(|| Rc::new(Plan::unknown(self.untouched)));
-        let Some(plan) = plan.or_else(unjudged) else {
+        let Some(plan) = plan.or_else(|| self.taken_by_code(portal)).or_else(unjudged) else {
             out.extend_from_slice(frame.bytes());
             self.note(b'E', frame.bytes());
             return Ok(Step::Took(frame.len()));
@@ -548,7 +556,7 @@ impl Session {
         let doubt = self.doubt(&plan).or_catalog(!judged);
         let (catalog, defines) = (doubt.catalog, plan.defines().then(|| Rc::clone(&plan)));
         let kept = prepared.as_ref().and_then(|prepared| prepared.text.as_ref());
-        let naming = match self.naming(&plan, kept) {
+        let naming = match self.naming(&plan, kept, Some(portal)) {
             Ok(naming) => naming,
             Err(refusal) => {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
@@ -643,50 +651,6 @@ impl Session {
                 self.events.push(Event::Cells { field: field.field.clone(), operation: "seal", count });
             }
         }
-    }
-
-    /// Sends a cleared message; a write first waits for its intents to be durable.
-    fn send(&mut self, held: Held, writes: bool, out: &mut Vec<u8>) -> Step {
-        if writes {
-            self.held = Some(held);
-            return Step::Need(Need::Durable);
-        }
-        self.send_held(held, out)
-    }
-
-    fn send_held(&mut self, held: Held, out: &mut Vec<u8>) -> Step {
-        out.extend_from_slice(held.cleared.bytes());
-        if let Some(describe) = held.describe {
-            self.owe(Kind::Describe, describe, Doubt::NONE);
-        }
-        self.leads |= held.mark.defines.as_ref().is_some_and(|plan| plan.leads());
-        self.owe(held.kind, held.mark, held.doubt);
-        Step::Took(held.consumed)
-    }
-
-    /// A held write goes on once each of its intents has its receipt.
-    pub(super) fn resume(&mut self, out: &mut Vec<u8>) -> Step {
-        let Some(mut held) = self.held.take() else { return Step::Need(Need::Input) };
-        if self.discards(0) {
-            // An earlier request of the batch failed: the server would discard it.
-            self.drop_runs(held.mark.runs, None, Ended::Undone);
-            return Step::Took(held.consumed);
-        }
-        for run in held.mark.runs.iter_mut().flatten() {
-            match self.claim_receipt(run) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.held = Some(held);
-                    return Step::Need(Need::Durable);
-                }
-                Err(refusal) => {
-                    self.about = Some(About::run(run));
-                    self.drop_recorded(held.mark.runs, Some(*b"SG006"), Ended::Undone);
-                    return self.refuse(held.consumed, &held.target, refusal, None, out);
-                }
-            }
-        }
-        self.send_held(held, out)
     }
 
     fn no_view(&mut self) -> Result<Step, Malformed> {

@@ -8,6 +8,7 @@
 
 mod about;
 mod accounts;
+mod again;
 mod by_name;
 mod certainty;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -22,6 +23,7 @@ mod errand;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;
+mod held;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod honest;

@@ -65,6 +65,8 @@ const TEXTS_BYTES_MAX: usize = 4 << 20;
 pub struct Prepared {
     /// The text as the client sent it; none where too much is kept.
     pub text: Option<Rc<Kept>>,
+    /// Where its text is not kept for its literals: the Parse that was sent, in which they are sealed.
+    pub sent: Option<Rc<Kept>>,
     pub epoch: u64,
     /// None: nothing classified in it.
     pub plan: Option<Rc<Plan>>,
@@ -123,6 +125,7 @@ impl Prepared {
     pub fn new(text: Option<Rc<Kept>>, epoch: u64, plan: Option<Rc<Plan>>) -> Prepared {
         Prepared {
             text,
+            sent: None,
             epoch,
             plan,
             shape: Rc::default(),
@@ -141,6 +144,7 @@ impl Prepared {
     pub fn bound_as(&self, formats: &[u8], named: Option<Rc<[Named]>>) -> Prepared {
         Prepared {
             text: self.text.clone(),
+            sent: None,
             epoch: self.epoch,
             plan: self.plan.clone(),
             shape: Rc::clone(&self.shape),
@@ -186,7 +190,7 @@ pub struct Naming {
     /// What code of the text may make of names before the first of these, and behind it.
     pub before: Renames,
     pub behind: Renames,
-    /// A portal that code cannot take away, because it runs in it.
+    /// The portal in which all of that code runs, so that it cannot take it away.
     pub runs: Option<Box<[u8]>>,
 }
 
@@ -216,6 +220,29 @@ struct Entry {
     made: u64,
 }
 
+/// Code that runs in a portal can take away any other, but not that one.
+#[derive(Default)]
+struct Doubted {
+    last: u64,
+    /// The portal in which the code ran that ran last, and the last moment of any other code.
+    within: Option<Box<[u8]>>,
+    elsewhere: u64,
+}
+
+impl Doubted {
+    fn note(&mut self, within: Option<&[u8]>, moment: u64) {
+        if within.is_none() || self.within.as_deref() != within {
+            self.elsewhere = self.last;
+            self.within = within.map(Into::into);
+        }
+        self.last = self.last.max(moment);
+    }
+
+    fn since(&self, portal: &[u8]) -> u64 {
+        if self.within.as_deref() == Some(portal) { self.elsewhere } else { self.last }
+    }
+}
+
 #[derive(Default)]
 pub struct Names {
     statements: HashMap<Box<[u8]>, Entry>,
@@ -228,7 +255,7 @@ pub struct Names {
     portals: HashMap<Box<[u8]>, Entry>,
     /// Since when portals, and statements, may be others than were made: the last moment at which code ran
     /// that may have done that.
-    portals_doubted: u64,
+    portals_doubted: Doubted,
     statements_doubted: u64,
     /// SQL has made some of them.
     by_sql: bool,
@@ -254,32 +281,32 @@ impl Names {
 
     /// The same of a text of SQL, and of the code in it.
     pub fn expect_all(&mut self, naming: &Naming, request: u64) {
-        self.doubt(naming.before, request * 2 - 1);
-        self.doubt(naming.behind, request * 2 + 1);
+        let within = naming.runs.as_deref().map(cut);
+        self.doubt(naming.before, request * 2 - 1, within);
+        self.doubt(naming.behind, request * 2 + 1, within);
         self.by_sql |= !naming.changes.is_empty();
-        if let Some(entry) = naming.runs.as_ref().and_then(|name| self.portals.get_mut(cut(name))) {
-            entry.made = request * 2 + 1;
-        }
         naming.changes.iter().for_each(|(_, change)| self.expect(change, request));
     }
 
-    fn doubt(&mut self, renames: Renames, moment: u64) {
+    fn doubt(&mut self, renames: Renames, moment: u64, within: Option<&[u8]>) {
         if renames != Renames::Nothing {
-            self.portals_doubted = self.portals_doubted.max(moment);
+            self.portals_doubted.note(within, moment);
         }
         if renames == Renames::Anything {
             self.statements_doubted = self.statements_doubted.max(moment);
         }
     }
 
-    /// Has code run since this portal was made that may have made another one of the name?
+    /// Has code run since this portal was made that may have made another one of the name? SQL makes none
+    /// without a name.
     pub fn is_doubtful_portal(&self, name: &[u8]) -> bool {
-        made(name, &self.portals, &self.pending_portals) < self.portals_doubted
+        !name.is_empty()
+            && made(name, &self.portals, &self.pending_portals) < self.portals_doubted.since(cut(name))
     }
 
     /// The same of a statement.
     pub fn is_doubtful_statement(&self, name: &[u8]) -> bool {
-        made(name, &self.statements, &self.pending_statements) < self.statements_doubted
+        !name.is_empty() && made(name, &self.statements, &self.pending_statements) < self.statements_doubted
     }
 
     /// Has SQL made any of them in this session?

@@ -29,6 +29,8 @@ pub struct Running {
     pub shape: Option<Rc<Shape>>,
     /// COPY to the client: what has come of its data.
     pub copying: Option<Box<Stream>>,
+    /// Its sealed values are given as they are stored, by a rule for this user.
+    pub stored: bool,
     /// Extended protocol: the statement that knows the shape.
     pub prepared: Option<Rc<Prepared>>,
     /// None: its intent is not durable yet.

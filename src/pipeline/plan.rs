@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::{Plaintext, Sealer, SubjectKey};
 use crate::statement::{
-    Description, Doors, Edit, Limits, Reading, Remedy, StatementFacts, States, TextFacts, Unproven,
+    Description, Doors, Edit, Limits, Reading, Remedy, Renames, StatementFacts, States, TextFacts, Unproven,
     literal_value,
 };
 use crate::types::Style;
@@ -79,6 +79,14 @@ impl Plan {
     pub(super) fn unknown(permit: Permit) -> Plan {
         let facts = TextFacts { statements: vec![StatementFacts::default()], ..TextFacts::default() };
         Plan { facts, permit, uses: vec![Arc::from([])], named: Vec::new(), path: None }
+    }
+
+    /// The plan of what code has put under a name: it may show whatever is legible.
+    pub(super) fn anything(view: &View, permit: Permit) -> Plan {
+        let opaque = Some(Arc::from("a name that code may have given to something else"));
+        let facts = StatementFacts { opaque, renames: Renames::Anything, ..StatementFacts::default() };
+        let facts = TextFacts { statements: vec![facts], ..TextFacts::default() };
+        Plan { facts, permit, uses: vec![view.legible()], named: Vec::new(), path: None }
     }
 
     /// Does it define anything, end what is defined, or state who asks?

@@ -38,6 +38,8 @@ pub(super) struct Look<'a> {
     /// The format codes of its Bind.
     pub formats: Option<&'a [u8]>,
     pub style: &'a Style,
+    /// Sealed values are given as they are stored.
+    pub stored: bool,
 }
 
 /// How many values something that code made may hold, of which nobody knows how it puts them
@@ -250,7 +252,14 @@ impl Workshop {
                     format.put_as_it_is(&mut row, at, raw);
                     return Ok(());
                 };
+                let sealed_in =
+                    |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
                 let fields = column.fields();
+                if look.stored && !fields.is_empty() && fields.iter().all(sealed_in) {
+                    bytes += stored.len() as u64;
+                    format.put_as_it_is(&mut row, at, raw);
+                    return Ok(());
+                }
                 for field in fields {
                     let at = facts.reads.iter().position(|id| id == field);
                     if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
@@ -264,9 +273,7 @@ impl Workshop {
                     }
                     Column::Plain | Column::Derived(_) => None,
                 };
-                let is_sealed =
-                    |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
-                match sealed.filter(is_sealed) {
+                match sealed.filter(sealed_in) {
                     Some(field) => {
                         let mut shown = self.open_value(view, field, &stored)?;
                         bytes += shown.len() as u64;
@@ -478,7 +485,7 @@ mod tests {
                     let bytes = row(width);
                     let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
                     let execution = Execution { session: 1, number: 1 };
-                    let look = Look { shape: &shape, formats: None, style: &Style::default() };
+                    let look = Look { shape: &shape, formats: None, style: &Style::default(), stored: false };
                     let Ok(opened) = shop.open_row(&view, &facts, &look, false, execution, frame) else {
                         panic!("opens")
                     };

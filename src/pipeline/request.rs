@@ -293,7 +293,10 @@ impl Session {
         let plain = |plan: &Rc<Plan>| {
             plan.facts.statements.iter().all(|facts| !facts.touches() && facts.effect == Effect::default())
         };
-        if self.view.as_ref().map(|view| view.epoch()) == Some(prepared.epoch)
+        let taken = self.queue.names.is_doubtful_statement(statement)
+            && self.view.as_ref().is_some_and(|view| view.has_legible());
+        if !taken
+            && self.view.as_ref().map(|view| view.epoch()) == Some(prepared.epoch)
             && prepared.plan.as_ref().is_none_or(plain)
         {
             Part::Stream

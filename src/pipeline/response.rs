@@ -66,7 +66,7 @@ impl Session {
                         self.count_stream(tag, len);
                         self.response_passing = len - head.len();
                         run += head.len();
-                    } else if len > self.bounds.frame_bytes_max && run == 0 {
+                    } else if len > self.bounds.answer_bytes_max() && run == 0 {
                         match self.tell_large(tag, head, now_ms) {
                             Ok(Fate::Pass) => {
                                 self.response_passing = len - head.len();
@@ -381,7 +381,7 @@ impl Session {
         // A cursor of SQL has no Bind: it is BINARY or not, as it is described.
         let bound = run.prepared.as_ref().filter(|prepared| prepared.by_sql.is_none());
         let formats = bound.map(|prepared| &*prepared.formats);
-        let look = Look { shape: &shape, formats, style: &self.style };
+        let look = Look { shape: &shape, formats, style: &self.style, stored: false };
         let read = shop.read_subjects(&view, facts, &look, frame, run.whose.as_deref_mut());
         let opened = match read {
             Ok(()) => shop.open_row(&view, facts, &look, possibly, run.execution, frame),
@@ -674,7 +674,7 @@ fn undone(facts: ErrorFacts) -> Ended {
 }
 
 fn too_large(bytes: usize) -> Refusal {
-    let detail = format!("A message of {bytes} bytes is larger than limits.frame_bytes_max.");
+    let detail = format!("A message of {bytes} bytes is larger than twice limits.frame_bytes_max.");
     Refusal::unhandled("too-large", &detail, "Read fewer columns or raise the limit.")
 }
 

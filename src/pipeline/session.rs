@@ -1,7 +1,6 @@
 //! The state of one session that both streets share.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Step;
@@ -13,29 +12,35 @@ use super::ends::Ends;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
 use super::leases::Leases;
-use super::names::{Change, Kept, Meaning, Prepared, Texts};
+use super::names::Texts;
 use super::overlay::Overlay;
-use super::owed::{Ask, Kind, Mark, Probe, Queue};
-use super::plan::{Plan, Unplanned};
+use super::owed::{Kind, Mark, Probe, Queue};
+use super::plan::Plan;
 use super::stated::{Stated, may_take_back};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
-use super::values::Manner;
 use super::view::View;
 use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
 use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
-use crate::statement::{Encoding, Reading, Remedy, Signs};
+use crate::statement::{Encoding, Reading, Signs};
 use crate::types::Style;
 use crate::watch::UserWatch;
-use crate::wire::frontend;
 
 /// Limits of one session (P6).
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Largest frame that is held as a whole, in bytes.
     pub frame_bytes_max: usize,
+}
+
+impl Bounds {
+    /// The same of an answer: sealed values are by a third longer than what they were sealed from, so what
+    /// was taken as one message can be read again.
+    pub(super) fn answer_bytes_max(self) -> usize {
+        self.frame_bytes_max.saturating_mul(2)
+    }
 }
 
 /// In the place of a table's name: whatever there is.
@@ -422,118 +427,6 @@ impl Session {
         std::mem::take(&mut self.untouched_statements)
     }
 
-    /// What a statement name means now, judged again if the catalog or the search path changed
-    /// meanwhile.
-    pub(super) fn statement(
-        &mut self,
-        shop: &mut super::Workshop,
-        name: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Found, Refusal> {
-        let meaning = self.queue.statement(name);
-        let (Meaning::Judged(prepared), Some(view)) = (&meaning, self.view.clone()) else {
-            return Ok(Found::Meaning(meaning));
-        };
-        if prepared.by_sql.is_some() && self.queue.names.is_doubtful_statement(name) {
-            return Err(doubtful_statement("EXECUTE or Bind"));
-        }
-        let pinned = prepared.plan.as_ref().and_then(|plan| plan.path.clone());
-        let holds = match (&pinned, self.certainty.path()) {
-            (None, _) => true,
-            (Some(pinned), Some(path)) => pinned == path,
-            (Some(_), None) => match self.ask(Ask::Path, out) {
-                Some(step) => return Ok(Found::Step(step)),
-                None => return Err(unsettled_path()),
-            },
-        };
-        if prepared.failed || prepared.epoch == view.epoch() && holds {
-            return Ok(Found::Meaning(meaning));
-        }
-        let again = || {
-            Refusal::unhandled(
-                "not-prepared",
-                "The catalog, the policy or the search path changed since this statement was prepared, and with it what it means.",
-                "Prepare the statement again.",
-            )
-        };
-        let kept = prepared.text.as_ref().ok_or_else(again)?;
-        let text = Kept::bytes(kept);
-        let declared = view.snapshot().codes().declared(prepared.types.iter().copied());
-        let plan = if self.hits(text) || declared != Declared::Nothing {
-            let path = self.certainty.path().cloned();
-            let (reading, finding) = (Reading { declared, ..self.reading }, &mut self.errands.finding);
-            let (plan, _) = shop.plan(&view, text, reading, path.as_ref(), &self.principal, finding);
-            match plan {
-                Ok(plan) => match &prepared.by_sql {
-                    Some(by) => Some(Rc::new(plan.of_named(&view, by.place).ok_or_else(again)?)),
-                    None => Some(plan),
-                },
-                Err(Unplanned::Elsewhere(errand)) => return Ok(Found::Step(self.send_out(errand))),
-                Err(Unplanned::Refused { remedy: remedy @ (Remedy::Path | Remedy::Creation), .. }) => {
-                    let ask = if remedy == Remedy::Path { Ask::Path } else { Ask::Creation };
-                    match self.ask(ask, out) {
-                        Some(step) => return Ok(Found::Step(step)),
-                        None => return Err(unsettled_path()),
-                    }
-                }
-                Err(Unplanned::Refused { refusal, .. }) => return Err(*refusal),
-            }
-        } else {
-            None
-        };
-        let same = match (&prepared.plan, &plan) {
-            (Some(old), Some(new)) => same_meaning(old, new),
-            (Some(old), None) => !old.touches(),
-            (None, Some(new)) => !new.touches(),
-            (None, None) => true,
-        };
-        let renewed = Prepared {
-            types: prepared.types.clone(),
-            neutral: prepared.neutral,
-            by_sql: prepared.by_sql.clone(),
-            ..Prepared::new(Some(Rc::clone(kept)), view.epoch(), plan)
-        };
-        if same {
-            let renewed = Rc::new(renewed);
-            self.queue.names.apply(Change::Statement(name.into(), Some(Rc::clone(&renewed))), 0);
-            return Ok(Found::Meaning(Meaning::Judged(renewed)));
-        }
-        // Only the path has changed: what was prepared reads a table of another schema.
-        if prepared.epoch != view.epoch() || prepared.by_sql.is_some() {
-            return Err(again());
-        }
-        self.prepare_again(shop, &view, name, renewed, out).map(Found::Step)
-    }
-
-    /// Prepares a statement anew under its name, since its names mean other tables now.
-    fn prepare_again(
-        &mut self,
-        shop: &mut super::Workshop,
-        view: &View,
-        name: &[u8],
-        prepared: Prepared,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, Refusal> {
-        let (Some(text), Some(plan)) = (prepared.text.clone(), prepared.plan.clone()) else {
-            return Err(unsettled_path());
-        };
-        self.can_read(&plan)?;
-        let cleared = shop.clear_prepared(
-            view,
-            &plan,
-            (name, text.bytes()),
-            &prepared.types,
-            Manner { style: &self.style, sure: false },
-        )?;
-        frontend::put_close_statement(out, name);
-        let close = Change::Statement(name.into(), None);
-        self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);
-        out.extend_from_slice(cleared.bytes());
-        let change = Change::Statement(name.into(), Some(Rc::new(prepared)));
-        self.owe(Kind::Parse, Mark { change: Some(change), swallow: true, ..Mark::default() }, Doubt::NONE);
-        Ok(Step::Took(0))
-    }
-
     /// Ends the session: the refusal is recorded, the client gets it as FATAL.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
         if refusal.sqlstate.starts_with("SG") {
@@ -610,12 +503,6 @@ fn may_close(text: &[u8]) -> bool {
         .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
-/// What a name was found to be, or what must come first.
-pub(super) enum Found {
-    Meaning(Meaning),
-    Step(Step),
-}
-
 pub(super) fn too_many_names() -> Refusal {
     let detail = "Too many prepared statements and portals in one session.";
     Refusal::unhandled("too-many-names", detail, "Close some.")
@@ -627,36 +514,6 @@ pub(super) fn unsettled_path() -> Refusal {
         "An unqualified name stands for several relations, and the search path is not certain here.",
         "Send the statement after Sync, or qualify the name with its schema.",
     )
-}
-
-/// Which cursor a name stands for is not certain. `what`: reads on from it.
-pub(super) fn doubtful_cursor(what: &str) -> Refusal {
-    Refusal::unhandled("sql-fetch", &doubted(what, "cursor"), "Declare it again, behind that code.")
-}
-
-/// The same of a statement.
-pub(super) fn doubtful_statement(what: &str) -> Refusal {
-    Refusal::unhandled("sql-execute", &doubted(what, "statement"), "Prepare it again, behind that code.")
-}
-
-fn doubted(what: &str, of: &str) -> String {
-    format!(
-        "{what} names a {of} that touches classified data, and code that cannot be followed has run since it was made, which may have given its name to another one."
-    )
-}
-
-/// Same fields in the same literals and parameters: what was sealed at Parse stays right.
-fn same_meaning(old: &Plan, new: &Plan) -> bool {
-    old.facts.statements.len() == new.facts.statements.len()
-        && old.facts.statements.iter().zip(&new.facts.statements).all(|(old, new)| {
-            old.literals == new.literals
-                && old.insertions == new.insertions
-                && old.rewrites == new.rewrites
-                && old.parameters == new.parameters
-                && old.reads == new.reads
-                && old.writes == new.writes
-                && old.searches == new.searches
-        })
 }
 
 fn hex(bytes: [u8; 16]) -> [u8; 32] {

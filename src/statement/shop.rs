@@ -181,6 +181,7 @@ pub(super) fn shop_with(with: impl Fn(Field) -> Field) -> Snapshot {
         },
         codes: Codes { stock: Stock::of(18), ascii_case: true, ..Codes::default() },
         refuses_opaque: false,
+        copies_sealed: Vec::new(),
         faults: Vec::new(),
         misfits: Vec::new(),
     })

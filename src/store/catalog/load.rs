@@ -164,6 +164,7 @@ pub async fn load(
         parts.functions = leads.names.into_iter().collect();
         parts.codes = leads.codes;
         parts.refuses_opaque = policy.refuses_opaque;
+        parts.copies_sealed.clone_from(&policy.copies_sealed);
         views::follow(&reader, &mut parts).await?;
         functions::follow(&reader, &mut parts).await?;
         parts.sharing = sharing::read(&reader, &parts).await?;
@@ -265,12 +266,13 @@ async fn foreign_servers(reader: &Reader<'_>) -> Result<Vec<ForeignServer>, Load
 fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let functions: BTreeMap<_, _> = parts.functions.iter().collect();
     let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, sharing, .. } = parts;
+    let copies_sealed = &parts.copies_sealed;
     let followed: BTreeMap<_, _> = parts.followed.iter().collect();
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
     let _ = write!(
         digest,
-        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {servers:?} {bound:?} {sharing:?} \
+        "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {copies_sealed:?} {servers:?} {bound:?} {sharing:?} \
          {followed:?}"
     );
     let meaning = digest.0.clone().finalize().into();

@@ -324,6 +324,12 @@ pub fn values() -> Vec<Case> {
             "database = \"\"",
             &["from 1 to 63 bytes"],
         ),
+        of(
+            "copy_sealed = [\"backup\"]",
+            "copy_sealed = [\"\"]",
+            "copy_sealed",
+            &["the name of a user who logs in"],
+        ),
         of("opaque = \"record\"", "opaque = \"allow\"", "opaque", &["allowed: \"record\", \"refuse\""]),
         of("extension:citext", "slugify", "vouch", &["public.slugify(text)"]),
         of("node = \"gate-1\"", "node = \"gate\\n1\"", "node", &["control character"]),
