@@ -28,6 +28,8 @@ const ALERTS: &[(&str, &str)] = &[
     ("injection", "critical"),
     ("honey", "warning"),
     ("honey", "critical"),
+    ("journal", "warning"),
+    ("journal", "critical"),
 ];
 
 /// Kinds of statements, with the verdicts on them.
