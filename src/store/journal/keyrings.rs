@@ -228,6 +228,32 @@ mod tests {
     }
 
     #[test]
+    fn finds_them_in_segments_that_were_packed() {
+        let folder = Scratch::new("packed");
+        let long = filler(TAIL_BYTES_MAX * 2);
+        for (number, digit) in [(1, 'a'), (2, 'b'), (3, 'c')] {
+            let text = session(&id(digit)) + &long;
+            folder.write(&format!("audit-20260101T000000.000000Z-{number:020}.jsonl"), &text);
+        }
+        let end = long.clone() + &session(&id('d'));
+        folder.write(&format!("audit-20260102T000000.000000Z-{:020}.jsonl", 4), &end);
+        folder.write(&format!("audit-20260103T000000.000000Z-{:020}.jsonl", 5), &filler(1));
+        super::super::packing::pack_closed(&folder.0, &std::sync::atomic::AtomicBool::new(false)).unwrap();
+        // And one that somebody else has packed.
+        let other =
+            zstd::encode_all(format!("{}{long}{}", session(&id('e')), session(&id('f'))).as_bytes(), 1)
+                .unwrap();
+        fs::write(folder.0.join("audit-20260104T000000.000000Z-6.jsonl.zst"), other).unwrap();
+        let packed = fs::read_dir(&folder.0)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "zst"));
+        assert_eq!(packed.count(), 5);
+        let named: String =
+            folder.named().into_iter().map(|(identity, _)| identity[..1].to_owned()).collect();
+        assert_eq!(named, "abcdef");
+    }
+
+    #[test]
     fn believes_members_and_no_text_that_looks_like_one() {
         let folder = Scratch::new("belief");
         let within = format!("{{\"user\":\"x\\\"keyring\\\":\\\"{}\"}}\n", id('a'));

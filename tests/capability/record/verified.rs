@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
+use super::Mounted;
 use crate::harness::{Gate, Raw, Setup, await_that};
 use crate::hops::certificates::Certificates;
 use crate::shop::{classified, records, records_in, server, states, tags};
@@ -354,4 +355,46 @@ fn check_says_by_what_the_record_is_signed_and_where_it_goes() {
         &fs::metadata(format!("{folder}/keys/audit.key")).unwrap().permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_system_that_turns_read_only_refuses_and_what_is_on_it_verifies() {
+    let commands = "truncate -s 16M \"$1.img\"; mkfs.ext4 -q \"$1.img\"; mount -o loop,errors=remount-ro \"$1.img\" \"$1\"; \
+                    test -w /sys/fs/ext4/$(basename $(findmnt -n -o SOURCE \"$1\"))/trigger_fs_error";
+    let mounted = match Mounted::new(commands) {
+        Ok(mounted) => mounted,
+        Err(reason) => {
+            eprintln!("NOT TESTED: a file system that turns read-only needs root and loop devices: {reason}");
+            return;
+        }
+    };
+    let server = server(15);
+    let mut gate = signing(server.address(), "");
+    let own = format!("path = \"{}/audit\"", gate.folder().display());
+    let folder = mounted.folder.join("audit");
+    gate.configure(|text| text.replace(&own, &format!("path = \"{}\"", folder.display())));
+    gate.run_again().unwrap_or_else(|log| panic!("{log}"));
+    use_it(&gate, 3);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    assert_eq!(tags(&raw.query("INSERT INTO customers (id, city) VALUES (1, 'legible-city')")), "CZI");
+    let mut other = Raw::login(gate.address(), "postgres", "postgres");
+    let found = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(&mounted.folder).output().unwrap();
+    let device = String::from_utf8(found.stdout).unwrap();
+    let device = Path::new(device.trim()).file_name().unwrap().to_str().unwrap();
+    fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "turned").unwrap();
+    let frames = raw.query("SELECT city FROM customers");
+    assert_eq!(states(&frames), ["SG006"]);
+    assert!(!frames.iter().any(|frame| frame.tag == b'D'), "nothing is shown");
+    assert_eq!(tags(&other.query("SELECT item FROM orders")), "TCZI", "nothing else is refused");
+    assert!(gate.get("/health/ready").unwrap().contains("503"));
+    await_that("what has happened to be held", || gate.metric("sealgate_audit_held_records").unwrap() >= 1.0);
+    gate.kill();
+    let (code, text) = verified(&gate, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let all = records_in(&folder);
+    assert_eq!(
+        all.iter().filter(|record| record["kind"] == "intent").count(),
+        4,
+        "each that was acknowledged"
+    );
 }

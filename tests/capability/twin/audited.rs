@@ -131,5 +131,4 @@ fn whatever_pgaudit_sees_reach_a_classified_column_stands_in_the_record() {
     assert!(untold.is_empty(), "seen by the server and not on record: {untold:#?}");
     assert!(by_rights * 2 < reached, "{by_rights} of {reached}");
     assert!(reached > ROUND, "{reached}: the oracle sees nothing");
-    println!("{reached} accesses seen by the server, each on record");
 }
