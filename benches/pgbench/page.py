@@ -8,7 +8,8 @@ import report
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1f2430; --dim: #6b7280; --line: #8883; --card: #8881; --good: #2f7d5d; --bad: #c0392b;
-  --direct: #8a8f98; --pgbouncer: #d08a2e; --pool: #e3bd83; --sealgate: #2f7d5d; --policy: #3a6ea5; --relay: #7fb69c }
+  --direct: #8a8f98; --pgbouncer: #d08a2e; --pool: #e3bd83; --sealgate: #2f7d5d; --policy: #3a6ea5; --relay: #7fb69c;
+  --os: #6f5aa8; --lease: #a85a8f; --full: #8a6d3b; --before: #b0b0b0 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --dim: #9aa1ad; --good: #5dbb92; --bad: #ef7f71 } }
 body { color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto 4rem; max-width: 76rem; padding: 0 1.2rem }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { border-bottom: 2px solid var(--line); font-size: 1.25rem; margin: 2.8rem 0 .4rem; padding-bottom: .2rem }
@@ -27,7 +28,8 @@ dl { display: grid; gap: 0 1.2rem; grid-template-columns: max-content 1fr } dt {
 dl.targets dt { color: inherit } dl.targets dt::before { background: var(--c); border-radius: 50%; content: ''; display: inline-block; height: .6rem; margin-right: .45rem; width: .6rem }
 """
 COLOURS = {"direct": "direct", "pgbouncer": "pgbouncer", "pgbouncer+pool": "pool", "sealgate": "sealgate",
-           "sealgate+policy": "policy", "sealgate+relay": "relay"}
+           "sealgate+policy": "policy", "sealgate+relay": "relay", "sealgate+os": "os", "sealgate+lease": "lease",
+           "sealgate+full": "full", "sealgate+before": "before"}
 CHANNELS = {"plain": "plain", "tls": "TLS on both hops"}
 LOGINS = {"trust": "trust", "scram": "SCRAM"}
 BARS = (report.RATE, report.CPU, "rss_kib")  # where lengths are compared at a glance

@@ -665,3 +665,35 @@ fn detectors_say_what_goes_with_them() {
     let honey = read("[[watch.honey]]\nsealed = \"ada@x.example\"\n").unwrap_err();
     assert!(honey[0].to_string().contains("not sealed") && !honey[0].to_string().contains("ada"));
 }
+
+#[test]
+fn reads_how_durable_a_record_is_and_what_one_intent_covers() {
+    use crate::audit::{Durability, LeaseTerms};
+    let audit = |lines: &str| load(&format!("{LEAST}[audit]\npath = \"a\"\n{lines}\n"), "x.toml");
+    let terms = |executions, values, window_ms| Some(LeaseTerms { executions, values, window_ms });
+    for (lines, durability, lease) in [
+        ("", Durability::Intent, None),
+        ("durability = \"os\"", Durability::Os { sync_every_ms: 10 }, None),
+        ("durability = \"os\"\nsync_every = \"1s\"", Durability::Os { sync_every_ms: 1_000 }, None),
+        ("durability = \"full\"", Durability::Full, None),
+        ("lease = {}", Durability::Intent, terms(100, 1_000, 50)),
+        ("lease = { executions = 7, values = 9, window = \"3ms\" }", Durability::Intent, terms(7, 9, 3)),
+    ] {
+        let read = audit(lines).unwrap_or_else(|faults| panic!("{lines}: {faults:?}")).audit.unwrap();
+        assert_eq!((read.durability, read.lease), (durability, lease), "{lines}");
+    }
+    for (lines, says) in [
+        ("sync_every = \"10ms\"", "without durability"),
+        ("durability = \"os\"\nsync_every = \"0ms\"", "from \"1ms\" to \"1s\""),
+        ("durability = \"os\"\nsync_every = \"2s\"", "from \"1ms\" to \"1s\""),
+        ("durability = \"os\"\nsync_every = \"-1ms\"", "from \"1ms\" to \"1s\""),
+        ("durability = \"os\"\nlease = {}", "leave one of them out"),
+        ("durability = \"full\"\nlease = {}", "leave one of them out"),
+        ("lease = { executions = 0 }", "from 1 to 10000"),
+        ("lease = { window = \"1m\" }", "from \"1ms\" to \"1s\""),
+        ("durability = \"none\"", "os"),
+    ] {
+        let faults = audit(lines).err().unwrap_or_else(|| panic!("{lines}"));
+        assert!(faults.iter().any(|fault| fault.to_string().contains(says)), "{lines}: {faults:?}");
+    }
+}

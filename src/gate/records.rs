@@ -229,10 +229,7 @@ impl Records {
 
     async fn hand_over(&self, desk: &Desk) {
         loop {
-            let (empty, urgent) = {
-                let waiting = self.waiting.borrow();
-                (waiting.entries.is_empty(), waiting.is_urgent)
-            };
+            let empty = self.waiting.borrow().entries.is_empty();
             if empty && self.is_closing.get() {
                 return;
             }
@@ -240,9 +237,12 @@ impl Records {
                 self.some.notified().await;
                 continue;
             }
-            if !urgent && !self.is_closing.get() {
-                // As much a crash may lose.
-                let _ = tokio::time::timeout(LINGER, self.urgent.notified()).await;
+            // As long outcomes may wait, and so much a crash may lose.
+            let deadline = tokio::time::Instant::now() + LINGER;
+            while !self.waiting.borrow().is_urgent && !self.is_closing.get() {
+                if tokio::time::timeout_at(deadline, self.urgent.notified()).await.is_err() {
+                    break;
+                }
             }
             while self.underway.borrow().len() >= UNDERWAY_MAX {
                 self.asked.notified().await;

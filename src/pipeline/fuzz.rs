@@ -330,9 +330,10 @@ impl Accounts {
         let recorded = self.receipts.contains(&number);
         if let (false, Some(lease)) = (recorded, outcome.lease) {
             assert!(!self.ended.contains(&lease), "nothing comes under a lease that has ended");
-            let left = self.leases.get_mut(&lease).expect("a lease whose intent is durable");
+            // The lease of a durable intent, and no more of it than there was.
+            let left = self.leases.get_mut(&lease).unwrap();
             let within = left.0.checked_sub(1).zip(left.1.checked_sub(outcome.cells));
-            *left = within.expect("no more than was lent");
+            *left = within.unwrap();
         } else {
             assert!(recorded || outcome.cells == 0, "a value came out before its own receipt");
         }

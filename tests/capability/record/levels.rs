@@ -66,8 +66,11 @@ fn of<'r>(records: &'r [Value], application: &str, kind: &str) -> Vec<&'r Value>
     records.iter().filter(|record| record["application"] == application && record["kind"] == kind).collect()
 }
 
-/// Sessions of this application in the record: intents that ask for leases, executions under one, ends.
-fn told(records: &[Value], application: &str) -> (usize, Vec<u64>, usize, BTreeMap<u64, (u64, u64)>) {
+/// How many intents, which of them ask for leases, executions under one, and ends of leases: how many used
+/// one, and values.
+type Told = (usize, Vec<u64>, usize, BTreeMap<u64, (u64, u64)>);
+
+fn told(records: &[Value], application: &str) -> Told {
     let intents = of(records, application, "intent");
     let number = |record: &&Value| record["statement_id"].as_u64().unwrap();
     let asking = intents.iter().filter(|intent| intent["lease"].is_object()).map(number).collect();
