@@ -34,7 +34,7 @@ pub(super) const EXPLAINED: &str = "explained";
 pub(super) const BY_NAME: &str = "by-name";
 
 /// Values of one statement that name subjects.
-const NAMED_MAX: usize = 65_536;
+const NAMED_MAX: usize = 10_000;
 
 /// For each column that says whose data the fields are that a statement uses, where it is told.
 pub(super) fn subjects(

@@ -106,6 +106,17 @@ fn fields(record: &Value) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
+/// How many data subjects it met; `?` where nobody can say.
+fn whose(outcome: &Value) -> String {
+    let subjects = &outcome["subjects"];
+    match (subjects["count"].as_u64(), subjects["unknown"].as_u64()) {
+        (None, _) => String::new(),
+        (Some(0), Some(_)) => "?".to_owned(),
+        (Some(count), None) => count.to_string(),
+        (Some(count), Some(_)) => format!("{count}+?"),
+    }
+}
+
 /// Shows the accesses of the first two steps as the record has them.
 pub async fn show(shop: &Shop, tour: &mut Tour) -> Walked {
     let complete = |records: &[Value]| accesses(records).filter(|all| all.len() >= actions().len());
@@ -113,11 +124,18 @@ pub async fn show(shop: &Shop, tour: &mut Tour) -> Walked {
     tour.page.say(
         "Before a value is shown, or a write goes to the server, an intent is on disk: who, what, on\n\
          which fields, by which statement. An outcome follows: how many rows and personal values were\n\
-         shown. Of the first two steps:",
+         shown, and of how many persons. Of the first two steps:",
     );
     tour.page.gap();
-    let mut table =
-        vec![row(&[&"user", &"action", &"fields", &"rows", &"values", &"statement, without literals"])];
+    let mut table = vec![row(&[
+        &"user",
+        &"action",
+        &"fields",
+        &"rows",
+        &"values",
+        &"whose",
+        &"statement, without literals",
+    ])];
     for (intent, outcome) in &accesses {
         table.push(vec![
             member(intent, "user"),
@@ -125,7 +143,8 @@ pub async fn show(shop: &Shop, tour: &mut Tour) -> Walked {
             fields(intent),
             member(outcome, "rows"),
             member(outcome, "cells"),
-            shorten(&member(intent, "statement").replace('\n', " "), 44),
+            whose(outcome),
+            shorten(&member(intent, "statement").replace('\n', " "), 38),
         ]);
     }
     tour.page.table(&table);
@@ -149,6 +168,8 @@ async fn check(shop: &Shop, tour: &mut Tour, records: &[Value], accesses: &[(Val
     let shown = CUSTOMERS.len() as u64;
     let claim = format!("of the SELECT it says {shown} rows and {} values", 2 * shown);
     tour.same(&claim, &counted, &Some((Some(shown), Some(2 * shown))));
+    let subjects = selected.and_then(|(_, outcome)| outcome["subjects"]["count"].as_u64());
+    tour.same("and whose: each by a name that holds no value", &subjects, &Some(shown));
     let numbers: Vec<u64> = records.iter().filter_map(|record| record["seq"].as_u64()).collect();
     let whole = numbers.iter().zip(1..).all(|(number, expected)| *number == expected);
     tour.claim(whole, "no number is missing in it", format!("{numbers:?}"), "1, 2, 3 and so on");
