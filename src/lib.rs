@@ -21,7 +21,7 @@
 //! | [`seal`], [`statement`], [`residency`], [`types`] | cryptography; SQL; places; how values are written |
 //! | [`login`] | the proof of who is there: mints [`login::Principal`] |
 //! | [`audit`] | records, the journal: mints [`audit::Receipt`] |
-//! | [`watch`] | detectors over what was opened |
+//! | [`watch`] | limits on what is opened, detectors, incidents |
 //! | [`policy`] | the only place that says yes: mints [`policy::Permit`] |
 //! | [`pipeline`] | the two streets as synchronous state machines |
 //! | [`config`] | text to settings, with spans for errors |

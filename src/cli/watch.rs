@@ -39,7 +39,7 @@ pub fn end(config: &Path, session: u64) -> u8 {
 
 fn act(config: &Path, request: &Value, otherwise: &str) -> u8 {
     match ask(config, request) {
-        Ok(told) if told["done"] == true => 0,
+        Ok(told) if *of(&told, "done") == true => 0,
         Ok(_) => {
             eprintln!("sealgate: {otherwise}");
             1
@@ -79,46 +79,53 @@ fn ask_at(socket: &Path, request: &Value) -> io::Result<Value> {
 }
 
 fn print(told: &Value) {
-    let list = |key: &str| told[key].as_array().cloned().unwrap_or_default();
+    let list = |key: &str| of(told, key).as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), shown);
     let sessions = list("sessions");
     println!("{} sessions", sessions.len());
     for one in &sessions {
-        let doing = match one["doing"].as_object() {
-            Some(doing) => format!("since {}: {}", text(&doing["since"]), text(&doing["statement"])),
-            None => "nothing classified under way".to_owned(),
+        let doing = of(one, "doing");
+        let doing = if doing.is_object() {
+            format!("since {}: {}", text(of(doing, "since")), text(of(doing, "statement")))
+        } else {
+            "nothing classified under way".to_owned()
         };
         println!(
             "  {} {}@{} from {} ({}) since {}: {doing}",
-            one["session"],
-            text(&one["user"]),
-            text(&one["database"]),
-            text(&one["client"]),
-            text(&one["application"]),
-            text(&one["since"])
+            of(one, "session"),
+            text(of(one, "user")),
+            text(of(one, "database")),
+            text(of(one, "client")),
+            text(of(one, "application")),
+            text(of(one, "since"))
         );
     }
     for one in list("limits") {
         println!(
             "limit: {} has {} of {}: {}",
-            text(&one["user"]),
-            one["used"],
-            one["most"],
-            text(&one["rule"])
+            text(of(&one, "user")),
+            of(&one, "used"),
+            of(&one, "most"),
+            text(of(&one, "rule"))
         );
     }
     for one in list("locked") {
         println!(
             "locked: {} until {}, incident {}",
-            text(&one["user"]),
-            text(&one["until"]),
-            text(&one["incident"])
+            text(of(&one, "user")),
+            text(of(&one, "until")),
+            text(of(&one, "incident"))
         );
     }
-    let behind = text(&told["alerts"]);
+    let behind = text(of(told, "alerts"));
     if !behind.is_empty() {
         println!("{behind}");
     }
+}
+
+/// A member; null where there is none.
+fn of<'v>(value: &'v Value, key: &str) -> &'v Value {
+    value.get(key).unwrap_or(&Value::Null)
 }
 
 /// Nothing that a terminal takes for more than text.

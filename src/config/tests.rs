@@ -117,7 +117,6 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
         ("[[watch.limit]]\ncells = 1\nwindow = \"1m\"", "action = \"throttle\""),
         ("[[grant]]", ""),
         ("[[watch.detector]]\nkind = \"refusals\"", "action = \"throttle\""),
-        ("[[watch.honey]]\nsealed = \"x\"", "action = \"lock\""),
     ] {
         let key = section.lines().next().unwrap();
         let rest = if key == "[listen]" {

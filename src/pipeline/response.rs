@@ -585,6 +585,7 @@ impl Session {
         let boundary = self.queue.front().is_some_and(|owed| owed.kind.is_boundary());
         if boundary {
             let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) else {
+                self.note_failure(true, facts.sqlstate);
                 return Ok(Fate::Pass);
             };
             if mark.asks.is_some() && !facts.fatal {

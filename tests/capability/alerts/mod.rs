@@ -243,11 +243,12 @@ fn the_verb_tells_every_receiver_and_what_came_of_it() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["receivers"][0]["delivered"], true);
     gate.configure(|text| text.replace("webhook = ", "secret = { env = \"NOT_SET_ANYWHERE\" }\nwebhook = "));
-    for verb in [&["alert", "test"][..], &["check", "--offline"]] {
+    for verb in [&["alert", "test"][..], &["check", "--offline", "--json"]] {
         let output = gate.verb(verb);
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert_eq!(output.status.code(), Some(2));
         assert!(said.contains("alert.0: the variable NOT_SET_ANYWHERE is not set"), "{said}");
+        assert!(verb[0] == "alert" || said.contains("\"alert-fault\""), "{said}");
     }
 }

@@ -80,12 +80,15 @@ fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
+/// Requests, each with its head and its body.
+type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A webhook: what it was told, each with the head of its request.
 pub struct Webhook {
     pub address: SocketAddr,
     /// What it answers.
     status: Arc<AtomicU16>,
-    told: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    told: Requests,
     refused: Arc<AtomicU16>,
 }
 
@@ -94,7 +97,7 @@ impl Webhook {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(204));
-        let told: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let told: Requests = Arc::default();
         let refused = Arc::new(AtomicU16::new(0));
         let webhook =
             Webhook { address, status: status.clone(), told: told.clone(), refused: refused.clone() };
@@ -234,7 +237,7 @@ impl Alertmanager {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("prometheus-alertmanager is missing: .ci/setup test installs it");
+            .unwrap_or_else(|error| panic!("prometheus-alertmanager: {error}: .ci/setup test installs it"));
         let alertmanager = Alertmanager { port, _running: Running(child) };
         await_that("Alertmanager", || alertmanager.get("/-/ready").is_some_and(|body| body.contains("OK")));
         alertmanager
