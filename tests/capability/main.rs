@@ -23,6 +23,7 @@ mod demo;
 mod doors;
 mod drivers;
 mod dumps;
+mod encodings;
 mod fidelity;
 mod format;
 mod foundation;
