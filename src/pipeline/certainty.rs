@@ -178,6 +178,17 @@ impl Certainty {
         }
     }
 
+    /// The same for values of parameters, which wait less: for what may change it alone.
+    pub fn encoding_of_values(&self) -> Sure {
+        if self.open.reading {
+            Sure::NotInThisBatch
+        } else if self.sent.reading || self.sent.code {
+            Sure::Later
+        } else {
+            Sure::Yes
+        }
+    }
+
     /// The search path, where nothing can have changed it since it was asked for. Within its batch
     /// a statement that calls nothing leaves it as it is: a trigger that did not would change
     /// which table is meant, and not that what is judged is what runs.

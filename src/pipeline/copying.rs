@@ -88,6 +88,9 @@ impl Session {
         if columns != judged || (*format == 1) != binary || (frame.tag() == b'G') != copy.from {
             return Ok(Fate::End(unforeseen()));
         }
+        if let Err(refusal) = self.can_convert() {
+            return Ok(Fate::End(refusal));
+        }
         if copy.from {
             self.queue.copy_in();
             if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {

@@ -16,7 +16,7 @@ use super::session::{Event, Held, Session, too_many_names};
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
-use crate::statement::{Encoding, Reading, Remedy, is_neutral};
+use crate::statement::{Reading, Remedy, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
@@ -276,11 +276,7 @@ impl Session {
             let hint = "Restore them over a direct connection, or copy values in as another user.";
             return Err(Refusal::unhandled("copy", detail, hint));
         }
-        if self.reading.encoding == Encoding::Other && plan.touches() {
-            let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
-            return Err(Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'."));
-        }
-        Ok(())
+        self.can_write(plan)
     }
 
     pub(super) fn take_query(
@@ -506,6 +502,11 @@ impl Session {
                 Err(step) => return Ok(step),
             };
             let bind = Bind::read(frame.body())?;
+            match self.settles_values(prepared, &bind) {
+                Some(Ok(step)) => return Ok(step),
+                Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+                None => {}
+            }
             let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
             match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind, self.manner(sure))) {
                 Ok(cleared) => {
@@ -562,6 +563,9 @@ impl Session {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
         };
+        if let Err(refusal) = self.can_write(&plan) {
+            return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
+        }
         self.note_text(&plan);
         if !plan.touches()
             && let Some(step) = self.fence(&plan)

@@ -377,6 +377,11 @@ impl Session {
             None if facts.reads.is_empty() => Rc::new(Shape::empty()),
             None => return Fate::End(unforeseen()),
         };
+        if !facts.reads.is_empty()
+            && let Err(refusal) = self.can_convert()
+        {
+            return Fate::End(refusal);
+        }
         let possibly = run.possible.is_some();
         // A cursor of SQL has no Bind: it is BINARY or not, as it is described.
         let bound = run.prepared.as_ref().filter(|prepared| prepared.by_sql.is_none());

@@ -1,12 +1,15 @@
-//! How a session writes dates and times: what is certain of it when values are read, and when they are shown.
+//! How a session writes text, dates and times: what is certain of it when values are read, and when they are shown.
 //! The server tells it when a batch is over; what comes before is read as it was, where it means one thing.
 
 use super::certainty::Sure;
+use super::names::Prepared;
 use super::plan::Plan;
 use super::session::Session;
 use super::values::{Manner, holds_styled, shows_styled};
 use super::{Need, Step};
 use crate::policy::Refusal;
+use crate::statement::{Encoding, StatementFacts};
+use crate::wire::frontend::Bind;
 
 impl Session {
     /// How values are written and read.
@@ -28,6 +31,43 @@ impl Session {
         }
     }
 
+    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    pub(super) fn can_write(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other && plan.touches() {
+            return Err(other_encoding());
+        }
+        Ok(())
+    }
+
+    /// The same of a row that is about to be shown, and of data that is about to be taken: the server has
+    /// said by now what it was asked for before them.
+    pub(super) fn can_convert(&self) -> Result<(), Refusal> {
+        if self.reading.encoding == Encoding::Other { Err(other_encoding()) } else { Ok(()) }
+    }
+
+    /// Is it certain in which encoding the values of a Bind are? What means the same in each is.
+    pub(super) fn settles_values(
+        &self,
+        prepared: &Prepared,
+        bind: &Bind<'_>,
+    ) -> Option<Result<Step, Refusal>> {
+        let mut given = bind.values.iter().flatten();
+        let takes = |facts: &StatementFacts| !facts.parameters.is_empty();
+        let takes = prepared.plan.iter().flat_map(|plan| &plan.facts.statements).any(takes);
+        if !takes || given.all(|value| value.is_ascii()) {
+            return None;
+        }
+        match self.certainty.encoding_of_values() {
+            Sure::Yes => None,
+            Sure::Later => Some(Ok(Step::Need(Need::Settle))),
+            Sure::NotInThisBatch => {
+                let detail = "client_encoding may be changed earlier in the same batch.";
+                let hint = "Send it after Sync.";
+                Some(Err(Refusal::unhandled("unsettled-reading", detail, hint)))
+            }
+        }
+    }
+
     /// Refuses to show dates and times behind what changes their form in the same batch or text: the server
     /// says it only at the end.
     pub(super) fn shows_surely(&self, plan: &Plan) -> Result<(), Refusal> {
@@ -35,9 +75,9 @@ impl Session {
         let changed = self.certainty.encoding(0) == Sure::NotInThisBatch;
         let mut changes = changed;
         for facts in &plan.facts.statements {
-            if changes && shows_styled(view, facts) {
-                let detail =
-                    "DateStyle, IntervalStyle or TimeZone may be changed earlier in the same batch or text.";
+            let takes = facts.copy.as_ref().is_some_and(|copy| copy.from);
+            if changes && (takes || shows_styled(view, facts)) {
+                let detail = "DateStyle, IntervalStyle, TimeZone or client_encoding may be changed earlier in the same batch or text.";
                 return Err(Refusal::unhandled(
                     "unsettled-reading",
                     detail,
@@ -48,4 +88,9 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn other_encoding() -> Refusal {
+    let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
+    Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'.")
 }

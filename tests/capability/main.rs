@@ -25,6 +25,7 @@ mod detectors;
 mod doors;
 mod drivers;
 mod dumps;
+mod encodings;
 mod fidelity;
 mod format;
 mod foundation;
