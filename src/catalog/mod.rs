@@ -19,6 +19,8 @@ mod path;
 mod pattern;
 mod sharing;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 pub mod stock;
 mod unfit;
 

@@ -55,6 +55,7 @@ mod told;
 mod transaction;
 mod values;
 mod view;
+mod watched;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use changeable::fuzz_changes;
