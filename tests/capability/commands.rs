@@ -53,7 +53,7 @@ fn check_finds_a_sound_configuration_sound_and_names_each_fault() {
         ("class = \"contact\"", "class = 7", "class = 7", "class"),
         ("[admin]\n", "[admin]\naddress = \"nowhere\"\n#", "address = \"nowhere\"", "nowhere"),
         ("[audit]", "[[grant]]\nusers = [\"x\"]\n[audit]", "[[grant]]", "not served by this version"),
-        ("[audit]", "[[alert]]\nwebhook = \"http://x\"\n[audit]", "[[alert]]", "not served by this version"),
+        ("[audit]", "[[alert]]\nwebhook = \"soc.example\"\n[audit]", "webhook", "no address that is served"),
         ("[audit]\n", "[audit]\nretain = \"1d\"\n", "retain", "not served by this version"),
         ("[audit]\n", "[audit]\ndurability = \"full\"\n", "durability", "not served by this version"),
         (
