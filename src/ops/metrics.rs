@@ -12,7 +12,13 @@ const SECONDS: [f64; 12] =
 const WINDOW_SECONDS: [f64; 7] = [0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0];
 
 /// Detectors, with the severities of their alerts.
-const ALERTS: &[(&str, &str)] = &[("limit", "warning"), ("limit", "critical"), ("does-not-open", "critical")];
+const ALERTS: &[(&str, &str)] = &[
+    ("limit", "warning"),
+    ("limit", "critical"),
+    ("does-not-open", "critical"),
+    ("journal", "warning"),
+    ("journal", "critical"),
+];
 
 /// Kinds of statements, with the verdicts on them.
 const STATEMENTS: &[(&str, &str)] = &[

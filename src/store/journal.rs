@@ -292,8 +292,12 @@ fn open(location: &Location) -> Result<folder::Opened, FolderError> {
 
 /// What was not as it was left stands in the record before anything else.
 fn told(findings: &[folder::Finding]) -> Vec<Entry> {
-    let alert = |finding: &folder::Finding| alert(finding.severity, finding.text.clone());
-    findings.iter().map(|finding| entry(Record::Alert(alert(finding)))).collect()
+    let alert = |finding: &folder::Finding| {
+        metrics::counter!("sealgate_alerts_total", "detector" => "journal", "severity" => finding.severity)
+            .increment(1);
+        entry(Record::Alert(alert(finding.severity, finding.text.clone())))
+    };
+    findings.iter().map(alert).collect()
 }
 
 /// Starts the thread over any sink.

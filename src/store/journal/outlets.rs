@@ -25,6 +25,8 @@ const SPOOL_MAX: usize = 256;
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How long connecting, and one message, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long all of them may take at the end.
+const FAREWELL: Duration = Duration::from_secs(12);
 /// Facility 13 (log audit), severity 5 (notice).
 const PRIORITY: u8 = 13 * 8 + 5;
 
@@ -171,8 +173,17 @@ impl Outlets {
             spool.state().has_ended = true;
             spool.changed.notify_all();
         }
+        let deadline = Instant::now() + FAREWELL;
         for thread in self.threads {
-            if thread.join().is_err() {
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if !thread.is_finished() {
+                // A mount that hangs, say: it ends with the process.
+                tracing::error!(
+                    "a sink of the record's checkpoints does not answer; what waits for it is lost to it"
+                );
+            } else if thread.join().is_err() {
                 tracing::error!("a thread of the record's sinks has panicked");
             }
         }
@@ -230,7 +241,8 @@ enum Carrier {
 }
 
 struct Syslog {
-    runtime: tokio::runtime::Runtime,
+    /// None: it is over.
+    runtime: Option<tokio::runtime::Runtime>,
     server: HostPort,
     tls: Option<Arc<ClientTls>>,
     node: String,
@@ -243,7 +255,7 @@ impl Carrier {
             Target::File(path) => Carrier::File(path, true),
             Target::Syslog { server, tls, node } => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                Carrier::Syslog(Box::new(Syslog { runtime, server, tls, node, channel: None }))
+                Carrier::Syslog(Box::new(Syslog { runtime: Some(runtime), server, tls, node, channel: None }))
             }
         })
     }
@@ -265,16 +277,25 @@ impl Carrier {
 
 impl Syslog {
     fn deliver(&mut self, note: &str) -> io::Result<()> {
+        let Some(runtime) = &self.runtime else { return Err(io::ErrorKind::NotConnected.into()) };
         let message = message(&self.node, note, super::now_us());
         let (channel, server, tls) = (&mut self.channel, &self.server, self.tls.as_deref());
-        let sent = self
-            .runtime
+        let sent = runtime
             .block_on(async { tokio::time::timeout(PATIENCE, send(channel, server, tls, &message)).await });
         let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if sent.is_err() {
             self.channel = None;
         }
         sent
+    }
+}
+
+impl Drop for Syslog {
+    /// A name that is still looked up is not waited for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
