@@ -7,7 +7,7 @@ use crate::shop::{self, errors, firsts, holds, states};
 const ACUTE: &str = "s3ntinel-José@x.example";
 
 fn refused(frames: &[Frame]) {
-    let error = frames.iter().find(|frame| frame.tag == b'E').expect("a refusal");
+    let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
     assert_eq!(error.field(b'C').as_deref(), Some("SG001"));
     let detail = error.field(b'D').unwrap();
     assert!(detail.contains("client_encoding") || detail.contains("client encoding"), "{detail}");
