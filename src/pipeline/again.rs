@@ -81,6 +81,15 @@ impl Session {
         self.prepare_again(shop, &view, name, again, out).map(Found::Step)
     }
 
+    /// A statement of a name that nobody has given but code, which may have: it may show whatever is legible, and
+    /// store what it is given where it is sealed.
+    pub(super) fn made_by_code(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+        let view = self.view.as_ref().filter(|view| view.judges())?;
+        let plan = Rc::new(Plan::anything(view, self.untouched));
+        let made = Prepared::new(None, view.epoch(), Some(plan));
+        self.queue.names.is_doubtful_statement(name).then(|| Rc::new(made))
+    }
+
     fn statement_judged(
         &mut self,
         shop: &mut super::Workshop,

@@ -177,6 +177,8 @@ impl Session {
         }
         self.refuse_folded(name)?;
         let name = name.as_bytes();
+        let own = text.statements.get(index).and_then(|facts| facts.effect.executes.as_ref());
+        let gives = own.is_none_or(|executes| !executes.arguments.is_empty());
         let prepared = match self.statement(shop, name, out)? {
             Found::Step(step) => return Ok(Stands::First(step)),
             Found::Meaning(Meaning::Unsettled) => return Ok(Stands::First(Step::Need(Need::Settle))),
@@ -184,6 +186,10 @@ impl Session {
             Found::Meaning(Meaning::Plain) if self.has_outlived(name) => {
                 let detail = "EXECUTE names a statement that may have been prepared before the catalog changed, and with it what the statement means.";
                 return Err(Refusal::unhandled("sql-execute", detail, "Prepare it again."));
+            }
+            Found::Meaning(Meaning::Plain) if gives && self.made_by_code(name).is_some() => {
+                let detail = "EXECUTE gives a value to a statement that only code which cannot be followed may have prepared.";
+                return Err(Refusal::unhandled("sql-execute", detail, "Prepare it in a text of your own."));
             }
             Found::Meaning(Meaning::Plain) => {
                 rests.push(Rest { portal: false, name: name.into(), on: None });

@@ -446,6 +446,16 @@ impl Session {
             Ok(Found::Meaning(Meaning::Plain)) => None,
             Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
         };
+        let prepared = match self.made_by_code(statement).filter(|_| prepared.is_none()) {
+            // It is given nothing: the server says that it wants something, or that it is not there.
+            Some(_) if Bind::read(frame.body())?.values.iter().any(Option::is_some) => {
+                frontend::put_empty_bind(out, portal, statement);
+                self.certainty.note_portal(false);
+                self.owe(Kind::Bind, Mark::changing(Change::Portal(portal.into(), None)), Doubt::CODE);
+                return Ok(Step::Took(frame.len()));
+            }
+            made => made.or(prepared),
+        };
         if self.kept {
             // What it means may have been defined since it was judged, if it was.
             let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());

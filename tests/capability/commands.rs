@@ -55,7 +55,7 @@ fn check_finds_a_sound_configuration_sound_and_names_each_fault() {
         ("[audit]", "[[grant]]\nusers = [\"x\"]\n[audit]", "[[grant]]", "not served by this version"),
         ("[audit]", "[[alert]]\nwebhook = \"soc.example\"\n[audit]", "webhook", "no address that is served"),
         ("[audit]\n", "[audit]\nretain = \"1d\"\n", "retain", "not served by this version"),
-        ("[audit]\n", "[audit]\ndurability = \"full\"\n", "durability", "not served by this version"),
+        ("[audit]\n", "[audit]\ndurability = \"never\"\n", "durability", "intent"),
         (
             "[listen]\n",
             "[listen]\ntls = { mode = \"require\", key = \"k\" }\n",

@@ -136,7 +136,7 @@ fn an_operator_sees_who_does_what_and_ends_it() {
     assert_eq!((&doing["user"], &doing["client"]), (&"clerk".into(), &"127.0.0.1".into()));
     assert_eq!(doing["doing"]["statement"], "SELECT city, pg_sleep(?) FROM customers WHERE id = ?");
     let told = status(&gate);
-    assert_eq!((&told["limits"][0]["user"], &told["limits"][0]["cells"]), (&"clerk".into(), &8.into()));
+    assert_eq!((&told["limits"][0]["user"], &told["limits"][0]["used"]), (&"clerk".into(), &8.into()));
     let output = gate.verb(&["watch", "status"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("limit: clerk has 8 of 10") && !text.contains('\u{1b}'), "{text}");

@@ -23,6 +23,7 @@ mod copying;
 mod demo;
 mod detectors;
 mod doors;
+mod doubted;
 mod drivers;
 mod dumps;
 mod encodings;

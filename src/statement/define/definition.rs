@@ -315,7 +315,8 @@ fn passing_view(
     inner: StatementFacts,
 ) -> Proven<StatementFacts> {
     let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
-    let made = inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_)));
+    let made =
+        inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_) | ResultColumn::Text(_)));
     if given || made {
         return Err(refuse(
             "definition",

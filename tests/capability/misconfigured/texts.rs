@@ -142,7 +142,6 @@ pub fn unknown_keys() -> Vec<Case> {
     let later: &[&str] = &["is not served by this version yet"];
     cases.extend(spoiled(&[
         ("provider = \"file\"", "provider = \"vault\"", "provider", later),
-        ("durability = \"intent\"", "durability = \"full\"", "durability", later),
         ("node = ", "retain = \"365d\"\nnode = ", "retain", later),
         ("action = \"cut\"", "action = \"throttle\"", "action", later),
         ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\"", later),

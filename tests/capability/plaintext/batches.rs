@@ -213,7 +213,7 @@ pub const BATCHES: &[Batch] = &[
     // Whoever does not wait for the answer means the value for what was refused.
     batch("a refused Parse leaves its name without values", Outcome::Contained, |raw, s, n| {
         prepared(raw, "s6");
-        raw.parse("s6", &format!("INSERT INTO customers (id, email) VALUES (1, lower('{s}'))"), &[]);
+        raw.parse("s6", &format!("INSERT INTO customers (id, email) VALUES (1, reverse('{s}'))"), &[]);
         raw.sync();
         bind_row(raw, "", "s6", s, n);
         raw.execute("", 0);
@@ -221,7 +221,7 @@ pub const BATCHES: &[Batch] = &[
     }),
     batch("a refused Parse before a Bind of the same batch", Outcome::Refused, |raw, s, n| {
         prepared(raw, "");
-        raw.parse("", "INSERT INTO customers (id, email) VALUES ($1, lower($2))", &[]);
+        raw.parse("", "INSERT INTO customers (id, email) VALUES ($1, reverse($2))", &[]);
         bind_row(raw, "", "", s, n);
         raw.execute("", 0);
         raw.sync()
@@ -276,7 +276,8 @@ pub const BATCHES: &[Batch] = &[
         raw.execute("", 0);
         raw.sync()
     }),
-    batch("portals with row limits, side by side", Outcome::Written, |raw, s, n| {
+    // Code that nobody follows keeps the index of `email`, and runs in one of them: the other may be what it made.
+    batch("portals with row limits, side by side", Outcome::Contained, |raw, s, n| {
         prepared(raw, "s11");
         bind_row(raw, "", "s11", s, n);
         raw.execute("", 0);
@@ -321,7 +322,7 @@ pub const BATCHES: &[Batch] = &[
     }),
     batch("a savepoint outlives a refusal", Outcome::Written, |raw, s, n| {
         raw.query("BEGIN; SAVEPOINT a");
-        raw.query(&format!("INSERT INTO customers (id, email) VALUES ({n}, lower('{s}'))"));
+        raw.query(&format!("INSERT INTO customers (id, email) VALUES ({n}, reverse('{s}'))"));
         raw.query("ROLLBACK TO a");
         let frames = raw.query(&format!("INSERT INTO customers (id, email) VALUES ({n}, '{s}')"));
         raw.query("COMMIT");
@@ -340,7 +341,7 @@ pub const BATCHES: &[Batch] = &[
     batch("a declared type of void", Outcome::Refused, |raw, s, n| with_type(raw, 2278, s, n)),
     batch("a declared type of varchar", Outcome::Written, |raw, s, n| with_type(raw, 1043, s, n)),
     batch("a declared type of unknown", Outcome::Written, |raw, s, n| with_type(raw, 705, s, n)),
-    batch("an array declared as text", Outcome::Refused, |raw, s, _| {
+    batch("an array declared as text", Outcome::Contained, |raw, s, _| {
         with_array(raw, TEXT, 0, format!("{{{s}}}").as_bytes())
     }),
     batch("an array with bounds", Outcome::Contained, |raw, s, _| {
@@ -571,11 +572,11 @@ pub const BATCHES: &[Batch] = &[
         raw.query("FETCH 1 FROM pp")
     }),
     batch("EXECUTE of a statement whose PREPARE was refused", Outcome::Refused, |raw, s, n| {
-        raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))");
+        raw.query("PREPARE \"Q 1\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, reverse($2))");
         raw.query(&format!("EXECUTE \"Q 1\"({n}, '{s}')"))
     }),
     batch("EXECUTE of a refused PREPARE whose name was escaped", Outcome::Contained, |raw, s, n| {
-        raw.query("PREPARE /* a /* b */ */ U&\"q\\0035\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))");
+        raw.query("PREPARE /* a /* b */ */ U&\"q\\0035\"(int, text) AS INSERT INTO customers (id, email) VALUES ($1, reverse($2))");
         raw.query(&format!("EXECUTE q5({n}, '{s}')"))
     }),
     batch("PREPARE and EXECUTE by SQL", Outcome::Written, |raw, s, n| {
@@ -608,7 +609,7 @@ pub const BATCHES: &[Batch] = &[
         Outcome::Contained,
         |raw, s, n| {
             let prepare =
-                "PREPARE q3(int, text) AS INSERT INTO customers (id, email) VALUES ($1, lower($2))\0";
+                "PREPARE q3(int, text) AS INSERT INTO customers (id, email) VALUES ($1, reverse($2))\0";
             let mut bytes = frame(b'C', b"Sq3\0");
             bytes.extend(frame(b'S', b""));
             bytes.extend(frame(b'Q', prepare.as_bytes()));
@@ -622,7 +623,7 @@ pub const BATCHES: &[Batch] = &[
         raw.cork();
         raw.close(b'S', "s19");
         raw.send(b'S', b"");
-        raw.parse("s19", "INSERT INTO customers (id, email) VALUES ($1::int, lower($2))", &[]);
+        raw.parse("s19", "INSERT INTO customers (id, email) VALUES ($1::int, reverse($2))", &[]);
         raw.send(b'S', b"");
         bind_row(raw, "", "s19", s, n);
         raw.execute("", 0);

@@ -6,7 +6,10 @@ use super::form::{Form, bound, literal};
 /// Assignments.
 pub const ASSIGNED: &[Form] = &[
     literal("INSERT of a concatenation", "INSERT INTO customers (id, email) VALUES ({n}, '{s}' || '')"),
-    literal("INSERT of a function's result", "INSERT INTO customers (id, email) VALUES ({n}, lower('{s}'))"),
+    literal(
+        "INSERT of a function's result",
+        "INSERT INTO customers (id, email) VALUES ({n}, reverse('{s}'))",
+    ),
     literal("INSERT of concat", "INSERT INTO customers (id, email) VALUES ({n}, concat('{s}', 'x'))"),
     literal("INSERT of format", "INSERT INTO customers (id, email) VALUES ({n}, format('%s', '{s}'))"),
     literal("INSERT of GREATEST", "INSERT INTO customers (id, email) VALUES ({n}, GREATEST('{s}', ''))"),
@@ -26,7 +29,7 @@ pub const ASSIGNED: &[Form] = &[
         "INSERT of convert_from",
         "INSERT INTO customers (id, email) VALUES ({n}, convert_from('{s}'::bytea, 'UTF8'))",
     ),
-    literal("a cast to varchar(5)", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::varchar(5))"),
+    literal("a cast to bpchar(5)", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::bpchar(5))"),
     literal("a cast to char", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::char(30))"),
     literal("a cast of a cast", "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::name::text)"),
     literal("a national string", "INSERT INTO customers (id, email) VALUES ({n}, N'{s}')"),
@@ -54,7 +57,7 @@ pub const ASSIGNED: &[Form] = &[
     ),
     bound(
         "INSERT of a parameter in a function",
-        "INSERT INTO customers (id, email) VALUES ({n}, lower($1))",
+        "INSERT INTO customers (id, email) VALUES ({n}, reverse($1))",
         &[Text("{s}")],
     ),
     bound(
@@ -63,8 +66,8 @@ pub const ASSIGNED: &[Form] = &[
         &[Text("{s}")],
     ),
     bound(
-        "INSERT of a parameter cast to varchar(5)",
-        "INSERT INTO customers (id, email) VALUES ({n}, $1::varchar(5))",
+        "INSERT of a parameter cast to bpchar(5)",
+        "INSERT INTO customers (id, email) VALUES ({n}, $1::bpchar(5))",
         &[Text("{s}")],
     ),
     bound(
@@ -103,15 +106,15 @@ pub const COMPARED: &[Form] = &[
     literal("the operator ^@", "SELECT id FROM customers WHERE email ^@ '{s}'"),
     literal("position", "SELECT id FROM customers WHERE position('{s}' IN email) > 0"),
     literal("a function of the column", "SELECT id FROM customers WHERE lower(email) = '{s}'"),
-    literal("a function of the value", "SELECT id FROM customers WHERE email = lower('{s}')"),
+    literal("a function of the value", "SELECT id FROM customers WHERE email = reverse('{s}')"),
     literal("hashes", "SELECT id FROM customers WHERE md5(email) = md5('{s}')"),
     literal("a cast of the column", "SELECT id FROM customers WHERE email::bytea = '{s}'"),
-    literal("a cast of the value to varchar(9)", "SELECT id FROM customers WHERE email = '{s}'::varchar(9)"),
+    literal("a cast of the value to bpchar(9)", "SELECT id FROM customers WHERE email = '{s}'::bpchar(9)"),
     literal("a cast of the value to unknown", "SELECT id FROM customers WHERE email = '{s}'::unknown"),
     literal("a qualified operator", "SELECT id FROM customers WHERE email OPERATOR(pg_catalog.=) '{s}'"),
     literal(
         "= ANY of an array of functions",
-        "SELECT id FROM customers WHERE email = ANY(ARRAY[lower('{s}')])",
+        "SELECT id FROM customers WHERE email = ANY(ARRAY[reverse('{s}')])",
     ),
     literal(
         "= ANY of string_to_array",
@@ -160,7 +163,7 @@ pub const COMPARED: &[Form] = &[
         "SELECT id FROM customers WHERE email LIKE $1",
         &[Text("{s}%")],
     ),
-    bound("a parameter in a function", "SELECT id FROM customers WHERE email = lower($1)", &[Text("{s}")]),
+    bound("a parameter in a function", "SELECT id FROM customers WHERE email = reverse($1)", &[Text("{s}")]),
     bound(
         "a parameter compared with two columns",
         "SELECT id FROM customers WHERE email = $1 OR note = $1",
@@ -182,7 +185,7 @@ pub const COMPARED: &[Form] = &[
 pub const DEFINED: &[Form] = &[
     literal(
         "PREPARE of what is refused",
-        "PREPARE p{n} AS INSERT INTO customers (id, email) VALUES ({n}, lower('{s}'))",
+        "PREPARE p{n} AS INSERT INTO customers (id, email) VALUES ({n}, reverse('{s}'))",
     ),
     literal(
         "DECLARE of what is refused",
@@ -406,20 +409,20 @@ pub const DEFINED: &[Form] = &[
 pub const SEVERAL: &[Form] = &[
     literal(
         "a second statement that is refused",
-        "SELECT 1; INSERT INTO customers (id, email) VALUES ({n}, lower('{s}'))",
+        "SELECT 1; INSERT INTO customers (id, email) VALUES ({n}, reverse('{s}'))",
     ),
     literal("a first statement that is refused", "UPDATE customers SET email = '{s}' || ''; SELECT 1"),
     literal(
         "a sealed statement before a refused one",
-        "INSERT INTO customers (id, email) VALUES ({n}, '{s}'); SELECT lower('{s}') = email FROM customers",
+        "INSERT INTO customers (id, email) VALUES ({n}, '{s}'); SELECT reverse('{s}') = email FROM customers",
     ),
     literal(
         "COPY before a refused statement",
-        "COPY customers (id, email) FROM stdin; SELECT lower('{s}') = email FROM customers",
+        "COPY customers (id, email) FROM stdin; SELECT reverse('{s}') = email FROM customers",
     ),
     literal(
         "PREPARE and EXECUTE of an expression",
-        "PREPARE q{n}(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2); EXECUTE q{n}({n}, lower('{s}'))",
+        "PREPARE q{n}(int, text) AS INSERT INTO customers (id, email) VALUES ($1, $2); EXECUTE q{n}({n}, reverse('{s}'))",
     ),
     literal(
         "a column dropped before",
@@ -516,12 +519,15 @@ pub const SEVERAL: &[Form] = &[
     ),
     literal(
         "a nested comment that ends",
-        "SELECT 1 /* /* */ */; UPDATE customers SET email = lower('{s}') /* */",
+        "SELECT 1 /* /* */ */; UPDATE customers SET email = reverse('{s}') /* */",
     ),
-    literal("a comment ended by CR alone", "SELECT 1 -- '\r; UPDATE customers SET email = lower('{s}') --'"),
+    literal(
+        "a comment ended by CR alone",
+        "SELECT 1 -- '\r; UPDATE customers SET email = reverse('{s}') --'",
+    ),
     literal(
         "a dollar quote within a name",
-        "SELECT 1 AS a$b$; UPDATE customers SET email = lower('{s}') --$b$",
+        "SELECT 1 AS a$b$; UPDATE customers SET email = reverse('{s}') --$b$",
     ),
     literal("an unterminated string", "INSERT INTO customers (id, email) VALUES ({n}, '{s}"),
     literal("an unterminated comment", "INSERT INTO customers (id, email) VALUES ({n}, '{s}') /* "),

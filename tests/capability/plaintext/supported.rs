@@ -30,6 +30,15 @@ pub const WRITES: &[Form] = &[
     ),
     literal("INSERT with CR LF", "INSERT INTO customers\r\n(id, email)\r\nVALUES\r\n({n},\t'{s}')\r\n;"),
     literal(
+        "INSERT of a cast that cuts nothing",
+        "INSERT INTO customers (id, email) VALUES ({n}, '{s}'::varchar(10000))",
+    ),
+    bound(
+        "INSERT of a trimmed parameter",
+        "INSERT INTO customers (id, email) VALUES ({n}, ltrim(rtrim($1)))",
+        &[Text("{s}")],
+    ),
+    literal(
         "INSERT that returns",
         "INSERT INTO customers (id, email) VALUES ({n}, '{s}') RETURNING id, email, *",
     ),
