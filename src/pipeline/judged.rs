@@ -12,7 +12,7 @@ use super::errand::Errand;
 use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
-use super::session::{Event, Held, Session, too_many_names};
+use super::session::{ANYTHING, Event, Held, Session, too_many_names};
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
@@ -182,7 +182,7 @@ impl Session {
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
     /// the order of a table's columns, that nobody is changing it.
     pub(super) fn settles(&mut self, plan: &Plan, runs: bool) -> Option<Result<Step, Refusal>> {
-        if let Some(step) = self.fence(plan).filter(|_| runs) {
+        if runs && let Some(step) = self.fence(plan) {
             return Some(Ok(step));
         }
         if let Some(passage) = self.passage(plan) {
@@ -211,10 +211,12 @@ impl Session {
 
     /// Makes known to other sessions what a plan is about to change, before it runs.
     fn fence(&mut self, plan: &Plan) -> Option<Step> {
-        if !plan.moves() || self.announced {
+        let names = self.names_anew(plan) && !self.moving.iter().any(|table| **table == *ANYTHING);
+        if !names && (!plan.moves() || self.announced) {
             return None;
         }
-        self.moving = plan.relations().cloned().collect();
+        self.moving.extend(plan.relations().cloned());
+        self.moving.extend(names.then(|| ANYTHING.into()));
         Some(Step::Need(Need::Fence))
     }
 
@@ -577,9 +579,7 @@ impl Session {
             return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
         }
         self.note_text(&plan);
-        if !plan.touches()
-            && let Some(step) = self.fence(&plan)
-        {
+        if let Some(step) = self.fence(&plan) {
             return Ok(step);
         }
         if !self.tells_of(&plan) {

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::seal::{Plaintext, Sealer, SubjectKey};
 use crate::statement::{
-    Description, Doors, Edit, Limits, Reading, Remedy, Renames, StatementFacts, States, TextFacts, Unproven,
-    literal_value,
+    Boundary, Description, Doors, Edit, Limits, Reading, Remedy, Renames, StatementFacts, States, TextFacts,
+    Unproven, literal_value,
 };
 use crate::types::Style;
 use crate::watch::Honey;
@@ -99,6 +99,11 @@ impl Plan {
     pub(super) fn leads(&self) -> bool {
         let changes = self.facts.statements.iter().filter_map(|facts| facts.effect.changes.as_deref());
         changes.flatten().any(|change| matches!(change, Change::Led { .. } | Change::Renamed { .. }))
+    }
+
+    /// Does it end a transaction?
+    pub(super) fn ends(&self) -> bool {
+        self.facts.statements.iter().any(|facts| matches!(facts.boundary, Some(Boundary::End)))
     }
 
     /// Does it make, undo or end what its transaction has defined?

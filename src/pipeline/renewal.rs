@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::names::{Change, Meaning, Prepared};
 use super::owed::Probe;
+use super::plan::Plan;
 use super::session::{ANYTHING, Session};
 use super::view::View;
 
@@ -77,6 +78,12 @@ impl Session {
     /// The others know of [`Session::moving`].
     pub fn announce(&mut self) {
         self.announced = true;
+    }
+
+    /// Will a new name of what is classified, or leads there, be anybody's once this plan has run? Until the
+    /// catalog has been read, any text of others may name it.
+    pub(super) fn names_anew(&self, plan: &Plan) -> bool {
+        plan.leads() && !self.certainty.in_transaction() || self.leads && plan.ends()
     }
 
     /// Nothing is left of what it changed that the others need wait for. True where something

@@ -17,7 +17,7 @@ use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
 use super::follow::uses::Uses;
-use super::matters::{Bench, names_relation_that_matters, refuse_definition};
+use super::matters::{Bench, names_relation_that_matters};
 use super::opaque;
 use super::read::bounds::{self, Limits};
 use super::read::census::{Census, NamePath, census};
@@ -159,17 +159,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
                 ),
             ));
         }
-        match facts.effect.changes {
-            None => {
-                let followed = changes::followed(bench, node, found, opaque.is_some());
-                facts.effect.changes = followed.map(Arc::from);
-            }
-            // What runs meanwhile may change more; a view that is made runs nothing yet.
-            Some(_) if opaque.as_ref().is_some_and(|found| Sort::of(node) != Sort::View || !found.proven) => {
-                return Err(refuse_definition("code that nobody follows, in a definition,"));
-            }
-            Some(_) => {}
-        }
+        facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
     }
     facts.boundary = changes::boundary(node);
     facts.effect.states = stating::states(node, found);

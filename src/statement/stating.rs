@@ -124,7 +124,16 @@ fn set_by(set: &protobuf::VariableSetStmt) -> Option<States> {
 fn configured(node: &Node, calls: usize) -> Vec<States> {
     let doubt = || vec![States::Doubt];
     let Some(Kind::SelectStmt(select)) = kind(node) else { return doubt() };
-    let plain = select.from_clause.is_empty() && select.where_clause.is_none() && select.larg.is_none();
+    // As many rows as there is one of.
+    let plain = select.from_clause.is_empty()
+        && select.where_clause.is_none()
+        && select.larg.is_none()
+        && select.limit_count.is_none()
+        && select.limit_offset.is_none()
+        && select.having_clause.is_none()
+        && select.group_clause.is_empty()
+        && select.distinct_clause.is_empty()
+        && select.with_clause.is_none();
     let mut states = Vec::new();
     let mut met = 0;
     for target in select.target_list.iter().filter(|_| plain) {

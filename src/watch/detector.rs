@@ -241,7 +241,9 @@ impl Detector for Hard {
                 Record::Refusal(refusal) => {
                     let Kind::Refusals(rate) = self.rule.kind else { return };
                     let who = &refusal.who;
-                    if self.looks_at(who) && self.count(&who.user, rate, 1, now_ms) {
+                    // Before a login anybody may claim any name; and what a lock refuses would renew it.
+                    let own = who.auth != "none" && !refusal.rule.starts_with("watch-");
+                    if own && self.looks_at(who) && self.count(&who.user, rate, 1, now_ms) {
                         let id = Some(refusal.statement_id).filter(|id| *id > 0);
                         findings.push(self.found(who, id, refusal.fields.clone()));
                     }

@@ -3,15 +3,13 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
-use std::sync::Arc;
-
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot};
+use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
 
 use super::super::by_name;
-use super::super::facts::{Effect, NameOf, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::judge::{query as rows, statement};
@@ -29,7 +27,6 @@ use super::doors::of_databases;
 use super::indexes;
 use super::links::{self, Link};
 use super::table;
-use super::target;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
 /// `follows`: calls of those that only pass classified columns on are followed.
@@ -145,17 +142,15 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::CreateTableAsStmt(create)) => {
             let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
             let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
-            let keeps = if view { Keeps::View { replaces: create.if_not_exists } } else { Keeps::Copy };
             let columns = create.into.as_ref().map_or(&[][..], |into| &into.col_names);
-            stored_query(bench, create.query.as_deref(), into, columns, keeps, found)
+            stored_query(bench, create.query.as_deref(), into, columns, view, found)
         }
         Some(Kind::SelectStmt(_)) => {
             let into = tree::into(node).and_then(|into| into.rel.as_ref());
-            stored_query(bench, Some(node), into, &[], Keeps::Copy, found)
+            stored_query(bench, Some(node), into, &[], false, found)
         }
         Some(Kind::ViewStmt(view)) => {
-            let keeps = Keeps::View { replaces: view.replace };
-            stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], keeps, found)
+            stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
         }
         Some(Kind::FetchStmt(fetch)) => Ok(by_name::fetches(fetch)),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
@@ -254,26 +249,16 @@ fn named(bench: Bench<'_>, query: Option<&Node>, name: &str, of: NameOf) -> Prov
     Ok(by_name::named(name, of, statement(bench, query, &census(query))?))
 }
 
-/// What a query is kept as.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keeps {
-    Copy,
-    /// `replaces`: there may be one of its name already.
-    View {
-        replaces: bool,
-    },
-}
-
 /// CREATE TABLE AS, SELECT INTO and CREATE VIEW.
 fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
     target: Option<&protobuf::RangeVar>,
     columns: &[Node],
-    keeps: Keeps,
+    keeps_no_copy: bool,
     found: &Census,
 ) -> Proven<StatementFacts> {
-    if let Some(target) = target.filter(|_| keeps == Keeps::Copy)
+    if let Some(target) = target.filter(|_| !keeps_no_copy)
         && let Some(facts) = table::copied(bench, target, columns, query, found)?
     {
         return Ok(facts);
@@ -292,53 +277,19 @@ fn stored_query(
     };
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    // A view of what is legible is read like any other code: on record.
-    if inner.touches() && keeps == Keeps::Copy {
+    // A view of what is legible is read like any other code: on record. One of sealed columns would take
+    // rows before anybody here knows of it: texts that are on their way already may name it.
+    if inner.touches() && !keeps_no_copy {
         return Err(refuse(
             "definition",
             "a copy of classified columns would be made in a table that the policy does not name",
             "Name the table's columns in the policy first, each with the domain of the one that it is copied from.",
         ));
     }
-    match (sealed, keeps, target) {
-        (false, _, _) => Ok(catalog_changes()),
-        (true, Keeps::View { replaces: false }, Some(target)) => passing_view(bench, target, inner),
-        (true, _, _) => Err(refuse_definition("a view of sealed columns")),
+    if sealed {
+        return Err(refuse_definition("a view of sealed columns"));
     }
-}
-
-/// A new view that passes sealed columns on. Its name would take rows before anybody here knows of it: until
-/// the catalog has been read, it leads to what matters, and may not be used.
-fn passing_view(
-    bench: Bench<'_>,
-    target: &protobuf::RangeVar,
-    inner: StatementFacts,
-) -> Proven<StatementFacts> {
-    let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
-    let made =
-        inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_) | ResultColumn::Text(_)));
-    if given || made {
-        return Err(refuse(
-            "definition",
-            "a view would make a value of sealed columns, or give them one",
-            "Pass each sealed column on as it is, and leave values to the statements that use the view.",
-        ));
-    }
-    let codes = bench.snapshot.codes();
-    if codes.everything.is_some() || codes.by_events {
-        return Err(refuse_definition("a view of sealed columns, where definitions run other code,"));
-    }
-    let (schema, insertion) = target::new_view(bench, target)?;
-    let table = QualifiedName { schema, name: target.relname.as_str().into() };
-    let why = "a view of sealed columns, made in this transaction".into();
-    let mut insertions = inner.insertions;
-    insertions.extend(insertion);
-    let mut searches = [inner.reads, inner.searches].concat();
-    searches.sort_unstable();
-    searches.dedup();
-    let changes: Arc<[Change]> = [Change::Led { table, why, unless_there: false }].into();
-    let effect = Effect { changes: Some(changes), ..catalog_changes().effect };
-    Ok(StatementFacts { reads: Vec::new(), outputs: Vec::new(), searches, insertions, effect, ..inner })
+    Ok(catalog_changes())
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.

@@ -110,7 +110,9 @@ impl Found {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    // Whoever can write to the folder may name a file like what a terminal obeys.
+    name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 /// A segment that is there packed and not packed, as a crash leaves it, counts once.
