@@ -372,6 +372,27 @@ fn refuses_sealed_columns_where_sealed_text_has_no_meaning() {
         ("SELECT id FROM customers WHERE email = lower($1) OR email = $1", "parameter-conflict"),
         ("SELECT id FROM customers WHERE email = lower($1) OR email = upper($1)", "parameter-conflict"),
         ("SELECT id FROM customers WHERE $1 = '' OR email = lower($1)", "parameter-conflict"),
+        ("SELECT id FROM customers WHERE email = $1 OR email = $1::varchar(3)", "parameter-conflict"),
+        (
+            "INSERT INTO customers (id, email) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET email = $1::varchar(2)",
+            "parameter-conflict",
+        ),
+        (
+            "WITH s(v) AS (VALUES ('ABCD')) INSERT INTO customers (id, email) SELECT 1, v FROM s WHERE NOT EXISTS (SELECT 1 FROM customers WHERE email = v::varchar(2))",
+            "parameter-conflict",
+        ),
+        (
+            "WITH s AS (SELECT $1::text AS v) INSERT INTO customers (id, email) SELECT 1, v FROM s WHERE NOT EXISTS (SELECT 1 FROM customers WHERE email = lower(v))",
+            "unsupported-position",
+        ),
+        (
+            "MERGE INTO customers c USING (VALUES (1, 'MERGEV')) s(i, v) ON c.id = s.i AND c.email = lower(s.v) WHEN NOT MATCHED THEN INSERT (id, email) VALUES (s.i, s.v)",
+            "unsupported-position",
+        ),
+        (
+            "SELECT c.id FROM (SELECT $1::text v) s, customers c WHERE c.email = lower(s.v) OR c.email = s.v",
+            "unsupported-position",
+        ),
         ("SELECT id, lower($1) FROM customers WHERE email = lower($1)", "parameter-conflict"),
         ("SELECT id FROM customers WHERE email = trim(both $1)", "unsupported-position"),
         ("SELECT id FROM customers WHERE email = lower($1 || 'x')", "unsupported-position"),

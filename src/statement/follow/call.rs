@@ -3,13 +3,16 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node, SubLinkType};
 
+use crate::catalog::NO_MODIFIER;
+
 use super::super::facts::{Edit, Fold, Unproven};
 use super::super::opaque;
 use super::super::read::tree::{self, kind};
-use super::super::read::typed::span_of_callee;
+use super::super::read::typed::{span_of_callee, type_of};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::{self, Passing};
 use super::classes::{Fields, Flow};
+use super::constant::is_written;
 use super::flow::{Seen, Walk};
 use super::scope::{Outputs, Place};
 
@@ -83,7 +86,9 @@ impl<'a> Walk<'a> {
         let edit = place.map(|span| Edit { span, new: Vec::new(), quotes: false });
         match (edit, flow.folds()) {
             (Some(edit), Some((class, folds)))
-                if self.classes.may_fold(class) && (fold.is_of_case() || self.is_bare(&edit, only)) =>
+                if self.stands_alone(only)
+                    && self.classes.may_fold(class)
+                    && (fold.is_of_case() || self.is_bare(&edit, only)) =>
             {
                 if folds.is_empty() {
                     self.classes.only_folded(class);
@@ -94,6 +99,23 @@ impl<'a> Walk<'a> {
             (_, _) => return self.looks(call, Some(&flow)).map_err(needs_normalizing),
         }
         Ok(Flow::Folded(fold, Box::new(flow)))
+    }
+
+    /// Is it a parameter or a constant, maybe under casts and calls that go with this one? A column that stands
+    /// for one is that value elsewhere.
+    fn stands_alone(&self, node: &Node) -> bool {
+        match kind(node) {
+            Some(Kind::TypeCast(cast)) => {
+                let to = cast.type_name.as_ref().and_then(type_of);
+                let whole = to.is_some_and(|to| to.modifier == NO_MODIFIER && !to.array);
+                whole && cast.arg.as_deref().is_some_and(|arg| self.stands_alone(arg))
+            }
+            Some(Kind::FuncCall(call)) => {
+                algebra::fold(self.names, call).is_some()
+                    && call.args.first().is_some_and(|arg| self.stands_alone(arg))
+            }
+            Some(_) | None => is_written(node),
+        }
     }
 
     /// Does the argument follow the parenthesis, without a word of SQL between (`trim(BOTH ...)`)?

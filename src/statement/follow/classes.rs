@@ -243,6 +243,11 @@ impl<'a> Classes<'a> {
     /// Where it stood last, something is applied to it that makes a text of a text.
     pub(in crate::statement) fn only_folded(&mut self, class: Class) {
         self.cast(class, Logical::TEXT, None);
+        self.not_bare(class);
+    }
+
+    /// Where it stood last in the text, it is not the value itself that counts.
+    pub(in crate::statement) fn not_bare(&mut self, class: Class) {
         self.state(class).bare -= 1;
     }
 
@@ -372,9 +377,7 @@ impl<'a> Classes<'a> {
 
     /// It is tested for NULL, whatever it will be.
     pub(in crate::statement) fn test(&mut self, class: Class) {
-        let state = self.state(class);
-        state.tested = true;
-        state.bare -= 1;
+        self.state(class).tested = true;
     }
 
     /// Both are the same kind of value.

@@ -12,6 +12,7 @@ use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::{self, Use};
 use super::call::needs_normalizing;
 use super::classes::{Fields, Flow, require, same_domain};
+use super::constant::is_written;
 use super::flow::Walk;
 
 /// One side of a comparison: a value, or a row of values.
@@ -344,6 +345,11 @@ impl<'a> Walk<'a> {
         let Some(arg) = test.arg.as_deref() else { return Ok(Fields::new()) };
         let flow = self.flow(arg)?;
         let flow = if let Flow::Folded(Fold::Text, inner) = flow { *inner } else { flow };
+        if let Flow::Open(class) = &flow
+            && is_written(arg)
+        {
+            self.classes.not_bare(*class);
+        }
         if let Some(fields) = self.sealed_in(&flow)? {
             require(self.snapshot, &fields, Use::TestNull)?;
             self.searches.extend(fields);

@@ -19,6 +19,11 @@ use super::algebra;
 use super::classes::{Class, Fields, Flow};
 use super::flow::{Seen, Walk};
 
+/// Is it a parameter or a constant itself?
+pub(in crate::statement) fn is_written(node: &Node) -> bool {
+    matches!(kind(node), Some(Kind::ParamRef(_) | Kind::AConst(_)))
+}
+
 impl<'a> Walk<'a> {
     /// A cast that changes nothing keeps what it is applied to; every other is a value.
     pub(in crate::statement) fn cast(&mut self, cast: &'a protobuf::TypeCast) -> Proven<Flow> {
@@ -41,7 +46,9 @@ impl<'a> Walk<'a> {
         let flow = if to.is_some_and(|to| to.array) { self.array(arg)? } else { self.flow(arg)? };
         if algebra::keeps_text(of, false) && self.passes_as_text(&flow)? {
             if let Flow::Open(class) = flow {
-                self.classes.cast(class, to.unwrap_or(Logical::TEXT), None);
+                let to = to.unwrap_or(Logical::TEXT);
+                self.classes.cast(class, to, None);
+                self.cut_alone(class, &to, arg);
             }
             return Ok(if let Flow::Field(id) = flow { Flow::Sealed(Fields::from([id])) } else { flow });
         }
@@ -57,6 +64,7 @@ impl<'a> Walk<'a> {
             match &flow {
                 Flow::Open(class) if !to.array => {
                     self.typed(*class, to, edit);
+                    self.cut_alone(*class, &to, arg);
                     return Ok(flow);
                 }
                 Flow::Array(elements) if to.array => {
@@ -122,6 +130,14 @@ impl<'a> Walk<'a> {
         self.settle(flow)
             .map(Flow::derived)
             .map_err(|refused| self.placed(refused, "a cast to another type", cast.location))
+    }
+
+    /// A cast that cuts or rounds is of this place alone: of a column that stands for the value it is none of
+    /// what the value is elsewhere.
+    fn cut_alone(&mut self, class: Class, to: &Logical, arg: &Node) {
+        if to.modifier != NO_MODIFIER && is_written(arg) {
+            self.classes.not_bare(class);
+        }
     }
 
     /// Is it a value that `::text` leaves as it is? Not a column of another type, whose text is not what

@@ -185,6 +185,10 @@ impl Classes<'_> {
         if algebra::is_folded(self.snapshot, &Fields::from([field])) {
             folds.retain(|fold| !fold.is_of_case());
         }
+        let cut = state.given.is_some_and(|given| given.modifier != NO_MODIFIER);
+        if cut && (state.bare > 0 || !folds.is_empty()) {
+            return Err(conflict(state.told.as_deref(), "itself and for what a cast leaves of it"));
+        }
         if !folds.is_empty() && state.bare > 0 {
             return Err(conflict(state.told.as_deref(), "itself and for what a function makes of it"));
         }
