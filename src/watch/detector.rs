@@ -269,7 +269,13 @@ mod tests {
     const NOON: u64 = 1_795_305_600_000;
 
     fn who(user: &str, client: &str) -> Arc<Who> {
-        Arc::new(Who { session: 7, user: user.into(), client: client.into(), ..Who::sealgate() })
+        Arc::new(Who {
+            session: 7,
+            user: user.into(),
+            client: client.into(),
+            auth: "scram",
+            ..Who::sealgate()
+        })
     }
 
     fn login(user: &str, client: &str) -> Seen {
@@ -328,6 +334,17 @@ mod tests {
         let findings = found(&mut hard(Kind::Refusals(THREE), None), &refused);
         assert_eq!((findings.len(), &*findings[0].alert.who.user), (1, "ada"));
         assert_eq!(findings[0].alert.statement_id, Some(3));
+        // Nobody has logged in yet, or it is the watch's own word.
+        let claimed = |auth, rule| {
+            let Seen::Record(record) = refusal("ada") else { panic!("a record") };
+            let Record::Refusal(refused) = *record else { panic!("a refusal") };
+            let who = Arc::new(Who { auth, ..Who::clone(&refused.who) });
+            Seen::Record(Box::new(Record::Refusal(RefusalRecord { who, rule, ..refused })))
+        };
+        for (auth, rule) in [("none", "residency"), ("scram", "watch-locked")] {
+            let refused = [(); 4].map(|()| claimed(auth, Arc::from(rule)));
+            assert!(found(&mut hard(Kind::Refusals(THREE), None), &refused).is_empty(), "{rule}");
+        }
         let tried = [failed("eve", b"42P01"), failed("eve", b"22P02"), failed("eve", b"42703")];
         assert_eq!(found(&mut hard(Kind::Errors(THREE), None), &tried).len(), 1);
         let ordinary = [failed("eve", b"23505"), failed("eve", b"40001"), failed("eve", b"57014")];
