@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Undelivered;
 use super::secure::Stream;
-use crate::audit::rfc3339;
+use crate::audit::{is_disguise, rfc3339};
 use crate::config::{Mail, MailProtection};
 use crate::watch::{Notice, Status};
 
@@ -201,9 +201,7 @@ fn body(node: &str, notice: &Notice) -> String {
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());
     // What a client chose must not look like another line.
-    shown
-        .map(|(name, value)| format!("{name}: {}\r\n", value.replace(|c: char| c.is_control(), " ")))
-        .collect()
+    shown.map(|(name, value)| format!("{name}: {}\r\n", value.replace(is_disguise, " "))).collect()
 }
 
 /// RFC 2047, whatever is in it.
@@ -214,7 +212,7 @@ fn encoded_words(text: &str) -> String {
         if word.len() + letter.len_utf8() > WORD_BYTES {
             words.push(std::mem::take(&mut word));
         }
-        word.push(if letter.is_control() { ' ' } else { letter });
+        word.push(if is_disguise(letter) { ' ' } else { letter });
     }
     words.push(word);
     let words: Vec<String> =

@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 
 use super::Undelivered;
 use super::secure::Stream;
-use crate::audit::rfc3339;
+use crate::audit::{is_disguise, rfc3339};
 use crate::config::HostPort;
 use crate::watch::{Notice, Status};
 
@@ -101,7 +101,7 @@ fn in_member(text: &str) -> String {
 
 /// Nothing that ends a line or hides in one.
 fn plain(text: &str) -> String {
-    text.chars().take(VALUE_CHARS_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    text.chars().take(VALUE_CHARS_MAX).map(|letter| if is_disguise(letter) { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]

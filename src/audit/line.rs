@@ -475,8 +475,9 @@ fn escape(out: &mut Vec<u8>, character: char) {
     }
 }
 
-/// Controls, and the format characters that break or turn a line of text.
-fn is_disguise(character: char) -> bool {
+/// Is it one of the controls, or of the format characters that break or turn a line of text?
+#[must_use]
+pub fn is_disguise(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -16,7 +16,7 @@ pub use chain::{Link, Linked, seq_of};
 pub use journal::{Head, Journal, Receipt, Sink, SinkError};
 pub use lease::{Cover, Lease, Leased, Tenure};
 pub use level::{Durability, LeaseTerms};
-pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, rfc3339};
+pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, is_disguise, rfc3339};
 pub use note::{
     Checkpoint, NOTE_BYTES_MAX, Opened, PublicKey, Signer, SigningKeyFault, notes_in, open, word,
 };

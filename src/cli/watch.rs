@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::audit::is_disguise;
+
 use super::CONFIGURATION;
 use super::house::settings;
 
@@ -130,5 +132,5 @@ fn of<'v>(value: &'v Value, key: &str) -> &'v Value {
 
 /// Nothing that a terminal takes for more than text.
 fn shown(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text.chars().map(|letter| if is_disguise(letter) { '?' } else { letter }).collect()
 }

@@ -22,7 +22,8 @@ impl Session {
         if let Some(describe) = held.describe {
             self.owe(Kind::Describe, describe, Doubt::NONE);
         }
-        self.leads |= held.mark.defines.as_ref().is_some_and(|plan| plan.leads());
+        let view = self.view.as_ref().zip(held.mark.defines.as_ref());
+        self.leads |= view.is_some_and(|(view, plan)| plan.leads(view));
         self.owe(held.kind, held.mark, held.doubt);
         Step::Took(held.consumed)
     }

@@ -12,7 +12,7 @@ use super::subjects::Named;
 use super::values::other_styles;
 use super::view::View;
 use crate::audit::FieldUse;
-use crate::catalog::{Change, SearchPath};
+use crate::catalog::{Change, QualifiedName, SearchPath};
 use crate::login::Principal;
 use crate::login::token::{EndUser, Tokens};
 use crate::policy::{self, Permit, Refusal, Surroundings};
@@ -95,10 +95,25 @@ impl Plan {
         self.facts.statements.iter().any(does) || self.bounds()
     }
 
-    /// Does it give a new name to what is classified, or leads there?
-    pub(super) fn leads(&self) -> bool {
+    /// Does it give a new name to what is classified, or leads there? A table that only has the name of one
+    /// is nobody's business: whoever may make one could hold up all others.
+    pub(super) fn leads(&self, view: &View) -> bool {
         let changes = self.facts.statements.iter().filter_map(|facts| facts.effect.changes.as_deref());
-        changes.flatten().any(|change| matches!(change, Change::Led { .. } | Change::Renamed { .. }))
+        let matters = |table: &QualifiedName| {
+            let known = view.snapshot().relation(&table.schema, &table.name);
+            known.is_none_or(|known| !known.is_harmless())
+        };
+        changes.flatten().any(|change| match change {
+            Change::Led { .. } => true,
+            Change::Renamed { table, .. } => matters(table),
+            Change::Created { .. }
+            | Change::Dropped { .. }
+            | Change::ColumnAdded { .. }
+            | Change::ColumnDropped { .. }
+            | Change::ColumnRenamed { .. }
+            | Change::Enumerated { .. }
+            | Change::Unkeyed { .. } => false,
+        })
     }
 
     /// Does it end a transaction?

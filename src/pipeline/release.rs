@@ -52,6 +52,15 @@ fn words(value: &[u8]) -> u64 {
     (starts.count() as u64).max(1)
 }
 
+/// As how many values one counts at the most: what an expression makes may hold those of many rows
+/// (`string_agg(city, ',')`), as words.
+fn values_in(column: &Column, stored: &[u8]) -> u64 {
+    match column {
+        Column::Derived(_) => words(stored),
+        Column::Plain | Column::Field(_) | Column::Sealed(_) | Column::Text(_) => 1,
+    }
+}
+
 /// Bytes that may go to the client. Made in this file alone.
 pub struct Released<'a>(&'a [u8]);
 
@@ -156,10 +165,11 @@ impl Workshop {
                         return Ok(());
                     };
                     let fields = column.fields();
+                    let held = values_in(column, stored);
                     for field in fields {
                         let at = facts.reads.iter().position(|id| id == field);
                         if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
-                            *count += 1;
+                            *count += held;
                         }
                     }
                     let shown = match column {
@@ -260,10 +270,11 @@ impl Workshop {
                     format.put_as_it_is(&mut row, at, raw);
                     return Ok(());
                 }
+                let held = values_in(column, &stored);
                 for field in fields {
                     let at = facts.reads.iter().position(|id| id == field);
                     if let Some(count) = at.and_then(|at| cells.get_mut(at)) {
-                        *count += 1;
+                        *count += held;
                     }
                 }
                 let sealed = match column {

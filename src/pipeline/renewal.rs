@@ -83,7 +83,8 @@ impl Session {
     /// Will a new name of what is classified, or leads there, be anybody's once this plan has run? Until the
     /// catalog has been read, any text of others may name it.
     pub(super) fn names_anew(&self, plan: &Plan) -> bool {
-        plan.leads() && !self.certainty.in_transaction() || self.leads && plan.ends()
+        let leads = self.view.as_ref().is_some_and(|view| plan.leads(view));
+        leads && !self.certainty.in_transaction() || self.leads && plan.ends()
     }
 
     /// Nothing is left of what it changed that the others need wait for. True where something

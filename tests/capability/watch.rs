@@ -174,3 +174,24 @@ fn a_user_has_one_name_to_be_counted_under() {
     assert_eq!(states(&raw.until_ready()), ["28000"], "the server would cut it to the first");
     Raw::login(gate.address(), &name, "postgres");
 }
+
+/// What an expression gathers counts as what it may hold, and not as one value: by whichever aggregate, and
+/// through COPY.
+#[test]
+fn a_limit_is_not_passed_by_gathering_many_values_into_one() {
+    let server = shop::server(18);
+    let define = "CREATE ROLE clerk LOGIN; GRANT SELECT ON customers TO clerk; \
+        INSERT INTO customers (id, city) SELECT n, 'city' || n FROM generate_series(1, 26) n";
+    server.execute("postgres", define).unwrap();
+    for sql in [
+        "SELECT string_agg(city, ',') FROM customers",
+        "SELECT array_agg(city) FROM customers",
+        "SELECT (SELECT string_agg(city, ' ') FROM customers)",
+        "COPY (SELECT string_agg(city, ',') FROM customers) TO STDOUT",
+    ] {
+        let gate = classified(Setup::before(server.address())).extra(LIMITS).start();
+        let answer = Raw::login(gate.address(), "clerk", "postgres").query(sql);
+        assert_eq!(states(&answer), ["SG007"], "{sql}");
+        assert!(!answer.iter().any(|frame| shop::holds(&frame.body, b"city26")), "{sql}");
+    }
+}

@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Creation, Named, QualifiedName};
+use crate::catalog::{Change, Creation, Named, QualifiedName, Relation};
 
 use super::super::facts::Boundary;
 use super::super::follow::algebra;
@@ -289,6 +289,10 @@ impl Look<'_> {
         } else {
             Arc::from(range.schemaname.as_str())
         };
+        let known = self.bench.snapshot.relation(&parent.schema, &parent.name);
+        if known.is_some_and(Relation::is_harmless) {
+            return Some(Vec::new());
+        }
         let table = QualifiedName { schema, name: range.relname.as_str().into() };
         let why = format!("partition of {parent}").into();
         Some(vec![Change::Led { table, why, unless_there: create.if_not_exists }])

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use self::segment::{Key, Report};
 use super::packing::same;
 use super::segments::{self, FILES_MAX, Segment};
-use crate::audit::{Link, PublicKey};
+use crate::audit::{Link, PublicKey, is_disguise};
 
 /// What is wrong with a folder is told this often.
 const BAD_MAX: usize = 100;
@@ -112,7 +112,7 @@ impl Found {
 fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     // Whoever can write to the folder may name a file like what a terminal obeys.
-    name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    name.chars().map(|letter| if is_disguise(letter) { '?' } else { letter }).collect()
 }
 
 /// A segment that is there packed and not packed, as a crash leaves it, counts once.
