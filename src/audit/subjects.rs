@@ -7,11 +7,13 @@ use crate::seal::SubjectId;
 /// Subjects of one statement that are told by name.
 pub const NAMED_MAX: usize = 1_000;
 
-/// Bits of a name that choose its register: 4,096 of them, which is an error of 1.04 / 64 (1.6 %).
-const INDEX_BITS: u32 = 12;
+/// Bits of a name that choose its register: 8,192 of them, which is a standard error of 1.04 / 90.5 (1.15 %).
+const INDEX_BITS: u32 = 13;
 const REGISTERS: usize = 1 << INDEX_BITS;
+/// What a register can hold: the bits that are left, and one for none of them being set.
+const RANK_MAX: usize = (u64::BITS - INDEX_BITS + 1) as usize;
 
-/// Different subjects. Beyond [`NAMED_MAX`] a HyperLogLog (Flajolet and others, 2007).
+/// Different subjects. Beyond [`NAMED_MAX`] a `HyperLogLog` (Flajolet and others, 2007).
 #[derive(Clone, Debug)]
 pub enum Distinct {
     Named(BTreeSet<SubjectId>),
@@ -70,22 +72,62 @@ impl Distinct {
 
 fn note(registers: &mut [u8], bits: u64) {
     let index = usize::try_from(bits >> (u64::BITS - INDEX_BITS)).unwrap_or(0);
-    // At most 52 bits are left; the last of them stops the count.
+    // The bit behind those that are left stops the count.
     let rank = ((bits << INDEX_BITS) | (1 << (INDEX_BITS - 1))).leading_zeros() + 1;
     if let Some(register) = registers.get_mut(index) {
         *register = (*register).max(u8::try_from(rank).unwrap_or(u8::MAX));
     }
 }
 
-/// By the harmonic mean; where many registers are empty, by their number. Names have 64 good bits, so
-/// that no correction is needed for many.
+/// Without a bias whatever the number, unlike the first estimator, which is some percent too high near
+/// 2.5 names a register (Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017).
 fn estimate(registers: &[u8]) -> u64 {
     let size = REGISTERS as f64;
-    let sum: f64 = registers.iter().map(|rank| 0.5_f64.powi(i32::from(*rank))).sum();
-    let raw = 0.7213 / (1.0 + 1.079 / size) * size * size / sum;
-    let empty = registers.iter().filter(|rank| **rank == 0).count();
-    let estimate = if raw <= 2.5 * size && empty > 0 { size * (size / empty as f64).ln() } else { raw };
-    estimate.round() as u64
+    let mut counts = [0_u32; RANK_MAX + 1];
+    for rank in registers {
+        if let Some(count) = counts.get_mut(usize::from(*rank)) {
+            *count += 1;
+        }
+    }
+    let [empty, between @ .., full] = counts;
+    let mut sum = size * beyond(1.0 - f64::from(full) / size);
+    for count in between.iter().rev() {
+        sum = 0.5 * (sum + f64::from(*count));
+    }
+    sum += size * below(f64::from(empty) / size);
+    (size * size / (2.0 * std::f64::consts::LN_2) / sum).round() as u64
+}
+
+/// What empty registers add: the sum of `x^(2^k) * 2^(k - 1)` over all `k`, and `x`.
+fn below(mut x: f64) -> f64 {
+    let (mut power, mut sum) = (1.0, x);
+    loop {
+        x *= x;
+        let before = sum;
+        sum += x * power;
+        power += power;
+        // With an x of 1, every register empty, it has no end but infinity.
+        if sum <= before || sum.is_infinite() {
+            return sum;
+        }
+    }
+}
+
+/// What registers at their end take.
+fn beyond(mut x: f64) -> f64 {
+    if x <= 0.0 || x >= 1.0 {
+        return 0.0;
+    }
+    let (mut power, mut sum) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = sum;
+        power *= 0.5;
+        sum -= (1.0 - x).powi(2) * power;
+        if sum >= before {
+            return sum / 3.0;
+        }
+    }
 }
 
 /// Whose data an execution met.
@@ -130,7 +172,7 @@ mod tests {
     fn beyond_that_the_estimate_is_within_five_percent_and_repeats_do_not_count() {
         let mut worst = 0.0_f64;
         for run in 0..5_u64 {
-            for size in [1_001_u64, 5_000, 10_000, 12_000, 100_000, 300_000] {
+            for size in [1_001_u64, 5_000, 10_000, 20_000, 30_000, 100_000, 300_000] {
                 let mut all = Distinct::default();
                 (0..size).for_each(|n| all.insert(subject((run << 40) + n)));
                 let first = all.count();
@@ -140,6 +182,6 @@ mod tests {
                 worst = worst.max(error);
             }
         }
-        assert!(worst < 0.05, "three standard errors: {worst}");
+        assert!(worst < 0.05, "more than four standard errors: {worst}");
     }
 }

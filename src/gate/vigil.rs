@@ -268,7 +268,7 @@ mod tests {
         let roster = Arc::new(Roster::default());
         let means = Means { roster: roster.clone(), alarm: Arc::new(Alarm::silent()), journal: None };
         let (vigil, thread) = Vigil::start(vec![rule], means).unwrap();
-        let who = Arc::new(Who { user: "ada".into(), ..Who::sealgate() });
+        let who = Arc::new(Who { user: "ada".into(), auth: "scram", ..Who::sealgate() });
         let refusal = Record::Refusal(crate::audit::RefusalRecord {
             who,
             statement_id: 1,

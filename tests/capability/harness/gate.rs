@@ -164,7 +164,7 @@ impl Setup {
 
     /// Writes the file and makes keys, and starts nothing yet: see [`Gate::run_again`].
     pub fn prepare(&self) -> Result<Gate, String> {
-        let (address, admin) = (free_address(), free_address());
+        let (address, admin) = free_addresses();
         let folder = new_folder();
         fs::write(folder.join("sealgate.toml"), self.configuration(&folder, address, admin)).unwrap();
         let password = self.service_password.clone();
@@ -429,8 +429,11 @@ pub fn sealgate_command() -> Command {
     command
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+/// Both are held until both are known, so that they differ.
+fn free_addresses() -> (SocketAddr, SocketAddr) {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (one, other) = (bind(), bind());
+    (one.local_addr().unwrap(), other.local_addr().unwrap())
 }
 
 fn new_folder() -> PathBuf {
