@@ -36,6 +36,7 @@ impl Fences {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         raised.insert(session, (number, Arc::clone(database), tables));
         self.count.store(raised.len(), Ordering::SeqCst);
+        drop(raised);
         Fence { fences: Arc::clone(self), session, number, _definer: None }
     }
 
@@ -51,7 +52,17 @@ impl Fences {
         (!tables.is_empty()).then(|| Arc::new(tables))
     }
 
-    /// Waits until one has ended, if `still` says that there is something to wait for.
+    /// Is anything being changed?
+    pub fn are_up(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+
+    /// Something has come to rest for which a session may wait that is about to change something.
+    pub fn notify(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until one has ended, or something has come to rest, if `still` says that there is something to wait for.
     pub async fn ended(&self, still: impl Fn() -> bool) {
         let changed = self.changed.notified();
         tokio::pin!(changed);

@@ -131,12 +131,17 @@ impl Flow<'_> {
             if let Err(refusal) = self.look_at_border() {
                 return End::Refused(Box::new(refusal));
             }
+            self.listed.underway.begins();
             self.look_for_fences();
             self.look_at_leases();
             if let Err(refusal) = self.look_at_fit() {
                 return End::Refused(Box::new(refusal));
             }
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
+            self.listed.underway.ends(self.session.is_settled());
+            if self.gate.fences.are_up() {
+                self.gate.fences.notify();
+            }
             if let Some(cancelling) = self.cancelling {
                 // A question of ours is not what a client cancels.
                 cancelling.tell(!self.session.is_settled() && !self.session.is_asking());
@@ -570,6 +575,8 @@ pub struct Rest {
     pub(super) leaves: bool,
     /// Until when another session's definition is waited for.
     pub(super) passage: Option<Deadline>,
+    /// How long it waits for what others have under way.
+    pub(super) others: Option<Deadline>,
 }
 
 impl Rest {
@@ -587,6 +594,7 @@ impl Rest {
             unfit: None,
             leaves: false,
             passage: None,
+            others: None,
         }
     }
 }

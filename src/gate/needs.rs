@@ -19,6 +19,10 @@ use crate::store::catalog::{Changers, LoadError};
 const DEFINITION_WAIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long a definition that gives a new name to what is classified waits for what others have under way:
+/// they send nothing meanwhile.
+const OTHERS_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a statement waits for a definition of another session that goes through here.
 const PASSAGE_WAIT: Duration = Duration::from_secs(60);
 
@@ -30,7 +34,7 @@ impl Flow<'_> {
             Need::Fence => {
                 let moving = self.session.moving().to_vec();
                 self.raise_fence(&moving);
-                self.session.announce();
+                self.wait_for_others().await;
             }
             Need::Passage => self.wait_for_passage().await,
             Need::Judgement => self.judge().await?,
@@ -115,6 +119,34 @@ impl Flow<'_> {
             self.session.confirm(false);
         }
         Ok(())
+    }
+
+    /// Before a new name comes to be for what is classified: nothing that others have under way may use it, since
+    /// that was judged when the name meant nothing. From here on they send nothing; what takes longer is
+    /// no reason to keep them waiting.
+    async fn wait_for_others(&mut self) {
+        let (gate, who) = (self.gate, self.session.who().clone());
+        let names = self.session.naming_anew().to_vec();
+        let until = *self.rest.others.get_or_insert_with(|| Deadline::now() + OTHERS_WAIT);
+        let still = || !names.is_empty() && gate.roster.may_name(who.session, &who.database, &names);
+        while still() {
+            tokio::select! {
+                () = gate.fences.ended(&still) => {}
+                () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
+                () = tokio::time::sleep_until(until) => {
+                    self.rest.others = None;
+                    self.session.withdraw();
+                    let moving = self.session.moving().to_vec();
+                    self.fence = None;
+                    if !moving.is_empty() {
+                        self.raise_fence(&moving);
+                    }
+                    return;
+                }
+            }
+        }
+        self.rest.others = None;
+        self.session.announce();
     }
 
     /// Waits for those who are changing a table; then the catalog that has the change is there.

@@ -11,6 +11,7 @@ use std::task::Waker;
 use arc_swap::ArcSwapOption;
 
 use crate::audit::Who;
+use crate::pipeline::Underway;
 
 /// Users that can be locked out at one time; the one whose time ends first makes room.
 const LOCKED_MAX: usize = 4_096;
@@ -42,6 +43,8 @@ pub struct Listed {
     pub since_ms: u64,
     /// The latest statement on record, while it runs.
     pub doing: ArcSwapOption<Doing>,
+    /// What it has under way, on record or not.
+    pub underway: Arc<Underway>,
     order: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
@@ -109,11 +112,12 @@ impl Drop for Enrolled {
 
 impl Roster {
     /// Enlists a session. One of a user who has been locked out meanwhile is cut off at once.
-    pub fn enroll(self: &Arc<Roster>, who: Arc<Who>, now_ms: u64) -> Enrolled {
+    pub fn enroll(self: &Arc<Roster>, who: Arc<Who>, underway: Arc<Underway>, now_ms: u64) -> Enrolled {
         let listed = Arc::new(Listed {
             who,
             since_ms: now_ms,
             doing: ArcSwapOption::empty(),
+            underway,
             order: AtomicU8::new(NONE),
             waker: Mutex::new(None),
         });
@@ -131,6 +135,16 @@ impl Roster {
         let mut open: Vec<Arc<Listed>> = self.sessions().values().cloned().collect();
         open.sort_by_key(|listed| listed.who.session);
         open
+    }
+
+    /// May any other session of a database have something under way that uses one of these names?
+    #[must_use]
+    pub fn may_name(&self, session: u64, database: &str, names: &[Arc<str>]) -> bool {
+        let sessions = self.sessions();
+        let mut others = sessions
+            .values()
+            .filter(|other| other.who.session != session && *other.who.database == *database);
+        others.any(|other| other.underway.may_name(names))
     }
 
     /// Has a session end. False where there is none.
@@ -211,10 +225,17 @@ mod tests {
     #[test]
     fn a_lock_ends_the_sessions_of_its_user_now_and_those_that_come_until_it_is_over() {
         let roster = Arc::new(Roster::default());
-        let (ada, bob) = (roster.enroll(who(1, "ada"), 0), roster.enroll(who(2, "bob"), 0));
+        let (ada, bob) = (
+            roster.enroll(who(1, "ada"), Arc::default(), 0),
+            roster.enroll(who(2, "bob"), Arc::default(), 0),
+        );
         roster.lock(&"ada".into(), 100, "i".into());
         assert_eq!((ada.order(), bob.order()), (Some(Order::Cut), None));
-        assert_eq!(roster.enroll(who(3, "ada"), 99).order(), Some(Order::Cut), "one that was on its way");
+        assert_eq!(
+            roster.enroll(who(3, "ada"), Arc::default(), 99).order(),
+            Some(Order::Cut),
+            "one that was on its way"
+        );
         assert!(roster.is_locked("ada", 99) && !roster.is_locked("bob", 99));
         roster.lock(&"ada".into(), 50, "j".into());
         assert!(roster.is_locked("ada", 99), "a shorter one takes nothing back");

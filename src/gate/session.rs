@@ -82,7 +82,7 @@ async fn run(
         let begun = SessionRecord { who: who.clone(), event: "begin", keyring, durability, lease };
         worker.records.leave(Record::Session(begun)).await;
     }
-    let listed = gate.roster.enroll(who.clone(), now_ms());
+    let listed = gate.roster.enroll(who.clone(), session.underway(), now_ms());
     let mut flow = Flow {
         worker,
         gate,

@@ -22,8 +22,6 @@ impl Session {
         if let Some(describe) = held.describe {
             self.owe(Kind::Describe, describe, Doubt::NONE);
         }
-        let view = self.view.as_ref().zip(held.mark.defines.as_ref());
-        self.leads |= view.is_some_and(|(view, plan)| plan.leads(view));
         self.owe(held.kind, held.mark, held.doubt);
         Step::Took(held.consumed)
     }

@@ -182,8 +182,8 @@ impl Session {
     /// What must be certain of other sessions, too, before a plan is used: where it rests on
     /// the order of a table's columns, that nobody is changing it.
     pub(super) fn settles(&mut self, plan: &Plan, runs: bool) -> Option<Result<Step, Refusal>> {
-        if runs && let Some(step) = self.fence(plan) {
-            return Some(Ok(step));
+        if runs && let Some(fence) = self.fence(plan) {
+            return Some(fence);
         }
         if let Some(passage) = self.passage(plan) {
             return Some(passage);
@@ -210,14 +210,32 @@ impl Session {
     }
 
     /// Makes known to other sessions what a plan is about to change, before it runs.
-    fn fence(&mut self, plan: &Plan) -> Option<Step> {
-        let names = self.names_anew(plan) && !self.moving.iter().any(|table| **table == *ANYTHING);
-        if !names && (!plan.moves() || self.announced) {
+    fn fence(&mut self, plan: &Plan) -> Option<Result<Step, Refusal>> {
+        if !self.naming_anew.is_empty() {
+            // It is asked once more, and the others do not know yet.
+            return Some(Ok(Step::Need(Need::Fence)));
+        }
+        if plan.prepares() && !self.coming.is_empty() {
+            let detail = "PREPARE TRANSACTION behind a new name of what is classified: anybody could commit it, unseen.";
+            return Some(Err(Refusal::unhandled("definition", detail, "COMMIT the definition by itself.")));
+        }
+        let mut names = self.names_anew(plan);
+        if self.moving.iter().any(|table| **table == *ANYTHING) {
+            names.clear();
+        }
+        if names.is_empty() && (!plan.moves() || self.announced) {
             return None;
         }
-        self.moving.extend(plan.relations().cloned());
-        self.moving.extend(names.then(|| ANYTHING.into()));
-        Some(Step::Need(Need::Fence))
+        if std::mem::take(&mut self.overtaken) {
+            let detail =
+                "Statements of other sessions are under way, and may use the name that this one gives.";
+            let hint = "Send it again when they have ended; \"sealgate watch status\" shows those that are on record.";
+            return Some(Err(Refusal::unhandled("definition-underway", detail, hint)));
+        }
+        self.moving.extend(plan.moved().cloned());
+        self.moving.extend((!names.is_empty()).then(|| ANYTHING.into()));
+        self.naming_anew = names;
+        Some(Ok(Step::Need(Need::Fence)))
     }
 
     /// Waits for those who are changing a table that this plan uses, unless this transaction
@@ -311,6 +329,8 @@ impl Session {
         };
         self.judging |= naming.is_some();
         self.note_text(&plan);
+        self.underway.text(text);
+        self.underway.runs(&plan);
         let recorded = self.tells_of(&plan);
         if !recorded && !plan.is_spelled() {
             out.extend_from_slice(frame.bytes());
@@ -377,6 +397,7 @@ impl Session {
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
+            self.underway.parse(parse.name, parse.text);
             self.owe(Kind::Parse, Mark::changing(change), Doubt::NONE);
             return Ok(Step::Took(frame.len()));
         }
@@ -412,6 +433,8 @@ impl Session {
         }
         out.extend_from_slice(cleared.as_ref().map_or(frame.bytes(), Cleared::bytes));
         self.judging = true;
+        self.underway.parse(parse.name, parse.text);
+        self.underway.runs(&plan);
         self.taint = self.taint.max(plan.taint());
         self.kept |= plan.keeps();
         self.pins |= plan.path.is_some();
@@ -479,6 +502,7 @@ impl Session {
             prepared.as_ref().is_some_and(|prepared| prepared.neutral)
         };
         self.certainty.note_portal(portal.is_empty() && neutral);
+        self.underway.bind(statement);
         let plan = prepared.as_ref().and_then(|prepared| prepared.plan.as_ref());
         self.taint = self.taint.max(plan.map(|plan| plan.taint()).unwrap_or_default());
         // It may have been prepared in another transaction.
@@ -579,8 +603,12 @@ impl Session {
             return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
         }
         self.note_text(&plan);
-        if let Some(step) = self.fence(&plan) {
-            return Ok(step);
+        match self.fence(&plan) {
+            Some(Ok(step)) => return Ok(step),
+            Some(Err(refusal)) => {
+                return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
+            }
+            None => {}
         }
         if !self.tells_of(&plan) {
             out.extend_from_slice(frame.bytes());

@@ -53,6 +53,7 @@ mod styled;
 mod subjects;
 mod told;
 mod transaction;
+mod underway;
 mod values;
 mod view;
 mod watched;
@@ -67,6 +68,7 @@ pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
 pub use session::{ANYTHING, Bounds, Event, Session};
 pub use stream::Walsender;
+pub use underway::Underway;
 pub use view::View;
 
 use crate::policy::Refusal;

@@ -84,7 +84,7 @@ impl Overlay {
                 self.unknown = unknown;
             }
             // ReadyForQuery tells of the end; where another transaction is chained to it, nobody does.
-            Boundary::End => self.lose(),
+            Boundary::Undone | Boundary::Prepared | Boundary::End => self.lose(),
         }
     }
 

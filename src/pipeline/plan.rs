@@ -95,30 +95,40 @@ impl Plan {
         self.facts.statements.iter().any(does) || self.bounds()
     }
 
-    /// Does it give a new name to what is classified, or leads there? A table that only has the name of one
+    /// The new names that it gives to what is classified, or leads there. A table that only has the name of one
     /// is nobody's business: whoever may make one could hold up all others.
-    pub(super) fn leads(&self, view: &View) -> bool {
-        let changes = self.facts.statements.iter().filter_map(|facts| facts.effect.changes.as_deref());
+    pub(super) fn coming(&self, view: &View) -> Vec<Arc<str>> {
+        let effects = || self.facts.statements.iter().map(|facts| &facts.effect);
+        let changes = effects().filter_map(|effect| effect.changes.as_deref());
+        // Of what is not followed nobody knows whether it leads to what the server can read.
+        let made = effects().filter(|effect| view.has_legible() && effect.changes.is_none());
+        let made = made.filter_map(|effect| effect.makes.clone());
         let matters = |table: &QualifiedName| {
             let known = view.snapshot().relation(&table.schema, &table.name);
             known.is_none_or(|known| !known.is_harmless())
         };
-        changes.flatten().any(|change| match change {
-            Change::Led { .. } => true,
-            Change::Renamed { table, .. } => matters(table),
+        let named = changes.flatten().filter_map(|change| match change {
+            Change::Led { table, .. } => Some(Arc::clone(&table.name)),
+            Change::Renamed { table, to } => matters(table).then(|| Arc::clone(&to.name)),
             Change::Created { .. }
             | Change::Dropped { .. }
             | Change::ColumnAdded { .. }
             | Change::ColumnDropped { .. }
             | Change::ColumnRenamed { .. }
             | Change::Enumerated { .. }
-            | Change::Unkeyed { .. } => false,
-        })
+            | Change::Unkeyed { .. } => None,
+        });
+        named.chain(made).collect()
     }
 
-    /// Does it end a transaction?
+    /// Does it end a transaction so that what that has defined may stay?
     pub(super) fn ends(&self) -> bool {
         self.facts.statements.iter().any(|facts| matches!(facts.boundary, Some(Boundary::End)))
+    }
+
+    /// Does it leave a transaction for anybody to commit?
+    pub(super) fn prepares(&self) -> bool {
+        self.facts.statements.iter().any(|facts| matches!(facts.boundary, Some(Boundary::Prepared)))
     }
 
     /// Does it make, undo or end what its transaction has defined?
@@ -183,7 +193,12 @@ impl Plan {
 
     /// Does it change what names or columns of tables that matter mean?
     pub fn moves(&self) -> bool {
-        self.facts.statements.iter().any(|facts| facts.effect.moves && !facts.relations.is_empty())
+        self.moved().next().is_some()
+    }
+
+    /// The bare names of these tables.
+    pub fn moved(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.facts.statements.iter().flat_map(|facts| &facts.moved)
     }
 
     /// Databases in which the server wants no other session meanwhile.

@@ -10,6 +10,9 @@ use super::plan::Plan;
 use super::session::{ANYTHING, Session};
 use super::view::View;
 
+/// New names of one transaction that are kept. With more it could be any.
+const COMING_MAX: usize = 256;
+
 impl Session {
     /// The epoch of the catalog that this session judges by, but for what its transaction has defined.
     #[must_use]
@@ -29,7 +32,9 @@ impl Session {
         }
         self.refresh();
         self.certainty.renewed();
-        self.leads &= self.certainty.is_underway();
+        if !self.certainty.is_underway() {
+            self.coming.clear();
+        }
         if self.probe == Some(Probe::Readable) {
             self.probe = Some(Probe::Renewed);
         }
@@ -75,16 +80,49 @@ impl Session {
         &self.moving
     }
 
+    /// New names that it is about to give to what is classified, or leads there: what others have under way
+    /// must not use them yet.
+    #[must_use]
+    pub fn naming_anew(&self) -> &[Arc<str>] {
+        &self.naming_anew
+    }
+
     /// The others know of [`Session::moving`].
     pub fn announce(&mut self) {
         self.announced = true;
+        self.naming_anew.clear();
     }
 
-    /// Will a new name of what is classified, or leads there, be anybody's once this plan has run? Until the
-    /// catalog has been read, any text of others may name it.
-    pub(super) fn names_anew(&self, plan: &Plan) -> bool {
-        let leads = self.view.as_ref().is_some_and(|view| plan.leads(view));
-        leads && !self.certainty.in_transaction() || self.leads && plan.ends()
+    /// Others have something under way that may use a name of [`Session::naming_anew`].
+    pub fn withdraw(&mut self) {
+        self.moving.retain(|table| **table != *ANYTHING);
+        if !self.announced {
+            self.moving.clear();
+        }
+        self.naming_anew.clear();
+        self.overtaken = true;
+    }
+
+    /// The new names of what is classified, or leads there, that will be anybody's once this plan has run.
+    /// Until the catalog has been read, any text of others may use them.
+    pub(super) fn names_anew(&self, plan: &Plan) -> Vec<Arc<str>> {
+        let own = || self.view.iter().flat_map(|view| plan.coming(view));
+        if !self.certainty.in_transaction() {
+            return own().collect();
+        }
+        // Of one that has failed nothing stays.
+        let stays = plan.ends() && !self.certainty.has_failed();
+        if stays { self.coming.iter().cloned().chain(own()).collect() } else { Vec::new() }
+    }
+
+    /// Notes them when the plan goes to the server.
+    pub(super) fn note_coming(&mut self, plan: &Plan) {
+        let names: Vec<_> = self.view.iter().flat_map(|view| plan.coming(view)).collect();
+        if self.coming.len() + names.len() <= COMING_MAX {
+            self.coming.extend(names);
+        } else if !names.is_empty() {
+            self.coming = vec![ANYTHING.into()];
+        }
     }
 
     /// Nothing is left of what it changed that the others need wait for. True where something

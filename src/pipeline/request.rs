@@ -329,6 +329,7 @@ impl Session {
         if let Some(text) = text_of(kind, body) {
             self.transaction.read(text, body.ends_with(b"\0"));
         }
+        self.note_underway(kind, body);
         let doubt = self.doubt_of(kind, body);
         // A streamed Bind still takes its portal's name from whatever held it before.
         if kind == Kind::Bind
@@ -339,6 +340,23 @@ impl Session {
             return self.owe(kind, Mark::changing(change), doubt);
         }
         self.owe_plain(kind, doubt);
+    }
+
+    /// What others may see of a message that passes as it came.
+    fn note_underway(&self, kind: Kind, body: &[u8]) {
+        match kind {
+            Kind::Query => self.underway.text(body),
+            Kind::Parse => {
+                let (name, text) = body.split_at(body.iter().position(|byte| *byte == 0).unwrap_or(0));
+                self.underway.parse(name, text);
+            }
+            Kind::Bind => match frontend::bind_names(body) {
+                Ok((_, statement)) => self.underway.bind(statement),
+                Err(_) => self.underway.unknown(),
+            },
+            // What it runs was bound before; FunctionCall reaches large objects alone.
+            Kind::Execute | Kind::Describe | Kind::Close | Kind::Sync | Kind::Function | Kind::CopyEnd => {}
+        }
     }
 
     /// What a message may do that passes as it came. `body`: as much of it as has arrived.

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::stated::{Stated, may_take_back};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
+use super::underway::Underway;
 use super::view::View;
 use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
@@ -172,9 +173,15 @@ pub struct Session {
     pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
-    /// A definition has gone that gives a new name to what is classified, or leads there, and the catalog has
-    /// not been read since.
-    pub(super) leads: bool,
+    /// Definitions have gone that give these new names to what is classified, or leads there, and the catalog
+    /// has not been read since.
+    pub(super) coming: Vec<Arc<str>>,
+    /// See [`Session::naming_anew`].
+    pub(super) naming_anew: Vec<Arc<str>>,
+    /// [`Session::withdraw`].
+    pub(super) overtaken: bool,
+    /// What others may see of what it has under way.
+    pub(super) underway: Arc<Underway>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
     pub(super) met_unsealed: bool,
     pub(super) receipts: Vec<Receipt>,
@@ -278,7 +285,10 @@ impl Session {
             listed: None,
             listing: None,
             kept: false,
-            leads: false,
+            coming: Vec::new(),
+            naming_anew: Vec::new(),
+            overtaken: false,
+            underway: Arc::default(),
             met_unsealed: false,
             receipts: Vec::new(),
             unrecorded: Vec::new(),
@@ -452,6 +462,12 @@ impl Session {
         self.end_leases();
     }
 
+    /// What it has under way, for others to see.
+    #[must_use]
+    pub fn underway(&self) -> Arc<Underway> {
+        Arc::clone(&self.underway)
+    }
+
     /// What the words of a text that goes to the server may tell of.
     pub(super) fn note_text(&mut self, plan: &Plan) {
         self.taint = self.taint.max(plan.taint());
@@ -472,6 +488,9 @@ impl Session {
         }
         let statements = mark.defines.iter().flat_map(|plan| &plan.facts.statements);
         self.stated.send(statements.flat_map(|facts| &facts.effect.states));
+        if let Some(plan) = &mark.defines {
+            self.note_coming(plan);
+        }
         self.queue.marked(kind, mark);
     }
 
@@ -490,7 +509,9 @@ impl Session {
         view.prefilter_hits(text)
             || self.queue.names.has_any_by_sql() && may_close(text)
             || self.stated.is_stated() && may_take_back(text)
-            || (self.certainty.defines() || self.kept || self.leads && self.certainty.is_underway())
+            || (self.certainty.defines()
+                || self.kept
+                || !self.coming.is_empty() && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
     }

@@ -138,7 +138,7 @@ impl Stated {
         match (tag, boundary) {
             (b"COMMIT" | b"PREPARE TRANSACTION", _) => self.commit(),
             (b"ROLLBACK", Some(Boundary::RollbackTo(name))) => self.roll_back_to(name),
-            (b"ROLLBACK", Some(Boundary::End)) => self.undo(),
+            (b"ROLLBACK", Some(Boundary::End | Boundary::Undone)) => self.undo(),
             (b"ROLLBACK", _) if self.savepoints.is_empty() && !self.lost => self.undo(),
             (b"ROLLBACK", _) => self.rolled = true,
             (b"SAVEPOINT", Some(Boundary::Savepoint(name))) => self.save(Some(name.clone())),

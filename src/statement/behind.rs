@@ -95,7 +95,8 @@ impl<'a> Behind<'a> {
             self.define(changes);
         }
         // Which of its own definitions hold behind it, a text of several statements does not say.
-        let undoes = matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::End));
+        let undoes =
+            matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::Undone | Boundary::End));
         self.defined |= undoes && self.after.is_some();
         self.kept |= judged.keeps;
         // What is wholly understood runs nothing else.

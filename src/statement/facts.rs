@@ -144,7 +144,11 @@ pub enum Boundary {
     Savepoint(Arc<str>),
     Release(Arc<str>),
     RollbackTo(Arc<str>),
-    /// The transaction ends, by whatever.
+    /// ROLLBACK: nothing of it stays.
+    Undone,
+    /// PREPARE TRANSACTION: anybody may commit it at any time.
+    Prepared,
+    /// The transaction ends, by whatever else.
     End,
 }
 
@@ -158,6 +162,8 @@ pub struct Effect {
     /// It may change what names or columns of tables that matter mean, by a lock that keeps
     /// everybody else from them.
     pub moves: bool,
+    /// The bare name of the view that it makes.
+    pub makes: Option<Arc<str>>,
     /// EXECUTE: what it does is what the statement of that name does.
     pub executes: Option<Arc<Executes>>,
     /// DECLARE, PREPARE.
@@ -386,6 +392,8 @@ pub struct StatementFacts {
     pub joins: bool,
     /// The bare names of the tables that matter and that it reads, writes or defines.
     pub relations: Vec<Arc<str>>,
+    /// Those of which it may change what their names or columns mean.
+    pub moved: Vec<Arc<str>>,
     /// It calls nothing, and uses no operator or type, but what everybody's statements do.
     pub is_quiet: bool,
     /// It runs code that nobody can follow, in a database with fields that the server can read: it

@@ -13,6 +13,7 @@ use super::by_name;
 use super::define::changes;
 use super::define::definition;
 use super::define::doors;
+use super::define::moving;
 use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
@@ -184,6 +185,8 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
+    facts.moved = if facts.effect.moves { moving::moved(bench, node, found, &facts) } else { Vec::new() };
+    facts.effect.makes = moving::makes(node).map(Arc::from);
     facts.defines = named::defined(bench, node, found, &facts);
     by_name::defer(&mut facts);
     Ok(facts)

@@ -45,6 +45,7 @@ mod names;
 mod opaque;
 mod operations;
 mod oracle;
+mod overtaken;
 mod own_types;
 mod plaintext;
 mod record;

@@ -34,6 +34,8 @@ pub(in crate::statement) fn boundary(node: &Node) -> Option<Boundary> {
         Ok(Of::TransStmtSavepoint) => Some(Boundary::Savepoint(name())),
         Ok(Of::TransStmtRelease) => Some(Boundary::Release(name())),
         Ok(Of::TransStmtRollbackTo) => Some(Boundary::RollbackTo(name())),
+        Ok(Of::TransStmtRollback) => Some(Boundary::Undone),
+        Ok(Of::TransStmtPrepare) => Some(Boundary::Prepared),
         Ok(_) | Err(_) => Some(Boundary::End),
     }
 }

@@ -15,6 +15,7 @@ mod draft;
 mod draft_tests;
 mod indexes;
 pub(in crate::statement) mod links;
+pub(in crate::statement) mod moving;
 pub(in crate::statement) mod named;
 mod opclass;
 pub(in crate::statement) mod standing;

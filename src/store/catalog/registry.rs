@@ -258,6 +258,8 @@ impl Catalogs {
 struct Waiting {
     answer: oneshot::Sender<Answer>,
     near: bool,
+    /// Our session was gone again when it was about to enter.
+    missed: bool,
 }
 
 /// The state of one database. `busy`: a job for it runs.
@@ -396,7 +398,7 @@ impl CatalogKeeper {
             let _ = request.answer.send(Err(error));
             return;
         }
-        queue.push(Waiting { answer: request.answer, near: request.near });
+        queue.push(Waiting { answer: request.answer, near: request.near, missed: false });
         self.begin(&request.database);
     }
 
@@ -472,12 +474,24 @@ impl CatalogKeeper {
             self.forget(&database, error);
         }
         // Whoever only foresaw does not enter.
-        for Waiting { answer, .. } in answered.into_iter().filter(|waiting| !waiting.answer.is_closed()) {
+        let mut missed = Vec::new();
+        for waiting in answered.into_iter().filter(|waiting| !waiting.answer.is_closed()) {
             let entered = looked.clone().and_then(|snapshot| {
                 presence.enter().map(|stay| (snapshot, stay)).ok_or_else(LoadError::cut)
             });
+            // The last one who was there may have taken ours along: there is another look for who comes now.
+            if looked.is_ok() && entered.is_err() && !waiting.missed {
+                missed.push(Waiting { missed: true, ..waiting });
+                continue;
+            }
             // Whoever asked may have left.
-            let _ = answer.send(entered);
+            let _ = waiting.answer.send(entered);
+        }
+        if let Some(one) = self.databases.get_mut(&database).filter(|_| !missed.is_empty()) {
+            // Where a look has begun it is with ours of before.
+            let queue = if one.busy { &mut one.next } else { &mut one.waiting };
+            queue.append(&mut missed);
+            self.begin(&database);
         }
     }
 

@@ -1,0 +1,81 @@
+//! What a definition is about to change for others: tables whose names and columns they judge by, and names
+//! that come to be.
+
+use std::sync::Arc;
+
+use pg_query::protobuf::node::Node as Kind;
+use pg_query::protobuf::{Node, RangeVar};
+
+use crate::catalog::{Change, Named, QualifiedName};
+
+use super::super::facts::StatementFacts;
+use super::super::matters::Bench;
+use super::super::read::census::{Census, RangeName};
+use super::super::read::tree::kind;
+use super::target::creation;
+
+/// The bare names of the tables that matter of which a definition may change what their names or columns
+/// mean. A table that has no more than the name of one does not count: whoever may make such a table must
+/// not hold up others by it.
+pub(in crate::statement) fn moved(
+    bench: Bench<'_>,
+    node: &Node,
+    found: &Census,
+    facts: &StatementFacts,
+) -> Vec<Arc<str>> {
+    let snapshot = bench.snapshot;
+    if let Some(changes) = &facts.effect.changes {
+        let matters = |table: &&QualifiedName| {
+            let known = snapshot.relation(&table.schema, &table.name);
+            known.is_some_and(|known| !known.is_harmless())
+                || snapshot.fields().iter().any(|field| field.table == **table)
+                || snapshot.pattern_fields(Some(&table.schema), &table.name).next().is_some()
+        };
+        return changes
+            .iter()
+            .filter_map(Change::table)
+            .filter(matters)
+            .map(|table| table.name.clone())
+            .collect();
+    }
+    // It is not followed. Where no table stands in it as such, any of its words may be the name of one.
+    if found.ranges.is_empty() {
+        return facts.relations.clone();
+    }
+    let made = made(node);
+    let matters = |range: &&RangeName| {
+        let is_made = made.is_some_and(|made| made.location == range.location);
+        let schema = Some(range.schema.as_str()).filter(|schema| !schema.is_empty()).map(Arc::from);
+        let schema = schema.or_else(|| is_made.then(|| creation(bench, &range.name).ok()).flatten());
+        match bench.names.named(schema.as_deref(), &range.name) {
+            Named::Harmless => false,
+            Named::Pinned(relation) => !relation.is_harmless(),
+            Named::One(_)
+            | Named::Ambiguous
+            | Named::NotOnPath
+            | Named::PerhapsTemporary
+            | Named::Missing => true,
+        }
+    };
+    found.ranges.iter().filter(matters).map(|range| Arc::from(range.name.as_str())).collect()
+}
+
+/// The table that a definition makes.
+fn made(node: &Node) -> Option<&RangeVar> {
+    match kind(node) {
+        Some(Kind::CreateStmt(create)) => create.relation.as_ref(),
+        Some(Kind::CreateTableAsStmt(create)) => create.into.as_ref()?.rel.as_ref(),
+        Some(_) | None => None,
+    }
+}
+
+/// The bare name of the view that a statement makes, by which others reach what it reads. A temporary one is of
+/// its session alone; code that reads what is classified is not made here.
+pub(in crate::statement) fn makes(node: &Node) -> Option<&str> {
+    match kind(node) {
+        Some(Kind::ViewStmt(view)) => {
+            view.view.as_ref().filter(|range| range.relpersistence != "t").map(|range| range.relname.as_str())
+        }
+        Some(_) | None => None,
+    }
+}
