@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use super::events::{applied, refused};
 use crate::alarm::now_ms;
 use crate::audit::{AdminRecord, Record, rfc3339};
-use crate::gate::{Order, SharedGate};
+use crate::gate::{Order, Restrained, SharedGate};
+use crate::watch::Restraint;
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;
@@ -158,11 +159,23 @@ fn status(gate: &SharedGate) -> Value {
         .take(LISTED_MAX)
         .map(|used| json!({ "user": used.user, "rule": *used.rule, "used": used.used, "most": used.most }))
         .collect();
-    let locked: Vec<Value> = gate
-        .roster
-        .locked_out(now_ms())
-        .iter()
-        .map(|one| json!({ "user": *one.user, "until": time(one.until_ms), "incident": *one.incident }))
-        .collect();
-    json!({ "sessions": sessions, "limits": limits, "locked": locked, "alerts": gate.alarm.behind() })
+    let held = gate.roster.held(now_ms());
+    let told = |one: &Restrained| {
+        json!({
+            "user": *one.user,
+            "what": one.restraint.name(),
+            "until": time(one.until_ms),
+            "incident": *one.incident,
+        })
+    };
+    let (locked, others): (Vec<&Restrained>, Vec<&Restrained>) =
+        held.iter().partition(|one| one.restraint == Restraint::Lock);
+    let list = |all: Vec<&Restrained>| all.into_iter().map(told).collect::<Vec<Value>>();
+    json!({
+        "sessions": sessions,
+        "limits": limits,
+        "locked": list(locked),
+        "restrained": list(others),
+        "alerts": gate.alarm.behind(),
+    })
 }

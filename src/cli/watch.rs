@@ -29,9 +29,9 @@ pub fn status(config: &Path, json: bool) -> u8 {
     0
 }
 
-/// Lets a user in again. 1 where nobody of that name was locked out.
+/// Takes back what is held against a user. 1 where nothing is.
 pub fn release(config: &Path, user: &str) -> u8 {
-    act(config, &json!({ "ask": "release", "user": user }), &format!("{user} is not locked out"))
+    act(config, &json!({ "ask": "release", "user": user }), &format!("nothing is held against {user}"))
 }
 
 /// Ends a session. 1 where there is none of that number.
@@ -114,6 +114,15 @@ fn print(told: &Value) {
     for one in list("locked") {
         println!(
             "locked: {} until {}, incident {}",
+            text(of(&one, "user")),
+            text(of(&one, "until")),
+            text(of(&one, "incident"))
+        );
+    }
+    for one in list("restrained") {
+        println!(
+            "{}: {} until {}, incident {}",
+            text(of(&one, "what")),
             text(of(&one, "user")),
             text(of(&one, "until")),
             text(of(&one, "incident"))

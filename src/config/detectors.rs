@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
 use crate::seal;
-use crate::watch::{Honey, Hours, Kind, Rate, Response, Rule};
+use crate::watch::{Honey, Hours, Kind, Rate, Response, Restraint, Rule};
 
 /// Most `[[watch.detector]]` entries.
 pub const DETECTORS_MAX: usize = 64;
@@ -16,14 +16,20 @@ const USERS_MAX: usize = 256;
 /// The highest count.
 const COUNT_MAX: u64 = 1_000_000;
 const DAY_MS: u64 = 86_400_000;
-/// Longest lock: 30 days.
-const LOCK_MS_MAX: u64 = 30 * DAY_MS;
+/// Longest that anything is held against a user: 30 days.
+const RESTRAINT_MS_MAX: u64 = 30 * DAY_MS;
+/// How long an access waits that is throttled, unless it is said, and at the most.
+const DELAY_MS: u64 = 1_000;
+const DELAY_MS_MAX: u64 = 10_000;
+/// Actions that hold for a time, which has their name.
+const LASTING: [&str; 4] = ["lock", "refuse", "purpose", "throttle"];
 /// Days of the week, from Monday on.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 const DETECTOR: Words = Words {
     served: &[
-        "kind", "count", "window", "action", "lock", "severity", "users", "from", "until", "days", "zone",
+        "kind", "count", "window", "action", "lock", "refuse", "purpose", "throttle", "delay", "severity",
+        "users", "from", "until", "days", "zone",
     ],
     later: &[],
 };
@@ -31,7 +37,8 @@ const HONEY: Words = Words { served: &["sealed", "action"], later: &[] };
 const HONEY_ACTION: Words = Words { served: &["alert", "cut"], later: &["lock"] };
 const KIND: Words =
     Words { served: &["failed-logins", "refusals", "errors", "hours", "injection"], later: &[] };
-const ACTION: Words = Words { served: &["alert", "cut", "lock"], later: &["throttle", "refuse"] };
+const ACTION: Words =
+    Words { served: &["alert", "cut", "lock", "refuse", "purpose", "throttle"], later: &[] };
 const SEVERITY: Words = Words { served: &["warning", "critical"], later: &[] };
 
 impl Reader<'_> {
@@ -125,29 +132,48 @@ impl Reader<'_> {
             None => "alert",
             Some(_) => self.choice(entry, "action", ACTION)?.text,
         };
-        if action == "lock" && entry.value("lock").is_none() {
-            self.missing(entry, "lock", "\"15m\"");
+        match self.restraint(entry, "[[watch.detector]]", action)? {
+            Some((restraint, ms)) => Some(Response::Restrain { restraint, ms }),
+            None if action == "cut" => Some(Response::Cut),
+            None => Some(Response::Alert),
         }
-        if action != "lock" && entry.value("lock").is_some() {
-            self.fault(
-                entry.at,
-                "[[watch.detector]] lock without action = \"lock\"",
-                "add the action, or take lock out",
-            );
+    }
+
+    /// What an action holds against a user, and for how long. `Some(None)`: it is done at once, and holds nothing.
+    pub(super) fn restraint(
+        &mut self,
+        entry: &Section<'_>,
+        section: &str,
+        action: &str,
+    ) -> Option<Option<(Restraint, u64)>> {
+        for key in LASTING.into_iter().filter(|key| *key != action && entry.value(key).is_some()) {
+            let found = format!("{section} {key} without action = \"{key}\"");
+            self.fault(entry.at, found, format!("add the action, or take {key} out"));
         }
-        match action {
-            "cut" => Some(Response::Cut),
-            "lock" => {
-                let ms = self.span(
-                    entry,
-                    "lock",
-                    LOCK_MS_MAX,
-                    "from \"1s\" to \"30d\": a number and s, m, h or d",
-                )?;
-                Some(Response::Lock { ms })
+        if action != "throttle" && entry.value("delay").is_some() {
+            let found = format!("{section} delay without action = \"throttle\"");
+            self.fault(entry.at, found, "add the action, or take delay out");
+        }
+        let Some(key) = LASTING.into_iter().find(|key| *key == action) else { return Some(None) };
+        if entry.value(key).is_none() {
+            self.missing(entry, key, "\"15m\"");
+            return None;
+        }
+        let allowed = "from \"1s\" to \"30d\": a number and s, m, h or d";
+        let ms = self.span(entry, key, RESTRAINT_MS_MAX, allowed)?;
+        let restraint = match key {
+            "lock" => Restraint::Lock,
+            "refuse" => Restraint::Refuse,
+            "purpose" => Restraint::Purpose,
+            _ => {
+                let delay_ms = match entry.value("delay") {
+                    None => DELAY_MS,
+                    Some(_) => self.span(entry, "delay", DELAY_MS_MAX, "from \"1s\" to \"10s\"")?,
+                };
+                Restraint::Throttle { delay_ms }
             }
-            _ => Some(Response::Alert),
-        }
+        };
+        Some(Some((restraint, ms)))
     }
 
     fn hours(&mut self, entry: &Section<'_>) -> Option<Hours> {
@@ -208,3 +234,7 @@ impl Reader<'_> {
         fitting
     }
 }
+
+#[cfg(test)]
+#[path = "detectors_tests.rs"]
+mod tests;

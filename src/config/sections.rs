@@ -59,10 +59,26 @@ const AUDIT: Words = Words {
     later: &["retain"],
 };
 const WATCH: Words = Words { served: &["limit", "detector", "honey", "quiet", "spool"], later: &[] };
-const LIMIT: Words =
-    Words { served: &["cells", "rows", "subjects", "window", "action", "users", "attribution"], later: &[] };
+const LIMIT: Words = Words {
+    served: &[
+        "cells",
+        "rows",
+        "subjects",
+        "window",
+        "action",
+        "lock",
+        "refuse",
+        "purpose",
+        "throttle",
+        "delay",
+        "users",
+        "attribution",
+    ],
+    later: &[],
+};
 const ATTRIBUTION: Words = Words { served: &["known", "possible"], later: &[] };
-const ACTION: Words = Words { served: &["alert", "cut"], later: &["throttle"] };
+const ACTION: Words =
+    Words { served: &["alert", "cut", "lock", "refuse", "purpose", "throttle"], later: &[] };
 const ADMIN: Words = Words { served: &["address", "socket"], later: &[] };
 const LIMITS: Words = Words {
     served: &[
@@ -295,9 +311,12 @@ impl Reader<'_> {
         if entry.value("action").is_none() {
             self.missing(entry, "action", "\"alert\"");
         }
-        let action = self.choice(entry, "action", ACTION).map(|word| match word.text {
-            "cut" => LimitAction::Cut,
-            _ => LimitAction::Alert,
+        let action = self.choice(entry, "action", ACTION).and_then(|word| {
+            match self.restraint(entry, "[[watch.limit]]", word.text)? {
+                Some((restraint, ms)) => Some(LimitAction::Restrain { restraint, ms }),
+                None if word.text == "cut" => Some(LimitAction::Cut),
+                None => Some(LimitAction::Alert),
+            }
         });
         let users = self.strings(entry, "users", USERS_MAX);
         let users = users.map(|users| users.iter().map(|user| user.text.to_owned()).collect());

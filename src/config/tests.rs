@@ -114,9 +114,7 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
             "[residency]\nallowed = \"E\"\n[[residency.place]]\ncidr = \"::/0\"\nregion = \"r\"",
             "certificate = \"CN=x\"",
         ),
-        ("[[watch.limit]]\ncells = 1\nwindow = \"1m\"", "action = \"throttle\""),
         ("[[grant]]", ""),
-        ("[[watch.detector]]\nkind = \"refusals\"", "action = \"throttle\""),
     ] {
         let key = section.lines().next().unwrap();
         let rest = if key == "[listen]" {
@@ -616,53 +614,6 @@ fn places_of_alerts_are_of_one_kind_and_sound() {
     }
     let twice = "[[alert]]\nname = \"a\"\nwebhook = \"http://h\"\n".repeat(2);
     assert!(read(&twice).unwrap_err()[0].to_string().contains("two entries"));
-}
-
-#[test]
-fn detectors_say_what_goes_with_them() {
-    use crate::watch::{Kind, Rate, Response};
-    let read = |text: &str| super::load(&format!("{LEAST}{text}"), "f");
-    let text = "[watch]\nquiet = \"1m\"\nspool = \"/var/s\"\n[[watch.detector]]\nkind = \"refusals\"\ncount = 3\n\
-        window = \"5s\"\naction = \"lock\"\nlock = \"1d\"\n[[watch.detector]]\nkind = \"hours\"\nfrom = \"22:00\"\n\
-        until = \"06:30\"\nzone = \"Europe/Berlin\"\ndays = [\"fri\", \"sun\"]\n[[watch.detector]]\nkind = \"injection\"\n";
-    let settings = read(text).unwrap();
-    assert_eq!((settings.alerting.quiet_ms, settings.alerting.spool.to_str()), (60_000, Some("/var/s")));
-    let [refusals, hours, injection] = settings.detectors.as_slice() else { panic!("three") };
-    assert_eq!(refusals.kind, Kind::Refusals(Rate { count: 3, window_ms: 5_000 }));
-    assert_eq!((refusals.response, refusals.severity), (Response::Lock { ms: 86_400_000 }, "critical"));
-    let Kind::Hours(hours) = &hours.kind else { panic!("hours") };
-    assert_eq!(
-        (hours.from, hours.until, hours.days),
-        (1_320, 390, [false, false, false, false, true, false, true])
-    );
-    assert_eq!((&injection.kind, injection.severity), (&Kind::Injection, "warning"));
-    for (entry, says) in [
-        ("", "kind is missing"),
-        ("kind = \"honey\"", "allowed:"),
-        ("kind = \"refusals\"\nzone = \"UTC\"", "zone says nothing of refusals"),
-        ("kind = \"injection\"\ncount = 3", "count says nothing of injection"),
-        ("kind = \"errors\"\ncount = 0", "from 1 to"),
-        ("kind = \"errors\"\nwindow = \"2d\"", "to \"1d\""),
-        ("kind = \"errors\"\naction = \"lock\"", "lock is missing"),
-        ("kind = \"errors\"\nlock = \"1h\"", "lock without action"),
-        ("kind = \"failed-logins\"\naction = \"lock\"\nlock = \"1h\"", "lock anybody out"),
-        ("kind = \"hours\"\nfrom = \"8:00\"\nuntil = \"18:00\"\nzone = \"UTC\"", "a time of day"),
-        ("kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"24:00\"\nzone = \"UTC\"", "a time of day"),
-        (
-            "kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"18:00\"\nzone = \"Atlantis\"",
-            "a time zone by its name",
-        ),
-        (
-            "kind = \"hours\"\nfrom = \"08:00\"\nuntil = \"18:00\"\nzone = \"UTC\"\ndays = [\"Mon\"]",
-            "allowed: mon",
-        ),
-    ] {
-        let faults = read(&format!("[[watch.detector]]\n{entry}\n")).unwrap_err();
-        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        assert!(told.iter().any(|line| line.contains(says)), "{entry}: {told:?}");
-    }
-    let honey = read("[[watch.honey]]\nsealed = \"ada@x.example\"\n").unwrap_err();
-    assert!(honey[0].to_string().contains("not sealed") && !honey[0].to_string().contains("ada"));
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Counters {
                 (Key::Cells { database: Arc::clone(database), field, operation }, count)
             }
             // For the watch.
-            Event::Failed { .. } | Event::Suspicious { .. } => return,
+            Event::Failed { .. } | Event::Suspicious { .. } | Event::Restrained { .. } => return,
             Event::Refused { reason } => (Key::Refusals(reason), 1),
             Event::Alerted { detector, severity } => (Key::Alerts(detector, severity), 1),
         };

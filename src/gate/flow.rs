@@ -41,6 +41,9 @@ const TERMINATE: &[u8] = b"X\0\0\0\x04";
 /// bytes a way, so about a millisecond.
 const TURNS_MAX: u32 = 16;
 
+/// How often a session that is slowed down looks whether it is to end.
+const SLOWLY: Duration = Duration::from_millis(100);
+
 /// How a session ended.
 pub enum End {
     /// A peer closed.
@@ -134,6 +137,7 @@ impl Flow<'_> {
             self.listed.underway.begins();
             self.look_for_fences();
             self.look_at_leases();
+            self.session.restrain(self.listed.terms(now_ms));
             if let Err(refusal) = self.look_at_fit() {
                 return End::Refused(Box::new(refusal));
             }
@@ -478,7 +482,23 @@ impl Flow<'_> {
                 self.listed.doing.store(None);
             }
         }
+        let delay_ms = self.session.terms().delay_ms;
+        if delay_ms > 0 && records.iter().any(|record| matches!(record, Record::Intent(_))) {
+            self.slow_down(Duration::from_millis(delay_ms)).await;
+        }
         self.worker.records.take(records, &self.mailbox).await.is_ok()
+    }
+
+    /// Nothing is shown or written before the intent is on record: what a user is throttled by. Whoever ends
+    /// the session does not wait for it.
+    async fn slow_down(&self, delay: Duration) {
+        let until = Deadline::now() + delay;
+        while Deadline::now() < until
+            && self.listed.order().is_none()
+            && self.worker.phase.get() != Phase::Cutting
+        {
+            tokio::time::sleep_until(until.min(Deadline::now() + SLOWLY)).await;
+        }
     }
 
     /// Counts what happened since the last time.
@@ -491,6 +511,10 @@ impl Flow<'_> {
             self.overhead.note(&event);
             let who = self.session.who();
             self.gate.vigil.see_event(who, &event);
+            if let Event::Restrained { restraint, ms, rule } = &event {
+                let until_ms = now_ms().saturating_add(*ms);
+                self.gate.roster.restrain(&who.user, *restraint, until_ms, Arc::clone(rule));
+            }
             self.worker.counters.note(event, &who.database);
         }
     }

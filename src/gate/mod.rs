@@ -28,7 +28,7 @@ pub use cancel::Cancels;
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
-pub use roster::{Doing, Enrolled, Listed, Locked, Order, Roster};
+pub use roster::{Doing, Enrolled, Listed, Order, Restrained, Roster};
 pub use vigil::{Means, Vigil, VigilThread};
 
 use std::sync::Arc;

@@ -12,9 +12,10 @@ use arc_swap::ArcSwapOption;
 
 use crate::audit::Who;
 use crate::pipeline::Underway;
+use crate::watch::{Restraint, Terms};
 
-/// Users that can be locked out at one time; the one whose time ends first makes room.
-const LOCKED_MAX: usize = 4_096;
+/// Users against whom something is held at one time; the one whose time ends first makes room.
+const RESTRAINED_MAX: usize = 4_096;
 
 /// Why a session is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,11 +46,21 @@ pub struct Listed {
     pub doing: ArcSwapOption<Doing>,
     /// What it has under way, on record or not.
     pub underway: Arc<Underway>,
+    /// What is held against its user. None: nothing.
+    restrained: ArcSwapOption<Vec<Restrained>>,
     order: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Listed {
+    /// What is held against its user at this time.
+    pub fn terms(&self, now_ms: impl FnOnce() -> u64) -> Terms {
+        let Some(held) = &*self.restrained.load() else { return Terms::default() };
+        let now_ms = now_ms();
+        let held = held.iter().filter(|one| one.until_ms > now_ms);
+        held.fold(Terms::default(), |terms, one| terms.with(one.restraint))
+    }
+
     /// Is it to end?
     pub fn order(&self) -> Option<Order> {
         match self.order.load(Ordering::SeqCst) {
@@ -73,13 +84,14 @@ impl Listed {
     }
 }
 
-/// A user who is locked out.
-#[derive(Clone)]
-pub struct Locked {
+/// Something that is held against a user.
+#[derive(Clone, Debug)]
+pub struct Restrained {
     pub user: Arc<str>,
+    pub restraint: Restraint,
     /// Milliseconds since the Unix epoch.
     pub until_ms: u64,
-    /// The incident for which.
+    /// The incident for which, or the limit.
     pub incident: Arc<str>,
 }
 
@@ -87,7 +99,8 @@ pub struct Locked {
 #[derive(Default)]
 pub struct Roster {
     sessions: Mutex<HashMap<u64, Arc<Listed>>>,
-    locked: Mutex<HashMap<Arc<str>, Locked>>,
+    /// Of each user one of a kind.
+    restrained: Mutex<HashMap<Arc<str>, Vec<Restrained>>>,
 }
 
 /// A session's entry, for as long as the session lives.
@@ -118,13 +131,17 @@ impl Roster {
             since_ms: now_ms,
             doing: ArcSwapOption::empty(),
             underway,
+            restrained: ArcSwapOption::empty(),
             order: AtomicU8::new(NONE),
             waker: Mutex::new(None),
         });
         self.sessions().insert(listed.who.session, Arc::clone(&listed));
-        // After it can be found: whoever locks looks at the sessions after that.
+        // After it can be found: whoever holds something against its user looks at the sessions after that.
         if self.is_locked(&listed.who.user, now_ms) {
             listed.end(Order::Cut);
+        }
+        if let Some(held) = self.restrained().get(&listed.who.user) {
+            listed.restrained.store(Some(Arc::new(held.clone())));
         }
         Enrolled { roster: Arc::clone(self), listed }
     }
@@ -156,62 +173,85 @@ impl Roster {
         found.is_some()
     }
 
-    /// Locks a user out, and cuts every session of that user.
-    pub fn lock(&self, user: &Arc<str>, until_ms: u64, incident: Arc<str>) {
-        {
-            let mut locked = self.locked();
-            if locked.len() >= LOCKED_MAX
-                && !locked.contains_key(user)
+    /// Holds something against a user, and all sessions of that user. Something longer of its kind stays.
+    pub fn restrain(&self, user: &Arc<str>, restraint: Restraint, until_ms: u64, incident: Arc<str>) {
+        let held = {
+            let mut restrained = self.restrained();
+            if restrained.len() >= RESTRAINED_MAX
+                && !restrained.contains_key(user)
                 && let Some(first) =
-                    locked.values().min_by_key(|one| one.until_ms).map(|one| one.user.clone())
+                    restrained.iter().min_by_key(|(_, held)| ends(held)).map(|(user, _)| user.clone())
             {
-                locked.remove(&first);
+                restrained.remove(&first);
             }
-            let known = locked.get(user).map_or(0, |known| known.until_ms);
+            let held = restrained.entry(user.clone()).or_default();
+            let known =
+                held.iter().find(|one| one.restraint.is_like(restraint)).map_or(0, |known| known.until_ms);
+            held.retain(|one| !one.restraint.is_like(restraint));
             let until_ms = until_ms.max(known);
-            locked.insert(user.clone(), Locked { user: user.clone(), until_ms, incident });
+            held.push(Restrained { user: user.clone(), restraint, until_ms, incident });
+            Arc::new(held.clone())
+        };
+        for listed in self.sessions_of(user) {
+            listed.restrained.store(Some(Arc::clone(&held)));
+            match restraint {
+                Restraint::Lock => listed.end(Order::Cut),
+                Restraint::Refuse | Restraint::Purpose | Restraint::Throttle { .. } => {}
+            }
         }
-        let theirs: Vec<Arc<Listed>> =
-            self.sessions().values().filter(|listed| listed.who.user == *user).cloned().collect();
-        theirs.iter().for_each(|listed| listed.end(Order::Cut));
     }
 
     /// May this user not begin a session?
     #[must_use]
     pub fn is_locked(&self, user: &str, now_ms: u64) -> bool {
-        let mut locked = self.locked();
-        match locked.get(user) {
-            Some(one) if one.until_ms > now_ms => true,
-            Some(_) => {
-                locked.remove(user);
-                false
-            }
-            None => false,
+        let mut restrained = self.restrained();
+        let Some(held) = restrained.get_mut(user) else { return false };
+        held.retain(|one| one.until_ms > now_ms);
+        let locked = held.iter().any(|one| one.restraint == Restraint::Lock);
+        if held.is_empty() {
+            restrained.remove(user);
         }
+        locked
     }
 
-    /// Lets a user in again. False where nobody of that name was locked out.
+    /// Takes back what is held against a user. False where nothing is.
     pub fn release(&self, user: &str, now_ms: u64) -> bool {
-        self.locked().remove(user).is_some_and(|one| one.until_ms > now_ms)
+        let held = self.restrained().remove(user);
+        self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(None));
+        held.is_some_and(|held| held.iter().any(|one| one.until_ms > now_ms))
     }
 
-    /// Who is locked out.
+    /// What is held against whom.
     #[must_use]
-    pub fn locked_out(&self, now_ms: u64) -> Vec<Locked> {
-        let mut locked = self.locked();
-        locked.retain(|_, one| one.until_ms > now_ms);
-        let mut all: Vec<Locked> = locked.values().cloned().collect();
-        all.sort_by(|one, other| one.user.cmp(&other.user));
+    pub fn held(&self, now_ms: u64) -> Vec<Restrained> {
+        let mut restrained = self.restrained();
+        restrained.retain(|_, held| {
+            held.retain(|one| one.until_ms > now_ms);
+            !held.is_empty()
+        });
+        let mut all: Vec<Restrained> = restrained.values().flatten().cloned().collect();
+        all.sort_by(|one, other| {
+            one.user.cmp(&other.user).then_with(|| one.restraint.name().cmp(other.restraint.name()))
+        });
         all
+    }
+
+    fn sessions_of(&self, user: &str) -> Vec<Arc<Listed>> {
+        self.sessions().values().filter(|listed| *listed.who.user == *user).cloned().collect()
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<u64, Arc<Listed>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<Arc<str>, Locked>> {
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn restrained(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<Restrained>>> {
+        self.restrained.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When the last of them ends.
+fn ends(held: &[Restrained]) -> u64 {
+    held.iter().map(|one| one.until_ms).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -229,7 +269,7 @@ mod tests {
             roster.enroll(who(1, "ada"), Arc::default(), 0),
             roster.enroll(who(2, "bob"), Arc::default(), 0),
         );
-        roster.lock(&"ada".into(), 100, "i".into());
+        roster.restrain(&"ada".into(), Restraint::Lock, 100, "i".into());
         assert_eq!((ada.order(), bob.order()), (Some(Order::Cut), None));
         assert_eq!(
             roster.enroll(who(3, "ada"), Arc::default(), 99).order(),
@@ -237,10 +277,10 @@ mod tests {
             "one that was on its way"
         );
         assert!(roster.is_locked("ada", 99) && !roster.is_locked("bob", 99));
-        roster.lock(&"ada".into(), 50, "j".into());
+        roster.restrain(&"ada".into(), Restraint::Lock, 50, "j".into());
         assert!(roster.is_locked("ada", 99), "a shorter one takes nothing back");
-        assert!(!roster.is_locked("ada", 100) && roster.locked_out(100).is_empty());
-        roster.lock(&"ada".into(), 300, "k".into());
+        assert!(!roster.is_locked("ada", 100) && roster.held(100).is_empty());
+        roster.restrain(&"ada".into(), Restraint::Lock, 300, "k".into());
         assert!(roster.release("ada", 200) && !roster.release("ada", 200) && !roster.is_locked("ada", 200));
         assert!(roster.end(2, Order::Leave) && !roster.end(9, Order::Leave));
         assert_eq!(bob.order(), Some(Order::Leave));
@@ -251,10 +291,10 @@ mod tests {
     #[test]
     fn locks_are_bounded_and_the_one_that_ends_first_makes_room() {
         let roster = Roster::default();
-        for number in 0..LOCKED_MAX as u64 + 1 {
-            roster.lock(&format!("u{number}").into(), 1_000 + number, "i".into());
+        for number in 0..RESTRAINED_MAX as u64 + 1 {
+            roster.restrain(&format!("u{number}").into(), Restraint::Lock, 1_000 + number, "i".into());
         }
-        assert_eq!(roster.locked_out(0).len(), LOCKED_MAX);
+        assert_eq!(roster.held(0).len(), RESTRAINED_MAX);
         assert!(!roster.is_locked("u0", 0) && roster.is_locked("u1", 0));
     }
 }

@@ -137,6 +137,7 @@ impl Vigil {
             | Event::Plan { .. }
             | Event::Cells { .. }
             | Event::Refused { .. }
+            | Event::Restrained { .. }
             | Event::Alerted { .. } => return,
         };
         let _ = self.sender.try_send(Sighting { seen, now_ms: now_ms() });
@@ -188,9 +189,9 @@ fn act(finding: Finding, means: &Means) {
         Response::Cut => {
             means.roster.end(alert.who.session, Order::Cut);
         }
-        Response::Lock { ms } => {
+        Response::Restrain { restraint, ms } => {
             let until_ms = now_ms().saturating_add(ms);
-            means.roster.lock(&alert.who.user, until_ms, alert.incident.clone());
+            means.roster.restrain(&alert.who.user, restraint, until_ms, alert.incident.clone());
         }
     }
     metrics::counter!("sealgate_alerts_total", "detector" => alert.detector, "severity" => alert.severity)
@@ -208,6 +209,8 @@ fn act(finding: Finding, means: &Means) {
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
+
+    use crate::watch::Restraint;
 
     use super::*;
     use crate::audit::{Attribution, Execution, FieldUse};
@@ -261,7 +264,7 @@ mod tests {
     async fn what_was_sent_before_the_end_is_seen_however_much_it_is() {
         let rule = Rule {
             kind: Kind::Refusals(Rate { count: 50_000, window_ms: 86_400_000 }),
-            response: Response::Lock { ms: 60_000 },
+            response: Response::Restrain { restraint: Restraint::Lock, ms: 60_000 },
             severity: "critical",
             users: None,
         };

@@ -79,7 +79,8 @@ impl Session {
         run: Option<&Running>,
     ) {
         let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
-        let severity = if verdict == "cut" || detector == "honey" { "critical" } else { "warning" };
+        let severity =
+            if matches!(verdict, "cut" | "lock") || detector == "honey" { "critical" } else { "warning" };
         let who = run.map_or(&self.who, |run| &run.who).clone();
         self.records.push(Record::Alert(Alert {
             who,

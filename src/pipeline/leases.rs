@@ -161,7 +161,10 @@ impl Session {
 
     /// What a further execution of this plan has to do.
     pub(super) fn share(&mut self, plan: &Rc<Plan>, execution: Execution, who: &Arc<Who>) -> Shared {
-        let Some((terms, tenure)) = self.leases.terms.clone() else { return Shared::Not };
+        // What is held against its user holds for each execution.
+        let Some((terms, tenure)) = self.leases.terms.clone().filter(|_| self.terms.is_none()) else {
+            return Shared::Not;
+        };
         let Some(epoch) = self.view.as_ref().map(|view| view.epoch()) else { return Shared::Not };
         let (Some(facts), Some(fields)) = (may_share(plan), plan.uses.first()) else { return Shared::Not };
         let Some(action) = facts.action() else { return Shared::Not };

@@ -20,6 +20,7 @@ mod copying;
 mod doors;
 mod ends;
 mod errand;
+mod fenced;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is what a fuzzer looks for")]
 mod fuzz;

@@ -51,6 +51,9 @@ impl Session {
     ) -> Result<Step, Malformed> {
         let text = frontend::read_query(frame.body())?;
         let stream = match replication_command(text) {
+            Some(ReplicationCommand::Stream(_)) if self.terms.refuse || self.terms.purpose => {
+                return Ok(self.end(Refusal::refused_by_watch()));
+            }
             Some(ReplicationCommand::Stream(told)) => Some(self.begin_stream(told)),
             Some(ReplicationCommand::Other) => None,
             None if self.hits(frame.body()) => return self.take_query(shop, frame, out),

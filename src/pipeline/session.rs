@@ -27,7 +27,7 @@ use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Encoding, Reading, Signs};
 use crate::types::Style;
-use crate::watch::UserWatch;
+use crate::watch::{Restraint, Terms, UserWatch};
 
 /// Limits of one session (P6).
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,12 @@ pub enum Event {
     Alerted {
         detector: &'static str,
         severity: &'static str,
+    },
+    /// A limit has this held against the user for so long.
+    Restrained {
+        restraint: Restraint,
+        ms: u64,
+        rule: Arc<str>,
     },
     /// The server's own error of a class that whoever tries out names and types meets: 22, 42.
     Failed {
@@ -180,6 +186,8 @@ pub struct Session {
     pub(super) naming_anew: Vec<Arc<str>>,
     /// [`Session::withdraw`].
     pub(super) overtaken: bool,
+    /// What is held against its user.
+    pub(super) terms: Terms,
     /// What others may see of what it has under way.
     pub(super) underway: Arc<Underway>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
@@ -288,6 +296,7 @@ impl Session {
             coming: Vec::new(),
             naming_anew: Vec::new(),
             overtaken: false,
+            terms: Terms::default(),
             underway: Arc::default(),
             met_unsealed: false,
             receipts: Vec::new(),

@@ -1,10 +1,11 @@
 //! What is about to be shown is counted first, and may be the end of the session.
 
 use super::owed::Running;
-use super::session::Session;
+use super::plan::Plan;
+use super::session::{Event, Session};
 use crate::audit::Attribution;
 use crate::policy::Refusal;
-use crate::watch::{Judgement, Shown};
+use crate::watch::{Broken, Judgement, LimitAction, Shown, Terms};
 
 impl Session {
     /// Counts cells before they are released; says what the watch refuses.
@@ -37,14 +38,57 @@ impl Session {
         }
         match self.watch.as_ref()?.open(shown, attribution, now_ms) {
             Judgement::Go => None,
-            Judgement::Alert(rule) => {
-                self.alert("limit", "alert", &rule, run);
+            Judgement::Alert(Broken { rule, action }) => {
+                self.limited(action, &rule, run);
                 None
             }
-            Judgement::Cut(rule) => {
-                self.alert("limit", "cut", &rule, run);
+            Judgement::Cut(Broken { rule, action }) => {
+                self.limited(action, &rule, run);
                 Some(Refusal::cut(&rule))
             }
         }
+    }
+
+    /// A limit was reached: it is told, and what it has held against the user begins.
+    fn limited(&mut self, action: LimitAction, rule: &str, run: Option<&Running>) {
+        self.alert("limit", action.name(), rule, run);
+        if let LimitAction::Restrain { restraint, ms } = action {
+            self.events.push(Event::Restrained { restraint, ms, rule: rule.into() });
+        }
+    }
+
+    /// What is held against its user from here on, and what leases of before allow no longer.
+    pub fn restrain(&mut self, terms: Terms) {
+        if self.terms != terms {
+            self.terms = terms;
+            self.end_leases();
+        }
+    }
+
+    /// Is anything held against its user?
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// May a plan that touches what is classified go on as things stand?
+    pub(super) fn unrestrained(&self, plan: &Plan) -> Result<(), Refusal> {
+        if self.terms.is_none() || !self.tells_of(plan) {
+            return Ok(());
+        }
+        if self.terms.refuse {
+            return Err(Refusal::refused_by_watch());
+        }
+        if self.terms.purpose {
+            let statements = &plan.facts.statements;
+            let stated = |(index, _)| {
+                let before = statements.get(..index).unwrap_or_default();
+                self.who_asks(plan.facts.said.as_deref(), before).purpose.is_some()
+            };
+            if !statements.iter().enumerate().all(stated) {
+                return Err(Refusal::wants_purpose());
+            }
+        }
+        Ok(())
     }
 }

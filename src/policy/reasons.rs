@@ -72,6 +72,8 @@ pub const REASONS: &[&str] = &[
     "value",
     "watch-cut",
     "watch-locked",
+    "watch-purpose",
+    "watch-refused",
     "whole-row",
     "wildcard",
 ];

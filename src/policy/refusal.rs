@@ -145,6 +145,23 @@ impl Refusal {
         Refusal::new("SG007", "watch-locked", message, detail, "Ask your security team.")
     }
 
+    /// SG007: nothing classified for this user for a time.
+    #[must_use]
+    pub fn refused_by_watch() -> Refusal {
+        let message = "sealgate: access to classified data is refused by the watch";
+        let detail = "The watch refuses this user classified data for a time.";
+        Refusal::new("SG007", "watch-refused", message, detail, "Ask your security team.")
+    }
+
+    /// SG007: nothing classified for this user without a purpose.
+    #[must_use]
+    pub fn wants_purpose() -> Refusal {
+        let message = "sealgate: the watch asks what this access to classified data is for";
+        let detail = "The watch wants a purpose of this user for a time; it goes on record.";
+        let hint = "SET sealgate.purpose = '...' and send the statement again.";
+        Refusal::new("SG007", "watch-purpose", message, detail, hint)
+    }
+
     /// 08P01: a peer that does not speak the protocol.
     #[must_use]
     pub fn protocol(detail: &str) -> Refusal {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::burst::{Burst, Rate};
 use super::hours::Hours;
+use super::restraint::Restraint;
 use crate::audit::{Alert, Attribution, FieldUse, Record, Who};
 use crate::statement::Signs;
 
@@ -28,8 +29,9 @@ pub enum Response {
     Alert,
     /// The session ends.
     Cut,
-    /// All sessions of the user end, and for so long none begins.
-    Lock {
+    /// For so long this is held against the user.
+    Restrain {
+        restraint: Restraint,
         ms: u64,
     },
 }
@@ -41,7 +43,7 @@ impl Response {
         match self {
             Response::Alert => "alert",
             Response::Cut => "cut",
-            Response::Lock { .. } => "lock",
+            Response::Restrain { restraint, .. } => restraint.name(),
         }
     }
 }

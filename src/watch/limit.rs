@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::restraint::Restraint;
 use super::subjects::{Met, Subjects};
 use super::window::{Claim, Window};
 use crate::audit::Attribution;
@@ -18,6 +19,9 @@ pub enum LimitAction {
     Alert,
     /// It is not shown; the session ends (`SG007`).
     Cut,
+    /// It is shown, and with the alert something is held against the user for so long. With
+    /// [`Restraint::Lock`] it is not shown.
+    Restrain { restraint: Restraint, ms: u64 },
 }
 
 impl LimitAction {
@@ -26,6 +30,17 @@ impl LimitAction {
         match self {
             LimitAction::Alert => "alert",
             LimitAction::Cut => "cut",
+            LimitAction::Restrain { restraint, .. } => restraint.name(),
+        }
+    }
+
+    /// Is what would go beyond not shown?
+    #[must_use]
+    pub const fn cuts(self) -> bool {
+        match self {
+            LimitAction::Alert => false,
+            LimitAction::Cut => true,
+            LimitAction::Restrain { restraint, .. } => matches!(restraint, Restraint::Lock),
         }
     }
 }
@@ -107,9 +122,17 @@ pub struct Used {
 pub enum Judgement {
     Go,
     /// Show them, and raise an alert that names this rule.
-    Alert(Arc<str>),
+    Alert(Broken),
     /// Show none of them, and end the session; the rule that was broken.
-    Cut(Arc<str>),
+    Cut(Broken),
+}
+
+/// A limit that was reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broken {
+    /// Its name in alerts and records.
+    pub rule: Arc<str>,
+    pub action: LimitAction,
 }
 
 /// All limits, and the count of every user that is or was here. Users are looked up once, at
@@ -359,7 +382,7 @@ fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
     match open_under(others, shown, now_ms) {
         Judgement::Go => claim
             .and_then(|claim| span.over(claim.total).find(|rule| rule.alerts(now_ms)))
-            .map_or(Judgement::Go, |rule| Judgement::Alert(rule.name.clone())),
+            .map_or(Judgement::Go, |rule| Judgement::Alert(rule.broken())),
         cut @ Judgement::Cut(_) => {
             if let Some(claim) = claim {
                 span.take_back(&claim);
@@ -383,12 +406,12 @@ impl Span {
     }
 
     /// What was claimed, unless that is to be cut: by which rule.
-    fn claim(&self, claim: Claim) -> Result<Option<Claim>, Arc<str>> {
-        match self.over(claim.total).find(|rule| rule.limit.action == LimitAction::Cut) {
+    fn claim(&self, claim: Claim) -> Result<Option<Claim>, Broken> {
+        match self.over(claim.total).find(|rule| rule.limit.action.cuts()) {
             None => Ok(Some(claim)),
             Some(rule) => {
                 self.take_back(&claim);
-                Err(rule.name.clone())
+                Err(rule.broken())
             }
         }
     }
@@ -399,7 +422,7 @@ impl Span {
         subjects: &Subjects,
         shown: &Shown<'_>,
         now_ms: u64,
-    ) -> Result<Option<Claim>, Arc<str>> {
+    ) -> Result<Option<Claim>, Broken> {
         let mut last = None;
         for subject in shown.subjects {
             if let Met::New(claim) = subjects.meet(*subject, now_ms) {
@@ -421,6 +444,10 @@ impl Span {
 impl Rule {
     fn new(limit: &Limit) -> Rule {
         Rule { limit: limit.clone(), name: limit.rule(), alerted_ms: AtomicU64::new(0) }
+    }
+
+    fn broken(&self) -> Broken {
+        Broken { rule: self.name.clone(), action: self.limit.action }
     }
 
     /// Once per window.

@@ -9,6 +9,7 @@ mod honey;
 mod hours;
 mod incident;
 mod limit;
+mod restraint;
 mod subjects;
 mod window;
 
@@ -17,7 +18,8 @@ pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
 pub use honey::Honey;
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
-pub use limit::{Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
+pub use limit::{Broken, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
+pub use restraint::{Restraint, Terms};
 
 #[cfg(test)]
 mod tests;

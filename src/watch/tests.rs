@@ -168,11 +168,11 @@ fn counts_each_user_alone_over_all_its_sessions() {
     let (one, two) = (watch.user("bob"), watch.user("bob"));
     assert_eq!(one.open(&cells_of(6), Attribution::Known, NOON), Judgement::Go);
     assert!(
-        matches!(two.open(&cells_of(5), Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("10 cells in 60 s"))
+        matches!(two.open(&cells_of(5), Attribution::Known, NOON), Judgement::Cut(broken) if broken.rule.contains("10 cells in 60 s"))
     );
     assert_eq!(watch.user("eve").open(&cells_of(11), Attribution::Known, NOON), Judgement::Go);
     assert!(
-        matches!(watch.user("eve").open(&cells_of(10), Attribution::Known, NOON), Judgement::Cut(rule) if rule.contains("20 cells"))
+        matches!(watch.user("eve").open(&cells_of(10), Attribution::Known, NOON), Judgement::Cut(broken) if broken.rule.contains("20 cells"))
     );
 }
 
@@ -213,10 +213,10 @@ fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
     assert_eq!(user.open(&cells_of(60), Attribution::Known, NOON), Judgement::Go);
     watch.change(vec![hour(70, LimitAction::Cut), limit(5, 1_000, LimitAction::Cut)]);
     assert!(
-        matches!(user.open(&cells_of(11), Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("70 cells"))
+        matches!(user.open(&cells_of(11), Attribution::Known, NOON + 1), Judgement::Cut(broken) if broken.rule.contains("70 cells"))
     );
     assert!(
-        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 1), Judgement::Cut(rule) if rule.contains("5 cells"))
+        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 1), Judgement::Cut(broken) if broken.rule.contains("5 cells"))
     );
     assert_eq!(
         user.open(&cells_of(5), Attribution::Known, NOON + 1),
@@ -227,10 +227,10 @@ fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
     // Two of one length count as one, and a limit that is taken away binds nobody.
     watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
     assert!(
-        matches!(user.open(&cells_of(20), Attribution::Known, NOON + 2), Judgement::Alert(rule) if rule.contains("80 cells"))
+        matches!(user.open(&cells_of(20), Attribution::Known, NOON + 2), Judgement::Alert(broken) if broken.rule.contains("80 cells"))
     );
     assert!(
-        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 2), Judgement::Cut(rule) if rule.contains("90 cells"))
+        matches!(user.open(&cells_of(6), Attribution::Known, NOON + 2), Judgement::Cut(broken) if broken.rule.contains("90 cells"))
     );
     // The same limits again: the alert has been raised.
     watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
@@ -248,9 +248,9 @@ fn what_may_have_been_met_has_limits_of_its_own() {
     assert_eq!(user.open(&cells_of(5), Attribution::Possible, NOON), Judgement::Go);
     assert_eq!(user.open(&cells_of(2), Attribution::Known, NOON), Judgement::Go);
     let cut = user.open(&cells_of(1), Attribution::Possible, NOON);
-    assert!(matches!(cut, Judgement::Cut(rule) if rule.contains("5 possible cells")));
+    assert!(matches!(cut, Judgement::Cut(broken) if broken.rule.contains("5 possible cells")));
     let cut = user.open(&cells_of(1), Attribution::Known, NOON);
-    assert!(matches!(cut, Judgement::Cut(rule) if rule.contains("2 cells")));
+    assert!(matches!(cut, Judgement::Cut(broken) if broken.rule.contains("2 cells")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealgate::store::postgres::{Options, Throwaway};
 use serde_json::Value;
 
-use crate::harness::{Gate, Raw, Setup, await_that};
+use crate::harness::{Frame, Gate, Raw, Setup, await_that};
 use crate::shop::{self, classified, errors, records, records_with, states};
 
 fn server() -> Throwaway {
@@ -311,4 +311,103 @@ fn two_hundred_sessions_at_once_are_never_shown_more_than_the_cap() {
     });
     let shown = shown.into_inner();
     assert!(shown <= 500 && shown > 450, "{shown}");
+}
+
+/// What reaches the server, and what does not, while something is held against a user.
+fn told(frames: &[Frame]) -> (Vec<String>, String) {
+    let hint = frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'H'));
+    (states(frames), hint.unwrap_or_default())
+}
+
+#[test]
+fn whoever_is_refused_or_asked_for_a_purpose_goes_on_with_what_is_not_classified() {
+    let server = server();
+    let limit = |user: &str, what: &str| {
+        format!(
+            "[[watch.limit]]\ncells = 3\nwindow = \"1h\"\nusers = [\"{user}\"]\naction = \"{what}\"\n{what} = \"1h\"\n"
+        )
+    };
+    let gate = start(&server, &format!("{}{}", limit("clerk", "refuse"), limit("auditor", "purpose")));
+    let none: Vec<String> = Vec::new();
+    for (user, what) in [("clerk", "refuse"), ("auditor", "purpose")] {
+        let mut idle = Raw::login(gate.address(), user, "postgres");
+        let mut raw = Raw::login(gate.address(), user, "postgres");
+        // Kept from before it begins, in both protocols.
+        raw.parse("kept", "SELECT city FROM customers WHERE id = 1", &[]);
+        assert_eq!(states(&raw.sync()), none);
+        assert_eq!(states(&raw.query("SELECT city FROM customers WHERE id < 9")), none);
+        await_that("it is held", || status(&gate)["restrained"].to_string().contains(user));
+        let held = status(&gate)["restrained"].as_array().unwrap().clone();
+        let own: Vec<&Value> = held.iter().filter(|one| one["user"] == user).collect();
+        assert_eq!((own.len(), &own[0]["what"]), (1, &what.into()));
+        for raw in [&mut raw, &mut idle] {
+            let (state, hint) = told(&raw.query("SELECT city FROM customers WHERE id = 1"));
+            assert_eq!(state, ["SG007"], "{user}");
+            assert_eq!(hint.contains("SET sealgate.purpose"), what == "purpose", "{hint}");
+            assert_eq!(
+                states(&raw.query("INSERT INTO customers (id, email) VALUES (77, 'a@x.example')")),
+                ["SG007"]
+            );
+            assert_eq!(states(&raw.query("SELECT 1; SELECT city FROM customers; SELECT 2")), ["SG007"]);
+            assert_eq!(states(&raw.query("COPY customers (city) TO STDOUT")), ["SG007"]);
+            assert_eq!(states(&raw.query("SELECT 1; SELECT id FROM customers")), none);
+        }
+        raw.bind("", "kept", &[], &[], &[]);
+        raw.execute("", 0);
+        assert_eq!(states(&raw.sync()), ["SG007"]);
+        let mut later = Raw::login(gate.address(), user, "postgres");
+        assert_eq!(states(&later.query("SELECT city FROM customers WHERE id = 1")), ["SG007"]);
+        if what == "purpose" {
+            assert_eq!(states(&later.query("SET sealgate.purpose = 'support case 7'")), none);
+            assert_eq!(states(&later.query("SELECT city FROM customers WHERE id = 1")), none);
+            let text = "SELECT city FROM customers WHERE id = 1 /*purpose='case%208'*/";
+            assert_eq!(states(&idle.query(text)), none);
+            assert_eq!(states(&idle.query("SELECT city FROM customers WHERE id = 1")), ["SG007"]);
+            let purposes: Vec<Value> = records(&gate)
+                .iter()
+                .filter(|record| record["kind"] == "intent" && record["user"] == user)
+                .map(|record| record["purpose"].clone())
+                .collect();
+            assert_eq!(purposes.iter().filter(|purpose| !purpose.is_null()).count(), 2, "{purposes:?}");
+        }
+        assert!(gate.verb(&["watch", "release", user]).status.success());
+        await_that("it goes on", || states(&raw.query("SELECT city FROM customers WHERE id = 1")).is_empty());
+        assert_eq!(gate.verb(&["watch", "release", user]).status.code(), Some(1));
+    }
+    let alerts = alerts(&gate, "limit", 2);
+    assert_eq!(
+        alerts.iter().map(|alert| alert["verdict"].clone()).collect::<Vec<_>>(),
+        ["refuse", "purpose"]
+    );
+    assert!(server.query("postgres", "SELECT FROM customers WHERE id = 77").unwrap().is_empty());
+}
+
+#[test]
+fn an_access_that_is_throttled_shows_nothing_before_its_time_and_others_do_not_wait() {
+    let server = server();
+    let gate = start(
+        &server,
+        "[[watch.detector]]\nkind = \"refusals\"\ncount = 2\nusers = [\"clerk\"]\naction = \"throttle\"\n\
+         throttle = \"1h\"\ndelay = \"3s\"\n",
+    );
+    let mut raw = Raw::login(gate.address(), "clerk", "postgres");
+    let mut other = Raw::login(gate.address(), "auditor", "postgres");
+    for _ in 0..2 {
+        assert_eq!(states(&raw.query("SELECT email || 'x' FROM customers")), ["SG001"]);
+    }
+    await_that("it is held", || status(&gate)["restrained"][0]["what"] == "throttle");
+    // Nothing waits but what is classified, and for nobody else.
+    let began = Instant::now();
+    assert!(errors(&raw.query("SELECT id FROM customers")).is_empty());
+    raw.send(b'Q', b"SELECT city FROM customers WHERE id = 1\0");
+    assert!(errors(&other.query("SELECT city FROM customers WHERE id = 1")).is_empty());
+    let others = began.elapsed();
+    assert!(errors(&raw.until_ready()).is_empty());
+    assert!(began.elapsed() >= Duration::from_secs(3) && others < began.elapsed(), "{others:?}");
+    // An operator ends a session at once, whatever it waits for.
+    raw.send(b'Q', b"SELECT city FROM customers WHERE id = 2\0");
+    assert!(gate.verb(&["watch", "release", "clerk"]).status.success());
+    assert!(errors(&raw.until_ready()).is_empty());
+    assert!(errors(&raw.query("SELECT city FROM customers WHERE id = 3")).is_empty());
+    assert_eq!(status(&gate)["restrained"], serde_json::json!([]));
 }
