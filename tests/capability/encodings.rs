@@ -110,3 +110,69 @@ fn another_encoding_is_refused_by_whatever_way_it_came() {
         assert!(!holds(&tap.to_server(), b"s3ntinel"), "{major}: a value went upstream");
     }
 }
+
+/// The server says only at the end of a batch in which encoding its rows are: what is sealed is UTF-8 and
+/// nobody converts it.
+#[test]
+fn nothing_sealed_is_shown_behind_what_may_turn_the_encoding_in_the_same_text_or_batch() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let (gate, _tap) = shop::open(&server);
+        let plain = || Raw::login(gate.address(), "postgres", "postgres");
+        let mut first = plain();
+        assert_eq!(
+            errors(&first.query(&format!("INSERT INTO customers (id, email) VALUES (1, '{ACUTE}')"))),
+            []
+        );
+        let turns = [
+            "SET client_encoding TO 'LATIN1'",
+            "SET LOCAL client_encoding = LATIN1",
+            "SET NAMES 'LATIN1'",
+            "RESET client_encoding",
+            "RESET ALL",
+            "SELECT set_config('client_encoding', 'LATIN1', false)",
+            "SELECT set_config('Client_' || 'encoding', 'LATIN1', false)",
+            "SELECT set_config(name, 'LATIN1', false) FROM pg_settings WHERE name LIKE 'client_enc%'",
+            "SELECT set_config('role', 'none', true), set_config(lower('CLIENT_ENCODING'), 'LATIN1', false)",
+            "WITH a AS (SELECT set_config('client_encoding', 'LATIN1', false)) SELECT * FROM a",
+        ];
+        for turn in turns {
+            let mut raw = plain();
+            refused(&raw.query(&format!("{turn}; SELECT email FROM customers")));
+            let mut raw = plain();
+            for sql in [turn, "SELECT email FROM customers"] {
+                raw.parse("", sql, &[]);
+                raw.bind("", "", &[], &[], &[]);
+                raw.execute("", 0);
+            }
+            refused(&raw.sync());
+            // Who waits for the end of it is told what holds then.
+            let mut raw = plain();
+            raw.query(turn);
+            let frames = raw.query("SELECT email FROM customers");
+            let shown = firsts(&frames);
+            assert!(shown.is_empty() || shown == [ACUTE], "{major}: {turn}: {shown:?}");
+        }
+        // Other settings go on with what is shown, as PostgREST sends them.
+        let mut raw = plain();
+        for sql in [
+            "SELECT set_config('search_path', 'public', true), set_config('role', 'postgres', true)",
+            "select pg_catalog.set_config( 'request.jwt.claims' , $1, true)",
+            "SET statement_timeout = 9000",
+        ] {
+            raw.parse("", sql, &[]);
+            let values: &[Option<&[u8]>] = if sql.contains("$1") { &[Some(b"{}")] } else { &[] };
+            raw.bind("", "", &[], values, &[]);
+            raw.execute("", 0);
+        }
+        raw.parse("", "SELECT email FROM customers", &[]);
+        raw.bind("", "", &[], &[], &[]);
+        raw.execute("", 0);
+        let frames = raw.sync();
+        assert_eq!(errors(&frames), []);
+        assert!(
+            frames.iter().any(|frame| frame.tag == b'D' && holds(&frame.body, ACUTE.as_bytes())),
+            "{major}"
+        );
+    }
+}
