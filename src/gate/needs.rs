@@ -153,15 +153,19 @@ impl Flow<'_> {
     async fn wait_for_passage(&mut self) {
         let (gate, who) = (self.gate, self.session.who().clone());
         let until = *self.rest.passage.get_or_insert_with(|| Deadline::now() + PASSAGE_WAIT);
-        let still = || gate.fences.before(who.session, &who.database).is_some();
+        let first = gate.fences.before(who.session, &who.database);
+        // What is left may be nothing that it waits for: that is looked at again.
+        let still = || first.is_some() && gate.fences.before(who.session, &who.database) == first;
         // Answers to what it has asked before go on meanwhile.
-        tokio::select! {
-            () = gate.fences.ended(still) => {}
-            () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
-            () = tokio::time::sleep_until(until) => {
-                self.session.deny();
-                self.rest.passage = None;
-                return;
+        while still() {
+            tokio::select! {
+                () = gate.fences.ended(&still) => {}
+                () = poll_fn(|context| if self.poll_moves(context) { Poll::Ready(()) } else { Poll::Pending }) => return,
+                () = tokio::time::sleep_until(until) => {
+                    self.session.deny();
+                    self.rest.passage = None;
+                    return;
+                }
             }
         }
         self.rest.passage = None;

@@ -11,6 +11,8 @@ impl Flow<'_> {
     pub(super) fn look_for_fences(&mut self) {
         if let Some(epoch) = self.session.epoch() {
             let who = self.session.who();
+            // First: whoever lowers a fence has made the catalog known that has the change.
+            let barred = self.gate.fences.before(who.session, &who.database);
             let held = self.gate.catalogs.as_ref().and_then(|catalogs| catalogs.held(&who.database));
             let held_unfit = held.as_ref().and_then(|held| held.unfit()).map(Refusal::misfit);
             let newer = held.filter(|snapshot| snapshot.epoch() != epoch);
@@ -19,8 +21,6 @@ impl Flow<'_> {
             if let Some(snapshot) = newer.filter(|_| self.session.is_settled()) {
                 self.session.renew(self.worker.view(snapshot));
             }
-            let who = self.session.who();
-            let barred = self.gate.fences.before(who.session, &who.database);
             self.session.bar(barred);
         }
     }
