@@ -22,16 +22,13 @@ pub struct Doubt {
     pub foreign: bool,
     /// It is known to change how texts are read.
     pub reading: bool,
-    /// It is known to change, or may, the encoding of what is shown.
-    pub encoding: bool,
     /// It is known to change the catalog.
     pub catalog: bool,
 }
 
 impl Doubt {
     /// A message that can do nothing of the kind.
-    pub const NONE: Doubt =
-        Doubt { code: false, foreign: false, reading: false, encoding: false, catalog: false };
+    pub const NONE: Doubt = Doubt { code: false, foreign: false, reading: false, catalog: false };
     /// Whatever a text may do that touches nothing.
     pub const CODE: Doubt = Doubt { code: true, foreign: true, ..Doubt::NONE };
 
@@ -45,7 +42,6 @@ impl Doubt {
             code: self.code || other.code,
             foreign: self.foreign || other.foreign,
             reading: self.reading || other.reading,
-            encoding: self.encoding || other.encoding,
             catalog: self.catalog || other.catalog,
         }
     }
@@ -180,11 +176,6 @@ impl Certainty {
         } else {
             Sure::Yes
         }
-    }
-
-    /// Has nothing of this batch changed the encoding of what is shown, that is known? The server says it at the end.
-    pub fn shows_in_known_encoding(&self) -> bool {
-        !self.open.encoding
     }
 
     /// The same for values of parameters, which wait less: for what may change it alone.

@@ -175,7 +175,6 @@ impl Plan {
             code: true,
             foreign: !self.facts.statements.iter().all(|facts| facts.is_quiet && facts.touches()),
             reading: effects().any(|effect| effect.reading),
-            encoding: effects().any(|effect| effect.encoding),
             catalog: effects().any(|effect| effect.catalog),
         }
     }

@@ -5,7 +5,7 @@ use super::certainty::Sure;
 use super::names::Prepared;
 use super::plan::Plan;
 use super::session::Session;
-use super::values::{Manner, holds_styled, shows_sealed, shows_styled};
+use super::values::{Manner, holds_styled, shows_styled};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Encoding, StatementFacts};
@@ -68,12 +68,12 @@ impl Session {
         }
     }
 
-    /// Refuses to show dates and times behind what changes their form in the same batch or text, and anything sealed
-    /// behind what may change the encoding: the server says it only at the end.
+    /// Refuses to show dates and times behind what changes their form in the same batch or text: the server
+    /// says it only at the end.
     pub(super) fn shows_surely(&self, plan: &Plan) -> Result<(), Refusal> {
         let Some(view) = &self.view else { return Ok(()) };
-        let mut changes = self.certainty.encoding(0) == Sure::NotInThisBatch;
-        let mut encodes = !self.certainty.shows_in_known_encoding();
+        let changed = self.certainty.encoding(0) == Sure::NotInThisBatch;
+        let mut changes = changed;
         for facts in &plan.facts.statements {
             let takes = facts.copy.as_ref().is_some_and(|copy| copy.from);
             if changes && (takes || shows_styled(view, facts)) {
@@ -84,14 +84,7 @@ impl Session {
                     "Send it after Sync, in a text of its own.",
                 ));
             }
-            // Sealed text is UTF-8, and the server converts what is its own from here on.
-            if encodes && shows_sealed(view, facts) {
-                let detail = "client_encoding may be changed earlier in the same batch or text.";
-                let hint = "Send it after Sync, in a text of its own.";
-                return Err(Refusal::unhandled("unsettled-reading", detail, hint));
-            }
             changes |= facts.effect.reading;
-            encodes |= facts.effect.encoding;
         }
         Ok(())
     }

@@ -181,8 +181,6 @@ pub struct Effect {
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
-    /// Of such: it may change the encoding of what is shown.
-    pub encoding: bool,
 }
 
 /// What an application can state.

@@ -183,7 +183,6 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
-    facts.effect.encoding = definition::changes_encoding(bench, node, found);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     facts.moved = if facts.effect.moves { moving::moved(bench, node, found, &facts) } else { Vec::new() };

@@ -111,41 +111,6 @@ pub(in crate::statement) fn changes_reading(node: &Node, found: &Census) -> bool
     set || found.calls.iter().any(|call| call.parts.last().is_some_and(|name| name == "set_config"))
 }
 
-/// SET and its like of the encoding in which the server shows what follows. A `set_config` whose first argument is
-/// no literal of another setting's name may set anything.
-pub(in crate::statement) fn changes_encoding(bench: Bench<'_>, node: &Node, found: &Census) -> bool {
-    match kind(node) {
-        Some(Kind::VariableSetStmt(set)) => {
-            ["", "client_encoding"].contains(&&*set.name.to_ascii_lowercase())
-        }
-        Some(Kind::DiscardStmt(_)) => true,
-        Some(_) | None => {
-            let calls =
-                found.calls.iter().filter(|call| call.parts.last().is_some_and(|name| name == SET_CONFIG));
-            let of_others = |call: &NamePath| {
-                let at = usize::try_from(call.location).unwrap_or(usize::MAX);
-                set_by_name(bench.text.get(at..).unwrap_or_default())
-                    .is_some_and(|name| !name.eq_ignore_ascii_case(b"client_encoding"))
-            };
-            !calls.into_iter().all(of_others)
-        }
-    }
-}
-
-const SET_CONFIG: &str = "set_config";
-
-/// The name that a call of `set_config` sets, if it stands there as a plain literal that is the whole of its first
-/// argument. `call`: the text from the call's name on.
-fn set_by_name(call: &[u8]) -> Option<&[u8]> {
-    let opens = call.iter().position(|byte| *byte == b'(')?;
-    let named = call.get(..opens)?.trim_ascii_end();
-    let named = named.strip_prefix(b"pg_catalog.").unwrap_or(named);
-    let rest = call.get(opens + 1..)?.trim_ascii_start().strip_prefix(b"'")?;
-    let ends = rest.iter().position(|byte| !(byte.is_ascii_alphanumeric() || b"_.".contains(byte)))?;
-    let whole = rest.get(ends..)?.strip_prefix(b"'")?.trim_ascii_start().starts_with(b",");
-    (whole && named.eq_ignore_ascii_case(SET_CONFIG.as_bytes())).then(|| rest.get(..ends)).flatten()
-}
-
 /// Refuses if anything in the tree is a name that leads to a sealed column. What leads to a legible
 /// one alone is opaque from then on, and recorded.
 fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
