@@ -110,3 +110,74 @@ fn another_encoding_is_refused_by_whatever_way_it_came() {
         assert!(!holds(&tap.to_server(), b"s3ntinel"), "{major}: a value went upstream");
     }
 }
+
+/// What changes the encoding, and what is read in the same text or batch before the server has said so.
+#[test]
+fn what_changes_the_encoding_shows_no_sealed_value_in_the_same_text_or_batch() {
+    let server = shop::server(18);
+    let turn = "CREATE FUNCTION turn() RETURNS text LANGUAGE plpgsql AS \
+        $$ BEGIN RETURN set_config('client_' || 'encoding', 'LATIN1', false); END $$";
+    server.execute("postgres", turn).unwrap();
+    let (gate, _tap) = shop::open(&server);
+    let plain = || Raw::login(gate.address(), "postgres", "postgres");
+    let seed = format!("INSERT INTO customers (id, email) VALUES (1, '{ACUTE}')");
+    assert_eq!(errors(&plain().query(&seed)), []);
+    let read = "SELECT email FROM customers";
+    let batch = |raw: &mut Raw, first: &str| {
+        for sql in [first, read] {
+            raw.parse("", sql, &[]);
+            raw.bind("", "", &[], &[], &[]);
+            raw.execute("", 0);
+        }
+        raw.sync()
+    };
+    for change in [
+        "SET client_encoding = 'LATIN1'",
+        "SET LOCAL Client_Encoding TO LATIN1",
+        "SET NAMES 'LATIN1'",
+        "RESET client_encoding",
+        "SELECT set_config('client_encoding', 'LATIN1', false)",
+        "SELECT set_config('CLIENT_' || 'encoding', 'LATIN1', false)",
+        "SELECT set_config(setting_name => 'client_encoding', new_value => 'LATIN1', is_local => false)",
+        "SELECT turn()",
+        "DO $$ BEGIN PERFORM set_config('client_' || 'encoding', 'LATIN1', false); END $$",
+    ] {
+        refused(&plain().query(&format!("{change}; {read}")));
+        refused(&batch(&mut plain(), change));
+    }
+    for sql in [
+        "WITH c AS MATERIALIZED (SELECT set_config('client_encoding', 'LATIN1', false) AS s) \
+            SELECT email FROM customers, c WHERE c.s <> ''",
+        "SELECT set_config('client_' || 'encoding', 'LATIN1', false), email FROM customers",
+    ] {
+        refused(&plain().query(sql));
+    }
+    // What leads back to the encoding that the session began with.
+    for change in ["RESET ALL", "DISCARD ALL", "ROLLBACK"] {
+        let who = [("user", "postgres"), ("database", "postgres"), ("client_encoding", "LATIN1")];
+        let mut raw = Raw::login_with(gate.address(), &who);
+        if change == "ROLLBACK" {
+            raw.query("BEGIN");
+        }
+        raw.query("SET client_encoding TO 'UTF8'");
+        if change != "DISCARD ALL" {
+            refused(&raw.query(&format!("{change}; {read}")));
+        }
+        if change == "ROLLBACK" {
+            raw.query("ROLLBACK; BEGIN; SET client_encoding TO 'UTF8'");
+        }
+        refused(&batch(&mut raw, change));
+    }
+    // What sets anything else goes on, as middleware has it.
+    for settings in [
+        "SELECT set_config('request.jwt.claims', '{}', true), set_config('role', 'postgres', true)",
+        "SELECT set_config('search_path', '\"public\"', true)",
+        "SET application_name = 'x'",
+        "SET LOCAL ROLE postgres",
+        "RESET application_name",
+        "SELECT 1",
+    ] {
+        assert_eq!(firsts(&plain().query(&format!("BEGIN; {settings}; {read}"))).last().unwrap(), ACUTE, "{settings}");
+        assert_eq!(firsts(&batch(&mut plain(), settings)).last().unwrap(), ACUTE, "{settings}");
+    }
+}
