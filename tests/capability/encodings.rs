@@ -138,7 +138,7 @@ fn what_changes_the_encoding_shows_no_sealed_value_in_the_same_text_or_batch() {
         "RESET client_encoding",
         "SELECT set_config('client_encoding', 'LATIN1', false)",
         "SELECT set_config('CLIENT_' || 'encoding', 'LATIN1', false)",
-        "SELECT set_config(setting_name => 'client_encoding', new_value => 'LATIN1', is_local => false)",
+        "SELECT set_config(lower('client_encoding'), 'LATIN1', false)",
         "SELECT turn()",
         "DO $$ BEGIN PERFORM set_config('client_' || 'encoding', 'LATIN1', false); END $$",
     ] {

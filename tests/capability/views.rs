@@ -238,7 +238,7 @@ fn no_view_fills_a_sealed_column_with_an_unsealed_default() {
         ] {
             assert_eq!(shop::states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
         }
-        assert_eq!(server.query("postgres", "SELECT count(*) FROM customers").unwrap(), "0", "{major}");
+        assert_eq!(server.query("postgres", "SELECT count(*) FROM customers").unwrap()[0][0].as_deref(), Some("0"), "{major}");
         // What is given a value goes on, and so does reading.
         ok(&mut raw, "INSERT INTO customers (id, email, note) VALUES (2, 'ada@sentinel.example', 'n')");
         assert_eq!(ok(&mut raw, "SELECT id FROM places"), ["2"]);
