@@ -234,6 +234,9 @@ impl Object<'_> {
         if let Some(executions) = outcome.executions {
             self.number("executions", executions);
         }
+        if outcome.partial {
+            self.flag("partial", true);
+        }
         if outcome.replication.is_none() {
             self.number("rows", outcome.rows);
             self.number("cells", outcome.cells);

@@ -138,6 +138,8 @@ pub struct Outcome {
     /// This is the end of that lease: so many executions have used it, and no other will. Rows, cells and
     /// bytes are those of all of them.
     pub executions: Option<u64>,
+    /// It tells what came so far; another follows when it is over.
+    pub partial: bool,
     /// Whose data it met. None: no field of it says whose its values are.
     pub subjects: Option<Arc<Subjects>>,
 }

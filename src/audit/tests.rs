@@ -61,6 +61,7 @@ fn outcome(number: u64) -> Record {
         replication: None,
         lease: None,
         executions: None,
+        partial: false,
         subjects: None,
     })
 }

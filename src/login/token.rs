@@ -156,6 +156,12 @@ fn public(
 }
 
 impl Tokens {
+    /// None is trusted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     #[must_use]
     pub fn new(keys: Vec<TokenKey>) -> Tokens {
         Tokens(keys)

@@ -258,7 +258,7 @@ impl Session {
     /// What came of an execution so far.
     pub(super) fn progress(&mut self, run: &Running) {
         let so_far = self.outcome(run);
-        self.records.extend(so_far.map(Record::Outcome));
+        self.records.extend(so_far.map(|so_far| Record::Outcome(Outcome { partial: true, ..so_far })));
     }
 
     pub(super) fn note_progress(&mut self, run: &Running) {
@@ -300,6 +300,7 @@ impl Session {
             replication: None,
             lease: run.lease.as_ref().map(|lease| lease.number()),
             executions: None,
+            partial: false,
             subjects: run.subjects(facts),
         })
     }

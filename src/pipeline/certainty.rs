@@ -24,11 +24,14 @@ pub struct Doubt {
     pub reading: bool,
     /// It is known to change the catalog.
     pub catalog: bool,
+    /// It may change in which encoding the client wants what is shown.
+    pub converts: bool,
 }
 
 impl Doubt {
     /// A message that can do nothing of the kind.
-    pub const NONE: Doubt = Doubt { code: false, foreign: false, reading: false, catalog: false };
+    pub const NONE: Doubt =
+        Doubt { code: false, foreign: false, reading: false, catalog: false, converts: false };
     /// Whatever a text may do that touches nothing.
     pub const CODE: Doubt = Doubt { code: true, foreign: true, ..Doubt::NONE };
 
@@ -43,6 +46,7 @@ impl Doubt {
             foreign: self.foreign || other.foreign,
             reading: self.reading || other.reading,
             catalog: self.catalog || other.catalog,
+            converts: self.converts || other.converts,
         }
     }
 }
@@ -210,6 +214,11 @@ impl Certainty {
     /// The same of what executes nothing, and may be answered with any error.
     pub fn may_ask_of_text(&self) -> bool {
         !self.batch
+    }
+
+    /// Has the open batch what may change in which encoding the client wants what is shown?
+    pub fn converts(&self) -> bool {
+        self.open.converts
     }
 
     /// Is the open batch one in which code may have run already?

@@ -465,7 +465,10 @@ impl Session {
                 Some(Err(refusal)) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
                 None => {}
             }
-            let readable = prepared.plan.as_ref().map_or(Ok(()), |plan| self.can_read(plan));
+            let readable = prepared
+                .plan
+                .as_ref()
+                .map_or(Ok(()), |plan| self.can_read(plan).and_then(|()| self.binds_surely(plan)));
             match readable.and_then(|()| shop.clear_bind(&view, prepared, &bind, self.manner(sure))) {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
@@ -521,7 +524,8 @@ impl Session {
                 return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
             }
         };
-        if let Err(refusal) = self.can_write(&plan).and_then(|()| self.unrestrained(&plan)) {
+        let allowed = self.can_write(&plan).and_then(|()| self.unrestrained(&plan));
+        if let Err(refusal) = allowed.and_then(|()| self.shows_surely(&plan)) {
             return Ok(self.refuse(frame.len(), &Target::Execute, refusal, Some(&plan), out));
         }
         self.note_text(&plan);

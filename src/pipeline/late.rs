@@ -120,6 +120,7 @@ impl Session {
             replication: None,
             lease: None,
             executions: None,
+            partial: false,
             subjects: None,
         }));
     }

@@ -259,6 +259,7 @@ impl Session {
                 replication: None,
                 lease: Some(*number),
                 executions: Some(executions),
+                partial: false,
                 subjects: None,
             }));
             false

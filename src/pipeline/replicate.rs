@@ -153,7 +153,7 @@ impl Session {
             let (execution, told) = (stream.execution, stream.told.clone());
             let (fields, bytes) = (stream.fields.clone(), stream.bytes);
             let so_far = Streaming { execution, told, fields, receipt: None, bytes };
-            self.tell_stream(so_far, None);
+            self.tell_stream(so_far, None, true);
         }
     }
 
@@ -163,12 +163,12 @@ impl Session {
         let execution = stream.execution;
         // Without its intent in the record nothing was streamed.
         if !self.is_unrecorded(execution) {
-            self.tell_stream(*stream, sqlstate);
+            self.tell_stream(*stream, sqlstate, false);
         }
         self.forget(execution);
     }
 
-    fn tell_stream(&mut self, stream: Streaming, sqlstate: Option<[u8; 5]>) {
+    fn tell_stream(&mut self, stream: Streaming, sqlstate: Option<[u8; 5]>, partial: bool) {
         self.records.push(Record::Outcome(Outcome {
             who: self.who.clone(),
             execution: stream.execution,
@@ -185,6 +185,7 @@ impl Session {
             replication: Some(stream.told),
             lease: None,
             executions: None,
+            partial,
             subjects: None,
         }));
     }

@@ -166,6 +166,8 @@ pub struct Session {
     /// How it reads and writes values of types other than text.
     pub(super) style: Style,
     pub(super) reading: Reading,
+    /// The client's encoding was once another than that of sealed text.
+    pub(super) met_other: bool,
     /// What the transaction has done that the server's words may tell of, and the intent for them.
     pub(super) taint: Taint,
     pub(super) late: Option<Late>,
@@ -280,6 +282,7 @@ impl Session {
             newer: false,
             policy_since: None,
             style: Style::default(),
+            met_other: false,
             reading: Reading {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
@@ -338,7 +341,8 @@ impl Session {
                     b"UTF8" => Encoding::Utf8,
                     b"SQL_ASCII" => Encoding::SqlAscii,
                     _ => Encoding::Other,
-                }
+                };
+                self.met_other |= self.reading.encoding == Encoding::Other;
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use super::certainty::Sure;
 use super::names::Prepared;
 use super::plan::Plan;
 use super::session::Session;
-use super::values::{Manner, holds_styled, shows_styled};
+use super::values::{Manner, holds_styled, shows_sealed, shows_styled};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Encoding, StatementFacts};
@@ -68,23 +68,42 @@ impl Session {
         }
     }
 
-    /// Refuses to show dates and times behind what changes their form in the same batch or text: the server
-    /// says it only at the end.
+    /// Refuses to show dates and times behind what changes their form in the same batch or text, and what is
+    /// sealed behind what may change the encoding: the server says it only at the end.
     pub(super) fn shows_surely(&self, plan: &Plan) -> Result<(), Refusal> {
         let Some(view) = &self.view else { return Ok(()) };
-        let changed = self.certainty.encoding(0) == Sure::NotInThisBatch;
-        let mut changes = changed;
+        let refused = |detail| {
+            Err(Refusal::unhandled("unsettled-reading", detail, "Send it after Sync, in a text of its own."))
+        };
+        let mut changes = self.certainty.encoding(0) == Sure::NotInThisBatch;
+        let mut converts = self.certainty.converts();
         for facts in &plan.facts.statements {
             let takes = facts.copy.as_ref().is_some_and(|copy| copy.from);
             if changes && (takes || shows_styled(view, facts)) {
-                let detail = "DateStyle, IntervalStyle, TimeZone or client_encoding may be changed earlier in the same batch or text.";
-                return Err(Refusal::unhandled(
-                    "unsettled-reading",
-                    detail,
-                    "Send it after Sync, in a text of its own.",
-                ));
+                return refused(
+                    "DateStyle, IntervalStyle, TimeZone or client_encoding may be changed earlier in the same batch or text.",
+                );
+            }
+            if (converts || facts.effect.converts) && shows_sealed(view, facts) {
+                return refused("client_encoding may be changed in the same batch or text.");
             }
             changes |= facts.effect.reading;
+            // Back to another one leads whatever ends or undoes a transaction, and RESET.
+            converts |= facts.effect.converts || facts.effect.calls || self.met_other;
+        }
+        Ok(())
+    }
+
+    /// The same of a statement that is bound: behind what has gone before it in its batch.
+    pub(super) fn binds_surely(&self, plan: &Plan) -> Result<(), Refusal> {
+        let doubted = self.met_other && self.certainty.has_doubt();
+        let sealed = self
+            .view
+            .as_ref()
+            .is_some_and(|view| plan.facts.statements.iter().any(|facts| shows_sealed(view, facts)));
+        if doubted && sealed {
+            let detail = "client_encoding may be changed in the same batch or text.";
+            return Err(Refusal::unhandled("unsettled-reading", detail, "Send it after Sync."));
         }
         Ok(())
     }

@@ -98,8 +98,10 @@ impl Whose {
         (self.unknown, self.why) = (0, None);
         for (at, one) in facts.subjects.iter().enumerate() {
             let told = self.row.get(at).copied().unwrap_or(Told::Nothing);
-            let shows =
-                facts.reads.iter().zip(cells).any(|(field, count)| *count > 0 && one.fields.contains(field));
+            // One value may be gathered from many rows: of each of its words it is not known whose it is.
+            let shown = facts.reads.iter().zip(cells).filter(|(field, _)| one.fields.contains(field));
+            let most = shown.map(|(_, count)| *count).max().unwrap_or(0);
+            let shows = most > 0;
             if let Some(by_row) = self.by_row.get_mut(at) {
                 *by_row |= told != Told::Nothing;
             }
@@ -118,16 +120,16 @@ impl Whose {
                         self.ids.extend(named.iter().copied());
                         self.shown.extend(named.iter().map(SubjectId::bits));
                     }
-                    None => self.note_unknown(one.why),
+                    None => self.note_unknown(one.why, most),
                 },
-                (Told::Null, true) => self.note_unknown("null"),
-                (Told::Unreadable(why), _) => self.note_unknown(why),
+                (Told::Null, true) => self.note_unknown("null", 1),
+                (Told::Unreadable(why), _) => self.note_unknown(why, 1),
             }
         }
     }
 
-    fn note_unknown(&mut self, why: &'static str) {
-        self.unknown += 1;
+    fn note_unknown(&mut self, why: &'static str, count: u64) {
+        self.unknown += count;
         self.why = Some(why);
     }
 

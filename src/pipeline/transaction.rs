@@ -225,6 +225,7 @@ mod tests {
             replication: None,
             lease: None,
             executions: None,
+            partial: false,
             subjects: None,
         }
     }

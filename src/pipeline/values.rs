@@ -78,6 +78,12 @@ pub(super) fn shows_styled(view: &View, facts: &StatementFacts) -> bool {
         .any(|field| field.domain.is_some() && is_styled(field, None))
 }
 
+/// Does a statement show values that are opened here?
+pub(super) fn shows_sealed(view: &View, facts: &StatementFacts) -> bool {
+    let mut fields = facts.reads.iter().filter_map(|id| view.snapshot().field(*id));
+    fields.any(|field| field.domain.is_some())
+}
+
 /// Does it hold such values?
 pub(super) fn holds_styled(view: &View, facts: &StatementFacts) -> bool {
     let literals = facts.literals.iter().map(|literal| (literal.field, &literal.taken));

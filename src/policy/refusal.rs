@@ -74,6 +74,14 @@ impl Refusal {
         Refusal::new("SG002", "token", message, &detail, "Ask for a new token, or correct [[token]].")
     }
 
+    /// SG001: a setting whose name nobody can tell, where one is a token.
+    #[must_use]
+    pub fn token_perhaps() -> Refusal {
+        let detail = "set_config is given a name that is not a plain constant: it may be sealgate.token, which the server must not see.";
+        let hint = "Write the name of the setting as a constant in the text.";
+        Refusal::unhandled("token", detail, hint)
+    }
+
     /// SG003: a walsender from, or an upstream in, a region that is not allowed.
     #[must_use]
     pub fn residency(detail: &str) -> Refusal {

@@ -181,6 +181,13 @@ pub struct Effect {
     /// It may change how the server reads the texts after it (string mode, encoding):
     /// until the server says so, a text that depends on the reading is not certain.
     pub reading: bool,
+    /// It may change `client_encoding`, by what it says itself: what is shown from then on may be wanted
+    /// in another.
+    pub converts: bool,
+    /// It calls code that nobody here has read, which may do the same.
+    pub calls: bool,
+    /// It sets what no plain constant names.
+    pub configures: bool,
 }
 
 /// What an application can state.

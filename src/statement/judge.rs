@@ -173,6 +173,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         Some(found) if found.proven => Renames::Portals,
         Some(_) => Renames::Anything,
     };
+    facts.effect.calls = opaque.as_ref().is_some_and(|found| found.called);
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
     if facts.copy.is_some() {
         facts.subjects = subject::subjects(bench, node, found, &facts);
@@ -183,6 +184,8 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.executes = by_name::executes(bench, node, found).map(Arc::new);
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
+    facts.effect.converts |= definition::changes_encoding(node, found);
+    facts.effect.configures |= found.settings.iter().any(Option::is_none);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     facts.moved = if facts.effect.moves { moving::moved(bench, node, found, &facts) } else { Vec::new() };

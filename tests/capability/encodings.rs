@@ -111,68 +111,77 @@ fn another_encoding_is_refused_by_whatever_way_it_came() {
     }
 }
 
-/// The server says only at the end of a batch in which encoding its rows are: what is sealed is UTF-8 and
-/// nobody converts it.
+/// What changes the encoding, and what is read in the same text or batch before the server has said so.
 #[test]
-fn nothing_sealed_is_shown_behind_what_may_turn_the_encoding_in_the_same_text_or_batch() {
-    for major in VERSIONS {
-        let server = shop::server(major);
-        let (gate, _tap) = shop::open(&server);
-        let plain = || Raw::login(gate.address(), "postgres", "postgres");
-        let mut first = plain();
-        assert_eq!(
-            errors(&first.query(&format!("INSERT INTO customers (id, email) VALUES (1, '{ACUTE}')"))),
-            []
-        );
-        let turns = [
-            "SET client_encoding TO 'LATIN1'",
-            "SET LOCAL client_encoding = LATIN1",
-            "SET NAMES 'LATIN1'",
-            "RESET client_encoding",
-            "RESET ALL",
-            "SELECT set_config('client_encoding', 'LATIN1', false)",
-            "SELECT set_config('Client_' || 'encoding', 'LATIN1', false)",
-            "SELECT set_config(name, 'LATIN1', false) FROM pg_settings WHERE name LIKE 'client_enc%'",
-            "SELECT set_config('role', 'none', true), set_config(lower('CLIENT_ENCODING'), 'LATIN1', false)",
-            "WITH a AS (SELECT set_config('client_encoding', 'LATIN1', false)) SELECT * FROM a",
-        ];
-        for turn in turns {
-            let mut raw = plain();
-            refused(&raw.query(&format!("{turn}; SELECT email FROM customers")));
-            let mut raw = plain();
-            for sql in [turn, "SELECT email FROM customers"] {
-                raw.parse("", sql, &[]);
-                raw.bind("", "", &[], &[], &[]);
-                raw.execute("", 0);
-            }
-            refused(&raw.sync());
-            // Who waits for the end of it is told what holds then.
-            let mut raw = plain();
-            raw.query(turn);
-            let frames = raw.query("SELECT email FROM customers");
-            let shown = firsts(&frames);
-            assert!(shown.is_empty() || shown == [ACUTE], "{major}: {turn}: {shown:?}");
-        }
-        // Other settings go on with what is shown, as PostgREST sends them.
-        let mut raw = plain();
-        for sql in [
-            "SELECT set_config('search_path', 'public', true), set_config('role', 'postgres', true)",
-            "select pg_catalog.set_config( 'request.jwt.claims' , $1, true)",
-            "SET statement_timeout = 9000",
-        ] {
+fn what_changes_the_encoding_shows_no_sealed_value_in_the_same_text_or_batch() {
+    let server = shop::server(18);
+    let turn = "CREATE FUNCTION turn() RETURNS text LANGUAGE plpgsql AS \
+        $$ BEGIN RETURN set_config('client_' || 'encoding', 'LATIN1', false); END $$";
+    server.execute("postgres", turn).unwrap();
+    let (gate, _tap) = shop::open(&server);
+    let plain = || Raw::login(gate.address(), "postgres", "postgres");
+    let seed = format!("INSERT INTO customers (id, email) VALUES (1, '{ACUTE}')");
+    assert_eq!(errors(&plain().query(&seed)), []);
+    let read = "SELECT email FROM customers";
+    let batch = |raw: &mut Raw, first: &str| {
+        for sql in [first, read] {
             raw.parse("", sql, &[]);
-            let values: &[Option<&[u8]>] = if sql.contains("$1") { &[Some(b"{}")] } else { &[] };
-            raw.bind("", "", &[], values, &[]);
+            raw.bind("", "", &[], &[], &[]);
             raw.execute("", 0);
         }
-        raw.parse("", "SELECT email FROM customers", &[]);
-        raw.bind("", "", &[], &[], &[]);
-        raw.execute("", 0);
-        let frames = raw.sync();
-        assert_eq!(errors(&frames), []);
-        assert!(
-            frames.iter().any(|frame| frame.tag == b'D' && holds(&frame.body, ACUTE.as_bytes())),
-            "{major}"
+        raw.sync()
+    };
+    for change in [
+        "SET client_encoding = 'LATIN1'",
+        "SET LOCAL Client_Encoding TO LATIN1",
+        "SET NAMES 'LATIN1'",
+        "RESET client_encoding",
+        "SELECT set_config('client_encoding', 'LATIN1', false)",
+        "SELECT set_config('CLIENT_' || 'encoding', 'LATIN1', false)",
+        "SELECT set_config(lower('client_encoding'), 'LATIN1', false)",
+        "SELECT turn()",
+        "DO $$ BEGIN PERFORM set_config('client_' || 'encoding', 'LATIN1', false); END $$",
+    ] {
+        refused(&plain().query(&format!("{change}; {read}")));
+        refused(&batch(&mut plain(), change));
+    }
+    for sql in [
+        "WITH c AS MATERIALIZED (SELECT set_config('client_encoding', 'LATIN1', false) AS s) \
+            SELECT email FROM customers, c WHERE c.s <> ''",
+        "SELECT set_config('client_' || 'encoding', 'LATIN1', false), email FROM customers",
+    ] {
+        refused(&plain().query(sql));
+    }
+    // What leads back to the encoding that the session began with.
+    for change in ["RESET ALL", "DISCARD ALL", "ROLLBACK"] {
+        let who = [("user", "postgres"), ("database", "postgres"), ("client_encoding", "LATIN1")];
+        let mut raw = Raw::login_with(gate.address(), &who);
+        if change == "ROLLBACK" {
+            raw.query("BEGIN");
+        }
+        raw.query("SET client_encoding TO 'UTF8'");
+        if change != "DISCARD ALL" {
+            refused(&raw.query(&format!("{change}; {read}")));
+        }
+        if change == "ROLLBACK" {
+            raw.query("ROLLBACK; BEGIN; SET client_encoding TO 'UTF8'");
+        }
+        refused(&batch(&mut raw, change));
+    }
+    // What sets anything else goes on, as middleware has it.
+    for settings in [
+        "SELECT set_config('request.jwt.claims', '{}', true), set_config('role', 'postgres', true)",
+        "SELECT set_config('search_path', '\"public\"', true)",
+        "SET application_name = 'x'",
+        "SET LOCAL ROLE postgres",
+        "RESET application_name",
+        "SELECT 1",
+    ] {
+        assert_eq!(
+            firsts(&plain().query(&format!("BEGIN; {settings}; {read}"))).last().unwrap(),
+            ACUTE,
+            "{settings}"
         );
+        assert_eq!(firsts(&batch(&mut plain(), settings)).last().unwrap(), ACUTE, "{settings}");
     }
 }

@@ -204,3 +204,54 @@ fn what_gets_a_name_through_the_gate_takes_no_value_by_it_before_it_is_known() {
         }
     }
 }
+
+/// What the schema puts into a sealed column that a row leaves out is not sealed.
+#[test]
+fn no_view_fills_a_sealed_column_with_an_unsealed_default() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let define = "ALTER TABLE customers ALTER email SET DEFAULT 'nobody@sentinel.example'; \
+            CREATE VIEW places AS SELECT id, note FROM customers; \
+            CREATE VIEW spots AS SELECT id FROM places; \
+            CREATE VIEW people AS SELECT id, email FROM customers; \
+            CREATE TABLE inbox (id int); \
+            CREATE RULE r AS ON INSERT TO inbox DO INSTEAD INSERT INTO customers (id) VALUES (NEW.id); \
+            CREATE TABLE outbox (id int); \
+            CREATE RULE r AS ON INSERT TO outbox DO ALSO INSERT INTO spots VALUES (NEW.id); \
+            CREATE TABLE post (id int); \
+            CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO places (id) VALUES (NEW.id); RETURN NEW; END $$; \
+            CREATE TRIGGER t BEFORE INSERT ON post FOR EACH ROW EXECUTE FUNCTION f()";
+        server.execute("postgres", define).unwrap();
+        let (gate, _tap) = shop::open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        for sql in [
+            "INSERT INTO customers (id) VALUES (1)",
+            "INSERT INTO places (id, note) VALUES (1, 'n')",
+            "INSERT INTO places VALUES (1)",
+            "INSERT INTO public.spots SELECT 1",
+            "INSERT INTO people (id) VALUES (1)",
+            "INSERT INTO inbox VALUES (1)",
+            "INSERT INTO outbox VALUES (1)",
+            "INSERT INTO post VALUES (1)",
+            "WITH a AS (INSERT INTO places (id) VALUES (1) RETURNING id) SELECT * FROM a",
+            "COPY places (id) FROM STDIN",
+        ] {
+            assert_eq!(shop::states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
+        }
+        assert_eq!(
+            server.query("postgres", "SELECT count(*) FROM customers").unwrap()[0][0].as_deref(),
+            Some("0"),
+            "{major}"
+        );
+        // What is given a value goes on, and so does reading.
+        ok(&mut raw, "INSERT INTO customers (id, email, note) VALUES (2, 'ada@sentinel.example', 'n')");
+        assert_eq!(ok(&mut raw, "SELECT id FROM places"), ["2"]);
+        assert_eq!(ok(&mut raw, "SELECT id FROM spots"), ["2"]);
+        assert_eq!(ok(&mut raw, "SELECT email FROM people"), ["ada@sentinel.example"]);
+        // And all does once the default is gone.
+        server.execute("postgres", "ALTER TABLE customers ALTER email DROP DEFAULT").unwrap();
+        await_that("the catalog to be read", || {
+            errors(&raw.query("INSERT INTO spots VALUES (3)")).is_empty()
+        });
+    }
+}

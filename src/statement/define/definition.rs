@@ -4,7 +4,7 @@
 //! is one that matters.
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{self, Node};
+use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
 use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
 
@@ -109,6 +109,19 @@ pub(in crate::statement) fn changes_reading(node: &Node, found: &Census) -> bool
         Some(_) | None => false,
     };
     set || found.calls.iter().any(|call| call.parts.last().is_some_and(|name| name == "set_config"))
+}
+
+/// What may change `client_encoding`. A setting of another name does not.
+pub(in crate::statement) fn changes_encoding(node: &Node, found: &Census) -> bool {
+    let is_it = |name: &str| name.eq_ignore_ascii_case("client_encoding");
+    let set = match kind(node) {
+        Some(Kind::VariableSetStmt(set)) => {
+            is_it(&set.name) || VariableSetKind::try_from(set.kind) == Ok(VariableSetKind::VarResetAll)
+        }
+        Some(Kind::DiscardStmt(discard)) => discard.target == DiscardMode::DiscardAll as i32,
+        Some(_) | None => false,
+    };
+    set || found.settings.iter().any(|name| name.as_deref().is_none_or(is_it))
 }
 
 /// Refuses if anything in the tree is a name that leads to a sealed column. What leads to a legible

@@ -70,6 +70,8 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) defined: Vec<String>,
     /// Names given to EXECUTE, wherever it stands.
     pub(in crate::statement) executes: Vec<String>,
+    /// What each call of `set_config` sets. None: its name is no plain constant.
+    pub(in crate::statement) settings: Vec<Option<String>>,
     /// The tree could not be walked to its end; nothing may be concluded.
     pub(in crate::statement) incomplete: bool,
 }
@@ -105,6 +107,9 @@ struct Frame {
     column: Option<String>,
     values: Vec<usize>,
     others: bool,
+    /// Of a call: how many arguments there were so far, and the first, where it is a plain string.
+    arguments: usize,
+    first: Option<String>,
 }
 
 /// Where a value that only is compared stands: struct and field.
@@ -147,6 +152,13 @@ impl Counter {
         {
             operator.others = true;
         }
+        if !matches!(name, "Node" | "List" | "String")
+            && let Some(call) =
+                self.frames.iter_mut().rev().find(|frame| !matches!(frame.name, "Node" | "List"))
+            && (call.name, call.field) == ("FuncCall", "args")
+        {
+            call.arguments += 1;
+        }
         self.frames.push(Frame {
             name,
             field: "",
@@ -163,6 +175,8 @@ impl Counter {
             column: None,
             values: Vec::new(),
             others: false,
+            arguments: 0,
+            first: None,
         });
     }
 
@@ -192,6 +206,9 @@ impl Counter {
                 self.census.columns.push(NamePath { parts: frame.parts, location: frame.location });
             }
             "FuncCall" => {
+                if frame.parts.last().is_some_and(|name| name == "set_config") {
+                    self.census.settings.push(frame.first);
+                }
                 self.census.calls.push(NamePath { parts: frame.parts, location: frame.location });
             }
             "RangeTableSample" => {
@@ -281,6 +298,16 @@ impl Counter {
         self.frames.iter_mut().rev().find(|frame| !transparent.contains(&frame.name))
     }
 
+    /// A string constant is walked, which may be the first argument of a call.
+    fn argument(&mut self, value: &str) {
+        let within = ["String", "Node", "List", "AConst"];
+        if let Some(call) = self.frames.iter_mut().rev().find(|frame| !within.contains(&frame.name))
+            && (call.name, call.field, call.arguments) == ("FuncCall", "args", 1)
+        {
+            call.first = Some(value.to_owned());
+        }
+    }
+
     fn string(&mut self, value: &str) {
         let key = self.frames.last().map_or("", |frame| frame.field);
         if key == "relpersistence" {
@@ -300,6 +327,9 @@ impl Counter {
             ("AConst", _) => {
                 owner.is_string = key == "sval" || key == "bsval";
                 self.census.constants.push(value.to_owned());
+                if key == "sval" {
+                    self.argument(value);
+                }
                 return;
             }
             ("RangeVar", "schemaname") => {

@@ -52,9 +52,8 @@ const PARTS: [&str; 5] = ["u&", "standard_conforming_strings", "client_encoding"
 /// Whole words. EXECUTE, FETCH and MOVE reach prepared statements, portals and cursors by name, which
 /// PREPARE and DECLARE make; DO and function definitions hold SQL in a string, which can hide a name; a schema's name
 /// decides what a policy's table name means; NAMES changes the encoding; PREPARED ends a
-/// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them; RESET ALL and DISCARD ALL
-/// change the reading.
-const WORDS: [&str; 16] = [
+/// transaction whose definitions hold from then on; DROP OWNED drops tables without naming them.
+const WORDS: [&str; 14] = [
     "prepare",
     "declare",
     "execute",
@@ -69,8 +68,6 @@ const WORDS: [&str; 16] = [
     "publication",
     "prepared",
     "owned",
-    "reset",
-    "discard",
 ];
 
 /// Built once per snapshot.

@@ -127,6 +127,11 @@ impl Classified {
         self.tell(found, Weight::Wrong);
     }
 
+    /// Does the schema put what is not sealed into a sealed column that a new row leaves out?
+    pub(super) fn fills(&self) -> bool {
+        !self.refused.unfilled.is_empty()
+    }
+
     /// Adds what only costs.
     pub(super) fn warn(&mut self, found: Found<'_>) {
         self.tell(found, Weight::Costs);

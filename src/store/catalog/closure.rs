@@ -60,6 +60,9 @@ pub(super) struct Seeds {
     /// Does a change through a view count, whichever columns it shows? The server quotes whole
     /// rows when it refuses one.
     pub(super) by_rows: bool,
+    /// Tables of which a new row has something put into a column that counts: a new row through a view counts,
+    /// whichever columns it shows.
+    pub(super) fills: BTreeSet<u32>,
 }
 
 /// A table of which some columns count.
@@ -105,6 +108,7 @@ impl Reached {
 pub(super) struct Growth {
     pub(super) tables: BTreeMap<u32, Table>,
     pub(super) by_rows: bool,
+    pub(super) fills: BTreeSet<u32>,
     never: BTreeSet<Object>,
     reached: BTreeMap<Object, (Use, String)>,
     returns: Vec<(u32, String)>,
@@ -164,6 +168,7 @@ pub(super) async fn follow(
     let mut growth = Growth {
         tables: seeds.tables,
         by_rows: seeds.by_rows,
+        fills: seeds.fills,
         never: seeds.never,
         reached: BTreeMap::new(),
         returns: Vec::new(),

@@ -115,6 +115,7 @@ fn from_sealed(names: &PolicyNames, tables: &BTreeMap<u32, Classified>) -> Seeds
     Seeds {
         tables: columns(tables, Classified::sealed_numbers),
         objects,
+        fills: tables.iter().filter(|(_, table)| table.fills()).map(|(oid, _)| *oid).collect(),
         names: names.sealed.iter().map(|name| name.to_string()).collect(),
         in_bodies: true,
         ..Seeds::default()

@@ -48,6 +48,8 @@ struct Record<'l> {
     statement_id: Option<u64>,
     lease: Option<Lease>,
     executions: Option<u64>,
+    #[serde(default)]
+    partial: bool,
 }
 
 /// Of an intent, that it covers more than its own execution; of an outcome, under whose intent it was.
@@ -136,7 +138,7 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
             report.is_bad(segment, number, expected.or(Some(segment.first)), "it is no record");
             break;
         };
-        let Record { seq, ref kind, session, statement_id, lease, executions } = record;
+        let Record { seq, ref kind, session, statement_id, lease, executions, partial } = record;
         let expected = expected.unwrap_or(segment.first);
         let what = if is_first && seq != expected {
             Some(format!("the segment's name says that it begins with record {expected}"))
@@ -178,7 +180,7 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
                     report.begun(own, (seq, number));
                     report.begun(Key { is_lease: true, ..own }, (seq, number));
                 }
-                ("outcome", lease) => {
+                ("outcome", lease) if !partial => {
                     report.ended(own);
                     // Only its end says how many have used it.
                     if let (Some(Lease::Of(statement)), Some(_)) = (lease, executions) {

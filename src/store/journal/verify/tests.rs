@@ -557,6 +557,8 @@ fn executions_and_leases_stay_open_until_an_outcome_ends_them() {
         "\"kind\":\"outcome\",\"session\":7,\"statement_id\":2,\"lease\":1".to_owned(),
         "\"kind\":\"outcome\",\"session\":7,\"statement_id\":3,\"lease\":1,\"executions\":2".to_owned(),
         format!("\"kind\":\"intent\",\"session\":8,\"statement_id\":1,{terms}"),
+        "\"kind\":\"outcome\",\"session\":8,\"statement_id\":1,\"partial\":true,\"rows\":10000".to_owned(),
+        "\"kind\":\"outcome\",\"session\":8,\"statement_id\":1,\"rows\":10001".to_owned(),
     ];
     for (count, expected) in [
         (1, &[(1, false), (1, true)][..]),
@@ -564,6 +566,8 @@ fn executions_and_leases_stay_open_until_an_outcome_ends_them() {
         (3, &[(1, true)]),
         (4, &[]),
         (5, &[(5, false), (5, true)]),
+        (6, &[(5, false), (5, true)]),
+        (7, &[(5, true)]),
     ] {
         let numbered = (1..).zip(&lines).take(count).map(|(seq, line)| format!("{{\"seq\":{seq},{line}}}"));
         put(&part, &numbered.collect::<Vec<_>>());
