@@ -61,7 +61,7 @@ fn outcome(number: u64) -> Record {
         replication: None,
         lease: None,
         executions: None,
-            partial: false,
+        partial: false,
         subjects: None,
     })
 }

@@ -97,9 +97,10 @@ impl Session {
     /// The same of a statement that is bound: behind what has gone before it in its batch.
     pub(super) fn binds_surely(&self, plan: &Plan) -> Result<(), Refusal> {
         let doubted = self.met_other && self.certainty.has_doubt();
-        let sealed = self.view.as_ref().is_some_and(|view| {
-            plan.facts.statements.iter().any(|facts| shows_sealed(view, facts))
-        });
+        let sealed = self
+            .view
+            .as_ref()
+            .is_some_and(|view| plan.facts.statements.iter().any(|facts| shows_sealed(view, facts)));
         if doubted && sealed {
             let detail = "client_encoding may be changed in the same batch or text.";
             return Err(Refusal::unhandled("unsettled-reading", detail, "Send it after Sync."));

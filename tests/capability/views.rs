@@ -238,7 +238,11 @@ fn no_view_fills_a_sealed_column_with_an_unsealed_default() {
         ] {
             assert_eq!(shop::states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
         }
-        assert_eq!(server.query("postgres", "SELECT count(*) FROM customers").unwrap()[0][0].as_deref(), Some("0"), "{major}");
+        assert_eq!(
+            server.query("postgres", "SELECT count(*) FROM customers").unwrap()[0][0].as_deref(),
+            Some("0"),
+            "{major}"
+        );
         // What is given a value goes on, and so does reading.
         ok(&mut raw, "INSERT INTO customers (id, email, note) VALUES (2, 'ada@sentinel.example', 'n')");
         assert_eq!(ok(&mut raw, "SELECT id FROM places"), ["2"]);
@@ -246,6 +250,8 @@ fn no_view_fills_a_sealed_column_with_an_unsealed_default() {
         assert_eq!(ok(&mut raw, "SELECT email FROM people"), ["ada@sentinel.example"]);
         // And all does once the default is gone.
         server.execute("postgres", "ALTER TABLE customers ALTER email DROP DEFAULT").unwrap();
-        await_that("the catalog to be read", || errors(&raw.query("INSERT INTO spots VALUES (3)")).is_empty());
+        await_that("the catalog to be read", || {
+            errors(&raw.query("INSERT INTO spots VALUES (3)")).is_empty()
+        });
     }
 }

@@ -153,7 +153,8 @@ impl Counter {
             operator.others = true;
         }
         if !matches!(name, "Node" | "List" | "String")
-            && let Some(call) = self.frames.iter_mut().rev().find(|frame| !matches!(frame.name, "Node" | "List"))
+            && let Some(call) =
+                self.frames.iter_mut().rev().find(|frame| !matches!(frame.name, "Node" | "List"))
             && (call.name, call.field) == ("FuncCall", "args")
         {
             call.arguments += 1;

@@ -217,7 +217,8 @@ fn rule(dependence: &Dependence, row: &Row, growth: &mut Growth) -> Result<(), L
             let why = format!("it is a view over {noun}, whose rows the server quotes in errors");
             growth.reach((Kind::Relation, relation), Use::Written, why);
         } else if dependence.on.0 == Kind::Relation && growth.fills.contains(&dependence.on.1) {
-            let why = format!("it is a view over {noun}, which puts an unsealed default into a sealed column");
+            let why =
+                format!("it is a view over {noun}, which puts an unsealed default into a sealed column");
             growth.reach((Kind::Relation, relation), Use::Written, why);
         }
         return Ok(());

@@ -84,7 +84,7 @@ pub(super) fn outcome(number: u64) -> Record {
         replication: None,
         lease: None,
         executions: None,
-            partial: false,
+        partial: false,
         subjects: None,
     })
 }
