@@ -593,3 +593,18 @@ fn a_segment_that_somebody_took_away_or_changed_shows_nothing_more_and_another_g
         states(&raw.query("SELECT city FROM customers")).is_empty()
     });
 }
+
+/// What a crash cuts off behind such an outcome is open as before.
+#[test]
+fn an_outcome_of_what_goes_on_says_that_it_is_partial() {
+    let server = shop::server(18);
+    let rows = "INSERT INTO customers (id, city) SELECT n, 'c' FROM generate_series(1, 10001) n";
+    server.execute("postgres", rows).unwrap();
+    let (gate, _tap) = shop::open(&server);
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    assert_eq!(errors(&raw.query("SELECT city FROM customers")), []);
+    let records = records_with(&gate, "outcome", 2);
+    let outcomes = records.iter().filter(|record| record["kind"] == "outcome");
+    let told: Vec<_> = outcomes.map(|one| (one["rows"].as_u64(), one["partial"].as_bool())).collect();
+    assert_eq!(told, [(Some(10_000), Some(true)), (Some(10_001), None)]);
+}

@@ -479,3 +479,45 @@ fn nobody_is_shown_who_is_neither_told_nor_unknown_whatever_the_statement_is_mad
     }
     assert!(known > 40 && unknown > 20, "both must occur: {known} {unknown}");
 }
+
+/// One value that an aggregate makes of many rows shows many subjects.
+#[test]
+fn what_is_gathered_from_many_rows_counts_as_many_who_are_not_known() {
+    let server = server(18);
+    server
+        .execute(
+            "postgres",
+            "INSERT INTO customers (id, city) SELECT n, 'c' || n FROM generate_series(1, 40) n",
+        )
+        .unwrap();
+    let gate = classified(&server).start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let mut seen = 0;
+    for sql in [
+        "SELECT array_agg(city) FROM customers",
+        "SELECT string_agg(city, ' ') FROM customers",
+        "SELECT jsonb_agg(city) FROM customers",
+    ] {
+        assert_eq!(errors(&raw.query(sql)), [], "{sql}");
+        let told = told(&gate, &mut seen);
+        assert_eq!((told["count"].as_u64(), told["unknown"].as_u64()), (Some(0), Some(40)), "{sql}: {told}");
+    }
+    for (sql, known) in [
+        ("SELECT string_agg(city, ' ') FROM customers WHERE id = 7", 1),
+        ("SELECT id, city FROM customers", 40),
+    ] {
+        assert_eq!(errors(&raw.query(sql)), [], "{sql}");
+        let told = told(&gate, &mut seen);
+        assert_eq!((told["count"].as_u64(), told["unknown"].as_u64()), (Some(known), None), "{sql}: {told}");
+    }
+    let limit = "\n[[watch.limit]]\nsubjects = 10\nwindow = \"1h\"\naction = \"cut\"\n";
+    let limited = classified(&server).extra(limit).start();
+    let mut raw = Raw::login(limited.address(), "postgres", "postgres");
+    raw.send(b'Q', &crate::harness::string("SELECT array_agg(city) FROM customers"));
+    let mut frames = Vec::new();
+    while let Some(frame) = raw.read() {
+        frames.push(frame);
+    }
+    assert_eq!(states(&frames), ["SG007"]);
+    assert!(!frames.iter().any(|frame| frame.tag == b'D'));
+}
