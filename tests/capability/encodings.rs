@@ -141,8 +141,14 @@ fn what_changes_the_encoding_shows_no_sealed_value_in_the_same_text_or_batch() {
         "SELECT set_config(lower('client_encoding'), 'LATIN1', false)",
         "SELECT turn()",
     ] {
-        refused(&plain().query(&format!("{change}; {read}")));
-        refused(&batch(&mut plain(), change));
+        let answers = [plain().query(&format!("{change}; {read}")), batch(&mut plain(), change)];
+        for answer in &answers {
+            match change.starts_with("DO") {
+                // Code that builds a name is refused for that already.
+                true => assert_eq!(states(answer), ["SG001"]),
+                false => refused(answer),
+            }
+        }
     }
     for sql in [
         "WITH c AS MATERIALIZED (SELECT set_config('client_encoding', 'LATIN1', false) AS s) \
