@@ -22,7 +22,7 @@ pub use note::{
 };
 pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
-    RefusalRecord, SessionRecord, Who,
+    RefusalRecord, SessionRecord, Unusual, Who,
 };
 pub use subjects::{Distinct, NAMED_MAX, Subjects};
 

@@ -90,6 +90,7 @@ impl Session {
             rule: rule.into(),
             fields: about.fields,
             incident: Arc::from(""),
+            unusual: None,
         }));
         self.events.push(Event::Alerted { detector, severity });
     }

@@ -611,6 +611,7 @@ fn alert(severity: &'static str, says: String) -> Alert {
         verdict: "alert",
         rule: Arc::from(says),
         incident: Arc::from(""),
+        unusual: None,
     }
 }
 
