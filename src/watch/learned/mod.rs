@@ -171,6 +171,12 @@ impl Learned {
         self.state.forgotten
     }
 
+    /// Principals that are remembered now.
+    #[must_use]
+    pub fn principals(&self) -> usize {
+        self.state.principals.len()
+    }
+
     /// From here until then new forms of statements are learned and not told.
     pub fn deploy(&mut self, until_ms: u64) {
         self.state.deploy_until_ms = until_ms;

@@ -294,7 +294,7 @@ mod tests {
 
     /// Of an exponential and of a heavy tail, by a fixed sequence.
     #[test]
-    fn the_tail_tells_within_half_a_decade_how_rare_a_value_is() {
+    fn the_tail_tells_within_a_factor_of_ten_how_rare_a_value_is() {
         for heavy in [false, true] {
             let mut tail = Tail::default();
             let mut state = 7_u64;
@@ -307,7 +307,7 @@ mod tests {
                 let p = 10_f64.powf(-rarity);
                 let value = if heavy { (p.powf(-0.25) - 1.0) / 0.25 } else { -p.ln() };
                 let told = tail.rarity(value, 1.0);
-                assert!((told - rarity).abs() < 0.5, "{told} for {rarity}, heavy: {heavy}");
+                assert!((told - rarity).abs() < 1.0, "{told} for {rarity}, heavy: {heavy}");
             }
         }
     }
