@@ -18,8 +18,8 @@ use crate::statement::Action;
 use crate::watch::detector::{Detector, Finding, Response, Seen};
 
 /// A score is rare where fewer than this share of days show it, however many alerts are granted.
-const SHARE_MAX: f64 = 0.002;
-/// How much rarer than a warning is critical, and how much rarer a second alert within a day must be.
+const SHARE_MAX: f64 = 0.01;
+/// How much rarer than a warning is critical.
 const DECADE: f64 = 1.0;
 /// Before the learning is over only what needs no normal is told, from this score on.
 const HARD: f64 = 4.0;
@@ -158,7 +158,9 @@ impl Learned {
         let is_paused = principal.is_paused(now_ms);
         let tails = &mut state.tails;
         let mut teaching = Teaching { peers: Some(&mut group.normals), tails: &mut *tails, drift, is_paused };
-        if let Some(highest) = principal.begin(&mut teaching, now_ms) {
+        if let Some(highest) = principal.begin(&mut teaching, now_ms)
+            && principal.teaches(highest, state.days.mark())
+        {
             state.days.learn(highest);
         }
         let group_paused = now_ms < group.paused_until_ms;
@@ -215,18 +217,21 @@ impl Learned {
         }
         // What was told counts as often, and not as far.
         principal.day_score = principal.day_score.max(score.min(bound + DECADE));
-        let again_ms = principal.told_ms.saturating_add(DAY_MS);
-        if principal.told_ms > 0 && now_ms < again_ms && rarity < principal.told_rarity + DECADE {
+        // What goes on like this is not learned, and told of now and then.
+        principal.paused_until_ms = now_ms.saturating_add(PAUSE_MS);
+        let family = leading(&look.best);
+        if principal.is_told(family, rarity, now_ms) {
             return;
         }
-        (principal.told_ms, principal.told_rarity) = (now_ms, rarity.max(bound));
-        principal.paused_until_ms = now_ms.saturating_add(PAUSE_MS);
+        principal.tell(family, rarity.max(bound), now_ms);
         let logs = principal.body.logs();
-        let fresh: Vec<u32> = principal.fresh.drain(..).map(|(hash, _)| hash).collect();
+        let fresh = principal.take_fresh(now_ms);
         fresh.iter().for_each(|hash| principal.known.forget(*hash));
+        let mut together = Vec::new();
         if let Some(group) = self.state.groups.get_mut(&principal.group) {
             fresh.iter().for_each(|hash| group.known.forget(*hash));
             group.paused_until_ms = now_ms.saturating_add(PAUSE_MS);
+            together = group.body.logs();
         }
         let mut reasons: Vec<&Reason> = look.best.iter().flatten().collect();
         reasons.sort_by(|one, other| other.score.total_cmp(&one.score));
@@ -257,6 +262,7 @@ impl Learned {
             reasons: unusual.reasons.clone(),
             was_allowed: false,
             logs,
+            together,
             fresh,
         });
         findings.push(found(look, response, severity, unusual));
@@ -287,6 +293,13 @@ fn fused(best: &[Option<Reason>; FAMILIES]) -> f64 {
     scores.sort_unstable_by(|one, other| other.total_cmp(one));
     let weights = [1.0, 0.5, 0.25, 0.0, 0.0, 0.0];
     scores.iter().zip(weights).map(|(score, weight)| score * weight).sum()
+}
+
+/// The family of the strongest reason.
+fn leading(best: &[Option<Reason>; FAMILIES]) -> usize {
+    let score = |reason: &Option<Reason>| reason.as_ref().map_or(0.0, |reason| reason.score);
+    let scores = best.iter().map(score).enumerate();
+    scores.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(family, _)| family)
 }
 
 /// Of what needs no normal, the strongest.

@@ -216,6 +216,19 @@ impl Meter {
         self.rings.len() == SPANS && self.rings.iter().zip(&SPAN).all(|(ring, span)| ring.fits(span))
     }
 
+    /// What it takes, in bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let of = |ring: &Ring| {
+            size_of::<Ring>()
+                + 4 * ring.counts.capacity()
+                + 8 * ring.sums.capacity()
+                + ring.sketches.capacity()
+                + ring.merged.capacity()
+        };
+        self.rings.iter().map(of).sum()
+    }
+
     /// Counts. `amounts` holds of [`Amount::Subjects`] those that have no name; `subjects` the others, as bits
     /// that are as good as random.
     pub(super) fn add(&mut self, amounts: &[u32; AMOUNTS], subjects: &[u64], now_ms: u64) {

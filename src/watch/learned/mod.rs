@@ -222,3 +222,6 @@ impl Learned {
         self.state.principals.insert(self.name.clone(), Principal::new(&who.user, &group, now_ms));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,11 +49,19 @@ pub(super) struct Normal {
     scale_max: f32,
     /// An operator said that so much is fine.
     allowed: f32,
+    /// How many spreads above what was expected the latest samples were, in the mean.
+    lean: f32,
 }
 
 impl Normal {
     pub(super) fn seen(&self) -> u32 {
         self.seen
+    }
+
+    /// What it takes, in bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Normal>() + 4 * self.samples.capacity()
     }
 
     pub(super) fn center(&self) -> f32 {
@@ -76,6 +84,10 @@ impl Normal {
         }
         self.next = if usize::from(self.next) + 1 >= most { 0 } else { self.next + 1 };
         self.seen = self.seen.saturating_add(1);
+        // Of many samples each one says little.
+        if most > SAMPLES && self.seen > 64 && !self.seen.is_multiple_of(8) {
+            return;
+        }
         let (center, scale) = self.robust();
         if self.seen <= YOUNG || day.saturating_sub(self.since) < drift.free_days {
             (self.center, self.scale) = (center, scale);
@@ -100,9 +112,20 @@ impl Normal {
         (center, SPREAD * median(sorted))
     }
 
+    /// Takes how far above what was expected a sample is, and gives the mean of the latest.
+    pub(super) fn lean(&mut self, above: f32) -> f32 {
+        self.lean += 0.2 * (above.clamp(-3.0, 6.0) - self.lean);
+        self.lean
+    }
+
+    pub(super) fn leans(&self) -> f32 {
+        self.lean
+    }
+
     /// So much is fine.
     pub(super) fn allow(&mut self, log: f32) {
         self.allowed = self.allowed.max(log);
+        self.lean = 0.0;
     }
 
     pub(super) fn is_allowed(&self, log: f32) -> bool {
@@ -116,10 +139,14 @@ impl Normal {
         if all == 0 {
             return None;
         }
-        let weight = if peers.seen == 0 { 1.0 } else { self.seen as f32 / (self.seen as f32 + OWN_HALF) };
+        // The more alike its own samples are, beside how the peers differ, the fewer of them say enough.
+        let peers_scale = peers.scale.max(0.5);
+        let alike = (self.scale.max(scale_min) / peers_scale).min(1.0).powi(2);
+        let half = (OWN_HALF * alike).max(0.5);
+        let weight = if peers.seen == 0 { 1.0 } else { self.seen as f32 / (self.seen as f32 + half) };
         let center = weight * self.center + (1.0 - weight) * peers.center;
         // Of peers it is also known how they differ among each other.
-        let scale = weight * self.scale + (1.0 - weight) * peers.scale.max(0.5);
+        let scale = weight * self.scale + (1.0 - weight) * peers_scale;
         let doubt = 1.0 + 2.0 / (all.min(1_000) as f32);
         Some((center, scale.max(scale_min) * doubt))
     }
@@ -156,6 +183,11 @@ pub(super) struct Tail {
 impl Tail {
     pub(super) fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// Few values are above.
+    pub(super) fn mark(&self) -> f64 {
+        self.mark
     }
 
     /// What is assumed before it is known: one in ten a step of `unit`.
@@ -287,9 +319,14 @@ mod tests {
         let mut own = Normal::default();
         assert_eq!(own.expected(&Normal::default(), 0.1), None);
         assert_eq!(amount(own.expected(&peers, 0.1).unwrap().0), 50);
-        (0..8).for_each(|_| own.learn(log(5_000), 0, DRIFT, SAMPLES));
+        (0..8).for_each(|n| own.learn(log(5_000) + [-1.0, 0.0, 1.0][n % 3], 0, DRIFT, SAMPLES));
         let half = amount(own.expected(&peers, 0.1).unwrap().0);
-        assert!((400..600).contains(&half), "{half}");
+        assert!((100..1_500).contains(&half), "{half}");
+        // Whoever does the same each time is known by little.
+        let mut steady = Normal::default();
+        (0..8).for_each(|_| steady.learn(log(5_000), 0, DRIFT, SAMPLES));
+        let own = amount(steady.expected(&peers, 0.1).unwrap().0);
+        assert!((3_500..5_000).contains(&own), "{own}");
     }
 
     /// Of an exponential and of a heavy tail, by a fixed sequence.

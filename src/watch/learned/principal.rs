@@ -18,14 +18,27 @@ const WEEK: usize = 168;
 const HEAT_MS: u64 = HOUR_MS;
 /// Nothing is learned of a principal for so long after an alert about it.
 pub(super) const PAUSE_MS: u64 = DAY_MS;
+/// What goes on is told again after so long, or where it is so much rarer than what was told: in decades.
+const AGAIN_MS: u64 = 7 * DAY_MS;
+const RARER: f64 = 2.0;
 /// Fewer than so many of anything are not unusual.
 const LEAST: u64 = 10;
 /// Of errors, refusals and misses.
 const LEAST_FAULTS: u64 = 5;
-/// So many spreads above the middle are one in ten, as long as nothing else is known.
-const UNIT: f64 = 2.5;
+/// So many spreads above the middle are one in ten, as long as nothing else is known: within an hour, and
+/// within a day.
+const UNIT_OF_HOUR: f64 = 2.5;
+const UNIT_OF_DAY: f64 = 1.5;
+/// Nearer to the middle nothing is unusual.
+const ABOVE_MIN: f64 = 2.5;
+/// So far above the middle in the mean, somebody teaches no tail.
+const LEAN_MAX: f32 = 1.0;
+/// A mean of the latest days varies that much less than one day.
+const LEAN_GAIN: f64 = 2.5;
 /// A normal that has seen less tells a tail nothing.
 const RIPE: u32 = 8;
+/// The span of a day.
+const DAY: usize = 2;
 /// Things new within an hour that are taken back at an alert.
 const FRESH_MAX: usize = 32;
 
@@ -41,6 +54,14 @@ pub(super) enum Family {
 }
 
 pub(super) const FAMILIES: usize = 6;
+
+impl Family {
+    /// Are both about how much it is, or the same?
+    fn are_alike(one: usize, other: usize) -> bool {
+        let amounts = [Family::Volume as usize, Family::Enumeration as usize, Family::Together as usize];
+        one == other || (amounts.contains(&one) && amounts.contains(&other))
+    }
+}
 
 /// One reason, with what it compares.
 #[derive(Clone, Debug)]
@@ -184,7 +205,11 @@ impl Body {
                     && let Some((center, scale)) =
                         own.expected(peers.as_deref().unwrap_or(&none), span.scale_min)
                 {
-                    tail.learn(f64::from((sample - center) / scale));
+                    let above = (sample - center) / scale;
+                    // Whoever is high again and again makes that no usual thing.
+                    if own.lean(above) < LEAN_MAX {
+                        tail.learn(f64::from(above));
+                    }
                 }
                 own.learn(sample, day, teaching.drift, SAMPLES);
                 if let Some(peers) = &mut peers {
@@ -234,11 +259,16 @@ impl Body {
                 let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
                 let center = center + level;
                 let value = log(sum);
-                let above = f64::from((value - center) / scale);
-                if above < 2.0 || own.is_allowed(value) || (of_group && own.seen() < RIPE) {
+                let mut above = f64::from((value - center) / scale);
+                let unit = if span.period_ms < DAY_MS { UNIT_OF_HOUR } else { UNIT_OF_DAY };
+                // A little too much each day is as unusual as much too much on one.
+                if above > 1.0 && index == DAY && own.seen() >= RIPE {
+                    above = above.max(LEAN_GAIN * f64::from(own.leans()));
+                }
+                if above < ABOVE_MIN || own.is_allowed(value) || (of_group && own.seen() < RIPE) {
                     continue;
                 }
-                let score = tail.rarity(above, UNIT).min(8.0);
+                let score = tail.rarity(above, unit).min(8.0);
                 let family = if of_group { Family::Together } else { family };
                 let what = What::Amount {
                     amount: which,
@@ -299,10 +329,11 @@ pub(super) struct Principal {
     day: u64,
     /// The highest score of the day, and whether it was told.
     pub(super) day_score: f64,
+    /// The mean of its latest days' scores.
+    lean: f64,
     pub(super) paused_until_ms: u64,
-    /// The last alert: when, and how rare it was.
-    pub(super) told_ms: u64,
-    pub(super) told_rarity: f64,
+    /// The last alert of each family: when, and how rare it was.
+    told: [(u64, f64); FAMILIES],
     #[serde(skip)]
     heat: [Option<Heat>; TRAITS],
     #[serde(skip)]
@@ -331,9 +362,9 @@ impl Principal {
             hour: 0,
             day: now_ms / DAY_MS,
             day_score: 0.0,
+            lean: 0.0,
             paused_until_ms: 0,
-            told_ms: 0,
-            told_rarity: 0.0,
+            told: [(0, 0.0); FAMILIES],
             heat: Default::default(),
             fresh: Vec::new(),
             parts: [(0, 0, 0, 0, 0); 4],
@@ -343,6 +374,14 @@ impl Principal {
 
     pub(super) fn fits(&self) -> bool {
         self.body.fits() && self.met.fits(MET_BYTES) && self.hours.len() == WEEK && self.levels.len() == WEEK
+    }
+
+    /// What it takes at the most, in bytes: tables of hashes with their spare room.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let body = self.body.meter.bytes() + self.body.normals.iter().map(Normal::bytes).sum::<usize>();
+        let known = 2 * self.known.len() * (size_of::<(u32, super::known::Entry)>() + 1);
+        size_of::<Principal>() + body + known + 2 * MET_BYTES + 6 * WEEK + 16 * FRESH_MAX
     }
 
     pub(super) fn is_paused(&self, now_ms: u64) -> bool {
@@ -465,6 +504,38 @@ impl Principal {
         if self.fresh.len() < FRESH_MAX {
             self.fresh.push((hash, now_ms));
         }
+    }
+
+    /// Has the like of it been told? Within a day anything, but what is far rarer; within a week what
+    /// leads to the same kind of reason.
+    pub(super) fn is_told(&self, family: usize, rarity: f64, now_ms: u64) -> bool {
+        self.told.iter().enumerate().any(|(one, (at_ms, how_rare))| {
+            let quiet_ms = if Family::are_alike(one, family) { AGAIN_MS } else { PAUSE_MS };
+            *at_ms > 0 && now_ms < at_ms.saturating_add(quiet_ms) && rarity < how_rare + RARER
+        })
+    }
+
+    pub(super) fn tell(&mut self, family: usize, rarity: f64, now_ms: u64) {
+        if let Some(told) = self.told.get_mut(family) {
+            *told = (now_ms, rarity);
+        }
+    }
+
+    pub(super) fn forget_told(&mut self) {
+        self.told = [(0, 0.0); FAMILIES];
+    }
+
+    /// What was new within the hour, to take it back.
+    pub(super) fn take_fresh(&mut self, now_ms: u64) -> Vec<u32> {
+        let fresh = self.fresh.drain(..).filter(|(_, at_ms)| now_ms < at_ms.saturating_add(HEAT_MS));
+        fresh.map(|(hash, _)| hash).collect()
+    }
+
+    /// Does this day say how usual such scores are? One of somebody whose days are all like it does not:
+    /// nobody makes a high score usual by having it each day.
+    pub(super) fn teaches(&mut self, highest: f64, mark: f64) -> bool {
+        self.lean += 0.2 * (highest - self.lean);
+        highest <= mark || self.lean <= mark
     }
 
     /// What is new within the hour, together, goes to `best`.

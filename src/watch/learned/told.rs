@@ -29,6 +29,8 @@ pub(super) struct Told {
     pub(super) was_allowed: bool,
     /// What was counted by then.
     pub(super) logs: Vec<f32>,
+    /// By it and its peers together.
+    pub(super) together: Vec<f32>,
     /// What was new.
     pub(super) fresh: Vec<u32>,
 }
@@ -87,10 +89,11 @@ impl Learned {
         }
         principal.cool();
         principal.paused_until_ms = 0;
-        (principal.told_ms, principal.told_rarity) = (0, 0.0);
+        principal.forget_told();
         principal.day_score = 0.0;
         if let Some(group) = self.state.groups.get_mut(&principal.group) {
             group.paused_until_ms = 0;
+            group.body.allow(&told.together);
         }
         self.changed = true;
         true
