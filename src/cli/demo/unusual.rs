@@ -70,15 +70,20 @@ pub async fn look_around(shop: &Shop, tour: &mut Tour) -> Walked {
         records.iter().find(unusual).cloned()
     })
     .await?;
-    let score = alert["score"].as_u64().unwrap_or(0);
+    let score = alert.get("score").and_then(Value::as_u64).unwrap_or(0);
     tour.claim(
         score > 0,
         &format!("told: {}, score {}.{:03}", member(&alert, "rule"), score / 1_000, score % 1_000),
         "no score",
         "a score",
     );
-    let reasons: Vec<&str> =
-        alert["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let reasons: Vec<&str> = alert
+        .get("reasons")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     for reason in &reasons {
         tour.page.quote(reason);
     }

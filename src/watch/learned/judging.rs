@@ -112,7 +112,7 @@ impl Learned {
     /// A refusal or an error.
     fn fault(&mut self, look: Look<'_>, findings: &mut Vec<Finding>) {
         let mut amounts = [0; AMOUNTS];
-        amounts[Amount::Errors.index()] = 1;
+        Amount::Errors.put(&mut amounts, 1);
         let now_ms = look.now_ms;
         self.look(look, findings, |work, tails, _| {
             work.principal.body.add(&amounts, &[], now_ms);
@@ -460,15 +460,13 @@ impl Work<'_> {
             (Amount::Misses, u64::from(is_first && finds_nobody)),
             (Amount::Steps, u64::from(is_step)),
         ] {
-            if let Some(place) = amounts.get_mut(amount.index()) {
-                *place = u32::try_from(count).unwrap_or(u32::MAX);
-            }
+            amount.put(&mut amounts, count);
         }
         let now_ms = self.now_ms;
         self.principal.body.add(&amounts, subjects, now_ms);
         let level = self.principal.level(now_ms);
         self.principal.body.judge(Some(&self.group.normals), tails, level, self.best);
-        amounts[Amount::Strangers.index()] = u32::try_from(of_all).unwrap_or(u32::MAX);
+        Amount::Strangers.put(&mut amounts, of_all);
         self.group.body.add(&amounts, subjects, now_ms);
         if self.group.members >= TOGETHER_MIN && now_ms >= self.group.paused_until_ms {
             self.group.body.judge(None, tails, 0.0, self.best);

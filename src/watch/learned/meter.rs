@@ -38,6 +38,18 @@ impl Amount {
         self as usize
     }
 
+    /// Of a list of all amounts, this one.
+    pub(super) fn of(self, amounts: &[u64; AMOUNTS]) -> u64 {
+        amounts.get(self.index()).copied().unwrap_or(0)
+    }
+
+    /// Sets this one.
+    pub(super) fn put(self, amounts: &mut [u32; AMOUNTS], count: u64) {
+        if let Some(place) = amounts.get_mut(self.index()) {
+            *place = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+
     pub(super) const fn words(self) -> &'static str {
         match self {
             Amount::Rows => "rows",
@@ -245,7 +257,9 @@ impl Meter {
             for (sum, held) in sums.iter_mut().zip(&ring.sums) {
                 *sum = *held;
             }
-            sums[Amount::Subjects.index()] += ring.distinct();
+            if let Some(subjects) = sums.get_mut(Amount::Subjects.index()) {
+                *subjects += ring.distinct();
+            }
         }
         sums
     }

@@ -433,7 +433,7 @@ impl Principal {
     fn learn_hour(&mut self) {
         let slot = Self::slot(self.hour.saturating_mul(HOUR_MS));
         let quarter = 1;
-        let peak = self.body.peaks.get(quarter).map_or(0, |peaks| peaks[Amount::Cells.index()]);
+        let peak = self.body.peaks.get(quarter).map_or(0, |peaks| Amount::Cells.of(peaks));
         let usual = self.body.normal(quarter, Amount::Cells.index()).map_or(0.0, Normal::center);
         if let (Some(level), Some(count)) = (self.levels.get_mut(slot), self.hours.get_mut(slot)) {
             *count = count.saturating_add(1);
