@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::level::LeaseTerms;
-use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, Who};
+use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, Unusual, Who};
 use super::subjects::Subjects;
 use crate::residency::Date;
 use crate::seal::KeyringIdentity;
@@ -24,6 +24,9 @@ pub const FIELDS_MAX: usize = 1024;
 /// No line is longer, its newline included: what the maxima above come to where every
 /// character is escaped.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
+
+/// Reasons of one alert.
+const REASONS_MAX: usize = 3;
 
 /// Most parts of lines that are kept, and the longest of them, in bytes.
 const PARTS_MAX: usize = 512;
@@ -197,8 +200,23 @@ impl Object<'_> {
                 }
                 let rule = format!("{} ({}): {}", alert.detector, alert.severity, alert.rule);
                 self.string("rule", &rule, NAME_CHARS_MAX);
+                if let Some(unusual) = &alert.unusual {
+                    self.unusual(unusual);
+                }
             }
         }
+    }
+
+    fn unusual(&mut self, unusual: &Unusual) {
+        self.string("alert", &unusual.id, NAME_CHARS_MAX);
+        self.string("principal", &unusual.principal, 2 * NAME_CHARS_MAX);
+        self.number("score", unusual.score);
+        self.name("reasons");
+        for (index, reason) in unusual.reasons.iter().enumerate().take(REASONS_MAX) {
+            self.out.push(if index > 0 { b',' } else { b'[' });
+            self.text(reason, STATEMENT_CHARS_MAX);
+        }
+        self.out.extend_from_slice(if unusual.reasons.is_empty() { b"[]" } else { b"]" });
     }
 
     /// What every intent of a plan says.

@@ -9,6 +9,7 @@ mod lease;
 mod level;
 mod line;
 mod note;
+mod reading;
 mod record;
 mod subjects;
 
@@ -20,9 +21,10 @@ pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, 
 pub use note::{
     Checkpoint, NOTE_BYTES_MAX, Opened, PublicKey, Signer, SigningKeyFault, notes_in, open, word,
 };
+pub use reading::Reading;
 pub use record::{
     AdminRecord, Alert, Attribution, Entry, Execution, FieldUse, Intent, LoginRecord, Outcome, Record,
-    RefusalRecord, SessionRecord, Who,
+    RefusalRecord, SessionRecord, Unusual, Who,
 };
 pub use subjects::{Distinct, NAMED_MAX, Subjects};
 

@@ -217,6 +217,21 @@ pub struct Alert {
     pub fields: Arc<[FieldUse]>,
     /// The incident that it is a part of, once it has been raised.
     pub incident: Arc<str>,
+    /// Of what was learned: why it is unusual.
+    pub unusual: Option<Arc<Unusual>>,
+}
+
+/// Why an access is unusual.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Unusual {
+    /// Names the alert for operators: 16 hexadecimal digits.
+    pub id: String,
+    /// Login user, or it and the end user whom a token has proven.
+    pub principal: String,
+    /// In thousandths.
+    pub score: u64,
+    /// The strongest reasons, at most three, each with what it compares. No values.
+    pub reasons: Vec<String>,
 }
 
 /// One line of the journal, before it has a sequence number and a time.

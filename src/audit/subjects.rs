@@ -18,6 +18,8 @@ const RANK_MAX: usize = (u64::BITS - INDEX_BITS + 1) as usize;
 pub enum Distinct {
     Named(BTreeSet<SubjectId>),
     Counted(Box<[u8]>),
+    /// So many, as a record that was read again tells it.
+    Told(u64),
 }
 
 impl Default for Distinct {
@@ -39,6 +41,7 @@ impl Distinct {
                 }
             }
             Distinct::Counted(registers) => note(registers, subject.bits()),
+            Distinct::Told(count) => *count = count.saturating_add(1),
         }
     }
 
@@ -47,7 +50,7 @@ impl Distinct {
     pub fn holds(&self, subject: &SubjectId) -> bool {
         match self {
             Distinct::Named(named) => named.contains(subject),
-            Distinct::Counted(_) => false,
+            Distinct::Counted(_) | Distinct::Told(_) => false,
         }
     }
 
@@ -57,6 +60,7 @@ impl Distinct {
         match self {
             Distinct::Named(named) => named.len() as u64,
             Distinct::Counted(registers) => estimate(registers),
+            Distinct::Told(count) => *count,
         }
     }
 
@@ -65,7 +69,7 @@ impl Distinct {
     pub fn names(&self) -> Option<&BTreeSet<SubjectId>> {
         match self {
             Distinct::Named(named) => Some(named),
-            Distinct::Counted(_) => None,
+            Distinct::Counted(_) | Distinct::Told(_) => None,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
-    Vigil, VigilThread, accept, today,
+    Vigil, VigilThread, Watched, accept, today,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
@@ -225,6 +225,10 @@ struct Swaps {
     keyring: Arc<ArcSwapOption<Keyring>>,
 }
 
+fn watched(settings: &Settings) -> Watched {
+    Watched { rules: settings.detectors.clone(), learned: settings.learned.clone() }
+}
+
 /// A gate that runs, until [`House::drain`].
 pub struct House {
     pub gate: SharedGate,
@@ -290,7 +294,7 @@ impl House {
         let alarm = Arc::new(open_alarm(&regime.settings)?);
         let roster = Arc::new(Roster::default());
         let means = Means { roster: roster.clone(), alarm: alarm.clone(), journal: journal.clone() };
-        let (vigil, looking) = Vigil::start(regime.settings.detectors.clone(), means).map_err(|error| {
+        let (vigil, looking) = Vigil::start(watched(&regime.settings), means).map_err(|error| {
             Fault::Start(format!("the thread of the detectors cannot be started: {error}"))
         })?;
         let (phase, phases) = watch::channel(Phase::Serving);
@@ -395,7 +399,7 @@ impl House {
             fields_differ(&before.settings, &regime.settings) || identity(&before) != identity(&regime);
         let keyring = regime.keyring.clone();
         let (policy, limits) = (regime.settings.policy.clone(), regime.settings.watch.clone());
-        let detectors = regime.settings.detectors.clone();
+        let watched = watched(&regime.settings);
         tell_key_version(&regime);
         // Keys before the fields that need them. No lease spans the exchange.
         self.end_leases();
@@ -405,8 +409,8 @@ impl House {
         if limits != before.settings.watch {
             self.gate.watch.change(limits);
         }
-        if detectors != before.settings.detectors {
-            self.gate.vigil.change(detectors);
+        if watched != self::watched(&before.settings) {
+            self.gate.vigil.change(watched);
         }
         if let (Some(swaps), Some(access)) = (&self.swaps, access) {
             let policy = Arc::new(policy);

@@ -15,6 +15,7 @@ mod log;
 mod operators;
 mod place;
 mod regime;
+mod replay;
 mod run;
 mod watch;
 
@@ -178,6 +179,68 @@ enum WatchVerb {
         configured: Configured,
         session: u64,
     },
+    /// Why there was an alert about unusual access, by its id or that of its incident.
+    #[command(after_help = "Example:\n  sealgate watch explain 6f1c09d2a4b87e35")]
+    Explain {
+        #[command(flatten)]
+        configured: Configured,
+        alert: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is normal for a user.
+    #[command(after_help = "Example:\n  sealgate watch baseline ada")]
+    Baseline {
+        #[command(flatten)]
+        configured: Configured,
+        user: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What an alert was about was fine: as much and the like of it is normal from now on.
+    #[command(after_help = "Example:\n  sealgate watch allow 6f1c09d2a4b87e35")]
+    Allow {
+        #[command(flatten)]
+        configured: Configured,
+        alert: String,
+    },
+    /// A new version of an application comes: for so long, new forms of statements are learned and not told.
+    #[command(after_help = "Example:\n  sealgate watch deploy --for 2h")]
+    Deploy {
+        #[command(flatten)]
+        configured: Configured,
+        /// From 1s to 7d: a number and s, m, h or d.
+        #[arg(long = "for", value_name = "TIME", value_parser = length)]
+        ms: u64,
+    },
+    /// Run the detectors over a folder of records, whoever made it, and print what they find.
+    #[command(
+        after_help = "Examples:\n  sealgate watch replay /srv/copy/audit\n  sealgate watch replay /srv/copy/audit --config new.toml --against old.toml\n  sealgate watch replay /srv/copy/audit --keep"
+    )]
+    Replay {
+        #[command(flatten)]
+        configured: Configured,
+        /// Records, as docs/RECORD.md has them: segments as they were written, or other files that end in .jsonl.
+        folder: PathBuf,
+        /// Compare with what the detectors of this configuration find.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+        /// Save what was learned where the configuration's gate looks for it at its start. The gate must not run.
+        #[arg(long, conflicts_with = "against")]
+        keep: bool,
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A length of time, in milliseconds.
+fn length(text: &str) -> Result<u64, String> {
+    crate::config::duration_ms(text)
+        .filter(|ms| (1_000..=operators::DEPLOY_MS_MAX).contains(ms))
+        .ok_or_else(|| "from 1s to 7d: a number and s, m, h or d".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -235,6 +298,27 @@ pub fn main() -> ExitCode {
         }
         Verb::Watch(WatchVerb::End { configured, session }) => {
             with(configured, |config| watch::end(config, session))
+        }
+        Verb::Watch(WatchVerb::Explain { configured, alert, json }) => {
+            with(configured, |config| watch::explain(config, &alert, json))
+        }
+        Verb::Watch(WatchVerb::Baseline { configured, user, json }) => {
+            with(configured, |config| watch::baseline(config, &user, json))
+        }
+        Verb::Watch(WatchVerb::Allow { configured, alert }) => {
+            with(configured, |config| watch::allow(config, &alert))
+        }
+        Verb::Watch(WatchVerb::Deploy { configured, ms }) => {
+            with(configured, |config| watch::deploy(config, ms))
+        }
+        Verb::Watch(WatchVerb::Replay { configured, folder, against, keep, json }) => {
+            let wanted = replay::Wanted { folder, against, keep, json };
+            // Without a configuration the detectors are those that learn, as they are by themselves.
+            match place::find(configured.config.clone()) {
+                Ok(config) => replay::replay(Some(&config), &wanted),
+                Err(_) if configured.config.is_none() && !wanted.keep => replay::replay(None, &wanted),
+                Err(_) => with(configured, |config| replay::replay(Some(config), &wanted)),
+            }
         }
         Verb::Keys(KeysVerb::Init { configured, new_identity, json }) => {
             with(configured, |config| keys_verb::init(config, new_identity, json))

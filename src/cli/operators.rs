@@ -16,13 +16,15 @@ use tokio::time::timeout;
 use super::events::{applied, refused};
 use crate::alarm::now_ms;
 use crate::audit::{AdminRecord, Record, rfc3339};
-use crate::gate::{Order, Restrained, SharedGate};
+use crate::gate::{Order, Question, Restrained, SharedGate};
 use crate::watch::Restraint;
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest window of a deployment: seven days.
+pub(super) const DEPLOY_MS_MAX: u64 = 7 * 86_400_000;
 /// Entries of one list of an answer.
 const LISTED_MAX: usize = 10_000;
 
@@ -101,7 +103,14 @@ async fn answer(gate: &SharedGate, mut stream: UnixStream) {
     let request: Value = serde_json::from_slice(&request).unwrap_or_default();
     let word = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
     let told = match word("ask") {
-        "status" => status(gate),
+        "status" => {
+            let learned = asked(gate, Question::Standing { now_ms: now_ms() }).await;
+            let mut told = status(gate);
+            if let Some(members) = told.as_object_mut() {
+                members.insert("learned".to_owned(), learned);
+            }
+            told
+        }
         "release" => {
             let user = word("user");
             let done = gate.roster.release(user, now_ms());
@@ -114,9 +123,47 @@ async fn answer(gate: &SharedGate, mut stream: UnixStream) {
             note(gate, "watch-end", &format!("session {session}"), done, &account).await;
             json!({ "done": done })
         }
-        _ => json!({ "fault": "ask for status, release or end" }),
+        "explain" => {
+            let alert = word("alert").to_owned();
+            json!({ "told": asked(gate, Question::Explain(alert)).await })
+        }
+        "baseline" => {
+            let user = word("user").to_owned();
+            json!({ "told": asked(gate, Question::Baseline(user)).await })
+        }
+        "allow" => {
+            let alert = word("alert");
+            let told = asked(gate, Question::Allow(alert.to_owned())).await;
+            let done = told == Value::Bool(true);
+            note(gate, "watch-allow", &format!("alert {alert}"), done, &account).await;
+            json!({ "done": done, "told": told })
+        }
+        "deploy" => {
+            let ms = request.get("ms").and_then(Value::as_u64).unwrap_or(0).min(DEPLOY_MS_MAX);
+            let until_ms = now_ms().saturating_add(ms);
+            let told = asked(gate, Question::Deploy { until_ms }).await;
+            let done = told == Value::Bool(true);
+            note(
+                gate,
+                "watch-deploy",
+                &format!("until {}", rfc3339(until_ms.saturating_mul(1_000))),
+                done,
+                &account,
+            )
+            .await;
+            json!({ "done": done, "told": told })
+        }
+        _ => json!({ "fault": "ask for status, release, end, explain, baseline, allow or deploy" }),
     };
     let _ = stream.write_all(format!("{told}\n").as_bytes()).await;
+}
+
+/// What the learned detector says. Null: nothing is learned, or what is asked for is not known.
+async fn asked(gate: &SharedGate, question: Question) -> Value {
+    if gate.regime.load().settings.learned.is_none() {
+        return json!({ "fault": "nothing is learned: the configuration has no [watch.learned]" });
+    }
+    gate.vigil.ask(question).await.unwrap_or_default()
 }
 
 async fn note(gate: &SharedGate, event: &'static str, what: &str, done: bool, account: &str) {

@@ -39,9 +39,108 @@ pub fn end(config: &Path, session: u64) -> u8 {
     act(config, &json!({ "ask": "end", "session": session }), &format!("there is no session {session}"))
 }
 
+/// Prints why there was an alert. 1 where it is not known.
+pub fn explain(config: &Path, alert: &str, json: bool) -> u8 {
+    let request = json!({ "ask": "explain", "alert": alert });
+    told(config, &request, json, &format!("no alert {alert} is known: the newest 256 are"), print_alert)
+}
+
+/// Prints what is normal for a user. 1 where nobody of that name has been seen.
+pub fn baseline(config: &Path, user: &str, json: bool) -> u8 {
+    let request = json!({ "ask": "baseline", "user": user });
+    told(config, &request, json, &format!("{user} has not been seen"), print_baseline)
+}
+
+/// Has what an alert was about learned. 1 where it is not known.
+pub fn allow(config: &Path, alert: &str) -> u8 {
+    let request = json!({ "ask": "allow", "alert": alert });
+    act(config, &request, &format!("no alert {alert} is known: the newest 256 are"))
+}
+
+/// New forms of statements are learned and not told for so long.
+pub fn deploy(config: &Path, ms: u64) -> u8 {
+    act(config, &json!({ "ask": "deploy", "ms": ms }), "it was not taken")
+}
+
+fn told(config: &Path, request: &Value, json: bool, otherwise: &str, print: impl Fn(&Value)) -> u8 {
+    let answer = match ask(config, request) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    let told = of(&answer, "told");
+    if let Some(fault) = of(told, "fault").as_str() {
+        eprintln!("sealgate: {fault}");
+        return CONFIGURATION;
+    }
+    if told.is_null() {
+        eprintln!("sealgate: {otherwise}");
+        return 1;
+    }
+    if json {
+        println!("{told}");
+    } else {
+        print(told);
+    }
+    0
+}
+
+fn word(value: &Value, key: &str) -> String {
+    let value = of(value, key);
+    value.as_str().map_or_else(|| value.to_string(), shown)
+}
+
+fn print_alert(told: &Value) {
+    let allowed = if *of(told, "allowed") == true { ", allowed since" } else { "" };
+    println!("{} {} ({}{allowed})", word(told, "time"), word(told, "principal"), word(told, "severity"));
+    println!(
+        "score {}: once in {} days of one user; told from once in {} on",
+        word(told, "score"),
+        word(told, "once_in_user_days"),
+        word(told, "told_from")
+    );
+    for reason in of(told, "reasons").as_array().into_iter().flatten() {
+        println!("  {}", reason.as_str().map(shown).unwrap_or_default());
+    }
+    println!("alert {}, incident {}", word(told, "alert"), word(told, "incident"));
+}
+
+fn print_baseline(told: &Value) {
+    for one in told.as_array().into_iter().flatten() {
+        println!(
+            "{}: since {}, latest {}, peers: {}",
+            word(one, "principal"),
+            word(one, "since"),
+            word(one, "latest"),
+            word(one, "peers")
+        );
+        if of(one, "learning_stopped_until").is_string() {
+            println!("  nothing is learned until {}", word(one, "learning_stopped_until"));
+        }
+        println!(
+            "  {:<8} {:<38} {:>10} {:>14} {:>10} {:>8}",
+            "span", "", "normal", "rarely above", "latest", "samples"
+        );
+        for normal in of(one, "normals").as_array().into_iter().flatten() {
+            println!(
+                "  {:<8} {:<38} {:>10} {:>14} {:>10} {:>8}",
+                word(normal, "span"),
+                word(normal, "what"),
+                word(normal, "normal"),
+                word(normal, "rarely_above"),
+                word(normal, "latest"),
+                word(normal, "samples")
+            );
+        }
+    }
+}
+
 fn act(config: &Path, request: &Value, otherwise: &str) -> u8 {
     match ask(config, request) {
         Ok(told) if *of(&told, "done") == true => 0,
+        Ok(told) if of(of(&told, "told"), "fault").is_string() => {
+            eprintln!("sealgate: {}", word(of(&told, "told"), "fault"));
+            CONFIGURATION
+        }
         Ok(_) => {
             eprintln!("sealgate: {otherwise}");
             1
@@ -126,6 +225,20 @@ fn print(told: &Value) {
             text(of(&one, "user")),
             text(of(&one, "until")),
             text(of(&one, "incident"))
+        );
+    }
+    let learned = of(told, "learned");
+    if of(learned, "principals").is_u64() {
+        let until = |key: &str, says: &str| {
+            let until = of(learned, key).as_str().map(shown);
+            until.map(|until| format!(", {says} until {until}")).unwrap_or_default()
+        };
+        println!(
+            "learned: {} of at most {} users{}{}",
+            of(learned, "principals"),
+            of(learned, "principals_max"),
+            until("learning_until", "learning"),
+            until("deploying_until", "new forms of statements are no news")
         );
     }
     let behind = text(of(told, "alerts"));

@@ -19,10 +19,10 @@ const DAY_MS: u64 = 86_400_000;
 /// Longest that anything is held against a user: 30 days.
 const RESTRAINT_MS_MAX: u64 = 30 * DAY_MS;
 /// How long an access waits that is throttled, unless it is said, and at the most.
-const DELAY_MS: u64 = 1_000;
+pub(super) const DELAY_MS: u64 = 1_000;
 const DELAY_MS_MAX: u64 = 10_000;
 /// Actions that hold for a time, which has their name.
-const LASTING: [&str; 4] = ["lock", "refuse", "purpose", "throttle"];
+pub(super) const LASTING: [&str; 4] = ["lock", "refuse", "purpose", "throttle"];
 /// Days of the week, from Monday on.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 

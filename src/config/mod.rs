@@ -10,6 +10,7 @@ mod evidence;
 mod fault;
 mod fields;
 mod hops;
+mod learned;
 mod levels;
 mod places;
 mod reader;
@@ -21,10 +22,12 @@ mod tokens;
 pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
 pub use detectors::DETECTORS_MAX;
 pub use fault::Fault;
+pub use scalar::duration_ms;
 pub use settings::{
     Admin, Alerting, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate,
-    Endpoint, HostPort, Keys, Limits, Lines, Listen, ListenTls, Login, ResidencySettings, Secret, Service,
-    Settings, Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls, Vanished,
+    Endpoint, HostPort, Keys, LearnedWatch, Limits, Lines, Listen, ListenTls, Login, ResidencySettings,
+    Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls,
+    Vanished,
 };
 
 /// A longer text is refused unread.

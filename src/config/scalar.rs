@@ -284,7 +284,8 @@ pub(super) fn domain(text: &str) -> Result<String, Refused> {
 }
 
 /// `30s`, `1m`, `2h`, `1d`, in milliseconds.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
+#[must_use]
+pub fn duration_ms(text: &str) -> Option<u64> {
     let unit_ms = match text.chars().last()? {
         's' => 1_000,
         'm' => 60_000,

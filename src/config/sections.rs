@@ -8,7 +8,9 @@ use toml::de::DeTable;
 
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
-use super::settings::{Admin, Alerting, Audit, Keys, Limits, Lines, Secret, Settings, Timeouts};
+use super::settings::{
+    Admin, Alerting, Audit, Keys, LearnedWatch, Limits, Lines, Secret, Settings, Timeouts,
+};
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
@@ -58,7 +60,8 @@ const AUDIT: Words = Words {
     ],
     later: &["retain"],
 };
-const WATCH: Words = Words { served: &["limit", "detector", "honey", "quiet", "spool"], later: &[] };
+const WATCH: Words =
+    Words { served: &["limit", "detector", "honey", "learned", "peers", "quiet", "spool"], later: &[] };
 const LIMIT: Words = Words {
     served: &[
         "cells",
@@ -139,6 +142,7 @@ struct Watched {
     limits: Vec<Limit>,
     detectors: Vec<Rule>,
     honey: Option<Arc<Honey>>,
+    learned: Option<LearnedWatch>,
 }
 
 impl Reader<'_> {
@@ -173,6 +177,7 @@ impl Reader<'_> {
             watch: watched.limits,
             detectors: watched.detectors,
             honey: watched.honey,
+            learned: watched.learned,
             alerting,
             tokens,
             admin,
@@ -301,7 +306,8 @@ impl Reader<'_> {
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
         let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
         let (detectors, honey) = (self.detectors(&section), self.honey(&section));
-        (Watched { limits, detectors, honey }, alerting)
+        let learned = self.learned(&section);
+        (Watched { limits, detectors, honey, learned }, alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {

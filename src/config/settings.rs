@@ -11,7 +11,7 @@ use crate::audit::{Durability, LeaseTerms};
 use crate::catalog::Classification;
 use crate::login::token::TokenTerms;
 use crate::residency::{Date, Place, Places, Residency, Rules};
-use crate::watch::{Honey, Limit, Rule};
+use crate::watch::{Honey, LearnedSettings, Limit, Rule};
 
 /// Everything that one file says. Made by [`super::load`] alone.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Settings {
     pub detectors: Vec<Rule>,
     /// None: nothing of that kind.
     pub honey: Option<Arc<Honey>>,
+    /// None: nothing is learned.
+    pub learned: Option<LearnedWatch>,
     pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
@@ -339,6 +341,26 @@ pub struct ResidencySettings {
     /// Each with the line on which it stands.
     pub places: Vec<(u32, Place)>,
     pub rules: Rules,
+}
+
+/// `[watch.learned]`
+#[derive(Clone, PartialEq, Debug)]
+pub struct LearnedWatch {
+    pub settings: LearnedSettings,
+    /// The folder of what was learned.
+    pub state: PathBuf,
+    /// So much of the learning a crash may take.
+    pub save_every_ms: u64,
+}
+
+impl Default for LearnedWatch {
+    fn default() -> LearnedWatch {
+        LearnedWatch {
+            settings: LearnedSettings::default(),
+            state: PathBuf::from("baselines"),
+            save_every_ms: 60_000,
+        }
+    }
 }
 
 /// `[[alert]]`, and what `[watch]` says of all of them.

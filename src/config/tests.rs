@@ -647,3 +647,46 @@ fn reads_how_durable_a_record_is_and_what_one_intent_covers() {
         assert!(faults.iter().any(|fault| fault.to_string().contains(says)), "{lines}: {faults:?}");
     }
 }
+
+#[test]
+fn what_is_learned_is_configured_with_its_peers_and_each_fault_names_its_line() {
+    use crate::watch::{Response, Restraint};
+    let read = |text: &str| super::load(&format!("{LEAST}{text}"), "sealgate.toml");
+    assert!(read("").unwrap().learned.is_none());
+    assert_eq!(read("[watch.learned]\n").unwrap().learned, Some(super::LearnedWatch::default()));
+    let text = "[watch.learned]\nlearn = \"3d\"\nalerts_per_week = 14\ndrift = 10\ncritical = \"lock\"\nlock = \"1h\"\n\
+        state = \"/var/s\"\nsave_every = \"5s\"\nsubjects = [\"0123456789abcdef0123456789abcdef\"]\n\
+        [[watch.peers]]\nname = \"till\"\nusers = [\"ada\", \"bob\"]\n";
+    let learned = read(text).unwrap().learned.unwrap();
+    let settings = learned.settings;
+    assert_eq!((settings.learn_ms, settings.alerts_per_day, settings.drift_per_day), (259_200_000, 2.0, 0.1));
+    assert_eq!(
+        (settings.warning, settings.critical),
+        (Response::Alert, Response::Restrain { restraint: Restraint::Lock, ms: 3_600_000 })
+    );
+    assert_eq!((settings.subjects.len(), settings.peers[0].users.len()), (1, 2));
+    assert_eq!((learned.state.to_str(), learned.save_every_ms), (Some("/var/s"), 5_000));
+    for (text, told) in [
+        ("[watch.learned]\nlearn = \"1y\"\n", "[watch.learned] learn"),
+        ("[watch.learned]\ncritical = \"lock\"\n", "lock"),
+        ("[watch.learned]\nlock = \"1h\"\n", "no response is \"lock\""),
+        ("[watch.learned]\nwarning = \"purpose\"\n", "purpose"),
+        ("[watch.learned]\nalerts_per_week = 0\n", "alerts_per_week"),
+        ("[watch.learned]\nsubjects = [\"Ada Novak\"]\n", "no id of a subject"),
+        ("[watch.learned]\nnormal = 1\n", "normal"),
+        ("[[watch.peers]]\nname = \"a\"\nusers = [\"x\"]\n", "without [watch.learned]"),
+        ("[watch.learned]\n[[watch.peers]]\nname = \"a\"\n", "users"),
+        (
+            "[watch.learned]\n[[watch.peers]]\nname = \"a\"\nusers = [\"x\"]\n[[watch.peers]]\nname = \"b\"\nusers = [\"x\"]\n",
+            "other peers",
+        ),
+    ] {
+        let faults = read(text).unwrap_err();
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(faults.iter().any(|fault| fault.contains(told)), "{text}: {faults:?}");
+        assert!(
+            faults.iter().all(|fault| fault.starts_with("sealgate.toml:") && !fault.contains("Novak")),
+            "{faults:?}"
+        );
+    }
+}

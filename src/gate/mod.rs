@@ -13,6 +13,7 @@ mod flow;
 mod judges;
 mod lane;
 mod listener;
+mod memory;
 mod needs;
 mod passage;
 mod records;
@@ -28,8 +29,9 @@ pub use cancel::Cancels;
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
+pub use memory::Question;
 pub use roster::{Doing, Enrolled, Listed, Order, Restrained, Roster};
-pub use vigil::{Means, Vigil, VigilThread};
+pub use vigil::{Means, Vigil, VigilThread, Watched};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -314,10 +314,12 @@ fn deliver(awaited: Vec<Awaited>, answer: Answer) {
 pub fn tell(record: &Record) {
     match record {
         Record::Alert(alert) => {
-            let Alert { who, detector, severity, verdict, rule, fields, incident, .. } = alert;
+            let Alert { who, detector, severity, verdict, rule, fields, incident, unusual, .. } = alert;
+            let reasons = unusual.as_ref().map(|unusual| unusual.reasons.join("; ")).unwrap_or_default();
+            let id = unusual.as_ref().map_or("", |unusual| unusual.id.as_str());
             tracing::warn!(
                 detector, severity, verdict, %rule, %incident, session = who.session, user = %who.user,
-                client = %who.client, database = %who.database, fields = %Paths(fields), "alert"
+                client = %who.client, database = %who.database, fields = %Paths(fields), alert = id, reasons, "alert"
             );
         }
         Record::Refusal(refusal) => {

@@ -9,10 +9,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::oneshot;
 
+use super::memory::{Asked, Memory, Question};
 use super::roster::{Order, Roster};
 use crate::alarm::{Alarm, now_ms};
 use crate::audit::{Intent, Record, Who};
+use crate::config::LearnedWatch;
 use crate::pipeline::Event;
 use crate::store::journal::JournalHandle;
 use crate::watch::{Detector, Finding, Hard, Response, Rule, Seen};
@@ -21,6 +25,8 @@ use crate::watch::{Detector, Finding, Hard, Response, Rule, Seen};
 const WAITING_MAX: usize = 16_384;
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(20);
+/// Questions of operators that wait.
+const ASKED_MAX: usize = 16;
 /// How long a session waits where the queue is full.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -34,15 +40,32 @@ struct Sighting {
 #[derive(Clone)]
 pub struct Vigil {
     sender: SyncSender<Sighting>,
+    asks: SyncSender<Asked>,
     shared: Arc<Shared>,
+}
+
+/// What is looked for.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Watched {
+    pub rules: Vec<Rule>,
+    /// None: nothing is learned.
+    pub learned: Option<LearnedWatch>,
+}
+
+impl Watched {
+    fn is_any(&self) -> bool {
+        !self.rules.is_empty() || self.learned.is_some()
+    }
 }
 
 struct Shared {
     /// There is a detector.
     active: AtomicBool,
+    /// There is one that learns: outcomes concern it.
+    learns: AtomicBool,
     /// Nothing more is sent.
     ends: AtomicBool,
-    rules: ArcSwap<Vec<Rule>>,
+    watched: ArcSwap<Watched>,
 }
 
 /// What findings need.
@@ -73,24 +96,35 @@ impl Vigil {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(rules: Vec<Rule>, means: Means) -> io::Result<(Vigil, VigilThread)> {
+    pub fn start(watched: Watched, means: Means) -> io::Result<(Vigil, VigilThread)> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
+        let (asks, asked) = sync_channel(ASKED_MAX);
         let shared = Arc::new(Shared {
-            active: AtomicBool::new(!rules.is_empty()),
+            active: AtomicBool::new(watched.is_any()),
+            learns: AtomicBool::new(watched.learned.is_some()),
             ends: AtomicBool::new(false),
-            rules: ArcSwap::from_pointee(rules),
+            watched: ArcSwap::from_pointee(watched),
         });
         let looking = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("vigil".to_owned())
-            .spawn(move || look(&receiver, &looking, &means))?;
-        Ok((Vigil { sender, shared: Arc::clone(&shared) }, VigilThread { thread, shared }))
+            .spawn(move || look(&receiver, &asked, &looking, &means))?;
+        Ok((Vigil { sender, asks, shared: Arc::clone(&shared) }, VigilThread { thread, shared }))
     }
 
-    /// Puts other rules in the place of those that hold; they begin to count anew.
-    pub fn change(&self, rules: Vec<Rule>) {
-        self.shared.active.store(!rules.is_empty(), Ordering::SeqCst);
-        self.shared.rules.store(Arc::new(rules));
+    /// Puts others in the place of those that hold; rules begin to count anew where they are others, and
+    /// what was learned stays.
+    pub fn change(&self, watched: Watched) {
+        self.shared.active.store(watched.is_any(), Ordering::SeqCst);
+        self.shared.learns.store(watched.learned.is_some(), Ordering::SeqCst);
+        self.shared.watched.store(Arc::new(watched));
+    }
+
+    /// What is known of what was learned. None: nothing is learned, or there is no answer.
+    pub async fn ask(&self, question: Question) -> Option<Value> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Asked { question, answer }).ok()?;
+        answered.await.ok()
     }
 
     fn is_active(&self) -> bool {
@@ -106,7 +140,7 @@ impl Vigil {
 
     /// Leaves a record to be looked at; waits where too much waits already.
     pub async fn see(&self, record: &Record) {
-        if self.is_active() && concerns(record) {
+        if self.is_active() && concerns(record, self.shared.learns.load(Ordering::Relaxed)) {
             self.leave(record.clone()).await;
         }
     }
@@ -145,32 +179,61 @@ impl Vigil {
 }
 
 /// Is any detector interested?
-fn concerns(record: &Record) -> bool {
+fn concerns(record: &Record, learns: bool) -> bool {
     match record {
         Record::Intent(_) | Record::Refusal(_) | Record::Login(_) => true,
-        Record::Outcome(_) | Record::Session(_) | Record::Alert(_) | Record::Admin(_) => false,
+        Record::Outcome(_) => learns,
+        Record::Session(_) | Record::Alert(_) | Record::Admin(_) => false,
     }
 }
 
-fn look(receiver: &Receiver<Sighting>, shared: &Shared, means: &Means) {
-    let mut held: Arc<Vec<Rule>> = Arc::default();
+fn look(receiver: &Receiver<Sighting>, asked: &Receiver<Asked>, shared: &Shared, means: &Means) {
+    let mut held: Arc<Watched> = Arc::default();
     let mut detectors: Vec<Box<dyn Detector>> = Vec::new();
+    let mut memory: Option<Memory> = None;
     let mut findings = Vec::new();
     loop {
         // Before it is looked: what was sent before the end is seen.
         let ends = shared.ends.load(Ordering::SeqCst);
-        let rules = shared.rules.load();
-        if !Arc::ptr_eq(&rules, &held) {
-            held = Arc::clone(&rules);
-            detectors =
-                held.iter().map(|rule| Box::new(Hard::new(rule.clone())) as Box<dyn Detector>).collect();
+        let watched = shared.watched.load();
+        if !Arc::ptr_eq(&watched, &held) {
+            if watched.rules != held.rules {
+                let hard = watched.rules.iter().map(|rule| Box::new(Hard::new(rule.clone())));
+                detectors = hard.map(|hard| hard as Box<dyn Detector>).collect();
+            }
+            memory = match (memory.take(), &watched.learned) {
+                (Some(memory), Some(learned)) => Some(memory.change(learned)),
+                (None, Some(learned)) => Some(Memory::open(learned)),
+                (Some(mut memory), None) => {
+                    memory.save();
+                    None
+                }
+                (None, None) => None,
+            };
+            held = Arc::clone(&watched);
         }
         while let Ok(Sighting { seen, now_ms }) = receiver.try_recv() {
             for detector in &mut detectors {
                 detector.see(&seen, now_ms, &mut findings);
             }
+            if let Some(memory) = &mut memory {
+                memory.learned.see(&seen, now_ms, &mut findings);
+            }
             for finding in findings.drain(..) {
-                act(finding, means);
+                act(finding, means, memory.as_mut());
+            }
+        }
+        while let Ok(Asked { question, answer }) = asked.try_recv() {
+            if let Some(memory) = &mut memory {
+                // Whoever asked may have gone.
+                let _ = answer.send(memory.answer(question));
+            }
+        }
+        if let Some(memory) = &mut memory {
+            if ends {
+                memory.save();
+            } else {
+                memory.keep();
             }
         }
         if ends {
@@ -181,9 +244,12 @@ fn look(receiver: &Receiver<Sighting>, shared: &Shared, means: &Means) {
 }
 
 /// Does what the rule says, and has it told.
-fn act(finding: Finding, means: &Means) {
+fn act(finding: Finding, means: &Means, memory: Option<&mut Memory>) {
     let Finding { mut alert, response } = finding;
     means.alarm.raise(&mut alert);
+    if let (Some(memory), Some(unusual)) = (memory, &alert.unusual) {
+        memory.learned.is_part_of(&unusual.id, &alert.incident);
+    }
     match response {
         Response::Alert => {}
         Response::Cut => {
@@ -208,57 +274,10 @@ fn act(finding: Finding, means: &Means) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use crate::watch::Restraint;
 
     use super::*;
-    use crate::audit::{Attribution, Execution, FieldUse};
-    use crate::statement::Action;
     use crate::watch::{Kind, Rate};
-
-    fn intent(user: u64) -> Intent {
-        let who = Who { session: user, user: format!("u{user}").into(), ..Who::sealgate() };
-        let field =
-            FieldUse { field: "public.customers.email".into(), class: "contact".into(), mode: "equality" };
-        Intent {
-            who: Arc::new(who),
-            execution: Execution { session: user, number: 1 },
-            action: Action::Read,
-            attribution: Attribution::Known,
-            fields: Arc::from([field]),
-            listed_in: None,
-            fingerprint: "0123456789abcdef".into(),
-            statement: "SELECT email FROM customers WHERE id = ?".into(),
-            rule: "allow",
-            replication: None,
-            lease: None,
-        }
-    }
-
-    /// Without optimization, and with others on the machine: so the best of many.
-    #[tokio::test]
-    #[expect(clippy::print_stdout, reason = "shown with --nocapture by whoever counts")]
-    async fn a_record_costs_its_session_less_than_three_microseconds() {
-        let rate = Rate { count: 1_000_000, window_ms: 60_000 };
-        let kinds = [Kind::FailedLogins(rate), Kind::Refusals(rate), Kind::Errors(rate), Kind::Injection];
-        let rule = |kind| Rule { kind, response: Response::Alert, severity: "warning", users: None };
-        let means = Means { roster: Arc::default(), alarm: Arc::new(Alarm::silent()), journal: None };
-        let (vigil, thread) = Vigil::start(kinds.into_iter().map(rule).collect(), means).unwrap();
-        let intents: Vec<Intent> = (0..1_000).map(intent).collect();
-        let mut best = Duration::MAX;
-        for _ in 0..30 {
-            let began = Instant::now();
-            for intent in &intents {
-                vigil.see_intent(intent).await;
-            }
-            best = best.min(began.elapsed() / 1_000);
-            tokio::time::sleep(LOOK).await;
-        }
-        thread.close();
-        println!("{best:?} a recorded statement");
-        assert!(best < Duration::from_micros(3), "{best:?}");
-    }
 
     #[tokio::test]
     async fn what_was_sent_before_the_end_is_seen_however_much_it_is() {
@@ -270,7 +289,7 @@ mod tests {
         };
         let roster = Arc::new(Roster::default());
         let means = Means { roster: roster.clone(), alarm: Arc::new(Alarm::silent()), journal: None };
-        let (vigil, thread) = Vigil::start(vec![rule], means).unwrap();
+        let (vigil, thread) = Vigil::start(Watched { rules: vec![rule], learned: None }, means).unwrap();
         let who = Arc::new(Who { user: "ada".into(), auth: "scram", ..Who::sealgate() });
         let refusal = Record::Refusal(crate::audit::RefusalRecord {
             who,

@@ -16,6 +16,8 @@ const ALERTS: &[(&str, &str)] = &[
     ("limit", "warning"),
     ("limit", "critical"),
     ("does-not-open", "critical"),
+    ("learned", "warning"),
+    ("learned", "critical"),
     ("failed-logins", "warning"),
     ("failed-logins", "critical"),
     ("refusals", "warning"),
@@ -86,6 +88,9 @@ fn begin() {
         metrics::counter!("sealgate_plan_cache_total", "result" => result).absolute(0);
     }
     metrics::gauge!("sealgate_incidents_open").set(0.0);
+    metrics::gauge!("sealgate_learned_principals").set(0.0);
+    metrics::counter!("sealgate_learned_forgotten_total").absolute(0);
+    metrics::counter!("sealgate_learned_failures_total").absolute(0);
     metrics::counter!("sealgate_audit_records_total").absolute(0);
     metrics::counter!("sealgate_audit_failures_total").absolute(0);
     metrics::counter!("sealgate_audit_lost_total").absolute(0);
@@ -101,6 +106,12 @@ fn describe() {
     metrics::describe_counter!("sealgate_refusals_total", "Refusals by reason.");
     metrics::describe_counter!("sealgate_alerts_total", "Alerts of the watch by detector and severity.");
     metrics::describe_gauge!("sealgate_incidents_open", "Incidents that go on.");
+    metrics::describe_gauge!("sealgate_learned_principals", "Users whose normal is known.");
+    metrics::describe_counter!("sealgate_learned_forgotten_total", "Users that had to make room for others.");
+    metrics::describe_counter!(
+        "sealgate_learned_failures_total",
+        "Times that what was learned could not be saved."
+    );
     metrics::describe_counter!(
         "sealgate_alert_deliveries_total",
         "Notices of incidents by receiver and result: delivered, failed (tried again), dropped."

@@ -91,6 +91,7 @@ impl Session {
             rule: rule.into(),
             fields: about.fields,
             incident: Arc::from(""),
+            unusual: None,
         }));
         self.events.push(Event::Alerted { detector, severity });
     }

@@ -16,6 +16,7 @@ mod keyrings;
 mod notary;
 mod outlets;
 mod packing;
+mod past;
 mod progress;
 mod segments;
 mod verify;
@@ -39,6 +40,7 @@ pub use folder::FolderError;
 pub use keyrings::{KnownKeyrings, known_keyrings};
 pub use notary::Evidence;
 pub use outlets::{Outlet, Standing, Target};
+pub use past::{Past, past};
 pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
 use crate::audit::{
@@ -611,6 +613,7 @@ fn alert(severity: &'static str, says: String) -> Alert {
         verdict: "alert",
         rule: Arc::from(says),
         incident: Arc::from(""),
+        unusual: None,
     }
 }
 

@@ -170,6 +170,7 @@ impl Hard {
             rule: self.reason.clone(),
             fields,
             incident: Arc::from(""),
+            unusual: None,
         };
         Finding { alert, response: self.rule.response }
     }

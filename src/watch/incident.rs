@@ -229,7 +229,10 @@ fn begun(alert: &Alert, rule: &str, fresh: u128, now_ms: u64) -> Notice {
         status: Status::Firing,
         detector: alert.detector.to_owned(),
         severity: alert.severity.to_owned(),
-        reason: rule.to_owned(),
+        reason: alert
+            .unusual
+            .as_ref()
+            .map_or_else(|| rule.to_owned(), |unusual| format!("{rule}: {}", unusual.reasons.join("; "))),
         done: alert.verdict.to_owned(),
         user: (*who.user).to_owned(),
         application: String::new(),
@@ -263,6 +266,7 @@ mod tests {
             rule: "r".into(),
             fields: Arc::default(),
             incident: Arc::from(""),
+            unusual: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod detector;
 mod honey;
 mod hours;
 mod incident;
+mod learned;
 mod limit;
 mod restraint;
 mod subjects;
@@ -18,6 +19,7 @@ pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
 pub use honey::Honey;
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
+pub use learned::{Learned, LearnedSettings, Peers, Scored};
 pub use limit::{Broken, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
 pub use restraint::{Restraint, Terms};
 

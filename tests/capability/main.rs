@@ -36,6 +36,7 @@ mod hostile;
 mod inspected;
 mod keyring;
 mod large;
+mod learned;
 mod life;
 mod migrations;
 mod misconfigured;

@@ -257,7 +257,7 @@ async fn gate_over(sink: Held, durability: Durability, file: &Path) -> SocketAdd
         alarm: Arc::clone(&alarm),
         journal: Some(journal.clone()),
     };
-    let (vigil, looking) = sealgate::gate::Vigil::start(Vec::new(), means).unwrap();
+    let (vigil, looking) = sealgate::gate::Vigil::start(sealgate::gate::Watched::default(), means).unwrap();
     std::mem::forget(looking);
     let gate: SharedGate = Arc::new(Shared {
         watch: Watch::new(Vec::new()),

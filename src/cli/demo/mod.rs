@@ -12,6 +12,7 @@ mod record;
 mod sealing;
 mod shop;
 mod tour;
+mod unusual;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -90,7 +91,9 @@ async fn walk(shop: &Shop, tour: &mut Tour) {
         border::copy_the_server(shop, tour).await
     })
     .await;
-    tour.step("Unusual reading is cut", async |tour: &mut Tour| alarm::carry_off(shop, tour).await).await;
+    tour.step("Reading too much is cut", async |tour: &mut Tour| alarm::carry_off(shop, tour).await).await;
+    tour.step("Unusual reading is told", async |tour: &mut Tour| unusual::look_around(shop, tour).await)
+        .await;
 }
 
 fn introduce(shop: &Shop, page: &Page) {

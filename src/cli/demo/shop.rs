@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio_postgres::{Client, NoTls};
 use zeroize::Zeroizing;
 
+use super::unusual;
 use crate::catalog::{Domain, PolicyField};
 use crate::cli::house::{self, Fault, House};
 use crate::cli::keys;
@@ -26,6 +27,8 @@ pub const DATABASE: &str = "shop";
 /// The application's account, an intern's, a replica's, and Sealgate's own.
 pub const APPLICATION: &str = "shop_app";
 pub const INTERN: &str = "intern";
+/// Whose usual work the watch knows.
+pub const SUPPORT: &str = "support";
 pub const REPLICA: &str = "replica";
 const SERVICE: &str = "sealgate";
 
@@ -129,6 +132,7 @@ impl Shop {
         let config = configure(&folder, &password, &ports)?;
         let settings = house::settings(&config).map_err(told)?;
         let keyring = make_keys(&settings)?;
+        unusual::remember(&folder.path("baselines"))?;
         server.execute("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {APPLICATION}"))?;
         server.execute(DATABASE, &schema(&settings.policy.fields, keyring))?;
         let metrics = crate::ops::install().map_err(|error| error.to_string())?;
@@ -188,7 +192,13 @@ async fn start_server(password: String) -> Result<Throwaway, String> {
     };
     let options = Options {
         authentication: Authentication::Scram,
-        users: vec![user(APPLICATION, ""), user(INTERN, ""), user(REPLICA, "REPLICATION"), user(SERVICE, "")],
+        users: vec![
+            user(APPLICATION, ""),
+            user(INTERN, ""),
+            user(SUPPORT, ""),
+            user(REPLICA, "REPLICATION"),
+            user(SERVICE, ""),
+        ],
         // Whatever reaches the server stands in its log: the tour searches that too.
         configuration: vec!["log_statement = 'all'".to_owned(), "log_connections = on".to_owned()],
         ..Options::default()
@@ -218,7 +228,8 @@ fn configure(folder: &Folder, password: &str, ports: &Ports) -> Result<PathBuf, 
     ThreadRandom.fill(&mut *key);
     let master = folder.write("master.key", &Zeroizing::new(STANDARD.encode(*key)))?;
     let service = folder.write("service.password", password)?;
-    let text = configuration(ports, &service, &master, &folder.path("keyring.json"), &folder.path("audit"));
+    let text = configuration(ports, &service, &master, &folder.path("keyring.json"), &folder.path("audit"))
+        + &learned(&folder.path("baselines"));
     folder.write("sealgate.toml", &text)
 }
 
@@ -282,6 +293,13 @@ address = "127.0.0.1:{admin}"
     text
 }
 
+/// What is unusual is told; the work of support is unlike that of others.
+fn learned(baselines: &Path) -> String {
+    format!(
+        "\n[watch.learned]\nstate = {baselines:?}\n\n[[watch.peers]]\nname = \"{SUPPORT}\"\nusers = [\"{SUPPORT}\"]\n"
+    )
+}
+
 /// The shop's tables, with a guard on each sealed column: the database itself then takes
 /// nothing but sealed values there.
 fn schema(fields: &[PolicyField], keyring: KeyringIdentity) -> String {
@@ -308,7 +326,7 @@ fn schema(fields: &[PolicyField], keyring: KeyringIdentity) -> String {
     let _ = write!(
         text,
         "ALTER TABLE customers OWNER TO {APPLICATION}; ALTER TABLE orders OWNER TO {APPLICATION};
-         GRANT SELECT ON customers TO {INTERN};"
+         GRANT SELECT ON customers TO {INTERN}, {SUPPORT};"
     );
     text
 }
@@ -375,7 +393,7 @@ mod tests {
     fn the_demos_configuration_is_sound_and_its_fields_are_of_three_kinds() {
         let ports = Ports { gate: 6432, admin: 9187, server: 5432 };
         let [service, master, keyring, audit] = ["a b", "c", "d", "e"].map(Path::new);
-        let text = configuration(&ports, service, master, keyring, audit);
+        let text = configuration(&ports, service, master, keyring, audit) + &learned(Path::new("f"));
         let settings = crate::config::load(&text, "demo").unwrap_or_else(|faults| panic!("{faults:?}"));
         let seals: Vec<&str> = settings
             .policy

@@ -1,0 +1,311 @@
+//! How much one principal has met in the last minute, quarter of an hour, day and month: sums in slots, and
+//! distinct data subjects by a small sketch a slot. Everything has a fixed size.
+
+use serde::{Deserialize, Serialize};
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Amount {
+    Rows,
+    Cells,
+    Subjects,
+    /// Subjects that this principal had not met before.
+    Strangers,
+    Lookups,
+    /// Lookups that found nobody.
+    Misses,
+    /// Steps of a walk by OFFSET or a cursor.
+    Steps,
+    /// Refusals, and errors of classes 22 and 42.
+    Errors,
+}
+
+pub(super) const AMOUNTS: usize = 8;
+
+impl Amount {
+    pub(super) const ALL: [Amount; AMOUNTS] = [
+        Amount::Rows,
+        Amount::Cells,
+        Amount::Subjects,
+        Amount::Strangers,
+        Amount::Lookups,
+        Amount::Misses,
+        Amount::Steps,
+        Amount::Errors,
+    ];
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Of a list of all amounts, this one.
+    pub(super) fn of(self, amounts: &[u64; AMOUNTS]) -> u64 {
+        amounts.get(self.index()).copied().unwrap_or(0)
+    }
+
+    /// Sets this one.
+    pub(super) fn put(self, amounts: &mut [u32; AMOUNTS], count: u64) {
+        if let Some(place) = amounts.get_mut(self.index()) {
+            *place = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Amount::Rows => "rows",
+            Amount::Cells => "cells",
+            Amount::Subjects => "data subjects",
+            Amount::Strangers => "data subjects not met before",
+            Amount::Lookups => "statements",
+            Amount::Misses => "statements that found nobody",
+            Amount::Steps => "steps of a walk by OFFSET or cursor",
+            Amount::Errors => "refusals and errors",
+        }
+    }
+}
+
+/// One length of time that is looked back over.
+pub(super) struct Span {
+    pub(super) words: &'static str,
+    slot_ms: u64,
+    slots: usize,
+    /// Of each of these the highest sum is a sample of what is normal.
+    pub(super) period_ms: u64,
+    /// Narrower than this a normal is not believed to be, in natural logarithms.
+    pub(super) scale_min: f32,
+}
+
+impl Span {
+    /// Its length.
+    pub(super) const fn ms(&self) -> u64 {
+        self.slot_ms * self.slots as u64
+    }
+}
+
+const MINUTE_MS: u64 = 60_000;
+pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
+pub(super) const SPANS: usize = 4;
+pub(super) const SPAN: [Span; SPANS] = [
+    Span { words: "1 min", slot_ms: 10_000, slots: 6, period_ms: HOUR_MS, scale_min: 0.35 },
+    Span { words: "15 min", slot_ms: 3 * MINUTE_MS, slots: 5, period_ms: HOUR_MS, scale_min: 0.30 },
+    Span { words: "24 h", slot_ms: 2 * HOUR_MS, slots: 12, period_ms: DAY_MS, scale_min: 0.12 },
+    Span { words: "30 d", slot_ms: 2 * DAY_MS, slots: 15, period_ms: DAY_MS, scale_min: 0.08 },
+];
+
+/// Registers of a sketch: a standard error of 6.5 percent, and almost none below fifty subjects.
+const REGISTERS: usize = 256;
+
+/// Sums and sketches of one span.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ring {
+    /// Number of the newest slot.
+    latest: u64,
+    /// A row of [`AMOUNTS`] for each slot.
+    counts: Vec<u32>,
+    sums: Vec<u64>,
+    /// A row of [`REGISTERS`] for each slot.
+    #[serde(with = "super::packed")]
+    sketches: Vec<u8>,
+    /// The highest of each register.
+    #[serde(with = "super::packed")]
+    merged: Vec<u8>,
+    distinct: u32,
+    stale: bool,
+}
+
+impl Ring {
+    fn new(span: &Span) -> Ring {
+        Ring {
+            latest: 0,
+            counts: vec![0; span.slots * AMOUNTS],
+            sums: vec![0; AMOUNTS],
+            sketches: vec![0; span.slots * REGISTERS],
+            merged: vec![0; REGISTERS],
+            distinct: 0,
+            stale: false,
+        }
+    }
+
+    /// What a file holds may have been made by another version.
+    fn fits(&self, span: &Span) -> bool {
+        self.counts.len() == span.slots * AMOUNTS
+            && self.sums.len() == AMOUNTS
+            && self.sketches.len() == span.slots * REGISTERS
+            && self.merged.len() == REGISTERS
+    }
+
+    fn index(&self, span: &Span) -> usize {
+        usize::try_from(self.latest % span.slots as u64).unwrap_or(0)
+    }
+
+    /// Forgets what has passed. A clock that steps back counts for the latest time.
+    fn advance(&mut self, span: &Span, now_ms: u64) {
+        let number = now_ms / span.slot_ms;
+        if number <= self.latest {
+            return;
+        }
+        let passed = (number - self.latest).min(span.slots as u64);
+        for step in 1..=passed {
+            let index = usize::try_from((number - passed + step) % span.slots as u64).unwrap_or(0);
+            let counts = self.counts.get_mut(index * AMOUNTS..(index + 1) * AMOUNTS);
+            for (sum, count) in self.sums.iter_mut().zip(counts.into_iter().flatten()) {
+                *sum -= u64::from(*count).min(*sum);
+                *count = 0;
+            }
+            if let Some(sketch) = self.sketches.get_mut(index * REGISTERS..(index + 1) * REGISTERS) {
+                sketch.fill(0);
+            }
+        }
+        self.latest = number;
+        if self.distinct > 0 {
+            self.merged.fill(0);
+            for sketch in self.sketches.chunks_exact(REGISTERS) {
+                for (merged, register) in self.merged.iter_mut().zip(sketch) {
+                    *merged = (*merged).max(*register);
+                }
+            }
+            self.stale = true;
+        }
+    }
+
+    fn add(&mut self, span: &Span, amounts: &[u32; AMOUNTS], subjects: &[u64]) {
+        let index = self.index(span);
+        let counts = self.counts.get_mut(index * AMOUNTS..(index + 1) * AMOUNTS);
+        for ((sum, count), amount) in self.sums.iter_mut().zip(counts.into_iter().flatten()).zip(amounts) {
+            let before = *count;
+            *count = count.saturating_add(*amount);
+            *sum += u64::from(*count - before);
+        }
+        for subject in subjects {
+            let register = usize::try_from(subject >> 56).unwrap_or(0);
+            let rank = u8::try_from(((subject << 8) | 0x80).leading_zeros() + 1).unwrap_or(u8::MAX);
+            if let Some(held) = self.sketches.get_mut(index * REGISTERS + register) {
+                *held = (*held).max(rank);
+            }
+            if let Some(held) = self.merged.get_mut(register)
+                && *held < rank
+            {
+                *held = rank;
+                self.stale = true;
+            }
+        }
+    }
+
+    fn distinct(&mut self) -> u64 {
+        if self.stale {
+            self.stale = false;
+            self.distinct = estimate(&self.merged);
+        }
+        u64::from(self.distinct)
+    }
+}
+
+fn estimate(registers: &[u8]) -> u32 {
+    let size = REGISTERS as f64;
+    let (mut empty, mut sum) = (0_u32, 0.0_f64);
+    for rank in registers {
+        empty += u32::from(*rank == 0);
+        sum += f64::from_bits((1023 - u64::from(*rank)) << 52);
+    }
+    let raw = 0.7182 * size * size / sum;
+    let counted = if raw <= 2.5 * size && empty > 0 { size * (size / f64::from(empty)).ln() } else { raw };
+    counted.round() as u32
+}
+
+/// Everything that is counted of one principal, or of a group of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Meter {
+    rings: Vec<Ring>,
+}
+
+impl Meter {
+    pub(super) fn new() -> Meter {
+        Meter { rings: SPAN.iter().map(Ring::new).collect() }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.rings.len() == SPANS && self.rings.iter().zip(&SPAN).all(|(ring, span)| ring.fits(span))
+    }
+
+    /// What it takes, in bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let of = |ring: &Ring| {
+            size_of::<Ring>()
+                + 4 * ring.counts.capacity()
+                + 8 * ring.sums.capacity()
+                + ring.sketches.capacity()
+                + ring.merged.capacity()
+        };
+        self.rings.iter().map(of).sum()
+    }
+
+    /// Counts. `amounts` holds of [`Amount::Subjects`] those that have no name; `subjects` the others, as bits
+    /// that are as good as random.
+    pub(super) fn add(&mut self, amounts: &[u32; AMOUNTS], subjects: &[u64], now_ms: u64) {
+        for (ring, span) in self.rings.iter_mut().zip(&SPAN) {
+            ring.advance(span, now_ms);
+            ring.add(span, amounts, subjects);
+        }
+    }
+
+    /// What one span holds by the time of the latest [`Meter::add`].
+    pub(super) fn sums(&mut self, span: usize) -> [u64; AMOUNTS] {
+        let mut sums = [0; AMOUNTS];
+        if let Some(ring) = self.rings.get_mut(span) {
+            for (sum, held) in sums.iter_mut().zip(&ring.sums) {
+                *sum = *held;
+            }
+            if let Some(subjects) = sums.get_mut(Amount::Subjects.index()) {
+                *subjects += ring.distinct();
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: u64 = 1_795_305_600_000;
+
+    pub(super) fn bits(n: u64) -> u64 {
+        let z = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    #[test]
+    fn each_span_forgets_what_is_older_and_counts_a_subject_once() {
+        let mut meter = Meter::new();
+        let amounts = [3, 6, 0, 0, 1, 0, 0, 0];
+        meter.add(&amounts, &[bits(1), bits(2)], NOON);
+        meter.add(&amounts, &[bits(2), bits(3)], NOON + 30_000);
+        let of = |meter: &mut Meter, span| meter.sums(span)[..5].to_vec();
+        assert_eq!(of(&mut meter, 0), [6, 12, 3, 0, 2]);
+        meter.add(&[0; AMOUNTS], &[], NOON + 75_000);
+        assert_eq!(of(&mut meter, 0), [3, 6, 2, 0, 1]);
+        assert_eq!(of(&mut meter, 1), [6, 12, 3, 0, 2]);
+        meter.add(&[0; AMOUNTS], &[], NOON + 2 * HOUR_MS);
+        assert_eq!(of(&mut meter, 1), [0; 5]);
+        assert_eq!(of(&mut meter, 2), [6, 12, 3, 0, 2]);
+        meter.add(&[0; AMOUNTS], &[], NOON + 3 * DAY_MS);
+        assert_eq!((of(&mut meter, 2)[0], of(&mut meter, 3)[0]), (0, 6));
+        meter.add(&[0; AMOUNTS], &[], NOON + 40 * DAY_MS);
+        assert_eq!(of(&mut meter, 3), [0; 5]);
+    }
+
+    #[test]
+    fn subjects_are_counted_within_a_fifth() {
+        for size in [10_u64, 100, 1_000, 20_000, 1_000_000] {
+            let mut meter = Meter::new();
+            let all: Vec<u64> = (0..size).map(|n| bits(n + size)).collect();
+            meter.add(&[0; AMOUNTS], &all, NOON);
+            let told = meter.sums(2)[Amount::Subjects.index()];
+            assert!(told.abs_diff(size) * 5 <= size, "{told} of {size}");
+        }
+    }
+}

@@ -1,0 +1,596 @@
+//! One principal, or a group of peers: what it meets, what is normal for it, and how unusual what it meets is.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::known::{Freshness, Known, Met, TRAITS, Trait};
+use super::meter::{AMOUNTS, Amount, DAY_MS, HOUR_MS, Meter, SPAN, SPANS};
+use super::normal::{Drift, Normal, SAMPLES, SHARED_SAMPLES, Tail, amount, log};
+
+/// Things that one principal is known by.
+pub(super) const KNOWN_MAX: usize = 1_024;
+/// Bytes of one of its two filters of subjects.
+pub(super) const MET_BYTES: usize = 4_096;
+/// Hours of a week.
+const WEEK: usize = 168;
+/// What is new counts for so long.
+const HEAT_MS: u64 = HOUR_MS;
+/// Nothing is learned of a principal for so long after an alert about it.
+pub(super) const PAUSE_MS: u64 = DAY_MS;
+/// What goes on is told again after so long, or where it is so much rarer than what was told: in decades.
+const AGAIN_MS: u64 = 7 * DAY_MS;
+const RARER: f64 = 2.0;
+/// Fewer than so many of anything are not unusual.
+const LEAST: u64 = 10;
+/// Of errors, refusals and misses.
+const LEAST_FAULTS: u64 = 5;
+/// So many spreads above the middle are one in ten, as long as nothing else is known: within an hour, and
+/// within a day.
+const UNIT_OF_HOUR: f64 = 2.5;
+const UNIT_OF_DAY: f64 = 1.5;
+/// Nearer to the middle nothing is unusual.
+const ABOVE_MIN: f64 = 2.5;
+/// So far above the middle in the mean, somebody teaches no tail.
+const LEAN_MAX: f32 = 1.0;
+/// A mean of the latest days varies that much less than one day.
+const LEAN_GAIN: f64 = 2.5;
+/// A normal that has seen less tells a tail nothing.
+const RIPE: u32 = 8;
+/// The span of a day.
+const DAY: usize = 2;
+/// Things new within an hour that are taken back at an alert.
+const FRESH_MAX: usize = 32;
+
+/// What kind of reason it is: of each, the strongest counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    Volume,
+    Enumeration,
+    Novelty,
+    Injection,
+    Together,
+    Listed,
+}
+
+pub(super) const FAMILIES: usize = 6;
+
+impl Family {
+    /// Are both about how much it is, or the same?
+    fn are_alike(one: usize, other: usize) -> bool {
+        let amounts = [Family::Volume as usize, Family::Enumeration as usize, Family::Together as usize];
+        one == other || (amounts.contains(&one) && amounts.contains(&other))
+    }
+}
+
+/// One reason, with what it compares.
+#[derive(Clone, Debug)]
+pub(super) struct Reason {
+    pub(super) score: f64,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// So many of these in this span, beside what is normal.
+    Amount { amount: Amount, span: usize, sum: u64, center: f32, scale: f32, own: u32, of_group: bool },
+    /// In words that are ready.
+    Words(Arc<str>),
+}
+
+impl Reason {
+    pub(super) fn words(&self) -> String {
+        match &self.what {
+            What::Words(words) => words.to_string(),
+            What::Amount { amount: which, span, sum, center, scale, own, of_group } => {
+                let span = SPAN.get(*span).map_or("", |span| span.words);
+                let (usual, rarely) = (amount(*center), amount(center + 3.0 * scale));
+                let what = which.words();
+                if *of_group {
+                    format!(
+                        "{sum} {what} in {span} by this user and its peers together, normal {usual}, rarely above {rarely}"
+                    )
+                } else {
+                    let whose = match own {
+                        0 => "its peers' normal".to_owned(),
+                        1..16 => format!("{own} of its own samples and its peers'"),
+                        _ => format!("{own} of its own samples"),
+                    };
+                    format!("{sum} {what} in {span}, normal {usual}, rarely above {rarely} ({whose})")
+                }
+            }
+        }
+    }
+}
+
+/// Something new within the last hour.
+#[derive(Clone, Debug)]
+struct Heat {
+    score: f64,
+    at_ms: u64,
+    count: u32,
+    words: Arc<str>,
+}
+
+/// What is measured of somebody, and what is normal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Body {
+    since_ms: u64,
+    meter: Meter,
+    /// Numbers of the periods that go on, by span.
+    periods: [u64; SPANS],
+    peaks: [[u64; AMOUNTS]; SPANS],
+    normals: Vec<Normal>,
+}
+
+const fn place(span: usize, amount: usize) -> usize {
+    span * AMOUNTS + amount
+}
+
+/// Tails of all spans and amounts; one set for all principals.
+pub(super) fn tails() -> Vec<Tail> {
+    vec![Tail::default(); SPANS * AMOUNTS]
+}
+
+pub(super) fn normals() -> Vec<Normal> {
+    vec![Normal::default(); SPANS * AMOUNTS]
+}
+
+/// With what a body is compared, and whom it teaches.
+pub(super) struct Teaching<'t> {
+    /// The peers' normals.
+    pub(super) peers: Option<&'t mut Vec<Normal>>,
+    pub(super) tails: &'t mut Vec<Tail>,
+    pub(super) drift: Drift,
+    /// Nothing is learned.
+    pub(super) is_paused: bool,
+}
+
+impl Body {
+    pub(super) fn new() -> Body {
+        Body {
+            since_ms: 0,
+            meter: Meter::new(),
+            periods: [0; SPANS],
+            peaks: [[0; AMOUNTS]; SPANS],
+            normals: normals(),
+        }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.meter.fits() && self.normals.len() == SPANS * AMOUNTS
+    }
+
+    pub(super) fn normal(&self, span: usize, amount: usize) -> Option<&Normal> {
+        self.normals.get(place(span, amount))
+    }
+
+    pub(super) fn sums(&mut self, span: usize) -> [u64; AMOUNTS] {
+        self.meter.sums(span)
+    }
+
+    /// Ends the periods that have passed: their peaks are samples of what is normal.
+    pub(super) fn roll(&mut self, teaching: &mut Teaching<'_>, level: f32, now_ms: u64) {
+        let day = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
+        if self.since_ms == 0 {
+            self.since_ms = now_ms;
+        }
+        let old_ms = now_ms.saturating_sub(self.since_ms);
+        for (index, span) in SPAN.iter().enumerate() {
+            let period = now_ms / span.period_ms;
+            let Some(held) = self.periods.get_mut(index) else { continue };
+            if *held == period {
+                continue;
+            }
+            let is_first = *held == 0;
+            *held = period;
+            let Some(peaks) = self.peaks.get_mut(index) else { continue };
+            let ended = std::mem::replace(peaks, [0; AMOUNTS]);
+            let idle = ended.iter().all(|peak| *peak == 0);
+            // A span that has not passed yet only grows.
+            if is_first || idle || teaching.is_paused || old_ms < span.ms() {
+                continue;
+            }
+            // The hour of the week is taken out of what lasts for less than a day.
+            let level = if span.period_ms < DAY_MS { level } else { 0.0 };
+            for (which, peak) in ended.iter().enumerate() {
+                let at = place(index, which);
+                let (Some(own), Some(tail)) = (self.normals.get_mut(at), teaching.tails.get_mut(at)) else {
+                    continue;
+                };
+                let mut peers = teaching.peers.as_deref_mut().and_then(|peers| peers.get_mut(at));
+                let none = Normal::default();
+                let sample = log(*peak) - if *peak > 0 { level } else { 0.0 };
+                if own.seen() >= RIPE
+                    && let Some((center, scale)) =
+                        own.expected(peers.as_deref().unwrap_or(&none), span.scale_min)
+                {
+                    let above = (sample - center) / scale;
+                    // Whoever is high again and again makes that no usual thing.
+                    if own.lean(above) < LEAN_MAX {
+                        tail.learn(f64::from(above));
+                    }
+                }
+                own.learn(sample, day, teaching.drift, SAMPLES);
+                if let Some(peers) = &mut peers {
+                    peers.learn(sample, day, teaching.drift, SHARED_SAMPLES);
+                }
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, amounts: &[u32; AMOUNTS], subjects: &[u64], now_ms: u64) {
+        self.meter.add(amounts, subjects, now_ms);
+    }
+
+    /// Compares what has been counted with what is normal. The strongest reasons, of volume and of
+    /// enumeration, go to `best`.
+    pub(super) fn judge(
+        &mut self,
+        peers: Option<&[Normal]>,
+        tails: &[Tail],
+        level: f32,
+        best: &mut [Option<Reason>; FAMILIES],
+    ) {
+        let of_group = peers.is_none();
+        let none = Normal::default();
+        for (index, span) in SPAN.iter().enumerate() {
+            let sums = self.meter.sums(index);
+            let level = if span.period_ms < DAY_MS { level } else { 0.0 };
+            for (which, sum) in Amount::ALL.into_iter().zip(sums) {
+                let at = place(index, which.index());
+                let peak = self.peaks.get_mut(index).and_then(|peaks| peaks.get_mut(which.index()));
+                if let Some(peak) = peak {
+                    *peak = (*peak).max(sum);
+                }
+                let (family, least) = match which {
+                    Amount::Rows | Amount::Cells | Amount::Subjects => (Family::Volume, LEAST),
+                    Amount::Strangers | Amount::Lookups | Amount::Steps => (Family::Enumeration, LEAST),
+                    Amount::Misses => (Family::Enumeration, LEAST_FAULTS),
+                    Amount::Errors => (Family::Injection, LEAST_FAULTS),
+                };
+                let counts = !of_group
+                    || (matches!(which, Amount::Subjects | Amount::Strangers) && (index == 1 || index == 2));
+                if sum < least || !counts {
+                    continue;
+                }
+                let (Some(own), Some(tail)) = (self.normals.get(at), tails.get(at)) else { continue };
+                let peers = peers.and_then(|peers| peers.get(at)).unwrap_or(&none);
+                let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
+                let center = center + level;
+                let value = log(sum);
+                let mut above = f64::from((value - center) / scale);
+                let unit = if span.period_ms < DAY_MS { UNIT_OF_HOUR } else { UNIT_OF_DAY };
+                // A little too much each day is as unusual as much too much on one.
+                if above > 1.0 && index == DAY && own.seen() >= RIPE {
+                    above = above.max(LEAN_GAIN * f64::from(own.leans()));
+                }
+                if above < ABOVE_MIN || own.is_allowed(value) || (of_group && own.seen() < RIPE) {
+                    continue;
+                }
+                let score = tail.rarity(above, unit).min(8.0);
+                let family = if of_group { Family::Together } else { family };
+                let what = What::Amount {
+                    amount: which,
+                    span: index,
+                    sum,
+                    center,
+                    scale,
+                    own: own.seen(),
+                    of_group,
+                };
+                keep(best, family, score, || what);
+            }
+        }
+    }
+
+    /// What it has met by now is fine.
+    pub(super) fn allow(&mut self, logs: &[f32]) {
+        for (normal, log) in self.normals.iter_mut().zip(logs) {
+            normal.allow(*log);
+        }
+    }
+
+    /// Logarithms of all that is counted now, in the order of normals.
+    pub(super) fn logs(&mut self) -> Vec<f32> {
+        (0..SPANS).flat_map(|span| self.meter.sums(span)).map(log).collect()
+    }
+}
+
+pub(super) fn keep(
+    best: &mut [Option<Reason>; FAMILIES],
+    family: Family,
+    score: f64,
+    what: impl FnOnce() -> What,
+) {
+    let Some(place) = best.get_mut(family as usize) else { return };
+    if score > 0.3 && place.as_ref().is_none_or(|held| held.score < score) {
+        *place = Some(Reason { score, what: what() });
+    }
+}
+
+/// One principal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Principal {
+    /// Login user.
+    pub(super) user: String,
+    pub(super) group: String,
+    pub(super) first_ms: u64,
+    pub(super) last_ms: u64,
+    pub(super) body: Body,
+    pub(super) known: Known,
+    pub(super) met: Met,
+    freshness: Freshness,
+    /// Active hours, by hour of the week, and how much was met in them: a logarithm.
+    hours: Vec<u16>,
+    levels: Vec<f32>,
+    active_hours: u32,
+    hour: u64,
+    day: u64,
+    /// The highest score of the day, and whether it was told.
+    pub(super) day_score: f64,
+    /// The mean of its latest days' scores.
+    lean: f64,
+    pub(super) paused_until_ms: u64,
+    /// The last alert of each family: when, and how rare it was.
+    told: [(u64, f64); FAMILIES],
+    #[serde(skip)]
+    heat: [Option<Heat>; TRAITS],
+    #[serde(skip)]
+    pub(super) fresh: Vec<(u32, u64)>,
+    /// What the last outcomes told so far: session, number, rows, cells, subjects.
+    #[serde(skip)]
+    parts: [(u64, u64, u64, u64, u64); 4],
+    #[serde(skip)]
+    part: usize,
+}
+
+impl Principal {
+    pub(super) fn new(user: &str, group: &str, now_ms: u64) -> Principal {
+        Principal {
+            user: user.to_owned(),
+            group: group.to_owned(),
+            first_ms: now_ms,
+            last_ms: now_ms,
+            body: Body::new(),
+            known: Known::default(),
+            met: Met::new(MET_BYTES),
+            freshness: Freshness::default(),
+            hours: vec![0; WEEK],
+            levels: vec![0.0; WEEK],
+            active_hours: 0,
+            hour: 0,
+            day: now_ms / DAY_MS,
+            day_score: 0.0,
+            lean: 0.0,
+            paused_until_ms: 0,
+            told: [(0, 0.0); FAMILIES],
+            heat: Default::default(),
+            fresh: Vec::new(),
+            parts: [(0, 0, 0, 0, 0); 4],
+            part: 0,
+        }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.body.fits() && self.met.fits(MET_BYTES) && self.hours.len() == WEEK && self.levels.len() == WEEK
+    }
+
+    /// What it takes at the most, in bytes: tables of hashes with their spare room.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let body = self.body.meter.bytes() + self.body.normals.iter().map(Normal::bytes).sum::<usize>();
+        let known = 2 * self.known.len() * (size_of::<(u32, super::known::Entry)>() + 1);
+        size_of::<Principal>() + body + known + 2 * MET_BYTES + 6 * WEEK + 16 * FRESH_MAX
+    }
+
+    pub(super) fn is_paused(&self, now_ms: u64) -> bool {
+        now_ms < self.paused_until_ms
+    }
+
+    fn slot(now_ms: u64) -> usize {
+        // The epoch was a Thursday: three days behind a Monday.
+        usize::try_from((now_ms / HOUR_MS + 72) % WEEK as u64).unwrap_or(0)
+    }
+
+    /// By how much more than usual is met at this hour of the week, as a logarithm.
+    pub(super) fn level(&self, now_ms: u64) -> f32 {
+        let slot = Self::slot(now_ms);
+        let (Some(level), Some(count)) = (self.levels.get(slot), self.hours.get(slot)) else { return 0.0 };
+        let count = f32::from(*count);
+        (level * count / (count + 3.0)).clamp(-1.0, 2.5)
+    }
+
+    /// The highest score of a day that has ended, where one has.
+    pub(super) fn begin(&mut self, teaching: &mut Teaching<'_>, now_ms: u64) -> Option<f64> {
+        let hour = now_ms / HOUR_MS;
+        if hour <= self.hour {
+            return None;
+        }
+        if self.hour > 0 && !teaching.is_paused {
+            self.learn_hour();
+        }
+        let level = self.level(self.hour.saturating_mul(HOUR_MS));
+        self.body.roll(teaching, level, now_ms);
+        let is_new = self.hour == 0;
+        let away_ms = now_ms.saturating_sub(self.last_ms);
+        self.hour = hour;
+        if !is_new {
+            self.surprise_of_hour(now_ms, away_ms);
+        }
+        let day = now_ms / DAY_MS;
+        if day == self.day {
+            return None;
+        }
+        self.day = day;
+        if !teaching.is_paused {
+            self.freshness.end_day();
+        }
+        Some(std::mem::replace(&mut self.day_score, 0.0))
+    }
+
+    /// Of the hour that has ended, how much was met in it.
+    fn learn_hour(&mut self) {
+        let slot = Self::slot(self.hour.saturating_mul(HOUR_MS));
+        let quarter = 1;
+        let peak = self.body.peaks.get(quarter).map_or(0, |peaks| Amount::Cells.of(peaks));
+        let usual = self.body.normal(quarter, Amount::Cells.index()).map_or(0.0, Normal::center);
+        if let (Some(level), Some(count)) = (self.levels.get_mut(slot), self.hours.get_mut(slot)) {
+            *count = count.saturating_add(1);
+            self.active_hours = self.active_hours.saturating_add(1);
+            if peak > 0 && self.active_hours > 8 {
+                let weight = 1.0 / f32::from(*count).min(6.0);
+                // No single hour lifts it by more than a factor of e.
+                *level += weight * (log(peak) - usual - *level).clamp(-1.0, 1.0);
+            }
+        }
+    }
+
+    /// Is it unusual to be here at this hour, or after so long?
+    fn surprise_of_hour(&mut self, now_ms: u64, away_ms: u64) {
+        let weeks = now_ms.saturating_sub(self.first_ms) as f64 / (7 * DAY_MS) as f64;
+        let days_away = away_ms / DAY_MS;
+        if days_away >= 21 && weeks > 2.0 {
+            let score = ((days_away as f64) / 7.0).log10() + 0.7;
+            self.warm(Trait::Return, score, now_ms, || format!("back after {days_away} days"));
+        }
+        if weeks < 1.5 || self.active_hours < 20 {
+            return;
+        }
+        let slot = Self::slot(now_ms);
+        let count = |at: usize| f64::from(self.hours.get(at % WEEK).copied().unwrap_or(0));
+        let near: f64 = count(slot) + 0.5 * (count(slot + 1) + count(slot + WEEK - 1));
+        let same: f64 = (0..7).map(|day| count(slot + 24 * day)).sum::<f64>();
+        let share = (near.max(same / 5.0) + 0.3) / (weeks + 1.0);
+        let score = -share.min(1.0).log10() * 1.5;
+        if score > 0.3 {
+            let (day, hour) = (slot / 24, slot % 24);
+            let name = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+            let name = name.get(day).copied().unwrap_or_default();
+            self.warm(Trait::Hour, score, now_ms, || {
+                format!("access on a {name} at {hour:02}h UTC, where it was seen {same:.0} times at that hour of any day")
+            });
+        }
+    }
+
+    fn warm(&mut self, which: Trait, score: f64, now_ms: u64, words: impl FnOnce() -> String) {
+        let score = score.min(which.most());
+        let Some(place) = self.heat.get_mut(which.index()) else { return };
+        match place {
+            Some(heat) if now_ms < heat.at_ms.saturating_add(HEAT_MS) => {
+                heat.count = heat.count.saturating_add(1);
+                if score > heat.score {
+                    (heat.score, heat.words) = (score, words().into());
+                }
+            }
+            Some(_) | None => *place = Some(Heat { score, at_ms: now_ms, count: 1, words: words().into() }),
+        }
+    }
+
+    /// Something that this principal has not done before. `of_peers`: they have.
+    pub(super) fn is_new(&mut self, which: Trait, of_peers: bool, now_ms: u64, shown: &str) {
+        let surprise = self.freshness.surprise(which) * if of_peers { 0.4 } else { 1.0 };
+        self.freshness.note(which);
+        if surprise > 0.1 {
+            let by = if of_peers { "new to it, not to its peers" } else { "new to its peers, too" };
+            let what = which.words();
+            self.warm(which, surprise, now_ms, || format!("{what} ({shown}), {by}"));
+        }
+    }
+
+    /// So that it can be taken back.
+    pub(super) fn note_fresh(&mut self, hash: u32, now_ms: u64) {
+        self.fresh.retain(|(_, at_ms)| now_ms < at_ms.saturating_add(HEAT_MS));
+        if self.fresh.len() < FRESH_MAX {
+            self.fresh.push((hash, now_ms));
+        }
+    }
+
+    /// Has the like of it been told? Within a day anything, but what is far rarer; within a week what
+    /// leads to the same kind of reason.
+    pub(super) fn is_told(&self, family: usize, rarity: f64, now_ms: u64) -> bool {
+        self.told.iter().enumerate().any(|(one, (at_ms, how_rare))| {
+            let quiet_ms = if Family::are_alike(one, family) { AGAIN_MS } else { PAUSE_MS };
+            *at_ms > 0 && now_ms < at_ms.saturating_add(quiet_ms) && rarity < how_rare + RARER
+        })
+    }
+
+    pub(super) fn tell(&mut self, family: usize, rarity: f64, now_ms: u64) {
+        if let Some(told) = self.told.get_mut(family) {
+            *told = (now_ms, rarity);
+        }
+    }
+
+    pub(super) fn forget_told(&mut self) {
+        self.told = [(0, 0.0); FAMILIES];
+    }
+
+    /// What was new within the hour, to take it back.
+    pub(super) fn take_fresh(&mut self, now_ms: u64) -> Vec<u32> {
+        let fresh = self.fresh.drain(..).filter(|(_, at_ms)| now_ms < at_ms.saturating_add(HEAT_MS));
+        fresh.map(|(hash, _)| hash).collect()
+    }
+
+    /// Does this day say how usual such scores are? One of somebody whose days are all like it does not:
+    /// nobody makes a high score usual by having it each day.
+    pub(super) fn teaches(&mut self, highest: f64, mark: f64) -> bool {
+        self.lean += 0.2 * (highest - self.lean);
+        highest <= mark || self.lean <= mark
+    }
+
+    /// What is new within the hour, together, goes to `best`.
+    pub(super) fn judge_novelty(&mut self, now_ms: u64, best: &mut [Option<Reason>; FAMILIES]) {
+        let mut sum = 0.0;
+        let mut strongest: [Option<&Heat>; 3] = [None; 3];
+        for heat in self.heat.iter().flatten() {
+            if now_ms >= heat.at_ms.saturating_add(HEAT_MS) {
+                continue;
+            }
+            sum += heat.score;
+            let mut heat = Some(heat);
+            for place in &mut strongest {
+                if heat.map_or(0.0, |heat| heat.score) > place.map_or(0.0, |held| held.score) {
+                    std::mem::swap(place, &mut heat);
+                }
+            }
+        }
+        keep(best, Family::Novelty, sum.min(6.0), || {
+            let words: Vec<String> = strongest
+                .iter()
+                .flatten()
+                .map(|heat| match heat.count {
+                    1 => heat.words.to_string(),
+                    count => format!("{} and {} like it within an hour", heat.words, count - 1),
+                })
+                .collect();
+            What::Words(words.join(", ").into())
+        });
+    }
+
+    pub(super) fn cool(&mut self) {
+        self.heat = Default::default();
+    }
+
+    /// What has come since the last outcome of the same execution: a long one tells several times.
+    pub(super) fn since(&mut self, execution: (u64, u64), so_far: (u64, u64, u64)) -> (u64, u64, u64, bool) {
+        let (session, number) = execution;
+        let (rows, cells, subjects) = so_far;
+        for part in &mut self.parts {
+            if (part.0, part.1) == (session, number) {
+                let (_, _, rows_told, cells_told, subjects_told) = *part;
+                *part = (session, number, rows, cells, subjects);
+                return (
+                    rows.saturating_sub(rows_told),
+                    cells.saturating_sub(cells_told),
+                    subjects.saturating_sub(subjects_told),
+                    false,
+                );
+            }
+        }
+        if let Some(part) = self.parts.get_mut(self.part) {
+            *part = (session, number, rows, cells, subjects);
+        }
+        self.part = (self.part + 1) % self.parts.len();
+        (rows, cells, subjects, true)
+    }
+}
