@@ -69,6 +69,20 @@ pub trait Sink {
     /// # Errors
     /// It may still be there; called again before anything else is appended.
     fn undo(&mut self) -> Result<(), SinkError>;
+
+    /// Keeps room for records of what has happened already, so that a full disk takes those and no intent.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn take_reserve(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Gives that room to what is appended next, where the sink has failed for want of room. False: it has
+    /// not, or there is nothing to give.
+    fn give_up_reserve(&mut self) -> bool {
+        false
+    }
 }
 
 /// Why a sink refused. The text is for the operator; it holds no value.

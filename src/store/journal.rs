@@ -17,6 +17,7 @@ mod notary;
 mod outlets;
 mod packing;
 mod progress;
+mod reserve;
 mod segments;
 mod verify;
 
@@ -60,6 +61,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_millis(5);
 /// How often a failing sink is tried when nothing else asks for it.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+const UNWRITABLE: &str = "the journal cannot be written: access to classified fields is refused";
 
 /// The record could not be made durable: access is refused (`SG006`). The text is for the
 /// operator.
@@ -178,6 +180,8 @@ pub struct Location {
     pub node: String,
     /// Default [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
+    /// Bytes of the file system that are kept for what has happened already. Default: none.
+    pub reserve_bytes: u64,
     /// Default: nothing is signed or packed.
     pub evidence: Evidence,
     pub durability: Durability,
@@ -193,6 +197,7 @@ impl Location {
             path,
             node,
             segment_bytes_max: SEGMENT_BYTES_MAX,
+            reserve_bytes: 0,
             evidence: Evidence::default(),
             durability,
             lease: None,
@@ -285,7 +290,7 @@ pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), Star
 /// The folder, as far as what was signed and what is there say.
 fn open(location: &Location) -> Result<folder::Opened, FolderError> {
     let signer = location.evidence.signer.as_ref();
-    folder::Folder::open(&location.path, location.segment_bytes_max, || {
+    folder::Folder::open(&location.path, location.segment_bytes_max, location.reserve_bytes, || {
         signer.and_then(|signer| notary::newest(&location.path, signer.public()))
     })
 }
@@ -332,6 +337,7 @@ fn begin(
         unsynced: Vec::new(),
         sync_due: None,
         lost: 0,
+        is_short: false,
         writable: writable.clone(),
         tenure: tenure.clone(),
         progress: Arc::clone(&progress),
@@ -362,6 +368,8 @@ struct Writer {
     sync_due: Option<tokio::time::Instant>,
     /// Records that found `held` full.
     lost: u64,
+    /// There is no room to reserve: no intent is taken, and what has happened is written as far as it goes.
+    is_short: bool,
     writable: Arc<AtomicBool>,
     tenure: Tenure,
     progress: Arc<Progress>,
@@ -374,6 +382,8 @@ impl Writer {
         let mut open = true;
         // When a batch that nobody waits for is written at the latest.
         let mut due: Option<tokio::time::Instant> = None;
+        // Where there is none intents are refused, and the reason has been logged.
+        let _ = self.keep_reserve();
         let lingers = !matches!(self.journal.durability(), Durability::Os { .. });
         loop {
             self.sync_in_time();
@@ -402,8 +412,10 @@ impl Writer {
                     self.write(&mut batch);
                 }
                 () = until(sync_at), if sync_at.is_some() => {}
-                () = tokio::time::sleep(RETRY_EVERY), if self.owes() => {
-                    self.write_held();
+                () = tokio::time::sleep(RETRY_EVERY), if self.owes() || self.is_short => {
+                    if self.keep_reserve().is_err() || self.owes() {
+                        self.write_held();
+                    }
                 }
             }
         }
@@ -428,7 +440,9 @@ impl Writer {
             replies.push((handed.iter().filter(is_intent).count(), reply));
             entries.extend(handed);
         }
-        let outcome = self.write_held_or_say_why().and_then(|()| self.commit(&entries));
+        let asks = replies.iter().any(|(intents, _)| *intents > 0);
+        let kept = if asks { self.keep_reserve() } else { Ok(()) };
+        let outcome = kept.and_then(|()| self.write_held_or_say_why()).and_then(|()| self.commit(&entries));
         match outcome {
             Ok(receipts) => {
                 // Nobody gets another one's: each hand-over has as many as it has intents.
@@ -447,12 +461,44 @@ impl Writer {
                 }
             }
             Err(refused) => {
+                self.hold(entries);
+                if self.draws_on_reserve() {
+                    // The reason has been logged; what is held stays.
+                    let _ = self.write_held_or_say_why();
+                }
                 for reply in replies.into_iter().filter_map(|(_, reply)| reply) {
                     reply.send(Err(refused.clone()));
                 }
-                self.hold(entries);
             }
         }
+    }
+
+    /// Reserves room for what will have happened, before an intent is taken.
+    fn keep_reserve(&mut self) -> Result<(), Refused> {
+        match self.sink.take_reserve() {
+            Ok(()) if !self.is_short => Ok(()),
+            Ok(()) => {
+                self.is_short = false;
+                if self.owes() { Ok(()) } else { self.note(Ok(())) }
+            }
+            Err(error) => {
+                self.is_short = true;
+                self.tenure.end_all();
+                if self.writable.swap(false, Ordering::Relaxed) {
+                    tracing::error!(%error, "{UNWRITABLE}");
+                }
+                Err(Refused(Arc::from(error.0)))
+            }
+        }
+    }
+
+    /// May what has happened be written though there is no room for more?
+    fn draws_on_reserve(&mut self) -> bool {
+        if self.sink.give_up_reserve() {
+            self.is_short = true;
+            tracing::warn!("the disk of the record is full: its reserve takes what has happened already");
+        }
+        self.is_short
     }
 
     /// Syncs what is written, if its time has come.
@@ -470,6 +516,7 @@ impl Writer {
         let outcome = self.journal.sync(&mut *self.sink);
         if outcome.is_ok() {
             metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+            tell_lag(&self.unsynced);
         }
         // The reason has been logged; what is not synced is held.
         let _ = self.note(outcome);
@@ -477,7 +524,9 @@ impl Writer {
 
     fn write_held(&mut self) {
         // The reason has been logged; what is held stays.
-        let _ = self.write_held_or_say_why();
+        if self.write_held_or_say_why().is_err() && self.draws_on_reserve() {
+            let _ = self.write_held_or_say_why();
+        }
     }
 
     fn write_held_or_say_why(&mut self) -> Result<(), Refused> {
@@ -528,6 +577,7 @@ impl Writer {
             metrics::counter!("sealgate_audit_records_total").increment(count);
             if !self.journal.is_ahead() {
                 metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+                tell_lag(entries);
             }
         }
         self.note(outcome)
@@ -535,7 +585,8 @@ impl Writer {
 
     /// Notes how far the record has come, or that it has not.
     fn note<T>(&mut self, outcome: Result<T, SinkError>) -> Result<T, Refused> {
-        let was_writable = self.writable.swap(outcome.is_ok(), Ordering::Relaxed);
+        let is_writable = outcome.is_ok() && !self.is_short;
+        let was_writable = self.writable.swap(is_writable, Ordering::Relaxed);
         match outcome {
             Ok(done) => {
                 self.progress.is_durable(self.journal.head(), self.journal.take_turn());
@@ -546,7 +597,7 @@ impl Writer {
                     let every = Duration::from_millis(sync_every_ms);
                     self.sync_due.get_or_insert_with(|| tokio::time::Instant::now() + every);
                 }
-                if !was_writable {
+                if is_writable && !was_writable {
                     tracing::info!("the journal is written again");
                 }
                 Ok(done)
@@ -560,7 +611,7 @@ impl Writer {
                 self.sync_due = None;
                 metrics::counter!("sealgate_audit_failures_total").increment(1);
                 if was_writable {
-                    tracing::error!(%error, "the journal cannot be written: access to classified fields is refused");
+                    tracing::error!(%error, "{UNWRITABLE}");
                 }
                 Err(Refused(Arc::from(error.0)))
             }
@@ -587,6 +638,13 @@ impl Writer {
         let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
         metrics::gauge!("sealgate_audit_held_records").set(f64::from(held));
     }
+}
+
+/// How long the oldest of them, the first, has waited to be durable.
+fn tell_lag(durable: &[Entry]) {
+    let Some(oldest) = durable.first() else { return };
+    let waited = Duration::from_micros(now_us().saturating_sub(oldest.time_us));
+    metrics::histogram!("sealgate_audit_lag_seconds").record(waited.as_secs_f64());
 }
 
 /// At a moment that has been set.

@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::reserve::Reserve;
 use super::segments::{self, End, Segment as SegmentFile};
 use crate::audit::{Checkpoint, Head, Sink, SinkError};
 use crate::residency::Date;
@@ -32,6 +33,7 @@ pub(super) struct Folder {
     segment: Option<Segment>,
     /// Lines that are not yet handed to the file.
     buffer: Vec<u8>,
+    reserve: Reserve,
     /// Held for as long as this process may write here.
     _lock: File,
 }
@@ -124,6 +126,7 @@ impl Folder {
     pub(super) fn open(
         path: &Path,
         segment_bytes_max: u64,
+        reserve_bytes: u64,
         signed: impl FnOnce() -> Option<Checkpoint>,
     ) -> Result<Opened, FolderError> {
         let fail = |reason: String| FolderError { path: path.to_owned(), reason, is_taken: false };
@@ -153,6 +156,7 @@ impl Folder {
             segment_bytes_max,
             segment: None,
             buffer: Vec::with_capacity(1 << 16),
+            reserve: Reserve::new(path, reserve_bytes),
             _lock: lock,
         };
         Ok(Opened { folder, head, signed, findings })
@@ -202,6 +206,7 @@ impl Folder {
     }
 
     fn describe(&self, what: &str, error: &io::Error) -> SinkError {
+        self.reserve.note(error);
         SinkError(format!("audit folder {}: {what}: {error}", self.path.display()))
     }
 }
@@ -259,9 +264,17 @@ impl Sink for Folder {
         self.segment = None;
         Ok(())
     }
+
+    fn take_reserve(&mut self) -> Result<(), SinkError> {
+        self.reserve.take().map_err(|error| self.describe("no room can be reserved", &error))
+    }
+
+    fn give_up_reserve(&mut self) -> bool {
+        self.reserve.give_up()
+    }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
