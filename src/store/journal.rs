@@ -1,7 +1,7 @@
 //! The journal's own thread: everything that is queued becomes durable with one write and
 //! one sync, and only then are the intents among it answered with their receipts, one answer for all
 //! that one thread of sessions has handed in at once. It waits for nothing but its queue and the disk.
-//! With `durability = "os"` the sync follows within its time; until it has succeeded, what was written is
+//! With `durability = "os"` the sync follows within its time, on another thread; until it has succeeded, what was written is
 //! remembered here, and written again elsewhere where it fails.
 //!
 //! While the sink fails, every intent is refused. What is not an intent (an outcome, a
@@ -19,6 +19,7 @@ mod packing;
 mod progress;
 mod reserve;
 mod segments;
+mod syncer;
 mod verify;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use desk::{HandOver, Reply};
 use outlets::Outlets;
 use progress::Progress;
+use syncer::Syncer;
 
 pub use alone::write_alone;
 pub use desk::{Answer, Answers, Desk, HANDED_MAX};
@@ -330,12 +332,15 @@ fn begin(
     let progress = Arc::new(Progress::default());
     progress.begins(journal.head());
     let (durability, tenure) = (journal.durability(), Tenure::default());
+    let syncs_elsewhere = matches!(durability, Durability::Os { .. });
+    let syncer = syncs_elsewhere.then(Syncer::start).transpose().map_err(StartError::Thread)?;
     let writer = Writer {
         sink,
         journal,
         held,
         unsynced: Vec::new(),
         sync_due: None,
+        syncer,
         lost: 0,
         is_short: false,
         writable: writable.clone(),
@@ -366,6 +371,8 @@ struct Writer {
     unsynced: Vec<Entry>,
     /// Since there is something unsynced: when it is synced.
     sync_due: Option<tokio::time::Instant>,
+    /// Syncs elsewhere, with [`Durability::Os`].
+    syncer: Option<Syncer>,
     /// Records that found `held` full.
     lost: u64,
     /// There is no room to reserve: no intent is taken, and what has happened is written as far as it goes.
@@ -411,6 +418,7 @@ impl Writer {
                     due = None;
                     self.write(&mut batch);
                 }
+                outcome = syncer::over(&mut self.syncer) => self.end_sync(outcome),
                 () = until(sync_at), if sync_at.is_some() => {}
                 () = tokio::time::sleep(RETRY_EVERY), if self.owes() || self.is_short => {
                     if self.keep_reserve().is_err() || self.owes() {
@@ -439,6 +447,10 @@ impl Writer {
             let is_intent = |entry: &&Entry| matches!(entry.record, Record::Intent(_));
             replies.push((handed.iter().filter(is_intent).count(), reply));
             entries.extend(handed);
+        }
+        if !self.writable.load(Ordering::Relaxed) {
+            // All the way to the disk, and in order.
+            self.await_sync();
         }
         let asks = replies.iter().any(|(intents, _)| *intents > 0);
         let kept = if asks { self.keep_reserve() } else { Ok(()) };
@@ -501,14 +513,8 @@ impl Writer {
         self.is_short
     }
 
-    /// Syncs what is written, if its time has come.
-    fn sync_in_time(&mut self) {
-        if self.sync_due.is_some_and(|due| tokio::time::Instant::now() >= due) {
-            self.sync();
-        }
-    }
-
     fn sync(&mut self) {
+        self.await_sync();
         if !self.journal.is_ahead() {
             return;
         }
@@ -530,7 +536,9 @@ impl Writer {
     }
 
     fn write_held_or_say_why(&mut self) -> Result<(), Refused> {
-        if !self.owes() {
+        if self.owes() {
+            self.await_sync();
+        } else {
             return Ok(());
         }
         let mut owed = std::mem::take(&mut self.held);
@@ -604,6 +612,7 @@ impl Writer {
             }
             Err(error) => {
                 self.tenure.end_all();
+                self.forget_sync();
                 // They were taken back, whoever has seen them: they are written again before anything else.
                 let mut again = std::mem::take(&mut self.unsynced);
                 again.append(&mut self.held);
