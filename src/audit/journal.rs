@@ -34,6 +34,9 @@ pub struct Head {
     pub link: Link,
 }
 
+/// A sync that any thread may carry out.
+pub type Syncing = Box<dyn FnOnce() -> Result<(), SinkError> + Send>;
+
 /// Where lines go.
 pub trait Sink {
     /// Makes room for the line that will carry this number. True where it begins a segment, so that it
@@ -69,6 +72,35 @@ pub trait Sink {
     /// # Errors
     /// It may still be there; called again before anything else is appended.
     fn undo(&mut self) -> Result<(), SinkError>;
+
+    /// The sync of all that is handed to the operating system so far, for another thread; more may be handed
+    /// meanwhile. None: [`Sink::sync`] does it. At most one at a time, and over before the sink is
+    /// asked to sync by itself.
+    fn detach_sync(&mut self) -> Option<Syncing> {
+        None
+    }
+
+    /// The sync that was detached has succeeded, and nothing was taken back since.
+    ///
+    /// # Errors
+    /// What it has made durable is not where it is looked for; as for [`Sink::sync`].
+    fn settle(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Keeps room for records of what has happened already, so that a full disk takes those and no intent.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn take_reserve(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Gives that room to what is appended next, where the sink has failed for want of room. False: it has
+    /// not, or there is nothing to give.
+    fn give_up_reserve(&mut self) -> bool {
+        false
+    }
 }
 
 /// Why a sink refused. The text is for the operator; it holds no value.
@@ -92,6 +124,8 @@ pub struct Journal {
     written: Position,
     /// An earlier batch failed and what it left in the sink is still to be taken back.
     undo_is_due: bool,
+    /// How far a sync comes that is under way elsewhere.
+    syncing: Option<Position>,
 }
 
 /// Where the sequence stands behind a line.
@@ -118,7 +152,7 @@ impl Journal {
     pub fn behind(node: String, next: u64, link: Link) -> Journal {
         let start = Position { next, link, is_new: true, turned: None };
         let (synced, written, lines) = (start, start, Lines::new(&node));
-        Journal { durability: Durability::Intent, lines, synced, written, undo_is_due: false }
+        Journal { durability: Durability::Intent, lines, synced, written, undo_is_due: false, syncing: None }
     }
 
     /// With another level than the default.
@@ -141,8 +175,11 @@ impl Journal {
 
     /// Where a segment has ended and another begun, once.
     pub fn take_turn(&mut self) -> Option<Head> {
-        self.written.turned = None;
-        self.synced.turned.take()
+        let turn = self.synced.turned.take();
+        if turn.is_some() {
+            self.written.turned = None;
+        }
+        turn
     }
 
     /// The number that the next record will carry.
@@ -194,6 +231,32 @@ impl Journal {
         self.attempt(sink, Journal::sync_written)
     }
 
+    /// A sync of what is written, for another thread. None: nothing is to be synced, one is under way, or
+    /// [`Journal::sync`] has to do it.
+    pub fn detach_sync(&mut self, sink: &mut dyn Sink) -> Option<Syncing> {
+        if self.syncing.is_some() || self.undo_is_due || !self.is_ahead() {
+            return None;
+        }
+        let syncing = sink.detach_sync()?;
+        self.syncing = Some(self.written);
+        Some(syncing)
+    }
+
+    /// What came of it. Whoever has one under way tells it before anything else is synced.
+    ///
+    /// # Errors
+    /// As [`Journal::sync`]: all that is not known to be durable is taken back, what was written meanwhile too.
+    pub fn settle(&mut self, sink: &mut dyn Sink, outcome: Result<(), SinkError>) -> Result<(), SinkError> {
+        // None: what it was about has been taken back.
+        let Some(reached) = self.syncing.take() else { return Ok(()) };
+        self.attempt(sink, |journal, sink| {
+            outcome?;
+            sink.settle()?;
+            journal.synced = reached;
+            Ok(())
+        })
+    }
+
     fn sync_written(&mut self, sink: &mut dyn Sink) -> Result<(), SinkError> {
         sink.sync()?;
         self.synced = self.written;
@@ -213,6 +276,7 @@ impl Journal {
         let done = act(self, sink);
         if done.is_err() {
             self.written = self.synced;
+            self.syncing = None;
             self.undo_is_due = sink.undo().is_err();
         }
         done

@@ -39,7 +39,7 @@ impl Durability {
     pub fn loss(self, lease: Option<LeaseTerms>) -> String {
         match (self, lease) {
             (Durability::Os { sync_every_ms }, _) => format!(
-                "a power cut or a failing disk: accesses of the last {sync_every_ms} ms and a sync; \
+                "a power cut or a failing disk: accesses of the last {sync_every_ms} ms and two syncs; \
                  a crash of the process: outcomes of the last 10 ms"
             ),
             (Durability::Intent, None) => "a crash: outcomes of the last 10 ms; no access".to_owned(),

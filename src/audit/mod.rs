@@ -14,7 +14,7 @@ mod record;
 mod subjects;
 
 pub use chain::{Link, Linked, seq_of};
-pub use journal::{Head, Journal, Receipt, Sink, SinkError};
+pub use journal::{Head, Journal, Receipt, Sink, SinkError, Syncing};
 pub use lease::{Cover, Lease, Leased, Tenure};
 pub use level::{Durability, LeaseTerms};
 pub use line::{FIELDS_MAX, LINE_BYTES_MAX, NAME_CHARS_MAX, STATEMENT_CHARS_MAX, is_disguise, rfc3339};

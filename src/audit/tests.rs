@@ -311,3 +311,40 @@ fn a_sink_that_fails_mints_nothing_uses_no_number_and_keeps_no_piece() {
         assert_eq!(written, [(1, 1), (2, 4)], "{fail}");
     }
 }
+
+/// A segment for each two records.
+struct Turning;
+
+impl Sink for Turning {
+    fn begins_segment(&mut self, seq: u64) -> Result<bool, SinkError> {
+        Ok(seq % 2 == 1)
+    }
+
+    fn append(&mut self, _seq: u64, _line: &[u8]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_end_of_a_segment_is_told_once_it_is_durable_though_somebody_asked_before() {
+    let mut journal = Journal::new("n".into(), 1).at(Durability::Os { sync_every_ms: 10 });
+    for number in 1..=3 {
+        journal.commit(&mut Turning, &[entry(outcome(number))]).unwrap();
+        assert_eq!(journal.take_turn(), None, "nothing is durable yet");
+    }
+    journal.sync(&mut Turning).unwrap();
+    assert_eq!(journal.take_turn().map(|turn| turn.seq), Some(2));
+    assert_eq!(journal.take_turn(), None, "once");
+}

@@ -550,7 +550,8 @@ fn first_session() -> u64 {
 
 fn location(audit: &Audit) -> Location {
     let (durability, lease) = (audit.durability, audit.lease);
-    Location { durability, lease, ..Location::new(audit.path.clone(), evidence::node(audit)) }
+    let named = Location::new(audit.path.clone(), evidence::node(audit));
+    Location { durability, lease, reserve_bytes: audit.reserve_bytes, ..named }
 }
 
 /// Puts on record what a process did that serves nobody, where there is a folder for it.

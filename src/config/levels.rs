@@ -16,6 +16,9 @@ const VALUES: u64 = 1_000;
 const VALUES_MAX: u64 = 1_000_000;
 const WINDOW_MS: u64 = 50;
 const WINDOW_MS_MAX: u64 = 1_000;
+/// As much as the records that a journal holds back at the most.
+const RESERVE_BYTES: u64 = 4 << 20;
+const RESERVE_BYTES_MAX: u64 = 1 << 30;
 
 impl Reader<'_> {
     pub(super) fn durability(&mut self, section: &Section<'_>) -> Durability {
@@ -46,6 +49,10 @@ impl Reader<'_> {
             return None;
         }
         Some(LeaseTerms { executions, values, window_ms })
+    }
+
+    pub(super) fn reserve(&mut self, section: &Section<'_>) -> u64 {
+        self.integer(section, "reserve", 0..=RESERVE_BYTES_MAX).unwrap_or(RESERVE_BYTES)
     }
 
     /// Milliseconds, or whole seconds.

@@ -52,6 +52,7 @@ const AUDIT: Words = Words {
         "durability",
         "sync_every",
         "lease",
+        "reserve",
         "node",
         "signing_key",
         "checkpoint_every",
@@ -245,12 +246,14 @@ impl Reader<'_> {
         let path = self.path(&section, "path", "\"audit\"");
         let durability = self.durability(&section);
         let lease = self.lease(&section, durability);
+        let reserve_bytes = self.reserve(&section);
         let node = self.checked(&section, "node", scalar::name);
         let audit = Audit {
             path: path?,
             node,
             durability,
             lease,
+            reserve_bytes,
             signing_key: None,
             checkpoint_every_ms: 0,
             sinks: Vec::new(),

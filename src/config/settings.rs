@@ -300,6 +300,8 @@ pub struct Audit {
     pub durability: Durability,
     /// With [`Durability::Intent`] alone.
     pub lease: Option<LeaseTerms>,
+    /// Kept free where the folder is, for records of what has happened already.
+    pub reserve_bytes: u64,
     /// By what checkpoints are signed: 32 bytes, base64. None: none are made.
     pub signing_key: Option<Secret>,
     /// How often one is, at the most.

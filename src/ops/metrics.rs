@@ -4,7 +4,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use crate::policy::REASONS;
 
-/// Buckets of `sealgate_audit_sync_seconds` and `sealgate_overhead_seconds`.
+/// Buckets of `sealgate_audit_sync_seconds`, `sealgate_audit_lag_seconds` and `sealgate_overhead_seconds`.
 const SECONDS: [f64; 12] =
     [0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0];
 
@@ -55,6 +55,7 @@ const STATEMENTS: &[(&str, &str)] = &[
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("sealgate_audit_sync_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("sealgate_audit_lag_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Full("sealgate_overhead_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Full("sealgate_catalog_window_seconds".to_owned()), &WINDOW_SECONDS)?
         .install_recorder()?;
@@ -97,6 +98,7 @@ fn begin() {
     metrics::counter!("sealgate_audit_checkpoints_total").absolute(0);
     metrics::counter!("sealgate_audit_checkpoint_failures_total").absolute(0);
     metrics::gauge!("sealgate_audit_held_records").set(0.0);
+    metrics::gauge!("sealgate_audit_reserve_bytes").set(0.0);
 }
 
 fn describe() {
@@ -156,6 +158,14 @@ fn describe() {
     metrics::describe_gauge!(
         "sealgate_audit_sink_lag_seconds",
         "How long the oldest checkpoint has waited that a sink has not taken."
+    );
+    metrics::describe_gauge!(
+        "sealgate_audit_reserve_bytes",
+        "Room kept for records of what has happened; 0 where it was given up."
+    );
+    metrics::describe_histogram!(
+        "sealgate_audit_lag_seconds",
+        "Time from handing a record in until it is durable, of the oldest of a batch."
     );
     metrics::describe_histogram!("sealgate_audit_sync_seconds", "Time to make one batch of records durable.");
     metrics::describe_histogram!(

@@ -1,7 +1,7 @@
 //! The journal's own thread: everything that is queued becomes durable with one write and
 //! one sync, and only then are the intents among it answered with their receipts, one answer for all
 //! that one thread of sessions has handed in at once. It waits for nothing but its queue and the disk.
-//! With `durability = "os"` the sync follows within its time; until it has succeeded, what was written is
+//! With `durability = "os"` the sync follows within its time, on another thread; until it has succeeded, what was written is
 //! remembered here, and written again elsewhere where it fails.
 //!
 //! While the sink fails, every intent is refused. What is not an intent (an outcome, a
@@ -18,7 +18,9 @@ mod outlets;
 mod packing;
 mod past;
 mod progress;
+mod reserve;
 mod segments;
+mod syncer;
 mod verify;
 
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use desk::{HandOver, Reply};
 use outlets::Outlets;
 use progress::Progress;
+use syncer::Syncer;
 
 pub use alone::write_alone;
 pub use desk::{Answer, Answers, Desk, HANDED_MAX};
@@ -62,6 +65,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 pub const LINGER: Duration = Duration::from_millis(5);
 /// How often a failing sink is tried when nothing else asks for it.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+const UNWRITABLE: &str = "the journal cannot be written: access to classified fields is refused";
 
 /// The record could not be made durable: access is refused (`SG006`). The text is for the
 /// operator.
@@ -180,6 +184,8 @@ pub struct Location {
     pub node: String,
     /// Default [`SEGMENT_BYTES_MAX`].
     pub segment_bytes_max: u64,
+    /// Bytes of the file system that are kept for what has happened already. Default: none.
+    pub reserve_bytes: u64,
     /// Default: nothing is signed or packed.
     pub evidence: Evidence,
     pub durability: Durability,
@@ -195,6 +201,7 @@ impl Location {
             path,
             node,
             segment_bytes_max: SEGMENT_BYTES_MAX,
+            reserve_bytes: 0,
             evidence: Evidence::default(),
             durability,
             lease: None,
@@ -287,7 +294,7 @@ pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), Star
 /// The folder, as far as what was signed and what is there say.
 fn open(location: &Location) -> Result<folder::Opened, FolderError> {
     let signer = location.evidence.signer.as_ref();
-    folder::Folder::open(&location.path, location.segment_bytes_max, || {
+    folder::Folder::open(&location.path, location.segment_bytes_max, location.reserve_bytes, || {
         signer.and_then(|signer| notary::newest(&location.path, signer.public()))
     })
 }
@@ -327,13 +334,17 @@ fn begin(
     let progress = Arc::new(Progress::default());
     progress.begins(journal.head());
     let (durability, tenure) = (journal.durability(), Tenure::default());
+    let syncs_elsewhere = matches!(durability, Durability::Os { .. });
+    let syncer = syncs_elsewhere.then(Syncer::start).transpose().map_err(StartError::Thread)?;
     let writer = Writer {
         sink,
         journal,
         held,
         unsynced: Vec::new(),
         sync_due: None,
+        syncer,
         lost: 0,
+        is_short: false,
         writable: writable.clone(),
         tenure: tenure.clone(),
         progress: Arc::clone(&progress),
@@ -362,8 +373,12 @@ struct Writer {
     unsynced: Vec<Entry>,
     /// Since there is something unsynced: when it is synced.
     sync_due: Option<tokio::time::Instant>,
+    /// Syncs elsewhere, with [`Durability::Os`].
+    syncer: Option<Syncer>,
     /// Records that found `held` full.
     lost: u64,
+    /// There is no room to reserve: no intent is taken, and what has happened is written as far as it goes.
+    is_short: bool,
     writable: Arc<AtomicBool>,
     tenure: Tenure,
     progress: Arc<Progress>,
@@ -376,6 +391,8 @@ impl Writer {
         let mut open = true;
         // When a batch that nobody waits for is written at the latest.
         let mut due: Option<tokio::time::Instant> = None;
+        // Where there is none intents are refused, and the reason has been logged.
+        let _ = self.keep_reserve();
         let lingers = !matches!(self.journal.durability(), Durability::Os { .. });
         loop {
             self.sync_in_time();
@@ -403,9 +420,12 @@ impl Writer {
                     due = None;
                     self.write(&mut batch);
                 }
+                outcome = syncer::over(&mut self.syncer) => self.end_sync(outcome),
                 () = until(sync_at), if sync_at.is_some() => {}
-                () = tokio::time::sleep(RETRY_EVERY), if self.owes() => {
-                    self.write_held();
+                () = tokio::time::sleep(RETRY_EVERY), if self.owes() || self.is_short => {
+                    if self.keep_reserve().is_err() || self.owes() {
+                        self.write_held();
+                    }
                 }
             }
         }
@@ -430,7 +450,13 @@ impl Writer {
             replies.push((handed.iter().filter(is_intent).count(), reply));
             entries.extend(handed);
         }
-        let outcome = self.write_held_or_say_why().and_then(|()| self.commit(&entries));
+        if !self.writable.load(Ordering::Relaxed) {
+            // All the way to the disk, and in order.
+            self.await_sync();
+        }
+        let asks = replies.iter().any(|(intents, _)| *intents > 0);
+        let kept = if asks { self.keep_reserve() } else { Ok(()) };
+        let outcome = kept.and_then(|()| self.write_held_or_say_why()).and_then(|()| self.commit(&entries));
         match outcome {
             Ok(receipts) => {
                 // Nobody gets another one's: each hand-over has as many as it has intents.
@@ -449,22 +475,48 @@ impl Writer {
                 }
             }
             Err(refused) => {
+                self.hold(entries);
+                if self.draws_on_reserve() {
+                    // The reason has been logged; what is held stays.
+                    let _ = self.write_held_or_say_why();
+                }
                 for reply in replies.into_iter().filter_map(|(_, reply)| reply) {
                     reply.send(Err(refused.clone()));
                 }
-                self.hold(entries);
             }
         }
     }
 
-    /// Syncs what is written, if its time has come.
-    fn sync_in_time(&mut self) {
-        if self.sync_due.is_some_and(|due| tokio::time::Instant::now() >= due) {
-            self.sync();
+    /// Reserves room for what will have happened, before an intent is taken.
+    fn keep_reserve(&mut self) -> Result<(), Refused> {
+        match self.sink.take_reserve() {
+            Ok(()) if !self.is_short => Ok(()),
+            Ok(()) => {
+                self.is_short = false;
+                if self.owes() { Ok(()) } else { self.note(Ok(())) }
+            }
+            Err(error) => {
+                self.is_short = true;
+                self.tenure.end_all();
+                if self.writable.swap(false, Ordering::Relaxed) {
+                    tracing::error!(%error, "{UNWRITABLE}");
+                }
+                Err(Refused(Arc::from(error.0)))
+            }
         }
     }
 
+    /// May what has happened be written though there is no room for more?
+    fn draws_on_reserve(&mut self) -> bool {
+        if self.sink.give_up_reserve() {
+            self.is_short = true;
+            tracing::warn!("the disk of the record is full: its reserve takes what has happened already");
+        }
+        self.is_short
+    }
+
     fn sync(&mut self) {
+        self.await_sync();
         if !self.journal.is_ahead() {
             return;
         }
@@ -472,6 +524,7 @@ impl Writer {
         let outcome = self.journal.sync(&mut *self.sink);
         if outcome.is_ok() {
             metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+            tell_lag(&self.unsynced);
         }
         // The reason has been logged; what is not synced is held.
         let _ = self.note(outcome);
@@ -479,11 +532,15 @@ impl Writer {
 
     fn write_held(&mut self) {
         // The reason has been logged; what is held stays.
-        let _ = self.write_held_or_say_why();
+        if self.write_held_or_say_why().is_err() && self.draws_on_reserve() {
+            let _ = self.write_held_or_say_why();
+        }
     }
 
     fn write_held_or_say_why(&mut self) -> Result<(), Refused> {
-        if !self.owes() {
+        if self.owes() {
+            self.await_sync();
+        } else {
             return Ok(());
         }
         let mut owed = std::mem::take(&mut self.held);
@@ -530,6 +587,7 @@ impl Writer {
             metrics::counter!("sealgate_audit_records_total").increment(count);
             if !self.journal.is_ahead() {
                 metrics::histogram!("sealgate_audit_sync_seconds").record(began.elapsed().as_secs_f64());
+                tell_lag(entries);
             }
         }
         self.note(outcome)
@@ -537,7 +595,8 @@ impl Writer {
 
     /// Notes how far the record has come, or that it has not.
     fn note<T>(&mut self, outcome: Result<T, SinkError>) -> Result<T, Refused> {
-        let was_writable = self.writable.swap(outcome.is_ok(), Ordering::Relaxed);
+        let is_writable = outcome.is_ok() && !self.is_short;
+        let was_writable = self.writable.swap(is_writable, Ordering::Relaxed);
         match outcome {
             Ok(done) => {
                 self.progress.is_durable(self.journal.head(), self.journal.take_turn());
@@ -548,13 +607,14 @@ impl Writer {
                     let every = Duration::from_millis(sync_every_ms);
                     self.sync_due.get_or_insert_with(|| tokio::time::Instant::now() + every);
                 }
-                if !was_writable {
+                if is_writable && !was_writable {
                     tracing::info!("the journal is written again");
                 }
                 Ok(done)
             }
             Err(error) => {
                 self.tenure.end_all();
+                self.forget_sync();
                 // They were taken back, whoever has seen them: they are written again before anything else.
                 let mut again = std::mem::take(&mut self.unsynced);
                 again.append(&mut self.held);
@@ -562,7 +622,7 @@ impl Writer {
                 self.sync_due = None;
                 metrics::counter!("sealgate_audit_failures_total").increment(1);
                 if was_writable {
-                    tracing::error!(%error, "the journal cannot be written: access to classified fields is refused");
+                    tracing::error!(%error, "{UNWRITABLE}");
                 }
                 Err(Refused(Arc::from(error.0)))
             }
@@ -589,6 +649,13 @@ impl Writer {
         let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
         metrics::gauge!("sealgate_audit_held_records").set(f64::from(held));
     }
+}
+
+/// How long the oldest of them, the first, has waited to be durable.
+fn tell_lag(durable: &[Entry]) {
+    let Some(oldest) = durable.first() else { return };
+    let waited = Duration::from_micros(now_us().saturating_sub(oldest.time_us));
+    metrics::histogram!("sealgate_audit_lag_seconds").record(waited.as_secs_f64());
 }
 
 /// At a moment that has been set.

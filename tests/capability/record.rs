@@ -393,7 +393,8 @@ impl Drop for Mounted {
 fn recording_in(place: &Path, upstream: SocketAddr) -> Gate {
     let mut gate = classified(Setup::before(upstream)).prepare().unwrap();
     let own = format!("{}/audit", gate.folder().display());
-    gate.configure(|text| text.replace(&own, &format!("{}/audit", place.display())));
+    let there = format!("{}/audit", place.display());
+    gate.configure(|text| text.replace(&own, &there).replace("[audit]", "[audit]\nreserve = 16384"));
     gate.run_again().unwrap_or_else(|log| panic!("{log}"));
     gate
 }
@@ -468,6 +469,11 @@ fn a_full_disk_refuses_access_and_nothing_else() {
     let upstream = tap.to_server();
     assert!(!holds(&upstream, b"UPDATE customers"), "a write without a record does not go upstream");
 
+    let refusals = || {
+        let found = shop::records_in(&mounted.folder.join("audit"));
+        found.iter().filter(|record| record["kind"] == "refusal" && record["sqlstate"] == "SG006").count()
+    };
+    await_that("what was refused to be told of by what was reserved", || refusals() >= 3);
     // A file that is open keeps its room.
     drop(file);
     fs::remove_file(&filler).unwrap();

@@ -34,7 +34,12 @@ pub fn write_alone(location: &Location, record: Record) -> Result<bool, String> 
         Err(error) => return Err(StartError::Folder(error).to_string()),
     };
     entries.push(entry(record));
-    journal.commit(&mut *sink, &entries).map_err(|error| error.0)?;
+    let mut written = journal.commit(&mut *sink, &entries);
+    // It has happened already, and asks for nothing: that is what the reserve is for.
+    if written.is_err() && sink.give_up_reserve() {
+        written = journal.commit(&mut *sink, &entries);
+    }
+    written.map_err(|error| error.0)?;
     Ok(true)
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::tests::{intent, outcome};
 use super::*;
-use crate::audit::SinkError;
+use crate::audit::{SinkError, Syncing};
 
 /// A line that has come, or a piece of one.
 struct Line {
@@ -35,6 +35,12 @@ struct Disk {
     /// One of so many calls fails; none: they all succeed.
     fails: Option<u64>,
     random: u64,
+    /// How often something was taken back.
+    undone: u64,
+    /// Syncs that another thread carried out.
+    detached: u64,
+    /// So much of what is handed the last of them has made durable, if it is not taken back.
+    reached: usize,
 }
 
 impl Disk {
@@ -93,6 +99,40 @@ impl Sink for Shared {
         disk.call("undo")?;
         disk.handed.clear();
         disk.appended.clear();
+        disk.undone += 1;
+        disk.reached = 0;
+        Ok(())
+    }
+
+    fn detach_sync(&mut self) -> Option<Syncing> {
+        let (covers, undone) = {
+            let mut disk = self.0.lock().unwrap();
+            if disk.roll(8) == 0 {
+                return None;
+            }
+            (disk.handed.len(), disk.undone)
+        };
+        let disk = Arc::clone(&self.0);
+        Some(Box::new(move || {
+            std::thread::yield_now();
+            let mut disk = disk.lock().unwrap();
+            disk.detached += 1;
+            let outcome = disk.call("detached sync");
+            if disk.undone == undone && outcome.is_ok() {
+                disk.reached = covers;
+            } else if disk.undone == undone {
+                disk.handed.drain(..covers);
+            }
+            outcome
+        }))
+    }
+
+    fn settle(&mut self) -> Result<(), SinkError> {
+        let mut disk = self.0.lock().unwrap();
+        disk.call("settle")?;
+        let reached = std::mem::take(&mut disk.reached);
+        let settled: Vec<Line> = disk.handed.drain(..reached).collect();
+        disk.durable.extend(settled);
         Ok(())
     }
 }
@@ -149,7 +189,7 @@ async fn play(durability: Durability, seed: u64) -> (BTreeMap<u64, bool>, Arc<Mu
 
 #[tokio::test]
 async fn whatever_fails_an_acknowledged_intent_stays_and_a_refused_one_is_never_there() {
-    let mut refused = 0;
+    let (mut refused, mut detached) = (0, 0);
     for seed in 0..20 {
         for durability in [Durability::Intent, Durability::Full, Durability::Os { sync_every_ms: 1 }] {
             let (fates, disk) = play(durability, seed).await;
@@ -169,9 +209,11 @@ async fn whatever_fails_an_acknowledged_intent_stays_and_a_refused_one_is_never_
             }
             refused += fates.values().filter(|acknowledged| !**acknowledged).count();
             assert!(fates.values().any(|acknowledged| *acknowledged));
+            detached += disk.detached;
         }
     }
     assert!(refused > 300, "much must fail: {refused}");
+    assert!(detached > 20, "syncs go on beside hand-overs: {detached}");
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::reserve::Reserve;
 use super::segments::{self, End, Segment as SegmentFile};
-use crate::audit::{Checkpoint, Head, Sink, SinkError};
+use crate::audit::{Checkpoint, Head, Sink, SinkError, Syncing};
 use crate::residency::Date;
 
 /// Lines are handed to the file in pieces of about this size.
@@ -23,6 +24,7 @@ const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// Numbered lines behind the first one that does not hold: as many as a crash may tear at the most.
 /// Where there are more, somebody was at it, and nothing of it is moved.
 const TORN_RECORDS_MAX: u64 = 1 << 16;
+const NOT_DURABLE: &str = "a record cannot be made durable";
 const LOCK_NAME: &str = "lock";
 
 /// The sink for one node's journal.
@@ -32,6 +34,7 @@ pub(super) struct Folder {
     segment: Option<Segment>,
     /// Lines that are not yet handed to the file.
     buffer: Vec<u8>,
+    reserve: Reserve,
     /// Held for as long as this process may write here.
     _lock: File,
 }
@@ -45,6 +48,8 @@ struct Segment {
     written: u64,
     /// There may be something behind `synced`.
     dirty: bool,
+    /// Up to where a sync reaches that is under way elsewhere.
+    syncing: u64,
     /// Device and inode of the file.
     identity: (u64, u64),
 }
@@ -124,6 +129,7 @@ impl Folder {
     pub(super) fn open(
         path: &Path,
         segment_bytes_max: u64,
+        reserve_bytes: u64,
         signed: impl FnOnce() -> Option<Checkpoint>,
     ) -> Result<Opened, FolderError> {
         let fail = |reason: String| FolderError { path: path.to_owned(), reason, is_taken: false };
@@ -153,6 +159,7 @@ impl Folder {
             segment_bytes_max,
             segment: None,
             buffer: Vec::with_capacity(1 << 16),
+            reserve: Reserve::new(path, reserve_bytes),
             _lock: lock,
         };
         Ok(Opened { folder, head, signed, findings })
@@ -172,7 +179,8 @@ impl Folder {
             give_to_owner(&file, &self.path);
             let made = file.metadata()?;
             let identity = (made.dev(), made.ino());
-            self.segment = Some(Segment { file, path, synced: 0, written: 0, dirty: true, identity });
+            self.segment =
+                Some(Segment { file, path, synced: 0, written: 0, dirty: true, syncing: 0, identity });
             sync_folder(&self.path)?;
         }
         Ok(())
@@ -202,6 +210,7 @@ impl Folder {
     }
 
     fn describe(&self, what: &str, error: &io::Error) -> SinkError {
+        self.reserve.note(error);
         SinkError(format!("audit folder {}: {what}: {error}", self.path.display()))
     }
 }
@@ -233,7 +242,7 @@ impl Sink for Folder {
         let Some(segment) = &mut self.segment else { return Ok(()) };
         if segment.dirty {
             if let Err(error) = segment.file.sync_data() {
-                return Err(self.describe("a record cannot be made durable", &error));
+                return Err(self.describe(NOT_DURABLE, &error));
             }
             if let Err(error) = segment.is_in_its_place() {
                 return Err(self.lose(&error));
@@ -241,6 +250,32 @@ impl Sink for Folder {
             segment.synced = segment.written;
             segment.dirty = false;
         }
+        Ok(())
+    }
+
+    fn detach_sync(&mut self) -> Option<Syncing> {
+        let segment = self.segment.as_mut()?;
+        // A full segment is followed by another when all of it is synced.
+        let is_full = segment.written >= self.segment_bytes_max;
+        if !segment.dirty || is_full || !self.buffer.is_empty() {
+            return None;
+        }
+        let file = segment.file.try_clone().ok()?;
+        segment.syncing = segment.written;
+        let folder = self.path.display().to_string();
+        Some(Box::new(move || {
+            let failed = |error| SinkError(format!("audit folder {folder}: {NOT_DURABLE}: {error}"));
+            file.sync_data().map_err(failed)
+        }))
+    }
+
+    fn settle(&mut self) -> Result<(), SinkError> {
+        let Some(segment) = &mut self.segment else { return Ok(()) };
+        if let Err(error) = segment.is_in_its_place() {
+            return Err(self.lose(&error));
+        }
+        segment.synced = segment.syncing;
+        segment.dirty = segment.written > segment.synced;
         Ok(())
     }
 
@@ -259,9 +294,17 @@ impl Sink for Folder {
         self.segment = None;
         Ok(())
     }
+
+    fn take_reserve(&mut self) -> Result<(), SinkError> {
+        self.reserve.take().map_err(|error| self.describe("no room can be reserved", &error))
+    }
+
+    fn give_up_reserve(&mut self) -> bool {
+        self.reserve.give_up()
+    }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

@@ -94,7 +94,7 @@ pub(super) fn queued<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
 }
 
 /// Every record of a folder in the order of its segments; each line must be one.
-fn records(folder: &Path) -> Vec<serde_json::Value> {
+pub(super) fn records(folder: &Path) -> Vec<serde_json::Value> {
     let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     names.sort_by_key(|path| path.to_str().unwrap().rsplit_once('-').unwrap().1.to_owned());
@@ -103,7 +103,7 @@ fn records(folder: &Path) -> Vec<serde_json::Value> {
     texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn seqs(records: &[serde_json::Value]) -> Vec<u64> {
+pub(super) fn seqs(records: &[serde_json::Value]) -> Vec<u64> {
     records.iter().map(|record| record["seq"].as_u64().unwrap()).collect()
 }
 
@@ -534,10 +534,10 @@ async fn a_full_device_refuses_every_intent() {
 }
 
 /// A file system of 64 KiB, unmounted at the end.
-struct SmallDisk(Scratch);
+pub(super) struct SmallDisk(pub(super) Scratch);
 
 impl SmallDisk {
-    fn new(name: &str) -> SmallDisk {
+    pub(super) fn new(name: &str) -> SmallDisk {
         let scratch = Scratch::new(name);
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"])
