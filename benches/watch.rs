@@ -74,6 +74,7 @@ fn statement(number: u64) -> (Intent, Outcome) {
         replication: None,
         lease: None,
         executions: None,
+        partial: false,
         subjects: Some(Arc::new(Subjects { known, ..Subjects::default() })),
     };
     (intent, outcome)
