@@ -265,6 +265,23 @@ fn refusals_do_not_repeat_what_may_be_a_value() {
     }
 }
 
+#[test]
+fn a_hint_at_lower_case_names_all_that_it_takes() {
+    for sql in [
+        "SELECT id FROM customers WHERE lower(phone) = lower('a')",
+        "SELECT id FROM customers WHERE upper(email::text) = upper($1)",
+        "SELECT id FROM customers WHERE email ILIKE 'a'",
+    ] {
+        let hint = judged(sql).expect_err(sql).hint;
+        assert!(hint.contains("seal = \"equality\" and normalize = \"lowercase\""), "{sql}: {hint}");
+    }
+    // Lower case gives no meaning to what does not look at case alone.
+    for sql in ["SELECT trim(email) FROM customers", "SELECT id FROM customers WHERE btrim(phone) = 'a'"] {
+        let hint = judged(sql).expect_err(sql).hint;
+        assert!(!hint.contains("normalize"), "{sql}: {hint}");
+    }
+}
+
 /// xorshift64*: the same mutations in every run.
 struct Dice(u64);
 

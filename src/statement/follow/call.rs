@@ -21,8 +21,8 @@ pub(in crate::statement) fn needs_normalizing(refused: Unproven) -> Unproven {
     if refused.reason != "unsupported-position" {
         return refused;
     }
-    let hint = "With normalize = \"lowercase\" in its [[field]] the column is kept in lower case, and lower(), upper() \
-                on both sides, and ILIKE without wildcards have a meaning.";
+    let hint = "With seal = \"equality\" and normalize = \"lowercase\" in its [[field]] the column is kept in lower case: \
+                then lower() or upper() on both sides of =, and ILIKE without wildcards, have a meaning.";
     Unproven { hint: hint.to_owned(), ..refused }
 }
 
@@ -96,7 +96,10 @@ impl<'a> Walk<'a> {
                 self.classes.when_sealed(class, edit);
             }
             (Some(edit), _) if fold.is_of_case() && self.is_folded(&flow)? => self.edits.push(edit),
-            (_, _) => return self.looks(call, Some(&flow)).map_err(needs_normalizing),
+            (_, _) if fold.is_of_case() => {
+                return self.looks(call, Some(&flow)).map_err(needs_normalizing);
+            }
+            (_, _) => return self.looks(call, Some(&flow)),
         }
         Ok(Flow::Folded(fold, Box::new(flow)))
     }
