@@ -88,13 +88,13 @@ mod tests {
         assert_eq!(read.tokens[0].key, TokenSource::KeySet(PathBuf::from("idp.json")));
         assert_eq!(read.tokens[0].terms.id, None);
         for (keys, place, said) in [
-            ("algorithm = \"ES256\"\njwks = \"idp.json\"\nid = \"k\"\n", "t.toml:8:", "id beside jwks"),
+            ("algorithm = \"ES256\"\njwks = \"idp.json\"\nid = \"k\"\n", "t.toml:9:", "id beside jwks"),
             (
                 "algorithm = \"ES256\"\njwks = \"i\"\npublic_key = \"p\"\n",
-                "t.toml:8:",
+                "t.toml:9:",
                 "public_key beside jwks",
             ),
-            ("algorithm = \"HS256\"\njwks = \"idp.json\"\n", "t.toml:7:", "jwks of this algorithm"),
+            ("algorithm = \"HS256\"\njwks = \"idp.json\"\n", "t.toml:8:", "jwks of this algorithm"),
             ("algorithm = \"ES256\"\n", "t.toml:5:", "public_key"),
         ] {
             let faults = with(keys).unwrap_err();

@@ -353,6 +353,7 @@ fn two_hundred_sessions_at_once_are_shown_no_more_subjects_or_rows_than_the_cap(
     let mut server = server(18);
     // For both crowds, of which the first may still be leaving.
     server.execute("postgres", "ALTER SYSTEM SET max_connections = 500").unwrap();
+    server.crash().unwrap();
     server.restart().unwrap();
     let gate = limited(&server);
     for (user, cap) in [("crowd", 5), ("lister", 8)] {
