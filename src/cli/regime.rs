@@ -1,6 +1,9 @@
 //! From settings to a [`Regime`]: reads keys and certificates, and judges the servers. The
 //! same at the start and at a reload, where the old one stays in use if this fails.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +18,8 @@ use crate::config::{
     Auth, Certificate, ClientCertificate, ListenTls, Settings, TlsMode, TokenSource, UpstreamTls,
 };
 use crate::gate::{Regime, today};
-use crate::login::token::{TokenKey, Tokens};
+use crate::login::keyset::{self, SET_BYTES_MAX};
+use crate::login::token::{TokenKey, TokenTerms, Tokens};
 use crate::statement::Doors;
 use crate::transport::tls::{
     ClientIdentity, ClientTls, ClientTlsSettings, Identity, ServerTls, ServerTlsSettings,
@@ -67,12 +71,28 @@ pub fn tokens(settings: &Settings) -> Result<Tokens, Fault> {
                     key.map_err(|error| Fault::of(settings, &at, &format!("{}: {error:?}", path.display())))?;
                 TokenKey::new(entry.terms.clone(), &key)
             }
+            TokenSource::KeySet(path) => {
+                let set = key_set(&entry.terms, path);
+                keys.extend(
+                    set.map_err(|why| Fault::of(settings, &at, &format!("{}: {why}", path.display())))?,
+                );
+                continue;
+            }
         };
         let wrong = "the key is none of its algorithm: a public key in PEM (BEGIN PUBLIC KEY), on P-256 for ES256; \
                      for HS256 a secret of 32 bytes or more";
         keys.push(key.map_err(|_| Fault::of(settings, &at, &wrong))?);
     }
     Ok(Tokens::new(keys))
+}
+
+/// The keys of a set.
+fn key_set(terms: &TokenTerms, path: &Path) -> Result<Vec<TokenKey>, String> {
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let most = u64::try_from(SET_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    keyset::keys(terms, &text).map_err(str::to_owned)
 }
 
 /// Who asks for the verifiers of users. None but for login `scram` with a service account.

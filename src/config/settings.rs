@@ -122,6 +122,8 @@ pub enum TokenSource {
     Secret(Secret),
     /// PEM; relative to the working directory.
     PublicKey(PathBuf),
+    /// A JSON Web Key Set (RFC 7517); relative to the working directory.
+    KeySet(PathBuf),
 }
 
 /// `[listen]`

@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod certificate;
+pub mod keyset;
 mod principal;
 mod relay;
 pub mod scram;

@@ -95,6 +95,11 @@ impl TokenKey {
             TokenAlgorithm::Es256 => DecodingKey::from_ec_der(&public(key, EC, Some(P_256))?),
             TokenAlgorithm::EdDsa => DecodingKey::from_ed_der(&public(key, ED25519, None)?),
         };
+        Ok(TokenKey::of(terms, key))
+    }
+
+    /// A key that is known to be of its algorithm.
+    pub(super) fn of(terms: TokenTerms, key: DecodingKey) -> TokenKey {
         let mut validation = Validation::new(terms.algorithm.registered());
         // By the time that is handed in, below.
         (validation.validate_exp, validation.validate_nbf) = (false, false);
@@ -104,7 +109,7 @@ impl TokenKey {
             validation.set_issuer(&[issuer]);
             validation.required_spec_claims.insert("iss".to_owned());
         }
-        Ok(TokenKey { terms, key, validation })
+        TokenKey { terms, key, validation }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else is wrong with it proves nothing")]

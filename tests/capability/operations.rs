@@ -194,9 +194,13 @@ fn what_one_alarms_on_is_counted_from_zero() {
     for reason in sealgate::policy::REASONS {
         is_zero(&format!("sealgate_refusals_total{{reason=\"{reason}\"}}"));
     }
+    for detector in ["limit", "honey", "failed-logins", "refusals", "errors", "hours", "injection", "journal"]
+    {
+        for severity in ["warning", "critical"] {
+            is_zero(&format!("sealgate_alerts_total{{detector=\"{detector}\",severity=\"{severity}\"}}"));
+        }
+    }
     for series in [
-        "sealgate_alerts_total{detector=\"limit\",severity=\"warning\"}",
-        "sealgate_alerts_total{detector=\"limit\",severity=\"critical\"}",
         "sealgate_alerts_total{detector=\"does-not-open\",severity=\"critical\"}",
         "sealgate_statements_total{kind=\"judged\",verdict=\"refused\"}",
         "sealgate_statements_total{kind=\"read\",verdict=\"permitted\"}",

@@ -299,3 +299,56 @@ fn a_token_proves_the_end_user_and_never_goes_to_the_server() {
         }
     }
 }
+
+#[test]
+fn keys_of_a_set_come_and_go_with_a_reload() {
+    let server = shop::server(18);
+    let gate = classified(Setup::before(server.address())).start();
+    let folder = gate.folder().to_path_buf();
+    let key_of = |id: &str| {
+        openssl(&folder, &["genpkey", "-algorithm", "ED25519", "-out", &format!("{id}.key")]);
+        let key = openssl(&folder, &["pkey", "-in", &format!("{id}.key"), "-pubout", "-outform", "DER"]);
+        let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&key[key.len() - 32..]);
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","use":"sig","kid":"{id}","x":"{x}"}}"#)
+    };
+    let [one, two, three] = ["one", "two", "three"].map(key_of);
+    let set = |keys: &[&str]| {
+        fs::write(folder.join("idp.new"), format!(r#"{{"keys":[{}]}}"#, keys.join(","))).unwrap();
+        fs::rename(folder.join("idp.new"), folder.join("idp.json")).unwrap();
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(r#"{{"sub":"ada","aud":"shop","exp":{}}}"#, now + 600);
+    let tokens = ["one", "two", "three"].map(|id| {
+        let key = format!("{id}.key");
+        let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", &key, "-in", "message"];
+        token(&folder, &format!(r#"{{"alg":"EdDSA","kid":"{id}"}}"#), &claims, &sign)
+    });
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let mut proven = || {
+        tokens
+            .each_ref()
+            .map(|token| errors(&raw.query(&format!("SET sealgate.token = '{token}'"))).is_empty())
+    };
+    let reloads = || records(&gate).iter().filter(|record| record["action"] == "reload").count();
+    let reload = || {
+        let before = reloads();
+        gate.signal("HUP");
+        await_that("the reload", || reloads() > before);
+    };
+    set(&[&one, &two]);
+    let path = folder.join("idp.json").display().to_string();
+    gate.configure(|text| {
+        text + &format!("\n[[token]]\nalgorithm = \"EdDSA\"\njwks = \"{path}\"\naudience = \"shop\"\n")
+    });
+    reload();
+    assert_eq!(proven(), [true, true, false]);
+    set(&[&two, &three]);
+    assert_eq!(proven(), [true, true, false], "before the reload");
+    reload();
+    assert_eq!(proven(), [false, true, true]);
+    // One that cannot be used changes nothing, and the log says where.
+    set(&[&two, &two]);
+    gate.signal("HUP");
+    await_that("the fault", || gate.log().contains("two keys of this algorithm have the same id"));
+    assert_eq!(proven(), [false, true, true]);
+}

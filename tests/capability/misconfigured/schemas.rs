@@ -152,6 +152,11 @@ pub fn codes() -> Vec<Case> {
                 "[[token]]\nalgorithm = \"EdDSA\"\npublic_key = \"nowhere.pem\"\naudience = \"shop\"\n\n";
             scene.replace("[residency.rules]", &format!("{key}[residency.rules]"));
         }),
+        case("token-fault", 2, |scene| {
+            scene.write("idp.json", "{\"keys\": []}");
+            let key = "[[token]]\nalgorithm = \"EdDSA\"\njwks = \"idp.json\"\naudience = \"shop\"\n\n";
+            scene.replace("[residency.rules]", &format!("{key}[residency.rules]"));
+        }),
         case("service-account-fault", 2, |scene| scene.remove("secrets/password")),
         case("place-expired", 0, |scene| {
             let over =
