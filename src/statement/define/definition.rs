@@ -293,11 +293,16 @@ fn stored_query(
     // A view of what is legible is read like any other code: on record. One of sealed columns would take
     // rows before anybody here knows of it: texts that are on their way already may name it.
     if inner.touches() && !keeps_no_copy {
-        return Err(refuse(
-            "definition",
-            "a copy of classified columns would be made in a table that the policy does not name",
-            "Name the table's columns in the policy first, each with the domain of the one that it is copied from.",
-        ));
+        let is_temporary = |target: &protobuf::RangeVar| {
+            target.relpersistence == "t" || target.schemaname.starts_with("pg_temp")
+        };
+        let hint = if target.is_some_and(is_temporary) {
+            "Copy into a table that the policy names, and not into a temporary one: the policy names none."
+        } else {
+            "Name the table's columns in the policy first, each with the domain of the one that it is copied from."
+        };
+        let says = "a copy of classified columns would be made in a table that the policy does not name";
+        return Err(refuse("definition", says, hint));
     }
     if sealed {
         return Err(refuse_definition("a view of sealed columns"));
