@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Step;
 use super::certainty::Doubt;
 use super::names::{Change, Kept, Meaning, Prepared};
-use super::owed::{Ask, Kind, Mark};
+use super::owed::{Ask, Kind, Mark, Probe};
 use super::plan::{Plan, Unplanned};
 use super::session::{Session, unsettled_path};
 use super::values::Manner;
@@ -194,12 +194,23 @@ impl Session {
                 parse.extend_from_slice(cleared.bytes());
             }
         }
+        // Behind an error the server discards all but a Sync, a Query too: one has to come, and not within a
+        // batch of the client's.
+        let probe = self.by_query;
+        if probe && !(self.queue.is_empty() && self.certainty.may_ask_of_text()) {
+            return Err(unsettled_path());
+        }
+        let mark = |change| Mark { change, probe, swallow: true, ..Mark::default() };
         frontend::put_close_statement(out, name);
-        let close = Change::Statement(name.into(), None);
-        self.owe(Kind::Close, Mark { change: Some(close), swallow: true, ..Mark::default() }, Doubt::NONE);
+        self.owe(Kind::Close, mark(Some(Change::Statement(name.into(), None))), Doubt::NONE);
         out.extend_from_slice(&parse);
         let change = Change::Statement(name.into(), Some(Rc::new(prepared)));
-        self.owe(Kind::Parse, Mark { change: Some(change), swallow: true, ..Mark::default() }, Doubt::NONE);
+        self.owe(Kind::Parse, mark(Some(change)), Doubt::NONE);
+        if probe {
+            frontend::put_sync(out);
+            self.owe(Kind::Sync, mark(None), Doubt::NONE);
+            (self.asking, self.probe) = (true, Some(Probe::Underway));
+        }
         Ok(Step::Took(0))
     }
 }

@@ -228,7 +228,10 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
-        let plan = match self.judge(shop, text, None, Declared::Nothing, None, out) {
+        self.by_query = true;
+        let judged = self.judge(shop, text, None, Declared::Nothing, None, out);
+        self.by_query = false;
+        let plan = match judged {
             Judged::Plan(plan, _) => plan,
             Judged::First(step) => return Ok(step),
             Judged::Refused(refusal) => {

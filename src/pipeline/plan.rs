@@ -176,7 +176,7 @@ impl Plan {
             foreign: !self.facts.statements.iter().all(|facts| facts.is_quiet && facts.touches()),
             reading: effects().any(|effect| effect.reading),
             catalog: effects().any(|effect| effect.catalog),
-            converts: effects().any(|effect| effect.converts || effect.calls),
+            converts: effects().any(|effect| effect.converts),
         }
     }
 

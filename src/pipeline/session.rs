@@ -142,6 +142,8 @@ pub struct Session {
     /// The last question was answered with an error.
     pub(super) unanswerable: bool,
     pub(super) probe: Option<Probe>,
+    /// What is being judged is a Query: nothing of the client's own ends the batch that goes ahead of it.
+    pub(super) by_query: bool,
     /// What was found of the catalog for the message that waits.
     pub(super) confirmed: Option<bool>,
     /// See [`Session::rests_on_relations`].
@@ -270,6 +272,7 @@ impl Session {
             asking: false,
             unanswerable: false,
             probe: None,
+            by_query: false,
             confirmed: None,
             rests_on_relations: false,
             barred: None,

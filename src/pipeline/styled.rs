@@ -89,7 +89,7 @@ impl Session {
             }
             changes |= facts.effect.reading;
             // Back to another one leads whatever ends or undoes a transaction, and RESET.
-            converts |= facts.effect.converts || facts.effect.calls || self.met_other;
+            converts |= facts.effect.converts || self.met_other;
         }
         Ok(())
     }

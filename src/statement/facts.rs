@@ -184,8 +184,6 @@ pub struct Effect {
     /// It may change `client_encoding`, by what it says itself: what is shown from then on may be wanted
     /// in another.
     pub converts: bool,
-    /// It calls code that nobody here has read, which may do the same.
-    pub calls: bool,
     /// It sets what no plain constant names.
     pub configures: bool,
 }

@@ -173,7 +173,6 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
         Some(found) if found.proven => Renames::Portals,
         Some(_) => Renames::Anything,
     };
-    facts.effect.calls = opaque.as_ref().is_some_and(|found| found.called);
     facts.opaque = opaque.map(|found| found.why).filter(|_| legible);
     if facts.copy.is_some() {
         facts.subjects = subject::subjects(bench, node, found, &facts);

@@ -28,8 +28,6 @@ pub(super) struct Found {
     pub(super) keeps: bool,
     /// It is proven to reach no sealed column.
     pub(super) proven: bool,
-    /// The text itself calls it: it is no trigger's or default's.
-    pub(super) called: bool,
 }
 
 /// Why a statement is opaque; none where it is transparent.
@@ -84,7 +82,7 @@ pub(super) fn judge(
         ));
     }
     let keeps = !Sort::of(node).runs() && !opaque.code.proven;
-    Ok(Some(Found { why: opaque.code.why, keeps, proven: opaque.code.proven, called: look.calls() }))
+    Ok(Some(Found { why: opaque.code.why, keeps, proven: opaque.code.proven }))
 }
 
 /// Does a definition make of code that nobody can follow what a text does not show: by the body of a
@@ -170,12 +168,6 @@ fn worse(one: Option<Code>, other: Option<Code>) -> Option<Code> {
 impl<'a> Look<'a> {
     fn codes(&self) -> &'a Codes {
         self.names.snapshot.codes()
-    }
-
-    /// Does the text itself name code that is called?
-    fn calls(&self) -> bool {
-        let called = |call: &NamePath| self.call(call, false).is_some();
-        matches!(kind(self.node), Some(Kind::DoStmt(_))) || self.found.calls.iter().any(called)
     }
 
     fn opaque(&self) -> Option<Opaque> {

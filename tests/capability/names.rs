@@ -522,3 +522,31 @@ fn a_name_that_another_encoding_could_fold_to_a_classified_one_is_refused_unless
         }
     }
 }
+
+/// A statement that is prepared anew may fail at that, with nothing behind it that would end the batch.
+#[test]
+fn what_fails_when_it_is_prepared_anew_is_answered_and_so_is_what_comes_behind() {
+    for major in VERSIONS {
+        let (server, gate, _tap) = start(major);
+        server.execute("shop", "CREATE TABLE acme.orders (id int, total int)").unwrap();
+        let mut raw = login(gate.address(), "shop", &[]);
+        raw.query("SET search_path TO acme");
+        let text = "SELECT c.id, c.email, o.total FROM client c JOIN orders o ON o.id = c.id";
+        for name in ["one", "two", "three"] {
+            raw.parse(name, text, &[]);
+        }
+        assert_eq!(states(&raw.sync()), [""; 0]);
+        raw.query("SET search_path TO zeta");
+        assert_eq!(states(&raw.query("EXECUTE one")), ["42P01"], "{major}");
+        assert_eq!(firsts(&raw.query("SELECT 1")), ["1"], "{major}");
+        raw.bind("", "two", &[], &[], &[]);
+        raw.execute("", 0);
+        assert_eq!(states(&raw.sync()), ["42P01"], "{major}");
+        raw.query("BEGIN");
+        assert_eq!(states(&raw.query("EXECUTE three")), ["42P01"], "{major}");
+        assert_eq!(states(&raw.query("SELECT 1")), ["25P02"], "{major}");
+        raw.query("ROLLBACK");
+        raw.query("SET search_path TO acme");
+        assert_eq!(firsts(&raw.query("SELECT 1")), ["1"], "{major}");
+    }
+}

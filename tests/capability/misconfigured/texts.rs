@@ -143,7 +143,6 @@ pub fn unknown_keys() -> Vec<Case> {
     cases.extend(spoiled(&[
         ("provider = \"file\"", "provider = \"vault\"", "provider", later),
         ("node = ", "retain = \"365d\"\nnode = ", "retain", later),
-        ("action = \"cut\"", "action = \"throttle\"", "action", later),
         ("seal = \"random\"", "seal = \"ordered\"", "seal = \"ordered\"", later),
         ("state = \"sealed\"", "state = \"sealing\"", "state", later),
         ("outside = \"deny\"", "outside = \"ciphertext_only\"", "replication", later),
