@@ -184,3 +184,55 @@ fn a_dump_of_sealed_values_is_on_record_and_opens_nothing() {
     assert_eq!(states(&backup.query("SELECT 1")), [""; 0]);
     assert!(holds(&copied(&backup.query(sql)).0, MARK));
 }
+
+/// The formats of `pg_restore`, several workers and sections: of sealed values past the gate, of opened ones
+/// through it.
+#[test]
+fn dumps_of_every_format_and_section_are_restored_by_the_servers_own_tools() {
+    let run = |program: std::path::PathBuf, args: &[&str]| {
+        let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for major in VERSIONS {
+        let server = shop::server(major);
+        server.execute("postgres", "CREATE ROLE backup LOGIN SUPERUSER").unwrap();
+        let (gate, tap) = open(&server);
+        let mut app = Raw::login(gate.address(), "postgres", "postgres");
+        assert_eq!(states(&app.query(SEED)), [""; 0]);
+        let mut direct = Raw::login(server.address(), "postgres", "postgres");
+        let (opened, sealed) = (checksum(&mut app), checksum(&mut direct));
+        let programs = |name: &str| server.binaries().program(name);
+        for (number, (user, form)) in [
+            ("backup", &["-Fc"][..]),
+            ("backup", &["-Fd", "-j", "2"]),
+            ("backup", &["-Ft"]),
+            ("postgres", &["-Fc"]),
+            ("postgres", &["-Fd", "-j", "2"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let database = format!("restored{number}");
+            server.create_database(&database).unwrap();
+            let file = gate.folder().join(&database).display().to_string();
+            let from = format!("postgresql://{user}@{}/postgres?sslmode=disable", gate.address());
+            run(programs("pg_dump"), &[form, &["-f", &file, "-d", &from]].concat());
+            // What is sealed stays so past the gate; what is open is sealed anew by it. What is defined there goes
+            // past it for both.
+            let past = format!("postgresql://postgres@{}/{database}", server.address());
+            let through = format!("postgresql://postgres@{}/{database}?sslmode=disable", gate.address());
+            let data = if user == "backup" { &past } else { &through };
+            for (section, to) in [("pre-data", &past), ("data", data), ("post-data", &past)] {
+                let section = format!("--section={section}");
+                run(programs("pg_restore"), &["--exit-on-error", &section, "-d", to, &file]);
+            }
+            let mut stored = Raw::login(server.address(), "postgres", &database);
+            let stored = checksum(&mut stored);
+            assert!(!holds(&stored, MARK) && holds(&stored, b"SEAL"), "{major}: {user} {form:?}");
+            assert!(user != "backup" || stored == sealed, "{major}: {form:?}");
+            let mut read = Raw::login(gate.address(), "postgres", &database);
+            assert_eq!(checksum(&mut read), opened, "{major}: {user} {form:?}");
+        }
+        assert!(!holds(&tap.to_server(), MARK), "{major}: a value went upstream");
+    }
+}
