@@ -3,19 +3,17 @@
 //!
 //! Without a definition under way nobody takes a lock: one counter is looked at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::pipeline::Barred;
 use crate::store::catalog::Definer;
 
-/// Bare names of tables, as sessions judge by them.
-pub type Tables = Arc<HashSet<Arc<str>>>;
-
 /// A session's: which of its fences it is, where it holds, and what it holds.
-type Raised = (usize, Arc<str>, Tables);
+type Raised = (usize, Arc<str>, Barred);
 
 /// See the module's text.
 #[derive(Default)]
@@ -30,26 +28,28 @@ pub struct Fences {
 impl Fences {
     /// Makes known what a session is about to change, in the place of what it said before. It ends when
     /// the guard is dropped.
-    pub fn raise(self: &Arc<Self>, session: u64, database: &Arc<str>, tables: &[Arc<str>]) -> Fence {
-        let tables = Arc::new(tables.iter().cloned().collect());
+    pub fn raise(self: &Arc<Self>, session: u64, database: &Arc<str>, barred: Barred) -> Fence {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        raised.insert(session, (number, Arc::clone(database), tables));
+        raised.insert(session, (number, Arc::clone(database), barred));
         self.count.store(raised.len(), Ordering::SeqCst);
         drop(raised);
         Fence { fences: Arc::clone(self), session, number, _definer: None }
     }
 
     /// What sessions other than this one are changing in a database. None: nothing.
-    pub fn before(&self, session: u64, database: &str) -> Option<Tables> {
+    pub fn before(&self, session: u64, database: &str) -> Option<Arc<Barred>> {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let others = raised.iter().filter(|(by, (_, of, _))| **by != session && **of == *database);
-        let tables: HashSet<Arc<str>> =
-            others.flat_map(|(_, (_, _, tables))| tables.iter().cloned()).collect();
-        (!tables.is_empty()).then(|| Arc::new(tables))
+        let mut all = Barred::default();
+        for (_, (_, _, barred)) in others {
+            all.tables.extend(barred.tables.iter().cloned());
+            all.names.extend(barred.names.iter().cloned());
+        }
+        (all != Barred::default()).then(|| Arc::new(all))
     }
 
     /// Is anything being changed?
@@ -109,14 +109,15 @@ mod tests {
 
     #[test]
     fn others_see_what_is_being_changed_until_it_ends() {
+        let of = |table: &str| Barred { tables: [Arc::from(table)].into(), ..Barred::default() };
         let (fences, shop) = (Arc::new(Fences::default()), Arc::from("shop"));
         assert!(fences.before(2, "shop").is_none());
-        let fence = fences.raise(1, &shop, &[Arc::from("customers")]);
+        let fence = fences.raise(1, &shop, of("customers"));
         assert!(fences.before(1, "shop").is_none() && fences.before(2, "other").is_none());
-        assert!(fences.before(2, "shop").is_some_and(|tables| tables.contains("customers")));
-        let second = fences.raise(1, &shop, &[Arc::from("orders")]);
+        assert!(fences.before(2, "shop").is_some_and(|tables| tables.tables.contains("customers")));
+        let second = fences.raise(1, &shop, of("orders"));
         drop(fence);
-        assert!(fences.before(2, "shop").is_some_and(|tables| tables.contains("orders")));
+        assert!(fences.before(2, "shop").is_some_and(|tables| tables.tables.contains("orders")));
         drop(second);
         assert!(fences.before(2, "shop").is_none());
     }

@@ -181,7 +181,7 @@ impl Flow<'_> {
                 if let Err(refusal) = self.reload().await {
                     return self.refuse(refusal);
                 }
-                if self.session.moving().is_empty() {
+                if self.session.bars().tables.is_empty() {
                     self.fence = None;
                 }
                 continue;
@@ -483,8 +483,10 @@ impl Flow<'_> {
             }
         }
         let delay_ms = self.session.terms().delay_ms;
-        if delay_ms > 0 && records.iter().any(|record| matches!(record, Record::Intent(_))) {
-            self.slow_down(Duration::from_millis(delay_ms)).await;
+        let accesses = records.iter().filter(|record| matches!(record, Record::Intent(_))).count();
+        if delay_ms > 0 && accesses > 0 {
+            let times = u32::try_from(accesses).unwrap_or(u32::MAX);
+            self.slow_down(Duration::from_millis(delay_ms).saturating_mul(times)).await;
         }
         self.worker.records.take(records, &self.mailbox).await.is_ok()
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant as Deadline;
 
 use super::flow::Flow;
 use super::unread::unread;
-use crate::pipeline::{Need, View};
+use crate::pipeline::{Barred, Need, View};
 use crate::policy::Refusal;
 use crate::store::catalog::{Changers, LoadError};
 
@@ -32,8 +32,7 @@ impl Flow<'_> {
         match self.request.need {
             Need::Input | Need::Settle | Need::Durable | Need::Catalog => return Ok(false),
             Need::Fence => {
-                let moving = self.session.moving().to_vec();
-                self.raise_fence(&moving);
+                self.raise_fence(self.session.bars());
                 self.wait_for_others().await;
             }
             Need::Passage => self.wait_for_passage().await,
@@ -136,10 +135,10 @@ impl Flow<'_> {
                 () = tokio::time::sleep_until(until) => {
                     self.rest.others = None;
                     self.session.withdraw();
-                    let moving = self.session.moving().to_vec();
+                    let barred = self.session.bars();
                     self.fence = None;
-                    if !moving.is_empty() {
-                        self.raise_fence(&moving);
+                    if barred != Barred::default() {
+                        self.raise_fence(barred);
                     }
                     return;
                 }

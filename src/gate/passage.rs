@@ -1,10 +1,8 @@
 //! What a session of one task makes known to the others, and learns of them, before it takes up
 //! anything: tables and code that are being changed, and catalogs that are newer than its own.
 
-use std::sync::Arc;
-
 use super::flow::Flow;
-use crate::pipeline::ANYTHING;
+use crate::pipeline::{ANYTHING, Barred};
 use crate::policy::Refusal;
 
 impl Flow<'_> {
@@ -28,16 +26,16 @@ impl Flow<'_> {
     /// What this session has defined is there for everybody, and known to nobody here: until the
     /// catalog has been read, no text of others can be told harmless.
     pub fn bar_everything(&mut self) {
-        let mut all = self.session.moving().to_vec();
-        all.push(ANYTHING.into());
-        self.raise_fence(&all);
+        let mut barred = self.session.bars();
+        barred.tables.insert(ANYTHING.into());
+        self.raise_fence(barred);
     }
 
     /// Makes known to others, and to whoever compares the policy with the database, that this session
     /// is changing something.
-    pub fn raise_fence(&mut self, tables: &[Arc<str>]) {
+    pub fn raise_fence(&mut self, barred: Barred) {
         let who = self.session.who();
-        let fence = self.gate.fences.raise(who.session, &who.database, tables);
+        let fence = self.gate.fences.raise(who.session, &who.database, barred);
         let definer = self.gate.catalogs.as_ref().map(|catalogs| catalogs.define(&who.database));
         self.fence = Some(fence.of(definer));
     }

@@ -126,6 +126,9 @@ async fn run(
             .await;
     }
     server.close();
+    // Whoever waits for what it had under way looks again.
+    listed.underway.ends(true);
+    gate.fences.notify();
     drop(admitted);
 }
 

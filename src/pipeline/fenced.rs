@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::certainty::Sure;
 use super::plan::Plan;
-use super::session::{ANYTHING, Session};
+use super::session::Session;
 use super::{Need, Step};
 use crate::policy::Refusal;
 
@@ -51,9 +51,7 @@ impl Session {
             return Some(Err(Refusal::unhandled("definition", detail, "COMMIT the definition by itself.")));
         }
         let mut names = self.names_anew(plan);
-        if self.moving.iter().any(|table| **table == *ANYTHING) {
-            names.clear();
-        }
+        names.retain(|name| !self.named_anew.contains(name));
         if names.is_empty() && (!plan.moves() || self.announced) {
             return None;
         }
@@ -64,7 +62,6 @@ impl Session {
             return Some(Err(Refusal::unhandled("definition-underway", detail, hint)));
         }
         self.moving.extend(plan.moved().cloned());
-        self.moving.extend((!names.is_empty()).then(|| ANYTHING.into()));
         self.naming_anew = names;
         Some(Ok(Step::Need(Need::Fence)))
     }
@@ -75,7 +72,7 @@ impl Session {
         if plan.touches()
             && let Some(barred) = self.barred.clone()
             && let Some(table) =
-                plan.relations().find(|table| barred.contains(*table) && !self.in_use.contains(*table))
+                plan.relations().find(|table| barred.tables.contains(*table) && !self.in_use.contains(*table))
         {
             if !std::mem::take(&mut self.denied) {
                 return Some(Ok(Step::Need(Need::Passage)));

@@ -69,7 +69,7 @@ pub use honest::fuzz_answers;
 pub use plan::{PlanCache, Workshop};
 pub use session::{ANYTHING, Bounds, Event, Session};
 pub use stream::Walsender;
-pub use underway::Underway;
+pub use underway::{Barred, Underway};
 pub use view::View;
 
 use crate::policy::Refusal;

@@ -102,7 +102,7 @@ impl Plan {
         let changes = effects().filter_map(|effect| effect.changes.as_deref());
         // Of what is not followed nobody knows whether it leads to what the server can read.
         let made = effects().filter(|effect| view.has_legible() && effect.changes.is_none());
-        let made = made.filter_map(|effect| effect.makes.clone());
+        let made = made.flat_map(|effect| effect.makes.iter().cloned());
         let matters = |table: &QualifiedName| {
             let known = view.snapshot().relation(&table.schema, &table.name);
             known.is_none_or(|known| !known.is_harmless())

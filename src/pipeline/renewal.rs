@@ -1,6 +1,5 @@
 //! By which catalog a session judges, and since when; and what it and others are changing in it.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use super::names::{Change, Meaning, Prepared};
 use super::owed::Probe;
 use super::plan::Plan;
 use super::session::{ANYTHING, Session};
+use super::underway::Barred;
 use super::view::View;
 
 /// New names of one transaction that are kept. With more it could be any.
@@ -74,10 +74,12 @@ impl Session {
         self.rests_on_relations
     }
 
-    /// What this session is about to change ([`Need::Fence`](super::Need::Fence)).
+    /// What this session is about to change, or has changed and nobody has read yet
+    /// ([`Need::Fence`](super::Need::Fence)).
     #[must_use]
-    pub fn moving(&self) -> &[Arc<str>] {
-        &self.moving
+    pub fn bars(&self) -> Barred {
+        let names = self.named_anew.iter().chain(&self.naming_anew).cloned().collect();
+        Barred { tables: self.moving.iter().cloned().collect(), names }
     }
 
     /// New names that it is about to give to what is classified, or leads there: what others have under way
@@ -87,15 +89,14 @@ impl Session {
         &self.naming_anew
     }
 
-    /// The others know of [`Session::moving`].
+    /// The others know of [`Session::bars`].
     pub fn announce(&mut self) {
         self.announced = true;
-        self.naming_anew.clear();
+        self.named_anew.append(&mut self.naming_anew);
     }
 
     /// Others have something under way that may use a name of [`Session::naming_anew`].
     pub fn withdraw(&mut self) {
-        self.moving.retain(|table| **table != *ANYTHING);
         if !self.announced {
             self.moving.clear();
         }
@@ -131,13 +132,14 @@ impl Session {
         let through = self.announced && self.is_settled() && !self.certainty.is_underway();
         if through {
             self.moving.clear();
+            self.named_anew.clear();
             self.announced = false;
         }
         through
     }
 
     /// What others are changing; none: nothing.
-    pub fn bar(&mut self, barred: Option<Arc<HashSet<Arc<str>>>>) {
+    pub fn bar(&mut self, barred: Option<Arc<Barred>>) {
         self.barred = barred;
     }
 
@@ -201,7 +203,7 @@ impl Session {
 
     /// Is anybody else's definition about to be known here?
     pub(super) fn is_barred(&self) -> bool {
-        self.barred.as_ref().is_some_and(|barred| barred.contains(ANYTHING))
+        self.barred.as_ref().is_some_and(|barred| barred.tables.contains(ANYTHING))
     }
 
     /// Has its transaction defined what nobody but the server knows before COMMIT, so that any name may

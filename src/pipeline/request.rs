@@ -8,6 +8,7 @@ use super::names::{Change, Meaning, Prepared};
 use super::owed::{Discard, Kind, Mark, Target};
 use super::plan::{Plan, Workshop};
 use super::session::{Session, too_many_names};
+use super::underway::{holds, may_use};
 use super::{Need, Step};
 use crate::policy::Refusal;
 use crate::statement::{Effect, NEUTRAL_BYTES_MAX, is_neutral, prepared_names};
@@ -82,6 +83,10 @@ impl Session {
                 Ok(Peek::Partial { tag: b'd', len, head }) if self.copies_in() && !self.discards(b'd') => {
                     return if run > 0 { Step::Pass(run) } else { self.take_copy_data(shop, len, head, out) };
                 }
+                // Which statement it binds may not have arrived.
+                Ok(Peek::Partial { tag: b'B', .. }) if self.has_coming() => {
+                    return if run > 0 { Step::Pass(run) } else { self.waits_for_names() };
+                }
                 Ok(Peek::Partial { tag, len, head }) => match self.part(tag, len, head) {
                     Part::Wait => break,
                     Part::Watch if run > 0 => return Step::Pass(run),
@@ -127,6 +132,9 @@ impl Session {
                         }
                         return Step::Took(frame.len());
                     }
+                    if self.uses_coming(frame) {
+                        return if run > 0 { Step::Pass(run) } else { self.take_denied(frame, out) };
+                    }
                     if self.newer && matches!(frame.tag(), b'P' | b'Q') {
                         return if run > 0 { Step::Pass(run) } else { self.take_between(frame, out) };
                     }
@@ -143,6 +151,60 @@ impl Session {
             }
         }
         if run > 0 { Step::Pass(run) } else { Step::Need(Need::Input) }
+    }
+
+    /// Is somebody else about to give a name to what is classified?
+    fn has_coming(&self) -> bool {
+        self.barred.as_ref().is_some_and(|barred| !barred.names.is_empty())
+    }
+
+    /// Waits for that, or ends the session where it has waited for too long.
+    fn waits_for_names(&mut self) -> Step {
+        if std::mem::take(&mut self.denied) { self.end(name_underway()) } else { Step::Need(Need::Passage) }
+    }
+
+    /// May this message use a name that somebody else is about to give to what is classified?
+    fn uses_coming(&self, frame: Frame<'_>) -> bool {
+        let Some(barred) = self.barred.as_ref().filter(|barred| !barred.names.is_empty()) else {
+            return false;
+        };
+        let uses = |text: &[u8]| may_use(text, barred.names.iter());
+        match frame.tag() {
+            // EXECUTE by SQL has the names of another text looked up.
+            b'Q' => uses(frame.body()) || holds(frame.body(), b"execute"),
+            b'P' => {
+                let text = frame.body().splitn(2, |byte| *byte == 0).nth(1).unwrap_or_default();
+                uses(text) || holds(text, b"execute")
+            }
+            // And binding those of the statement: of one without a name that was parsed now they were looked at.
+            b'B' => match frontend::bind_names(frame.body()) {
+                Ok((_, b"")) => !self.underway.has_parsed(),
+                Ok((_, name)) => match self.queue.statement(name) {
+                    Meaning::Judged(prepared) => prepared.text.as_ref().is_none_or(|kept| uses(kept.bytes())),
+                    Meaning::Plain | Meaning::Unsettled => true,
+                },
+                Err(_) => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// It waits for that; and is refused where it has waited for too long.
+    fn take_denied(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Step {
+        if !std::mem::take(&mut self.denied) {
+            return Step::Need(Need::Passage);
+        }
+        let refusal = name_underway();
+        let name = frame.body().split(|byte| *byte == 0).next().unwrap_or(&[]);
+        let target = match frame.tag() {
+            b'P' => Target::Parse(name.into()),
+            b'B' => Target::Bind(name.into()),
+            _ => Target::Query,
+        };
+        if frame.tag() == b'B' {
+            return self.refuse(frame.len(), &target, refusal, None, out);
+        }
+        self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
     }
 
     /// A text that comes while the catalog is newer than this session's: it waits for the end of the
@@ -426,6 +488,11 @@ impl Session {
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
     }
+}
+
+fn name_underway() -> Refusal {
+    let detail = "Another session is giving a name to what is classified, and has not ended.";
+    Refusal::unhandled("definition-underway", detail, "Send it again when it has.")
 }
 
 /// The text of a Query or a Parse, as far as it has arrived.

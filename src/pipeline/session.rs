@@ -19,7 +19,7 @@ use super::plan::Plan;
 use super::stated::{Stated, may_take_back};
 use super::stream::Walsender;
 use super::transaction::{Ended, Transaction};
-use super::underway::Underway;
+use super::underway::{Barred, Underway};
 use super::view::View;
 use crate::audit::{FieldUse, Receipt, Record, Who};
 use crate::catalog::Declared;
@@ -149,7 +149,7 @@ pub struct Session {
     /// See [`Session::rests_on_relations`].
     pub(super) rests_on_relations: bool,
     /// What other sessions are changing, by bare name; none where they are not.
-    pub(super) barred: Option<Arc<HashSet<Arc<str>>>>,
+    pub(super) barred: Option<Arc<Barred>>,
     /// They took too long.
     pub(super) denied: bool,
     /// What this session is about to change, and has made known to the others.
@@ -188,6 +188,8 @@ pub struct Session {
     pub(super) coming: Vec<Arc<str>>,
     /// See [`Session::naming_anew`].
     pub(super) naming_anew: Vec<Arc<str>>,
+    /// Those of which the others know.
+    pub(super) named_anew: Vec<Arc<str>>,
     /// [`Session::withdraw`].
     pub(super) overtaken: bool,
     /// What is held against its user.
@@ -301,6 +303,7 @@ impl Session {
             kept: false,
             coming: Vec::new(),
             naming_anew: Vec::new(),
+            named_anew: Vec::new(),
             overtaken: false,
             terms: Terms::default(),
             underway: Arc::default(),

@@ -2,6 +2,7 @@
 //! give a new name to what is classified must know that none of them uses it already. They were judged
 //! when the name meant nothing.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,25 @@ use crate::statement::Renames;
 
 /// Bytes of texts that are kept for one session. Beyond them nobody knows what it names.
 const TEXTS_BYTES_MAX: usize = 16 * 1024;
+
+/// What a session is changing, as the others see it.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Barred {
+    /// Bare names of tables, as sessions judge by them.
+    pub tables: BTreeSet<Arc<str>>,
+    /// New names that come to be for what is classified, or leads there.
+    pub names: BTreeSet<Arc<str>>,
+}
+
+/// Could a text use one of these names? Case does not count, nor whether it is a name there.
+pub(super) fn may_use<'n>(text: &[u8], mut names: impl Iterator<Item = &'n Arc<str>>) -> bool {
+    // By its code point a character can be written where names are.
+    text.windows(2).any(|part| part.eq_ignore_ascii_case(b"u&"))
+        || names.any(|name| {
+            let plain = name.is_ascii() && !name.contains('"') && **name != *ANYTHING;
+            !plain || holds(text, name.as_bytes())
+        })
+}
 
 /// One session's.
 #[derive(Default)]
@@ -96,15 +116,12 @@ impl Underway {
             return true;
         }
         let texts = self.texts();
-        if texts.is_empty() {
-            return false;
-        }
-        // By its code point a character can be written where names are.
-        texts.windows(2).any(|part| part.eq_ignore_ascii_case(b"u&"))
-            || names.iter().any(|name| {
-                let plain = name.is_ascii() && !name.contains('"') && **name != *ANYTHING;
-                !plain || holds(&texts, name.as_bytes())
-            })
+        !texts.is_empty() && may_use(&texts, names.iter())
+    }
+
+    /// Was a statement without a name parsed since it came to rest?
+    pub(super) fn has_parsed(&self) -> bool {
+        self.parsed.load(Ordering::Relaxed)
     }
 
     fn texts(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -113,7 +130,7 @@ impl Underway {
 }
 
 /// Does the name stand there as a whole word?
-fn holds(bytes: &[u8], name: &[u8]) -> bool {
+pub(super) fn holds(bytes: &[u8], name: &[u8]) -> bool {
     let in_word = |at: Option<usize>| {
         let byte = at.and_then(|at| bytes.get(at)).copied().unwrap_or_default();
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80

@@ -80,12 +80,9 @@ impl Session {
             return Err(Refusal::refused_by_watch());
         }
         if self.terms.purpose {
-            let statements = &plan.facts.statements;
-            let stated = |(index, _)| {
-                let before = statements.get(..index).unwrap_or_default();
-                self.who_asks(plan.facts.said.as_deref(), before).purpose.is_some()
-            };
-            if !statements.iter().enumerate().all(stated) {
+            // One that is on its way may be taken back: what holds counts, or what the text says of itself.
+            let said = plan.facts.said.as_ref().and_then(|said| said.purpose.as_ref());
+            if said.or(self.who.purpose.as_ref()).is_none_or(|purpose| purpose.trim().is_empty()) {
                 return Err(Refusal::wants_purpose());
             }
         }

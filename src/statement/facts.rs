@@ -162,8 +162,8 @@ pub struct Effect {
     /// It may change what names or columns of tables that matter mean, by a lock that keeps
     /// everybody else from them.
     pub moves: bool,
-    /// The bare name of the view that it makes.
-    pub makes: Option<Arc<str>>,
+    /// Bare names of views that it makes, or gives another name or place.
+    pub makes: Vec<Arc<str>>,
     /// EXECUTE: what it does is what the statement of that name does.
     pub executes: Option<Arc<Executes>>,
     /// DECLARE, PREPARE.

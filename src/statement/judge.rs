@@ -188,7 +188,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
     facts.moved = if facts.effect.moves { moving::moved(bench, node, found, &facts) } else { Vec::new() };
-    facts.effect.makes = moving::makes(node).map(Arc::from);
+    facts.effect.makes = moving::makes(bench, node);
     facts.defines = named::defined(bench, node, found, &facts);
     by_name::defer(&mut facts);
     Ok(facts)

@@ -360,6 +360,8 @@ fn whoever_is_refused_or_asked_for_a_purpose_goes_on_with_what_is_not_classified
         let mut later = Raw::login(gate.address(), user, "postgres");
         assert_eq!(states(&later.query("SELECT city FROM customers WHERE id = 1")), ["SG007"]);
         if what == "purpose" {
+            assert_eq!(states(&later.query("SET sealgate.purpose = ' '")), none);
+            assert_eq!(states(&later.query("SELECT city FROM customers WHERE id = 1")), ["SG007"]);
             assert_eq!(states(&later.query("SET sealgate.purpose = 'support case 7'")), none);
             assert_eq!(states(&later.query("SELECT city FROM customers WHERE id = 1")), none);
             let text = "SELECT city FROM customers WHERE id = 1 /*purpose='case%208'*/";
@@ -406,6 +408,11 @@ fn an_access_that_is_throttled_shows_nothing_before_its_time_and_others_do_not_w
     let others = began.elapsed();
     assert!(errors(&raw.until_ready()).is_empty());
     assert!(began.elapsed() >= Duration::from_secs(3) && others < began.elapsed(), "{others:?}");
+    // Several at once wait for each, and so do those of one text.
+    let began = Instant::now();
+    let two = "SELECT city FROM customers WHERE id = 4; SELECT city FROM customers WHERE id = 5";
+    assert!(errors(&raw.query(two)).is_empty());
+    assert!(began.elapsed() >= Duration::from_secs(6), "{:?}", began.elapsed());
     // An operator ends a session at once, whatever it waits for.
     raw.send(b'Q', b"SELECT city FROM customers WHERE id = 2\0");
     assert!(gate.verb(&["watch", "release", "clerk"]).status.success());

@@ -7,7 +7,9 @@ use crate::harness::{Frame, Gate, Raw, Setup, Tap, VERSIONS, await_that, pg};
 use crate::shop::{errors, holds, states};
 
 const DEFINED: &str = "CREATE TABLE parted (id int, email text, phone text) PARTITION BY LIST (id); \
-     CREATE TABLE plain (id int); CREATE ROLE other LOGIN; CREATE SCHEMA own AUTHORIZATION other";
+     CREATE TABLE plain (id int); CREATE ROLE other LOGIN; CREATE SCHEMA own AUTHORIZATION other; \
+     CREATE SCHEMA held; CREATE VIEW held.inside AS SELECT id, phone FROM parted; \
+     CREATE VIEW shown AS SELECT id, phone FROM parted";
 
 fn served(server: &Throwaway, tap: &Tap) -> Gate {
     server.execute("postgres", DEFINED).unwrap();
@@ -61,6 +63,13 @@ fn no_text_on_its_way_uses_a_name_that_another_session_gives_meanwhile() {
                 "; SELECT * FROM lr".to_owned(),
                 vec!["BEGIN", "CREATE VIEW lr AS SELECT id, phone FROM parted", "COMMIT"],
             ),
+            (
+                "; SELECT * FROM lr".to_owned(),
+                vec!["CREATE MATERIALIZED VIEW lr AS SELECT id, phone FROM parted"],
+            ),
+            ("; SELECT * FROM lr".to_owned(), vec!["ALTER VIEW shown RENAME TO lr"]),
+            ("; SELECT * FROM own.shown".to_owned(), vec!["ALTER VIEW shown SET SCHEMA own"]),
+            ("; SELECT * FROM fresh.inside".to_owned(), vec!["ALTER SCHEMA held RENAME TO fresh"]),
             (insert("renamed"), vec!["ALTER TABLE parted RENAME TO renamed"]),
             (insert("U&\"\\0070art\""), vec![PART]),
         ] {
@@ -156,4 +165,36 @@ fn who_makes_a_table_that_has_only_the_name_of_a_classified_one_holds_up_nobody(
         assert_eq!(states(&user.query("SELECT id FROM parted WHERE email = 'a'")), [""; 0], "{definition:?}");
         other.query("ROLLBACK");
     }
+}
+
+/// A definition may wait at the server for as long as somebody holds a lock: what cannot use its name goes on, and
+/// so does the end of a transaction that it waits for.
+#[test]
+fn a_definition_that_waits_holds_up_nothing_but_its_own_name() {
+    let server = pg(18);
+    let tap = Tap::before(server.address());
+    let gate = served(&server, &tap);
+    let mut user = Raw::login(gate.address(), "postgres", "postgres");
+    assert_eq!(states(&user.query("BEGIN; SELECT id FROM parted")), [""; 0]);
+    let mut definer = Raw::login(gate.address(), "postgres", "postgres");
+    definer.send(b'Q', &[PART.as_bytes(), b"\0"].concat());
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    await_that("it waits", || server.query("postgres", waits).unwrap()[0][0].as_deref() == Some("1"));
+    // Whoever comes, in both protocols, named and not.
+    let mut other = Raw::login(gate.address(), "postgres", "postgres");
+    assert_eq!(states(&other.query("SELECT count(*) FROM plain")), [""; 0]);
+    other.parse("kept", "SELECT count(*) FROM plain", &[]);
+    other.bind("", "kept", &[], &[], &[]);
+    other.execute("", 0);
+    assert_eq!(states(&other.sync()), [""; 0]);
+    other.bind("", "kept", &[], &[], &[]);
+    other.execute("", 0);
+    assert_eq!(states(&other.sync()), [""; 0]);
+    // What may use the name waits, until the catalog is known; then it is judged.
+    let leak = format!("INSERT INTO part (id, email) VALUES (1, '{LEAK}')");
+    other.send(b'Q', &[leak.as_bytes(), b"\0"].concat());
+    assert_eq!(states(&user.query("COMMIT")), [""; 0]);
+    assert_eq!(states(&definer.until_ready()), [""; 0]);
+    assert_eq!(states(&other.until_ready()), ["SG001"]);
+    assert!(!holds(&tap.to_server(), b"sentinel"));
 }

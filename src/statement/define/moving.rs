@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use pg_query::protobuf::node::Node as Kind;
-use pg_query::protobuf::{Node, RangeVar};
+use pg_query::protobuf::{Node, ObjectType, RangeVar};
 
 use crate::catalog::{Change, Named, QualifiedName};
 
 use super::super::facts::StatementFacts;
 use super::super::matters::Bench;
 use super::super::read::census::{Census, RangeName};
-use super::super::read::tree::kind;
+use super::super::read::tree::{self, kind};
 use super::target::creation;
 
 /// The bare names of the tables that matter of which a definition may change what their names or columns
@@ -69,13 +69,54 @@ fn made(node: &Node) -> Option<&RangeVar> {
     }
 }
 
-/// The bare name of the view that a statement makes, by which others reach what it reads. A temporary one is of
-/// its session alone; code that reads what is classified is not made here.
-pub(in crate::statement) fn makes(node: &Node) -> Option<&str> {
+/// Bare names by which others reach, once a definition has run, what views read: of those that it makes, or
+/// gives another name or place. A temporary one is of its session alone; code that reads what is classified is
+/// not made here. Of another kind of object the name does no harm here.
+pub(in crate::statement) fn makes(bench: Bench<'_>, node: &Node) -> Vec<Arc<str>> {
+    let lasting = |range: &RangeVar| range.relpersistence != "t" && !range.schemaname.starts_with("pg_temp");
+    let of = |range: Option<&RangeVar>| {
+        range
+            .filter(|range| lasting(range))
+            .map(|range| Arc::from(range.relname.as_str()))
+            .into_iter()
+            .collect()
+    };
     match kind(node) {
-        Some(Kind::ViewStmt(view)) => {
-            view.view.as_ref().filter(|range| range.relpersistence != "t").map(|range| range.relname.as_str())
+        Some(Kind::ViewStmt(view)) => of(view.view.as_ref()),
+        Some(Kind::CreateTableAsStmt(create)) => of(create.into.as_ref().and_then(|into| into.rel.as_ref())),
+        Some(Kind::RenameStmt(rename)) => {
+            let mut names = vec![Arc::from(rename.newname.as_str())];
+            // Whatever is in a schema may be meant by its bare name.
+            if ObjectType::try_from(rename.rename_type) == Ok(ObjectType::ObjectSchema) {
+                names.extend(in_schema(bench, &rename.subname));
+            }
+            names
         }
-        Some(_) | None => None,
+        Some(Kind::AlterObjectSchemaStmt(moved)) => match &moved.relation {
+            Some(range) => of(Some(range)),
+            None => moved.object.as_deref().and_then(last_name).map(Arc::from).into_iter().collect(),
+        },
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// Bare names of what matters in a schema.
+fn in_schema(bench: Bench<'_>, schema: &str) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let relations = bench.snapshot.relations().map(|relation| &relation.name);
+    for name in relations.filter(|name| *name.schema == *schema) {
+        names.push(name.name.clone());
+    }
+    let codes = bench.snapshot.codes().relations.iter();
+    names.extend(
+        codes.filter(|(_, all)| all.iter().any(|one| *one.schema == *schema)).map(|(name, _)| name.clone()),
+    );
+    names
+}
+
+fn last_name(object: &Node) -> Option<&str> {
+    match kind(object) {
+        Some(Kind::List(parts)) => parts.items.iter().rev().find_map(tree::name),
+        Some(_) | None => tree::name(object),
     }
 }
