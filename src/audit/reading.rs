@@ -19,6 +19,10 @@ use crate::statement::{Action, Replication, Stream};
 
 /// Lists of fields that later records name by their number.
 const LISTED_MAX: usize = 16_384;
+/// Fields of all of them. Whoever wrote the folder may have made each as long as a line.
+const LISTED_FIELDS_MAX: usize = 250_000;
+/// Bytes of the names of one field; one with longer names is left out.
+const NAME_BYTES_MAX: usize = 512;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -97,6 +101,7 @@ struct Whose<'l> {
 pub struct Reading {
     /// By session and number: what `fields_as` names.
     listed: FxHashMap<(u64, u64), Arc<[FieldUse]>>,
+    listed_fields: usize,
     /// The latest of a session, which many records share.
     who: Option<Arc<Who>>,
 }
@@ -207,6 +212,7 @@ impl Reading {
             .fields
             .iter()
             .flatten()
+            .filter(|field| field.field.len() + field.class.len() <= NAME_BYTES_MAX)
             .map(|field| FieldUse {
                 field: (*field.field).into(),
                 class: (*field.class).into(),
@@ -219,9 +225,11 @@ impl Reading {
             .collect();
         // Only long lists are told once.
         if fields.len() > 16 {
-            if self.listed.len() >= LISTED_MAX {
+            if self.listed.len() >= LISTED_MAX || self.listed_fields + fields.len() > LISTED_FIELDS_MAX {
                 self.listed.clear();
+                self.listed_fields = 0;
             }
+            self.listed_fields += fields.len();
             self.listed.insert((line.session, line.statement_id), fields.clone());
         }
         fields
@@ -305,6 +313,26 @@ mod tests {
         ] {
             assert!(reading.read(line).is_none());
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_hostile_folder_is_bounded() {
+        let mut reading = Reading::default();
+        let fields = [r#"{"field":"s.t.c"}"#; 2_000].join(",");
+        for number in 0..300 {
+            let line = format!(
+                r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","session":7,"statement_id":{number},"fields":[{fields}]}}"#
+            );
+            reading.read(line.as_bytes()).unwrap();
+            let kept: usize = reading.listed.values().map(|list| list.len()).sum();
+            assert!(kept == reading.listed_fields && kept <= LISTED_FIELDS_MAX, "{kept}");
+        }
+        let long = format!(
+            r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","fields":[{{"field":"{}"}}]}}"#,
+            "x".repeat(NAME_BYTES_MAX + 1)
+        );
+        let Some((Record::Intent(intent), _)) = reading.read(long.as_bytes()) else { panic!("an intent") };
+        assert!(intent.fields.is_empty());
     }
 
     #[test]

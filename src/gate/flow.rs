@@ -492,11 +492,12 @@ impl Flow<'_> {
     }
 
     /// Nothing is shown or written before the intent is on record: what a user is throttled by. Whoever ends
-    /// the session does not wait for it.
+    /// the session does not wait for it, and it ends with what is held against the user.
     async fn slow_down(&self, delay: Duration) {
         let until = Deadline::now() + delay;
         while Deadline::now() < until
             && self.listed.order().is_none()
+            && self.listed.terms(now_ms).delay_ms > 0
             && self.worker.phase.get() != Phase::Cutting
         {
             tokio::time::sleep_until(until.min(Deadline::now() + SLOWLY)).await;

@@ -20,7 +20,7 @@ const DEFINITION_WAIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long a definition that gives a new name to what is classified waits for what others have under way:
-/// they send nothing meanwhile.
+/// meanwhile they send nothing that may use it.
 const OTHERS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a statement waits for a definition of another session that goes through here.
@@ -121,8 +121,8 @@ impl Flow<'_> {
     }
 
     /// Before a new name comes to be for what is classified: nothing that others have under way may use it, since
-    /// that was judged when the name meant nothing. From here on they send nothing; what takes longer is
-    /// no reason to keep them waiting.
+    /// that was judged when the name meant nothing. From here on they send nothing that may; what takes longer
+    /// is no reason to keep them waiting.
     async fn wait_for_others(&mut self) {
         let (gate, who) = (self.gate, self.session.who().clone());
         let names = self.session.naming_anew().to_vec();

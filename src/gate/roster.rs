@@ -175,8 +175,9 @@ impl Roster {
 
     /// Holds something against a user, and all sessions of that user. Something longer of its kind stays.
     pub fn restrain(&self, user: &Arc<str>, restraint: Restraint, until_ms: u64, incident: Arc<str>) {
+        // Until all sessions have it: what is held or taken back meanwhile must not be overwritten by it.
+        let mut restrained = self.restrained();
         let held = {
-            let mut restrained = self.restrained();
             if restrained.len() >= RESTRAINED_MAX
                 && !restrained.contains_key(user)
                 && let Some(first) =
@@ -216,7 +217,8 @@ impl Roster {
 
     /// Takes back what is held against a user. False where nothing is.
     pub fn release(&self, user: &str, now_ms: u64) -> bool {
-        let held = self.restrained().remove(user);
+        let mut restrained = self.restrained();
+        let held = restrained.remove(user);
         self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(None));
         held.is_some_and(|held| held.iter().any(|one| one.until_ms > now_ms))
     }
@@ -296,5 +298,27 @@ mod tests {
         }
         assert_eq!(roster.held(0).len(), RESTRAINED_MAX);
         assert!(!roster.is_locked("u0", 0) && roster.is_locked("u1", 0));
+    }
+
+    /// Whichever comes last, each session knows all that is held.
+    #[test]
+    fn what_is_held_and_taken_back_at_one_moment_is_for_each_session_what_it_is_for_the_user() {
+        let roster = Arc::new(Roster::default());
+        let ada = roster.enroll(who(1, "ada"), Arc::default(), 0);
+        for round in 0..300 {
+            std::thread::scope(|threads| {
+                for restraint in [Restraint::Refuse, Restraint::Purpose, Restraint::Throttle { delay_ms: 9 }]
+                {
+                    let roster = &roster;
+                    threads.spawn(move || roster.restrain(&"ada".into(), restraint, 100, "i".into()));
+                }
+                if round % 2 == 0 {
+                    threads.spawn(|| roster.release("ada", 0));
+                }
+            });
+            let held = roster.held(0).iter().fold(Terms::default(), |terms, one| terms.with(one.restraint));
+            assert_eq!(ada.terms(|| 0), held, "round {round}");
+            roster.release("ada", 0);
+        }
     }
 }
