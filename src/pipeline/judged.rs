@@ -11,11 +11,12 @@ use super::errand::Errand;
 use super::names::{Change, Meaning, Prepared, Rest};
 use super::owed::{Ask, Kind, Mark, Probe, Target};
 use super::plan::{Plan, Unplanned, Workshop};
+use super::request::may_copy;
 use super::session::{Event, Held, Session, too_many_names};
 use super::{Need, Step};
 use crate::catalog::Declared;
 use crate::policy::Refusal;
-use crate::statement::{Reading, Remedy, is_neutral};
+use crate::statement::{Reading, Remedy, StatementFacts, is_neutral};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Frame, Malformed};
 
@@ -322,6 +323,7 @@ impl Session {
             let change =
                 Change::Statement(parse.name.into(), (!parse.name.is_empty()).then(|| Rc::new(prepared)));
             out.extend_from_slice(frame.bytes());
+            self.parses_copy |= may_copy(parse.text);
             self.underway.parse(parse.name, parse.text);
             self.owe(Kind::Parse, Mark::changing(change), Doubt::NONE);
             return Ok(Step::Took(frame.len()));
@@ -329,6 +331,7 @@ impl Session {
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
+        self.parses_copy |= may_copy(parse.text);
         let (plan, rests) = match self.judge(shop, parse.text, Some(&parse), declared, known, out) {
             Judged::Plan(plan, rests) => (plan, rests),
             Judged::First(step) => return Ok(step),
@@ -494,6 +497,20 @@ impl Session {
     pub(super) fn take_execute(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
         let (portal, limit) = frontend::read_execute(frame.body())?;
         let meaning = self.queue.portal(portal);
+        // Which tables a COPY takes or shows the server looks up now, and not as it was judged.
+        if self.parses_copy && (self.has_old_portals || self.newer) {
+            let of_now = |prepared: &Prepared| {
+                let queries = |facts: &StatementFacts| facts.copy.is_none() && !facts.reads.is_empty();
+                self.view.as_ref().is_some_and(|view| view.epoch() == prepared.epoch)
+                    || prepared.plan.as_ref().is_some_and(|plan| plan.facts.statements.iter().all(queries))
+            };
+            if !matches!(&meaning, Meaning::Judged(prepared) if of_now(prepared)) {
+                let detail = "The catalog changed in this transaction, and the portal may be a COPY of before, which means other tables now.";
+                let hint = "End the transaction and send it again.";
+                let refusal = Refusal::unhandled("catalog-changed", detail, hint);
+                return Ok(self.refuse(frame.len(), &Target::Execute, refusal, None, out));
+            }
+        }
         if self.is_outlived(&meaning) {
             let detail = "The policy changed since this portal was opened, and with it what it shows.";
             let refusal = Refusal::unhandled("not-prepared", detail, "Bind the statement again.");

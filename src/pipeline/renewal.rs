@@ -57,6 +57,7 @@ impl Session {
             self.queue.names.apply(Change::Statement(Box::default(), Some(unnamed)), 0);
             self.judging = true;
             self.renewed = true;
+            self.has_old_portals |= self.certainty.in_transaction();
             // What its statements and cursors run may be other code now.
             self.opaque_since = true;
             self.end_leases();

@@ -185,6 +185,7 @@ impl Session {
                 },
                 Err(_) => true,
             },
+            b'E' => self.parses_copy,
             _ => false,
         }
     }
@@ -199,9 +200,10 @@ impl Session {
         let target = match frame.tag() {
             b'P' => Target::Parse(name.into()),
             b'B' => Target::Bind(name.into()),
+            b'E' => Target::Execute,
             _ => Target::Query,
         };
-        if frame.tag() == b'B' {
+        if matches!(frame.tag(), b'B' | b'E') {
             return self.refuse(frame.len(), &target, refusal, None, out);
         }
         self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
@@ -405,12 +407,13 @@ impl Session {
     }
 
     /// What others may see of a message that passes as it came.
-    fn note_underway(&self, kind: Kind, body: &[u8]) {
+    fn note_underway(&mut self, kind: Kind, body: &[u8]) {
         match kind {
             Kind::Query => self.underway.text(body),
             Kind::Parse => {
                 let (name, text) = body.split_at(body.iter().position(|byte| *byte == 0).unwrap_or(0));
                 self.underway.parse(name, text);
+                self.parses_copy |= may_copy(text);
             }
             Kind::Bind => match frontend::bind_names(body) {
                 Ok((_, statement)) => self.underway.bind(statement),
@@ -488,6 +491,13 @@ impl Session {
         };
         taken.unwrap_or_else(|Malformed(detail)| self.protocol_error(detail))
     }
+}
+
+/// May it be a COPY? Nothing but blanks and comments stands before the word.
+pub(super) fn may_copy(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\0").unwrap_or(text).trim_ascii_start();
+    let begins = text.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"copy"));
+    begins || text.starts_with(b"--") || text.starts_with(b"/*") || text.starts_with(b";")
 }
 
 fn name_underway() -> Refusal {

@@ -528,6 +528,7 @@ impl Session {
                 self.close_late();
             }
             self.in_use.clear();
+            self.has_old_portals = false;
             self.overlay.end();
             self.queue.names.end_transaction();
         }

@@ -192,6 +192,10 @@ pub struct Session {
     pub(super) named_anew: Vec<Arc<str>>,
     /// [`Session::withdraw`].
     pub(super) overtaken: bool,
+    /// It has parsed a COPY: the server looks up its names only when a portal of it is executed.
+    pub(super) parses_copy: bool,
+    /// The catalog has changed within its transaction: portals may be of before.
+    pub(super) has_old_portals: bool,
     /// What is held against its user.
     pub(super) terms: Terms,
     /// What others may see of what it has under way.
@@ -305,6 +309,8 @@ impl Session {
             naming_anew: Vec::new(),
             named_anew: Vec::new(),
             overtaken: false,
+            parses_copy: false,
+            has_old_portals: false,
             terms: Terms::default(),
             underway: Arc::default(),
             met_unsealed: false,

@@ -198,3 +198,36 @@ fn a_definition_that_waits_holds_up_nothing_but_its_own_name() {
     assert_eq!(states(&other.until_ready()), ["SG001"]);
     assert!(!holds(&tap.to_server(), b"sentinel"));
 }
+
+/// A utility statement has its names looked up when it is executed, however long ago it was bound.
+#[test]
+fn a_portal_of_before_takes_no_value_by_a_name_that_came_since() {
+    let server = pg(18);
+    let tap = Tap::before(server.address());
+    let gate = served(&server, &tap);
+    for (number, (name, text)) in [
+        ("", "COPY part{} (id, email) FROM STDIN"),
+        ("s", "COPY part{} (id, email) FROM STDIN"),
+        ("", "/* a */ copy part{} FROM STDIN"),
+        ("s", "-- a\n COPY part{} FROM STDIN (FORMAT csv)"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let table = |text: &str| text.replace("{}", &number.to_string());
+        let mut first = Raw::login(gate.address(), "postgres", "postgres");
+        let mut second = Raw::login(gate.address(), "postgres", "postgres");
+        assert_eq!(states(&first.query("BEGIN")), [""; 0]);
+        first.parse(name, &table(text), &[]);
+        first.bind("kept", name, &[], &[], &[]);
+        assert_eq!(states(&first.sync()), [""; 0], "{text}");
+        let part = format!("CREATE TABLE part{number} PARTITION OF parted FOR VALUES IN ({number})");
+        assert_eq!(states(&second.query(&part)), [""; 0]);
+        first.execute("kept", 0);
+        first.send(b'd', format!("{number}\t{LEAK}\t\n").as_bytes());
+        first.send(b'c', b"");
+        assert_eq!(states(&first.sync()), ["SG001"], "{text}");
+    }
+    assert!(!holds(&tap.to_server(), b"sentinel"));
+    assert_eq!(server.query("postgres", "SELECT FROM parted").unwrap().len(), 0);
+}
