@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test stock suites bench fuzz lint build
+.PHONY: help demo test stock suites bench eval fuzz lint build
 
 # What the machine has comes before what .ci/setup put under target/.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(CURDIR)/target/venv/bin
@@ -50,6 +50,11 @@ bench: ## against a direct connection and PgBouncer in one run [ARGS="--help"]
 	@.ci/setup bench
 	@cargo build --locked --release
 	@benches/pgbench/run $(ARGS)
+
+# The same numbers each time, in some minutes: the watch's quality, beside what others do.
+eval: ## the learned detector against a made-up company and attackers: docs/WATCH.md [ARGS="--why"]
+	@.ci/setup build
+	@cargo bench --locked --bench eval -- $(or $(ARGS),--docs $(CURDIR)/docs)
 
 # What a fuzzer finds it keeps in target/fuzz/artifacts; what it has learnt, in target/fuzz/corpus.
 # Without a sanitizer a stable toolchain is enough; the house has no unsafe code of its own.

@@ -1,6 +1,8 @@
 //! What an attacker does with one account, or five: made from a seed, beside the usual work of the day.
 
-use crate::company::{BEGIN_MS, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
+use crate::company::{BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
+use crate::forms::{Form, SEARCHES, Step, Technique, UNUSED};
+use crate::records::signs;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Attack {
@@ -9,13 +11,20 @@ pub enum Attack {
     Dump,
     InOrder,
     Shuffled,
-    /// Times one's own normal, over three days.
+    /// In all so many times as many lookups as one's own normal, over three days; those besides are of
+    /// anybody.
     Scraping(f64),
-    Stolen,
-    /// Five people whom the account does not work for, four times each.
+    /// The same, of the kind that one does anyway.
+    More(f64),
+    /// From another network, as much as usual: within the hours, or at night.
+    Stolen(bool),
+    Injection(Technique),
+    /// Five people with whom the account has nothing to do, four looks each within a day.
     Snooping,
     /// Another role's statements, for a day.
     Masquerade,
+    /// Every other day one more field of other tables, for ten days.
+    Creeping,
     /// Five accounts, a part of one slice each.
     Colluding,
     /// Four percent more each day for twenty days, then five times the normal.
@@ -23,123 +32,268 @@ pub enum Attack {
 }
 
 impl Attack {
-    pub const ALL: [Attack; 14] = [
+    pub const ALL: [Attack; 24] = [
         Attack::Bulk,
         Attack::Copy,
         Attack::Dump,
         Attack::InOrder,
         Attack::Shuffled,
+        Attack::Injection(Technique::Union),
+        Attack::Injection(Technique::Error),
+        Attack::Injection(Technique::Boolean),
+        Attack::Injection(Technique::Time),
         Attack::Scraping(1.2),
         Attack::Scraping(1.5),
         Attack::Scraping(2.0),
         Attack::Scraping(5.0),
-        Attack::Stolen,
-        Attack::Snooping,
+        Attack::More(1.2),
+        Attack::More(1.5),
+        Attack::More(2.0),
+        Attack::More(5.0),
+        Attack::Stolen(false),
+        Attack::Stolen(true),
         Attack::Masquerade,
+        Attack::Creeping,
+        Attack::Snooping,
         Attack::Colluding,
         Attack::Poisoning,
     ];
+
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Attack::Bulk => "bulk SELECT".into(),
+            Attack::Copy => "COPY".into(),
+            Attack::Dump => "pg_dump".into(),
+            Attack::InOrder => "enumeration, in order".into(),
+            Attack::Shuffled => "enumeration, shuffled".into(),
+            Attack::Scraping(times) => format!("scraping of anybody, {times} x"),
+            Attack::More(times) => format!("scraping of one's own, {times} x"),
+            Attack::Stolen(false) => "stolen credentials, by day".into(),
+            Attack::Stolen(true) => "stolen credentials, at night".into(),
+            Attack::Injection(technique) => format!("injection, {}", format!("{technique:?}").to_lowercase()),
+            Attack::Snooping => "snooping on five people".into(),
+            Attack::Masquerade => "masquerade as another role".into(),
+            Attack::Creeping => "creeping columns".into(),
+            Attack::Colluding => "five accounts, one slice".into(),
+            Attack::Poisoning => "poisoning, then 5 x".into(),
+        }
+    }
 
     /// Days that it takes.
     #[must_use]
     pub const fn days(self) -> u64 {
         match self {
-            Attack::Scraping(_) => 3,
+            Attack::Scraping(_) | Attack::More(_) => 3,
+            Attack::Creeping => 10,
             Attack::Poisoning => 21,
             _ => 1,
         }
     }
 }
 
-/// A principal's statements of a usual day, as the attacker has counted them.
-pub type Normal = f64;
-
-/// What the attack adds on its n-th day, in order of time. `day` is of the company; `victim` one of support.
-#[must_use]
-pub fn day(attack: Attack, seed: u64, victim: usize, normal: Normal, day: u64, nth: u64) -> Vec<Event> {
-    let mut random = Random::of(&[seed, 5, victim as u64, day]);
-    let begin_ms = BEGIN_MS + day * DAY_MS;
-    let morning_ms = begin_ms + 10 * HOUR_MS;
-    let plain = |at_ms: u64, principal: usize, template: u32, subjects: Vec<u64>| Event {
-        at_ms,
-        principal,
-        template,
-        subjects,
-        further: 0,
-        sqlstate: None,
-        network: (principal % 4) as u8,
-        is_attack: true,
-    };
-    let much = |template: u32, at_ms: u64, count: u64| {
-        let first = plain(at_ms, victim, template, (0..1_000).collect());
-        Event { further: count - 1_000, ..first }
-    };
-    let spread = |random: &mut Random, count: f64| {
-        (0..count.round() as u64)
-            .map(|_| {
-                let at_ms = begin_ms + 8 * HOUR_MS + random.below(8 * HOUR_MS);
-                let whom = random.below(SUBJECTS);
-                plain(at_ms, victim, random.below(3) as u32, vec![whom])
-            })
-            .collect::<Vec<Event>>()
-    };
-    let start = random.below(SUBJECTS / 2);
-    let mut all = match attack {
-        Attack::Bulk => vec![much(60, morning_ms, 20_000 + random.below(200_000))],
-        Attack::Copy => vec![much(61, morning_ms, 300_000)],
-        Attack::Dump => (0..12).map(|n| much(70 + n, morning_ms + u64::from(n) * 4_000, SUBJECTS)).collect(),
-        Attack::InOrder | Attack::Shuffled => (0..5_000)
-            .map(|n| {
-                let is_shuffled = attack == Attack::Shuffled;
-                let whom = if is_shuffled { random.below(SUBJECTS) } else { start + n };
-                let found = !(is_shuffled && random.happens(0.3));
-                plain(morning_ms + n * 1_000, victim, 0, if found { vec![whom] } else { Vec::new() })
-            })
-            .collect(),
-        Attack::Scraping(times) => spread(&mut random, normal * (times - 1.0)),
-        Attack::Stolen => (0..60)
-            .map(|n| {
-                let whom = random.below(SUBJECTS);
-                let event = plain(begin_ms + 23 * HOUR_MS + n * 20_000, victim, (n % 5) as u32, vec![whom]);
-                Event { network: 200, ..event }
-            })
-            .collect(),
-        Attack::Snooping => {
-            let of = spread(&mut random, 20.0).into_iter().enumerate();
-            of.map(|(n, event)| Event { subjects: vec![start + n as u64 % 5], ..event }).collect()
-        }
-        Attack::Masquerade => {
-            let of = spread(&mut random, 30.0).into_iter();
-            of.map(|event| Event { template: Role::Sales as u32 * 100 + event.template, ..event }).collect()
-        }
-        Attack::Colluding => (0..2_000)
-            .map(|n| plain(morning_ms + n * 9_000, victim + (n % 5) as usize, 0, vec![start + n]))
-            .collect(),
-        Attack::Poisoning => {
-            let more = if nth >= 20 { 4.0 } else { 1.04_f64.powf(nth as f64 + 1.0) - 1.0 };
-            spread(&mut random, normal * more)
-        }
-    };
-    all.sort_by_key(|event| event.at_ms);
-    all
+/// One attack of one seed.
+#[derive(Clone, Copy)]
+pub struct Scene {
+    pub company: Company,
+    pub attack: Attack,
+    pub seed: u64,
+    pub victim: usize,
+    /// The victim's statements of a usual day, as the attacker has counted them.
+    pub normal: f64,
+    /// Its first day.
+    pub begin: u64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_attack_does_something_in_its_day_and_only_by_its_accounts() {
-        for attack in Attack::ALL {
-            for nth in 0..attack.days() {
-                let all = day(attack, 3, 10, 45.0, 22 + nth, nth);
-                assert!(!all.is_empty(), "{attack:?}");
-                for event in all {
-                    assert_eq!((event.at_ms - BEGIN_MS) / DAY_MS, 22 + nth, "{attack:?}");
-                    let last = if attack == Attack::Colluding { 14 } else { 10 };
-                    assert!((10..=last).contains(&event.principal) && event.is_attack, "{attack:?}");
-                }
+impl Scene {
+    /// Who and when: any person, or a service for an injection, on a day of work within the days that nothing is
+    /// tuned on.
+    #[must_use]
+    pub fn of(
+        company: Company,
+        attack: Attack,
+        seed: u64,
+        normals: &[f64],
+        days: std::ops::Range<u64>,
+    ) -> Scene {
+        let mut random = Random::of(&[seed, 20, company.seed]);
+        let services = company.members(Role::Service);
+        loop {
+            let victim = if matches!(attack, Attack::Injection(_)) {
+                services.start + random.below(services.len() as u64) as usize
+            } else {
+                random.below(company.members(Role::Analyst).end as u64) as usize
+            };
+            let last = days.end - attack.days().min(days.end - days.start);
+            let begin = days.start + random.below(last - days.start + 1);
+            let colluding = attack == Attack::Colluding
+                && (company.role(victim + 4) != company.role(victim) || company.is_special(victim + 4));
+            if begin % 7 < 5 && !company.is_away(victim, begin) && !company.is_special(victim) && !colluding {
+                return Scene { company, attack, seed, victim, normal: normals[victim], begin };
             }
         }
     }
+
+    #[must_use]
+    pub fn attackers(&self) -> std::ops::Range<usize> {
+        let count = if self.attack == Attack::Colluding { 5 } else { 1 };
+        self.victim..self.victim + count
+    }
+
+    fn event(&self, at_ms: u64, form: Form, subjects: Vec<u64>) -> Event {
+        Event {
+            at_ms,
+            principal: self.victim,
+            form,
+            rows: subjects.len() as u64,
+            subjects,
+            sqlstate: None,
+            is_unread: false,
+            signs: 0,
+            network: (self.victim % 4) as u16,
+            is_attack: true,
+        }
+    }
+
+    /// A usual lookup of the victim.
+    fn lookup(&self, at_ms: u64, which: u64, subject: u64) -> Event {
+        let form = Form::Usual(self.company.role(self.victim), (which % 3) as u32);
+        self.event(at_ms, form, vec![subject])
+    }
+
+    fn much(&self, at_ms: u64, form: Form, rows: u64) -> Event {
+        Event { rows, ..self.event(at_ms, form, (0..crate::company::NAMED_MAX).collect()) }
+    }
+
+    /// So many lookups of anybody over the hours of work.
+    fn spread(&self, random: &mut Random, begin_ms: u64, count: f64) -> Vec<Event> {
+        let one = |random: &mut Random| {
+            let at_ms = begin_ms + 8 * HOUR_MS + random.below(8 * HOUR_MS);
+            let which = random.bits();
+            self.lookup(at_ms, which, random.below(SUBJECTS))
+        };
+        (0..count.round() as u64).map(|_| one(random)).collect()
+    }
+
+    /// What the attack adds on its n-th day, in order of time.
+    #[must_use]
+    pub fn day(&self, nth: u64) -> Vec<Event> {
+        let day = self.begin + nth;
+        let mut random = Random::of(&[self.seed, 5, self.victim as u64, day]);
+        let begin_ms = BEGIN_MS + day * DAY_MS;
+        let morning_ms = begin_ms + 9 * HOUR_MS + random.below(5 * HOUR_MS);
+        let role = self.company.role(self.victim);
+        let start = random.below(SUBJECTS / 2);
+        let weekend = day % 7 >= 5;
+        let mut all = match self.attack {
+            Attack::Bulk => vec![self.much(morning_ms, Form::Whole(0), 20_000 + random.below(200_000))],
+            Attack::Copy => vec![self.much(morning_ms, Form::Copy(0), 300_000)],
+            Attack::Dump => (0..6_u64)
+                .map(|n| self.much(morning_ms + n * 12_000, Form::Copy(n as usize), SUBJECTS))
+                .collect(),
+            Attack::InOrder => {
+                (0..5_000).map(|n| self.lookup(morning_ms + n * 1_000, 0, start + n)).collect()
+            }
+            Attack::Shuffled => (0..5_000)
+                .map(|n| {
+                    let event = self.lookup(morning_ms + n * 1_000, 0, random.below(SUBJECTS));
+                    // Numbers that nobody has.
+                    if random.happens(0.3) { Event { rows: 0, subjects: Vec::new(), ..event } } else { event }
+                })
+                .collect(),
+            Attack::Scraping(_) | Attack::More(_) | Attack::Poisoning if weekend => Vec::new(),
+            Attack::Scraping(times) => self.spread(&mut random, begin_ms, self.normal * (times - 1.0)),
+            Attack::More(times) => {
+                let count = (self.normal * (times - 1.0)).round() as u64;
+                let all = self.company.spell(&mut random, self.victim, day, count, false);
+                all.into_iter().map(|event| Event { is_attack: true, ..event }).collect()
+            }
+            Attack::Stolen(at_night) => {
+                let from_ms = if at_night { begin_ms + 22 * HOUR_MS } else { morning_ms };
+                (0..60)
+                    .map(|n| {
+                        let event = self.lookup(from_ms + n * 20_000, n, random.below(SUBJECTS));
+                        Event { network: 40_000, ..event }
+                    })
+                    .collect()
+            }
+            Attack::Injection(technique) => self.injection(&mut random, technique, morning_ms),
+            Attack::Snooping => {
+                let all = self.spread(&mut random, begin_ms, 20.0).into_iter().enumerate();
+                all.map(|(n, event)| Event { subjects: vec![start + n as u64 % 5], ..event }).collect()
+            }
+            Attack::Masquerade => {
+                let as_role = Role::ALL[(role as usize + 1) % 4];
+                let count = (self.normal.min(60.0)).round();
+                let all = self.spread(&mut random, begin_ms, count).into_iter().enumerate();
+                all.map(|(n, event)| Event { form: Form::Usual(as_role, (n % 5) as u32), ..event }).collect()
+            }
+            Attack::Creeping if weekend => Vec::new(),
+            Attack::Creeping => {
+                let more = 1 + nth / 2;
+                let all = self.spread(&mut random, begin_ms, (self.normal * 0.2).max(3.0)).into_iter();
+                all.map(|event| Event { form: Form::Wider(role, 0, more as u32), ..event }).collect()
+            }
+            Attack::Colluding => (0..2_000)
+                .map(|n| {
+                    let event = self.lookup(morning_ms + n * 6_000, n, start + n);
+                    let principal = self.victim + (n % 5) as usize;
+                    Event { principal, network: (principal % 4) as u16, ..event }
+                })
+                .collect(),
+            Attack::Poisoning => {
+                let more = if nth >= 20 { 4.0 } else { 1.04_f64.powf(nth as f64 + 1.0) - 1.0 };
+                self.spread(&mut random, begin_ms, self.normal * more)
+            }
+        };
+        all.retain(|event| event.at_ms < begin_ms + DAY_MS);
+        all.sort_by_key(|event| event.at_ms);
+        all
+    }
+
+    /// By way of an application, as tools do it. Every fifth one finds an entrance that nobody has used.
+    fn injection(&self, random: &mut Random, technique: Technique, begin_ms: u64) -> Vec<Event> {
+        let entrance = if self.seed % 5 == 4 { UNUSED } else { random.below(u64::from(SEARCHES) / 2) as u32 };
+        let form = |step| Form::Injected(technique, entrance, step);
+        let at = |n: u64| begin_ms + n * 250;
+        let failed = |at_ms: u64, sqlstate, is_unread| Event {
+            sqlstate: Some(sqlstate),
+            is_unread,
+            ..self.event(at_ms, form(Step::Probe), Vec::new())
+        };
+        let mut all: Vec<Event> = (0..3).map(|n| failed(at(n), "42601", true)).collect();
+        match technique {
+            Technique::Union => {
+                all.extend((3..9).map(|n| failed(at(n), "42P10", false)));
+                for n in 0..20 {
+                    let subjects = (0..1_000).map(|_| random.below(SUBJECTS)).collect();
+                    all.push(self.event(begin_ms + 4_000 + n * 2_000, form(Step::Read), subjects));
+                }
+            }
+            Technique::Error => all.extend((3..200).map(|n| Event {
+                rows: 0,
+                subjects: vec![random.below(SUBJECTS)],
+                ..failed(at(n), "22P02", false)
+            })),
+            Technique::Boolean => {
+                let probes = if self.seed.is_multiple_of(2) { 4 } else { 0 };
+                all.extend((0..probes).map(|n| self.event(at(3 + n), form(Step::Probe), vec![start(n)])));
+                all.extend((0..3_000).map(|n| {
+                    let rows = random.below(2);
+                    let subjects = if n % 100 == 99 { vec![random.below(SUBJECTS)] } else { Vec::new() };
+                    Event { rows, ..self.event(at(8 + n), form(Step::Read), subjects) }
+                }));
+            }
+            Technique::Time => all.extend((0..200).map(|n| {
+                let subjects = if n % 100 == 99 { vec![random.below(SUBJECTS)] } else { Vec::new() };
+                let event = self.event(begin_ms + 1_000 + n * 2_500, form(Step::Read), subjects);
+                Event { rows: 0, signs: signs::DELAY, ..event }
+            })),
+        }
+        all
+    }
+}
+
+fn start(n: u64) -> u64 {
+    Random::of(&[21, n]).below(SUBJECTS)
 }

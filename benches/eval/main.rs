@@ -1,154 +1,240 @@
-//! How well the learned detector tells attacks from work, by a company that a seed makes. Prints a table.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a measurement")]
+//! How well the learned detector tells attacks from work, beside what others do: a company that a seed makes,
+//! attackers, and every judge through all of it. `make eval` writes the measured part of `docs/WATCH.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a measurement"
+)]
 
 mod attacks;
+mod baselines;
 mod company;
+mod figures;
+mod forms;
+mod judges;
+mod page;
+mod plot;
+mod records;
+mod trial;
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attacks::Attack;
-use company::{Event, PRINCIPALS, Random, Role};
-use sealgate::audit::{Attribution, Distinct, Execution, FieldUse, Intent, Outcome, Record, Subjects, Who};
-use sealgate::seal::SubjectId;
-use sealgate::statement::Action;
-use sealgate::watch::{Detector, Finding, Learned, LearnedSettings, Peers, Seen};
+use company::Company;
+use figures::Bound;
+use judges::{Judge, LearnedJudge};
+use page::Measured;
+use records::Records;
+use sealgate::watch::Family;
+use trial::{Calendar, Past, Trial, trial};
 
 const SEED: u64 = 1;
-const FIELDS: [&str; 8] = ["name", "email", "phone", "city", "iban", "birth", "salary", "notes"];
-const ROLES: [Role; 6] =
-    [Role::Support, Role::Sales, Role::Accounting, Role::Analyst, Role::Service, Role::Batch];
+const PRINCIPALS: usize = 200;
+const CALENDAR: Calendar = Calendar { days: 50, set: 14, judged: 21 };
+const USAGE: &str = "\
+usage: cargo bench --bench eval -- [--seeds N] [--docs FOLDER]
+       cargo bench --bench eval -- --record FOLDER [--attack NAME [--seed N]]
+       cargo bench --bench eval -- --why
 
-fn settings() -> LearnedSettings {
-    let peers = ROLES.map(|role| Peers {
-        name: format!("{role:?}"),
-        users: (0..PRINCIPALS)
-            .filter(|n| Role::of(*n) == role)
-            .map(|n| format!("u{n}"))
-            .collect::<BTreeSet<_>>(),
-    });
-    LearnedSettings { peers: peers.into(), alerts_per_day: 1.0, ..LearnedSettings::default() }
+Without --docs the measured part is printed. --record writes what the gate would have recorded of the company, with
+one attack in it (\"bulk SELECT\" ...), as a folder for `sealgate watch replay`. --why prints the reasons of
+what was told falsely, and what was not found.
+";
+
+type Make<'m> = Box<dyn Fn() -> Box<dyn Judge> + Sync + Send + 'm>;
+
+/// As the command line has it.
+#[derive(Default)]
+struct Wanted {
+    seeds: Option<u64>,
+    docs: Option<PathBuf>,
+    record: Option<PathBuf>,
+    attack: Option<String>,
+    seed: u64,
+    why: bool,
 }
 
-/// The highest score of the event, and whether the detector told of it.
-fn see(learned: &mut Learned, event: &Event, number: u64) -> (f64, bool) {
-    let who = Arc::new(Who {
-        session: event.principal as u64 * 100 + event.at_ms / (8 * company::HOUR_MS) % 100,
-        user: format!("u{}", event.principal).into(),
-        database: "shop".into(),
-        application: format!("{:?}", Role::of(event.principal)).into(),
-        client: format!("10.0.{}.{}", event.network, event.principal).into(),
-        auth: "scram",
-        ..Who::sealgate()
-    });
-    let mut form = Random::of(&[6, u64::from(event.template)]);
-    let names: BTreeSet<&str> = (0..1 + form.below(3)).map(|_| FIELDS[form.below(8) as usize]).collect();
-    let fields: Arc<[FieldUse]> = names
-        .iter()
-        .map(|name| FieldUse {
-            field: format!("public.t.{name}").into(),
-            class: "contact".into(),
-            mode: "none",
-        })
-        .collect();
-    let fingerprint: Arc<str> = format!("{:016x}", form.bits()).into();
-    let columns = names.iter().copied().collect::<Vec<_>>().join(", ");
-    let statement = format!("SELECT {columns} FROM t{} WHERE id = ?", event.template);
-    let execution = Execution { session: who.session, number };
-    let mut known = Distinct::default();
-    if event.further > 0 {
-        known = Distinct::Told(event.further + event.subjects.len() as u64);
-    } else {
-        for n in &event.subjects {
-            known.insert(SubjectId((u128::from(Random::of(&[7, *n]).bits()) << 64).to_be_bytes()));
+fn wanted() -> Option<Wanted> {
+    let mut wanted = Wanted::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            // What cargo says.
+            "--bench" => {}
+            "--seeds" => wanted.seeds = Some(words.next()?.parse().ok()?),
+            "--docs" => wanted.docs = Some(words.next()?.into()),
+            "--record" => wanted.record = Some(words.next()?.into()),
+            "--attack" => wanted.attack = Some(words.next()?),
+            "--seed" => wanted.seed = words.next()?.parse().ok()?,
+            "--why" => wanted.why = true,
+            _ => return None,
         }
     }
-    let rows = event.further + event.subjects.len() as u64;
-    let intent = Intent {
-        who: who.clone(),
-        execution,
-        action: Action::Read,
-        attribution: Attribution::Known,
-        fields: fields.clone(),
-        listed_in: None,
-        fingerprint: fingerprint.clone(),
-        statement: statement.into(),
-        rule: "every-user",
-        replication: None,
-        lease: None,
-    };
-    let outcome = Outcome {
-        who,
-        execution,
-        action: Action::Read,
-        attribution: Attribution::Known,
-        listed_in: None,
-        fingerprint,
-        rows,
-        cells: rows * fields.len() as u64,
-        bytes: rows * 20,
-        fields,
-        sqlstate: event.sqlstate.map(|code| code.as_bytes().try_into().unwrap()),
-        committed: None,
-        replication: None,
-        lease: None,
-        executions: None,
-        subjects: Some(Arc::new(Subjects { known, ..Subjects::default() })),
-    };
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut score = 0.0_f64;
-    for record in [Record::Intent(intent), Record::Outcome(outcome)] {
-        learned.see(&Seen::Record(Box::new(record)), event.at_ms, &mut findings);
-        score = score.max(learned.last_score().map_or(0.0, |scored| scored.score));
-    }
-    (score, !findings.is_empty())
+    Some(wanted)
+}
+
+/// All of them, on as many threads as there are cores; in their order.
+fn trials(past: &Past, makes: &[(&'static str, Make<'_>)], seeds: u64) -> Vec<Trial> {
+    let next = AtomicUsize::new(0);
+    let done: Vec<Mutex<Option<Trial>>> = makes.iter().map(|_| Mutex::new(None)).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some((name, make)) = makes.get(at) else { break };
+                    let begin = std::time::Instant::now();
+                    let trial = trial(name, past, make(), &Attack::ALL, seeds);
+                    eprintln!("eval: {name}: {} s", begin.elapsed().as_secs());
+                    *done[at].lock().unwrap() = Some(trial);
+                }
+            });
+        }
+    });
+    done.into_iter().map(|trial| trial.into_inner().unwrap().unwrap()).collect()
+}
+
+fn learned(company: Company, alerts: f64, without: &'static [Family]) -> Make<'static> {
+    Box::new(move || Box::new(LearnedJudge::new(company, alerts, without)))
 }
 
 fn main() {
-    let seeds: u64 = std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    let mut learned = Learned::new(settings());
-    let (mut number, mut alerts, mut usual) = (0, 0, vec![0_u64; PRINCIPALS]);
-    let mut found: Vec<(u64, u64, u64)> = vec![(0, 0, 0); Attack::ALL.len()];
-    for day in 0..50 {
-        for (at, attack) in Attack::ALL.into_iter().enumerate() {
-            for seed in (0..seeds).filter(|seed| day == 22 + seed % 7) {
-                let victim = 6 + (Random::of(&[seed, at as u64]).below(60)) as usize;
-                let saved = learned.save().unwrap();
-                let mut fork = Learned::restore(settings(), &saved).unwrap();
-                let (mut leaked, mut told) = (HashSet::new(), false);
-                let normal = usual[victim] as f64 / 22.0;
-                'days: for nth in 0..attack.days() {
-                    let mut all = company::day(SEED, day + nth);
-                    all.retain(|event| Role::of(event.principal) == Role::Support);
-                    all.extend(attacks::day(attack, seed, victim, normal, day + nth, nth));
-                    all.sort_by_key(|event| event.at_ms);
-                    for event in all {
-                        number += 1;
-                        let (_, tells) = see(&mut fork, &event, number);
-                        if event.is_attack {
-                            leaked.extend(event.subjects.iter().copied());
-                            found[at].2 += event.further;
-                        }
-                        if tells && event.is_attack {
-                            told = true;
-                            break 'days;
-                        }
-                    }
-                }
-                found[at].0 += u64::from(told);
-                found[at].1 += 1;
-                found[at].2 += leaked.len() as u64;
-            }
-        }
-        for event in company::day(SEED, day) {
-            number += 1;
-            usual[event.principal] += u64::from(day < 22);
-            let (_, tells) = see(&mut learned, &event, number);
-            alerts += u64::from(tells && day >= 22);
+    let Some(wanted) = wanted() else {
+        eprint!("{USAGE}");
+        std::process::exit(2);
+    };
+    let company = Company::of(SEED, PRINCIPALS);
+    let past = Past::of(company, CALENDAR);
+    let statements: usize = past.days.iter().map(Vec::len).sum();
+    eprintln!("eval: {statements} statements in {} days", past.days.len());
+    let seeds = wanted.seeds.unwrap_or(20);
+    if let Some(folder) = &wanted.record {
+        record(&past, folder, wanted.attack.as_deref(), wanted.seed);
+    } else if wanted.why {
+        why(&past, seeds);
+    } else {
+        measure(&past, seeds, wanted.docs.as_deref());
+    }
+}
+
+fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
+    let company = past.company;
+    let makes: Vec<(&'static str, Make<'_>)> = vec![
+        ("learned", learned(company, 1.0, &[])),
+        ("learned, seldom", learned(company, 0.1, &[])),
+        ("static cap", Box::new(move || Box::new(baselines::Cap::new(company)))),
+        ("hourly z-score", Box::new(move || Box::new(baselines::Hourly::new(company)))),
+        ("quiplets", Box::new(move || Box::new(baselines::Quiplets::new(company)))),
+        ("half-space trees", Box::new(move || Box::new(baselines::HalfSpaces::new(company)))),
+        ("no volume", learned(company, 1.0, &[Family::Volume])),
+        ("no enumeration", learned(company, 1.0, &[Family::Enumeration])),
+        ("no novelty", learned(company, 1.0, &[Family::Novelty])),
+        ("no injection", learned(company, 1.0, &[Family::Injection])),
+        ("no together", learned(company, 1.0, &[Family::Together])),
+    ];
+    let all = trials(past, &makes, seeds);
+    let knowing = trial::knowing(past, LearnedJudge::new(company, 1.0, &[]), seeds);
+    let [often, seldom, rest @ ..] = &all[..] else { return };
+    let (baselines, ablations) = rest.split_at(4);
+    let measured = Measured { past, seeds, often, seldom, baselines, ablations, knowing: &knowing };
+    let text = measured.text();
+    let Some(docs) = docs else {
+        println!("{text}");
+        return;
+    };
+    let path = docs.join("WATCH.md");
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    let (before, rest) = page.split_once(page::BEGIN).expect("the page has the first mark");
+    let (_, behind) = rest.split_once(page::END).expect("the page has the second mark");
+    let page = format!("{before}{}\n{text}\n{}{behind}", page::BEGIN, page::END);
+    std::fs::write(&path, page).expect("the page can be written");
+    for (name, picture) in measured.pictures() {
+        std::fs::write(docs.join(name), picture).expect("a picture can be written");
+    }
+    eprintln!("eval: {} and its pictures are written", path.display());
+}
+
+/// For who works on the detector: what it told of innocents and why, and whom it did not find.
+fn why(past: &Past, seeds: u64) {
+    let mut judge = LearnedJudge::new(past.company, 1.0, &[]);
+    let mut verdicts = Vec::new();
+    for event in past.days.iter().flatten() {
+        verdicts.clear();
+        judge.see(event, &mut verdicts);
+        for one in verdicts.iter().filter(|one| one.tells) {
+            let (day, role) = (trial::day_of(one.at_ms) + 1, past.company.role(one.principal).name());
+            let special = past.company.special(one.principal).unwrap_or_default();
+            let reasons = judge.reasons().unwrap_or_default();
+            println!("day {day} {role} {} {special} {:.2}: {reasons}", one.principal, one.score);
         }
     }
-    println!("false alerts a day, days 23 to 50: {:.2}", alerts as f64 / 28.0);
-    for (attack, (told, of, leaked)) in Attack::ALL.iter().zip(found) {
-        println!("{attack:?}\t{told} of {of}\tleaked before it, mean: {}", leaked / of.max(1));
+    let makes = [("learned", learned(past.company, 1.0, &[]))];
+    let all = trials(past, &makes, seeds);
+    println!("false alerts a day: {:.2}", all[0].false_alerts(CALENDAR, Bound::Own));
+    for attack in Attack::ALL {
+        let of = figures::summary(all[0].tried.iter().filter(|one| one.scene.attack == attack), Bound::Own);
+        println!(
+            "{:34} {:18} in a day {:2}/{:2} hours {:8.3} leaked {:7.0} by cut {:7.0} most {:7.0}",
+            attack.name(),
+            of.found.words(),
+            of.within_a_day.part,
+            of.within_a_day.whole,
+            figures::median(&of.hours),
+            figures::median(&of.leaked),
+            figures::median(&of.leaked_by_cut),
+            figures::quantile(&of.leaked_by_cut, 1.0),
+        );
+        for one in all[0].tried.iter().filter(|one| one.scene.attack == attack && one.told_ms.is_none()) {
+            let highest = one.steps.last().map_or(0.0, |step| step.score);
+            let (seed, victim) = (one.scene.seed, one.scene.victim);
+            println!(
+                "    not found: seed {seed}, {} {victim}, day {}, highest {highest:.2}",
+                past.company.role(victim).name(),
+                one.scene.begin + 1
+            );
+        }
+    }
+}
+
+/// Writes the company's record, with one attack in it.
+fn record(past: &Past, folder: &Path, attack: Option<&str>, seed: u64) {
+    let scene = attack.map(|name| {
+        let attack = Attack::ALL.into_iter().find(|attack| attack.name() == name);
+        past.scene(attack.expect("an attack of this name"), seed)
+    });
+    std::fs::create_dir_all(folder).expect("the folder can be made");
+    let mut records = Records::of(past.company);
+    let mut sights = Vec::new();
+    for (day, events) in past.days.iter().enumerate() {
+        let path = folder.join(format!("audit-{day:03}.jsonl"));
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path).expect("a file can be made"));
+        let nth = scene.and_then(|scene| (day as u64).checked_sub(scene.begin));
+        let extra = match (scene, nth) {
+            (Some(scene), Some(nth)) if nth < scene.attack.days() => scene.day(nth),
+            _ => Vec::new(),
+        };
+        let mut lines: Vec<(u64, String)> = Vec::new();
+        for event in trial::merged(events, &extra) {
+            records.of_event(event, &mut sights);
+            let of_event = sights.iter().filter_map(|sight| Some((sight.at_ms, records::line(sight)?)));
+            lines.extend(of_event);
+        }
+        lines.sort_by_key(|(at_ms, _)| *at_ms);
+        for (_, line) in lines {
+            writeln!(file, "{line}").expect("a line can be written");
+        }
+        file.flush().expect("a file can be written");
+    }
+    if let Some(scene) = scene {
+        let begin = scene.begin + 1;
+        eprintln!("eval: {} by {}, from day {begin} on", scene.attack.name(), scene.victim);
     }
 }

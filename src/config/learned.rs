@@ -75,6 +75,7 @@ impl Reader<'_> {
             critical: critical.unwrap_or(Response::Alert),
             peers,
             subjects: self.subjects(&section),
+            without: Vec::new(),
         };
         let state = match section.value("state") {
             None => usual.state,

@@ -19,7 +19,7 @@ pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
 pub use honey::Honey;
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
-pub use learned::{Learned, LearnedSettings, Peers, Scored};
+pub use learned::{Family, Learned, LearnedSettings, Peers, Scored};
 pub use limit::{Broken, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
 pub use restraint::{Restraint, Terms};
 

@@ -172,6 +172,11 @@ impl Learned {
         let mut work = Work { principal, group, now_ms, is_paused, is_deploying, best: &mut look.best };
         what(&mut work, &state.tails, &self.settings);
         principal.judge_novelty(now_ms, &mut look.best);
+        for family in &self.settings.without {
+            if let Some(place) = look.best.get_mut(*family as usize) {
+                *place = None;
+            }
+        }
         principal.last_ms = principal.last_ms.max(now_ms);
         let score = fused(&look.best);
         let rarity = state.days.rarity(score, 1.0).max(0.0);

@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use principal::Family;
 pub use settings::{LearnedSettings, Peers};
 
 use self::group::Group;
@@ -45,6 +46,7 @@ pub struct Scored {
 }
 
 /// The learned detector. Memory: at most 64 KiB a principal, and [`Learned::PRINCIPALS_MAX`] of them.
+#[derive(Clone)]
 pub struct Learned {
     settings: LearnedSettings,
     state: State,
@@ -57,7 +59,7 @@ pub struct Learned {
 }
 
 /// What survives a restart.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct State {
     version: u32,
     principals: HashMap<String, Principal>,

@@ -44,7 +44,7 @@ const FRESH_MAX: usize = 32;
 
 /// What kind of reason it is: of each, the strongest counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Family {
+pub enum Family {
     Volume,
     Enumeration,
     Novelty,
@@ -56,6 +56,15 @@ pub(super) enum Family {
 pub(super) const FAMILIES: usize = 6;
 
 impl Family {
+    pub const ALL: [Family; FAMILIES] = [
+        Family::Volume,
+        Family::Enumeration,
+        Family::Novelty,
+        Family::Injection,
+        Family::Together,
+        Family::Listed,
+    ];
+
     /// Are both about how much it is, or the same?
     fn are_alike(one: usize, other: usize) -> bool {
         let amounts = [Family::Volume as usize, Family::Enumeration as usize, Family::Together as usize];

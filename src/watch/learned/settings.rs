@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::detector::Response;
+use super::principal::Family;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -30,6 +31,8 @@ pub struct LearnedSettings {
     pub peers: Vec<Peers>,
     /// Ids of data subjects, as records have them, whose access is always looked at.
     pub subjects: BTreeSet<String>,
+    /// Kinds of reasons that say nothing, to see what each is worth. No configuration has it.
+    pub without: Vec<Family>,
 }
 
 impl Default for LearnedSettings {
@@ -42,6 +45,7 @@ impl Default for LearnedSettings {
             critical: Response::Alert,
             peers: Vec::new(),
             subjects: BTreeSet::new(),
+            without: Vec::new(),
         }
     }
 }

@@ -1,0 +1,99 @@
+//! What judges events: the learned detector, as the gate runs it, behind the form that all have here.
+
+use sealgate::watch::{Detector, Family, Finding, Learned, LearnedSettings, Peers};
+
+use crate::company::{Company, Event, Role};
+use crate::records::{Records, Sight};
+
+/// What a judge says of somebody.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    pub principal: usize,
+    pub at_ms: u64,
+    /// The higher the more unusual. Only of one judge.
+    pub score: f64,
+    /// It raises an alert by a bound of its own.
+    pub tells: bool,
+}
+
+/// Sees everything once, in order of time.
+pub trait Judge: Send {
+    fn see(&mut self, event: &Event, verdicts: &mut Vec<Verdict>);
+    /// A copy that goes on by itself.
+    fn fork(&self) -> Box<dyn Judge>;
+}
+
+pub struct LearnedJudge {
+    company: Company,
+    learned: Learned,
+    records: Records,
+    sights: Vec<Sight>,
+    findings: Vec<Finding>,
+}
+
+/// Peers as a company would list them.
+#[must_use]
+pub fn settings(company: Company, alerts_per_day: f64) -> LearnedSettings {
+    let peers = Role::ALL.map(|role| Peers {
+        name: role.name().to_owned(),
+        users: company.members(role).map(|n| format!("{}{n}", role.name())).collect(),
+    });
+    LearnedSettings { peers: peers.into(), alerts_per_day, ..LearnedSettings::default() }
+}
+
+impl LearnedJudge {
+    #[must_use]
+    pub fn new(company: Company, alerts_per_day: f64, without: &[Family]) -> LearnedJudge {
+        let settings = LearnedSettings { without: without.into(), ..settings(company, alerts_per_day) };
+        LearnedJudge {
+            company,
+            learned: Learned::new(settings),
+            records: Records::of(company),
+            sights: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn with(&self, learned: Learned) -> LearnedJudge {
+        LearnedJudge {
+            company: self.company,
+            learned,
+            records: Records::of(self.company),
+            sights: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The same as [`Judge::fork`].
+    #[must_use]
+    pub fn copy(&self) -> LearnedJudge {
+        self.with(self.learned.clone())
+    }
+
+    /// The reasons of the latest alert.
+    #[must_use]
+    pub fn reasons(&self) -> Option<String> {
+        let unusual = self.findings.last()?.alert.unusual.as_ref()?;
+        Some(unusual.reasons.join("; "))
+    }
+}
+
+impl Judge for LearnedJudge {
+    fn see(&mut self, event: &Event, verdicts: &mut Vec<Verdict>) {
+        self.records.of_event(event, &mut self.sights);
+        self.findings.clear();
+        for sight in &self.sights {
+            let before = self.findings.len();
+            self.learned.see(&sight.seen, sight.at_ms, &mut self.findings);
+            let score = self.learned.last_score().map_or(0.0, |scored| scored.score);
+            let tells = self.findings.len() > before;
+            if score > 0.0 || tells {
+                verdicts.push(Verdict { principal: event.principal, at_ms: sight.at_ms, score, tells });
+            }
+        }
+    }
+
+    fn fork(&self) -> Box<dyn Judge> {
+        Box::new(self.copy())
+    }
+}

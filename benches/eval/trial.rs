@@ -1,0 +1,260 @@
+//! One judge through fifty days, and beside them, on copies of it, every attack.
+
+use std::collections::HashSet;
+
+use crate::attacks::{Attack, Scene};
+use crate::company::{BEGIN_MS, Company, DAY_MS, Event, NAMED_MAX, SUBJECTS};
+use crate::judges::{Judge, LearnedJudge, Verdict};
+use crate::records::ROWS_A_SECOND;
+
+/// From an alert until its session is cut: the detectors look every 20 ms, a session looks once a turn.
+const CUT_MS: u64 = 40;
+
+/// Which days are for what; the first is 0.
+#[derive(Clone, Copy)]
+pub struct Calendar {
+    pub days: u64,
+    /// From here on thresholds are set.
+    pub set: u64,
+    /// From here on nothing is tuned.
+    pub judged: u64,
+}
+
+/// Everything that happens without attacks.
+pub struct Past {
+    pub company: Company,
+    pub calendar: Calendar,
+    pub days: Vec<Vec<Event>>,
+    /// Statements of each principal on a day of work, before the days that are judged.
+    pub normals: Vec<f64>,
+    /// The users that come on a day, in the mean of the days that are judged.
+    pub users: f64,
+}
+
+impl Past {
+    #[must_use]
+    pub fn of(company: Company, calendar: Calendar) -> Past {
+        let days: Vec<Vec<Event>> = (0..calendar.days).map(|day| company.day(day)).collect();
+        let mut counts = vec![(0.0, 0.0); company.principals()];
+        let mut users = 0;
+        for (day, events) in days.iter().enumerate() {
+            let mut there = HashSet::new();
+            for event in events {
+                there.insert(event.principal);
+                if (day as u64) < calendar.judged {
+                    counts[event.principal].0 += 1.0;
+                }
+            }
+            if day as u64 >= calendar.judged {
+                users += there.len();
+            } else {
+                there.iter().for_each(|principal| counts[*principal].1 += 1.0);
+            }
+        }
+        let normals =
+            counts.iter().map(|(statements, days): &(f64, f64)| statements / days.max(1.0)).collect();
+        let users = users as f64 / (calendar.days - calendar.judged) as f64;
+        Past { company, calendar, days, normals, users }
+    }
+
+    #[must_use]
+    pub fn scene(&self, attack: Attack, seed: u64) -> Scene {
+        Scene::of(self.company, attack, seed, &self.normals, self.calendar.judged..self.calendar.days)
+    }
+}
+
+/// A score that was higher than all before it.
+#[derive(Clone, Copy)]
+pub struct Step {
+    pub at_ms: u64,
+    pub score: f64,
+}
+
+/// What one judge made of one attack.
+pub struct Tried {
+    pub scene: Scene,
+    pub begin_ms: u64,
+    /// Of the attack's accounts, from its begin on.
+    pub steps: Vec<Step>,
+    /// When the judge told by itself.
+    pub told_ms: Option<u64>,
+    events: Vec<Event>,
+}
+
+impl Tried {
+    /// When it is found by scores from this one on.
+    #[must_use]
+    pub fn found_ms(&self, threshold: f64) -> Option<u64> {
+        self.steps.iter().find(|step| step.score >= threshold).map(|step| step.at_ms)
+    }
+
+    /// Different subjects that the attack has met by then.
+    #[must_use]
+    pub fn leaked(&self, by_ms: u64) -> u64 {
+        let (mut named, mut further) = (HashSet::new(), 0);
+        for event in self.events.iter().filter(|event| event.at_ms <= by_ms) {
+            if event.rows > NAMED_MAX {
+                further += event.rows.min((by_ms - event.at_ms) * ROWS_A_SECOND / 1_000);
+            } else {
+                named.extend(event.subjects.iter().copied());
+            }
+        }
+        (named.len() as u64 + further).min(SUBJECTS)
+    }
+
+    /// And by the time that the session has been cut.
+    #[must_use]
+    pub fn leaked_by_cut(&self, told_ms: u64) -> u64 {
+        self.leaked(told_ms + CUT_MS)
+    }
+
+    #[must_use]
+    pub fn leaked_in_all(&self) -> u64 {
+        self.leaked(u64::MAX / ROWS_A_SECOND)
+    }
+}
+
+/// What one judge made of everything.
+pub struct Trial {
+    pub name: &'static str,
+    /// By day, by principal: the highest score of who was there.
+    pub innocent: Vec<Vec<Option<f64>>>,
+    /// Alerts by the judge's own bound: day, principal, reasons where it has them.
+    pub told: Vec<(u64, usize)>,
+    pub tried: Vec<Tried>,
+}
+
+/// Goes through the past, and through each attack with each seed.
+pub fn trial(
+    name: &'static str,
+    past: &Past,
+    mut judge: Box<dyn Judge>,
+    attacks: &[Attack],
+    seeds: u64,
+) -> Trial {
+    let scenes: Vec<Scene> =
+        attacks.iter().flat_map(|attack| (0..seeds).map(|seed| past.scene(*attack, seed))).collect();
+    let mut tried: Vec<Option<Tried>> = scenes.iter().map(|_| None).collect();
+    let mut innocent = Vec::new();
+    let mut told = Vec::new();
+    let mut verdicts = Vec::new();
+    for (day, events) in past.days.iter().enumerate() {
+        for (scene, place) in scenes.iter().zip(&mut tried) {
+            if scene.begin == day as u64 {
+                *place = Some(attacked(past, judge.fork(), *scene));
+            }
+        }
+        let mut highest = vec![None; past.company.principals()];
+        for event in events {
+            verdicts.clear();
+            judge.see(event, &mut verdicts);
+            let held: &mut Option<f64> = &mut highest[event.principal];
+            *held = Some(held.unwrap_or(f64::MIN));
+            for verdict in &verdicts {
+                let held = &mut highest[verdict.principal];
+                *held = Some(held.unwrap_or(f64::MIN).max(verdict.score));
+                if verdict.tells {
+                    told.push((day as u64, verdict.principal));
+                }
+            }
+        }
+        innocent.push(highest);
+    }
+    Trial { name, innocent, told, tried: tried.into_iter().flatten().collect() }
+}
+
+fn attacked(past: &Past, mut judge: Box<dyn Judge>, scene: Scene) -> Tried {
+    let mut own = Vec::new();
+    let (mut steps, mut told_ms): (Vec<Step>, Option<u64>) = (Vec::new(), None);
+    let attackers = scene.attackers();
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut begin_ms = None;
+    for nth in 0..scene.attack.days() {
+        let Some(usual) = past.days.get((scene.begin + nth) as usize) else { break };
+        let extra = scene.day(nth);
+        for event in merged(usual, &extra) {
+            verdicts.clear();
+            judge.see(event, &mut verdicts);
+            if event.is_attack {
+                begin_ms.get_or_insert(event.at_ms);
+            }
+            let Some(begin_ms) = begin_ms else { continue };
+            for verdict in verdicts.iter().filter(|one| attackers.contains(&one.principal)) {
+                // An hour that was over before the attack says nothing of it.
+                if verdict.at_ms < begin_ms {
+                    continue;
+                }
+                if steps.last().is_none_or(|last| last.score < verdict.score) {
+                    steps.push(Step { at_ms: verdict.at_ms, score: verdict.score });
+                }
+                if verdict.tells {
+                    told_ms.get_or_insert(verdict.at_ms);
+                }
+            }
+        }
+        own.extend(extra);
+    }
+    Tried { scene, begin_ms: begin_ms.unwrap_or(0), steps, told_ms, events: own }
+}
+
+/// Both in order of time.
+pub fn merged<'e>(usual: &'e [Event], extra: &'e [Event]) -> impl Iterator<Item = &'e Event> {
+    let (mut usual, mut extra) = (usual.iter().peekable(), extra.iter().peekable());
+    std::iter::from_fn(move || match (usual.peek(), extra.peek()) {
+        (Some(one), Some(other)) if one.at_ms <= other.at_ms => usual.next(),
+        (_, Some(_)) => extra.next(),
+        (_, None) => usual.next(),
+    })
+}
+
+/// What somebody gets who can ask the detector beforehand: subjects of a week of work that are anybody's, at the
+/// highest pace of which it tells nothing.
+pub struct Knowing {
+    /// In all so many times the own normal, and subjects in a week.
+    pub times: f64,
+    pub subjects: u64,
+}
+
+const PACES: [f64; 8] = [1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0];
+
+pub fn knowing(past: &Past, mut judge: LearnedJudge, seeds: u64) -> Vec<Knowing> {
+    let scenes: Vec<Scene> = (0..seeds).map(|seed| past.scene(Attack::Poisoning, 100 + seed)).collect();
+    let mut found = Vec::new();
+    let mut verdicts = Vec::new();
+    let last = past.calendar.days - 5;
+    for (day, events) in past.days.iter().enumerate() {
+        for scene in scenes.iter().filter(|scene| scene.begin.min(last) == day as u64) {
+            let mut best = Knowing { times: 1.0, subjects: 0 };
+            for times in PACES {
+                let scene = Scene { attack: Attack::Scraping(times), begin: day as u64, ..*scene };
+                let mut fork = judge.copy();
+                let tells = (0..5).any(|nth| {
+                    let extra = scene.day(nth);
+                    merged(&past.days[day + nth as usize], &extra).any(|event| {
+                        verdicts.clear();
+                        fork.see(event, &mut verdicts);
+                        verdicts.iter().any(|one| one.tells && one.principal == scene.victim)
+                    })
+                });
+                if tells {
+                    break;
+                }
+                let subjects: HashSet<u64> =
+                    (0..5).flat_map(|nth| scene.day(nth)).flat_map(|event| event.subjects).collect();
+                best = Knowing { times, subjects: subjects.len() as u64 };
+            }
+            found.push(best);
+        }
+        for event in events {
+            verdicts.clear();
+            judge.see(event, &mut verdicts);
+        }
+    }
+    found
+}
+
+/// Milliseconds from the begin of the first day.
+#[must_use]
+pub fn day_of(at_ms: u64) -> u64 {
+    (at_ms - BEGIN_MS) / DAY_MS
+}
