@@ -158,10 +158,8 @@ impl Learned {
         let is_paused = principal.is_paused(now_ms);
         let tails = &mut state.tails;
         let mut teaching = Teaching { peers: Some(&mut group.normals), tails: &mut *tails, drift, is_paused };
-        if let Some(highest) = principal.begin(&mut teaching, now_ms)
-            && principal.teaches(highest, state.days.mark())
-        {
-            state.days.learn(highest);
+        if let Some(highest) = principal.begin(&mut teaching, now_ms) {
+            principal.teach(&mut state.days, highest);
         }
         let group_paused = now_ms < group.paused_until_ms;
         group.body.roll(&mut Teaching { peers: None, tails, drift, is_paused: group_paused }, 0.0, now_ms);
@@ -216,12 +214,11 @@ impl Learned {
         let (learned_days, hard) = (self.state.days.seen(), hard(&look.best));
         let Some(principal) = self.state.principals.get_mut(&self.name) else { return };
         let is_rare = rarity >= bound && learned_days > 0;
+        // What is told counts, too: it is one day of one user.
+        principal.day_score = principal.day_score.max(score);
         if !(hard >= HARD || (is_rare && !is_learning)) {
-            principal.day_score = principal.day_score.max(score);
             return;
         }
-        // What was told counts as often, and not as far.
-        principal.day_score = principal.day_score.max(score.min(bound + DECADE));
         // What goes on like this is not learned, and told of now and then.
         principal.paused_until_ms = now_ms.saturating_add(PAUSE_MS);
         let family = leading(&look.best);

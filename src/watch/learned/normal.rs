@@ -51,6 +51,8 @@ pub(super) struct Normal {
     allowed: f32,
     /// How many spreads above what was expected the latest samples were, in the mean.
     lean: f32,
+    /// The part of the latest samples that were above the mark of the tail.
+    high: f32,
 }
 
 impl Normal {
@@ -112,14 +114,18 @@ impl Normal {
         (center, SPREAD * median(sorted))
     }
 
-    /// Takes how far above what was expected a sample is, and gives the mean of the latest.
-    pub(super) fn lean(&mut self, above: f32) -> f32 {
+    /// Takes how far above what was expected a sample is.
+    pub(super) fn lean(&mut self, above: f32) {
         self.lean += 0.2 * (above.clamp(-3.0, 6.0) - self.lean);
-        self.lean
     }
 
     pub(super) fn leans(&self) -> f32 {
         self.lean
+    }
+
+    /// Tells the tail how far above what was expected a sample is.
+    pub(super) fn teach(&mut self, tail: &mut Tail, above: f32) {
+        tail.hear(f64::from(above), &mut self.high);
     }
 
     /// So much is fine.
@@ -178,16 +184,30 @@ pub(super) struct Tail {
     above: u64,
     sigma: f64,
     xi: f64,
+    /// The part of the latest values that were above the mark, whoever had them.
+    high: f64,
 }
 
+/// Of somebody's values, and of everybody's, the latest count so much.
+const OWN_WEIGHT: f32 = 0.1;
+const ALL_WEIGHT: f64 = 0.005;
+/// Whoever is above the mark that much more often than all others says nothing of what is usual.
+const TOO_OFTEN: f64 = 0.3;
+
 impl Tail {
-    pub(super) fn seen(&self) -> u64 {
-        self.seen
+    /// Takes a value of somebody, unless that one is high again and again while others are not: nobody makes
+    /// it usual by having it each day. `high`: how often that one is.
+    pub(super) fn hear(&mut self, value: f64, high: &mut f32) {
+        let is_high = value > self.mark;
+        *high += OWN_WEIGHT * (f32::from(u8::from(is_high)) - *high);
+        self.high += ALL_WEIGHT * (f64::from(u8::from(is_high)) - self.high);
+        if !is_high || f64::from(*high) <= self.high + TOO_OFTEN {
+            self.learn(value);
+        }
     }
 
-    /// Few values are above.
-    pub(super) fn mark(&self) -> f64 {
-        self.mark
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// What is assumed before it is known: one in ten a step of `unit`.

@@ -31,8 +31,6 @@ const UNIT_OF_HOUR: f64 = 2.5;
 const UNIT_OF_DAY: f64 = 1.5;
 /// Nearer to the middle nothing is unusual.
 const ABOVE_MIN: f64 = 2.5;
-/// So far above the middle in the mean, somebody teaches no tail.
-const LEAN_MAX: f32 = 1.0;
 /// A mean of the latest days varies that much less than one day.
 const LEAN_GAIN: f64 = 2.5;
 /// A normal that has seen less tells a tail nothing.
@@ -215,10 +213,8 @@ impl Body {
                         own.expected(peers.as_deref().unwrap_or(&none), span.scale_min)
                 {
                     let above = (sample - center) / scale;
-                    // Whoever is high again and again makes that no usual thing.
-                    if own.lean(above) < LEAN_MAX {
-                        tail.learn(f64::from(above));
-                    }
+                    own.lean(above);
+                    own.teach(tail, above);
                 }
                 own.learn(sample, day, teaching.drift, SAMPLES);
                 if let Some(peers) = &mut peers {
@@ -338,8 +334,8 @@ pub(super) struct Principal {
     day: u64,
     /// The highest score of the day, and whether it was told.
     pub(super) day_score: f64,
-    /// The mean of its latest days' scores.
-    lean: f64,
+    /// The part of its latest days that were high.
+    high: f32,
     pub(super) paused_until_ms: u64,
     /// The last alert of each family: when, and how rare it was.
     told: [(u64, f64); FAMILIES],
@@ -371,7 +367,7 @@ impl Principal {
             hour: 0,
             day: now_ms / DAY_MS,
             day_score: 0.0,
-            lean: 0.0,
+            high: 0.0,
             paused_until_ms: 0,
             told: [(0, 0.0); FAMILIES],
             heat: Default::default(),
@@ -540,11 +536,9 @@ impl Principal {
         fresh.map(|(hash, _)| hash).collect()
     }
 
-    /// Does this day say how usual such scores are? One of somebody whose days are all like it does not:
-    /// nobody makes a high score usual by having it each day.
-    pub(super) fn teaches(&mut self, highest: f64, mark: f64) -> bool {
-        self.lean += 0.2 * (highest - self.lean);
-        highest <= mark || self.lean <= mark
+    /// Tells the tail of days how high one of its days was.
+    pub(super) fn teach(&mut self, days: &mut Tail, highest: f64) {
+        days.hear(highest, &mut self.high);
     }
 
     /// What is new within the hour, together, goes to `best`.
