@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::known::{Known, Met};
-use super::normal::Normal;
-use super::principal::{Body, normals};
+use super::known::{Freshness, Known, Met};
+use super::normal::{Normal, Tail};
+use super::principal::{Body, normals, tails};
 use super::shape::Forms;
 
 /// Things that one group is known by.
@@ -16,10 +16,16 @@ const MET_BYTES: usize = 65_536;
 pub(super) struct Group {
     /// Samples of every member.
     pub(super) normals: Vec<Normal>,
+    /// How far above the own normal its members come, and how often.
+    pub(super) tails: Vec<Tail>,
+    /// Of the highest score of each of its members' days.
+    pub(super) days: Tail,
     /// What all of them meet together.
     pub(super) body: Body,
     pub(super) known: Known,
     pub(super) met: Met,
+    /// How often something new comes to a member.
+    pub(super) freshness: Freshness,
     pub(super) forms: Forms,
     /// Principals that came, of those that are remembered.
     pub(super) members: u32,
@@ -31,9 +37,12 @@ impl Group {
     pub(super) fn new() -> Group {
         Group {
             normals: normals(),
+            tails: tails(),
+            days: Tail::default(),
             body: Body::new(),
             known: Known::default(),
             met: Met::new(MET_BYTES),
+            freshness: Freshness::default(),
             forms: Forms::default(),
             members: 0,
             paused_until_ms: 0,
@@ -41,6 +50,9 @@ impl Group {
     }
 
     pub(super) fn fits(&self) -> bool {
-        self.body.fits() && self.met.fits(MET_BYTES) && self.normals.len() == normals().len()
+        self.body.fits()
+            && self.met.fits(MET_BYTES)
+            && self.normals.len() == normals().len()
+            && self.tails.len() == tails().len()
     }
 }

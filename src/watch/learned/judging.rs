@@ -9,7 +9,7 @@ use rustc_hash::FxHasher;
 use super::group::{self, Group};
 use super::known::{Trait, hashed};
 use super::meter::{AMOUNTS, Amount, DAY_MS};
-use super::principal::{FAMILIES, Family, KNOWN_MAX, PAUSE_MS, Principal, Reason, Teaching, What, keep};
+use super::principal::{Compared, FAMILIES, Family, KNOWN_MAX, PAUSE_MS, Principal, Reason, Teaching, What, keep};
 use super::shape::{self, Change};
 use super::told::Told;
 use super::{Learned, LearnedSettings, Scored};
@@ -30,6 +30,8 @@ const SIGNS: f64 = 3.0;
 /// A form in which an expression stands where a literal stood, or with more behind it.
 const EXPRESSION: f64 = 2.5;
 const LONGER: f64 = 0.5;
+/// Hours of a day in which peers are there.
+const HOURS_TOGETHER: f64 = 12.0;
 /// Fewer principals do nothing together.
 const TOGETHER_MIN: u32 = 3;
 
@@ -117,7 +119,12 @@ impl Learned {
         self.look(look, findings, |work, tails, _| {
             work.principal.body.add(&amounts, &[], now_ms);
             let level = work.principal.level(now_ms);
-            work.principal.body.judge(Some(&work.group.normals), tails, level, work.best);
+            let compared = Compared {
+                peers: Some((&work.group.normals, &work.group.tails)),
+                tails,
+                hours_a_day: work.principal.hours_a_day(),
+            };
+            work.principal.body.judge(&compared, level, work.best);
         });
     }
 
@@ -157,12 +164,22 @@ impl Learned {
         let Some(group) = state.groups.get_mut(&principal.group) else { return };
         let is_paused = principal.is_paused(now_ms);
         let tails = &mut state.tails;
-        let mut teaching = Teaching { peers: Some(&mut group.normals), tails: &mut *tails, drift, is_paused };
+        let peers = Some((&mut group.normals, &mut group.tails));
+        let mut teaching = Teaching {
+            peers,
+            freshness: Some(&mut group.freshness),
+            tails: &mut *tails,
+            drift,
+            is_paused,
+        };
         if let Some(highest) = principal.begin(&mut teaching, now_ms) {
-            principal.teach(&mut state.days, highest);
+            // Scores mean little while the normals are young.
+            if now_ms.saturating_sub(state.first_ms) >= self.settings.learn_ms / 7 * 5 {
+                principal.teach(&mut state.days, &mut group.days, highest);
+            }
         }
         let group_paused = now_ms < group.paused_until_ms;
-        group.body.roll(&mut Teaching { peers: None, tails, drift, is_paused: group_paused }, 0.0, now_ms);
+        group.body.roll(&mut Teaching { peers: None, freshness: None, tails, drift, is_paused: group_paused }, 0.0, now_ms);
         if principal.last_ms / DAY_MS != now_ms / DAY_MS || principal.first_ms == now_ms {
             state.today = state.today.saturating_add(1);
         }
@@ -177,9 +194,11 @@ impl Learned {
         }
         principal.last_ms = principal.last_ms.max(now_ms);
         let score = fused(&look.best);
-        let rarity = state.days.rarity(score, 1.0).max(0.0);
+        // Some kinds of work are wilder than others: what is rare for whoever does it is what counts.
+        let rarity = group.days.rarity(score, state.days.rarity(score, score)).max(0.0);
         let principal_name = self.name.clone();
         self.last = Some(Scored { principal: principal_name, score, tail: 10_f64.powf(-rarity) });
+        if std::env::var_os("DBG").is_some() { let pr = self.state.principals.get(&self.name); let ds = pr.map_or(0.0, |p| p.day_score); if score > ds + 0.2 { let w: Vec<String> = look.best.iter().flatten().map(|r| format!("[{:.1} {}]", r.score, r.words())).collect(); eprintln!("DBG {} {} {:.2} {:.2} {:.2} {}", now_ms / DAY_MS - 20626, self.name, score, rarity, self.bound(), w.join(" ")); } }
         if score > 0.0 {
             self.decide(&look, score, rarity, findings);
         }
@@ -286,15 +305,15 @@ fn found(look: &Look<'_>, response: Response, severity: &'static str, unusual: U
     Finding { alert, response }
 }
 
-/// The strongest family, and a part of what the others say besides.
+/// What is unusual in how much it is, of which the kinds tell much the same: the strongest, and a part of the
+/// others. And what is unusual besides.
 fn fused(best: &[Option<Reason>; FAMILIES]) -> f64 {
-    let mut scores = [0.0_f64; FAMILIES];
-    for (score, reason) in scores.iter_mut().zip(best) {
-        *score = reason.as_ref().map_or(0.0, |reason| reason.score);
-    }
-    scores.sort_unstable_by(|one, other| other.total_cmp(one));
-    let weights = [1.0, 0.5, 0.25, 0.0, 0.0, 0.0];
-    scores.iter().zip(weights).map(|(score, weight)| score * weight).sum()
+    let of = |family: Family| best.get(family as usize).and_then(Option::as_ref).map_or(0.0, |reason| reason.score);
+    let mut amounts = [of(Family::Volume), of(Family::Enumeration), of(Family::Together)];
+    amounts.sort_unstable_by(|one, other| other.total_cmp(one));
+    let weights = [1.0, 0.5, 0.25];
+    let amounts: f64 = amounts.iter().zip(weights).map(|(score, weight)| score * weight).sum();
+    amounts + of(Family::Novelty) + of(Family::Injection) + of(Family::Listed)
 }
 
 /// The family of the strongest reason.
@@ -364,7 +383,9 @@ impl Work<'_> {
             }
         }
         if !self.is_deploying {
-            self.principal.is_new(Trait::Shape, of_peers.is_some(), self.now_ms, "by its fingerprint");
+            let freshness = &self.group.freshness;
+            let is_known = of_peers.is_some();
+            self.principal.is_new(Trait::Shape, is_known, freshness, self.now_ms, "by its fingerprint");
         }
         let is_step = of_peers.map_or_else(|| shape::is_step(&intent.statement), |entry| entry.is_step);
         let is_injection = self
@@ -393,7 +414,7 @@ impl Work<'_> {
         }
         let of_peers = self.group.known.find(hash).is_some();
         if !(self.is_deploying && which == Trait::Combination) {
-            self.principal.is_new(which, of_peers, self.now_ms, shown);
+            self.principal.is_new(which, of_peers, &self.group.freshness, self.now_ms, shown);
         }
         if !self.is_paused {
             self.principal.known.meet(hash, false, day, KNOWN_MAX);
@@ -452,29 +473,41 @@ impl Work<'_> {
             subjects.iter().filter(|subject| !met.meet(**subject, learns)).count() as u64 + unnamed
         };
         let (strangers, of_all) = (strange(&mut self.principal.met), strange(&mut self.group.met));
+        let now_ms = self.now_ms;
+        let mut returns = false;
+        if let (true, [subject]) = (is_first && unnamed == 0, subjects) {
+            returns = self.principal.recent.returns(*subject, now_ms);
+            if strangers > 0 {
+                self.principal.recent.add(*subject, now_ms);
+            }
+        }
         let mut amounts = [0; AMOUNTS];
         for (amount, count) in [
             (Amount::Rows, rows),
             (Amount::Cells, cells),
             (Amount::Subjects, unnamed),
             (Amount::Strangers, strangers),
+            (Amount::Encounters, u64::from(is_first && strangers > 0)),
+            (Amount::Returns, u64::from(returns)),
             (Amount::Lookups, u64::from(is_first && asks)),
             (Amount::Misses, u64::from(is_first && finds_nobody)),
             (Amount::Steps, u64::from(is_step)),
         ] {
             amount.put(&mut amounts, count);
         }
-        let now_ms = self.now_ms;
         self.principal.body.add(&amounts, subjects, now_ms);
         let level = self.principal.level(now_ms);
-        self.principal.body.judge(Some(&self.group.normals), tails, level, self.best);
+        let peers = Some((&*self.group.normals, &*self.group.tails));
+        let compared = Compared { peers, tails, hours_a_day: self.principal.hours_a_day() };
+        self.principal.body.judge(&compared, level, self.best);
         Amount::Strangers.put(&mut amounts, of_all);
         self.group.body.add(&amounts, subjects, now_ms);
+        let compared = Compared { peers: None, tails, hours_a_day: HOURS_TOGETHER };
         if self.group.members >= TOGETHER_MIN && now_ms >= self.group.paused_until_ms {
-            self.group.body.judge(None, tails, 0.0, self.best);
+            self.group.body.judge(&compared, 0.0, self.best);
         } else {
             // Peaks go on, and say nothing.
-            self.group.body.judge(None, tails, 0.0, &mut [const { None }; FAMILIES]);
+            self.group.body.judge(&compared, 0.0, &mut [const { None }; FAMILIES]);
         }
     }
 

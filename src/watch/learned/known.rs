@@ -42,9 +42,9 @@ impl Trait {
     /// No more than this it says by itself.
     pub(super) const fn most(self) -> f64 {
         match self {
-            Trait::Shape | Trait::Combination => 1.0,
-            Trait::Network | Trait::Application | Trait::Return => 1.5,
-            Trait::Field | Trait::Action | Trait::Hour => 2.0,
+            Trait::Shape | Trait::Combination => 1.5,
+            Trait::Return | Trait::Hour => 2.0,
+            Trait::Network | Trait::Application | Trait::Field | Trait::Action => 3.0,
         }
     }
 }
@@ -103,37 +103,62 @@ impl Known {
     }
 }
 
-/// How often something new comes: the share of active days with one.
+/// How often something new comes: the share of active days with one, of what is new to the principal alone and of
+/// what is new to its peers, too.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Freshness {
     days: f32,
-    rates: [f32; TRAITS],
+    rates: [f32; 2 * TRAITS],
     /// Of the day that goes on.
-    today: [bool; TRAITS],
+    today: [bool; 2 * TRAITS],
 }
 
+/// Own days that say as much as what the peers' say.
+const PEERS_DAYS: f64 = 10.0;
+/// Days that are remembered of one, and of all peers together.
+const OWN_DAYS: f32 = 30.0;
+const SHARED_DAYS: f32 = 1_000.0;
+
 impl Freshness {
-    pub(super) fn note(&mut self, which: Trait) {
-        if let Some(today) = self.today.get_mut(which.index()) {
+    const fn place(which: Trait, of_peers: bool) -> usize {
+        2 * which.index() + of_peers as usize
+    }
+
+    pub(super) fn note(&mut self, which: Trait, of_peers: bool) {
+        if let Some(today) = self.today.get_mut(Freshness::place(which, of_peers)) {
             *today = true;
         }
     }
 
-    /// An active day is over.
-    pub(super) fn end_day(&mut self) {
-        self.days = (self.days + 1.0).min(30.0);
+    /// An active day is over: it is one of the peers' days, too.
+    pub(super) fn end_day(&mut self, peers: Option<&mut Freshness>) {
+        if let Some(peers) = peers {
+            peers.days = (peers.days + 1.0).min(SHARED_DAYS);
+            for (rate, today) in peers.rates.iter_mut().zip(&self.today) {
+                *rate += (f32::from(u8::from(*today)) - *rate) / peers.days;
+            }
+        }
+        self.days = (self.days + 1.0).min(OWN_DAYS);
         for (rate, today) in self.rates.iter_mut().zip(&mut self.today) {
             *rate += (f32::from(u8::from(*today)) - *rate) / self.days;
             *today = false;
         }
     }
 
-    /// How unusual it is that something new comes, as a negative decimal logarithm.
-    pub(super) fn surprise(&self, which: Trait) -> f64 {
-        let rate = self.rates.get(which.index()).copied().unwrap_or(1.0);
-        let days = f64::from(self.days);
-        let expected = (f64::from(rate) * days + 0.5) / (days + 0.5);
-        -expected.min(1.0).log10()
+    fn count(&self, which: Trait, of_peers: bool) -> (f64, f64) {
+        let rate = self.rates.get(Freshness::place(which, of_peers)).copied().unwrap_or(1.0);
+        (f64::from(rate) * f64::from(self.days), f64::from(self.days))
+    }
+
+    /// How unusual it is that something new comes, as a negative decimal logarithm: by how often it came to this
+    /// one, drawn to how often it comes to its peers.
+    pub(super) fn surprise(&self, which: Trait, of_peers: bool, peers: &Freshness) -> f64 {
+        let ((own, days), (theirs, their_days)) = (self.count(which, of_peers), peers.count(which, of_peers));
+        // Nothing is new to whoever is new.
+        let usual = (theirs + 1.0) / (their_days + 1.0);
+        let expected = (own + PEERS_DAYS * usual) / (days + PEERS_DAYS);
+        let unknown = 0.5 / (days + 0.5);
+        -expected.max(unknown / PEERS_DAYS).min(1.0).log10() * (days / (days + 3.0))
     }
 }
 
@@ -145,6 +170,45 @@ pub(super) struct Met {
     #[serde(with = "super::packed")]
     older: Vec<u8>,
     inserted: u32,
+}
+
+/// Subjects that were met first a short time ago, the newest ones, and when they were met last.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+pub(super) struct Recent {
+    /// 32 bits of a subject, and the minute.
+    all: Vec<(u32, u32)>,
+    next: u16,
+}
+
+impl Recent {
+    const MOST: usize = 256;
+    /// What it takes.
+    #[cfg(test)]
+    pub(super) const BYTES: usize = 8 * Recent::MOST;
+    /// Sooner than this it is the same look.
+    const APART_MINUTES: u32 = 30;
+
+    fn key(subject: u64) -> u32 {
+        u32::try_from(subject & 0xFFFF_FFFF).unwrap_or(0)
+    }
+
+    pub(super) fn add(&mut self, subject: u64, now_ms: u64) {
+        let one = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
+        match self.all.get_mut(usize::from(self.next)) {
+            Some(place) => *place = one,
+            None => self.all.push(one),
+        }
+        self.next = if usize::from(self.next) + 1 >= Recent::MOST { 0 } else { self.next + 1 };
+    }
+
+    /// Is it one of them, and was it met last a while ago?
+    pub(super) fn returns(&mut self, subject: u64, now_ms: u64) -> bool {
+        let (key, minute) = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
+        let Some((_, last)) = self.all.iter_mut().find(|(held, _)| *held == key) else { return false };
+        let apart = minute.saturating_sub(*last) >= Recent::APART_MINUTES;
+        *last = minute;
+        apart
+    }
 }
 
 const PROBES: u64 = 4;
@@ -210,13 +274,15 @@ mod tests {
     #[test]
     fn a_new_thing_surprises_the_more_the_rarer_they_are() {
         let (mut rare, mut frequent) = (Freshness::default(), Freshness::default());
-        assert!(rare.surprise(Trait::Field) < 0.01, "nothing is new to whoever is new");
+        let mut peers = Freshness::default();
+        let of = |one: &Freshness, peers: &Freshness| one.surprise(Trait::Field, false, peers);
+        assert!(of(&rare, &peers) < 0.01, "nothing is new to whoever is new");
         for _ in 0..20 {
-            frequent.note(Trait::Field);
-            rare.end_day();
-            frequent.end_day();
+            frequent.note(Trait::Field, false);
+            rare.end_day(Some(&mut peers));
+            frequent.end_day(None);
         }
-        assert!(rare.surprise(Trait::Field) > 1.5 && frequent.surprise(Trait::Field) < 0.1);
+        assert!(of(&rare, &peers) > 1.5 && of(&frequent, &peers) < 0.3);
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub(super) enum Amount {
     Subjects,
     /// Subjects that this principal had not met before.
     Strangers,
+    /// Statements that met such a subject.
+    Encounters,
+    /// Statements that came back, after a while, to a subject that had been met first a short time ago.
+    Returns,
     Lookups,
     /// Lookups that found nobody.
     Misses,
@@ -20,7 +24,7 @@ pub(super) enum Amount {
     Errors,
 }
 
-pub(super) const AMOUNTS: usize = 8;
+pub(super) const AMOUNTS: usize = 10;
 
 impl Amount {
     pub(super) const ALL: [Amount; AMOUNTS] = [
@@ -28,6 +32,8 @@ impl Amount {
         Amount::Cells,
         Amount::Subjects,
         Amount::Strangers,
+        Amount::Encounters,
+        Amount::Returns,
         Amount::Lookups,
         Amount::Misses,
         Amount::Steps,
@@ -56,6 +62,8 @@ impl Amount {
             Amount::Cells => "cells",
             Amount::Subjects => "data subjects",
             Amount::Strangers => "data subjects not met before",
+            Amount::Encounters => "statements that met somebody not met before",
+            Amount::Returns => "looks again at somebody met a short time ago",
             Amount::Lookups => "statements",
             Amount::Misses => "statements that found nobody",
             Amount::Steps => "steps of a walk by OFFSET or cursor",
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn each_span_forgets_what_is_older_and_counts_a_subject_once() {
         let mut meter = Meter::new();
-        let amounts = [3, 6, 0, 0, 1, 0, 0, 0];
+        let amounts = [3, 6, 0, 0, 1, 0, 0, 0, 0, 0];
         meter.add(&amounts, &[bits(1), bits(2)], NOON);
         meter.add(&amounts, &[bits(2), bits(3)], NOON + 30_000);
         let of = |meter: &mut Meter, span| meter.sums(span)[..5].to_vec();

@@ -80,7 +80,7 @@ struct State {
 }
 
 /// Of what a file was written by.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl State {
     fn new() -> State {

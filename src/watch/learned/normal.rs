@@ -123,9 +123,15 @@ impl Normal {
         self.lean
     }
 
-    /// Tells the tail how far above what was expected a sample is.
-    pub(super) fn teach(&mut self, tail: &mut Tail, above: f32) {
-        tail.hear(f64::from(above), &mut self.high);
+    /// Tells the tails of all, and of its peers, how far above what was expected a sample is.
+    pub(super) fn teach(&mut self, all: &mut Tail, peers: Option<&mut Tail>, above: f32) {
+        let mut high = self.high;
+        all.hear(f64::from(above), &mut high, PEAKS);
+        if let Some(peers) = peers {
+            high = self.high;
+            peers.hear(f64::from(above), &mut high, PEAKS);
+        }
+        self.high = high;
     }
 
     /// So much is fine.
@@ -154,7 +160,9 @@ impl Normal {
         // Of peers it is also known how they differ among each other.
         let scale = weight * self.scale + (1.0 - weight) * peers_scale;
         let doubt = 1.0 + 2.0 / (all.min(1_000) as f32);
-        Some((center, scale.max(scale_min) * doubt))
+        // Whatever is counted varies by the root of how much it is.
+        let of_count = 1.0 / (1.0 + center.exp_m1().max(0.0)).sqrt();
+        Some((center, scale.max(scale_min).max(of_count) * doubt))
     }
 }
 
@@ -165,9 +173,13 @@ fn median(values: &mut [f32]) -> f32 {
 }
 
 /// Values above the mark that a tail is fitted to.
-const PEAKS: usize = 512;
+pub(super) const PEAKS: usize = 512;
+/// Of days, so that those of young normals are soon forgotten.
+pub(super) const PEAKS_OF_DAYS: usize = 128;
 /// Of all values so many lie above the mark.
 const ABOVE: f64 = 0.05;
+/// Where the tail is lighter than an exponential one it is not taken to be lighter than this.
+const XI_MIN: f64 = -0.2;
 /// So many values weigh as much as what is assumed before anything is seen.
 const ASSUMED: f64 = 200.0;
 
@@ -180,8 +192,8 @@ pub(super) struct Tail {
     peaks: Vec<f32>,
     next: u16,
     mark: f64,
-    /// All values that were above the mark at their time.
-    above: u64,
+    /// The part of the latest values that were above the mark at their time.
+    share: f64,
     sigma: f64,
     xi: f64,
     /// The part of the latest values that were above the mark, whoever had them.
@@ -191,18 +203,19 @@ pub(super) struct Tail {
 /// Of somebody's values, and of everybody's, the latest count so much.
 const OWN_WEIGHT: f32 = 0.1;
 const ALL_WEIGHT: f64 = 0.005;
+const SHARE_WEIGHT: f64 = 0.001;
 /// Whoever is above the mark that much more often than all others says nothing of what is usual.
 const TOO_OFTEN: f64 = 0.3;
 
 impl Tail {
     /// Takes a value of somebody, unless that one is high again and again while others are not: nobody makes
     /// it usual by having it each day. `high`: how often that one is.
-    pub(super) fn hear(&mut self, value: f64, high: &mut f32) {
+    pub(super) fn hear(&mut self, value: f64, high: &mut f32, most: usize) {
         let is_high = value > self.mark;
         *high += OWN_WEIGHT * (f32::from(u8::from(is_high)) - *high);
         self.high += ALL_WEIGHT * (f64::from(u8::from(is_high)) - self.high);
         if !is_high || f64::from(*high) <= self.high + TOO_OFTEN {
-            self.learn(value);
+            self.learn(value, most);
         }
     }
 
@@ -210,26 +223,23 @@ impl Tail {
         self.seen
     }
 
-    /// What is assumed before it is known: one in ten a step of `unit`.
-    const fn assumed(value: f64, unit: f64) -> f64 {
-        value / unit
-    }
-
-    pub(super) fn learn(&mut self, value: f64) {
+    /// Takes a value; of those above the mark it keeps the newest so many.
+    fn learn(&mut self, value: f64, most: usize) {
         self.seen += 1;
         if self.seen <= 1 {
             self.mark = value;
         }
         // The mark follows its quantile by steps that grow smaller.
         let step = 0.5 / (1.0 + (self.seen as f64) / 200.0);
+        let weight = (1.0 / self.seen as f64).max(SHARE_WEIGHT);
+        self.share += weight * (f64::from(u8::from(value > self.mark)) - self.share);
         if value > self.mark {
             self.mark += step * (1.0 - ABOVE);
-            self.above += 1;
             match self.peaks.get_mut(usize::from(self.next)) {
                 Some(place) => *place = value as f32,
                 None => self.peaks.push(value as f32),
             }
-            self.next = if usize::from(self.next) + 1 >= PEAKS { 0 } else { self.next + 1 };
+            self.next = if usize::from(self.next) + 1 >= most { 0 } else { self.next + 1 };
             self.fit();
         } else {
             self.mark -= step * ABOVE;
@@ -258,26 +268,28 @@ impl Tail {
             (self.sigma, self.xi) = (first.max(1e-3), 0.0);
             return;
         }
-        self.xi = (2.0 - first / between).clamp(0.0, 0.5);
+        self.xi = (2.0 - first / between).clamp(XI_MIN, 0.5);
         self.sigma = (first * (1.0 - self.xi)).max(1e-3);
     }
 
-    /// Minus the decimal logarithm of how often a value is as high as this one.
-    pub(super) fn rarity(&self, value: f64, unit: f64) -> f64 {
-        let assumed = Self::assumed(value, unit).max(0.0);
+    /// Minus the decimal logarithm of how often a value is as high as this one. `assumed`: as long as little
+    /// has been seen.
+    pub(super) fn rarity(&self, value: f64, assumed: f64) -> f64 {
+        let assumed = assumed.max(0.0);
         if self.sigma <= 0.0 || self.seen < 50 {
             return assumed;
         }
         let over = value - self.mark;
-        let share = self.peaks_share();
+        let share = self.share.clamp(0.01, 0.2);
         let counted = if over <= 0.0 {
             // Below the mark nobody asks.
             0.0
         } else {
-            let tail = if self.xi < 1e-6 {
+            let tail = if self.xi.abs() < 1e-6 {
                 over / self.sigma * std::f64::consts::LOG10_E
             } else {
-                (1.0 + self.xi * over / self.sigma).log10() / self.xi
+                // Where it seems to end, it does not quite.
+                (1.0 + self.xi * over / self.sigma).max(1e-9).log10() / self.xi
             };
             -share.log10() + tail
         };
@@ -285,9 +297,6 @@ impl Tail {
         weight * counted + (1.0 - weight) * assumed
     }
 
-    fn peaks_share(&self) -> f64 {
-        (self.above as f64 / self.seen.max(1) as f64).clamp(0.01, 0.2)
-    }
 }
 
 #[cfg(test)]
@@ -358,12 +367,12 @@ mod tests {
             for _ in 0..20_000 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let u = ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-                tail.learn(if heavy { (u.powf(-0.25) - 1.0) / 0.25 } else { -u.ln() });
+                tail.learn(if heavy { (u.powf(-0.25) - 1.0) / 0.25 } else { -u.ln() }, PEAKS);
             }
             for rarity in [2.0_f64, 3.0, 4.0] {
                 let p = 10_f64.powf(-rarity);
                 let value = if heavy { (p.powf(-0.25) - 1.0) / 0.25 } else { -p.ln() };
-                let told = tail.rarity(value, 1.0);
+                let told = tail.rarity(value, value);
                 assert!((told - rarity).abs() < 1.0, "{told} for {rarity}, heavy: {heavy}");
             }
         }

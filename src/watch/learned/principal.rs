@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::known::{Freshness, Known, Met, TRAITS, Trait};
+use super::known::{Freshness, Known, Met, Recent, TRAITS, Trait};
 use super::meter::{AMOUNTS, Amount, DAY_MS, HOUR_MS, Meter, SPAN, SPANS};
-use super::normal::{Drift, Normal, SAMPLES, SHARED_SAMPLES, Tail, amount, log};
+use super::normal::{Drift, Normal, PEAKS_OF_DAYS, SAMPLES, SHARED_SAMPLES, Tail, amount, log};
 
 /// Things that one principal is known by.
 pub(super) const KNOWN_MAX: usize = 1_024;
@@ -134,7 +134,7 @@ const fn place(span: usize, amount: usize) -> usize {
     span * AMOUNTS + amount
 }
 
-/// Tails of all spans and amounts; one set for all principals.
+/// Tails of all spans and amounts.
 pub(super) fn tails() -> Vec<Tail> {
     vec![Tail::default(); SPANS * AMOUNTS]
 }
@@ -145,12 +145,25 @@ pub(super) fn normals() -> Vec<Normal> {
 
 /// With what a body is compared, and whom it teaches.
 pub(super) struct Teaching<'t> {
-    /// The peers' normals.
-    pub(super) peers: Option<&'t mut Vec<Normal>>,
+    /// The peers' normals and tails.
+    pub(super) peers: Option<(&'t mut Vec<Normal>, &'t mut Vec<Tail>)>,
+    /// How often something new comes to them.
+    pub(super) freshness: Option<&'t mut Freshness>,
+    /// Everybody's.
     pub(super) tails: &'t mut Vec<Tail>,
     pub(super) drift: Drift,
     /// Nothing is learned.
     pub(super) is_paused: bool,
+}
+
+/// What a body is compared with.
+pub(super) struct Compared<'c> {
+    /// Normals and tails of the peers; none where it is theirs itself.
+    pub(super) peers: Option<(&'c [Normal], &'c [Tail])>,
+    /// Everybody's.
+    pub(super) tails: &'c [Tail],
+    /// Hours of a day in which there is something to compare: at least 1.
+    pub(super) hours_a_day: f64,
 }
 
 impl Body {
@@ -205,7 +218,10 @@ impl Body {
                 let (Some(own), Some(tail)) = (self.normals.get_mut(at), teaching.tails.get_mut(at)) else {
                     continue;
                 };
-                let mut peers = teaching.peers.as_deref_mut().and_then(|peers| peers.get_mut(at));
+                let (mut peers, mut peers_tail) = match &mut teaching.peers {
+                    Some((normals, tails)) => (normals.get_mut(at), tails.get_mut(at)),
+                    None => (None, None),
+                };
                 let none = Normal::default();
                 let sample = log(*peak) - if *peak > 0 { level } else { 0.0 };
                 if own.seen() >= RIPE
@@ -214,7 +230,7 @@ impl Body {
                 {
                     let above = (sample - center) / scale;
                     own.lean(above);
-                    own.teach(tail, above);
+                    own.teach(tail, peers_tail.as_deref_mut(), above);
                 }
                 own.learn(sample, day, teaching.drift, SAMPLES);
                 if let Some(peers) = &mut peers {
@@ -232,12 +248,11 @@ impl Body {
     /// enumeration, go to `best`.
     pub(super) fn judge(
         &mut self,
-        peers: Option<&[Normal]>,
-        tails: &[Tail],
+        compared: &Compared<'_>,
         level: f32,
         best: &mut [Option<Reason>; FAMILIES],
     ) {
-        let of_group = peers.is_none();
+        let of_group = compared.peers.is_none();
         let none = Normal::default();
         for (index, span) in SPAN.iter().enumerate() {
             let sums = self.meter.sums(index);
@@ -250,7 +265,11 @@ impl Body {
                 }
                 let (family, least) = match which {
                     Amount::Rows | Amount::Cells | Amount::Subjects => (Family::Volume, LEAST),
-                    Amount::Strangers | Amount::Lookups | Amount::Steps => (Family::Enumeration, LEAST),
+                    Amount::Strangers
+                    | Amount::Encounters
+                    | Amount::Returns
+                    | Amount::Lookups
+                    | Amount::Steps => (Family::Enumeration, LEAST),
                     Amount::Misses => (Family::Enumeration, LEAST_FAULTS),
                     Amount::Errors => (Family::Injection, LEAST_FAULTS),
                 };
@@ -259,8 +278,13 @@ impl Body {
                 if sum < least || !counts {
                     continue;
                 }
-                let (Some(own), Some(tail)) = (self.normals.get(at), tails.get(at)) else { continue };
-                let peers = peers.and_then(|peers| peers.get(at)).unwrap_or(&none);
+                let (Some(own), Some(tail)) = (self.normals.get(at), compared.tails.get(at)) else { continue };
+                // Who is new is compared with the peers over a day, and not over more than it has seen.
+                if index > DAY && own.seen() < RIPE {
+                    continue;
+                }
+                let peers = compared.peers.and_then(|(peers, _)| peers.get(at)).unwrap_or(&none);
+                let peers_tail = compared.peers.and_then(|(_, tails)| tails.get(at));
                 let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
                 let center = center + level;
                 let value = log(sum);
@@ -273,7 +297,11 @@ impl Body {
                 if above < ABOVE_MIN || own.is_allowed(value) || (of_group && own.seen() < RIPE) {
                     continue;
                 }
-                let score = tail.rarity(above, unit).min(8.0);
+                let of_all = tail.rarity(above, above / unit);
+                let rarity = peers_tail.map_or(of_all, |tail| tail.rarity(above, of_all));
+                // What is rare among hours is less so in a day.
+                let hours = if span.period_ms < DAY_MS { compared.hours_a_day.log10() } else { 0.0 };
+                let score = (rarity - hours).clamp(0.0, 8.0);
                 let family = if of_group { Family::Together } else { family };
                 let what = What::Amount {
                     amount: which,
@@ -325,11 +353,16 @@ pub(super) struct Principal {
     pub(super) body: Body,
     pub(super) known: Known,
     pub(super) met: Met,
+    /// Those that it met first a short time ago.
+    pub(super) recent: Recent,
     freshness: Freshness,
     /// Active hours, by hour of the week, and how much was met in them: a logarithm.
     hours: Vec<u16>,
     levels: Vec<f32>,
     active_hours: u32,
+    /// Of its days, and of the one that goes on.
+    hours_a_day: f32,
+    hours_today: u32,
     hour: u64,
     day: u64,
     /// The highest score of the day, and whether it was told.
@@ -360,10 +393,13 @@ impl Principal {
             body: Body::new(),
             known: Known::default(),
             met: Met::new(MET_BYTES),
+            recent: Recent::default(),
             freshness: Freshness::default(),
             hours: vec![0; WEEK],
             levels: vec![0.0; WEEK],
             active_hours: 0,
+            hours_a_day: 6.0,
+            hours_today: 0,
             hour: 0,
             day: now_ms / DAY_MS,
             day_score: 0.0,
@@ -386,7 +422,7 @@ impl Principal {
     pub(super) fn bytes(&self) -> usize {
         let body = self.body.meter.bytes() + self.body.normals.iter().map(Normal::bytes).sum::<usize>();
         let known = 2 * self.known.len() * (size_of::<(u32, super::known::Entry)>() + 1);
-        size_of::<Principal>() + body + known + 2 * MET_BYTES + 6 * WEEK + 16 * FRESH_MAX
+        size_of::<Principal>() + body + known + 2 * MET_BYTES + Recent::BYTES + 6 * WEEK + 16 * FRESH_MAX
     }
 
     pub(super) fn is_paused(&self, now_ms: u64) -> bool {
@@ -396,6 +432,11 @@ impl Principal {
     fn slot(now_ms: u64) -> usize {
         // The epoch was a Thursday: three days behind a Monday.
         usize::try_from((now_ms / HOUR_MS + 72) % WEEK as u64).unwrap_or(0)
+    }
+
+    /// Hours of one of its days in which it is here, in the mean of the latest: at least 1.
+    pub(super) fn hours_a_day(&self) -> f64 {
+        f64::from(self.hours_a_day.max(1.0))
     }
 
     /// By how much more than usual is met at this hour of the week, as a logarithm.
@@ -425,11 +466,14 @@ impl Principal {
         }
         let day = now_ms / DAY_MS;
         if day == self.day {
+            self.hours_today += 1;
             return None;
         }
         self.day = day;
+        self.hours_a_day += 0.1 * (self.hours_today as f32 - self.hours_a_day);
+        self.hours_today = 1;
         if !teaching.is_paused {
-            self.freshness.end_day();
+            self.freshness.end_day(teaching.freshness.as_deref_mut());
         }
         Some(std::mem::replace(&mut self.day_score, 0.0))
     }
@@ -493,9 +537,16 @@ impl Principal {
     }
 
     /// Something that this principal has not done before. `of_peers`: they have.
-    pub(super) fn is_new(&mut self, which: Trait, of_peers: bool, now_ms: u64, shown: &str) {
-        let surprise = self.freshness.surprise(which) * if of_peers { 0.4 } else { 1.0 };
-        self.freshness.note(which);
+    pub(super) fn is_new(
+        &mut self,
+        which: Trait,
+        of_peers: bool,
+        peers: &Freshness,
+        now_ms: u64,
+        shown: &str,
+    ) {
+        let surprise = self.freshness.surprise(which, of_peers, peers);
+        self.freshness.note(which, of_peers);
         if surprise > 0.1 {
             let by = if of_peers { "new to it, not to its peers" } else { "new to its peers, too" };
             let what = which.words();
@@ -536,9 +587,11 @@ impl Principal {
         fresh.map(|(hash, _)| hash).collect()
     }
 
-    /// Tells the tail of days how high one of its days was.
-    pub(super) fn teach(&mut self, days: &mut Tail, highest: f64) {
-        days.hear(highest, &mut self.high);
+    /// Tells the tails of days, of all and of its peers, how high one of its days was.
+    pub(super) fn teach(&mut self, days: &mut Tail, peers: &mut Tail, highest: f64) {
+        let mut high = self.high;
+        days.hear(highest, &mut high, PEAKS_OF_DAYS);
+        peers.hear(highest, &mut self.high, PEAKS_OF_DAYS);
     }
 
     /// What is new within the hour, together, goes to `best`.
