@@ -47,7 +47,7 @@ pub enum Step {
 
 /// Lookups of one subject are numbered below this, searches from here on.
 pub const SEARCHES: u32 = 16;
-/// From here on: what a release brings.
+/// From here on: lookups that a release brings.
 pub const RELEASED: u32 = 24;
 /// An entrance of the application that nobody has used.
 pub const UNUSED: u32 = 90;
@@ -94,7 +94,7 @@ fn usual(role: Role, n: u32) -> Shape {
     let of = tables(role);
     let table = of[n as usize % of.len()];
     let columns = columns(&mut random, table);
-    let condition = if n < SEARCHES || n == UNUSED {
+    let condition = if !(SEARCHES..RELEASED).contains(&n) {
         let more = ["", " AND tenant = ?", " AND state = ?", " AND NOT is_closed"];
         format!("id = ?{}", more[random.below(4) as usize])
     } else {

@@ -9,7 +9,9 @@ use rustc_hash::FxHasher;
 use super::group::{self, Group};
 use super::known::{Trait, hashed};
 use super::meter::{AMOUNTS, Amount, DAY_MS};
-use super::principal::{Compared, FAMILIES, Family, KNOWN_MAX, PAUSE_MS, Principal, Reason, Teaching, What, keep};
+use super::principal::{
+    Compared, FAMILIES, Family, KNOWN_MAX, PAUSE_MS, Principal, Reason, Teaching, What, keep,
+};
 use super::shape::{self, Change};
 use super::told::Told;
 use super::{Learned, LearnedSettings, Scored};
@@ -165,13 +167,8 @@ impl Learned {
         let is_paused = principal.is_paused(now_ms);
         let tails = &mut state.tails;
         let peers = Some((&mut group.normals, &mut group.tails));
-        let mut teaching = Teaching {
-            peers,
-            freshness: Some(&mut group.freshness),
-            tails: &mut *tails,
-            drift,
-            is_paused,
-        };
+        let mut teaching =
+            Teaching { peers, freshness: Some(&mut group.freshness), tails: &mut *tails, drift, is_paused };
         if let Some(highest) = principal.begin(&mut teaching, now_ms) {
             // Scores mean little while the normals are young.
             if now_ms.saturating_sub(state.first_ms) >= self.settings.learn_ms / 7 * 5 {
@@ -179,7 +176,11 @@ impl Learned {
             }
         }
         let group_paused = now_ms < group.paused_until_ms;
-        group.body.roll(&mut Teaching { peers: None, freshness: None, tails, drift, is_paused: group_paused }, 0.0, now_ms);
+        group.body.roll(
+            &mut Teaching { peers: None, freshness: None, tails, drift, is_paused: group_paused },
+            0.0,
+            now_ms,
+        );
         if principal.last_ms / DAY_MS != now_ms / DAY_MS || principal.first_ms == now_ms {
             state.today = state.today.saturating_add(1);
         }
@@ -198,7 +199,6 @@ impl Learned {
         let rarity = group.days.rarity(score, state.days.rarity(score, score)).max(0.0);
         let principal_name = self.name.clone();
         self.last = Some(Scored { principal: principal_name, score, tail: 10_f64.powf(-rarity) });
-        if std::env::var_os("DBG").is_some() { let pr = self.state.principals.get(&self.name); let ds = pr.map_or(0.0, |p| p.day_score); if score > ds + 0.2 { let w: Vec<String> = look.best.iter().flatten().map(|r| format!("[{:.1} {}]", r.score, r.words())).collect(); eprintln!("DBG {} {} {:.2} {:.2} {:.2} {}", now_ms / DAY_MS - 20626, self.name, score, rarity, self.bound(), w.join(" ")); } }
         if score > 0.0 {
             self.decide(&look, score, rarity, findings);
         }
@@ -308,7 +308,9 @@ fn found(look: &Look<'_>, response: Response, severity: &'static str, unusual: U
 /// What is unusual in how much it is, of which the kinds tell much the same: the strongest, and a part of the
 /// others. And what is unusual besides.
 fn fused(best: &[Option<Reason>; FAMILIES]) -> f64 {
-    let of = |family: Family| best.get(family as usize).and_then(Option::as_ref).map_or(0.0, |reason| reason.score);
+    let of = |family: Family| {
+        best.get(family as usize).and_then(Option::as_ref).map_or(0.0, |reason| reason.score)
+    };
     let mut amounts = [of(Family::Volume), of(Family::Enumeration), of(Family::Together)];
     amounts.sort_unstable_by(|one, other| other.total_cmp(one));
     let weights = [1.0, 0.5, 0.25];

@@ -180,6 +180,8 @@ pub(super) const PEAKS_OF_DAYS: usize = 128;
 const ABOVE: f64 = 0.05;
 /// Where the tail is lighter than an exponential one it is not taken to be lighter than this.
 const XI_MIN: f64 = -0.2;
+/// By so many peaks.
+const ENDS_SEEN: f64 = 100.0;
 /// So many values weigh as much as what is assumed before anything is seen.
 const ASSUMED: f64 = 200.0;
 
@@ -268,7 +270,9 @@ impl Tail {
             (self.sigma, self.xi) = (first.max(1e-3), 0.0);
             return;
         }
-        self.xi = (2.0 - first / between).clamp(XI_MIN, 0.5);
+        // Of few peaks nobody sees where they end.
+        let lightest = XI_MIN * (size / ENDS_SEEN).min(1.0);
+        self.xi = (2.0 - first / between).clamp(lightest, 0.5);
         self.sigma = (first * (1.0 - self.xi)).max(1e-3);
     }
 
@@ -296,7 +300,6 @@ impl Tail {
         let weight = self.seen as f64 / (self.seen as f64 + ASSUMED);
         weight * counted + (1.0 - weight) * assumed
     }
-
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ const UNIT_OF_DAY: f64 = 1.5;
 const ABOVE_MIN: f64 = 2.5;
 /// A mean of the latest days varies that much less than one day.
 const LEAN_GAIN: f64 = 2.5;
+/// Hours that say as much as that nothing is known of them, and how far one can be above the others.
+const LEVEL_DOUBT: f32 = 3.0;
+const LEVEL_MAX: f32 = 2.5;
 /// A normal that has seen less tells a tail nothing.
 const RIPE: u32 = 8;
 /// The span of a day.
@@ -278,7 +281,9 @@ impl Body {
                 if sum < least || !counts {
                     continue;
                 }
-                let (Some(own), Some(tail)) = (self.normals.get(at), compared.tails.get(at)) else { continue };
+                let (Some(own), Some(tail)) = (self.normals.get(at), compared.tails.get(at)) else {
+                    continue;
+                };
                 // Who is new is compared with the peers over a day, and not over more than it has seen.
                 if index > DAY && own.seen() < RIPE {
                     continue;
@@ -442,9 +447,19 @@ impl Principal {
     /// By how much more than usual is met at this hour of the week, as a logarithm.
     pub(super) fn level(&self, now_ms: u64) -> f32 {
         let slot = Self::slot(now_ms);
-        let (Some(level), Some(count)) = (self.levels.get(slot), self.hours.get(slot)) else { return 0.0 };
-        let count = f32::from(*count);
-        (level * count / (count + 3.0)).clamp(-1.0, 2.5)
+        let of = |slot: usize| {
+            let level = self.levels.get(slot % WEEK).copied().unwrap_or(0.0);
+            (level, self.hours.get(slot % WEEK).copied().map_or(0.0, f32::from))
+        };
+        // The same hour of other days says something of it, too.
+        let (mut sum, mut all) = (0.0, 0.0);
+        for (level, count) in (0..7).map(|day| of(slot + 24 * day)) {
+            sum += level * count;
+            all += count;
+        }
+        let of_day = sum / (all + LEVEL_DOUBT);
+        let (level, count) = of(slot);
+        ((level * count + of_day * LEVEL_DOUBT) / (count + LEVEL_DOUBT)).clamp(-1.0, LEVEL_MAX)
     }
 
     /// The highest score of a day that has ended, where one has.
@@ -453,10 +468,11 @@ impl Principal {
         if hour <= self.hour {
             return None;
         }
-        if self.hour > 0 && !teaching.is_paused {
-            self.learn_hour();
-        }
+        // By what was known before: nothing explains itself.
         let level = self.level(self.hour.saturating_mul(HOUR_MS));
+        if self.hour > 0 && !teaching.is_paused {
+            self.learn_hour(teaching.drift);
+        }
         self.body.roll(teaching, level, now_ms);
         let is_new = self.hour == 0;
         let away_ms = now_ms.saturating_sub(self.last_ms);
@@ -479,7 +495,7 @@ impl Principal {
     }
 
     /// Of the hour that has ended, how much was met in it.
-    fn learn_hour(&mut self) {
+    fn learn_hour(&mut self, drift: Drift) {
         let slot = Self::slot(self.hour.saturating_mul(HOUR_MS));
         let quarter = 1;
         let peak = self.body.peaks.get(quarter).map_or(0, |peaks| Amount::Cells.of(peaks));
@@ -488,9 +504,12 @@ impl Principal {
             *count = count.saturating_add(1);
             self.active_hours = self.active_hours.saturating_add(1);
             if peak > 0 && self.active_hours > 8 {
-                let weight = 1.0 / f32::from(*count).min(6.0);
-                // No single hour lifts it by more than a factor of e.
-                *level += weight * (log(peak) - usual - *level).clamp(-1.0, 1.0);
+                let weight = 1.0 / (f32::from(*count).min(6.0) + 1.0);
+                // Once it is learned it comes again in a week, and rises by no more than the drift of seven days.
+                let days = self.hour.saturating_mul(HOUR_MS).saturating_sub(self.first_ms) / DAY_MS;
+                let is_free = days < u64::from(drift.free_days);
+                let most = if is_free { 1.0 } else { 7.0 * drift.per_day };
+                *level += weight * (log(peak) - usual - *level).clamp(-1.0, most);
             }
         }
     }
