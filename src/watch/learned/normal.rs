@@ -144,6 +144,15 @@ impl Normal {
         log <= self.allowed + 0.05
     }
 
+    /// The middle that it is compared with is no lower than this.
+    pub(super) fn lowest(&self, peers: &Normal) -> f32 {
+        match (self.seen, peers.seen) {
+            (_, 0) => self.center,
+            (0, _) => peers.center,
+            _ => self.center.min(peers.center),
+        }
+    }
+
     /// Middle and spread that a principal is compared with: its own, drawn to its peers' the less it has
     /// been seen. None: nobody knows.
     pub(super) fn expected(&self, peers: &Normal, scale_min: f32) -> Option<(f32, f32)> {

@@ -290,9 +290,13 @@ impl Body {
                 }
                 let peers = compared.peers.and_then(|(peers, _)| peers.get(at)).unwrap_or(&none);
                 let peers_tail = compared.peers.and_then(|(_, tails)| tails.get(at));
+                let value = log(sum);
+                // Most of it is usual, whoever it is compared with.
+                if value - level < own.lowest(peers) + span.scale_min {
+                    continue;
+                }
                 let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
                 let center = center + level;
-                let value = log(sum);
                 let mut above = f64::from((value - center) / scale);
                 let unit = if span.period_ms < DAY_MS { UNIT_OF_HOUR } else { UNIT_OF_DAY };
                 // A little too much each day is as unusual as much too much on one.
