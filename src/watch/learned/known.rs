@@ -175,8 +175,8 @@ pub(super) struct Met {
 /// Subjects that were met first a short time ago, the newest ones, and when they were met last.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Recent {
-    /// 32 bits of a subject, and the minute.
-    all: Vec<(u32, u32)>,
+    /// 32 bits of a subject, the minutes in which it was met first and last.
+    all: Vec<(u32, u32, u32)>,
     next: u16,
 }
 
@@ -184,16 +184,19 @@ impl Recent {
     const MOST: usize = 256;
     /// What it takes.
     #[cfg(test)]
-    pub(super) const BYTES: usize = 8 * Recent::MOST;
+    pub(super) const BYTES: usize = 12 * Recent::MOST;
     /// Sooner than this it is the same look.
     const APART_MINUTES: u32 = 30;
+    /// Who was met first longer ago is an acquaintance.
+    const SHORT_MINUTES: u32 = 3 * 24 * 60;
 
     fn key(subject: u64) -> u32 {
         u32::try_from(subject & 0xFFFF_FFFF).unwrap_or(0)
     }
 
     pub(super) fn add(&mut self, subject: u64, now_ms: u64) {
-        let one = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
+        let minute = u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX);
+        let one = (Recent::key(subject), minute, minute);
         match self.all.get_mut(usize::from(self.next)) {
             Some(place) => *place = one,
             None => self.all.push(one),
@@ -204,10 +207,11 @@ impl Recent {
     /// Is it one of them, and was it met last a while ago?
     pub(super) fn returns(&mut self, subject: u64, now_ms: u64) -> bool {
         let (key, minute) = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
-        let Some((_, last)) = self.all.iter_mut().find(|(held, _)| *held == key) else { return false };
-        let apart = minute.saturating_sub(*last) >= Recent::APART_MINUTES;
+        let Some((_, first, last)) = self.all.iter_mut().find(|(held, ..)| *held == key) else { return false };
+        let is_recent = minute.saturating_sub(*first) <= Recent::SHORT_MINUTES;
+        let is_apart = minute.saturating_sub(*last) >= Recent::APART_MINUTES;
         *last = minute;
-        apart
+        is_recent && is_apart
     }
 }
 
