@@ -228,7 +228,7 @@ fn record(past: &Past, folder: &Path, attack: Option<&str>, seed: u64) {
             _ => Vec::new(),
         };
         let mut lines: Vec<(u64, String)> = Vec::new();
-        for event in trial::merged(events, &extra) {
+        for event in trial::merged(events.iter().collect(), &extra) {
             records.of_event(event, &mut sights);
             let of_event = sights.iter().filter_map(|sight| Some((sight.at_ms, records::line(sight)?)));
             lines.extend(of_event);

@@ -170,7 +170,7 @@ fn attacked(past: &Past, mut judge: Box<dyn Judge>, scene: Scene) -> Tried {
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut begin_ms = None;
     for nth in 0..scene.attack.days() {
-        let Some(usual) = past.days.get((scene.begin + nth) as usize) else { break };
+        let usual = beside(past, &scene, scene.begin + nth);
         let extra = scene.day(nth);
         for event in merged(usual, &extra) {
             verdicts.clear();
@@ -197,9 +197,21 @@ fn attacked(past: &Past, mut judge: Box<dyn Judge>, scene: Scene) -> Tried {
     Tried { scene, begin_ms: begin_ms.unwrap_or(0), steps, told_ms, events: own }
 }
 
+/// Who else works beside an attack: those of the victim's role as ever, all others once, so that they are there.
+fn beside<'e>(past: &'e Past, scene: &Scene, day: u64) -> Vec<&'e Event> {
+    let role = past.company.role(scene.victim);
+    let mut there = vec![false; past.company.principals()];
+    let events = past.days.get(day as usize).map_or(&[][..], Vec::as_slice);
+    let is_wanted = |event: &&Event| {
+        let is_first = !std::mem::replace(&mut there[event.principal], true);
+        is_first || past.company.role(event.principal) == role
+    };
+    events.iter().filter(is_wanted).collect()
+}
+
 /// Both in order of time.
-pub fn merged<'e>(usual: &'e [Event], extra: &'e [Event]) -> impl Iterator<Item = &'e Event> {
-    let (mut usual, mut extra) = (usual.iter().peekable(), extra.iter().peekable());
+pub fn merged<'e>(usual: Vec<&'e Event>, extra: &'e [Event]) -> impl Iterator<Item = &'e Event> {
+    let (mut usual, mut extra) = (usual.into_iter().peekable(), extra.iter().peekable());
     std::iter::from_fn(move || match (usual.peek(), extra.peek()) {
         (Some(one), Some(other)) if one.at_ms <= other.at_ms => usual.next(),
         (_, Some(_)) => extra.next(),
@@ -230,7 +242,7 @@ pub fn knowing(past: &Past, mut judge: LearnedJudge, seeds: u64) -> Vec<Knowing>
                 let mut fork = judge.copy();
                 let tells = (0..5).any(|nth| {
                     let extra = scene.day(nth);
-                    merged(&past.days[day + nth as usize], &extra).any(|event| {
+                    merged(beside(past, &scene, day as u64 + nth), &extra).any(|event| {
                         verdicts.clear();
                         fork.see(event, &mut verdicts);
                         verdicts.iter().any(|one| one.tells && one.principal == scene.victim)

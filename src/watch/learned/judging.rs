@@ -14,7 +14,7 @@ use super::principal::{
 };
 use super::shape::{self, Change};
 use super::told::Told;
-use super::{Learned, LearnedSettings, Scored};
+use super::{Learned, LearnedSettings};
 use crate::audit::{Alert, Attribution, FieldUse, Intent, Outcome, Record, Unusual, Who};
 use crate::statement::Action;
 use crate::watch::detector::{Detector, Finding, Response, Seen};
@@ -197,8 +197,7 @@ impl Learned {
         let score = fused(&look.best);
         // Some kinds of work are wilder than others: what is rare for whoever does it is what counts.
         let rarity = group.days.rarity(score, state.days.rarity(score, score)).max(0.0);
-        let principal_name = self.name.clone();
-        self.last = Some(Scored { principal: principal_name, score, tail: 10_f64.powf(-rarity) });
+        self.last = Some((score, 10_f64.powf(-rarity)));
         if score > 0.0 {
             self.decide(&look, score, rarity, findings);
         }

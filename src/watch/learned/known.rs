@@ -175,13 +175,21 @@ pub(super) struct Met {
 /// Subjects that were met first a short time ago, the newest ones, and when they were met last.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Recent {
-    /// 32 bits of a subject, the minutes in which it was met first and last.
-    all: Vec<(u32, u32, u32)>,
+    /// 32 bits of each subject, and the minutes in which it was met first and last.
+    keys: Vec<u32>,
+    minutes: Vec<(u32, u32)>,
     next: u16,
 }
 
 impl Recent {
     const MOST: usize = 256;
+
+    pub(super) fn fits(&self) -> bool {
+        self.keys.len() <= Recent::MOST
+            && self.keys.len() == self.minutes.len()
+            && usize::from(self.next) < Recent::MOST
+    }
+
     /// What it takes.
     #[cfg(test)]
     pub(super) const BYTES: usize = 12 * Recent::MOST;
@@ -196,10 +204,12 @@ impl Recent {
 
     pub(super) fn add(&mut self, subject: u64, now_ms: u64) {
         let minute = u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX);
-        let one = (Recent::key(subject), minute, minute);
-        match self.all.get_mut(usize::from(self.next)) {
-            Some(place) => *place = one,
-            None => self.all.push(one),
+        let at = usize::from(self.next);
+        if let (Some(key), Some(minutes)) = (self.keys.get_mut(at), self.minutes.get_mut(at)) {
+            (*key, *minutes) = (Recent::key(subject), (minute, minute));
+        } else {
+            self.keys.push(Recent::key(subject));
+            self.minutes.push((minute, minute));
         }
         self.next = if usize::from(self.next) + 1 >= Recent::MOST { 0 } else { self.next + 1 };
     }
@@ -207,7 +217,8 @@ impl Recent {
     /// Is it one of them, and was it met last a while ago?
     pub(super) fn returns(&mut self, subject: u64, now_ms: u64) -> bool {
         let (key, minute) = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
-        let Some((_, first, last)) = self.all.iter_mut().find(|(held, ..)| *held == key) else { return false };
+        let at = self.keys.iter().position(|held| *held == key);
+        let Some((first, last)) = at.and_then(|at| self.minutes.get_mut(at)) else { return false };
         let is_recent = minute.saturating_sub(*first) <= Recent::SHORT_MINUTES;
         let is_apart = minute.saturating_sub(*last) >= Recent::APART_MINUTES;
         *last = minute;
@@ -287,6 +298,19 @@ mod tests {
             frequent.end_day(None);
         }
         assert!(of(&rare, &peers) > 1.5 && of(&frequent, &peers) < 0.3);
+    }
+
+    #[test]
+    fn a_look_again_counts_after_half_an_hour_and_for_three_days() {
+        let mut recent = Recent::default();
+        let (noon, minute, day) = (1_795_305_600_000, 60_000, 1_440);
+        recent.add(7, noon);
+        for (minutes, expected) in [(5, false), (36, true), (40, false), (2 * day, true), (4 * day, false)] {
+            assert_eq!(recent.returns(7, noon + minutes * minute), expected, "{minutes}");
+        }
+        assert!(!recent.returns(8, noon + 60 * minute), "who was never met first");
+        (100..1_100).for_each(|subject| recent.add(subject, noon));
+        assert!(recent.keys.len() == Recent::MOST && !recent.returns(7, noon + 60 * minute));
     }
 
     #[test]

@@ -118,8 +118,14 @@ struct Ring {
     /// The highest of each register.
     #[serde(with = "super::packed")]
     merged: Vec<u8>,
-    distinct: u32,
-    stale: bool,
+    /// Of them, how many are empty, and the sum of what their ranks weigh.
+    empty: u32,
+    weight: u64,
+}
+
+/// What a register of this rank weighs: half as much for each rank, and 2^50 where it is empty.
+const fn weight(rank: u8) -> u64 {
+    (1 << 50) >> (if rank > 50 { 50 } else { rank })
 }
 
 impl Ring {
@@ -130,8 +136,8 @@ impl Ring {
             sums: vec![0; AMOUNTS],
             sketches: vec![0; span.slots * REGISTERS],
             merged: vec![0; REGISTERS],
-            distinct: 0,
-            stale: false,
+            empty: REGISTERS as u32,
+            weight: REGISTERS as u64 * weight(0),
         }
     }
 
@@ -166,14 +172,19 @@ impl Ring {
             }
         }
         self.latest = number;
-        if self.distinct > 0 {
+        if (self.empty as usize) < REGISTERS {
             self.merged.fill(0);
             for sketch in self.sketches.chunks_exact(REGISTERS) {
                 for (merged, register) in self.merged.iter_mut().zip(sketch) {
                     *merged = (*merged).max(*register);
                 }
             }
-            self.stale = true;
+            self.empty = 0;
+            self.weight = 0;
+            for rank in &self.merged {
+                self.empty += u32::from(*rank == 0);
+                self.weight += weight(*rank);
+            }
         }
     }
 
@@ -194,31 +205,22 @@ impl Ring {
             if let Some(held) = self.merged.get_mut(register)
                 && *held < rank
             {
+                self.empty = self.empty.saturating_sub(u32::from(*held == 0));
+                self.weight = self.weight.saturating_sub(weight(*held)) + weight(rank);
                 *held = rank;
-                self.stale = true;
             }
         }
     }
 
-    fn distinct(&mut self) -> u64 {
-        if self.stale {
-            self.stale = false;
-            self.distinct = estimate(&self.merged);
+    fn distinct(&self) -> u64 {
+        if self.empty as usize >= REGISTERS {
+            return 0;
         }
-        u64::from(self.distinct)
+        let (size, empty) = (REGISTERS as f64, f64::from(self.empty));
+        let raw = 0.7182 * size * size / (self.weight.max(1) as f64 / weight(0) as f64);
+        let counted = if raw <= 2.5 * size && self.empty > 0 { size * (size / empty).ln() } else { raw };
+        counted.round() as u64
     }
-}
-
-fn estimate(registers: &[u8]) -> u32 {
-    let size = REGISTERS as f64;
-    let (mut empty, mut sum) = (0_u32, 0.0_f64);
-    for rank in registers {
-        empty += u32::from(*rank == 0);
-        sum += f64::from_bits((1023 - u64::from(*rank)) << 52);
-    }
-    let raw = 0.7182 * size * size / sum;
-    let counted = if raw <= 2.5 * size && empty > 0 { size * (size / f64::from(empty)).ln() } else { raw };
-    counted.round() as u32
 }
 
 /// Everything that is counted of one principal, or of a group of them.
@@ -259,9 +261,9 @@ impl Meter {
     }
 
     /// What one span holds by the time of the latest [`Meter::add`].
-    pub(super) fn sums(&mut self, span: usize) -> [u64; AMOUNTS] {
+    pub(super) fn sums(&self, span: usize) -> [u64; AMOUNTS] {
         let mut sums = [0; AMOUNTS];
-        if let Some(ring) = self.rings.get_mut(span) {
+        if let Some(ring) = self.rings.get(span) {
             for (sum, held) in sums.iter_mut().zip(&ring.sums) {
                 *sum = *held;
             }

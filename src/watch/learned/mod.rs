@@ -50,7 +50,8 @@ pub struct Scored {
 pub struct Learned {
     settings: LearnedSettings,
     state: State,
-    last: Option<Scored>,
+    /// Score and tail of the latest thing seen; its principal is in `name`.
+    last: Option<(f64, f64)>,
     /// Holds a principal's name while it is looked up.
     name: String,
     /// Of the subjects of one outcome.
@@ -163,8 +164,8 @@ impl Learned {
 
     /// Of the latest thing seen; none where it says nothing (no principal, a login that failed).
     #[must_use]
-    pub fn last_score(&self) -> Option<&Scored> {
-        self.last.as_ref()
+    pub fn last_score(&self) -> Option<Scored> {
+        self.last.map(|(score, tail)| Scored { principal: self.name.clone(), score, tail })
     }
 
     /// Principals that had to make room for others.

@@ -87,7 +87,8 @@ impl Normal {
         self.next = if usize::from(self.next) + 1 >= most { 0 } else { self.next + 1 };
         self.seen = self.seen.saturating_add(1);
         // Of many samples each one says little.
-        if most > SAMPLES && self.seen > 64 && !self.seen.is_multiple_of(8) {
+        let every = if self.seen > 512 { 32 } else { 8 };
+        if most > SAMPLES && self.seen > 64 && !self.seen.is_multiple_of(every) {
             return;
         }
         let (center, scale) = self.robust();
@@ -251,7 +252,9 @@ impl Tail {
                 None => self.peaks.push(value as f32),
             }
             self.next = if usize::from(self.next) + 1 >= most { 0 } else { self.next + 1 };
-            self.fit();
+            if self.peaks.len() < 64 || self.next.is_multiple_of(8) {
+                self.fit();
+            }
         } else {
             self.mark -= step * ABOVE;
         }
@@ -368,6 +371,25 @@ mod tests {
         (0..8).for_each(|_| steady.learn(log(5_000), 0, DRIFT, SAMPLES));
         let own = amount(steady.expected(&peers, 0.1).unwrap().0);
         assert!((3_500..5_000).contains(&own), "{own}");
+    }
+
+    #[test]
+    fn a_tail_follows_everybody_and_nobody_who_is_high_each_day() {
+        let mut tail = Tail::default();
+        let mut highs = [0.0_f32; 50];
+        let mut state = 7_u64;
+        for day in 0..60 {
+            for (who, high) in highs.iter_mut().enumerate() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let u = ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+                // Far from zero, where the tail begins.
+                let usual = 5.0 - u.ln();
+                tail.hear(if who == 0 && day > 20 { 30.0 } else { usual }, high, PEAKS_OF_DAYS);
+            }
+        }
+        assert!((7.0..9.5).contains(&tail.mark), "{}", tail.mark);
+        let (usual, high) = (tail.rarity(8.0, 8.0), tail.rarity(30.0, 30.0));
+        assert!((0.9..1.8).contains(&usual) && high > 2.5, "{usual} {high}");
     }
 
     /// Of an exponential and of a heavy tail, by a fixed sequence.

@@ -131,6 +131,10 @@ pub(super) struct Body {
     periods: [u64; SPANS],
     peaks: [[u64; AMOUNTS]; SPANS],
     normals: Vec<Normal>,
+    /// Logarithms below which nothing is unusual until the hour is over, in the order of normals: most that is
+    /// counted ends here, and touches nothing else.
+    #[serde(skip)]
+    floors: Vec<f32>,
 }
 
 const fn place(span: usize, amount: usize) -> usize {
@@ -177,6 +181,7 @@ impl Body {
             periods: [0; SPANS],
             peaks: [[0; AMOUNTS]; SPANS],
             normals: normals(),
+            floors: Vec::new(),
         }
     }
 
@@ -188,7 +193,7 @@ impl Body {
         self.normals.get(place(span, amount))
     }
 
-    pub(super) fn sums(&mut self, span: usize) -> [u64; AMOUNTS] {
+    pub(super) fn sums(&self, span: usize) -> [u64; AMOUNTS] {
         self.meter.sums(span)
     }
 
@@ -199,12 +204,14 @@ impl Body {
             self.since_ms = now_ms;
         }
         let old_ms = now_ms.saturating_sub(self.since_ms);
+        let mut is_over = self.floors.is_empty();
         for (index, span) in SPAN.iter().enumerate() {
             let period = now_ms / span.period_ms;
             let Some(held) = self.periods.get_mut(index) else { continue };
             if *held == period {
                 continue;
             }
+            is_over = true;
             let is_first = *held == 0;
             *held = period;
             let Some(peaks) = self.peaks.get_mut(index) else { continue };
@@ -240,6 +247,20 @@ impl Body {
                     peers.learn(sample, day, teaching.drift, SHARED_SAMPLES);
                 }
             }
+        }
+        if is_over {
+            let peers = teaching.peers.as_ref().map(|(normals, _)| normals.as_slice());
+            self.set_floors(peers);
+        }
+    }
+
+    fn set_floors(&mut self, peers: Option<&[Normal]>) {
+        let none = Normal::default();
+        self.floors.clear();
+        for (at, own) in self.normals.iter().enumerate() {
+            let scale_min = SPAN.get(at / AMOUNTS).map_or(0.0, |span| span.scale_min);
+            let peers = peers.and_then(|peers| peers.get(at)).unwrap_or(&none);
+            self.floors.push(own.lowest(peers) + scale_min);
         }
     }
 
@@ -281,6 +302,10 @@ impl Body {
                 if sum < least || !counts {
                     continue;
                 }
+                let value = log(sum);
+                if self.floors.get(at).is_some_and(|floor| value - level < *floor) {
+                    continue;
+                }
                 let (Some(own), Some(tail)) = (self.normals.get(at), compared.tails.get(at)) else {
                     continue;
                 };
@@ -290,11 +315,6 @@ impl Body {
                 }
                 let peers = compared.peers.and_then(|(peers, _)| peers.get(at)).unwrap_or(&none);
                 let peers_tail = compared.peers.and_then(|(_, tails)| tails.get(at));
-                let value = log(sum);
-                // Most of it is usual, whoever it is compared with.
-                if value - level < own.lowest(peers) + span.scale_min {
-                    continue;
-                }
                 let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
                 let center = center + level;
                 let mut above = f64::from((value - center) / scale);
@@ -334,7 +354,7 @@ impl Body {
     }
 
     /// Logarithms of all that is counted now, in the order of normals.
-    pub(super) fn logs(&mut self) -> Vec<f32> {
+    pub(super) fn logs(&self) -> Vec<f32> {
         (0..SPANS).flat_map(|span| self.meter.sums(span)).map(log).collect()
     }
 }
@@ -423,7 +443,11 @@ impl Principal {
     }
 
     pub(super) fn fits(&self) -> bool {
-        self.body.fits() && self.met.fits(MET_BYTES) && self.hours.len() == WEEK && self.levels.len() == WEEK
+        self.body.fits()
+            && self.met.fits(MET_BYTES)
+            && self.recent.fits()
+            && self.hours.len() == WEEK
+            && self.levels.len() == WEEK
     }
 
     /// What it takes at the most, in bytes: tables of hashes with their spare room.
