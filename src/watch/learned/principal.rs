@@ -240,7 +240,7 @@ impl Body {
                 {
                     let above = (sample - center) / scale;
                     own.lean(above);
-                    own.teach(tail, peers_tail.as_deref_mut(), above);
+                    own.teach(tail, peers_tail, above);
                 }
                 own.learn(sample, day, teaching.drift, SAMPLES);
                 if let Some(peers) = &mut peers {
