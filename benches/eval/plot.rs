@@ -165,7 +165,7 @@ pub fn days(alerts: &[u64], first: u64, events: &[(u64, &str)]) -> String {
     for count in 0..=most as u64 {
         let at = bottom - (bottom - top) * count as f64 / most;
         picture.line((left, at), (right, at), FAINT);
-        if most <= 10.0 || count % 5 == 0 {
+        if most <= 10.0 || count.is_multiple_of(5) {
             picture.words(left - 6.0, at + 4.0, "end", INK, &count.to_string());
         }
     }
@@ -174,7 +174,7 @@ pub fn days(alerts: &[u64], first: u64, events: &[(u64, &str)]) -> String {
         let height = (bottom - top) * *count as f64 / most;
         picture.bar((at + 2.0, bottom - height), (width - 4.0, height), COLOURS[0]);
         let day = first + n as u64;
-        if day % 5 == 0 {
+        if day.is_multiple_of(5) {
             picture.words(at + width / 2.0, bottom + 18.0, "middle", INK, &day.to_string());
         }
     }

@@ -228,7 +228,7 @@ impl Body {
                 let (Some(own), Some(tail)) = (self.normals.get_mut(at), teaching.tails.get_mut(at)) else {
                     continue;
                 };
-                let (mut peers, mut peers_tail) = match &mut teaching.peers {
+                let (mut peers, peers_tail) = match &mut teaching.peers {
                     Some((normals, tails)) => (normals.get_mut(at), tails.get_mut(at)),
                     None => (None, None),
                 };
