@@ -14,7 +14,7 @@ use super::again::{Found, doubtful_cursor, doubtful_statement};
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
 use super::plan::{Plan, Workshop, uses_of};
 use super::session::Session;
-use super::values::{Parameter, check_declared, parameter};
+use super::values::{Parameter, check_declared, declared, parameter};
 use super::view::View;
 use crate::catalog::{Field, FieldId};
 use crate::policy::Refusal;
@@ -86,8 +86,7 @@ impl Session {
             };
             let facts = if own.effect.executes.is_some() {
                 let sealed = of.parameters.iter().filter(|use_of| {
-                    let at = usize::from(use_of.number).saturating_sub(1);
-                    let declared = prepared.types.get(at).copied().unwrap_or(0);
+                    let declared = declared(&prepared.types, use_of);
                     !matches!(parameter(&view, &of, use_of, declared), Ok(Parameter::Plain))
                 });
                 executed(&own, &of, sealed).map_err(|unproven| Refusal::unproven(&unproven))?

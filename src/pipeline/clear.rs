@@ -10,14 +10,14 @@ use super::plan::{Plan, Workshop};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::values::{
-    Manner, Parameter, TEXT_OID, bound_as, canonical_of, field_of, is_as_given, is_styled, oid_upstream,
-    parameter, unsettled_style,
+    Manner, Parameter, TEXT_OID, bound_as, canonical_of, declared, field_of, is_as_given, is_styled,
+    oid_upstream, parameter, unsettled_style,
 };
 use super::view::View;
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
-use crate::statement::{LiteralForm, Taken, literal_value, quote_sealed, splice};
+use crate::statement::{LiteralForm, StatementFacts, Taken, literal_value, quote_sealed, splice};
 use crate::types::Format;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
@@ -271,14 +271,26 @@ impl Workshop {
         manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let mut upstream = types.to_vec();
+        let mut of_client = plan.facts.statements.iter().filter_map(StatementFacts::parameters_of_client);
+        if of_client.any(|count| types.len() > count) {
+            return Err(Refusal::unhandled(
+                "parameter-conflict",
+                "One parameter stands for values of two domains, and the client declares more of them than the text has.",
+                "Declare those that the text has, or give each place a value of its own.",
+            ));
+        }
         for facts in &plan.facts.statements {
             for use_of in &facts.parameters {
-                let at = usize::from(use_of.number).saturating_sub(1);
-                let declared = types.get(at).copied().unwrap_or(0);
-                if let Parameter::Sealed { .. } = parameter(view, facts, use_of, declared)?
-                    && let Some(oid) = upstream.get_mut(at)
-                {
-                    *oid = oid_upstream(use_of, declared);
+                let declared = declared(types, use_of);
+                if let Parameter::Sealed { .. } = parameter(view, facts, use_of, declared)? {
+                    let at = usize::from(use_of.number).saturating_sub(1);
+                    let own = oid_upstream(use_of, declared);
+                    if use_of.is_own() && own != 0 {
+                        upstream.resize(upstream.len().max(at + 1), 0);
+                    }
+                    if let Some(oid) = upstream.get_mut(at) {
+                        *oid = own;
+                    }
                 }
             }
         }
@@ -296,14 +308,19 @@ impl Workshop {
         bind: &Bind<'_>,
         manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
-        let (mut replaced, mut sealed) = (Vec::new(), Vec::new());
+        let (mut replaced, mut more, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
         let statements = prepared.plan.iter().flat_map(|plan| &plan.facts.statements);
         for (facts, use_of) in
             statements.flat_map(|facts| facts.parameters.iter().map(move |one| (facts, one)))
         {
-            let at = usize::from(use_of.number).saturating_sub(1);
-            let Some(Some(plain)) = bind.values.get(at) else { continue };
-            let declared = prepared.types.get(at).copied().unwrap_or(0);
+            let at = usize::from(use_of.given).saturating_sub(1);
+            let Some(Some(plain)) = bind.values.get(at) else {
+                if use_of.is_own() {
+                    more.push((at, None));
+                }
+                continue;
+            };
+            let declared = declared(&prepared.types, use_of);
             let Parameter::Sealed { field, given } = parameter(view, facts, use_of, declared)? else {
                 continue;
             };
@@ -338,10 +355,14 @@ impl Workshop {
                 }
             }
             sealed.push(field.id);
-            replaced.push((at, out));
+            if use_of.is_own() {
+                more.push((at, Some(out)));
+            } else {
+                replaced.push((at, out));
+            }
         }
         let mut out = Vec::new();
-        bind.put(&mut out, &replaced);
+        bind.put(&mut out, &replaced, &more);
         Ok(Cleared::new(out, sealed))
     }
 

@@ -12,6 +12,7 @@ mod harness;
 mod shop;
 
 mod alerts;
+mod apart;
 mod behind;
 mod bulk;
 mod by_name;

@@ -145,7 +145,16 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain),
         Some(Kind::PrepareStmt(prepare)) => {
             let of = NameOf::Statement { types: by_name::parameter_types(&prepare.argtypes) };
-            named(bench, prepare.query.as_deref(), &prepare.name, of)
+            let facts = named(bench, prepare.query.as_deref(), &prepare.name, of)?;
+            // EXECUTE would have to give it more than it is given.
+            match facts.parameters_of_client() {
+                Some(_) => Err(refuse(
+                    "parameter-conflict",
+                    "a parameter of PREPARE stands for values of two kinds",
+                    "Give each place a value of its own.",
+                )),
+                None => Ok(facts),
+            }
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
             let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };

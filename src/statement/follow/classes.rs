@@ -140,6 +140,18 @@ pub(in crate::statement) struct Classes<'a> {
     pub(super) passed: Fields,
     /// Literals that cannot be replaced, and why.
     pub(super) unwritable: HashMap<usize, Unproven>,
+    /// Each place of a parameter is a value by itself, to be told apart by what it is.
+    pub(super) apart: Option<Vec<Place>>,
+}
+
+/// One place of a parameter.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) number: u16,
+    pub(super) array: bool,
+    /// Where it stands in the text.
+    pub(super) start: usize,
+    pub(super) class: Class,
 }
 
 /// Most constants, parameters and results of subqueries of one statement.
@@ -156,6 +168,7 @@ impl<'a> Classes<'a> {
             typed: HashMap::new(),
             passed: Fields::new(),
             unwritable: HashMap::new(),
+            apart: None,
         }
     }
 
@@ -169,8 +182,19 @@ impl<'a> Classes<'a> {
         Ok(Class(self.parents.len() - 1))
     }
 
-    /// The class of `$number`, or of the elements of the array that it is.
-    pub(in crate::statement) fn parameter(&mut self, number: u16, array: bool) -> Proven<Class> {
+    /// The class of `$number`, or of the elements of the array that it is. `start`: where it stands.
+    pub(in crate::statement) fn parameter(
+        &mut self,
+        number: u16,
+        array: bool,
+        start: Option<usize>,
+    ) -> Proven<Class> {
+        if let (Some(start), true) = (start, self.apart.is_some()) {
+            let class = self.fresh(Some(format!("${number}")))?;
+            self.state(class).bare = 1;
+            self.apart.iter_mut().for_each(|places| places.push(Place { number, array, start, class }));
+            return Ok(class);
+        }
         let end = End::Parameter { number, array };
         let class = match self.ends.get(&end) {
             Some(class) => *class,

@@ -230,7 +230,8 @@ impl<'a> Walk<'a> {
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| unsupported("a parameter number outside of 1 to 65535"))?;
-        let open = Flow::Open(self.classes.parameter(number, array)?);
+        let start = usize::try_from(parameter.location).ok();
+        let open = Flow::Open(self.classes.parameter(number, array, start)?);
         Ok(if array { Flow::Array(Box::new(open)) } else { open })
     }
 
