@@ -354,6 +354,11 @@ impl Counter {
             ("AIndirection", "indirection") => Some(&mut self.census.selections),
             ("ExecuteStmt", "name") => Some(&mut self.census.executes),
             ("DefElem", "arg") => Some(&mut self.census.options),
+            // No name of anything.
+            owner if UNPLACED.contains(&owner) => {
+                self.census.options.push(value.to_owned());
+                return;
+            }
             _ => None,
         };
         if let Some(list) = owned_name {
@@ -362,6 +367,23 @@ impl Counter {
         self.census.words.push(value.to_owned());
     }
 }
+
+/// Strings beside options of which the tree does not say where they stand. Each stands in the text once.
+const UNPLACED: [(&str, &str); 13] = [
+    ("CommentStmt", "comment"),
+    ("CreateEnumStmt", "vals"),
+    ("AlterEnumStmt", "old_val"),
+    ("AlterEnumStmt", "new_val"),
+    ("AlterEnumStmt", "new_val_neighbor"),
+    ("SecLabelStmt", "label"),
+    ("NotifyStmt", "payload"),
+    ("TransactionStmt", "gid"),
+    ("LoadStmt", "filename"),
+    ("CreateTableSpaceStmt", "location"),
+    ("CreateForeignServerStmt", "servertype"),
+    ("CreateForeignServerStmt", "version"),
+    ("CreateSubscriptionStmt", "conninfo"),
+];
 
 /// The tree holds nothing that this walk cannot take; if it ever does, the walk says so.
 pub(in crate::statement) struct Unwalkable;
