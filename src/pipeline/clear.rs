@@ -18,7 +18,7 @@ use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
 use crate::statement::{LiteralForm, StatementFacts, Taken, literal_value, quote_sealed, splice};
-use crate::types::Format;
+use crate::types::{Format, fault_of_array};
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
@@ -200,7 +200,7 @@ impl Workshop {
                     let given = Given { of: None, format: Format::Text, plain: item };
                     self.seal_element(view, field, &literal.taken, &given, manner, out)
                 })
-                .map_err(|error: ElementError| error.refusal(field))?;
+                .map_err(|error: ElementError| error.refusal(field, Some(&plain)))?;
             } else {
                 let given = Given { of: None, format: Format::Text, plain: &plain };
                 self.seal_value(view, field, &literal.taken, &given, manner, &mut sealed)?;
@@ -341,7 +341,7 @@ impl Workshop {
                     let given = Given { of, format, plain: item };
                     self.seal_element(view, field, &use_of.taken, &given, manner, out)
                 })
-                .map_err(|error| error.refusal(field))?,
+                .map_err(|error| error.refusal(field, Some(plain)))?,
                 (true, Format::Binary) => {
                     value::map_binary_array(plain, TEXT_OID, &mut out, |oid, item, out| {
                         let of = Logical::by_oid(oid).ok_or(Malformed("an array of another type"))?;
@@ -351,7 +351,7 @@ impl Workshop {
                         let given = Given { of: Some(of), format, plain: item };
                         self.seal_element(view, field, &use_of.taken, &given, manner, out)
                     })
-                    .map_err(|error| error.refusal(field))?
+                    .map_err(|error| error.refusal(field, None))?
                 }
             }
             sealed.push(field.id);
@@ -402,10 +402,17 @@ impl From<Malformed> for ElementError {
 }
 
 impl ElementError {
-    fn refusal(self, field: &Field) -> Refusal {
+    /// `text`: the array, where it is written as text.
+    fn refusal(self, field: &Field, text: Option<&[u8]>) -> Refusal {
         match self {
+            // What the server takes and this does not, such as an array of arrays, is of another kind.
             ElementError::Malformed => {
-                Refusal::value(&field.path(), "not a one-dimensional array of values of its type")
+                match text.and_then(fault_of_array).filter(|of| of.sqlstate == "22P02") {
+                    Some(fault) => Refusal::invalid(&field.path(), fault.sqlstate, &fault.message),
+                    None => {
+                        Refusal::value(&field.path(), "not a one-dimensional array of values of its type")
+                    }
+                }
             }
             ElementError::Refused(refusal) => *refusal,
         }

@@ -374,8 +374,17 @@ pub(super) fn parameter(
             let cast = parameter.taken.given;
             let keeps =
                 |cast: Logical| cast.characters().is_none() || !matches!(of.base, Base::Bpchar | Base::Name);
+            let alike = |cast: Logical| {
+                let texts = [of, cast].iter().all(|of| of.base.family() == Family::Text);
+                texts && of.array == cast.array
+            };
+            // An integer is cast to a wider one as it is.
+            let widens = |cast: Logical| {
+                let integers = [of, cast].iter().all(|of| of.base.family() == Family::Integer);
+                integers && of.base.length() <= cast.base.length()
+            };
             let cast =
-                cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text() && keeps(cast));
+                cast.is_none_or(|cast| of.base == cast.base || widens(cast) || alike(cast) && keeps(cast));
             if parameter.taken.compared == Compared::AsText {
                 return if of.is_text() {
                     Ok(Parameter::Sealed { field: field.id, given: Some(of) })

@@ -40,7 +40,8 @@ impl Classes<'_> {
         let mut plain: HashSet<End> = HashSet::new();
         let mut asked: Vec<(End, Class)> = Vec::new();
         for (end, class) in ends {
-            let state = self.state(class).clone();
+            let mut state = self.state(class).clone();
+            let end = whole(end, &mut state)?;
             let State { compared, tested, told, .. } = &state;
             let fields = match &state.meaning {
                 Meaning::Sealed(fields) => fields,
@@ -99,6 +100,12 @@ impl Classes<'_> {
         for literal in &literals {
             if plain.contains(&End::Literal { start: literal.span.start, array: !literal.array }) {
                 return Err(conflict(Some("one literal"), "a value and for an array of them"));
+            }
+        }
+        for class in std::mem::take(&mut self.nulls) {
+            let state = self.state(class).clone();
+            if matches!(state.meaning, Meaning::Sealed(_)) {
+                edits.extend(if state.whole { state.edits_of_whole } else { state.edits });
             }
         }
         let mut uses = Uses { literals, parameters, edits, renumbered };
@@ -163,7 +170,7 @@ impl Classes<'_> {
             let taken = if compared == Compared::Not && !wanted.is_empty() {
                 wanted.iter().all(|column| of.assigns_to(column))
             } else {
-                of.compares_with(&Logical { array: false, ..of_field })
+                of.compares_with(&Logical { array: of.array, ..of_field })
             };
             if !exact || !taken {
                 return Err(self.of_another_type(field, &of));
@@ -280,6 +287,22 @@ impl Classes<'_> {
         literals.sort_by_key(|literal| literal.span.start);
         parameters.sort_by_key(|parameter| parameter.number);
         Ok(())
+    }
+}
+
+/// Of the elements of an array that is one value: the array itself.
+fn whole(end: End, state: &mut State) -> Proven<End> {
+    if !state.whole || !matches!(state.meaning, Meaning::Sealed(_)) {
+        return Ok(end);
+    }
+    state.edits = std::mem::take(&mut state.edits_of_whole);
+    state.given = state.given.map(|of| Logical { array: true, ..of });
+    match end {
+        End::Literal { start, array: true } => Ok(End::Literal { start, array: false }),
+        End::Parameter { number, array: true } => Ok(End::Parameter { number, array: false }),
+        End::Literal { .. } | End::Parameter { .. } => {
+            Err(conflict(state.told.as_deref(), "a value and for an array of them"))
+        }
     }
 }
 
