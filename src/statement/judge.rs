@@ -18,7 +18,7 @@ use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
 use super::follow::uses::Uses;
-use super::matters::{Bench, names_relation_that_matters};
+use super::matters::{Bench, names_relation_that_matters, refuse_definition};
 use super::opaque;
 use super::read::bounds::{self, Limits};
 use super::read::census::{Census, NamePath, census};
@@ -158,12 +158,22 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
                 Remedy::Path,
                 refuse(
                     "relation-ambiguous",
-                    "IF EXISTS of a table that the search path may not lead to",
+                    "a definition of what the search path may not lead to, or lead to another one",
                     "Write schema.table.",
                 ),
             ));
         }
-        facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
+        match facts.effect.changes {
+            None => {
+                let followed = changes::followed(bench, node, found, opaque.is_some());
+                facts.effect.changes = followed.map(Arc::from);
+            }
+            // What runs meanwhile may change more; a view that is made runs nothing yet.
+            Some(_) if opaque.as_ref().is_some_and(|found| Sort::of(node) != Sort::View || !found.proven) => {
+                return Err(refuse_definition("code that nobody follows, in a definition,"));
+            }
+            Some(_) => {}
+        }
     }
     facts.boundary = changes::boundary(node);
     facts.effect.states = stating::states(node, found);

@@ -3,13 +3,15 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
+use std::sync::Arc;
+
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
-use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
+use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot};
 
 use super::super::by_name;
-use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
+use super::super::facts::{Effect, NameOf, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::judge::{query as rows, statement};
@@ -27,6 +29,7 @@ use super::doors::of_databases;
 use super::indexes;
 use super::links::{self, Link};
 use super::table;
+use super::target;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
 /// `follows`: calls of those that only pass classified columns on are followed.
@@ -287,8 +290,20 @@ fn stored_query(
     }
     if let Some(target) = target {
         let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
-        if !matches!(bench.snapshot.named(schema, &target.relname), Named::Harmless) {
-            return Err(refuse_definition("a relation of this name"));
+        // A view comes in the place of another one, or the server says that there is one.
+        let of_view = |named: &Named<'_>| {
+            let relation = named.relation();
+            keeps_no_copy
+                && relation.is_some_and(|one| one.kind == RelationKind::View || one.reaches.is_some())
+        };
+        match bench.names.named(schema, &target.relname) {
+            Named::Harmless => {}
+            named if of_view(&named) => {}
+            _ => {
+                let refused = refuse_definition("a relation of this name");
+                let asks = keeps_no_copy && bench.names.path.is_none();
+                return Err(if asks { unless(Remedy::Path, refused) } else { refused });
+            }
         }
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
@@ -299,8 +314,7 @@ fn stored_query(
     };
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    // A view of what is legible is read like any other code: on record. One of sealed columns would take
-    // rows before anybody here knows of it: texts that are on their way already may name it.
+    // A view of what is legible is read like any other code: on record.
     if inner.touches() && !keeps_no_copy {
         let is_temporary = |target: &protobuf::RangeVar| {
             target.relpersistence == "t" || target.schemaname.starts_with("pg_temp")
@@ -313,10 +327,46 @@ fn stored_query(
         let says = "a copy of classified columns would be made in a table that the policy does not name";
         return Err(refuse("definition", says, hint));
     }
-    if sealed {
-        return Err(refuse_definition("a view of sealed columns"));
+    match target {
+        Some(target) if sealed => passing_view(bench, target, inner),
+        None if sealed => Err(refuse_definition("a view of sealed columns")),
+        Some(_) | None => Ok(catalog_changes()),
     }
-    Ok(catalog_changes())
+}
+
+/// A view that passes sealed columns on. Its name would take rows before anybody here knows of it: until the
+/// catalog has been read, it leads to what matters, and may not be used; it goes to the server when no text
+/// that others have under way may use it.
+fn passing_view(
+    bench: Bench<'_>,
+    target: &protobuf::RangeVar,
+    inner: StatementFacts,
+) -> Proven<StatementFacts> {
+    let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
+    let made =
+        inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_) | ResultColumn::Text(_)));
+    if given || made {
+        return Err(refuse(
+            "definition",
+            "a view would make a value of sealed columns, or give them one",
+            "Pass each sealed column on as it is, and leave values to the statements that use the view.",
+        ));
+    }
+    let codes = bench.snapshot.codes();
+    if codes.everything.is_some() || codes.by_events {
+        return Err(refuse_definition("a view of sealed columns, where definitions run other code,"));
+    }
+    let (schema, insertion) = target::new_view(bench, target)?;
+    let table = QualifiedName { schema, name: target.relname.as_str().into() };
+    let why = "a view of sealed columns, made in this transaction".into();
+    let mut insertions = inner.insertions;
+    insertions.extend(insertion);
+    let mut searches = [inner.reads, inner.searches].concat();
+    searches.sort_unstable();
+    searches.dedup();
+    let changes: Arc<[Change]> = [Change::Led { table, why, unless_there: false }].into();
+    let effect = Effect { changes: Some(changes), ..catalog_changes().effect };
+    Ok(StatementFacts { reads: Vec::new(), outputs: Vec::new(), searches, insertions, effect, ..inner })
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.
