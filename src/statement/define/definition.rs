@@ -189,6 +189,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             | Kind::CreateSeqStmt(_)
             | Kind::AlterSeqStmt(_),
         ) => Ok(catalog_changes()),
+        Some(Kind::CreateTrigStmt(trigger)) => triggered(bench, node, trigger, found),
         Some(Kind::AlterEnumStmt(alter)) => relabelled(bench, node, alter, found),
         Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
         Some(Kind::RefreshMatViewStmt(refresh)) => refreshed(bench, node, refresh, found),
@@ -235,6 +236,43 @@ fn relabelled(
         ));
     }
     linked(bench, node, found)
+}
+
+/// CREATE TRIGGER on a table of sealed columns. What its function does is judged when the catalog is read: one that
+/// does more than copy is refused with the writes of its table. Before that nothing of the table is legible to it.
+fn triggered(
+    bench: Bench<'_>,
+    node: &Node,
+    trigger: &protobuf::CreateTrigStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let is_table = |range: &protobuf::RangeVar| {
+        let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+        let relation = bench.names.named(schema, &range.relname).relation();
+        relation.is_some_and(|relation| relation.kind == RelationKind::Table && relation.reaches.is_none())
+    };
+    let sealed_alone = bench.snapshot.legible().next().is_none();
+    if !sealed_alone || !trigger.relation.as_ref().is_some_and(is_table) {
+        return linked(bench, node, found);
+    }
+    if let Some(when) = trigger.when_clause.as_deref() {
+        let asked = census(when);
+        let sealed = |name: &str| {
+            bench.snapshot.fields().iter().any(|field| field.domain.is_some() && *field.column == *name)
+        };
+        // `NEW` by itself is the whole row.
+        let looks = |column: &NamePath| {
+            column.parts.len() < 2 || column.parts.last().is_some_and(|name| sealed(name.as_str()))
+        };
+        if asked.star || asked.columns.iter().any(looks) {
+            return Err(refuse(
+                "definition",
+                "the WHEN of a trigger looks into a sealed column, or at the whole row",
+                "Name columns in it that are not sealed.",
+            ));
+        }
+    }
+    Ok(catalog_changes())
 }
 
 /// What may lead elsewhere, and any other definition.
