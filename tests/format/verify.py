@@ -66,7 +66,7 @@ def named(record, told):
         number, before = record.get(kind), told[kind]
         if number is None:
             continue
-        if type(number) is not int or not (number == len(before) + 1 if sign in record else len(before) - most < number <= len(before)):
+        if type(number) is not int or not (number == len(before) + 1 if sign in record else max(0, len(before) - most) < number <= len(before)):
             raise Bad(f"{kind} {number} is not told before, or out of turn")
         if sign in record:
             before[number] = record[sign]
