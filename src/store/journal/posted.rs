@@ -89,6 +89,7 @@ impl Bucket {
             ("x-amz-date", basic(now_us)),
             ("x-amz-object-lock-mode", self.lock.to_owned()),
             ("x-amz-object-lock-retain-until-date", to_seconds(until)),
+            ("x-amz-sdk-checksum-algorithm", "SHA256".to_owned()),
         ];
         let signed = self.signed("PUT", &path, &headers, &hex(&sum));
         headers.push(("authorization", signed));

@@ -93,14 +93,14 @@ fn a_witness_gets_what_it_missed_and_its_copy_verifies() {
     fs::write(&word, "a-word\n").unwrap();
     fs::set_permissions(&word, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let sink = format!(
-        "[[audit.sink]]\nwitness = \"https://localhost:{}/take\"\nca = \"{}\"\ntoken = {{ file = \"{word}\" }}\n",
+        "[[audit.sink]]\nwitness = \"https://127.0.0.1:{}/take\"\nca = \"{}\"\ntoken = {{ file = \"{word}\" }}\n",
         witness.address.port(),
         certificates.root()
     );
     let mut gate = signing(server.address(), &sink);
     use_it(&gate, 3);
     await_that("a checkpoint at the witness", || !witness.taken().is_empty());
-    let series = format!("{{sink=\"witness:localhost:{}\"}}", witness.address.port());
+    let series = format!("{{sink=\"witness:127.0.0.1:{}\"}}", witness.address.port());
     assert!(gate.metric(&format!("sealgate_audit_sink_failures_total{series}")).unwrap() >= 1.0);
     assert!(gate.metric(&format!("sealgate_audit_sink_checkpoints_total{series}")).unwrap() >= 1.0);
     assert!(!gate.log().contains("/take"), "an address may be a secret");

@@ -264,7 +264,9 @@ fn kills_leave_a_record_that_verifies_and_lose_nothing_that_was_shown() {
         gate.kill();
         let (code, text) = verified(&gate, &[]);
         assert_eq!(code, Some(0), "{text}");
-        assert_eq!(by_the_page(&gate), "intact");
+        // The kill may have cut off an outcome.
+        let page = by_the_page(&gate);
+        assert!(page.starts_with("intact"), "{page}");
         gate.run_again().unwrap_or_else(|log| panic!("{log}"));
     }
     let all = records(&gate);
