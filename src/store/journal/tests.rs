@@ -543,9 +543,14 @@ pub(super) struct SmallDisk(pub(super) Scratch);
 
 impl SmallDisk {
     pub(super) fn new(name: &str) -> SmallDisk {
+        SmallDisk::of(name, "tmpfs")
+    }
+
+    /// ramfs takes no heed of the size.
+    pub(super) fn of(name: &str, kind: &str) -> SmallDisk {
         let scratch = Scratch::new(name);
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"])
+            .args(["-t", kind, "-o", "size=64k,mode=0700", kind])
             .arg(&scratch.0)
             .status()
             .unwrap();

@@ -484,6 +484,20 @@ async fn a_power_cut_at_any_byte_and_in_any_order_of_writes_loses_nothing_that_w
             let end = ((first + block + 1) * BLOCK).min(after.len());
             image[start..end].fill(0);
         }
+        // Of room that was allocated ahead, behind it or not.
+        for ahead in [0, BLOCK, 5 * BLOCK] {
+            let mut image = image.clone();
+            image.resize(image.len() + ahead, 0);
+            images.push(image);
+        }
+    }
+    // Blocks that came to the disk alone, with nothing before them but room.
+    for block in 0..blocks {
+        let mut image = acknowledged.clone();
+        let start = ((first + block) * BLOCK).max(acknowledged.len());
+        let end = ((first + block + 1) * BLOCK).min(after.len());
+        image.resize(start, 0);
+        image.extend_from_slice(&after[start..end]);
         images.push(image);
     }
     for (number, image) in images.iter().enumerate() {
