@@ -453,7 +453,7 @@ impl Object<'_> {
 
     fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        decimal(self.out, value);
     }
 
     fn flag(&mut self, name: &'static str, value: bool) {
@@ -498,7 +498,7 @@ impl Object<'_> {
     fn time(&mut self, name: &'static str, time_us: u64) {
         self.name(name);
         self.out.push(b'"');
-        self.out.extend_from_slice(rfc3339(time_us).as_bytes());
+        put_rfc3339(self.out, time_us);
         self.out.push(b'"');
     }
 }
@@ -506,10 +506,46 @@ impl Object<'_> {
 /// `2026-11-21T22:32:48.000001Z`
 #[must_use]
 pub fn rfc3339(time_us: u64) -> String {
+    let mut text = Vec::with_capacity(27);
+    put_rfc3339(&mut text, time_us);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Without an allocation: each line has one.
+fn put_rfc3339(out: &mut Vec<u8>, time_us: u64) {
     let seconds = time_us / 1_000_000;
-    let date = Date::from_unix_days(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{date}T{hour:02}:{minute:02}:{second:02}.{:06}Z", time_us % 1_000_000)
+    let (year, month, day) = Date::from_unix_days(seconds / 86_400).parts();
+    let within = [(seconds / 3_600 % 24, b':'), (seconds / 60 % 60, b':'), (seconds % 60, b'.')];
+    padded(out, year, 4);
+    for (number, behind) in [(month, b'-'), (day, b'T')].into_iter().chain(within) {
+        // What stands before the month is the year's.
+        if behind == b'-' {
+            out.push(b'-');
+        }
+        padded(out, number, 2);
+        out.push(behind);
+    }
+    padded(out, time_us % 1_000_000, 6);
+    out.push(b'Z');
+}
+
+fn decimal(out: &mut Vec<u8>, number: u64) {
+    padded(out, number, 1);
+}
+
+/// With zeros before it, as many as make `digits_min` digits, at most 20.
+fn padded(out: &mut Vec<u8>, mut number: u64, digits_min: usize) {
+    let mut digits = [b'0'; 20];
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        if number == 0 && count >= digits_min {
+            break;
+        }
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        count += 1;
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 fn action(action: Action) -> &'static str {
