@@ -515,25 +515,26 @@ pub fn rfc3339(time_us: u64) -> String {
 fn put_rfc3339(out: &mut Vec<u8>, time_us: u64) {
     let seconds = time_us / 1_000_000;
     let (year, month, day) = Date::from_unix_days(seconds / 86_400).parts();
-    let within = [(seconds / 3_600 % 24, b':'), (seconds / 60 % 60, b':'), (seconds % 60, b'.')];
-    padded(out, year, 4);
-    for (number, behind) in [(month, b'-'), (day, b'T')].into_iter().chain(within) {
-        // What stands before the month is the year's.
-        if behind == b'-' {
-            out.push(b'-');
-        }
-        padded(out, number, 2);
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (seconds / 3_600 % 24, 2, b':'),
+        (seconds / 60 % 60, 2, b':'),
+        (seconds % 60, 2, b'.'),
+        (time_us % 1_000_000, 6, b'Z'),
+    ];
+    for (number, digits, behind) in parts {
+        padded(out, number, digits);
         out.push(behind);
     }
-    padded(out, time_us % 1_000_000, 6);
-    out.push(b'Z');
 }
 
 fn decimal(out: &mut Vec<u8>, number: u64) {
     padded(out, number, 1);
 }
 
-/// With zeros before it, as many as make `digits_min` digits, at most 20.
+/// With as many zeros before it as make `digits_min` digits, at most 20.
 fn padded(out: &mut Vec<u8>, mut number: u64, digits_min: usize) {
     let mut digits = [b'0'; 20];
     let mut count = 0;
