@@ -122,24 +122,24 @@ impl Lines {
     /// Where the fields are told: a long list has a number of its own.
     fn list(&mut self, object: &mut Object<'_>, fields: &Arc<[FieldUse]>, is_stream: bool) -> Fields {
         if is_stream {
-            return Fields::InFull;
+            return Fields::Spelled;
         }
         if fields.len() <= PLAN_FIELDS_MAX {
-            return Fields::InPlan;
+            return Fields::Planned;
         }
         let place = fields.as_ptr().addr();
         if let Some(number) = self.lists.at(&place) {
             object.number("list", number);
-            return Fields::InList;
+            return Fields::Listed;
         }
         self.words.clear();
         Object { out: &mut self.words, empty: false }.fields(fields);
         let named = self.lists.of(place, Arc::clone(fields), &self.words);
         if let Named::Not = named {
-            return Fields::InFull;
+            return Fields::Spelled;
         }
         object.named("list", named, &self.words);
-        Fields::InList
+        Fields::Listed
     }
 
     fn plan(
@@ -150,7 +150,7 @@ impl Lines {
         keeps: impl FnOnce() -> (Arc<[FieldUse]>, Arc<str>),
         put: impl FnOnce(&mut Object<'_>),
     ) {
-        if let Fields::InFull = fields {
+        if let Fields::Spelled = fields {
             return put(object);
         }
         if let Some(number) = self.plans.at(&key) {
@@ -165,17 +165,17 @@ impl Lines {
 /// Where the fields of a record are told.
 #[derive(Clone, Copy)]
 enum Fields {
-    InPlan,
-    InList,
+    Planned,
+    Listed,
     /// With what the plan says, in each line.
-    InFull,
+    Spelled,
 }
 
 impl Fields {
     fn is_here(self) -> bool {
         match self {
-            Fields::InPlan | Fields::InFull => true,
-            Fields::InList => false,
+            Fields::Planned | Fields::Spelled => true,
+            Fields::Listed => false,
         }
     }
 }
