@@ -472,22 +472,15 @@ impl Object<'_> {
     }
 
     fn text(&mut self, text: &str, chars_max: usize) {
+        // In so many bytes there are no more characters.
+        let cut = (text.len() > chars_max).then(|| text.char_indices().nth(chars_max)).flatten();
+        let text = cut.and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         self.out.push(b'"');
-        let mut left = chars_max;
         for run in text.as_bytes().chunk_by(|one, other| is_bare(*one) == is_bare(*other)) {
             match std::str::from_utf8(run) {
-                Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => {
-                    let taken = run.len().min(left);
-                    self.out.extend_from_slice(run.get(..taken).unwrap_or_default());
-                    left -= taken;
-                }
+                Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => self.out.extend_from_slice(run),
                 // Whole characters: what is not bare ends where ASCII begins.
-                Ok(other) => {
-                    for character in other.chars().take(left) {
-                        escape(self.out, character);
-                        left -= 1;
-                    }
-                }
+                Ok(other) => other.chars().for_each(|character| escape(self.out, character)),
                 Err(_) => escape(self.out, char::REPLACEMENT_CHARACTER),
             }
         }
