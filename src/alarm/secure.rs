@@ -6,32 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::config::HostPort;
+use crate::transport::web::{provider, roots};
 
-/// Whom the system trusts, as Debian and its kin have it.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A connection, and each single read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The one provider of cryptography.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// Who may certify a receiver.
-pub(super) fn roots(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
-    let file = ca.unwrap_or(Path::new(SYSTEM_CA));
-    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let read: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|error| named(&error))?.collect();
-    let found = read.map_err(|error| named(&error))?;
-    if found.is_empty() { Err(named(&"holds no certificate")) } else { Ok(found) }
-}
 
 /// Verifies the receiver by its name.
 pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {

@@ -115,6 +115,17 @@ enum Verb {
 
 #[derive(Subcommand)]
 enum AuditVerb {
+    /// Print the record, each line in full: who, what a statement does and long lists of fields are told once a
+    /// segment, and named by numbers from then on. Nothing is verified.
+    #[command(
+        after_help = "Examples:\n  sealgate audit show | jq 'select(.user == \"ada\")'\n  sealgate audit show /srv/copy/audit/audit-20261121T223248.000001Z-00000000000000000042.jsonl.zst"
+    )]
+    Show {
+        #[command(flatten)]
+        configured: Configured,
+        /// The folder, or a file of it [default: the folder of the configuration].
+        folder: Option<PathBuf>,
+    },
     /// Is the record what was written, all of it? 0 intact, 3 not, naming the first bad record.
     #[command(
         after_help = "Examples:\n  sealgate audit verify --config config/sealgate.toml\n  sealgate audit verify /srv/copy/audit --public-key audit.key.pub --checkpoint /mnt/evidence/checkpoints"
@@ -325,6 +336,12 @@ pub fn main() -> ExitCode {
         }
         Verb::Keys(KeysVerb::List { configured, json }) => {
             with(configured, |config| keys_verb::list(config, json))
+        }
+        Verb::Audit(AuditVerb::Show { configured, folder: Some(of) }) if configured.config.is_none() => {
+            audit::show(None, Some(of))
+        }
+        Verb::Audit(AuditVerb::Show { configured, folder }) => {
+            with(configured, |config| audit::show(Some(config), folder))
         }
         Verb::Audit(AuditVerb::Verify { configured, folder, public_key, checkpoint, first, json }) => {
             let wanted = audit::Wanted { folder, keys: public_key, external: checkpoint, first, json };

@@ -185,9 +185,8 @@ fn status(gate: &SharedGate) -> Value {
         .take(LISTED_MAX)
         .map(|listed| {
             let who = &listed.who;
-            let doing = listed.doing.load();
-            let doing = doing
-                .as_ref()
+            let doing = listed
+                .doing()
                 .map(|doing| json!({ "statement": *doing.shape, "since": time(doing.since_ms) }));
             json!({
                 "session": who.session,

@@ -517,6 +517,9 @@ impl Reader<'_> {
         let value = section.value(key)?;
         let title = match key {
             "secret" if section.title == "[[token]]" => "[[token]] secret",
+            "token" if section.title == "[[audit.sink]]" => "[[audit.sink]] token",
+            "access_key" => "[[audit.sink]] access_key",
+            "secret_key" => "[[audit.sink]] secret_key",
             "master_key" => "[keys] master_key",
             "signing_key" => "[audit] signing_key",
             "secret" => "[[alert]] secret",

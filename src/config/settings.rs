@@ -318,6 +318,8 @@ pub struct Audit {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditSink {
     pub to: AuditSinkTarget,
+    /// The newest checkpoint is sent so often at most. 0: each is sent.
+    pub every_ms: u64,
     /// Not ready where a checkpoint has waited longer. None: readiness does not ask.
     pub required_within_ms: Option<u64>,
 }
@@ -328,7 +330,33 @@ pub enum AuditSinkTarget {
     /// Appended to.
     File(PathBuf),
     /// RFC 5424 over TCP; over TLS where there is one.
-    Syslog { server: HostPort, tls: Option<AuditSinkTls> },
+    Syslog {
+        server: HostPort,
+        tls: Option<AuditSinkTls>,
+    },
+    /// Posted to.
+    Witness {
+        url: String,
+        token: Option<Secret>,
+        ca: Option<PathBuf>,
+    },
+    Bucket(AuditBucket),
+}
+
+/// An object store whose objects are locked, by the interface of Amazon S3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditBucket {
+    /// `https://host`, with the port where it has one.
+    pub store: String,
+    /// `/bucket`, and what stands before the names of objects.
+    pub path: String,
+    pub region: String,
+    pub access_key: Secret,
+    pub secret_key: Secret,
+    /// `COMPLIANCE`: nobody can shorten it. `GOVERNANCE`: who has the right to.
+    pub lock: &'static str,
+    pub retain_ms: u64,
+    pub ca: Option<PathBuf>,
 }
 
 /// How a log server is verified, and what it is shown.

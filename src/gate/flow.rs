@@ -477,9 +477,9 @@ impl Flow<'_> {
         for record in &records {
             if let Record::Intent(intent) = record {
                 let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
-                self.listed.doing.store(Some(Arc::new(doing)));
+                self.listed.does(Some(doing));
             } else if matches!(record, Record::Outcome(_)) {
-                self.listed.doing.store(None);
+                self.listed.does(None);
             }
         }
         let delay_ms = self.session.terms().delay_ms;

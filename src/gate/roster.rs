@@ -31,6 +31,7 @@ const LEAVE: u8 = 1;
 const CUT: u8 = 2;
 
 /// What a session does.
+#[derive(Clone)]
 pub struct Doing {
     /// Literal-free.
     pub shape: Arc<str>,
@@ -42,8 +43,9 @@ pub struct Listed {
     pub who: Arc<Who>,
     /// Milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// The latest statement on record, while it runs.
-    pub doing: ArcSwapOption<Doing>,
+    /// The latest statement on record, while it runs. Its session alone writes it, with each statement; who looks is
+    /// an operator.
+    doing: Mutex<Option<Doing>>,
     /// What it has under way, on record or not.
     pub underway: Arc<Underway>,
     /// What is held against its user. None: nothing.
@@ -53,6 +55,16 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// What it does from now on.
+    pub fn does(&self, doing: Option<Doing>) {
+        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// What it does.
+    pub fn doing(&self) -> Option<Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What is held against its user at this time.
     pub fn terms(&self, now_ms: impl FnOnce() -> u64) -> Terms {
         let Some(held) = &*self.restrained.load() else { return Terms::default() };
@@ -129,7 +141,7 @@ impl Roster {
         let listed = Arc::new(Listed {
             who,
             since_ms: now_ms,
-            doing: ArcSwapOption::empty(),
+            doing: Mutex::default(),
             underway,
             restrained: ArcSwapOption::empty(),
             order: AtomicU8::new(NONE),

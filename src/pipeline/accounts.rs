@@ -20,9 +20,6 @@ use crate::audit::{
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
 
-/// Fields that a record of what may have been read repeats; more are listed once a session.
-const REPEATED_FIELDS_MAX: usize = 16;
-
 impl Session {
     /// The text that is refused next, as far as it can be read.
     pub(super) fn about_text(&mut self, text: &[u8]) {
@@ -116,26 +113,7 @@ impl Session {
             (None, true) => self.view.as_ref().map(|view| view.legible())?,
             (None, false) => return None,
         };
-        Some(Possible { fields, listed_in: None, cells: 0 }).filter(|possible| !possible.fields.is_empty())
-    }
-
-    /// Where many fields that a statement may read are listed already, so that no record need repeat
-    /// them; and where, once the intent of this execution is written.
-    pub(super) fn listed_in(
-        &mut self,
-        fields: &Arc<[FieldUse]>,
-        execution: Execution,
-    ) -> (Option<u64>, Option<u64>) {
-        if fields.len() <= REPEATED_FIELDS_MAX {
-            return (None, None);
-        }
-        match &self.listed {
-            Some((listed, number)) if listed == fields => (Some(*number), Some(*number)),
-            Some(_) | None => {
-                self.listing = Some((Arc::clone(fields), execution.number));
-                (None, Some(execution.number))
-            }
-        }
+        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
     }
 
     /// Is anything of a plan to be on record?
@@ -165,7 +143,7 @@ impl Session {
         self.taint = self.taint.max(plan.taint());
         self.ciphered = true;
         for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let mut possible = self.possible(plan, index);
+            let possible = self.possible(plan, index);
             let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
             let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
             let Some((action, fields)) = action.zip(fields.cloned()) else {
@@ -177,11 +155,9 @@ impl Session {
             let who = self.who_asks(plan.facts.said.as_deref(), before);
             let execution = self.execution();
             let stored = self.copies_sealed() && facts.copy.as_ref().is_some_and(|copy| !copy.from);
-            let mut listed_in = None;
-            if let Some(possible) = &mut possible {
+            if possible.is_some() {
                 self.opaque_since = true;
                 self.taint = Taint::Opaque;
-                (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
             let shared =
                 if shares && possible.is_none() { self.share(plan, execution, &who) } else { Shared::Not };
@@ -197,7 +173,6 @@ impl Session {
                     action,
                     attribution: attribution(possible.as_ref()),
                     fields,
-                    listed_in,
                     fingerprint: facts.fingerprint.clone(),
                     statement: facts.shape.clone(),
                     rule: if stored { "copy-sealed" } else { plan.permit.rule() },
@@ -291,7 +266,6 @@ impl Session {
             action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
             attribution: attribution(possible),
             fields: fields.clone(),
-            listed_in: possible.and_then(|possible| possible.listed_in),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
             cells: run.cells.iter().sum::<u64>() + possible.map_or(0, |possible| possible.cells),
@@ -345,7 +319,6 @@ impl Session {
             action,
             attribution: Attribution::Known,
             fields: fields.clone(),
-            listed_in: None,
             fingerprint: facts.fingerprint.clone(),
             statement: facts.shape.clone(),
             rule: run.plan.permit.rule(),
@@ -366,11 +339,6 @@ impl Session {
             }
             let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
             *receipt = at.map(|at| self.receipts.swap_remove(at));
-            if receipt.is_some()
-                && self.listing.as_ref().is_some_and(|(_, number)| *number == execution.number)
-            {
-                self.listed = self.listing.take();
-            }
         }
         Ok(receipt.is_some())
     }

@@ -249,7 +249,6 @@ impl Session {
                 action: told.action,
                 attribution: Attribution::Known,
                 fields: told.fields.clone(),
-                listed_in: None,
                 fingerprint: told.fingerprint.clone(),
                 rows,
                 cells,

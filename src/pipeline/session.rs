@@ -177,10 +177,6 @@ pub struct Session {
     pub(super) opaque_since: bool,
     /// It may have sealed or opened something since its last rest.
     pub(super) ciphered: bool,
-    /// The fields that are listed in the record for others to refer to, by which execution's intent; and
-    /// those of which the intent is under way.
-    pub(super) listed: Option<(Arc<[FieldUse]>, u64)>,
-    pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
     /// Definitions have gone that give these new names to what is classified, or leads there, and the catalog
@@ -302,8 +298,6 @@ impl Session {
             late: None,
             opaque_since: false,
             ciphered: false,
-            listed: None,
-            listing: None,
             kept: false,
             coming: Vec::new(),
             naming_anew: Vec::new(),

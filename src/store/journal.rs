@@ -17,6 +17,7 @@ mod notary;
 mod outlets;
 mod packing;
 mod past;
+mod posted;
 mod progress;
 mod reserve;
 mod segments;
@@ -44,6 +45,7 @@ pub use keyrings::{KnownKeyrings, known_keyrings};
 pub use notary::Evidence;
 pub use outlets::{Outlet, Standing, Target};
 pub use past::{Past, past};
+pub use posted::{Bucket, PATIENCE as POST_PATIENCE, Witness};
 pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
 use crate::audit::{

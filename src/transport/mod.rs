@@ -7,6 +7,7 @@ mod channel;
 mod service_tls;
 mod socket;
 pub mod tls;
+pub mod web;
 
 pub use channel::Channel;
 pub use service_tls::{EndPoint, ServiceStream};

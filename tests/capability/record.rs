@@ -2,6 +2,7 @@
 
 mod committed;
 mod definitions;
+mod elsewhere;
 mod ends;
 mod joined;
 mod levels;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::grammar::Grammar;
 use super::{SCHEMA, Way, run_as, said, seed};
 use crate::harness::{Gate, Raw, Setup, pg_with};
-use crate::shop::firsts;
+use crate::shop::{firsts, in_full};
 
 /// Column, how it is sealed, and the tables that have it.
 const COLUMNS: [(&str, &str, &[&str]); 3] = [
@@ -44,14 +44,13 @@ fn seen(server: &Throwaway, process: &str, since: &mut usize, column: &str) -> B
     .collect()
 }
 
-/// Fields of the intents and refusals that are on record since.
+/// Fields of the intents and refusals that are on record since so many.
 fn recorded(gate: &Gate, since: &mut usize) -> BTreeSet<String> {
     let segment = fs::read_dir(gate.folder().join("audit")).unwrap().map(|entry| entry.unwrap().path());
     let segment = segment.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).min().unwrap();
     let text = fs::read_to_string(segment).unwrap();
-    let new = &text[*since..text.rfind('\n').unwrap() + 1];
-    *since += new.len();
-    let all: Vec<Value> = new.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let all: Vec<Value> = in_full(&text[..=text.rfind('\n').unwrap()]).split_off(*since);
+    *since += all.len();
     let listed = all.iter().filter(|record| record["kind"] == "intent" || record["kind"] == "refusal");
     listed
         .flat_map(|record| record["fields"].as_array().into_iter().flatten())
