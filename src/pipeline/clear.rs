@@ -385,8 +385,8 @@ pub(super) fn clear_execute(describe: bool, portal: &[u8], limit: i32) -> Cleare
 /// A value of a client that writes in this character set, in UTF-8.
 fn converted_from<'a>(charset: &Charset, field: &Field, given: &Given<'a>) -> Result<Utf8<'a>, Refusal> {
     let unread = || {
-        let what = format!("invalid byte sequence for encoding \"{}\"", charset.name());
-        Refusal::invalid(&field.path(), "22021", &what)
+        let what = format!("a byte has no equivalent in encoding \"UTF8\", as one of \"{}\"", charset.name());
+        Refusal::invalid(&field.path(), "22P05", &what)
     };
     match is_text(given.format, &given.of.unwrap_or(field.logical)) {
         Some(true) => in_utf8(Some(charset), given.plain).ok_or_else(unread),

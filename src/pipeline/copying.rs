@@ -258,7 +258,7 @@ impl Session {
 
 fn too_long() -> Refusal {
     let detail = "A row of COPY is larger than limits.frame_bytes_max.";
-    Refusal::unhandled("too-large", detail, "Copy smaller rows or raise the limit.")
+    Refusal::too_large(detail, "Copy smaller rows, or raise limits.frame_bytes_max.")
 }
 
 // ---- in -----------------------------------------------------------------------------------

@@ -54,6 +54,11 @@ impl Letters {
         self.turned
     }
 
+    /// Has it changed in this session? RESET leads back to the first.
+    pub fn has_varied(&self) -> bool {
+        self.varied
+    }
+
     fn coding(&self) -> Coding {
         let server = self.server.unwrap_or(Coding::Other);
         Coding::between(self.client.unwrap_or(Coding::Other), server)

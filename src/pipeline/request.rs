@@ -532,7 +532,7 @@ fn text_of(kind: Kind, body: &[u8]) -> Option<&[u8]> {
 
 fn too_large() -> Refusal {
     let detail = "A message is larger than limits.frame_bytes_max.";
-    Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
+    Refusal::too_large(detail, "Send smaller messages, or raise limits.frame_bytes_max.")
 }
 
 /// How many bytes of a frame that is under way stand in `input`; none: more must come.

@@ -645,7 +645,7 @@ fn undone(facts: ErrorFacts) -> Ended {
 
 fn too_large(bytes: usize) -> Refusal {
     let detail = format!("A message of {bytes} bytes is larger than twice limits.frame_bytes_max.");
-    Refusal::unhandled("too-large", &detail, "Read fewer columns or raise the limit.")
+    Refusal::too_large(&detail, "Read fewer columns, or raise limits.frame_bytes_max.")
 }
 
 /// The server's error with our words, where it answers a refusal of ours; otherwise its own,

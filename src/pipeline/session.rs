@@ -465,7 +465,7 @@ impl Session {
 
     /// Ends the session: the refusal is recorded, the client gets it as FATAL.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
-        if refusal.sqlstate.starts_with("SG") {
+        if refusal.is_own() {
             self.note_refusal(&refusal, None);
         }
         self.close(refusal.sqlstate.as_bytes().first_chunk().copied());
@@ -540,14 +540,22 @@ impl Session {
                 || !self.coming.is_empty() && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+            || self.letters.has_varied() && may_reset(text)
     }
 }
 
 /// May a text take names away?
 fn may_close(text: &[u8]) -> bool {
-    [&b"close"[..], b"deallocate", b"discard"]
-        .iter()
-        .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+    has_any(text, &[b"close", b"deallocate", b"discard"])
+}
+
+/// May it lead back to the encoding that the session began with?
+fn may_reset(text: &[u8]) -> bool {
+    has_any(text, &[b"reset", b"discard"])
+}
+
+fn has_any(text: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 pub(super) fn too_many_names() -> Refusal {

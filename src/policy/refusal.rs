@@ -16,6 +16,9 @@ pub struct Refusal {
     pub hint: String,
 }
 
+/// program_limit_exceeded.
+const TOO_LARGE: &str = "54000";
+
 /// What a client may do whose encoding is none of those.
 const CONVERTED: &str = "Use UTF8, SQL_ASCII or an encoding of one byte a character (LATIN1, WIN1252 and the like) by client_encoding.";
 
@@ -33,8 +36,10 @@ impl Refusal {
     /// SG001: the statement cannot be proven handled.
     #[must_use]
     pub fn unproven(unproven: &Unproven) -> Refusal {
+        // What the server calls a limit of the program.
+        let sqlstate = if unproven.reason == "too-long" { TOO_LARGE } else { "SG001" };
         Refusal {
-            sqlstate: "SG001",
+            sqlstate,
             reason: unproven.reason,
             message: "sealgate: statement refused: it may touch classified data and cannot be handled",
             detail: unproven.detail.clone(),
@@ -47,6 +52,18 @@ impl Refusal {
     pub fn unhandled(reason: &'static str, detail: &str, hint: &str) -> Refusal {
         let message = "sealgate: statement refused: it may touch classified data and cannot be handled";
         Refusal::new("SG001", reason, message, detail, hint)
+    }
+
+    /// 54000: a message or a row that must be held whole, and is larger than may be.
+    #[must_use]
+    pub fn too_large(detail: &str, hint: &str) -> Refusal {
+        Refusal { sqlstate: TOO_LARGE, ..Refusal::unhandled("too-large", detail, hint) }
+    }
+
+    /// Is it one that Sealgate itself decides, and not the server's word for a value?
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.sqlstate.starts_with("SG") || self.sqlstate == TOO_LARGE
     }
 
     /// SG001: `client_encoding` is one of which sealed text is not converted.

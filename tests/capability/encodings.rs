@@ -96,7 +96,7 @@ fn every_byte_of_every_character_set_is_what_the_server_has_it_for() {
                 if at_server.is_empty() {
                     known.push(byte);
                 } else {
-                    assert_eq!(states(&sealed), ["22021"], "{major} {charset} {byte:x}");
+                    assert_eq!(states(&sealed), at_server, "{major} {charset} {byte:x}");
                 }
             }
             assert!(known.len() > 80, "{charset}");
@@ -159,7 +159,7 @@ fn sealed_values_are_converted_wherever_they_stand() {
             turned("DO $$ BEGIN PERFORM set_config('client_' || 'encoding', 'LATIN1', false); END $$"),
         ];
         for mut raw in ways {
-            assert_eq!(errors(&raw.query("TRUNCATE customers")), []);
+            assert_eq!(errors(&raw.query("DELETE FROM customers")), []);
             // A literal, and what the text says beside it.
             let parts: [&[u8]; 5] = [
                 b"INSERT INTO customers (id, email, note) VALUES (1, '",
@@ -273,13 +273,13 @@ fn what_a_client_cannot_be_shown_is_the_servers_own_error_and_what_it_sends_wron
             assert_eq!((last.tag, last.field(b'C').as_deref()), (b'E', Some("22P05")), "{major} {sql}");
         }
         let mut raw = session(gate.address(), "WIN1252");
-        assert_eq!(states(&query(&mut raw, &[b"SELECT 'a\x81'"])), ["22021"]);
+        assert_eq!(states(&query(&mut raw, &[b"SELECT 'a\x81'"])), ["22P05"]);
         refused(&query(&mut raw, &[b"SELECT id FROM customers WHERE email = 'a\x81'"]));
         raw.send(b'Q', &string("COPY customers (id, email) FROM STDIN"));
         assert_eq!(raw.read().unwrap().tag, b'G');
         raw.send(b'd', b"7\ta\x81\n");
         raw.send(b'c', b"");
-        assert_eq!(states(&raw.until_ready()), ["22021"]);
+        assert_eq!(states(&raw.until_ready()), ["22P05"]);
         let null = [&b"COPY customers (id, email) TO STDOUT (NULL '"[..], b"\xe9", b"')"];
         assert_eq!(states(&query(&mut raw, &null)), ["SG001"]);
         assert_eq!(firsts(&raw.query("SELECT email FROM customers WHERE id = 1")), ["a"]);
@@ -392,16 +392,16 @@ fn what_is_sent_behind_a_change_of_encoding_is_read_in_the_new_one() {
             assert_eq!(first(&raw.until_ready()), LATIN1, "{turn}");
             let frames = session(gate.address(), "UTF8").query("SELECT phone FROM customers");
             assert_eq!(firsts(&frames), ["s3ntinel-Ã©"], "{turn}: two letters by then");
-            // A portal that was opened before.
-            let mut raw = session(gate.address(), "UTF8");
-            raw.query("BEGIN");
-            raw.parse("", "SELECT email FROM customers", &[]);
-            raw.bind("c", "", &[], &[], &[]);
-            assert_eq!(errors(&raw.sync()), []);
-            raw.query(turn);
-            raw.execute("c", 0);
-            assert_eq!(first(&raw.sync()), LATIN1, "{turn}");
         }
+        // A portal that was opened before.
+        let mut raw = session(gate.address(), "UTF8");
+        raw.query("BEGIN");
+        raw.parse("", "SELECT email FROM customers", &[]);
+        raw.bind("c", "", &[], &[], &[]);
+        assert_eq!(errors(&raw.sync()), []);
+        raw.query("SET client_encoding TO 'LATIN1'");
+        raw.execute("c", 0);
+        assert_eq!(first(&raw.sync()), LATIN1);
         // A text that turns it and takes data.
         let mut raw = session(gate.address(), "UTF8");
         refused(&raw.query("SET client_encoding TO 'LATIN1'; COPY customers (id, email) FROM STDIN"));
