@@ -139,6 +139,7 @@ fn sealed_values_are_converted_wherever_they_stand() {
                 "CREATE ROLE latin LOGIN SUPERUSER; ALTER ROLE latin SET client_encoding = 'LATIN1'",
             )
             .unwrap();
+        turner(&server);
         let (gate, tap) = shop::open(&server);
         let mut utf8 = session(gate.address(), "UTF8");
         let who = |name: &str, value: &str| {
@@ -156,7 +157,7 @@ fn sealed_values_are_converted_wherever_they_stand() {
             turned("SET client_encoding TO 'latin-1'"),
             turned("SET NAMES 'LATIN1'"),
             turned("SELECT set_config('client_encoding', 'LATIN1', false)"),
-            turned("DO $$ BEGIN PERFORM set_config('client_' || 'encoding', 'LATIN1', false); END $$"),
+            turned("SELECT turn('LATIN1')"),
         ];
         for mut raw in ways {
             assert_eq!(errors(&raw.query("DELETE FROM customers")), []);

@@ -45,13 +45,16 @@ fn peak_of(gate: &Gate) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
 }
 
+/// A build that is not optimised seals about one and a half a second.
+const LARGE: usize = if cfg!(debug_assertions) { 20 } else { 64 };
+
 #[test]
-fn sixty_four_mebibytes_are_taken_as_parameter_literal_and_field_of_copy() {
+fn a_value_of_many_mebibytes_is_taken_as_parameter_literal_and_field_of_copy() {
     let server = shop::server(18);
     let limits = "[limits]\nframe_bytes_max = 71303168\nstatement_bytes_max = 71303168\n";
     let (gate, tap) = open(&server, limits);
     let mut raw = Raw::login(gate.address(), "postgres", "postgres");
-    let large = value(64 * MIB);
+    let large = value(LARGE * MIB);
     assert_eq!(errors(&insert(&mut raw, 1, &large)), []);
     reads(&mut raw, 1, &large);
     let by_parameter = peak_of(&gate);
@@ -80,8 +83,8 @@ fn sixty_four_mebibytes_are_taken_as_parameter_literal_and_field_of_copy() {
     let piece = &large[1_000_000..1_000_048];
     assert!(shop::holds(&tap.to_server(), piece), "what is not sealed goes as it is");
     // A message is held a few times over while it is changed, and a literal while it is read.
-    assert!(by_parameter < 10 * 64, "{by_parameter} MiB");
-    assert!(peak_of(&gate) < 25 * 64, "{} MiB", peak_of(&gate));
+    assert!(by_parameter < 10 * LARGE + 100, "{by_parameter} MiB");
+    assert!(peak_of(&gate) < 25 * LARGE + 100, "{} MiB", peak_of(&gate));
     println!("peak: {by_parameter} MiB by parameters, {} MiB in all", peak_of(&gate));
 }
 
