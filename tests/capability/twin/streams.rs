@@ -56,7 +56,7 @@ impl Streams {
             0 => " WHERE email IS NOT NULL".to_owned(),
             1 => format!(" WHERE id % 3 = {}", self.below(3)),
             2 => format!(" WHERE email = '{MARK}-{}@twin.example'", self.below(8)),
-            3 => format!(" WHERE phone <> '' AND id < {}", self.below(30)),
+            3 => format!(" WHERE phone IS NOT NULL AND id < {}", self.below(30)),
             _ => String::new(),
         };
         format!("SELECT {columns} FROM customers{condition} ORDER BY id")
