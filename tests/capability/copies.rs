@@ -384,12 +384,11 @@ fn rows_made_of_marks_mean_what_they_mean_on_a_plain_server() {
                 all
             };
             let (direct, through) = (said(&mut both[0]), said(&mut both[1]));
-            let (failed, refused) = (
-                direct.iter().any(|line| line.starts_with('E')),
-                through.iter().any(|line| line.starts_with("E SG")),
-            );
+            // An end of data that is not alone on its line ends it before 18, too: nothing of such data is taken.
+            let fails = direct.iter().any(|line| line.starts_with('E')) || holds(&data, b"\\.");
+            let refused = through.iter().any(|line| line.starts_with("E SG"));
             assert!(
-                direct == through || failed && refused,
+                direct == through || fails && refused,
                 "{major} {sql} in pieces of {piece}: {}: {direct:#?} {through:#?}",
                 data.escape_ascii()
             );
