@@ -315,7 +315,8 @@ impl Session {
         if !parse.name.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
-        if let Some(step) = self.refuses_names(&[parse.name], frame.len(), &target, out) {
+        let matters = self.judging || self.hits(parse.text);
+        if matters && let Some(step) = self.refuses_names(&[parse.name], frame.len(), &target, out) {
             return Ok(step);
         }
         let declared = view.snapshot().codes().declared(parse.types());

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// In which form a peer writes text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -232,6 +232,10 @@ impl Charset {
             }),
             Err(_) => Err(Unmapped),
         };
+        // What it is shorter by is not left behind.
+        if let Some(tail) = out.get_mut(start..) {
+            tail.zeroize();
+        }
         out.truncate(start);
         written?;
         out.extend_from_slice(&encoded);
