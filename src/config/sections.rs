@@ -407,7 +407,7 @@ impl Reader<'_> {
         narrow("sessions_max", 1, 100_000, &mut limits.sessions_max);
         narrow("unproven_max", 1, 100_000, &mut limits.unproven_max);
         narrow("frame_bytes_max", 1 << 13, 1 << 30, &mut limits.frame_bytes_max);
-        narrow("statement_bytes_max", 1 << 10, 1 << 24, &mut limits.statement_bytes_max);
+        narrow("statement_bytes_max", 1 << 10, 1 << 27, &mut limits.statement_bytes_max);
         if let Some(bytes) = self.integer(&section, "plan_cache_bytes_max", 0..=1 << 36) {
             limits.plan_cache_bytes_max = bytes;
         }

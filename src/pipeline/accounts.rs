@@ -67,6 +67,13 @@ impl Session {
         self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
     }
 
+    /// Raises an alert about a value that does not open, and not about one that the client cannot show.
+    pub(super) fn alert_unopened(&mut self, refusal: &Refusal, run: &Running) {
+        if refusal.sqlstate != "22P05" {
+            self.alert("does-not-open", "cut", refusal.reason, Some(run));
+        }
+    }
+
     /// Raises an alert about an execution. None: the one that the server is answering.
     pub(super) fn alert(
         &mut self,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::letters::{Utf8, in_utf8, is_text};
 use super::names::Prepared;
 use super::plan::{Plan, Workshop};
 use zeroize::{Zeroize, Zeroizing};
@@ -19,6 +20,7 @@ use crate::policy::Refusal;
 use crate::seal::SealError;
 use crate::statement::{LiteralForm, StatementFacts, Taken, literal_value, quote_sealed, splice};
 use crate::types::{Format, fault_of_array};
+use crate::wire::charset::Charset;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
@@ -136,6 +138,14 @@ impl Workshop {
         let Some(sealer) = &mut self.sealer else {
             return Err(Refusal::unhandled("no-keys", "No keyring is loaded.", "See sealgate check."));
         };
+        let converted;
+        let given = match manner.charset.filter(|_| !given.plain.is_ascii()) {
+            Some(charset) => {
+                converted = converted_from(charset, field, given)?;
+                &Given { of: given.of, format: given.format, plain: &converted }
+            }
+            None => given,
+        };
         let as_given = is_as_given(field, taken, given.of.as_ref());
         if !as_given {
             // It holds what is left of the last value nowhere, and does not grow.
@@ -170,8 +180,8 @@ impl Workshop {
         })
     }
 
-    /// The text with every classified literal sealed, and spelled so that it means what was
-    /// judged; unchanged where there is nothing to do.
+    /// The text, which is in UTF-8, with every classified literal sealed, and spelled so that it means what was
+    /// judged, in the client's encoding.
     fn clear_text(
         &mut self,
         view: &View,
@@ -187,7 +197,7 @@ impl Workshop {
         let literals = statements.flat_map(|(at, facts)| facts.literals.iter().map(move |one| (at, one)));
         for (at, literal) in literals {
             // A statement before it in the text may change how it is read.
-            let manner = Manner { sure: manner.sure && at == 0, ..manner };
+            let manner = Manner { sure: manner.sure && at == 0, charset: None, ..manner };
             let field = field_of(view, literal.field)?;
             if field.domain.is_none() {
                 continue;
@@ -230,7 +240,10 @@ impl Workshop {
         }
         let replacements: Vec<_> =
             replacements.into_iter().map(|((start, end), new)| (start..end, new)).collect();
-        let spliced = splice(text, &replacements).ok_or_else(lost)?;
+        let mut spliced = splice(text, &replacements).ok_or_else(lost)?;
+        if let Some(charset) = manner.charset {
+            charset.encode_from(&mut spliced, 0).map_err(|_| unwritten())?;
+        }
         Ok((spliced, Moved::new(text, &replacements)))
     }
 
@@ -388,6 +401,39 @@ pub(super) fn clear_execute(describe: bool, portal: &[u8], limit: i32) -> Cleare
     }
     frontend::put_execute(&mut out, portal, limit);
     Cleared::new(out, Vec::new())
+}
+
+/// A value of a client that writes in this character set, in UTF-8.
+fn converted_from<'a>(charset: &Charset, field: &Field, given: &Given<'a>) -> Result<Utf8<'a>, Refusal> {
+    let unread = || {
+        let what = format!("a byte has no equivalent in encoding \"UTF8\", as one of \"{}\"", charset.name());
+        Refusal::invalid(&field.path(), "22P05", &what)
+    };
+    match is_text(given.format, &given.of.unwrap_or(field.logical)) {
+        Some(true) => in_utf8(Some(charset), given.plain).ok_or_else(unread),
+        Some(false) => Ok(Utf8::Own(given.plain)),
+        None => {
+            let detail = format!(
+                "field {}: a binary array of text beyond ASCII is not converted from client_encoding",
+                field.path()
+            );
+            Err(Refusal::unhandled(
+                "client-encoding",
+                &detail,
+                "Send it as text, or SET client_encoding TO 'UTF8'.",
+            ))
+        }
+    }
+}
+
+/// What is written out in a text, as the name of a column, has no form in the client's encoding.
+pub(super) fn unwritten() -> Refusal {
+    let detail = "A name that the statement leaves to the server has a character that client_encoding has no form for.";
+    Refusal::unhandled(
+        "encoding",
+        detail,
+        "Name schemas and columns in the statement, or SET client_encoding TO 'UTF8'.",
+    )
 }
 
 enum ElementError {

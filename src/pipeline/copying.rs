@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Step;
 use super::clear::Given;
 use super::copies::{CopyIn, Stream};
+use super::letters::{in_utf8, of_copy};
 use super::owed::{Kind, Running};
 use super::plan::Workshop;
 use super::release::Look;
@@ -22,6 +23,7 @@ use crate::catalog::FieldId;
 use crate::policy::Refusal;
 use crate::statement::{CopyFacts, StatementFacts, Taken};
 use crate::types::Format;
+use crate::wire::charset::Charset;
 use crate::wire::copy::{self, Broken, Header, Layout, Piece, Value};
 use crate::wire::{Frame, Malformed};
 
@@ -183,6 +185,8 @@ impl Session {
         out: &mut Vec<u8>,
         now_ms: u64,
     ) -> Result<(), Refusal> {
+        let charset =
+            facts.copy.as_ref().map_or(self.letters.charset(), |copy| of_copy(copy, self.letters.charset()));
         let mut at = 0;
         loop {
             let data = stream.rest.get(at..).unwrap_or_default();
@@ -209,7 +213,7 @@ impl Session {
                 return Err(unforeseen());
             };
             let possibly = run.possible.is_some();
-            let look = Look { shape, formats: None, style: &self.style, stored: run.stored };
+            let look = Look { shape, formats: None, style: &self.style, charset, stored: run.stored };
             let whose = run.whose.as_deref_mut();
             let read = shop.read_subjects_of_line(view, facts, &look, format, row, whose);
             let opened = match read {
@@ -219,7 +223,7 @@ impl Session {
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(refusal) => {
-                    self.alert("does-not-open", "cut", refusal.reason, Some(run));
+                    self.alert_unopened(&refusal, run);
                     return Err(refusal);
                 }
             };
@@ -254,7 +258,7 @@ impl Session {
 
 fn too_long() -> Refusal {
     let detail = "A row of COPY is larger than limits.frame_bytes_max.";
-    Refusal::unhandled("too-large", detail, "Copy smaller rows or raise the limit.")
+    Refusal::too_large(detail, "Copy smaller rows, or raise limits.frame_bytes_max.")
 }
 
 // ---- in -----------------------------------------------------------------------------------
@@ -336,7 +340,8 @@ impl Session {
         copy.stream.append(data);
         let start = out.len();
         out.extend_from_slice(b"d\0\0\0\0");
-        let fed = feed_rows(shop, &view, &mut copy, Manner { style: &self.style, sure: true }, ended, out);
+        let charset = of_copy(&copy.of, self.letters.charset());
+        let fed = feed_rows(shop, &view, &mut copy, Manner { charset, ..self.manner(true) }, ended, out);
         let fed = fed.map_err(|fault| fault.refusal(copy.stream.line)).and_then(|()| {
             if copy.stream.rest.len() > self.bounds.frame_bytes_max { Err(too_long()) } else { Ok(()) }
         });
@@ -438,7 +443,7 @@ fn feed_rows(
         let (Some(fields), Some(end)) = (data.get(..row), data.get(row..whole)) else { break };
         at += whole;
         if std::mem::take(&mut stream.header) {
-            put_header(of, fields, out)?;
+            put_header(of, fields, manner.charset, out)?;
         } else {
             let before = out.len();
             seal_row(shop, view, of, fields, manner, sealed, out)?;
@@ -464,13 +469,21 @@ fn feed_rows(
 }
 
 /// A header holds names. What the server does not look at is not sent, in case that it is a row.
-fn put_header(of: &CopyFacts, line: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+fn put_header(
+    of: &CopyFacts,
+    line: &[u8],
+    charset: Option<&'static Charset>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let mut same = true;
     let count = of.format.visit::<Fault>(
         line,
         |column, _, value| {
             let known = of.names.get(column).map(|name| name.as_bytes());
-            same &= matches!(&value, Some(Value::Given(name)) if known == Some(name.as_slice()));
+            same &= match &value {
+                Some(Value::Given(name)) => in_utf8(charset, name).is_some_and(|name| known == Some(&*name)),
+                Some(Value::Null | Value::Default) | None => false,
+            };
             Ok(())
         },
         |_| true,

@@ -12,6 +12,7 @@ use super::ends::Ends;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
 use super::leases::Leases;
+use super::letters::Letters;
 use super::names::Texts;
 use super::overlay::Overlay;
 use super::owed::{Kind, Mark, Probe, Queue};
@@ -168,8 +169,8 @@ pub struct Session {
     /// How it reads and writes values of types other than text.
     pub(super) style: Style,
     pub(super) reading: Reading,
-    /// The client's encoding was once another than that of sealed text.
-    pub(super) met_other: bool,
+    /// In which form it writes text.
+    pub(super) letters: Letters,
     /// What the transaction has done that the server's words may tell of, and the intent for them.
     pub(super) taint: Taint,
     pub(super) late: Option<Late>,
@@ -287,7 +288,7 @@ impl Session {
             newer: false,
             policy_since: None,
             style: Style::default(),
-            met_other: false,
+            letters: Letters::default(),
             reading: Reading {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
@@ -341,14 +342,14 @@ impl Session {
                 let major = std::str::from_utf8(digits).ok().and_then(|major| major.parse::<u32>().ok());
                 self.dot_ends = major.is_some_and(|major| major < 18);
             }
-            b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
+            b"server_encoding" => {
+                self.reading.server_utf8 = value == b"UTF8";
+                self.letters.note_server(value);
+                self.reading.encoding = self.letters.reading();
+            }
             b"client_encoding" => {
-                self.reading.encoding = match value {
-                    b"UTF8" => Encoding::Utf8,
-                    b"SQL_ASCII" => Encoding::SqlAscii,
-                    _ => Encoding::Other,
-                };
-                self.met_other |= self.reading.encoding == Encoding::Other;
+                self.letters.note_client(value);
+                self.reading.encoding = self.letters.reading();
             }
             _ => {}
         }
@@ -458,7 +459,7 @@ impl Session {
 
     /// Ends the session: the refusal is recorded, the client gets it as FATAL.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
-        if refusal.sqlstate.starts_with("SG") {
+        if refusal.is_own() {
             self.note_refusal(&refusal, None);
         }
         self.close(refusal.sqlstate.as_bytes().first_chunk().copied());
@@ -533,14 +534,22 @@ impl Session {
                 || !self.coming.is_empty() && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+            || self.letters.has_varied() && may_reset(text)
     }
 }
 
 /// May a text take names away?
 fn may_close(text: &[u8]) -> bool {
-    [&b"close"[..], b"deallocate", b"discard"]
-        .iter()
-        .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+    has_any(text, &[b"close", b"deallocate", b"discard"])
+}
+
+/// May it lead back to the encoding that the session began with?
+fn may_reset(text: &[u8]) -> bool {
+    has_any(text, &[b"reset", b"discard"])
+}
+
+fn has_any(text: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 pub(super) fn too_many_names() -> Refusal {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::letters::{in_utf8, is_text};
 use super::names::Prepared;
 use super::owed::Running;
 use super::plan::Workshop;
@@ -21,6 +22,7 @@ use crate::seal::SubjectId;
 use crate::statement::{StatementFacts, SubjectUse, SubjectValue, literal_value};
 use crate::types::{Format, Purpose, Style, canonical};
 use crate::wire::backend::DataRow;
+use crate::wire::charset::Charset;
 use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frontend::Bind;
 use crate::wire::{Frame, Malformed};
@@ -192,7 +194,7 @@ impl Workshop {
         let value = |one: &SubjectUse, value: &SubjectValue| match value {
             SubjectValue::Literal { span, form, given } => {
                 let plain = literal_value(text.get(span.clone())?, *form)?;
-                self.name_of(view, one, given.as_ref(), Format::Text, &plain)
+                self.name_of(view, one, given.as_ref(), (Format::Text, None), &plain)
             }
             SubjectValue::Parameter { .. } => None,
         };
@@ -200,7 +202,13 @@ impl Workshop {
     }
 
     /// Whom the values of a Bind name. None: no parameter names anybody.
-    fn named_in_bind(&self, view: &View, prepared: &Prepared, bind: &Bind<'_>) -> Option<Rc<[Named]>> {
+    fn named_in_bind(
+        &self,
+        view: &View,
+        prepared: &Prepared,
+        bind: &Bind<'_>,
+        charset: Option<&'static Charset>,
+    ) -> Option<Rc<[Named]>> {
         let facts = prepared.plan.as_ref()?.facts.statements.first()?;
         let of_bind = |value: &SubjectValue| matches!(value, SubjectValue::Parameter { .. });
         if !facts.subjects.iter().any(|one| one.named.iter().any(of_bind)) {
@@ -222,7 +230,7 @@ impl Workshop {
                     1 => Format::Binary,
                     _ => return None,
                 };
-                self.name_of(view, one, of.as_ref(), format, plain)
+                self.name_of(view, one, of.as_ref(), (format, charset), plain)
             }
         };
         Some(facts.subjects.iter().map(|one| self.named_by(one, |given| value(one, given))).collect())
@@ -237,10 +245,16 @@ impl Workshop {
     }
 
     /// A statement as the portal that a Bind makes of it.
-    pub(super) fn portal_of(&self, view: &View, statement: Rc<Prepared>, bind: &Bind<'_>) -> Rc<Prepared> {
+    pub(super) fn portal_of(
+        &self,
+        view: &View,
+        statement: Rc<Prepared>,
+        bind: &Bind<'_>,
+        charset: Option<&'static Charset>,
+    ) -> Rc<Prepared> {
         let formats = bind.result_formats;
         let binary = formats.as_chunks::<2>().0.iter().skip(1).any(|code| *code != [0, 0]);
-        let named = self.named_in_bind(view, &statement, bind);
+        let named = self.named_in_bind(view, &statement, bind, charset);
         if binary || named.is_some() { Rc::new(statement.bound_as(formats, named)) } else { statement }
     }
 
@@ -250,7 +264,7 @@ impl Workshop {
         view: &View,
         one: &SubjectUse,
         given: Option<&Logical>,
-        format: Format,
+        (format, charset): (Format, Option<&'static Charset>),
         plain: &[u8],
     ) -> Option<SubjectId> {
         let key = self.subjects.as_ref()?;
@@ -261,8 +275,11 @@ impl Workshop {
             Some(_) => return None,
             None => (one.logical?, Kind::of(&one.logical?)),
         };
+        let charset = charset.filter(|_| !plain.is_ascii());
+        let is_text = charset.map_or(Some(false), |_| is_text(format, given.unwrap_or(&wanted)))?;
+        let plain = in_utf8(charset.filter(|_| is_text), plain)?;
         let mut out = Zeroizing::new(Vec::with_capacity(plain.len() + 16));
-        canonical(given, format, plain, &wanted, &kind, Purpose::Compare, &Style::default(), &mut out)
+        canonical(given, format, &plain, &wanted, &kind, Purpose::Compare, &Style::default(), &mut out)
             .ok()?;
         Some(key.name(&one.column, &out))
     }
@@ -291,7 +308,7 @@ impl Workshop {
                     None => Told::Null,
                     Some(stored) => {
                         let format = look.shape.format(index, look.formats);
-                        self.whom(view, one, column, format, stored)?
+                        self.whom(view, one, column, (format, look.charset), stored)?
                     }
                 };
                 if let Some(place) = whose.row.get_mut(*at) {
@@ -326,7 +343,8 @@ impl Workshop {
                     let Some(one) = facts.subjects.get(*at) else { continue };
                     let told = match &value {
                         Some(Value::Given(stored)) => {
-                            self.whom(view, one, look.shape.columns.get(index), form, stored)?
+                            let column = look.shape.columns.get(index);
+                            self.whom(view, one, column, (form, look.charset), stored)?
                         }
                         Some(_) | None => Told::Null,
                     };
@@ -352,7 +370,7 @@ impl Workshop {
         view: &View,
         one: &SubjectUse,
         column: Option<&Column>,
-        format: Format,
+        format: (Format, Option<&'static Charset>),
         stored: &[u8],
     ) -> Result<Told, Refusal> {
         if self.subjects.is_none() {

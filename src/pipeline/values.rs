@@ -8,6 +8,7 @@ use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize, Own
 use crate::policy::Refusal;
 use crate::statement::{Compared, Fold, ParameterUse, StatementFacts, Taken};
 use crate::types::{Format, Purpose, Style, ValueFault, canonical, text_of};
+use crate::wire::charset::Charset;
 
 /// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
 pub(super) const TEXT_OID: u32 = 25;
@@ -20,6 +21,8 @@ pub(super) struct Manner<'a> {
     pub style: &'a Style,
     /// Nothing can have changed it since the server reported it.
     pub sure: bool,
+    /// In which its text is, where that is not UTF-8.
+    pub charset: Option<&'static Charset>,
 }
 
 /// Styles of which one at least reads a value otherwise that can be read otherwise.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::read::signs::Signs;
 use crate::catalog::{Change, FieldId, Logical};
+use crate::wire::charset::Coding;
 use crate::wire::copy::Format;
 
 /// What a statement does with classified fields, in the words of the audit record.
@@ -196,6 +197,8 @@ pub struct Effect {
     /// It may change `client_encoding`, by what it says itself: what is shown from then on may be wanted
     /// in another.
     pub converts: bool,
+    /// Of such: the one that it names, where that is known.
+    pub encoding: Option<Coding>,
     /// It sets what no plain constant names.
     pub configures: bool,
 }
@@ -340,6 +343,8 @@ pub struct CopyFacts {
     pub fields: Vec<Option<FieldId>>,
     /// Names of its columns; empty where the server makes one up.
     pub names: Vec<Arc<str>>,
+    /// The encoding of its data; none: the client's.
+    pub coding: Option<Coding>,
 }
 
 /// A column that says whose data is in the rows of its table, and where a statement tells its values.

@@ -197,6 +197,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.effect.converts |= definition::changes_encoding(node, found);
+    facts.effect.encoding = definition::encoding_of(node);
     facts.effect.configures |= found.settings.iter().any(Option::is_none);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);

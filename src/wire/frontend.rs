@@ -25,6 +25,15 @@ impl<'a> Parse<'a> {
         Ok(Parse { name, text, types })
     }
 
+    /// The same with this text.
+    #[must_use]
+    pub fn with_text<'b>(&self, text: &'b [u8]) -> Parse<'b>
+    where
+        'a: 'b,
+    {
+        Parse { name: self.name, text, types: self.types }
+    }
+
     /// Declared type OIDs by parameter, 0 where none was declared.
     pub fn types(&self) -> impl Iterator<Item = u32> + 'a {
         self.types.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes))

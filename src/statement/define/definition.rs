@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
@@ -30,6 +31,7 @@ use super::indexes;
 use super::links::{self, Link};
 use super::table;
 use super::target;
+use crate::wire::charset::Coding;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
 /// `follows`: calls of those that only pass classified columns on are followed.
@@ -125,6 +127,19 @@ pub(in crate::statement) fn changes_encoding(node: &Node, found: &Census) -> boo
         Some(_) | None => false,
     };
     set || found.settings.iter().any(|name| name.as_deref().is_none_or(is_it))
+}
+
+/// What SET turns `client_encoding` to, where it names what is known.
+pub(in crate::statement) fn encoding_of(node: &Node) -> Option<Coding> {
+    let Some(Kind::VariableSetStmt(set)) = kind(node) else { return None };
+    let [argument] = set.args.as_slice() else { return None };
+    let Some(Kind::AConst(constant)) = kind(argument) else { return None };
+    match &constant.val {
+        Some(Val::Sval(name)) if set.name.eq_ignore_ascii_case("client_encoding") => {
+            Coding::named(&name.sval)
+        }
+        Some(_) | None => None,
+    }
 }
 
 /// Refuses if anything in the tree is a name that leads to a sealed column. What leads to a legible
