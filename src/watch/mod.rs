@@ -11,6 +11,7 @@ mod incident;
 mod learned;
 mod limit;
 mod restraint;
+mod share;
 mod subjects;
 mod window;
 
@@ -22,6 +23,7 @@ pub use incident::{Incidents, Notice, NoticeField, Status};
 pub use learned::{Learned, LearnedSettings, Peers, Scored};
 pub use limit::{Broken, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
 pub use restraint::{Restraint, Terms};
+pub use share::{ENTRY_MAX, Entry, LOCK_MAX_MS, LockId, SKEW_MAX_MS, ShareKey, Told, Unheard, UserTag};
 
 #[cfg(test)]
 mod tests;
