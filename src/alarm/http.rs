@@ -11,8 +11,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use super::Undelivered;
-use super::secure;
 use crate::audit::rfc3339;
+use crate::transport::blocking as secure;
 use crate::watch::{Notice, Status};
 
 /// One delivery, connecting included.

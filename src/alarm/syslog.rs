@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::Undelivered;
-use super::secure::Stream;
 use crate::audit::{is_disguise, rfc3339};
 use crate::config::HostPort;
+use crate::transport::blocking::Stream;
 use crate::watch::{Notice, Status};
 
 /// Facility 13, log audit.

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::events::{applied, put_in_force, refused};
 use super::evidence;
+use super::fellows;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::operators;
@@ -26,11 +27,12 @@ use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
-    Vigil, VigilThread, Watched, accept, today,
+    Ties, Vigil, VigilThread, Watched, accept, today,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
 use crate::seal::{Keyring, MasterKey};
+use crate::share::ShareThread;
 use crate::store::catalog::{CatalogSource, Catalogs, Timing, survey};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
 use crate::store::keyfile::Exposed;
@@ -242,6 +244,7 @@ pub struct House {
     started: Arc<Regime>,
     journal: Option<JournalThread>,
     vigil: Option<VigilThread>,
+    sharing: Option<ShareThread>,
     /// None without a service account.
     swaps: Option<Swaps>,
 }
@@ -298,8 +301,18 @@ impl House {
             Fault::Start(format!("the thread of the detectors cannot be started: {error}"))
         })?;
         let (phase, phases) = watch::channel(Phase::Serving);
+        let (started, watch) = (Instant::now(), Arc::new(Watch::new(regime.settings.watch.clone())));
+        let ties = Ties {
+            roster: roster.clone(),
+            watch: watch.clone(),
+            alarm: alarm.clone(),
+            journal: journal.clone(),
+            started,
+        };
+        let (fellowship, sharing) = fellows::start(&regime.settings, ties)?.unzip();
         let gate: SharedGate = Arc::new(Gate {
-            watch: Watch::new(regime.settings.watch.clone()),
+            watch,
+            fellowship,
             catalogs,
             journal,
             alarm,
@@ -312,7 +325,7 @@ impl House {
             judges: Judges::new(regime.threads),
             next_session: AtomicU64::new(first_session()),
             phase: phases,
-            started: Instant::now(),
+            started,
             regime: ArcSwap::from_pointee(regime),
         });
         let regime = gate.regime.load_full();
@@ -347,6 +360,7 @@ impl House {
             started,
             journal: None,
             vigil,
+            sharing,
             swaps,
         };
         Ok(house)
@@ -439,7 +453,7 @@ impl House {
     /// left, closes the journal. False where something was cut off or could not be written.
     /// When `hasten` comes, nothing is waited for any more.
     pub async fn drain(self, hasten: impl Future<Output = ()>) -> bool {
-        let House { gate, acceptor, accepting, phase, journal, vigil, .. } = self;
+        let House { gate, acceptor, accepting, phase, journal, vigil, sharing, .. } = self;
         phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
@@ -460,6 +474,9 @@ impl House {
         }
         if let Some(vigil) = vigil {
             vigil.close();
+        }
+        if let Some(sharing) = sharing {
+            sharing.close();
         }
         let how = if drained { "drained" } else { "sessions were cut off" };
         note_by(&gate, applied("stop", how)).await;
@@ -507,6 +524,9 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
     }
     if before.alerting != after.alerting {
         later.push("[[alert]]");
+    }
+    if before.share != after.share {
+        later.push("[watch.share]");
     }
     later
 }
@@ -598,7 +618,7 @@ fn alarm_fault(settings: &Settings, (index, why): alarm::Fault) -> Fault {
     }
 }
 
-fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
+pub fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
     secret(source).map_err(|fault| fault.text())
 }
 
@@ -671,7 +691,11 @@ impl ops::Health for Ready {
             return Err(behind);
         }
         // That nobody is told is no reason to serve nobody.
-        let behind = self.gate.alarm.behind();
+        let behind = [
+            self.gate.alarm.behind(),
+            self.gate.fellowship.as_ref().map_or_else(String::new, |f| f.trouble()),
+        ];
+        let behind = behind.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
         let Some(access) = &self.access else {
             let dialer = Arc::clone(&self.gate.regime.load().dialer);
             let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod events;
 pub mod evidence;
+mod fellows;
 mod health;
 mod house;
 pub mod keys;

@@ -209,7 +209,9 @@ fn status(gate: &SharedGate) -> Value {
     let held = gate.roster.held(now_ms());
     let told = |one: &Restrained| {
         json!({
-            "user": *one.user,
+            "user": *one.whom.user,
+            "end_user": one.whom.end_user.as_ref().map(|end_user| &*end_user.name),
+            "by": if one.lock.is_some() { "another proxy" } else { "this one" },
             "what": one.restraint.name(),
             "until": time(one.until_ms),
             "incident": *one.incident,
@@ -224,5 +226,8 @@ fn status(gate: &SharedGate) -> Value {
         "locked": list(locked),
         "restrained": list(others),
         "alerts": gate.alarm.behind(),
+        "shared": gate.fellowship.as_ref().map(|fellowship| {
+            json!({ "proxies": fellowship.others(), "trouble": fellowship.trouble() })
+        }),
     })
 }

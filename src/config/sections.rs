@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
 use super::settings::{
-    Admin, Alerting, Audit, Keys, LearnedWatch, Limits, Lines, Secret, Settings, Timeouts,
+    Admin, Alerting, Audit, Keys, LearnedWatch, Limits, Lines, Secret, Settings, ShareSettings, Timeouts,
 };
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
@@ -61,8 +61,10 @@ const AUDIT: Words = Words {
     ],
     later: &["retain"],
 };
-const WATCH: Words =
-    Words { served: &["limit", "detector", "honey", "learned", "peers", "quiet", "spool"], later: &[] };
+const WATCH: Words = Words {
+    served: &["limit", "detector", "honey", "learned", "peers", "share", "quiet", "spool"],
+    later: &[],
+};
 const LIMIT: Words = Words {
     served: &[
         "cells",
@@ -144,6 +146,7 @@ struct Watched {
     detectors: Vec<Rule>,
     honey: Option<Arc<Honey>>,
     learned: Option<LearnedWatch>,
+    share: Option<ShareSettings>,
 }
 
 impl Reader<'_> {
@@ -179,6 +182,7 @@ impl Reader<'_> {
             detectors: watched.detectors,
             honey: watched.honey,
             learned: watched.learned,
+            share: watched.share,
             alerting,
             tokens,
             admin,
@@ -310,7 +314,8 @@ impl Reader<'_> {
         let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
         let (detectors, honey) = (self.detectors(&section), self.honey(&section));
         let learned = self.learned(&section);
-        (Watched { limits, detectors, honey, learned }, alerting)
+        let share = self.share(&section);
+        (Watched { limits, detectors, honey, learned, share }, alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
@@ -517,6 +522,11 @@ impl Reader<'_> {
         let value = section.value(key)?;
         let title = match key {
             "secret" if section.title == "[[token]]" => "[[token]] secret",
+            "key" => "[watch.share] key",
+            "nkey" => "[watch.share] nkey",
+            "creds" => "[watch.share] creds",
+            "token" if section.title == "[watch.share]" => "[watch.share] token",
+            "password" if section.title == "[watch.share]" => "[watch.share] password",
             "master_key" => "[keys] master_key",
             "signing_key" => "[audit] signing_key",
             "secret" => "[[alert]] secret",

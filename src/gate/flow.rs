@@ -26,6 +26,7 @@ use crate::residency::Date;
 use crate::seal::wipe_stack;
 use crate::store::catalog::Stay;
 use crate::transport::Channel;
+use crate::watch::Whom;
 
 /// How long a client may take to read its last message.
 pub const FAREWELL: Duration = Duration::from_secs(5);
@@ -516,7 +517,7 @@ impl Flow<'_> {
             self.gate.vigil.see_event(who, &event);
             if let Event::Restrained { restraint, ms, rule } = &event {
                 let until_ms = now_ms().saturating_add(*ms);
-                self.gate.roster.restrain(&who.user, *restraint, until_ms, Arc::clone(rule));
+                self.gate.roster.restrain(&Whom::user(&who.user), *restraint, until_ms, Arc::clone(rule));
             }
             self.worker.counters.note(event, &who.database);
         }

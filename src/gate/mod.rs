@@ -8,6 +8,7 @@ mod border;
 mod cancel;
 mod counters;
 mod failures;
+mod fellows;
 mod fences;
 mod flow;
 mod judges;
@@ -26,6 +27,7 @@ mod worker;
 
 pub use admission::Admission;
 pub use cancel::Cancels;
+pub use fellows::{Fellows, Fellowship, Ties};
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
@@ -134,7 +136,9 @@ pub struct Gate {
     pub catalogs: Option<Catalogs>,
     /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
-    pub watch: Watch,
+    pub watch: Arc<Watch>,
+    /// How it stands with other proxies. None: there are none.
+    pub fellowship: Option<Arc<Fellowship>>,
     /// Where alerts go.
     pub alarm: Arc<Alarm>,
     /// Where what happened is looked at.

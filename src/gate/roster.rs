@@ -4,7 +4,7 @@
 //! begin and end, and by operators.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -12,10 +12,11 @@ use arc_swap::ArcSwapOption;
 
 use crate::audit::Who;
 use crate::pipeline::Underway;
-use crate::watch::{Restraint, Terms};
+use crate::watch::{LockId, Restraint, Terms, Whom};
 
-/// Users against whom something is held at one time; the one whose time ends first makes room.
-const RESTRAINED_MAX: usize = 4_096;
+/// What is held at one time, of all users; what ends first makes room, and of it what is held against an end
+/// user: such names may be made up.
+const RESTRAINED_MAX: usize = 16_384;
 
 /// Why a session is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,23 +85,43 @@ impl Listed {
     }
 }
 
-/// Something that is held against a user.
-#[derive(Clone, Debug)]
+/// Something that is held against somebody.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Restrained {
-    pub user: Arc<str>,
+    pub whom: Whom,
     pub restraint: Restraint,
     /// Milliseconds since the Unix epoch.
     pub until_ms: u64,
     /// The incident for which, or the limit.
     pub incident: Arc<str>,
+    /// Of another proxy. None: it began here.
+    pub lock: Option<LockId>,
+}
+
+impl Restrained {
+    /// Takes one the place of the other?
+    fn is_like(&self, other: &Restrained) -> bool {
+        let proxy = |one: &Restrained| one.lock.map(|lock| lock.sender);
+        self.restraint.is_like(other.restraint) && self.whom == other.whom && proxy(self) == proxy(other)
+    }
+
+    fn locks_out(&self) -> bool {
+        self.restraint == Restraint::Lock && self.whom.end_user.is_none()
+    }
 }
 
 /// See the module's text.
 #[derive(Default)]
 pub struct Roster {
     sessions: Mutex<HashMap<u64, Arc<Listed>>>,
-    /// Of each user one of a kind.
+    /// By login user; of each proxy one of a kind.
     restrained: Mutex<HashMap<Arc<str>, Vec<Restrained>>>,
+    /// Grows with each change of it.
+    changes: AtomicU64,
+    /// What operators have taken back, for whoever tells other proxies; at most [`RESTRAINED_MAX`].
+    released: Mutex<Vec<Restrained>>,
+    /// Somebody does.
+    shares: AtomicBool,
 }
 
 /// A session's entry, for as long as the session lives.
@@ -174,32 +195,37 @@ impl Roster {
     }
 
     /// Holds something against a user, and all sessions of that user. Something longer of its kind stays.
-    pub fn restrain(&self, user: &Arc<str>, restraint: Restraint, until_ms: u64, incident: Arc<str>) {
+    pub fn restrain(&self, whom: &Whom, restraint: Restraint, until_ms: u64, incident: Arc<str>) {
+        self.hold(Restrained { whom: whom.clone(), restraint, until_ms, incident, lock: None });
+    }
+
+    /// The same of what another proxy holds. False where it is known.
+    pub fn hold(&self, fresh: Restrained) -> bool {
         // Until all sessions have it: what is held or taken back meanwhile must not be overwritten by it.
         let mut restrained = self.restrained();
-        let held = {
-            if restrained.len() >= RESTRAINED_MAX
-                && !restrained.contains_key(user)
-                && let Some(first) =
-                    restrained.iter().min_by_key(|(_, held)| ends(held)).map(|(user, _)| user.clone())
-            {
-                restrained.remove(&first);
-            }
-            let held = restrained.entry(user.clone()).or_default();
-            let known =
-                held.iter().find(|one| one.restraint.is_like(restraint)).map_or(0, |known| known.until_ms);
-            held.retain(|one| !one.restraint.is_like(restraint));
-            let until_ms = until_ms.max(known);
-            held.push(Restrained { user: user.clone(), restraint, until_ms, incident });
-            Arc::new(held.clone())
-        };
-        for listed in self.sessions_of(user) {
+        make_room(&mut restrained);
+        let user = fresh.whom.user.clone();
+        let (restraint, locks_out) = (fresh.restraint, fresh.locks_out());
+        let held = restrained.entry(user.clone()).or_default();
+        let known = held.iter().find(|one| one.is_like(&fresh)).cloned();
+        held.retain(|one| !one.is_like(&fresh));
+        let until_ms = fresh.until_ms.max(known.as_ref().map_or(0, |known| known.until_ms));
+        let fresh = Restrained { until_ms, ..fresh };
+        let is_new = known.is_none_or(|known| {
+            (known.until_ms, known.restraint, known.lock) != (until_ms, restraint, fresh.lock)
+        });
+        held.push(fresh);
+        let held = Arc::new(held.clone());
+        for listed in self.sessions_of(&user) {
             listed.restrained.store(Some(Arc::clone(&held)));
-            match restraint {
-                Restraint::Lock => listed.end(Order::Cut),
-                Restraint::Refuse | Restraint::Purpose | Restraint::Throttle { .. } => {}
+            if locks_out {
+                listed.end(Order::Cut);
             }
         }
+        if is_new {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
+        is_new
     }
 
     /// May this user not begin a session?
@@ -208,19 +234,63 @@ impl Roster {
         let mut restrained = self.restrained();
         let Some(held) = restrained.get_mut(user) else { return false };
         held.retain(|one| one.until_ms > now_ms);
-        let locked = held.iter().any(|one| one.restraint == Restraint::Lock);
+        let locked = held.iter().any(Restrained::locks_out);
         if held.is_empty() {
             restrained.remove(user);
         }
         locked
     }
 
-    /// Takes back what is held against a user. False where nothing is.
+    /// Takes back what is held against a user, and against those for whom that user asks. False where nothing is.
     pub fn release(&self, user: &str, now_ms: u64) -> bool {
         let mut restrained = self.restrained();
-        let held = restrained.remove(user);
+        let held = restrained.remove(user).unwrap_or_default();
         self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(None));
-        held.is_some_and(|held| held.iter().any(|one| one.until_ms > now_ms))
+        drop(restrained);
+        let is_any = held.iter().any(|one| one.until_ms > now_ms);
+        if self.shares.load(Ordering::SeqCst) && is_any {
+            let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = RESTRAINED_MAX.saturating_sub(released.len());
+            released.extend(held.into_iter().filter(|one| one.until_ms > now_ms).take(room));
+        }
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        is_any
+    }
+
+    /// Takes back that one alone. False where it is not held.
+    pub fn take_back(&self, gone: &Restrained) -> bool {
+        let mut restrained = self.restrained();
+        let user = &gone.whom.user;
+        let Some(held) = restrained.get_mut(user) else { return false };
+        let before = held.len();
+        held.retain(|one| !(one.is_like(gone) && one.lock == gone.lock));
+        let found = held.len() < before;
+        let left = Some(held.clone()).filter(|held| !held.is_empty()).map(Arc::new);
+        if left.is_none() {
+            restrained.remove(user);
+        }
+        if found {
+            self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(left.clone()));
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
+        found
+    }
+
+    /// From here on somebody takes what was released.
+    pub fn share(&self) {
+        self.shares.store(true, Ordering::SeqCst);
+    }
+
+    /// What operators have taken back since this was asked.
+    #[must_use]
+    pub fn take_released(&self) -> Vec<Restrained> {
+        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often what is held has changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// What is held against whom.
@@ -233,7 +303,10 @@ impl Roster {
         });
         let mut all: Vec<Restrained> = restrained.values().flatten().cloned().collect();
         all.sort_by(|one, other| {
-            one.user.cmp(&other.user).then_with(|| one.restraint.name().cmp(other.restraint.name()))
+            let order = one.whom.cmp(&other.whom);
+            order
+                .then_with(|| one.restraint.name().cmp(other.restraint.name()))
+                .then(one.lock.cmp(&other.lock))
         });
         all
     }
@@ -251,9 +324,19 @@ impl Roster {
     }
 }
 
-/// When the last of them ends.
-fn ends(held: &[Restrained]) -> u64 {
-    held.iter().map(|one| one.until_ms).max().unwrap_or(0)
+fn make_room(restrained: &mut HashMap<Arc<str>, Vec<Restrained>>) {
+    if restrained.values().map(Vec::len).sum::<usize>() < RESTRAINED_MAX {
+        return;
+    }
+    let first =
+        restrained.values().flatten().min_by_key(|one| (one.whom.end_user.is_none(), one.until_ms)).cloned();
+    let Some(first) = first else { return };
+    if let Some(held) = restrained.get_mut(&first.whom.user) {
+        held.retain(|one| *one != first);
+        if held.is_empty() {
+            restrained.remove(&first.whom.user);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -264,29 +347,33 @@ mod tests {
         Arc::new(Who { session, user: user.into(), ..Who::sealgate() })
     }
 
+    fn ada() -> Whom {
+        Whom::user(&"ada".into())
+    }
+
     #[test]
     fn a_lock_ends_the_sessions_of_its_user_now_and_those_that_come_until_it_is_over() {
         let roster = Arc::new(Roster::default());
-        let (ada, bob) = (
+        let (first, bob) = (
             roster.enroll(who(1, "ada"), Arc::default(), 0),
             roster.enroll(who(2, "bob"), Arc::default(), 0),
         );
-        roster.restrain(&"ada".into(), Restraint::Lock, 100, "i".into());
-        assert_eq!((ada.order(), bob.order()), (Some(Order::Cut), None));
+        roster.restrain(&ada(), Restraint::Lock, 100, "i".into());
+        assert_eq!((first.order(), bob.order()), (Some(Order::Cut), None));
         assert_eq!(
             roster.enroll(who(3, "ada"), Arc::default(), 99).order(),
             Some(Order::Cut),
             "one that was on its way"
         );
         assert!(roster.is_locked("ada", 99) && !roster.is_locked("bob", 99));
-        roster.restrain(&"ada".into(), Restraint::Lock, 50, "j".into());
+        roster.restrain(&ada(), Restraint::Lock, 50, "j".into());
         assert!(roster.is_locked("ada", 99), "a shorter one takes nothing back");
         assert!(!roster.is_locked("ada", 100) && roster.held(100).is_empty());
-        roster.restrain(&"ada".into(), Restraint::Lock, 300, "k".into());
+        roster.restrain(&ada(), Restraint::Lock, 300, "k".into());
         assert!(roster.release("ada", 200) && !roster.release("ada", 200) && !roster.is_locked("ada", 200));
         assert!(roster.end(2, Order::Leave) && !roster.end(9, Order::Leave));
         assert_eq!(bob.order(), Some(Order::Leave));
-        drop((ada, bob));
+        drop((first, bob));
         assert!(roster.open().is_empty());
     }
 
@@ -294,7 +381,12 @@ mod tests {
     fn locks_are_bounded_and_the_one_that_ends_first_makes_room() {
         let roster = Roster::default();
         for number in 0..RESTRAINED_MAX as u64 + 1 {
-            roster.restrain(&format!("u{number}").into(), Restraint::Lock, 1_000 + number, "i".into());
+            roster.restrain(
+                &Whom::user(&format!("u{number}").into()),
+                Restraint::Lock,
+                1_000 + number,
+                "i".into(),
+            );
         }
         assert_eq!(roster.held(0).len(), RESTRAINED_MAX);
         assert!(!roster.is_locked("u0", 0) && roster.is_locked("u1", 0));
@@ -304,20 +396,20 @@ mod tests {
     #[test]
     fn what_is_held_and_taken_back_at_one_moment_is_for_each_session_what_it_is_for_the_user() {
         let roster = Arc::new(Roster::default());
-        let ada = roster.enroll(who(1, "ada"), Arc::default(), 0);
+        let session = roster.enroll(who(1, "ada"), Arc::default(), 0);
         for round in 0..300 {
             std::thread::scope(|threads| {
                 for restraint in [Restraint::Refuse, Restraint::Purpose, Restraint::Throttle { delay_ms: 9 }]
                 {
                     let roster = &roster;
-                    threads.spawn(move || roster.restrain(&"ada".into(), restraint, 100, "i".into()));
+                    threads.spawn(move || roster.restrain(&ada(), restraint, 100, "i".into()));
                 }
                 if round % 2 == 0 {
                     threads.spawn(|| roster.release("ada", 0));
                 }
             });
             let held = roster.held(0).iter().fold(Terms::default(), |terms, one| terms.with(one.restraint));
-            assert_eq!(ada.terms(|| 0), held, "round {round}");
+            assert_eq!(session.terms(|| 0), held, "round {round}");
             roster.release("ada", 0);
         }
     }

@@ -19,7 +19,7 @@ use crate::audit::{Intent, Record, Who};
 use crate::config::LearnedWatch;
 use crate::pipeline::Event;
 use crate::store::journal::JournalHandle;
-use crate::watch::{Detector, Finding, Hard, Response, Rule, Seen};
+use crate::watch::{Detector, Finding, Hard, Response, Rule, Seen, Whom};
 
 /// What waits to be looked at, at the most. More than comes together between two looks.
 const WAITING_MAX: usize = 16_384;
@@ -257,7 +257,7 @@ fn act(finding: Finding, means: &Means, memory: Option<&mut Memory>) {
         }
         Response::Restrain { restraint, ms } => {
             let until_ms = now_ms().saturating_add(ms);
-            means.roster.restrain(&alert.who.user, restraint, until_ms, alert.incident.clone());
+            means.roster.restrain(&Whom::user(&alert.who.user), restraint, until_ms, alert.incident.clone());
         }
     }
     metrics::counter!("sealgate_alerts_total", "detector" => alert.detector, "severity" => alert.severity)

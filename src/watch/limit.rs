@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::restraint::Restraint;
 use super::subjects::{Met, Subjects};
+use super::whom::Whom;
 use super::window::{Claim, Window};
 use crate::audit::Attribution;
 
@@ -145,8 +146,24 @@ pub struct Watch {
     crowd: Arc<UserWatch>,
 }
 
+/// What one window of somebody holds, as other proxies are told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Counted {
+    pub whom: Whom,
+    /// Which window; the same for all proxies that count alike.
+    pub span: u64,
+    pub slot_ms: u32,
+    /// From the slot that has just begun to the oldest.
+    pub slots: Vec<u32>,
+}
+
+/// What other proxies have counted of somebody, by the window.
+pub type Elsewhere = HashMap<Whom, Vec<(u64, u64)>>;
+
 struct Table {
     limits: Vec<Limit>,
+    /// Of users that are not here, too: they may come.
+    elsewhere: Elsewhere,
     /// The longest window of all limits that held since the start.
     memory_ms: u64,
     users: HashMap<String, Arc<UserWatch>>,
@@ -167,6 +184,8 @@ struct Span {
     measure: Measure,
     window_ms: u64,
     count: Count,
+    /// What other proxies have counted, as of the last time that they were heard.
+    elsewhere: Arc<AtomicU64>,
     rules: Vec<Arc<Rule>>,
 }
 
@@ -181,6 +200,13 @@ impl Count {
         match self {
             Count::Sum(window) => window.now(now_ms),
             Count::Subjects(subjects) => subjects.now(now_ms),
+        }
+    }
+
+    fn slots(&self, now_ms: u64) -> (u32, Vec<u32>) {
+        match self {
+            Count::Sum(window) => window.slots(now_ms),
+            Count::Subjects(subjects) => subjects.slots(now_ms),
         }
     }
 }
@@ -201,7 +227,8 @@ impl Watch {
         let latest_ms = Arc::new(AtomicU64::new(0));
         let crowd = Arc::new(UserWatch::new(limits.iter(), &latest_ms));
         let memory_ms = memory_ms(&limits);
-        let table = Mutex::new(Table { limits, memory_ms, users: HashMap::new() });
+        let table =
+            Mutex::new(Table { limits, memory_ms, elsewhere: Elsewhere::new(), users: HashMap::new() });
         Watch { table, latest_ms, crowd }
     }
 
@@ -211,6 +238,7 @@ impl Watch {
         let mut table = self.table();
         for (name, user) in &table.users {
             user.change(limits.iter().filter(|limit| limit.holds_for(name)));
+            user.adopt(table.elsewhere.get(&Whom::user(&name.as_str().into())));
         }
         self.crowd.change(limits.iter());
         table.memory_ms = table.memory_ms.max(memory_ms(&limits));
@@ -222,7 +250,7 @@ impl Watch {
     #[must_use]
     pub fn user(&self, name: &str) -> Arc<UserWatch> {
         let mut table = self.table();
-        let Table { limits, memory_ms, users } = &mut *table;
+        let Table { limits, memory_ms, users, elsewhere } = &mut *table;
         if let Some(known) = users.get(name) {
             return known.clone();
         }
@@ -235,6 +263,7 @@ impl Watch {
         }
         let limits = limits.iter().filter(|limit| limit.holds_for(name));
         let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
+        fresh.adopt(elsewhere.get(&Whom::user(&name.into())));
         users.insert(name.to_owned(), fresh.clone());
         fresh
     }
@@ -248,7 +277,7 @@ impl Watch {
         for (name, user) in users {
             for spans in [user.spans.load(), user.possible.load()] {
                 for span in spans.iter() {
-                    let so_far = span.count.now(now_ms);
+                    let so_far = span.total(span.count.now(now_ms));
                     let rules = span.rules.iter().filter(|_| so_far > 0);
                     all.extend(rules.map(|rule| Used {
                         user: name.clone(),
@@ -262,6 +291,27 @@ impl Watch {
         let share = |used: &Used| used.used.saturating_mul(1_000) / used.most.max(1);
         all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.user.cmp(&other.user)));
         all
+    }
+
+    /// The windows of everybody for whom something was counted at this time or later.
+    #[must_use]
+    pub fn counted(&self, since_ms: u64, now_ms: u64) -> Vec<Counted> {
+        let table = self.table();
+        let lately = |user: &&Arc<UserWatch>| user.last_ms.load(Ordering::SeqCst) >= since_ms;
+        let users = table.users.iter().filter(|(_, user)| lately(user));
+        let users: Vec<(Whom, Arc<UserWatch>)> =
+            users.map(|(name, user)| (Whom::user(&name.as_str().into()), user.clone())).collect();
+        drop(table);
+        users.iter().flat_map(|(whom, user)| user.counted(whom, now_ms)).collect()
+    }
+
+    /// Takes what other proxies have counted in the place of what they had before.
+    pub fn take_elsewhere(&self, elsewhere: Elsewhere) {
+        let mut table = self.table();
+        for (name, user) in &table.users {
+            user.adopt(elsewhere.get(&Whom::user(&name.as_str().into())));
+        }
+        table.elsewhere = elsewhere;
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -290,6 +340,31 @@ impl UserWatch {
             let before = place.load();
             place.store(Arc::new(spans(limits.into_iter(), &before)));
         }
+    }
+
+    fn counted(&self, whom: &Whom, now_ms: u64) -> Vec<Counted> {
+        let mut all = Vec::new();
+        for (spans, attribution) in self.by_attribution() {
+            for span in spans.iter() {
+                let (slot_ms, slots) = span.count.slots(now_ms);
+                all.push(Counted { whom: whom.clone(), span: span.id(attribution), slot_ms, slots });
+            }
+        }
+        all
+    }
+
+    fn adopt(&self, elsewhere: Option<&Vec<(u64, u64)>>) {
+        for (spans, attribution) in self.by_attribution() {
+            for span in spans.iter() {
+                let id = span.id(attribution);
+                let found = elsewhere.and_then(|all| all.iter().find(|(span, _)| *span == id));
+                span.elsewhere.store(found.map_or(0, |(_, count)| *count), Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn by_attribution(&self) -> [(Arc<Vec<Span>>, Attribution); 2] {
+        [(self.spans.load_full(), Attribution::Known), (self.possible.load_full(), Attribution::Possible)]
     }
 
     /// Nothing it holds can still count. Twice the memory, since a window may reach a slot further.
@@ -340,7 +415,8 @@ fn spans<'a>(limits: impl Iterator<Item = &'a Limit>, before: &[Span]) -> Vec<Sp
         let most = most.map(|other| other.most).max().unwrap_or(0);
         let count = known.map(|span| span.count.clone()).filter(|count| count.holds(most));
         let count = count.unwrap_or_else(|| Count::new(measure, window_ms, most));
-        spans.push(Span { measure, window_ms, count, rules: vec![rule] });
+        let elsewhere = known.map_or_else(Arc::default, |span| span.elsewhere.clone());
+        spans.push(Span { measure, window_ms, count, elsewhere, rules: vec![rule] });
     }
     spans
 }
@@ -394,6 +470,25 @@ fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
 }
 
 impl Span {
+    /// By what it counts: the same wherever that is the same.
+    fn id(&self, attribution: Attribution) -> u64 {
+        let measure = match self.measure {
+            Measure::Cells => 0,
+            Measure::Rows => 1,
+            Measure::Subjects => 2,
+        };
+        let attribution = match attribution {
+            Attribution::Known => 0,
+            Attribution::Possible => 1,
+        };
+        measure << 56 | attribution << 48 | self.window_ms & 0xffff_ffff_ffff
+    }
+
+    /// With what other proxies have counted.
+    fn total(&self, here: u64) -> u64 {
+        here.saturating_add(self.elsewhere.load(Ordering::Relaxed))
+    }
+
     fn over(&self, total: u64) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.iter().filter(move |rule| total > rule.limit.most)
     }
@@ -406,7 +501,8 @@ impl Span {
     }
 
     /// What was claimed, unless that is to be cut: by which rule.
-    fn claim(&self, claim: Claim) -> Result<Option<Claim>, Broken> {
+    fn claim(&self, mut claim: Claim) -> Result<Option<Claim>, Broken> {
+        claim.total = self.total(claim.total);
         match self.over(claim.total).find(|rule| rule.limit.action.cuts()) {
             None => Ok(Some(claim)),
             Some(rule) => {

@@ -13,6 +13,7 @@ mod limit;
 mod restraint;
 mod share;
 mod subjects;
+mod whom;
 mod window;
 
 pub use burst::Rate;
@@ -21,9 +22,12 @@ pub use honey::Honey;
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
 pub use learned::{Learned, LearnedSettings, Peers, Scored};
-pub use limit::{Broken, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch};
+pub use limit::{
+    Broken, Counted, Elsewhere, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch,
+};
 pub use restraint::{Restraint, Terms};
-pub use share::{ENTRY_MAX, Entry, LOCK_MAX_MS, LockId, SKEW_MAX_MS, ShareKey, Told, Unheard, UserTag};
+pub use share::{ENTRY_MAX, Entry, LOCK_MAX_MS, LockId, SKEW_MAX_MS, ShareKey, Told, Unheard};
+pub use whom::{EndUser, Whom};
 
 #[cfg(test)]
 mod tests;

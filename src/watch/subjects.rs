@@ -58,6 +58,11 @@ impl Subjects {
         self.window.now(now_ms)
     }
 
+    /// As a window has them.
+    pub(super) fn slots(&self, now_ms: u64) -> (u32, Vec<u32>) {
+        self.window.slots(now_ms)
+    }
+
     /// Those of which nobody knows who they are: each is somebody else.
     pub(super) fn claim_unknown(&self, count: u64, now_ms: u64) -> Claim {
         self.window.claim(count, now_ms)
