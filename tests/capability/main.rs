@@ -55,6 +55,7 @@ mod relations;
 mod residency;
 mod routes;
 mod shadow;
+mod shared;
 mod stated;
 mod stock;
 mod subjects;
