@@ -11,7 +11,7 @@ use sealgate::config::LearnedWatch;
 use sealgate::gate::{Means, Vigil, Watched};
 use sealgate::seal::SubjectId;
 use sealgate::statement::Action;
-use sealgate::watch::{Detector, Hard, Kind, Learned, LearnedSettings, Rate, Response, Rule, Seen};
+use sealgate::watch::{By, Detector, Hard, Kind, Learned, LearnedSettings, Rate, Response, Rule, Seen};
 
 /// Users, and statements of each.
 const USERS: u64 = 50;
@@ -84,7 +84,7 @@ fn rules() -> Vec<Rule> {
     let rate = Rate { count: 1_000_000, window_ms: 60_000 };
     [Kind::FailedLogins(rate), Kind::Refusals(rate), Kind::Errors(rate), Kind::Injection]
         .into_iter()
-        .map(|kind| Rule { kind, response: Response::Alert, severity: "warning", users: None })
+        .map(|kind| Rule { kind, response: Response::Alert, severity: "warning", users: None, by: By::User })
         .collect()
 }
 

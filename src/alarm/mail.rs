@@ -187,6 +187,7 @@ fn body(node: &str, notice: &Notice) -> String {
         ("done", notice.done.clone()),
         ("detector", notice.detector.clone()),
         ("user", notice.user.clone()),
+        ("end user", notice.end_user.clone()),
         ("application", notice.application.clone()),
         ("client", notice.client.clone()),
         ("region", notice.region.clone()),

@@ -167,11 +167,16 @@ enum WatchVerb {
         json: bool,
     },
     /// Let a user in again who was locked out.
-    #[command(after_help = "Example:\n  sealgate watch release ada")]
+    #[command(
+        after_help = "Example:\n  sealgate watch release ada\n  sealgate watch release pool --end-user bob"
+    )]
     Release {
         #[command(flatten)]
         configured: Configured,
         user: String,
+        /// Only one of those for whom that user asks, by its name.
+        #[arg(long, value_name = "NAME")]
+        end_user: Option<String>,
     },
     /// End a session, by its number in status, records and alerts.
     #[command(after_help = "Example:\n  sealgate watch end 1838450000000001")]
@@ -294,8 +299,8 @@ pub fn main() -> ExitCode {
         Verb::Watch(WatchVerb::Status { configured, json }) => {
             with(configured, |config| watch::status(config, json))
         }
-        Verb::Watch(WatchVerb::Release { configured, user }) => {
-            with(configured, |config| watch::release(config, &user))
+        Verb::Watch(WatchVerb::Release { configured, user, end_user }) => {
+            with(configured, |config| watch::release(config, &user, end_user.as_deref()))
         }
         Verb::Watch(WatchVerb::End { configured, session }) => {
             with(configured, |config| watch::end(config, session))

@@ -78,6 +78,7 @@ const LIMIT: Words = Words {
         "throttle",
         "delay",
         "users",
+        "by",
         "attribution",
     ],
     later: &[],
@@ -350,7 +351,8 @@ impl Reader<'_> {
             );
             return None;
         }
-        Some(Limit { users, attribution, measure, most, window_ms: window_ms?, action: action? })
+        let by = self.by(entry);
+        Some(Limit { users, by, attribution, measure, most, window_ms: window_ms?, action: action? })
     }
 
     /// What a limit counts, and how many of them are allowed.

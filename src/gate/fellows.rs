@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::roster::{Restrained, Roster};
+use super::roster::Roster;
 use crate::alarm::{Alarm, now_ms};
 use crate::audit::{AdminRecord, Alert, Record, Who};
 use crate::share::{self, Put, Shelf};
 use crate::store::journal::JournalHandle;
 use crate::watch::{
-    Counted, Elsewhere, Entry, LOCK_MAX_MS, Limit, LockId, Restraint, SKEW_MAX_MS, ShareKey, Told, Unheard,
-    Watch, Whom,
+    Counted, Elsewhere, Entry, LOCK_MAX_MS, Limit, LockId, Restrained, Restraint, SKEW_MAX_MS, ShareKey,
+    Told, Unheard, Watch, Whom,
 };
 
 /// Entries that wait to be told, windows of others that are known, and what is known of what they hold.
@@ -527,7 +527,6 @@ impl Fellows {
 
     fn ring(&self, who: Who, severity: &'static str, verdict: &'static str, rule: &str) {
         let mut alert = Alert {
-            who: Arc::new(who),
             statement_id: None,
             detector: "shared",
             severity,
@@ -536,6 +535,8 @@ impl Fellows {
             fields: Arc::default(),
             incident: Arc::from(""),
             unusual: None,
+            by_end_user: who.end_user.is_some(),
+            who: Arc::new(who),
         };
         self.ties.alarm.raise(&mut alert);
         metrics::counter!("sealgate_alerts_total", "detector" => "shared", "severity" => severity)

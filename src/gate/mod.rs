@@ -32,7 +32,7 @@ pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
 pub use memory::Question;
-pub use roster::{Doing, Enrolled, Listed, Order, Restrained, Roster};
+pub use roster::{Doing, Enrolled, Listed, Order, Roster};
 pub use vigil::{Means, Vigil, VigilThread, Watched};
 
 use std::sync::Arc;

@@ -12,11 +12,13 @@ use arc_swap::ArcSwapOption;
 
 use crate::audit::Who;
 use crate::pipeline::Underway;
-use crate::watch::{LockId, Restraint, Terms, Whom};
+use crate::watch::{Restrained, Restraint, Terms, Whom};
 
 /// What is held at one time, of all users; what ends first makes room, and of it what is held against an end
 /// user: such names may be made up.
-const RESTRAINED_MAX: usize = 16_384;
+const RESTRAINED_MAX: usize = 4_096;
+/// The same of one login user and all for whom it asks: each statement of theirs is compared with all of it.
+const OF_USER_MAX: usize = 256;
 
 /// Why a session is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +56,15 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// What is held against its user at this time.
-    pub fn terms(&self, now_ms: impl FnOnce() -> u64) -> Terms {
-        let Some(held) = &*self.restrained.load() else { return Terms::default() };
-        let now_ms = now_ms();
-        let held = held.iter().filter(|one| one.until_ms > now_ms);
-        held.fold(Terms::default(), |terms, one| terms.with(one.restraint))
+    /// What is held against its user, and those for whom that user asks.
+    pub fn held(&self) -> Option<Arc<Vec<Restrained>>> {
+        self.restrained.load_full()
+    }
+
+    /// What of it holds at this time for whoever asks.
+    pub fn terms(&self, who: &Who, now_ms: impl FnOnce() -> u64) -> Terms {
+        let held = self.restrained.load();
+        held.as_ref().map_or_else(Terms::default, |held| Terms::of(held, who, now_ms()))
     }
 
     /// Is it to end?
@@ -82,31 +87,6 @@ impl Listed {
         if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake_by_ref();
         }
-    }
-}
-
-/// Something that is held against somebody.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Restrained {
-    pub whom: Whom,
-    pub restraint: Restraint,
-    /// Milliseconds since the Unix epoch.
-    pub until_ms: u64,
-    /// The incident for which, or the limit.
-    pub incident: Arc<str>,
-    /// Of another proxy. None: it began here.
-    pub lock: Option<LockId>,
-}
-
-impl Restrained {
-    /// Takes one the place of the other?
-    fn is_like(&self, other: &Restrained) -> bool {
-        let proxy = |one: &Restrained| one.lock.map(|lock| lock.sender);
-        self.restraint.is_like(other.restraint) && self.whom == other.whom && proxy(self) == proxy(other)
-    }
-
-    fn locks_out(&self) -> bool {
-        self.restraint == Restraint::Lock && self.whom.end_user.is_none()
     }
 }
 
@@ -203,8 +183,8 @@ impl Roster {
     pub fn hold(&self, fresh: Restrained) -> bool {
         // Until all sessions have it: what is held or taken back meanwhile must not be overwritten by it.
         let mut restrained = self.restrained();
-        make_room(&mut restrained);
         let user = fresh.whom.user.clone();
+        make_room(&mut restrained, &user);
         let (restraint, locks_out) = (fresh.restraint, fresh.locks_out());
         let held = restrained.entry(user.clone()).or_default();
         let known = held.iter().find(|one| one.is_like(&fresh)).cloned();
@@ -241,17 +221,25 @@ impl Roster {
         locked
     }
 
-    /// Takes back what is held against a user, and against those for whom that user asks. False where nothing is.
-    pub fn release(&self, user: &str, now_ms: u64) -> bool {
+    /// Takes back what is held against a user, and against those for whom that user asks; or against one of these
+    /// alone. False where nothing is.
+    pub fn release(&self, user: &str, end_user: Option<&str>, now_ms: u64) -> bool {
         let mut restrained = self.restrained();
         let held = restrained.remove(user).unwrap_or_default();
-        self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(None));
-        drop(restrained);
-        let is_any = held.iter().any(|one| one.until_ms > now_ms);
+        let is_meant = |one: &Restrained| {
+            end_user.is_none_or(|name| one.whom.end_user.as_ref().is_some_and(|end| *end.name == *name))
+        };
+        let (gone, left): (Vec<Restrained>, Vec<Restrained>) = held.into_iter().partition(is_meant);
+        let known = Some(left.clone()).filter(|left| !left.is_empty()).map(Arc::new);
+        self.sessions_of(user).iter().for_each(|listed| listed.restrained.store(known.clone()));
+        if !left.is_empty() {
+            restrained.insert(user.into(), left);
+        }
+        let is_any = gone.iter().any(|one| one.until_ms > now_ms);
         if self.shares.load(Ordering::SeqCst) && is_any {
             let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
             let room = RESTRAINED_MAX.saturating_sub(released.len());
-            released.extend(held.into_iter().filter(|one| one.until_ms > now_ms).take(room));
+            released.extend(gone.into_iter().filter(|one| one.until_ms > now_ms).take(room));
         }
         self.changes.fetch_add(1, Ordering::SeqCst);
         is_any
@@ -324,12 +312,16 @@ impl Roster {
     }
 }
 
-fn make_room(restrained: &mut HashMap<Arc<str>, Vec<Restrained>>) {
-    if restrained.values().map(Vec::len).sum::<usize>() < RESTRAINED_MAX {
-        return;
-    }
-    let first =
-        restrained.values().flatten().min_by_key(|one| (one.whom.end_user.is_none(), one.until_ms)).cloned();
+fn make_room(restrained: &mut HashMap<Arc<str>, Vec<Restrained>>, user: &Arc<str>) {
+    let weight = |one: &&Restrained| (one.whom.end_user.is_none(), one.until_ms);
+    let own = restrained.get(user).map(Vec::as_slice).unwrap_or_default();
+    let first = if own.len() >= OF_USER_MAX {
+        own.iter().min_by_key(weight).cloned()
+    } else if restrained.values().map(Vec::len).sum::<usize>() >= RESTRAINED_MAX {
+        restrained.values().flatten().min_by_key(weight).cloned()
+    } else {
+        None
+    };
     let Some(first) = first else { return };
     if let Some(held) = restrained.get_mut(&first.whom.user) {
         held.retain(|one| *one != first);
@@ -370,7 +362,11 @@ mod tests {
         assert!(roster.is_locked("ada", 99), "a shorter one takes nothing back");
         assert!(!roster.is_locked("ada", 100) && roster.held(100).is_empty());
         roster.restrain(&ada(), Restraint::Lock, 300, "k".into());
-        assert!(roster.release("ada", 200) && !roster.release("ada", 200) && !roster.is_locked("ada", 200));
+        assert!(
+            roster.release("ada", None, 200)
+                && !roster.release("ada", None, 200)
+                && !roster.is_locked("ada", 200)
+        );
         assert!(roster.end(2, Order::Leave) && !roster.end(9, Order::Leave));
         assert_eq!(bob.order(), Some(Order::Leave));
         drop((first, bob));
@@ -405,12 +401,38 @@ mod tests {
                     threads.spawn(move || roster.restrain(&ada(), restraint, 100, "i".into()));
                 }
                 if round % 2 == 0 {
-                    threads.spawn(|| roster.release("ada", 0));
+                    threads.spawn(|| roster.release("ada", None, 0));
                 }
             });
             let held = roster.held(0).iter().fold(Terms::default(), |terms, one| terms.with(one.restraint));
-            assert_eq!(session.terms(|| 0), held, "round {round}");
-            roster.release("ada", 0);
+            assert_eq!(session.terms(&who(1, "ada"), || 0), held, "round {round}");
+            roster.release("ada", None, 0);
         }
+    }
+
+    #[test]
+    fn of_a_login_one_end_user_is_released_alone_and_made_up_names_make_room_first() {
+        let roster = Arc::new(Roster::default());
+        let of = |name: &str| {
+            let who = Who { end_user: Some(name.into()), ..Who::clone(&who(1, "ada")) };
+            (Whom::end_user(&who), who)
+        };
+        let (bob, eve) = (of("bob"), of("eve"));
+        let session = roster.enroll(who(1, "ada"), Arc::default(), 0);
+        for (whom, _) in [&bob, &eve] {
+            roster.restrain(whom, Restraint::Lock, 100, "i".into());
+        }
+        assert!(session.order().is_none() && !roster.is_locked("ada", 0), "the login works on");
+        let refuses = |who: &Who| session.terms(who, || 0).refuse;
+        assert_eq!((refuses(&bob.1), refuses(&eve.1), refuses(&who(1, "ada"))), (true, true, false));
+        assert!(roster.release("ada", Some("bob"), 0) && !roster.release("ada", Some("bob"), 0));
+        assert_eq!((refuses(&bob.1), refuses(&eve.1)), (false, true));
+        roster.restrain(&ada(), Restraint::Refuse, 50, "i".into());
+        for number in 0..OF_USER_MAX * 2 {
+            roster.restrain(&of(&format!("e{number}")).0, Restraint::Refuse, 1_000, "i".into());
+        }
+        assert_eq!(roster.held(0).len(), OF_USER_MAX);
+        assert!(refuses(&who(1, "ada")), "what is held against the login stays");
+        assert!(roster.release("ada", None, 0) && roster.held(0).is_empty());
     }
 }

@@ -2,14 +2,14 @@
 //! window.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
 use super::restraint::Restraint;
 use super::subjects::{Met, Subjects};
-use super::whom::Whom;
+use super::whom::{By, EndUser, Whom};
 use super::window::{Claim, Window};
 use crate::audit::Attribution;
 
@@ -73,6 +73,8 @@ pub struct Shown<'a> {
 pub struct Limit {
     /// Login users it holds for. None: every user, each by itself.
     pub users: Option<Vec<String>>,
+    /// Is it of each login user, or of each of those for whom one asks?
+    pub by: By,
     pub measure: Measure,
     /// Of these, at most [`Limit::CELLS_MAX`] or [`Limit::SUBJECTS_MAX`].
     pub most: u64,
@@ -104,14 +106,18 @@ impl Limit {
             (Measure::Rows, _) => "rows",
             (Measure::Subjects, _) => "subjects",
         };
-        Arc::from(format!("watch.limit: {} {what} in {seconds} s", self.most))
+        let by = match self.by {
+            By::User => "",
+            By::EndUser => " of one end user",
+        };
+        Arc::from(format!("watch.limit: {} {what} in {seconds} s{by}", self.most))
     }
 }
 
 /// How far a user is on the way to a limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Used {
-    pub user: String,
+    pub whom: Whom,
     pub rule: Arc<str>,
     /// Of what the limit counts.
     pub used: u64,
@@ -134,16 +140,28 @@ pub struct Broken {
     /// Its name in alerts and records.
     pub rule: Arc<str>,
     pub action: LimitAction,
+    /// Against whom it acts.
+    pub by: By,
 }
 
 /// All limits, and the count of every user that is or was here. Users are looked up once, at
 /// login; what is opened afterwards is counted without a lock.
 pub struct Watch {
     table: Mutex<Table>,
-    /// The latest time that was handed in.
-    latest_ms: Arc<AtomicU64>,
+    common: Arc<Common>,
     /// Counts together whoever finds the table full.
     crowd: Arc<UserWatch>,
+}
+
+/// What all counts share.
+#[derive(Default)]
+struct Common {
+    /// The latest time that was handed in.
+    latest_ms: AtomicU64,
+    /// What other proxies have counted; of users that are not here, too: they may come.
+    elsewhere: ArcSwap<Elsewhere>,
+    /// End users that are counted apart, of all users.
+    end_users: AtomicUsize,
 }
 
 /// What one window of somebody holds, as other proxies are told.
@@ -162,21 +180,35 @@ pub type Elsewhere = HashMap<Whom, Vec<(u64, u64)>>;
 
 struct Table {
     limits: Vec<Limit>,
-    /// Of users that are not here, too: they may come.
-    elsewhere: Elsewhere,
+
     /// The longest window of all limits that held since the start.
     memory_ms: u64,
     users: HashMap<String, Arc<UserWatch>>,
 }
 
-/// Counts of one user, over all of that user's sessions.
+/// Counts of one user, over all of that user's sessions; or of one of those for whom a user asks.
 pub struct UserWatch {
+    whom: Whom,
     spans: ArcSwap<Vec<Span>>,
     /// The same of values that may have been met.
     possible: ArcSwap<Vec<Span>>,
-    latest_ms: Arc<AtomicU64>,
-    /// When this user last opened something.
+    common: Arc<Common>,
+    /// When something was last opened for it.
     last_ms: AtomicU64,
+    /// There are limits by end user.
+    has_end_users: AtomicBool,
+    end_users: Mutex<EndUsers>,
+}
+
+/// Those for whom one login user asks.
+#[derive(Default)]
+struct EndUsers {
+    limits: Vec<Limit>,
+    /// The longest window of limits that held since the start.
+    memory_ms: u64,
+    known: HashMap<EndUser, Arc<UserWatch>>,
+    /// Counts together those that are too many.
+    crowd: Option<Arc<UserWatch>>,
 }
 
 /// What was shown in a window of one length, and the rules that ask for it.
@@ -221,15 +253,17 @@ struct Rule {
 impl Watch {
     /// Users that are counted apart at one time.
     pub const USERS_MAX: usize = 4096;
+    /// End users that are, of one user and of all.
+    pub const END_USERS_MAX: usize = 1_024;
+    pub const ALL_END_USERS_MAX: usize = 16_384;
 
     #[must_use]
     pub fn new(limits: Vec<Limit>) -> Watch {
-        let latest_ms = Arc::new(AtomicU64::new(0));
-        let crowd = Arc::new(UserWatch::new(limits.iter(), &latest_ms));
-        let memory_ms = memory_ms(&limits);
-        let table =
-            Mutex::new(Table { limits, memory_ms, elsewhere: Elsewhere::new(), users: HashMap::new() });
-        Watch { table, latest_ms, crowd }
+        let common: Arc<Common> = Arc::default();
+        let crowd = Arc::new(UserWatch::new(Whom::user(&Arc::from("")), limits.iter(), &common));
+        let memory_ms = memory_ms(limits.iter());
+        let table = Mutex::new(Table { limits, memory_ms, users: HashMap::new() });
+        Watch { table, common, crowd }
     }
 
     /// Puts other limits in the place of those that hold, for sessions that are open, too. What
@@ -238,10 +272,9 @@ impl Watch {
         let mut table = self.table();
         for (name, user) in &table.users {
             user.change(limits.iter().filter(|limit| limit.holds_for(name)));
-            user.adopt(table.elsewhere.get(&Whom::user(&name.as_str().into())));
         }
         self.crowd.change(limits.iter());
-        table.memory_ms = table.memory_ms.max(memory_ms(&limits));
+        table.memory_ms = table.memory_ms.max(memory_ms(limits.iter()));
         table.limits = limits;
     }
 
@@ -250,20 +283,19 @@ impl Watch {
     #[must_use]
     pub fn user(&self, name: &str) -> Arc<UserWatch> {
         let mut table = self.table();
-        let Table { limits, memory_ms, users, elsewhere } = &mut *table;
+        let Table { limits, memory_ms, users } = &mut *table;
         if let Some(known) = users.get(name) {
             return known.clone();
         }
         if users.len() >= Self::USERS_MAX {
-            let latest = self.latest_ms.load(Ordering::SeqCst);
+            let latest = self.common.latest_ms.load(Ordering::SeqCst);
             users.retain(|_, user| Arc::strong_count(user) > 1 || !user.is_stale(latest, *memory_ms));
         }
         if users.len() >= Self::USERS_MAX {
             return self.crowd.clone();
         }
         let limits = limits.iter().filter(|limit| limit.holds_for(name));
-        let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
-        fresh.adopt(elsewhere.get(&Whom::user(&name.into())));
+        let fresh = Arc::new(UserWatch::new(Whom::user(&name.into()), limits, &self.common));
         users.insert(name.to_owned(), fresh.clone());
         fresh
     }
@@ -271,16 +303,14 @@ impl Watch {
     /// Who has used up how much of which limit, the nearest to it first.
     #[must_use]
     pub fn standing(&self, now_ms: u64) -> Vec<Used> {
-        let users: Vec<(String, Arc<UserWatch>)> =
-            self.table().users.iter().map(|(name, user)| (name.clone(), user.clone())).collect();
         let mut all = Vec::new();
-        for (name, user) in users {
-            for spans in [user.spans.load(), user.possible.load()] {
+        for user in self.everybody() {
+            for (spans, _) in user.by_attribution() {
                 for span in spans.iter() {
                     let so_far = span.total(span.count.now(now_ms));
                     let rules = span.rules.iter().filter(|_| so_far > 0);
                     all.extend(rules.map(|rule| Used {
-                        user: name.clone(),
+                        whom: user.whom.clone(),
                         rule: rule.name.clone(),
                         used: so_far,
                         most: rule.limit.most,
@@ -289,29 +319,32 @@ impl Watch {
             }
         }
         let share = |used: &Used| used.used.saturating_mul(1_000) / used.most.max(1);
-        all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.user.cmp(&other.user)));
+        all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.whom.cmp(&other.whom)));
         all
     }
 
     /// The windows of everybody for whom something was counted at this time or later.
     #[must_use]
     pub fn counted(&self, since_ms: u64, now_ms: u64) -> Vec<Counted> {
-        let table = self.table();
-        let lately = |user: &&Arc<UserWatch>| user.last_ms.load(Ordering::SeqCst) >= since_ms;
-        let users = table.users.iter().filter(|(_, user)| lately(user));
-        let users: Vec<(Whom, Arc<UserWatch>)> =
-            users.map(|(name, user)| (Whom::user(&name.as_str().into()), user.clone())).collect();
-        drop(table);
-        users.iter().flat_map(|(whom, user)| user.counted(whom, now_ms)).collect()
+        let lately = |user: &Arc<UserWatch>| user.last_ms.load(Ordering::SeqCst) >= since_ms;
+        self.everybody().iter().filter(|user| lately(user)).flat_map(|user| user.counted(now_ms)).collect()
     }
 
     /// Takes what other proxies have counted in the place of what they had before.
     pub fn take_elsewhere(&self, elsewhere: Elsewhere) {
-        let mut table = self.table();
-        for (name, user) in &table.users {
-            user.adopt(elsewhere.get(&Whom::user(&name.as_str().into())));
-        }
-        table.elsewhere = elsewhere;
+        // Whoever comes from here on has it; then those who are here.
+        self.common.elsewhere.store(Arc::new(elsewhere));
+        self.everybody().iter().for_each(|user| user.adopt());
+    }
+
+    fn everybody(&self) -> Vec<Arc<UserWatch>> {
+        let users: Vec<Arc<UserWatch>> = self.table().users.values().cloned().collect();
+        let end_users: Vec<Arc<UserWatch>> = users
+            .iter()
+            .filter(|user| user.has_end_users())
+            .flat_map(|user| user.end_users().known.values().cloned().collect::<Vec<_>>())
+            .collect();
+        users.into_iter().chain(end_users).collect()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -319,41 +352,108 @@ impl Watch {
     }
 }
 
-fn memory_ms(limits: &[Limit]) -> u64 {
-    limits.iter().map(|limit| limit.window_ms).max().unwrap_or(0)
+fn memory_ms<'a>(limits: impl Iterator<Item = &'a Limit>) -> u64 {
+    limits.map(|limit| limit.window_ms).max().unwrap_or(0)
 }
 
 impl UserWatch {
-    fn new<'a>(limits: impl Iterator<Item = &'a Limit>, latest_ms: &Arc<AtomicU64>) -> UserWatch {
-        let (known, possible) = parted(limits);
-        UserWatch {
-            spans: ArcSwap::from_pointee(spans(known.into_iter(), &[])),
-            possible: ArcSwap::from_pointee(spans(possible.into_iter(), &[])),
-            latest_ms: latest_ms.clone(),
+    /// Of a login user those of the limits that are by user count here, the others for whom it asks; of an end
+    /// user all of them.
+    fn new<'a>(whom: Whom, limits: impl Iterator<Item = &'a Limit>, common: &Arc<Common>) -> UserWatch {
+        let fresh = UserWatch {
+            whom,
+            spans: ArcSwap::default(),
+            possible: ArcSwap::default(),
+            common: common.clone(),
             last_ms: AtomicU64::new(0),
-        }
+            has_end_users: AtomicBool::new(false),
+            end_users: Mutex::default(),
+        };
+        fresh.change(limits);
+        fresh
     }
 
     fn change<'a>(&self, limits: impl Iterator<Item = &'a Limit>) {
-        let (known, possible) = parted(limits);
+        let is_end_user = self.whom.end_user.is_some();
+        let (own, of_end_users): (Vec<&Limit>, Vec<&Limit>) =
+            limits.partition(|limit| is_end_user || limit.by == By::User);
+        let (known, possible) = parted(own.into_iter());
         for (place, limits) in [(&self.spans, known), (&self.possible, possible)] {
             let before = place.load();
             place.store(Arc::new(spans(limits.into_iter(), &before)));
         }
+        self.adopt();
+        if is_end_user {
+            return;
+        }
+        let mut end_users = self.end_users();
+        let EndUsers { limits, memory_ms, known, crowd } = &mut *end_users;
+        *memory_ms = (*memory_ms).max(self::memory_ms(of_end_users.iter().copied()));
+        *limits = of_end_users.into_iter().cloned().collect();
+        known.values().chain(crowd.iter()).for_each(|end_user| end_user.change(limits.iter()));
+        self.has_end_users.store(!limits.is_empty(), Ordering::SeqCst);
     }
 
-    fn counted(&self, whom: &Whom, now_ms: u64) -> Vec<Counted> {
+    /// Is any limit by end user?
+    #[must_use]
+    pub fn has_end_users(&self) -> bool {
+        self.has_end_users.load(Ordering::Relaxed)
+    }
+
+    /// The counts of one for whom this user asks. None: no limit is by end user. Where too many have something
+    /// to be remembered, further ones are counted together.
+    #[must_use]
+    pub fn end_user(&self, end_user: &EndUser) -> Option<Arc<UserWatch>> {
+        let mut end_users = self.end_users();
+        let EndUsers { limits, memory_ms, known, crowd } = &mut *end_users;
+        if limits.is_empty() {
+            return None;
+        }
+        if let Some(found) = known.get(end_user) {
+            return Some(found.clone());
+        }
+        let all = &self.common.end_users;
+        let is_full = |known: &HashMap<EndUser, Arc<UserWatch>>| {
+            known.len() >= Watch::END_USERS_MAX || all.load(Ordering::SeqCst) >= Watch::ALL_END_USERS_MAX
+        };
+        if is_full(known) {
+            let (before, latest) = (known.len(), self.common.latest_ms.load(Ordering::SeqCst));
+            known.retain(|_, one| Arc::strong_count(one) > 1 || !one.is_stale(latest, *memory_ms));
+            all.fetch_sub(before - known.len(), Ordering::SeqCst);
+        }
+        let whom =
+            |end_user: &EndUser| Whom { user: self.whom.user.clone(), end_user: Some(end_user.clone()) };
+        if is_full(known) {
+            // Under a name that is nobody's, which other proxies are not told.
+            let nobody = EndUser { name: Arc::from(""), proven: true };
+            let fresh = || Arc::new(UserWatch::new(whom(&nobody), limits.iter(), &self.common));
+            return Some(crowd.get_or_insert_with(fresh).clone());
+        }
+        let fresh = Arc::new(UserWatch::new(whom(end_user), limits.iter(), &self.common));
+        known.insert(end_user.clone(), fresh.clone());
+        all.fetch_add(1, Ordering::SeqCst);
+        Some(fresh)
+    }
+
+    fn end_users(&self) -> MutexGuard<'_, EndUsers> {
+        self.end_users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counted(&self, now_ms: u64) -> Vec<Counted> {
         let mut all = Vec::new();
         for (spans, attribution) in self.by_attribution() {
             for span in spans.iter() {
                 let (slot_ms, slots) = span.count.slots(now_ms);
-                all.push(Counted { whom: whom.clone(), span: span.id(attribution), slot_ms, slots });
+                all.push(Counted { whom: self.whom.clone(), span: span.id(attribution), slot_ms, slots });
             }
         }
         all
     }
 
-    fn adopt(&self, elsewhere: Option<&Vec<(u64, u64)>>) {
+    /// What other proxies have counted of it.
+    fn adopt(&self) {
+        let elsewhere = self.common.elsewhere.load();
+        let elsewhere = elsewhere.get(&self.whom);
         for (spans, attribution) in self.by_attribution() {
             for span in spans.iter() {
                 let id = span.id(attribution);
@@ -378,16 +478,43 @@ impl UserWatch {
     /// sessions.
     #[must_use]
     pub fn open(&self, shown: &Shown<'_>, attribution: Attribution, now_ms: u64) -> Judgement {
-        let spans = match attribution {
-            Attribution::Known => self.spans.load(),
-            Attribution::Possible => self.possible.load(),
-        };
-        if spans.is_empty() {
+        self.open_with(None, shown, attribution, now_ms)
+    }
+
+    /// The same for one for whom this user asks: counted of both, or of none.
+    #[must_use]
+    pub fn open_with(
+        &self,
+        end_user: Option<&UserWatch>,
+        shown: &Shown<'_>,
+        attribution: Attribution,
+        now_ms: u64,
+    ) -> Judgement {
+        let spans = self.spans_of(attribution).load();
+        let first = end_user.map(|end_user| end_user.spans_of(attribution).load());
+        let first = first.as_ref().map_or(&[][..], |spans| spans.as_slice());
+        if spans.is_empty() && first.is_empty() {
             return Judgement::Go;
         }
-        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
-        self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
-        open_under(&spans, shown, now_ms)
+        self.common.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
+        for watch in [Some(self), end_user].into_iter().flatten() {
+            watch.last_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+        open_under(first, &spans, shown, now_ms)
+    }
+
+    fn spans_of(&self, attribution: Attribution) -> &ArcSwap<Vec<Span>> {
+        match attribution {
+            Attribution::Known => &self.spans,
+            Attribution::Possible => &self.possible,
+        }
+    }
+}
+
+impl Drop for UserWatch {
+    fn drop(&mut self) {
+        let known = self.end_users.get_mut().unwrap_or_else(PoisonError::into_inner).known.len();
+        self.common.end_users.fetch_sub(known, Ordering::SeqCst);
     }
 }
 
@@ -441,9 +568,11 @@ impl Count {
 }
 
 /// Claims what is shown in each window in turn; a cut under a later one takes back what was
-/// claimed in those before. At most as deep as there are limits.
-fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
-    let Some((span, others)) = spans.split_first() else { return Judgement::Go };
+/// claimed in those before. At most as deep as there are limits. `then`: those that come behind.
+fn open_under(spans: &[Span], then: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
+    let Some((span, others)) = spans.split_first() else {
+        return if then.is_empty() { Judgement::Go } else { open_under(then, &[], shown, now_ms) };
+    };
     let claimed = match &span.count {
         Count::Sum(window) => {
             let amount = if span.measure == Measure::Rows { shown.rows } else { shown.cells };
@@ -455,7 +584,7 @@ fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
         Ok(claim) => claim,
         Err(cut) => return Judgement::Cut(cut),
     };
-    match open_under(others, shown, now_ms) {
+    match open_under(others, then, shown, now_ms) {
         Judgement::Go => claim
             .and_then(|claim| span.over(claim.total).find(|rule| rule.alerts(now_ms)))
             .map_or(Judgement::Go, |rule| Judgement::Alert(rule.broken())),
@@ -543,7 +672,7 @@ impl Rule {
     }
 
     fn broken(&self) -> Broken {
-        Broken { rule: self.name.clone(), action: self.limit.action }
+        Broken { rule: self.name.clone(), action: self.limit.action, by: self.limit.by }
     }
 
     /// Once per window.

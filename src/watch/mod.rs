@@ -18,16 +18,16 @@ mod window;
 
 pub use burst::Rate;
 pub use detector::{Detector, Finding, Hard, Kind, Response, Rule, Seen};
-pub use honey::Honey;
+pub use honey::{Honey, Trap};
 pub use hours::Hours;
 pub use incident::{Incidents, Notice, NoticeField, Status};
 pub use learned::{Learned, LearnedSettings, Peers, Scored};
 pub use limit::{
     Broken, Counted, Elsewhere, Judgement, Limit, LimitAction, Measure, Shown, Used, UserWatch, Watch,
 };
-pub use restraint::{Restraint, Terms};
+pub use restraint::{Restrained, Restraint, Terms};
 pub use share::{ENTRY_MAX, Entry, LOCK_MAX_MS, LockId, SKEW_MAX_MS, ShareKey, Told, Unheard};
-pub use whom::{EndUser, Whom};
+pub use whom::{By, EndUser, Whom};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,45 @@ pub struct EndUser {
     pub proven: bool,
 }
 
+impl EndUser {
+    /// Where nobody is named that is a somebody, too: the one without a name.
+    #[must_use]
+    pub fn of(who: &Who) -> EndUser {
+        let name = who.end_user.clone().unwrap_or_else(|| Arc::from(""));
+        EndUser { name, proven: is_proven(who) }
+    }
+
+    /// Is it this one for whom it is asked?
+    #[must_use]
+    pub fn is(&self, who: &Who) -> bool {
+        self.proven == is_proven(who) && *self.name == *who.end_user.as_deref().unwrap_or_default()
+    }
+}
+
+fn is_proven(who: &Who) -> bool {
+    who.end_user.is_some() && who.end_user_auth == "token"
+}
+
+/// Of whom something is counted, and against whom something is held.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum By {
+    /// The login user, whoever it asks for.
+    #[default]
+    User,
+    /// Each of those for whom a login user asks.
+    EndUser,
+}
+
+impl By {
+    #[must_use]
+    pub fn whom(self, who: &Who) -> Whom {
+        match self {
+            By::User => Whom::user(&who.user),
+            By::EndUser => Whom::end_user(who),
+        }
+    }
+}
+
 /// A login user, or one of those for whom it asks.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Whom {
@@ -28,12 +67,16 @@ impl Whom {
         Whom { user: user.clone(), end_user: None }
     }
 
-    /// The one for whom it is asked now. Where nobody is named that is a somebody, too: the one without a name.
+    /// The one for whom it is asked now.
     #[must_use]
     pub fn end_user(who: &Who) -> Whom {
-        let name = who.end_user.clone().unwrap_or_else(|| Arc::from(""));
-        let proven = who.end_user.is_some() && who.end_user_auth == "token";
-        Whom { user: who.user.clone(), end_user: Some(EndUser { name, proven }) }
+        Whom { user: who.user.clone(), end_user: Some(EndUser::of(who)) }
+    }
+
+    /// Is it this one who asks?
+    #[must_use]
+    pub fn is(&self, who: &Who) -> bool {
+        self.user == who.user && self.end_user.as_ref().is_none_or(|end_user| end_user.is(who))
     }
 }
 

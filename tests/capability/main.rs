@@ -49,6 +49,7 @@ mod oracle;
 mod overtaken;
 mod own_types;
 mod plaintext;
+mod pooled;
 mod record;
 mod refusal;
 mod relations;
