@@ -679,3 +679,7 @@ impl share::Fellows for Fellows {
 
 /// As the alert has it; why stands in the log.
 const LOST: &str = "other proxies cannot be reached: limits and locks are this one's own";
+
+#[cfg(test)]
+#[path = "fellows_tests.rs"]
+mod tests;

@@ -282,14 +282,16 @@ impl Told {
         }
     }
 
-    /// What a count still adds to a window so long after it was told. Only the clock here is asked for what was
-    /// heard here, so a sender that is gone is forgotten in the course of one window.
+    /// What a count still adds to a window so long after it was told: with the slot that the window has begun to
+    /// leave, as at the sender. Only the clock here is asked for what was heard here, so a sender that is gone is
+    /// forgotten in the course of one window.
     #[must_use]
     pub fn counted(&self, window_ms: u64, since_ms: u64) -> u64 {
         match self {
             Told::Count { slot_ms, slots, .. } => {
                 let starts = (0_u64..).map(|age| age.saturating_mul(u64::from(*slot_ms)));
-                let fresh = |age: &u64| age.saturating_add(since_ms) <= window_ms;
+                let reach_ms = window_ms.saturating_add(u64::from(*slot_ms));
+                let fresh = |age: &u64| age.saturating_add(since_ms) <= reach_ms;
                 let fresh = starts.zip(slots).take_while(|(age, _)| fresh(age));
                 fresh.map(|(_, slot)| u64::from(*slot)).sum()
             }
@@ -493,9 +495,8 @@ mod tests {
     fn counts_of_others_leave_the_window_by_the_clock_here() {
         let told = Told::Count { span: 9, slot_ms: 1_000, slots: vec![1, 10, 100] };
         assert_eq!(told.counted(2_000, 0), 111);
-        assert_eq!(told.counted(2_000, 1), 11);
-        assert_eq!(told.counted(2_000, 2_000), 1);
-        assert_eq!(told.counted(2_000, 2_001), 0);
+        assert_eq!((told.counted(2_000, 1_000), told.counted(2_000, 1_001)), (111, 11));
+        assert_eq!((told.counted(2_000, 3_000), told.counted(2_000, 3_001)), (1, 0));
         assert_eq!((entry(told.clone()).age_ms(4), entry(told).age_ms(SKEW_MAX_MS + 9)), (0, 4));
     }
 }
