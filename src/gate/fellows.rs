@@ -5,24 +5,27 @@
 //! What is held here stays held whatever the store does: only an entry that a holder of the key has written takes
 //! anything back.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::fellowship::Fellowship;
 use super::roster::Roster;
+use super::untold::{Item, Pending};
 use crate::alarm::{Alarm, now_ms};
 use crate::audit::{AdminRecord, Alert, Record, Who};
 use crate::share::{self, Put, Shelf};
 use crate::store::journal::JournalHandle;
 use crate::watch::{
-    Counted, Elsewhere, Entry, LOCK_MAX_MS, Limit, LockId, Restrained, Restraint, SKEW_MAX_MS, ShareKey,
-    Told, Unheard, Watch, Whom,
+    Counted, Elsewhere, Entry, Heard, LOCK_MAX_MS, Limit, LockId, Restrained, Restraint, SKEW_MAX_MS,
+    ShareKey, Told, Unheard, Watch, Whom,
 };
 
-/// Entries that wait to be told, windows of others that are known, and what is known of what they hold.
-const PENDING_MAX: usize = 32_768;
+/// Windows of others that are known, and what is known of what they hold.
 const WINDOWS_MAX: usize = 32_768;
 const HOLDS_MAX: usize = 32_768;
+/// Data subjects in all of those windows together.
+const MET_ALL_MAX: usize = 500_000;
 /// How often windows are told that have changed, and how often those of others are aged.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 const AGE_EVERY: Duration = Duration::from_millis(250);
@@ -37,55 +40,6 @@ const LOST_LONG: Duration = Duration::from_secs(30);
 /// Entries that nobody of us has written are told of once in so long.
 const ODD_AGAIN: Duration = Duration::from_secs(10);
 
-/// How it stands, for whoever asks.
-#[derive(Default)]
-pub struct Fellowship {
-    standing: Mutex<Standing>,
-}
-
-#[derive(Clone, Default)]
-struct Standing {
-    /// Why the store cannot be had. None: it can, or it has not been tried yet.
-    lost: Option<String>,
-    settled: bool,
-    others: usize,
-    /// By how much the clock of another one differs, where that is too much.
-    skew_ms: u64,
-}
-
-impl Fellowship {
-    /// What is wrong with it; nothing where all is well.
-    #[must_use]
-    pub fn trouble(&self) -> String {
-        let standing = self.standing();
-        match (&standing.lost, standing.settled, standing.skew_ms) {
-            (Some(why), _, _) => {
-                format!("other proxies cannot be reached, limits and locks are this one's own: {why}")
-            }
-            (None, false, _) => "other proxies have not been heard yet".to_owned(),
-            (None, true, 0) => String::new(),
-            (None, true, skew_ms) => format!(
-                "the clock of another proxy differs by {} s: what is held and counted may end too soon or too late",
-                skew_ms / 1_000
-            ),
-        }
-    }
-
-    /// Other proxies that are heard.
-    #[must_use]
-    pub fn others(&self) -> usize {
-        self.standing().others
-    }
-
-    fn standing(&self) -> Standing {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, change: impl FnOnce(&mut Standing)) {
-        change(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
 /// What it acts upon.
 pub struct Ties {
     pub roster: Arc<Roster>,
@@ -94,45 +48,6 @@ pub struct Ties {
     pub journal: Option<JournalHandle>,
     /// Zero of the clock that windows are counted by.
     pub started: Instant,
-}
-
-/// What is to be told at one place.
-struct Item {
-    shelf: Shelf,
-    place: String,
-    whom: Whom,
-    told: Told,
-}
-
-/// In the order of their coming; of each place the latest.
-#[derive(Default)]
-struct Pending {
-    items: BTreeMap<u64, Item>,
-    places: HashMap<String, u64>,
-    next: u64,
-}
-
-impl Pending {
-    /// False where there is no room.
-    fn put(&mut self, item: Item) -> bool {
-        if let Some(before) = self.places.remove(&item.place) {
-            self.items.remove(&before);
-        } else if self.items.len() >= PENDING_MAX {
-            return false;
-        }
-        self.places.insert(item.place.clone(), self.next);
-        self.items.insert(self.next, item);
-        self.next += 1;
-        true
-    }
-
-    /// Unless something else has come in its place meanwhile.
-    fn remove(&mut self, place: &str, order: u64) {
-        if self.places.get(place) == Some(&order) {
-            self.places.remove(place);
-            self.items.remove(&order);
-        }
-    }
 }
 
 /// A window of another proxy.
@@ -174,6 +89,8 @@ pub struct Fellows {
     /// Windows have been heard that sessions do not know of yet.
     unaged: bool,
     aged: Instant,
+    /// Data subjects that are known of in them.
+    met: usize,
     counted: Instant,
     /// Up to when windows have been looked at, by the clock of windows.
     counted_ms: u64,
@@ -211,6 +128,7 @@ impl Fellows {
             windows: HashMap::new(),
             unaged: false,
             aged: now,
+            met: 0,
             counted: now,
             counted_ms: 0,
             latest: HashMap::new(),
@@ -313,7 +231,7 @@ impl Fellows {
         self.counted = Instant::now();
         let (since_ms, now_ms) = (self.counted_ms, self.ms());
         self.counted_ms = now_ms;
-        for Counted { whom, span, slot_ms, slots } in self.ties.watch.counted(since_ms, now_ms) {
+        for Counted { whom, span, slot_ms, slots, met } in self.ties.watch.counted(since_ms, now_ms) {
             let key = (whom.clone(), span);
             let told = self.latest.get(&key);
             if told.is_some_and(|told| *told == slots) || told.is_none() && slots.is_empty() {
@@ -322,7 +240,7 @@ impl Fellows {
             if self.latest.len() < WINDOWS_MAX || told.is_some() {
                 self.latest.insert(key, slots.clone());
             }
-            self.plan(Shelf::Counted, whom, Told::Count { span, slot_ms, slots });
+            self.plan(Shelf::Counted, whom, Told::Count { span, slot_ms, slots, met });
         }
     }
 
@@ -340,20 +258,30 @@ impl Fellows {
             return;
         }
         (self.unaged, self.aged) = (false, Instant::now());
-        let mut elsewhere = Elsewhere::new();
+        let (mut elsewhere, mut met) = (Elsewhere::new(), 0);
         self.windows.retain(|(_, whom, span), window| {
             let heard_ms = u64::try_from(window.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let count = window.told.counted(window_ms(*span), heard_ms.saturating_add(window.age_ms));
+            let since_ms = heard_ms.saturating_add(window.age_ms);
+            let count = window.told.counted(window_ms(*span), since_ms);
             if count == 0 {
                 return false;
             }
             let of_whom = elsewhere.entry(whom.clone()).or_default();
-            match of_whom.iter_mut().find(|(known, _)| known == span) {
-                Some((_, sum)) => *sum = sum.saturating_add(count),
-                None => of_whom.push((*span, count)),
+            let at = of_whom.iter().position(|heard| heard.span == *span).unwrap_or_else(|| {
+                of_whom.push(Heard { span: *span, ..Heard::default() });
+                of_whom.len() - 1
+            });
+            if let Some(heard) = of_whom.get_mut(at) {
+                let mut known = 0_u64;
+                Arc::make_mut(&mut heard.met)
+                    .extend(window.told.met(window_ms(*span), since_ms).inspect(|_| known += 1));
+                // Of the rest of them nobody knows who they are.
+                heard.count = heard.count.saturating_add(count.saturating_sub(known));
+                met += usize::try_from(known).unwrap_or(0);
             }
             true
         });
+        self.met = met;
         self.ties.watch.take_elsewhere(elsewhere);
     }
 
@@ -375,7 +303,15 @@ impl Fellows {
                 } else if known.is_none_or(|known| known < entry.sequence) {
                     let age_ms = entry.age_ms(now_ms());
                     let heard = Instant::now();
-                    let window = Window { sequence: entry.sequence, told: entry.told, heard, age_ms };
+                    let mut told = entry.told;
+                    if let Told::Count { met, .. } = &mut told {
+                        self.met += met.len();
+                        if self.met > MET_ALL_MAX {
+                            // Then each is somebody else.
+                            *met = Vec::new();
+                        }
+                    }
+                    let window = Window { sequence: entry.sequence, told, heard, age_ms };
                     self.windows.insert(key, window);
                     self.unaged = true;
                 }

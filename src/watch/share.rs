@@ -26,6 +26,8 @@ use super::whom::{EndUser, Whom};
 const FORM: u8 = 1;
 /// An entry's own code.
 const CODE_BYTES: usize = 16;
+/// What is told of a data subject's name.
+const MARK_BYTES: usize = 5;
 /// Entries are as long as a multiple of this, and their code.
 const PAD_BYTES: usize = 256;
 const INCIDENT_BYTES_MAX: usize = 256;
@@ -33,8 +35,10 @@ const INCIDENT_BYTES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 1_024;
 /// As many as a window has, with the one that has just begun.
 const SLOTS_MAX: usize = 61;
+/// Data subjects of one window: more than any limit speaks of.
+pub const MET_MAX: usize = 2_048;
 /// No entry is longer; longer ones are refused before anything of them is read.
-pub const ENTRY_MAX: usize = 12 * PAD_BYTES + CODE_BYTES;
+pub const ENTRY_MAX: usize = 54 * PAD_BYTES + CODE_BYTES;
 /// The longest that another proxy may have something held here, in milliseconds: 30 days.
 pub const LOCK_MAX_MS: u64 = 30 * 86_400_000;
 /// By how much clocks of proxies may differ before a lock of one is short on another, in milliseconds.
@@ -68,6 +72,9 @@ pub enum Told {
         slot_ms: u32,
         /// From the slot that has just begun to the oldest; at most 61.
         slots: Vec<u32>,
+        /// Of data subjects: 40 bits of the names of those that are known, and in which slot each was shown last;
+        /// at most [`MET_MAX`].
+        met: Vec<(u64, u8)>,
     },
     /// Only that the sender is there.
     Beat,
@@ -229,7 +236,9 @@ impl Entry {
                 Told::Hold { left_ms, incident, .. } => {
                     *left_ms <= LOCK_MAX_MS && incident.len() <= INCIDENT_BYTES_MAX
                 }
-                Told::Count { slot_ms, slots, .. } => *slot_ms > 0 && slots.len() <= SLOTS_MAX,
+                Told::Count { slot_ms, slots, met, .. } => {
+                    *slot_ms > 0 && slots.len() <= SLOTS_MAX && met.len() <= MET_MAX
+                }
                 Told::Release { .. } | Told::Beat => true,
             }
     }
@@ -258,12 +267,17 @@ impl Told {
                 text.extend(lock.number.to_be_bytes());
                 put_restraint(text, *restraint);
             }
-            Told::Count { span, slot_ms, slots } => {
+            Told::Count { span, slot_ms, slots, met } => {
                 text.push(b'C');
                 text.extend(span.to_be_bytes());
                 text.extend(slot_ms.to_be_bytes());
                 text.extend(u16::try_from(slots.len()).ok()?.to_be_bytes());
                 slots.iter().for_each(|slot| text.extend(slot.to_be_bytes()));
+                text.extend(u16::try_from(met.len()).ok()?.to_be_bytes());
+                for (mark, age) in met {
+                    text.extend(mark.to_be_bytes().last_chunk::<MARK_BYTES>()?);
+                    text.push(*age);
+                }
             }
             Told::Beat => text.push(b'B'),
         }
@@ -289,15 +303,28 @@ impl Told {
     pub fn counted(&self, window_ms: u64, since_ms: u64) -> u64 {
         match self {
             Told::Count { slot_ms, slots, .. } => {
-                let starts = (0_u64..).map(|age| age.saturating_mul(u64::from(*slot_ms)));
-                let reach_ms = window_ms.saturating_add(u64::from(*slot_ms));
-                let fresh = |age: &u64| age.saturating_add(since_ms) <= reach_ms;
-                let fresh = starts.zip(slots).take_while(|(age, _)| fresh(age));
+                let ages = (0_u64..).zip(slots);
+                let fresh = ages.take_while(|(age, _)| is_fresh(*age, *slot_ms, window_ms, since_ms));
                 fresh.map(|(_, slot)| u64::from(*slot)).sum()
             }
             Told::Hold { .. } | Told::Release { .. } | Told::Beat => 0,
         }
     }
+
+    /// The marks of the data subjects that are still in it.
+    pub fn met(&self, window_ms: u64, since_ms: u64) -> impl Iterator<Item = u64> {
+        let (met, slot_ms) = match self {
+            Told::Count { met, slot_ms, .. } => (met.as_slice(), *slot_ms),
+            Told::Hold { .. } | Told::Release { .. } | Told::Beat => (&[][..], 1),
+        };
+        let fresh = move |(_, age): &&(u64, u8)| is_fresh((*age).into(), slot_ms, window_ms, since_ms);
+        met.iter().filter(fresh).map(|(mark, _)| *mark)
+    }
+}
+
+fn is_fresh(age: u64, slot_ms: u32, window_ms: u64, since_ms: u64) -> bool {
+    let slot_ms = u64::from(slot_ms);
+    age.saturating_mul(slot_ms).saturating_add(since_ms) <= window_ms.saturating_add(slot_ms)
 }
 
 /// What is left of a text.
@@ -316,6 +343,11 @@ impl<'t> Rest<'t> {
 
     fn short(&mut self) -> Option<u32> {
         self.take().map(u32::from_be_bytes)
+    }
+
+    fn met(&mut self) -> Option<(u64, u8)> {
+        let [mark @ .., age] = self.take::<{ MARK_BYTES + 1 }>()?;
+        Some((mark.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte)), age))
     }
 
     fn text(&mut self) -> Option<&'t str> {
@@ -368,7 +400,10 @@ fn parse(text: &[u8]) -> Option<Entry> {
             let (span, slot_ms) = (rest.number()?, rest.short()?);
             let count = usize::from(u16::from_be_bytes(rest.take()?));
             let slots: Option<Vec<u32>> = (0..count.min(SLOTS_MAX + 1)).map(|_| rest.short()).collect();
-            Told::Count { span, slot_ms, slots: slots? }
+            let slots = slots?;
+            let count = usize::from(u16::from_be_bytes(rest.take()?));
+            let met: Option<Vec<(u64, u8)>> = (0..count.min(MET_MAX + 1)).map(|_| rest.met()).collect();
+            Told::Count { span, slot_ms, slots, met: met? }
         }
         [b'B'] => Told::Beat,
         _ => return None,
@@ -400,7 +435,8 @@ mod tests {
     fn what_is_written_is_read_at_its_place_and_by_its_key_only() {
         let (key, other) = (ShareKey::new(&[1; 32]), ShareKey::new(&[2; 32]));
         let release = Told::Release { lock: LockId { sender: 7, number: 3 }, restraint: Restraint::Lock };
-        let count = Told::Count { span: 9, slot_ms: 1_000, slots: vec![5; SLOTS_MAX] };
+        let met = (0..MET_MAX as u64).map(|mark| (mark << 28, 60)).collect();
+        let count = Told::Count { span: 9, slot_ms: 1_000, slots: vec![5; SLOTS_MAX], met };
         let slow = Told::Hold {
             lock: LockId { sender: 1, number: 2 },
             restraint: Restraint::Throttle { delay_ms: 1_500 },
@@ -418,7 +454,7 @@ mod tests {
                 assert_eq!(other.read("a.b", &bytes), Err(Unheard::Forged), "another key");
                 let holds = |name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
                 assert!(!holds(b"ada") && !holds(b"bob"), "no name lies there");
-                for at in 0..bytes.len() {
+                for at in (0..bytes.len()).step_by(bytes.len().div_ceil(600)) {
                     let mut changed = bytes.clone();
                     changed[at] ^= 1;
                     assert_eq!(key.read("a.b", &changed), Err(Unheard::Forged), "byte {at}");
@@ -460,8 +496,10 @@ mod tests {
         for length in [16, 17, 272, ENTRY_MAX] {
             assert_eq!(key.read("a", &vec![7; length]), Err(Unheard::Forged));
         }
-        let told = Told::Count { span: 9, slot_ms: 1, slots: vec![0; SLOTS_MAX + 1] };
-        assert_eq!(key.write("a", &entry(told)), None);
+        for (slots, met) in [(SLOTS_MAX + 1, 0), (0, MET_MAX + 1)] {
+            let told = Told::Count { span: 9, slot_ms: 1, slots: vec![0; slots], met: vec![(1, 1); met] };
+            assert_eq!(key.write("a", &entry(told)), None);
+        }
         let mut long = entry(Told::Beat);
         long.whom.user = "u".repeat(NAME_BYTES_MAX + 1).into();
         assert_eq!(key.write("a", &long), None);
@@ -493,10 +531,12 @@ mod tests {
 
     #[test]
     fn counts_of_others_leave_the_window_by_the_clock_here() {
-        let told = Told::Count { span: 9, slot_ms: 1_000, slots: vec![1, 10, 100] };
+        let met = vec![(7, 0), (8, 1), (9, 2)];
+        let told = Told::Count { span: 9, slot_ms: 1_000, slots: vec![1, 10, 100], met };
         assert_eq!(told.counted(2_000, 0), 111);
         assert_eq!((told.counted(2_000, 1_000), told.counted(2_000, 1_001)), (111, 11));
         assert_eq!((told.counted(2_000, 3_000), told.counted(2_000, 3_001)), (1, 0));
+        assert_eq!(told.met(2_000, 1_001).collect::<Vec<_>>(), [7, 8]);
         assert_eq!((entry(told.clone()).age_ms(4), entry(told).age_ms(SKEW_MAX_MS + 9)), (0, 4));
     }
 }

@@ -427,7 +427,8 @@ fn of_a_pool_each_end_user_has_the_limit_and_the_pool_its_own() {
     let whom = |end_user: &EndUser| Whom { user: "pool".into(), end_user: Some(end_user.clone()) };
     let span = watch.counted(0, NOON).iter().find(|one| one.whom == whom(&bob)).unwrap().span;
     watch.take_elsewhere(
-        [(whom(&bob), vec![(span, 1)]), (whom(&asks(Some("eve"), "stated")), vec![(span, 9)])].into(),
+        [(whom(&bob), vec![heard(span, 1)]), (whom(&asks(Some("eve"), "stated")), vec![heard(span, 9)])]
+            .into(),
     );
     watch.change(vec![Limit { by: By::EndUser, ..limit(10, 60_000, LimitAction::Cut) }]);
     assert_eq!(
@@ -459,16 +460,52 @@ fn end_users_are_bounded_and_those_beyond_count_together() {
     }));
 }
 
+fn heard(span: u64, count: u64) -> Heard {
+    Heard { span, count, ..Heard::default() }
+}
+
+#[test]
+fn a_data_subject_whom_two_proxies_show_counts_once() {
+    let limits = || vec![of(Measure::Subjects, 10, LimitAction::Cut)];
+    let (here, there) = (Watch::new(limits()), Watch::new(limits()));
+    let show = |watch: &Watch, subjects: &[u64], unknown| {
+        let subjects: Vec<u64> = subjects.iter().map(|number| number << 30).collect();
+        let shown = Shown { cells: 1, rows: 1, subjects: &subjects, unknown };
+        watch.user("ada").open(&shown, Attribution::Known, NOON) == Judgement::Go
+    };
+    let tell = |from: &Watch, to: &Watch| {
+        let told = from.counted(0, NOON).pop().unwrap();
+        let count = Told::Count { span: told.span, slot_ms: told.slot_ms, slots: told.slots, met: told.met };
+        let met: std::collections::HashSet<u64> = count.met(60_000, 0).collect();
+        let count = count.counted(60_000, 0) - met.len() as u64;
+        to.take_elsewhere([(told.whom, vec![Heard { span: told.span, count, met: met.into() }])].into());
+    };
+    let used = |watch: &Watch| watch.standing(NOON).first().map_or(0, |used| used.used);
+    assert!(show(&there, &[1, 2, 3, 4], 1) && show(&here, &[3, 4, 5], 0));
+    tell(&there, &here);
+    assert_eq!(used(&here), 6, "1 to 5, and one who is not known");
+    // One whom only the other has shown: it counts already, and from here on here.
+    assert!(show(&here, &[1], 0));
+    assert_eq!(used(&here), 6);
+    assert!(show(&here, &[6, 7, 8, 9], 0) && !show(&here, &[10], 0), "ten of them");
+    assert!(show(&here, &[2], 0), "that one is among them");
+    assert!(show(&here, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 0));
+    tell(&there, &here);
+    assert_eq!(used(&here), 10, "nor is any forgotten");
+    here.take_elsewhere(Elsewhere::new());
+    assert_eq!(used(&here), 9, "what is shown here counts here");
+}
+
 #[test]
 fn what_other_proxies_show_counts_and_leaves_with_them() {
     let watch = Watch::new(vec![limit(10, 60_000, LimitAction::Cut)]);
     let ada = watch.user("ada");
     assert_eq!(ada.open(&cells_of(4), Attribution::Known, NOON), Judgement::Go);
     let told = watch.counted(0, NOON + 5_000);
-    let [Counted { whom, span, slot_ms: 1_000, slots }] = told.as_slice() else { panic!("{told:?}") };
+    let [Counted { whom, span, slot_ms: 1_000, slots, .. }] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((whom, slots.as_slice()), (&Whom::user(&"ada".into()), &[0, 0, 0, 0, 0, 4][..]));
     watch.take_elsewhere(
-        [(whom.clone(), vec![(*span, 5)]), (Whom::user(&"bob".into()), vec![(*span, 10)])].into(),
+        [(whom.clone(), vec![heard(*span, 5)]), (Whom::user(&"bob".into()), vec![heard(*span, 10)])].into(),
     );
     assert!(matches!(ada.open(&cells_of(2), Attribution::Known, NOON), Judgement::Cut(_)));
     assert_eq!(ada.open(&cells_of(1), Attribution::Known, NOON), Judgement::Go);

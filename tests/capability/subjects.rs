@@ -643,8 +643,14 @@ fn a_cursor_and_a_prepared_statement_keep_whom_their_own_texts_name() {
         let mark = format!("mark{round}");
         let mut outcomes = Vec::new();
         await_that("the outcome of the mark", || {
-            outcomes = records(&gate).into_iter().filter(|record| record["kind"] == "outcome").collect();
-            outcomes.last().is_some_and(|last: &Value| last["statement"].as_str().unwrap().contains(&mark))
+            let all = records(&gate);
+            let is_mark =
+                |record: &&Value| record["statement"].as_str().is_some_and(|text| text.contains(&mark));
+            let Some(number) = all.iter().find(is_mark).map(|intent| intent["statement_id"].clone()) else {
+                return false;
+            };
+            outcomes = all.into_iter().filter(|record| record["kind"] == "outcome").collect();
+            outcomes.last().is_some_and(|last: &Value| last["statement_id"] == number)
         });
         outcomes[outcomes.len() - 2]["subjects"].clone()
     };
