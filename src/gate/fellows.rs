@@ -167,6 +167,13 @@ impl Fellows {
             }
             let own = own.map(|number| LockId { sender: self.sender, number });
             if let Some(lock) = gone.lock.or(own) {
+                if gone.lock.is_some() {
+                    // Whoever shows it again before this comes back is not heard.
+                    let told = Told::Release { lock, restraint: gone.restraint };
+                    let place = self.key.place(self.sender, &gone.whom, &told);
+                    let until_ms = gone.until_ms;
+                    self.learn(&place, Known { number: lock.number, is_over: true, until_ms });
+                }
                 self.plan(Shelf::Held, gone.whom, Told::Release { lock, restraint: gone.restraint });
             }
         }

@@ -255,9 +255,41 @@ fn message(read: &[u8], args: &[u8], used: usize, has_head: bool) -> io::Result<
     Ok(Some((Said::Message(message), used + whole + 2)))
 }
 
+/// Fuzz entry: any bytes as what a server says. How much of it was understood.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn fuzz_nats(data: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(rest) = data.get(at..)
+        && let Ok(Some((said, used))) = parse(rest)
+    {
+        assert!(used > 0 && used <= rest.len(), "no more than there is");
+        if let Said::Message(message) = &said {
+            assert!(message.content.len() <= MESSAGE_BYTES_MAX, "within its bound");
+        }
+        at += used;
+    }
+    at
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The same for any, cut and changed anywhere.
+    #[test]
+    fn whatever_a_server_says_is_read_within_bounds() {
+        let sound =
+            b"INFO {}\r\n+OK\r\nMSG a 1 2\r\nhi\r\nHMSG a 2 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPONG\r\n";
+        assert_eq!(fuzz_nats(sound), sound.len());
+        for at in 0..sound.len() {
+            assert!(fuzz_nats(&sound[..at]) <= at);
+            for byte in [0, b' ', b'\r', b'9', b'-', 0xff] {
+                let mut changed = sound.to_vec();
+                changed[at] = byte;
+                fuzz_nats(&changed);
+            }
+        }
+    }
 
     #[test]
     fn reads_what_servers_say_in_whichever_pieces_it_comes() {

@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 use crate::config::{HostPort, Secret, ShareProof, ShareSettings};
 use crate::transport::blocking;
 use link::Link;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use link::fuzz_nats;
 use store::Store;
 
 /// How long the server is listened to before it is looked again what is to be told.

@@ -14,7 +14,7 @@ const COUNTED_DAYS: u64 = 2;
 const DAY_NS: u64 = 86_400_000_000_000;
 /// Room for all entries of a bucket.
 const HELD_BYTES_MAX: u64 = 64 << 20;
-const COUNTED_BYTES_MAX: u64 = 128 << 20;
+const COUNTED_BYTES_MAX: u64 = 256 << 20;
 /// The longest entry that the store takes.
 const VALUE_BYTES_MAX: usize = crate::watch::ENTRY_MAX;
 /// The server says that it is there where it has nothing else to say; after three times this it is not.
