@@ -145,13 +145,17 @@ impl Link {
             match self.stream.read(&mut piece) {
                 Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has closed")),
                 Ok(count) => self.read.extend_from_slice(piece.get(..count).unwrap_or_default()),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
+                Err(error) if may_go_on(error.kind()) => {}
+                Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Nothing has come, and nothing is broken.
+fn may_go_on(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    [WouldBlock, TimedOut, Interrupted].contains(&kind)
 }
 
 fn info(text: &[u8]) -> Info {
