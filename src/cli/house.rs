@@ -20,6 +20,7 @@ use super::fellows;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::operators;
+use super::ready::Ready;
 use super::regime::regime;
 use crate::alarm::{self, Alarm, Place};
 use crate::audit::{AdminRecord, Record};
@@ -27,7 +28,7 @@ use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
-    Ties, Vigil, VigilThread, Watched, accept, today,
+    Ties, Vigil, VigilThread, Watched, accept,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
@@ -40,9 +41,6 @@ use crate::upstream::dial::Dialer;
 use crate::upstream::lookout;
 use crate::upstream::service::{Access, ServiceAccount};
 use crate::watch::Watch;
-
-/// How long whoever asks whether it is ready waits for a server, where nobody looks at them.
-const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long clients that are cut off may take to read why.
 const FAREWELLS: Duration = Duration::from_secs(10);
@@ -671,43 +669,4 @@ async fn serve_admin(
     let found = listener.local_addr().map_err(named)?;
     tokio::spawn(ops::serve(listener, metrics, Arc::new(health)));
     Ok(Some(found))
-}
-
-struct Ready {
-    gate: SharedGate,
-    /// None without a service account.
-    access: Option<Arc<ArcSwap<Access>>>,
-}
-
-impl ops::Health for Ready {
-    async fn ready(&self) -> Result<String, String> {
-        if *self.gate.phase.borrow() != Phase::Serving {
-            return Err("draining".to_owned());
-        }
-        if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
-            return Err("the record cannot be written".to_owned());
-        }
-        if let Some(behind) = self.gate.journal.as_ref().and_then(|journal| journal.standing().behind()) {
-            return Err(behind);
-        }
-        // That nobody is told is no reason to serve nobody.
-        let behind = [
-            self.gate.alarm.behind(),
-            self.gate.fellowship.as_ref().map_or_else(String::new, |f| f.trouble()),
-        ];
-        let behind = behind.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        let Some(access) = &self.access else {
-            let dialer = Arc::clone(&self.gate.regime.load().dialer);
-            let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;
-            return match first {
-                Ok(first) => first.map(|_| behind).map_err(|error| error.to_string()),
-                Err(_) => Err("no server answers".to_owned()),
-            };
-        };
-        let dialer = Arc::clone(&access.load().dialer);
-        dialer.outlook().readiness(dialer.hosts()).await?;
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(behind) };
-        let known = catalogs.fitness().readiness()?.into_iter().chain(Some(behind));
-        Ok(known.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "))
-    }
 }

@@ -15,6 +15,7 @@ mod known;
 mod log;
 mod operators;
 mod place;
+mod ready;
 mod regime;
 mod replay;
 mod run;

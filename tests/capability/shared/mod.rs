@@ -428,6 +428,10 @@ fn a_server_lets_a_gate_in_by_password_token_or_key_and_under_tls() {
             let refused = classified(Setup::before(server.address())).extra(&with(&wrong)).try_start();
             let log = refused.err().unwrap();
             assert!(log.contains("watch.share: nkey is no seed of a user"), "{log}");
+            let gate = classified(Setup::before(server.address())).extra(&with(&wrong)).prepare().unwrap();
+            let output = gate.verb(&["check", "--offline", "--json"]);
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(told.contains("share-fault") && !told.contains(&secret[2..]), "{told}");
             continue;
         }
         let gate = self::gate(&server, &with(&wrong), None);
