@@ -214,6 +214,8 @@ pub struct Alert {
     pub incident: Arc<str>,
     /// Of what was learned: why it is unusual.
     pub unusual: Option<Arc<Unusual>>,
+    /// It is about the end user, and not about all of the login user.
+    pub by_end_user: bool,
 }
 
 /// Why an access is unusual.

@@ -161,6 +161,7 @@ fn writes_the_members_that_reports_rely_on() {
         fields: [email()].into(),
         incident: "0123456789abcdef".into(),
         unusual: None,
+        by_end_user: false,
     };
     let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [

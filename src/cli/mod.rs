@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod events;
 pub mod evidence;
+mod fellows;
 mod health;
 mod house;
 pub mod keys;
@@ -14,6 +15,7 @@ mod known;
 mod log;
 mod operators;
 mod place;
+mod ready;
 mod regime;
 mod replay;
 mod run;
@@ -177,11 +179,16 @@ enum WatchVerb {
         json: bool,
     },
     /// Let a user in again who was locked out.
-    #[command(after_help = "Example:\n  sealgate watch release ada")]
+    #[command(
+        after_help = "Example:\n  sealgate watch release ada\n  sealgate watch release pool --end-user bob"
+    )]
     Release {
         #[command(flatten)]
         configured: Configured,
         user: String,
+        /// Only one of those for whom that user asks, by its name.
+        #[arg(long, value_name = "NAME")]
+        end_user: Option<String>,
     },
     /// End a session, by its number in status, records and alerts.
     #[command(after_help = "Example:\n  sealgate watch end 1838450000000001")]
@@ -304,8 +311,8 @@ pub fn main() -> ExitCode {
         Verb::Watch(WatchVerb::Status { configured, json }) => {
             with(configured, |config| watch::status(config, json))
         }
-        Verb::Watch(WatchVerb::Release { configured, user }) => {
-            with(configured, |config| watch::release(config, &user))
+        Verb::Watch(WatchVerb::Release { configured, user, end_user }) => {
+            with(configured, |config| watch::release(config, &user, end_user.as_deref()))
         }
         Verb::Watch(WatchVerb::End { configured, session }) => {
             with(configured, |config| watch::end(config, session))

@@ -17,6 +17,7 @@ mod reader;
 mod scalar;
 mod sections;
 mod settings;
+mod share;
 mod tokens;
 
 pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
@@ -26,8 +27,8 @@ pub use scalar::duration_ms;
 pub use settings::{
     Admin, Alerting, Audit, AuditBucket, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate,
     ClientCertificate, Endpoint, HostPort, Keys, LearnedWatch, Limits, Lines, Listen, ListenTls, Login,
-    ResidencySettings, Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Token, TokenSource,
-    Upstream, UpstreamTls, Vanished,
+    ResidencySettings, Secret, Service, Settings, ShareProof, ShareSettings, Timeouts, TlsMode, TlsVersion,
+    Token, TokenSource, Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.

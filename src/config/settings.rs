@@ -40,6 +40,8 @@ pub struct Settings {
     pub honey: Option<Arc<Honey>>,
     /// None: nothing is learned.
     pub learned: Option<LearnedWatch>,
+    /// None: other proxies are told nothing.
+    pub share: Option<ShareSettings>,
     pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
@@ -393,6 +395,34 @@ impl Default for LearnedWatch {
             save_every_ms: 60_000,
         }
     }
+}
+
+/// `[watch.share]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShareSettings {
+    /// At least one, tried in order; true: under TLS.
+    pub servers: Vec<(HostPort, bool)>,
+    pub proof: ShareProof,
+    /// Who may certify a server. None: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    pub bucket: String,
+    /// 32 bytes, base64; the same for all proxies that share.
+    pub key: Secret,
+}
+
+/// By what a server of NATS lets us in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ShareProof {
+    None,
+    Password {
+        user: String,
+        password: Secret,
+    },
+    Token(Secret),
+    /// A seed.
+    Key(Secret),
+    /// What nsc writes: a JWT and a seed.
+    Credentials(Secret),
 }
 
 /// `[[alert]]`, and what `[watch]` says of all of them.

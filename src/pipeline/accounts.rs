@@ -19,6 +19,7 @@ use crate::audit::{
 };
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
+use crate::watch::{By, Trap};
 
 impl Session {
     /// The text that is refused next, as far as it can be read.
@@ -82,6 +83,18 @@ impl Session {
         rule: &str,
         run: Option<&Running>,
     ) {
+        self.alert_by(By::User, detector, verdict, rule, run);
+    }
+
+    /// The same, about the login user or the one for whom it asks.
+    pub(super) fn alert_by(
+        &mut self,
+        by: By,
+        detector: &'static str,
+        verdict: &'static str,
+        rule: &str,
+        run: Option<&Running>,
+    ) {
         let about = run.map(About::run).or_else(|| self.answering()).unwrap_or_default();
         let severity =
             if matches!(verdict, "cut" | "lock") || detector == "honey" { "critical" } else { "warning" };
@@ -96,6 +109,7 @@ impl Session {
             fields: about.fields,
             incident: Arc::from(""),
             unusual: None,
+            by_end_user: by == By::EndUser,
         }));
         self.events.push(Event::Alerted { detector, severity });
     }
@@ -109,7 +123,7 @@ impl Session {
 
     /// The fields that a statement may read without naming them; none where it cannot. What SQL's
     /// EXECUTE and FETCH show may come from code that this session has run before.
-    fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
+    pub(super) fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
         let facts = plan.facts.statements.get(index)?;
         let executes = facts.effect.executes.as_ref().is_some_and(|executes| !executes.known);
         let fetches = facts.effect.fetches.as_ref().is_some_and(|fetches| !fetches.known);
@@ -131,11 +145,11 @@ impl Session {
 
     /// A row holds a value that nobody has a reason to see: an alert, and the end of the session where the
     /// configuration wants that.
-    pub(super) fn met_honey(&mut self, met: Option<bool>, run: &Running) -> Option<Refusal> {
-        let cuts = met?;
+    pub(super) fn met_honey(&mut self, met: Option<Trap>, run: &Running) -> Option<Refusal> {
+        let Trap { action, by } = met?;
         let rule = "a honey record was opened";
-        self.alert("honey", if cuts { "cut" } else { "alert" }, rule, Some(run));
-        cuts.then(|| Refusal::cut(rule))
+        self.limited("honey", action, by, rule, Some(run));
+        action.cuts().then(|| Refusal::cut(rule))
     }
 
     /// Is this user one whose COPY gives sealed values as they are stored?

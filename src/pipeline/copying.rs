@@ -10,11 +10,12 @@ use super::clear::Given;
 use super::copies::{CopyIn, Stream};
 use super::letters::{in_utf8, of_copy};
 use super::owed::{Kind, Running};
-use super::plan::Workshop;
+use super::plan::{Plan, Workshop};
 use super::release::Look;
 use super::response::Fate;
 use super::session::{Event, Session};
 use super::shape::{Shape, unforeseen};
+use super::subjects::{Fed, Form, Whose};
 use super::values::{Manner, field_of};
 use super::view::View;
 use super::{Need, about::About};
@@ -341,7 +342,12 @@ impl Session {
         let start = out.len();
         out.extend_from_slice(b"d\0\0\0\0");
         let charset = of_copy(&copy.of, self.letters.charset());
-        let fed = feed_rows(shop, &view, &mut copy, Manner { charset, ..self.manner(true) }, ended, out);
+        let mut whose = self.whose_of_copy();
+        let manner = Manner { style: &self.style, sure: true, charset };
+        let fed = feed_rows(shop, &view, &mut copy, manner, whose.as_mut(), ended, out);
+        if let (Some(telling), Some(run)) = (whose, self.running_copy()) {
+            run.whose = Some(telling.whose);
+        }
         let fed = fed.map_err(|fault| fault.refusal(copy.stream.line)).and_then(|()| {
             if copy.stream.rest.len() > self.bounds.frame_bytes_max { Err(too_long()) } else { Ok(()) }
         });
@@ -363,6 +369,20 @@ impl Session {
             self.count_copied(std::mem::take(&mut copy.sealed));
         }
         self.copy_in = Some(copy);
+    }
+
+    /// The COPY that takes data now.
+    fn running_copy(&mut self) -> Option<&mut Running> {
+        self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| mark.running())
+    }
+
+    /// Whose data it is. None: nothing in it tells.
+    fn whose_of_copy(&mut self) -> Option<Telling> {
+        let run = self.running_copy()?;
+        let facts = run.plan.facts.statements.get(run.index)?;
+        let tells = facts.subjects.iter().any(|one| one.place.is_some());
+        let (plan, index) = (Rc::clone(&run.plan), run.index);
+        run.whose.take_if(|_| tells).map(|whose| Telling { whose, plan, index })
     }
 
     /// The server is told that the client fails the COPY, and its error is dressed.
@@ -399,6 +419,26 @@ impl Session {
     }
 }
 
+/// By what the data of a COPY tells whose it is.
+struct Telling {
+    whose: Box<Whose>,
+    plan: Rc<Plan>,
+    /// The statement of the plan.
+    index: usize,
+}
+
+impl Telling {
+    fn facts(&self) -> Option<&StatementFacts> {
+        self.plan.facts.statements.get(self.index)
+    }
+
+    fn read(&mut self, shop: &Workshop, view: &View, column: usize, format: Form, told: Fed<'_>) {
+        if let Some(facts) = self.plan.facts.statements.get(self.index) {
+            shop.feed_subject(view, facts, column, format, told, &mut self.whose);
+        }
+    }
+}
+
 /// Sealed values are counted every so many.
 const COUNTED_EVERY: usize = 65_536;
 
@@ -407,6 +447,7 @@ fn feed_rows(
     view: &View,
     copy: &mut CopyIn,
     manner: Manner<'_>,
+    mut telling: Option<&mut Telling>,
     ended: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -446,7 +487,7 @@ fn feed_rows(
             put_header(of, fields, manner.charset, out)?;
         } else {
             let before = out.len();
-            seal_row(shop, view, of, fields, manner, sealed, out)?;
+            seal_row(shop, view, of, fields, manner, telling.as_deref_mut(), sealed, out)?;
             if out.len() == before && end.is_empty() && format.has_lines() {
                 // A last line without values, which would be none without an end.
                 out.push(b'\n');
@@ -502,6 +543,7 @@ fn seal_row(
     of: &CopyFacts,
     row: &[u8],
     manner: Manner<'_>,
+    mut telling: Option<&mut Telling>,
     sealed: &mut Vec<FieldId>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -524,13 +566,24 @@ fn seal_row(
     let domain = |column: usize| {
         field(column).and_then(|id| view.snapshot().field(id)).is_some_and(|field| field.domain.is_some())
     };
+    let facts = telling.as_ref().and_then(|telling| telling.facts());
+    let places = facts.into_iter().flat_map(|facts| facts.subjects.iter().filter_map(|one| one.place));
+    let tells: Vec<usize> = places.collect();
     let mut value_sealed = Vec::new();
     let binary = format.layout == Layout::Binary;
     let form = if binary { Format::Binary } else { Format::Text };
     format.visit::<Fault>(
         row,
         |column, raw, value| {
-            match (value, field(column)) {
+            if let Some(telling) = telling.as_deref_mut().filter(|_| tells.contains(&column)) {
+                let told = match &value {
+                    Some(Value::Given(plain)) => Fed::Value(plain),
+                    Some(Value::Default) => Fed::Default,
+                    Some(Value::Null) | None => Fed::Null,
+                };
+                telling.read(shop, view, column, (form, manner.charset), told);
+            }
+            match (value, field(column).filter(|_| domain(column))) {
                 (Some(Value::Given(plain)), Some(id)) => {
                     value_sealed.clear();
                     let taken = Taken { stored: vec![id], ..Taken::default() };
@@ -549,7 +602,10 @@ fn seal_row(
             }
             Ok(())
         },
-        domain,
+        |column| domain(column) || tells.contains(&column),
     )?;
+    if let Some(telling) = telling {
+        telling.whose.fed();
+    }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::StatementFacts;
 use crate::types::{Format, Style, ValueFault, show, text_of};
+use crate::watch::Trap;
 use crate::wire::backend::DataRow;
 use crate::wire::charset::{Charset, Unmapped};
 use crate::wire::copy::{self, Broken, Layout, Value};
@@ -87,8 +88,8 @@ pub struct Opened<'a> {
     pub others: u64,
     /// Bytes of those values.
     pub bytes: u64,
-    /// A honey record is among them; true: the session is to end.
-    pub honey: Option<bool>,
+    /// A honey record is among them: what is done about it.
+    pub honey: Option<Trap>,
 }
 
 impl Opened<'_> {

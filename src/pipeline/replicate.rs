@@ -50,8 +50,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let text = frontend::read_query(frame.body())?;
+        let terms = self.terms(&self.who);
         let stream = match replication_command(text) {
-            Some(ReplicationCommand::Stream(_)) if self.terms.refuse || self.terms.purpose => {
+            Some(ReplicationCommand::Stream(_)) if terms.refuse || terms.purpose => {
                 return Ok(self.end(Refusal::refused_by_watch()));
             }
             Some(ReplicationCommand::Stream(told)) => Some(self.begin_stream(told)),

@@ -28,7 +28,7 @@ use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Encoding, Reading, Signs};
 use crate::types::Style;
-use crate::watch::{Restraint, Terms, UserWatch};
+use crate::watch::{Restrained, Restraint, UserWatch, Whom};
 
 /// Limits of one session (P6).
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +70,9 @@ pub enum Event {
         detector: &'static str,
         severity: &'static str,
     },
-    /// A limit has this held against the user for so long.
+    /// A limit has this held against somebody for so long.
     Restrained {
+        whom: Whom,
         restraint: Restraint,
         ms: u64,
         rule: Arc<str>,
@@ -193,8 +194,11 @@ pub struct Session {
     pub(super) parses_copy: bool,
     /// The catalog has changed within its transaction: portals may be of before.
     pub(super) has_old_portals: bool,
-    /// What is held against its user.
-    pub(super) terms: Terms,
+    /// What is held against its user, or those for whom that asks, as of a time. None: nothing.
+    pub(super) held_against: Option<Arc<Vec<Restrained>>>,
+    pub(super) held_ms: u64,
+    /// The counts of the one for whom it was asked last.
+    pub(super) end_user: Option<(Arc<Who>, Arc<UserWatch>)>,
     /// What others may see of what it has under way.
     pub(super) underway: Arc<Underway>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
@@ -306,7 +310,9 @@ impl Session {
             overtaken: false,
             parses_copy: false,
             has_old_portals: false,
-            terms: Terms::default(),
+            held_against: None,
+            held_ms: 0,
+            end_user: None,
             underway: Arc::default(),
             met_unsealed: false,
             receipts: Vec::new(),

@@ -34,8 +34,19 @@ pub type Named = Option<Rc<[SubjectId]>>;
 const UNREADABLE: &str = "unreadable";
 /// Code that nobody can follow may have met anybody.
 const OPAQUE: &str = "opaque";
+/// Neither the text nor the data tells.
+const NOT_SHOWN: &str = "not-shown";
 /// There is no keyring to make names with.
 const NO_KEYRING: &str = "no-keyring";
+
+/// What stands in the data of a COPY from the client.
+#[derive(Clone, Copy)]
+pub enum Fed<'v> {
+    Null,
+    /// The server puts its default there.
+    Default,
+    Value(&'v [u8]),
+}
 
 /// What a row tells of one of the `subjects` of its statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +62,8 @@ enum Told {
 #[derive(Default)]
 pub struct Whose {
     met: Subjects,
+    /// Those in the data of a COPY from the client: they count where it has come to hold rows.
+    fed: Option<Box<Subjects>>,
     named: Option<Rc<[Named]>>,
     /// By each of the statement's `subjects`: the row that is being shown, and whether any row has told.
     row: Vec<Told>,
@@ -135,6 +148,24 @@ impl Whose {
         self.why = Some(why);
     }
 
+    /// A row of a COPY from the client was read.
+    pub fn fed(&mut self) {
+        for (told, by_row) in self.row.iter_mut().zip(&mut self.by_row) {
+            let fed = self.fed.get_or_insert_default();
+            match std::mem::replace(told, Told::Nothing) {
+                Told::Nothing => continue,
+                // It is nobody's.
+                Told::Null => {}
+                Told::Whom(id) => fed.known.insert(id),
+                Told::Unreadable(why) => {
+                    fed.unknown += 1;
+                    fed.why.insert(why);
+                }
+            }
+            *by_row = true;
+        }
+    }
+
     /// Those of whom the row that was weighed shows a value, and how many are not known.
     pub fn shown(&self) -> (&[u64], u64) {
         (&self.shown, self.unknown)
@@ -150,7 +181,8 @@ impl Whose {
 
     /// All in all. What no row tells is what the values name.
     fn all(&self, facts: &StatementFacts, rows: u64) -> Subjects {
-        let mut all = self.met.clone();
+        let fed = self.fed.as_deref().filter(|_| rows > 0);
+        let mut all = fed.unwrap_or(&self.met).clone();
         // The rows are those of a plan.
         if facts.explained {
             return all;
@@ -187,6 +219,9 @@ impl Running {
         self.whose.as_ref().map(|whose| Arc::new(whose.all(facts, self.rows)))
     }
 }
+
+/// The format of a value, and in which encoding its text is, where that is not UTF-8.
+pub(super) type Form = (Format, Option<&'static Charset>);
 
 impl Workshop {
     /// Whom the literals of a text name, of each of a statement's `subjects`.
@@ -264,7 +299,7 @@ impl Workshop {
         view: &View,
         one: &SubjectUse,
         given: Option<&Logical>,
-        (format, charset): (Format, Option<&'static Charset>),
+        (format, charset): Form,
         plain: &[u8],
     ) -> Option<SubjectId> {
         let key = self.subjects.as_ref()?;
@@ -364,13 +399,48 @@ impl Workshop {
         }
     }
 
+    /// Reads from a value of a COPY from the client whose data its row is.
+    pub(super) fn feed_subject(
+        &self,
+        view: &View,
+        facts: &StatementFacts,
+        column: usize,
+        format: Form,
+        fed: Fed<'_>,
+        whose: &mut Whose,
+    ) {
+        let places = facts.subjects.iter().zip(&mut whose.row);
+        for (one, told) in places.filter(|(one, _)| one.place == Some(column)) {
+            let plain = match fed {
+                Fed::Null => {
+                    *told = Told::Null;
+                    continue;
+                }
+                Fed::Default => {
+                    *told = Told::Unreadable(NOT_SHOWN);
+                    continue;
+                }
+                Fed::Value(plain) => plain,
+            };
+            if self.subjects.is_none() {
+                *told = Told::Unreadable(NO_KEYRING);
+                continue;
+            }
+            // In binary form a value is of the column's own type.
+            let field = one.field.and_then(|id| view.snapshot().field(id)).map(|field| field.logical);
+            let given = field.or(one.logical).filter(|_| format.0 == Format::Binary);
+            let name = self.name_of(view, one, given.as_ref(), format, plain);
+            *told = name.map_or(Told::Unreadable(UNREADABLE), Told::Whom);
+        }
+    }
+
     /// Whom a value of a result stands for. One that is sealed itself is opened first.
     fn whom(
         &mut self,
         view: &View,
         one: &SubjectUse,
         column: Option<&Column>,
-        format: (Format, Option<&'static Charset>),
+        format: Form,
         stored: &[u8],
     ) -> Result<Told, Refusal> {
         if self.subjects.is_none() {

@@ -683,6 +683,7 @@ fn alert(severity: &'static str, says: String) -> Alert {
         rule: Arc::from(says),
         incident: Arc::from(""),
         unusual: None,
+        by_end_user: false,
     }
 }
 

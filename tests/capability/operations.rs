@@ -194,7 +194,8 @@ fn what_one_alarms_on_is_counted_from_zero() {
     for reason in sealgate::policy::REASONS {
         is_zero(&format!("sealgate_refusals_total{{reason=\"{reason}\"}}"));
     }
-    for detector in ["limit", "honey", "failed-logins", "refusals", "errors", "hours", "injection", "journal"]
+    for detector in
+        ["limit", "honey", "failed-logins", "refusals", "errors", "hours", "injection", "journal", "shared"]
     {
         for severity in ["warning", "critical"] {
             is_zero(&format!("sealgate_alerts_total{{detector=\"{detector}\",severity=\"{severity}\"}}"));

@@ -61,9 +61,10 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) values: Vec<Value>,
     /// A `*` that is not that of `count(*)`.
     pub(in crate::statement) star: bool,
-    /// It looks at other rows than its own (OVER), or has parts that it names (WITH).
+    /// It looks at other rows than its own (OVER).
     pub(in crate::statement) windows: bool,
-    pub(in crate::statement) parts: bool,
+    /// Parts that it names (WITH).
+    pub(in crate::statement) parts: usize,
     /// Statements within it that write rows.
     pub(in crate::statement) writers: usize,
     /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
@@ -242,7 +243,7 @@ impl Counter {
             "MultiAssignRef" if frame.column_number > 1 => self.census.words.truncate(frame.words_before),
             "AStar" => self.census.star = true,
             "WindowDef" => self.census.windows = true,
-            "CommonTableExpr" => self.census.parts = true,
+            "CommonTableExpr" => self.census.parts += 1,
             "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.census.writers += 1,
             _ => {}
         }
