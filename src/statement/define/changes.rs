@@ -463,13 +463,13 @@ impl Look<'_> {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
     /// The view of this name that passes sealed columns on.
     fn view(self, schema: Option<&str>, name: &str) -> Option<QualifiedName> {
         let relation = self.bench.names.named(schema, name).relation()?;
         (relation.kind == RelationKind::View).then(|| relation.name.clone())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
     fn dropped(self, drop: &DropStmt) -> Option<Vec<Change>> {
         let if_there = drop.missing_ok;
         match ObjectType::try_from(drop.remove_type).ok()? {

@@ -30,7 +30,7 @@ use super::doors::of_databases;
 use super::indexes;
 use super::links::{self, Link};
 use super::table;
-use super::target;
+use super::target::{self, Made};
 use crate::wire::charset::Coding;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
@@ -352,7 +352,12 @@ fn stored_query(
         match bench.names.named(schema, &target.relname) {
             Named::Harmless => {}
             named if of_view(&named) => {}
-            _ => {
+            Named::One(_)
+            | Named::Pinned(_)
+            | Named::Ambiguous
+            | Named::NotOnPath
+            | Named::PerhapsTemporary
+            | Named::Missing => {
                 let refused = refuse_definition("a relation of this name");
                 let asks = keeps_no_copy && bench.names.path.is_none();
                 return Err(if asks { unless(Remedy::Path, refused) } else { refused });
@@ -413,7 +418,7 @@ fn passing_view(
     let table = QualifiedName { schema, name: target.relname.as_str().into() };
     let why = "a view of sealed columns, made in this transaction".into();
     let mut insertions = inner.insertions;
-    insertions.extend(insertion);
+    insertions.extend(insertion.map(Made::insertion));
     let mut searches = [inner.reads, inner.searches].concat();
     searches.sort_unstable();
     searches.dedup();
