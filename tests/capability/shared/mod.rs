@@ -114,7 +114,7 @@ fn a_lock_of_one_gate_and_its_release_by_another_hold_on_both() {
     provoke(&first, "clerk");
     // On the gate on which nothing has happened.
     let last = std::iter::from_fn(|| idle.read()).last().unwrap();
-    println!("locked on the other gate after {:?}", began.elapsed());
+    eprintln!("locked on the other gate after {:?}", began.elapsed());
     assert_eq!((last.field(b'S').as_deref(), last.field(b'C').as_deref()), (Some("FATAL"), Some("SG007")));
     assert_eq!(turned_away(&second, "clerk").as_deref(), Some("SG007"));
     assert_eq!(states(&other.query("SELECT city FROM customers")), Vec::<String>::new());
@@ -133,7 +133,7 @@ fn a_lock_of_one_gate_and_its_release_by_another_hold_on_both() {
     assert!(second.verb(&["watch", "release", "clerk"]).status.success());
     assert_eq!(turned_away(&second, "clerk"), None);
     await_let_in(&first, "clerk");
-    println!("released on the other gate after {:?}", began.elapsed());
+    eprintln!("released on the other gate after {:?}", began.elapsed());
     await_that("the release on record", || {
         records(&first).iter().any(|record| {
             record["action"] == "watch-release" && record["rule"].as_str().unwrap().contains("another proxy")
@@ -193,7 +193,7 @@ fn a_limit_counts_what_the_other_gates_have_shown() {
     assert_eq!(cells(&mut login(&first), "SELECT city FROM customers WHERE id <= 20"), 20);
     let began = Instant::now();
     await_that("the count of the other gate", || used(&second, "clerk") == 20);
-    println!("counted on the other gate after {:?}", began.elapsed());
+    eprintln!("counted on the other gate after {:?}", began.elapsed());
     let mut raw = login(&second);
     let answer = raw.query("SELECT city FROM customers ORDER BY id");
     assert_eq!(answer.iter().filter(|frame| frame.tag == b'D').count(), 5, "what was left of it");
