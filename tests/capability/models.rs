@@ -53,12 +53,12 @@ macro_rules! programs {
                     super::compare(major, &super::$language($file), &$refused);
                 }
             }
-        })+
 
-        /// Each of them.
-        pub fn all() -> Vec<Vec<String>> {
-            vec![$($language($file)),+]
-        }
+            #[test]
+            fn is_on_record_as_pgaudit_sees_it() {
+                crate::twin::programs::hold_against_pgaudit(&super::$language($file));
+            }
+        })+
     };
 }
 

@@ -7,7 +7,7 @@
 mod audited;
 mod definitions;
 mod grammar;
-mod programs;
+pub mod programs;
 mod regress;
 mod streams;
 

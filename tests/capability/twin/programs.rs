@@ -7,7 +7,7 @@ use std::fs;
 use sealgate::store::postgres::Options;
 
 use crate::harness::{Setup, await_that, pg_with};
-use crate::models::{SCHEMA, all, transcript};
+use crate::models::{SCHEMA, transcript};
 use crate::shop::records;
 
 const TABLES: [(&str, &[&str]); 2] =
@@ -47,8 +47,9 @@ fn names(text: &str, columns: &[&str]) -> bool {
         || columns.iter().any(|column| text.contains(column))
 }
 
-#[test]
-fn whatever_pgaudit_sees_of_drivers_programs_is_on_record() {
+/// Runs a program through a gate before a server with pgaudit, and compares what each has seen.
+pub fn hold_against_pgaudit(program: &[String]) {
+    let database = "sealed";
     let configuration = [
         "shared_preload_libraries = 'pgaudit'",
         "log_line_prefix = 'pid=%p app=%a '",
@@ -56,47 +57,41 @@ fn whatever_pgaudit_sees_of_drivers_programs_is_on_record() {
     ];
     let configuration = configuration.map(str::to_owned).to_vec();
     let server = pg_with(Options { major: Some(15), configuration, ..Options::default() });
-    server.execute("postgres", "CREATE ROLE auditor").unwrap();
-    for (number, program) in all().iter().enumerate() {
-        let database = format!("program_{number}");
-        server.create_database(&database).unwrap();
-        server.execute(&database, SCHEMA).unwrap();
-        server.execute(&database, "CREATE EXTENSION pgaudit").expect("pgaudit for this server");
-        let mut setup = Setup::before(server.address());
-        for (table, columns) in TABLES {
-            for column in columns {
-                let mode = if ["note", "remark"].contains(column) { "random" } else { "equality" };
-                setup = setup.field_with(table, column, mode, &format!("database = \"{database}\""));
-            }
-            let columns = columns.join(", ");
-            let rights =
-                format!("SELECT ({columns}), INSERT ({columns}), UPDATE ({columns}), DELETE, TRUNCATE");
-            server.execute(&database, &format!("GRANT {rights} ON {table} TO auditor")).unwrap();
+    server.create_database(database).unwrap();
+    server.execute(database, SCHEMA).unwrap();
+    server.execute(database, "CREATE ROLE auditor; CREATE EXTENSION pgaudit").unwrap();
+    let mut setup = Setup::before(server.address());
+    for (table, columns) in TABLES {
+        for column in columns {
+            let mode = if ["note", "remark"].contains(column) { "random" } else { "equality" };
+            setup = setup.field_with(table, column, mode, &format!("database = \"{database}\""));
         }
-        let gate = setup.start();
-        let since = fs::read_to_string(server.log_file()).unwrap().len();
-        transcript(gate.address(), &database, program);
-        let count = |kind: &str| records(&gate).iter().filter(|record| record["kind"] == kind).count();
-        await_that("each intent to have its outcome", || count("outcome") >= count("intent"));
-        let log = fs::read_to_string(server.log_file()).unwrap()[since..].to_owned();
-        let records = records(&gate);
-        let seen = seen(&log);
-        for (table, columns) in TABLES {
-            let of_table = seen.iter().filter(|seen| seen.table == table && names(&seen.text, columns));
-            let reached: BTreeMap<_, _> = of_table.map(|seen| (&seen.statement, &seen.text)).collect();
-            let executions: BTreeSet<_> = records
-                .iter()
-                .filter(|record| record["kind"] == "intent" || record["kind"] == "outcome")
-                .filter(|record| record["fields"].to_string().contains(&format!("\"{table}.")))
-                .map(|record| (record["session"].to_string(), record["statement_id"].to_string()))
-                .collect();
-            assert!(
-                executions.len() >= reached.len() && reached.len() > 5,
-                "{program:?} on {table}: the server saw {}, on record are {}: {:#?}",
-                reached.len(),
-                executions.len(),
-                reached.values().collect::<Vec<_>>()
-            );
-        }
+        let columns = columns.join(", ");
+        let rights = format!("SELECT ({columns}), INSERT ({columns}), UPDATE ({columns}), DELETE, TRUNCATE");
+        server.execute(database, &format!("GRANT {rights} ON {table} TO auditor")).unwrap();
+    }
+    let gate = setup.start();
+    let since = fs::read_to_string(server.log_file()).unwrap().len();
+    transcript(gate.address(), database, program);
+    let count = |kind: &str| records(&gate).iter().filter(|record| record["kind"] == kind).count();
+    await_that("each intent to have its outcome", || count("outcome") >= count("intent"));
+    let seen = seen(&fs::read_to_string(server.log_file()).unwrap()[since..]);
+    let records = records(&gate);
+    for (table, columns) in TABLES {
+        let of_table = seen.iter().filter(|seen| seen.table == table && names(&seen.text, columns));
+        let reached: BTreeMap<_, _> = of_table.map(|seen| (&seen.statement, &seen.text)).collect();
+        let executions: BTreeSet<_> = records
+            .iter()
+            .filter(|record| record["kind"] == "intent" || record["kind"] == "outcome")
+            .filter(|record| record["fields"].to_string().contains(&format!("\"{table}.")))
+            .map(|record| (record["session"].to_string(), record["statement_id"].to_string()))
+            .collect();
+        assert!(
+            executions.len() >= reached.len() && reached.len() > 5,
+            "{program:?} on {table}: the server saw {}, on record are {}: {:#?}",
+            reached.len(),
+            executions.len(),
+            reached.values().collect::<Vec<_>>()
+        );
     }
 }
