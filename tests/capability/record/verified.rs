@@ -163,6 +163,18 @@ fn a_signed_record_goes_elsewhere_and_whatever_is_done_to_it_is_named() {
         "{text}"
     );
     assert_eq!(by_the_page(&gate), "intact");
+    // In full each line says all of it, the folder's as those of one file.
+    let segment = parts(&gate, ".jsonl").pop().unwrap();
+    for of in [&["audit", "show"][..], &["audit", "show", segment.to_str().unwrap()]] {
+        let shown = gate.verb(of);
+        let lines = String::from_utf8(shown.stdout).unwrap();
+        let shown: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(shown, records(&gate));
+        let intents = shown.iter().filter(|record| record["kind"] == "intent");
+        assert!(intents.clone().count() == 8 && intents.clone().all(|intent| intent["user"] == "postgres"));
+    }
+    assert_eq!(gate.verb(&["audit", "show", "/nonexistent/audit"]).status.code(), Some(2));
     // Each sink alone is enough, the stop among what it has.
     let logged = [plain.messages(), under_tls.messages()].map(|messages| messages.join("\n"));
     let mut external = vec![elsewhere.clone()];
