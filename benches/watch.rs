@@ -11,7 +11,10 @@ use sealgate::config::LearnedWatch;
 use sealgate::gate::{Means, Vigil, Watched};
 use sealgate::seal::SubjectId;
 use sealgate::statement::Action;
-use sealgate::watch::{Detector, Hard, Kind, Learned, LearnedSettings, Rate, Response, Rule, Seen};
+use sealgate::watch::{
+    By, Detector, EndUser, Hard, Kind, Learned, LearnedSettings, Limit, LimitAction, Measure, Rate, Response,
+    Restrained, Restraint, Rule, Seen, Shown, Terms, Watch,
+};
 
 /// Users, and statements of each.
 const USERS: u64 = 50;
@@ -47,7 +50,6 @@ fn statement(number: u64) -> (Intent, Outcome) {
         action: Action::Read,
         attribution: Attribution::Known,
         fields: fields.clone(),
-        listed_in: None,
         fingerprint: "0123456789abcdef".into(),
         statement: "SELECT email FROM customers WHERE id = ?".into(),
         rule: "every-user",
@@ -64,7 +66,6 @@ fn statement(number: u64) -> (Intent, Outcome) {
         action: Action::Read,
         attribution: Attribution::Known,
         fields,
-        listed_in: None,
         fingerprint: "0123456789abcdef".into(),
         rows: 3,
         cells: 3,
@@ -84,7 +85,7 @@ fn rules() -> Vec<Rule> {
     let rate = Rate { count: 1_000_000, window_ms: 60_000 };
     [Kind::FailedLogins(rate), Kind::Refusals(rate), Kind::Errors(rate), Kind::Injection]
         .into_iter()
-        .map(|kind| Rule { kind, response: Response::Alert, severity: "warning", users: None })
+        .map(|kind| Rule { kind, response: Response::Alert, severity: "warning", users: None, by: By::User })
         .collect()
 }
 
@@ -147,5 +148,64 @@ fn session(criterion: &mut Criterion) {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-criterion_group!(benches, detectors, session);
+/// What a session does itself before a row goes out: three limits of the login and three of the end user, and what
+/// is held against others for whom the same login asks.
+fn limits(criterion: &mut Criterion) {
+    let limit = |by, measure| Limit {
+        users: None,
+        by,
+        measure,
+        most: 1_000_000_000,
+        window_ms: 3_600_000,
+        action: LimitAction::Cut,
+        attribution: Attribution::Known,
+    };
+    let measures = [Measure::Cells, Measure::Rows, Measure::Subjects];
+    let of = |by| {
+        measures.map(|measure| match measure {
+            Measure::Subjects => Limit { most: 2_000, ..limit(by, measure) },
+            Measure::Cells | Measure::Rows => limit(by, measure),
+        })
+    };
+    let subjects: Vec<u64> = (0..1_000).map(mixed).collect();
+    let shown = |number: usize| Shown {
+        cells: 3,
+        rows: 1,
+        subjects: subjects.get(number % 1_000..=number % 1_000).unwrap_or_default(),
+        unknown: 0,
+    };
+    let who = Who { user: "pool".into(), end_user: Some("ada".into()), ..Who::sealgate() };
+    let mut group = criterion.benchmark_group("limits, a row");
+    for (name, limits) in [
+        ("three of the login", of(By::User).to_vec()),
+        ("and three of the end user", [of(By::User), of(By::EndUser)].concat()),
+    ] {
+        let watch = Watch::new(limits);
+        let user = watch.user("pool");
+        let end_user = user.end_user(&EndUser::of(&who));
+        let mut number = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                let now_ms = NOON + number as u64 / 1_000;
+                black_box(user.open_with(end_user.as_deref(), &shown(number), Attribution::Known, now_ms))
+            });
+        });
+    }
+    let held: Vec<Restrained> = (0..256)
+        .map(|number| Restrained {
+            whom: By::EndUser.whom(&Who { end_user: Some(format!("u{number}").into()), ..who.clone() }),
+            restraint: Restraint::Refuse,
+            until_ms: u64::MAX,
+            incident: "i".into(),
+            lock: None,
+        })
+        .collect();
+    group.bench_function("what is held against 256 others", |bencher| {
+        bencher.iter(|| black_box(Terms::of(black_box(&held), &who, NOON)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, detectors, session, limits);
 criterion_main!(benches);

@@ -28,7 +28,7 @@
 //! | [`transport`] | bytes over sockets, plain or under TLS |
 //! | [`upstream`] | dial and log in to the server |
 //! | [`store`] | files, threads, loaders: the journal's thread, the catalogs, the keyring's file |
-//! | [`alarm`] | brings alerts to where somebody looks |
+//! | [`alarm`], [`share`] | brings alerts to where somebody looks; what proxies tell one another to a store |
 //! | [`gate`], [`ops`] | sockets; metrics and health |
 //! | [`cli`] | one file a verb |
 //!
@@ -48,6 +48,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod residency;
 pub mod seal;
+pub mod share;
 pub mod statement;
 pub mod store;
 pub mod transport;

@@ -24,7 +24,7 @@ const ORDER: &[&[&str]] = &[
     &["transport"],
     &["upstream"],
     &["store"],
-    &["alarm"],
+    &["alarm", "share"],
     &["gate", "ops"],
     &["cli"],
 ];

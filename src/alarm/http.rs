@@ -7,12 +7,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use super::Undelivered;
-use super::secure;
 use crate::audit::rfc3339;
+use crate::transport::web;
 use crate::watch::{Notice, Status};
 
 /// One delivery, connecting included.
@@ -33,24 +32,7 @@ impl Post {
         ca: Option<&Path>,
         token: Option<Zeroizing<String>>,
     ) -> Result<Post, String> {
-        url.parse::<ureq::http::Uri>().map_err(|_| "its address cannot be read".to_owned())?;
-        let mut config = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            // Whoever answers with another address is not who was named.
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .proxy(None)
-            .user_agent(concat!("sealgate/", env!("CARGO_PKG_VERSION")));
-        if url.starts_with("https://") {
-            let roots = secure::roots(ca)?;
-            let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-            let tls = TlsConfig::builder()
-                .root_certs(RootCerts::from(roots.iter().cloned()))
-                .unversioned_rustls_crypto_provider(secure::provider())
-                .build();
-            config = config.tls_config(tls);
-        }
-        Ok(Post { agent: config.build().into(), url, token })
+        Ok(Post { agent: web::agent(&url, ca, PATIENCE)?, url, token })
     }
 
     fn send(&self, body: &[u8], headers: &[(&str, &str)]) -> Result<(), Undelivered> {
@@ -124,6 +106,7 @@ fn body(node: &str, notice: &Notice) -> Value {
         "reason": notice.reason,
         "done": notice.done,
         "user": notice.user,
+        "end_user": notice.end_user,
         "application": notice.application,
         "client": notice.client,
         "region": notice.region,
@@ -168,6 +151,7 @@ pub(super) fn alertmanager(post: &Post, node: &str, notice: &Notice, now_ms: u64
             "summary": format!("{}: {} ({})", notice.detector, notice.reason, notice.user),
             "reason": notice.reason,
             "done": notice.done,
+            "end_user": notice.end_user,
             "application": notice.application,
             "client": notice.client,
             "region": notice.region,

@@ -12,9 +12,9 @@ use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use super::Undelivered;
-use super::secure::Stream;
 use crate::audit::{is_disguise, rfc3339};
 use crate::config::{Mail, MailProtection};
+use crate::transport::blocking::Stream;
 use crate::watch::{Notice, Status};
 
 /// Longest line of a server, and most lines of one answer.
@@ -187,6 +187,7 @@ fn body(node: &str, notice: &Notice) -> String {
         ("done", notice.done.clone()),
         ("detector", notice.detector.clone()),
         ("user", notice.user.clone()),
+        ("end user", notice.end_user.clone()),
         ("application", notice.application.clone()),
         ("client", notice.client.clone()),
         ("region", notice.region.clone()),

@@ -7,7 +7,6 @@
 mod http;
 mod mail;
 mod place;
-mod secure;
 mod spool;
 mod syslog;
 

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::http::{self, Post};
 use super::spool::{Added, Spool};
-use super::{Secrets, Undelivered, mail, now_ms, secure, syslog};
+use super::{Secrets, Undelivered, mail, now_ms, syslog};
 use crate::config::{AlertKind, AlertPlace, HostPort, Mail, MailProtection, Secret};
+use crate::transport::blocking as secure;
 use crate::watch::Notice;
 
 /// How long a receiver that could not be reached is left alone: at first, and at the most.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use super::Undelivered;
-use super::secure::Stream;
 use crate::audit::{is_disguise, rfc3339};
 use crate::config::HostPort;
+use crate::transport::blocking::Stream;
 use crate::watch::{Notice, Status};
 
 /// Facility 13, log audit.
@@ -83,6 +83,8 @@ fn members(notice: &Notice) -> String {
         ("cs2", fields.join(", ")),
         ("cs3Label", "severity".to_owned()),
         ("cs3", notice.severity.clone()),
+        ("cs4Label", if notice.end_user.is_empty() { String::new() } else { "end user".to_owned() }),
+        ("cs4", notice.end_user.clone()),
     ];
     let shown = pairs.iter().filter(|(_, value)| !value.is_empty());
     let texts: Vec<String> = shown.map(|(name, value)| format!("{name}={}", in_member(value))).collect();

@@ -2,15 +2,15 @@
 //! put in without all that stand behind it saying otherwise.
 //!
 //! The link of a line is SHA-256 over the link of the line before it and the line as it is written,
-//! up to the member that shows the link. A line shows the first eight bytes of its link, which is enough to say
+//! up to the member that shows the link. A line shows the first four bytes of its link, which is enough to say
 //! *which* line is wrong; the first line of a segment shows the whole link of the line before it
 //! (`prev`), and so does a checkpoint. More in every line would be bytes that nothing compresses.
 
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of a link that a line shows.
-const SHOWN_BYTES: usize = 8;
-/// `,"hash":"0123456789abcdef"}`
+const SHOWN_BYTES: usize = 4;
+/// `,"hash":"01234567"}`
 const HASH_HEAD: &[u8] = b",\"hash\":\"";
 const HASH_LENGTH: usize = HASH_HEAD.len() + 2 * SHOWN_BYTES + 2;
 /// `,"prev":"..."`
@@ -189,7 +189,7 @@ mod tests {
         ] {
             assert_eq!(seq_of(line.as_bytes()), seq, "{line}");
         }
-        for line in ["", "}", "{\"seq\":1}", "{\"seq\":1,\"hash\":\"0123456789ABCDE\"}"] {
+        for line in ["", "}", "{\"seq\":1}", "{\"seq\":1,\"hash\":\"0123456\"}"] {
             assert!(Linked::of(line.as_bytes()).is_none(), "{line}");
         }
     }

@@ -3,6 +3,7 @@
 use super::chain::{self, Link};
 use super::level::{Durability, LeaseTerms};
 use super::line::Lines;
+use super::numbers::Last;
 use super::record::{Entry, Execution, Record};
 
 /// Proof that the intent of one execution is durable, as the journal's [`Durability`] has it. Minted by
@@ -138,6 +139,8 @@ struct Position {
     is_new: bool,
     /// Where the last segment ended that was followed by another, until somebody asks.
     turned: Option<Head>,
+    /// Numbers that the segment tells so far.
+    told: Last,
 }
 
 impl Journal {
@@ -150,7 +153,7 @@ impl Journal {
     /// The same, behind the line that has this link.
     #[must_use]
     pub fn behind(node: String, next: u64, link: Link) -> Journal {
-        let start = Position { next, link, is_new: true, turned: None };
+        let start = Position { next, link, is_new: true, turned: None, told: Last::default() };
         let (synced, written, lines) = (start, start, Lines::new(&node));
         Journal { durability: Durability::Intent, lines, synced, written, undo_is_due: false, syncing: None }
     }
@@ -276,6 +279,7 @@ impl Journal {
         let done = act(self, sink);
         if done.is_err() {
             self.written = self.synced;
+            self.lines.forget(self.written.told);
             self.syncing = None;
             self.undo_is_due = sink.undo().is_err();
         }
@@ -288,7 +292,11 @@ impl Journal {
             let Position { next: seq, link, is_new, .. } = self.written;
             let begins = sink.begins_segment(seq)?;
             line.clear();
+            if begins || is_new {
+                self.lines.forget(Last::default());
+            }
             self.lines.write(&mut line, seq, entry);
+            self.written.told = self.lines.last();
             if begins && !is_new {
                 self.written.turned = Some(Head { seq: seq.saturating_sub(1), link });
             }

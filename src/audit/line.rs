@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::level::LeaseTerms;
-use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, Unusual, Who};
+use super::numbers::{LIST, Last, Named, Numbers, PLAN, WHO};
+use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, SessionRecord, Unusual, Who};
 use super::subjects::Subjects;
 use crate::residency::Date;
 use crate::seal::KeyringIdentity;
@@ -28,35 +27,43 @@ pub const LINE_BYTES_MAX: usize = 8 << 20;
 /// Reasons of one alert.
 const REASONS_MAX: usize = 3;
 
-/// Most parts of lines that are kept, and the longest of them, in bytes.
-const PARTS_MAX: usize = 512;
-const PART_BYTES_MAX: usize = 16 << 10;
+/// Fields that are told in a plan; more of them are a list of their own.
+const PLAN_FIELDS_MAX: usize = 16;
 
-/// Writes lines. What is the same in each of a session's, or of a plan's, is put into words once.
+/// Writes lines. What is the same in each of a session's, or of a plan's, is told once a segment, and named by its
+/// number from then on.
 #[derive(Debug)]
 pub(super) struct Lines {
     /// `,"node":"..."`
     node: Vec<u8>,
-    parts: FxHashMap<PartKey, Part>,
+    whos: Numbers<usize, Arc<Who>>,
+    plans: Numbers<PlanKey, (Arc<[FieldUse]>, Arc<str>)>,
+    lists: Numbers<usize, Arc<[FieldUse]>>,
+    /// What is put into words before it is known whether it is told.
+    words: Vec<u8>,
 }
 
-/// Which part, by the addresses of what it tells: nothing else can be there as long as it is kept.
-type PartKey = (usize, usize, &'static str, Action, Attribution, Option<u64>);
-
-#[derive(Debug)]
-struct Part {
-    words: Box<[u8]>,
-    _of: Told,
-}
-
-/// Keeps what a part tells where it is.
-type Told = (Option<Arc<Who>>, Option<Arc<[FieldUse]>>, Option<Arc<str>>);
+/// Which plan, by the addresses of what it tells: nothing else can be there as long as it is kept.
+type PlanKey = (usize, usize, &'static str, Action, Attribution);
 
 impl Lines {
     pub(super) fn new(node: &str) -> Lines {
         let mut words = Vec::new();
         Object { out: &mut words, empty: false }.string("node", node, NAME_CHARS_MAX);
-        Lines { node: words, parts: FxHashMap::default() }
+        let (whos, plans, lists) = (Numbers::new(WHO), Numbers::new(PLAN), Numbers::new(LIST));
+        Lines { node: words, whos, plans, lists, words: Vec::new() }
+    }
+
+    /// How far the segment's numbers have come.
+    pub(super) fn last(&self) -> Last {
+        Last { who: self.whos.last(), plan: self.plans.last(), list: self.lists.last() }
+    }
+
+    /// A segment begins, or lines were taken back: `last` is what is there of numbers, and all is told anew.
+    pub(super) fn forget(&mut self, last: Last) {
+        self.whos.forget(last.who);
+        self.plans.forget(last.plan);
+        self.lists.forget(last.list);
     }
 
     /// Appends the entry's line, newline included.
@@ -65,68 +72,111 @@ impl Lines {
         object.out.push(b'{');
         object.number("seq", seq);
         object.time("time", entry.time_us);
-        object.out.extend_from_slice(&self.node);
         object.plain("kind", entry.record.kind());
         match &entry.record {
-            Record::Intent(intent) if intent.replication.is_none() => self.intent(&mut object, intent),
-            Record::Outcome(outcome) if outcome.replication.is_none() => self.outcome(&mut object, outcome),
-            record @ (Record::Intent(_)
-            | Record::Outcome(_)
-            | Record::Refusal(_)
-            | Record::Session(_)
-            | Record::Login(_)
-            | Record::Alert(_)
-            | Record::Admin(_)) => object.record(record),
+            Record::Intent(intent) => {
+                self.who(&mut object, &intent.who);
+                object.number("statement_id", intent.execution.number);
+                let at = (intent.fields.as_ptr().addr(), intent.statement.as_ptr().addr());
+                let key = (at.0, at.1, intent.rule, intent.action, intent.attribution);
+                let keeps = || (Arc::clone(&intent.fields), Arc::clone(&intent.statement));
+                let is_stream = intent.replication.is_some();
+                let told = self.list(&mut object, &intent.fields, is_stream);
+                self.plan(&mut object, told, key, keeps, |object| object.intended(intent, told.is_here()));
+                object.lease(intent.lease);
+            }
+            Record::Outcome(outcome) => {
+                self.who(&mut object, &outcome.who);
+                object.number("statement_id", outcome.execution.number);
+                let at = (outcome.fields.as_ptr().addr(), outcome.fingerprint.as_ptr().addr());
+                let key = (at.0, at.1, "", outcome.action, outcome.attribution);
+                let keeps = || (Arc::clone(&outcome.fields), Arc::clone(&outcome.fingerprint));
+                let is_stream = outcome.replication.is_some();
+                let told = self.list(&mut object, &outcome.fields, is_stream);
+                self.plan(&mut object, told, key, keeps, |object| object.done(outcome, told.is_here()));
+                object.came(outcome);
+            }
+            Record::Session(session) => {
+                self.who(&mut object, &session.who);
+                object.session(session);
+            }
+            record @ (Record::Refusal(_) | Record::Login(_) | Record::Alert(_) | Record::Admin(_)) => {
+                object.out.extend_from_slice(&self.node);
+                object.record(record);
+            }
         }
         object.out.extend_from_slice(b"}\n");
     }
 
-    fn intent(&mut self, object: &mut Object<'_>, intent: &Intent) {
-        self.who(object, &intent.who, intent.execution.number);
-        let at = (intent.fields.as_ptr().addr(), intent.statement.as_ptr().addr());
-        let key = (at.0, at.1, intent.rule, intent.action, intent.attribution, intent.listed_in);
-        let told = || (None, Some(Arc::clone(&intent.fields)), Some(Arc::clone(&intent.statement)));
-        self.part(object, key, told, |object| object.intended(intent));
-        object.lease(intent.lease);
+    fn who(&mut self, object: &mut Object<'_>, who: &Arc<Who>) {
+        let place = Arc::as_ptr(who).addr();
+        if let Some(number) = self.whos.at(&place) {
+            return object.number("who", number);
+        }
+        self.words.clear();
+        self.words.extend_from_slice(&self.node);
+        Object { out: &mut self.words, empty: false }.who(who);
+        object.named("who", self.whos.of(place, Arc::clone(who), &self.words), &self.words);
     }
 
-    fn outcome(&mut self, object: &mut Object<'_>, outcome: &Outcome) {
-        self.who(object, &outcome.who, outcome.execution.number);
-        let at = (outcome.fields.as_ptr().addr(), outcome.fingerprint.as_ptr().addr());
-        let key = (at.0, at.1, "", outcome.action, outcome.attribution, outcome.listed_in);
-        let told = || (None, Some(Arc::clone(&outcome.fields)), Some(Arc::clone(&outcome.fingerprint)));
-        self.part(object, key, told, |object| object.done(outcome));
-        object.came(outcome);
+    /// Where the fields are told: a long list has a number of its own.
+    fn list(&mut self, object: &mut Object<'_>, fields: &Arc<[FieldUse]>, is_stream: bool) -> Fields {
+        if is_stream {
+            return Fields::Spelled;
+        }
+        if fields.len() <= PLAN_FIELDS_MAX {
+            return Fields::Planned;
+        }
+        let place = fields.as_ptr().addr();
+        if let Some(number) = self.lists.at(&place) {
+            object.number("list", number);
+            return Fields::Listed;
+        }
+        self.words.clear();
+        Object { out: &mut self.words, empty: false }.fields(fields);
+        let named = self.lists.of(place, Arc::clone(fields), &self.words);
+        if let Named::Not = named {
+            return Fields::Spelled;
+        }
+        object.named("list", named, &self.words);
+        Fields::Listed
     }
 
-    fn who(&mut self, object: &mut Object<'_>, who: &Arc<Who>, statement: u64) {
-        object.number("session", who.session);
-        object.number("statement_id", statement);
-        let key = (Arc::as_ptr(who).addr(), 0, "", Action::Read, Attribution::Known, None);
-        self.part(object, key, || (Some(Arc::clone(who)), None, None), |object| object.person(who));
-    }
-
-    fn part(
+    fn plan(
         &mut self,
         object: &mut Object<'_>,
-        key: PartKey,
-        told: impl FnOnce() -> Told,
+        fields: Fields,
+        key: PlanKey,
+        keeps: impl FnOnce() -> (Arc<[FieldUse]>, Arc<str>),
         put: impl FnOnce(&mut Object<'_>),
     ) {
-        if let Some(part) = self.parts.get(&key) {
-            object.out.extend_from_slice(&part.words);
-            return;
+        if let Fields::Spelled = fields {
+            return put(object);
         }
-        let start = object.out.len();
-        put(object);
-        let words = object.out.get(start..).unwrap_or_default();
-        if words.len() > PART_BYTES_MAX {
-            return;
+        if let Some(number) = self.plans.at(&key) {
+            return object.number("plan", number);
         }
-        if self.parts.len() >= PARTS_MAX {
-            self.parts.clear();
+        self.words.clear();
+        put(&mut Object { out: &mut self.words, empty: false });
+        object.named("plan", self.plans.of(key, keeps(), &self.words), &self.words);
+    }
+}
+
+/// Where the fields of a record are told.
+#[derive(Clone, Copy)]
+enum Fields {
+    Planned,
+    Listed,
+    /// With what the plan says, in each line.
+    Spelled,
+}
+
+impl Fields {
+    fn is_here(self) -> bool {
+        match self {
+            Fields::Planned | Fields::Spelled => true,
+            Fields::Listed => false,
         }
-        self.parts.insert(key, Part { words: words.into(), _of: told() });
     }
 }
 
@@ -136,20 +186,25 @@ struct Object<'o> {
 }
 
 impl Object<'_> {
+    /// By its number, or in words.
+    fn named(&mut self, name: &'static str, named: Named, words: &[u8]) {
+        match named {
+            Named::Known(number) => self.number(name, number),
+            Named::New(number) => {
+                self.number(name, number);
+                self.out.extend_from_slice(words);
+            }
+            Named::Not => self.out.extend_from_slice(words),
+        }
+    }
+
+    /// Of those that stand for themselves.
     fn record(&mut self, record: &Record) {
         match record {
-            Record::Intent(intent) => {
-                self.who(&intent.who, Some(intent.execution.number));
-                self.intended(intent);
-                self.lease(intent.lease);
-            }
-            Record::Outcome(outcome) => {
-                self.who(&outcome.who, Some(outcome.execution.number));
-                self.done(outcome);
-                self.came(outcome);
-            }
+            Record::Intent(_) | Record::Outcome(_) | Record::Session(_) => {}
             Record::Refusal(refusal) => {
-                self.who(&refusal.who, Some(refusal.statement_id));
+                self.who(&refusal.who);
+                self.number("statement_id", refusal.statement_id);
                 if !refusal.fields.is_empty() {
                     self.fields(&refusal.fields);
                 }
@@ -163,16 +218,8 @@ impl Object<'_> {
                 self.string("rule", &refusal.rule, NAME_CHARS_MAX);
                 self.string("sqlstate", refusal.sqlstate, NAME_CHARS_MAX);
             }
-            Record::Session(session) => {
-                self.who(&session.who, None);
-                self.string("action", session.event, NAME_CHARS_MAX);
-                self.keyring(session.keyring);
-                self.plain("durability", session.durability.name());
-                self.lease(session.lease);
-                self.string("loss", &session.durability.loss(session.lease), NAME_CHARS_MAX);
-            }
             Record::Login(login) => {
-                self.who(&login.who, None);
+                self.who(&login.who);
                 self.plain("verdict", "refuse");
                 self.plain("rule", login.rule);
                 self.string("sqlstate", &String::from_utf8_lossy(&login.sqlstate), NAME_CHARS_MAX);
@@ -190,7 +237,10 @@ impl Object<'_> {
                 self.string("rule", &admin.rule, STATEMENT_CHARS_MAX);
             }
             Record::Alert(alert) => {
-                self.who(&alert.who, alert.statement_id);
+                self.who(&alert.who);
+                if let Some(number) = alert.statement_id {
+                    self.number("statement_id", number);
+                }
                 if !alert.fields.is_empty() {
                     self.fields(&alert.fields);
                 }
@@ -220,11 +270,13 @@ impl Object<'_> {
     }
 
     /// What every intent of a plan says.
-    fn intended(&mut self, intent: &Intent) {
+    fn intended(&mut self, intent: &Intent, with_fields: bool) {
         self.plain("action", action(intent.action));
         self.attribution(intent.attribution);
         self.replication(intent.replication.as_deref());
-        self.listed(intent.listed_in, &intent.fields);
+        if with_fields {
+            self.fields(&intent.fields);
+        }
         if intent.replication.is_none() {
             self.string("fingerprint", &intent.fingerprint, NAME_CHARS_MAX);
         }
@@ -234,11 +286,13 @@ impl Object<'_> {
     }
 
     /// What every outcome of a plan says.
-    fn done(&mut self, outcome: &Outcome) {
+    fn done(&mut self, outcome: &Outcome, with_fields: bool) {
         self.plain("action", action(outcome.action));
         self.attribution(outcome.attribution);
         self.replication(outcome.replication.as_deref());
-        self.listed(outcome.listed_in, &outcome.fields);
+        if with_fields {
+            self.fields(&outcome.fields);
+        }
         if outcome.replication.is_none() {
             self.string("fingerprint", &outcome.fingerprint, NAME_CHARS_MAX);
         }
@@ -283,15 +337,16 @@ impl Object<'_> {
         self.out.push(b'}');
     }
 
-    fn who(&mut self, who: &Who, statement: Option<u64>) {
-        self.number("session", who.session);
-        if let Some(number) = statement {
-            self.number("statement_id", number);
-        }
-        self.person(who);
+    fn session(&mut self, session: &SessionRecord) {
+        self.string("action", session.event, NAME_CHARS_MAX);
+        self.keyring(session.keyring);
+        self.plain("durability", session.durability.name());
+        self.lease(session.lease);
+        self.string("loss", &session.durability.loss(session.lease), NAME_CHARS_MAX);
     }
 
-    fn person(&mut self, who: &Who) {
+    fn who(&mut self, who: &Who) {
+        self.number("session", who.session);
         self.string("user", &who.user, NAME_CHARS_MAX);
         self.string("application", &who.application, NAME_CHARS_MAX);
         self.string("client", &who.client, NAME_CHARS_MAX);
@@ -369,13 +424,6 @@ impl Object<'_> {
         self.out.push(b']');
     }
 
-    fn listed(&mut self, elsewhere: Option<u64>, fields: &[FieldUse]) {
-        match elsewhere {
-            Some(number) => self.number("fields_as", number),
-            None => self.fields(fields),
-        }
-    }
-
     fn fields(&mut self, fields: &[FieldUse]) {
         self.name("fields");
         self.out.push(b'[');
@@ -405,7 +453,7 @@ impl Object<'_> {
 
     fn number(&mut self, name: &'static str, value: u64) {
         self.name(name);
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        decimal(self.out, value);
     }
 
     fn flag(&mut self, name: &'static str, value: bool) {
@@ -424,22 +472,15 @@ impl Object<'_> {
     }
 
     fn text(&mut self, text: &str, chars_max: usize) {
+        // In so many bytes there are no more characters.
+        let cut = (text.len() > chars_max).then(|| text.char_indices().nth(chars_max)).flatten();
+        let text = cut.and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         self.out.push(b'"');
-        let mut left = chars_max;
         for run in text.as_bytes().chunk_by(|one, other| is_bare(*one) == is_bare(*other)) {
             match std::str::from_utf8(run) {
-                Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => {
-                    let taken = run.len().min(left);
-                    self.out.extend_from_slice(run.get(..taken).unwrap_or_default());
-                    left -= taken;
-                }
+                Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => self.out.extend_from_slice(run),
                 // Whole characters: what is not bare ends where ASCII begins.
-                Ok(other) => {
-                    for character in other.chars().take(left) {
-                        escape(self.out, character);
-                        left -= 1;
-                    }
-                }
+                Ok(other) => other.chars().for_each(|character| escape(self.out, character)),
                 Err(_) => escape(self.out, char::REPLACEMENT_CHARACTER),
             }
         }
@@ -450,7 +491,7 @@ impl Object<'_> {
     fn time(&mut self, name: &'static str, time_us: u64) {
         self.name(name);
         self.out.push(b'"');
-        self.out.extend_from_slice(rfc3339(time_us).as_bytes());
+        put_rfc3339(self.out, time_us);
         self.out.push(b'"');
     }
 }
@@ -458,10 +499,47 @@ impl Object<'_> {
 /// `2026-11-21T22:32:48.000001Z`
 #[must_use]
 pub fn rfc3339(time_us: u64) -> String {
+    let mut text = Vec::with_capacity(27);
+    put_rfc3339(&mut text, time_us);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Without an allocation: each line has one.
+fn put_rfc3339(out: &mut Vec<u8>, time_us: u64) {
     let seconds = time_us / 1_000_000;
-    let date = Date::from_unix_days(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{date}T{hour:02}:{minute:02}:{second:02}.{:06}Z", time_us % 1_000_000)
+    let (year, month, day) = Date::from_unix_days(seconds / 86_400).parts();
+    let parts = [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (seconds / 3_600 % 24, 2, b':'),
+        (seconds / 60 % 60, 2, b':'),
+        (seconds % 60, 2, b'.'),
+        (time_us % 1_000_000, 6, b'Z'),
+    ];
+    for (number, digits, behind) in parts {
+        padded(out, number, digits);
+        out.push(behind);
+    }
+}
+
+fn decimal(out: &mut Vec<u8>, number: u64) {
+    padded(out, number, 1);
+}
+
+/// With as many zeros before it as make `digits_min` digits, at most 20.
+fn padded(out: &mut Vec<u8>, mut number: u64, digits_min: usize) {
+    let mut digits = [b'0'; 20];
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        if number == 0 && count >= digits_min {
+            break;
+        }
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        count += 1;
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 fn action(action: Action) -> &'static str {

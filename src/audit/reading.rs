@@ -1,4 +1,4 @@
-//! Lines of a record, read again for those who look at what has happened. Whoever wrote them: members that
+//! Lines of a record in full, read again for those who look at what has happened. Whoever wrote them: members that
 //! are missing are left out, those that are not known are passed over.
 
 use std::borrow::Cow;
@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -17,10 +16,6 @@ use super::subjects::{Distinct, Subjects};
 use crate::seal::SubjectId;
 use crate::statement::{Action, Replication, Stream};
 
-/// Lists of fields that later records name by their number.
-const LISTED_MAX: usize = 16_384;
-/// Fields of all of them. Whoever wrote the folder may have made each as long as a line.
-const LISTED_FIELDS_MAX: usize = 250_000;
 /// Bytes of the names of one field; one with longer names is left out.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -55,7 +50,6 @@ struct Line<'l> {
     attribution: Cow<'l, str>,
     #[serde(borrow)]
     fields: Option<Vec<Field<'l>>>,
-    fields_as: Option<u64>,
     #[serde(borrow)]
     fingerprint: Cow<'l, str>,
     #[serde(borrow)]
@@ -99,9 +93,6 @@ struct Whose<'l> {
 /// Reads lines in their order.
 #[derive(Default)]
 pub struct Reading {
-    /// By session and number: what `fields_as` names.
-    listed: FxHashMap<(u64, u64), Arc<[FieldUse]>>,
-    listed_fields: usize,
     /// The latest of a session, which many records share.
     who: Option<Arc<Who>>,
 }
@@ -123,8 +114,7 @@ impl Reading {
                 execution,
                 action: action(&line.action),
                 attribution,
-                fields: self.fields(&line),
-                listed_in: line.fields_as,
+                fields: fields(&line),
                 fingerprint: (*line.fingerprint).into(),
                 statement: (*line.statement).into(),
                 rule: "every-user",
@@ -136,8 +126,7 @@ impl Reading {
                 execution,
                 action: action(&line.action),
                 attribution,
-                fields: self.fields(&line),
-                listed_in: line.fields_as,
+                fields: fields(&line),
                 fingerprint: (*line.fingerprint).into(),
                 rows: line.rows,
                 cells: line.cells,
@@ -155,7 +144,7 @@ impl Reading {
                 statement_id: line.statement_id,
                 sqlstate: "SG001",
                 rule: (*line.rule).into(),
-                fields: self.fields(&line),
+                fields: fields(&line),
                 statement: (!line.statement.is_empty()).then(|| (*line.statement).into()),
                 fingerprint: (!line.fingerprint.is_empty()).then(|| (*line.fingerprint).into()),
             }),
@@ -203,37 +192,22 @@ impl Reading {
         self.who = Some(who.clone());
         who
     }
+}
 
-    fn fields(&mut self, line: &Line<'_>) -> Arc<[FieldUse]> {
-        if let Some(number) = line.fields_as {
-            return self.listed.get(&(line.session, number)).cloned().unwrap_or_default();
-        }
-        let fields: Arc<[FieldUse]> = line
-            .fields
-            .iter()
-            .flatten()
-            .filter(|field| field.field.len() + field.class.len() <= NAME_BYTES_MAX)
-            .map(|field| FieldUse {
-                field: (*field.field).into(),
-                class: (*field.class).into(),
-                mode: match &*field.mode {
-                    "random" => "random",
-                    "equality" => "equality",
-                    _ => "none",
-                },
-            })
-            .collect();
-        // Only long lists are told once.
-        if fields.len() > 16 {
-            if self.listed.len() >= LISTED_MAX || self.listed_fields + fields.len() > LISTED_FIELDS_MAX {
-                self.listed.clear();
-                self.listed_fields = 0;
-            }
-            self.listed_fields += fields.len();
-            self.listed.insert((line.session, line.statement_id), fields.clone());
-        }
-        fields
-    }
+fn fields(line: &Line<'_>) -> Arc<[FieldUse]> {
+    let fields = line.fields.iter().flatten();
+    fields
+        .filter(|field| field.field.len() + field.class.len() <= NAME_BYTES_MAX)
+        .map(|field| FieldUse {
+            field: (*field.field).into(),
+            class: (*field.class).into(),
+            mode: match &*field.mode {
+                "random" => "random",
+                "equality" => "equality",
+                _ => "none",
+            },
+        })
+        .collect()
 }
 
 /// When a line was written, in microseconds since the Unix epoch.
@@ -316,37 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_hostile_folder_is_bounded() {
-        let mut reading = Reading::default();
-        let fields = [r#"{"field":"s.t.c"}"#; 2_000].join(",");
-        for number in 0..300 {
-            let line = format!(
-                r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","session":7,"statement_id":{number},"fields":[{fields}]}}"#
-            );
-            reading.read(line.as_bytes()).unwrap();
-            let kept: usize = reading.listed.values().map(|list| list.len()).sum();
-            assert!(kept == reading.listed_fields && kept <= LISTED_FIELDS_MAX, "{kept}");
-        }
+    fn a_field_with_a_name_that_no_record_has_is_left_out() {
         let long = format!(
-            r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","fields":[{{"field":"{}"}}]}}"#,
+            r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","fields":[{{"field":"{}"}},{{"field":"s.t.c"}}]}}"#,
             "x".repeat(NAME_BYTES_MAX + 1)
         );
-        let Some((Record::Intent(intent), _)) = reading.read(long.as_bytes()) else { panic!("an intent") };
-        assert!(intent.fields.is_empty());
-    }
-
-    #[test]
-    fn a_list_that_is_told_once_counts_for_those_that_name_it() {
-        let mut reading = Reading::default();
-        let fields: Vec<String> = (0..20).map(|n| format!(r#"{{"field":"s.t.c{n}"}}"#)).collect();
-        let first = format!(
-            r#"{{"time":"2026-11-27T10:00:00Z","kind":"intent","session":7,"statement_id":3,"fields":[{}]}}"#,
-            fields.join(",")
-        );
-        reading.read(first.as_bytes()).unwrap();
-        let second =
-            br#"{"time":"2026-11-27T10:00:01Z","kind":"outcome","session":7,"statement_id":3,"fields_as":3}"#;
-        let Some((Record::Outcome(outcome), _)) = reading.read(second) else { panic!("no outcome") };
-        assert_eq!(outcome.fields.len(), 20);
+        let read = Reading::default().read(long.as_bytes());
+        let Some((Record::Intent(intent), _)) = read else { panic!("an intent") };
+        assert_eq!(intent.fields.len(), 1);
     }
 }

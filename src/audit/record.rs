@@ -97,9 +97,6 @@ pub struct Intent {
     pub action: Action,
     pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
-    /// The execution of this session whose intent, which is on disk, lists the same fields. None: they
-    /// are listed here.
-    pub listed_in: Option<u64>,
     pub fingerprint: Arc<str>,
     /// Literal-free.
     pub statement: Arc<str>,
@@ -119,8 +116,6 @@ pub struct Outcome {
     pub action: Action,
     pub attribution: Attribution,
     pub fields: Arc<[FieldUse]>,
-    /// As in the intent.
-    pub listed_in: Option<u64>,
     pub fingerprint: Arc<str>,
     pub rows: u64,
     /// Classified values released; where they were possibly met, all values, and messages.
@@ -219,6 +214,8 @@ pub struct Alert {
     pub incident: Arc<str>,
     /// Of what was learned: why it is unusual.
     pub unusual: Option<Arc<Unusual>>,
+    /// It is about the end user, and not about all of the login user.
+    pub by_end_user: bool,
 }
 
 /// Why an access is unusual.

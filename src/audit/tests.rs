@@ -35,7 +35,6 @@ fn intent(number: u64) -> Record {
         action: Action::Read,
         attribution: Attribution::Known,
         fields: [email()].into(),
-        listed_in: None,
         fingerprint: "0123456789abcdef".into(),
         statement: "SELECT email FROM customers WHERE id = ?".into(),
         rule: "default",
@@ -51,7 +50,6 @@ fn outcome(number: u64) -> Record {
         action: Action::Read,
         attribution: Attribution::Known,
         fields: [email()].into(),
-        listed_in: None,
         fingerprint: "0123456789abcdef".into(),
         rows: 2,
         cells: 3,
@@ -114,9 +112,15 @@ impl Sink for Memory {
 }
 
 impl Memory {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.durable).unwrap()
+    }
+
+    /// In full.
     fn lines(&self) -> Vec<serde_json::Value> {
-        let text = std::str::from_utf8(&self.durable).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let mut expansion = Expansion::default();
+        let full = |line: &str| serde_json::from_slice(&expansion.line(line.as_bytes())).unwrap();
+        self.text().lines().map(full).collect()
     }
 }
 
@@ -157,6 +161,7 @@ fn writes_the_members_that_reports_rely_on() {
         fields: [email()].into(),
         incident: "0123456789abcdef".into(),
         unusual: None,
+        by_end_user: false,
     };
     let login = LoginRecord { who: self::who(), sqlstate: *b"28P01", rule: "server", untold: 2 };
     for (record, kind, members) in [
@@ -347,4 +352,146 @@ fn the_end_of_a_segment_is_told_once_it_is_durable_though_somebody_asked_before(
     journal.sync(&mut Turning).unwrap();
     assert_eq!(journal.take_turn().map(|turn| turn.seq), Some(2));
     assert_eq!(journal.take_turn(), None, "once");
+}
+
+/// Of what the page shows of numbers.
+fn example() -> (Journal, Vec<Entry>) {
+    let who = Arc::new(Who { session: 1_795_300_368_000_001, auth: "scram", ..(*who()).clone() });
+    let (fields, statement): (Arc<[FieldUse]>, Arc<str>) =
+        ([email()].into(), "SELECT email FROM customers WHERE id = $1".into());
+    let mut entries = Vec::new();
+    for number in [1, 2] {
+        let execution = Execution { session: who.session, number };
+        let (Record::Intent(intent), Record::Outcome(outcome)) = (intent(number), outcome(number)) else {
+            unreachable!()
+        };
+        let (who, fields, statement) = (Arc::clone(&who), Arc::clone(&fields), Arc::clone(&statement));
+        entries.push(Record::Intent(Intent {
+            who: Arc::clone(&who),
+            execution,
+            fields: Arc::clone(&fields),
+            statement,
+            rule: "every-user",
+            ..intent
+        }));
+        let came = Outcome { rows: 1, cells: 1, bytes: 24, sqlstate: None, committed: None, ..outcome };
+        entries.push(Record::Outcome(Outcome { who, execution, fields, ..came }));
+    }
+    (Journal::new("gate-1".into(), 1), entries.into_iter().map(entry).collect())
+}
+
+#[test]
+fn what_was_told_is_named_by_its_number_as_the_page_shows() {
+    let (mut journal, entries) = example();
+    let mut memory = Memory::default();
+    journal.commit(&mut memory, &entries).unwrap();
+    let page = include_str!("../../docs/RECORD.md");
+    for line in memory.text().lines() {
+        assert!(page.contains(&format!("    {line}\n")), "not in docs/RECORD.md: {line}");
+    }
+    let shown: usize = memory.text().lines().skip(2).map(|line| line.len() + 1).sum();
+    assert!(shown < 300, "{shown}");
+    // In full it is what a line that names nothing is.
+    let mut lines = memory.lines();
+    for (line, entry) in lines.iter_mut().zip(entries) {
+        let mut alone = Memory::default();
+        Journal::new("gate-1".into(), line["seq"].as_u64().unwrap()).commit(&mut alone, &[entry]).unwrap();
+        let mut full = alone.lines().remove(0);
+        for line in [&mut full, line] {
+            line.as_object_mut().unwrap().retain(|member, _| member != "hash" && member != "prev");
+        }
+        assert_eq!(*line, full);
+    }
+}
+
+#[test]
+fn statements_that_say_the_same_have_one_number_wherever_they_lie_in_memory() {
+    let mut memory = Memory::default();
+    let batch: Vec<Entry> = (0..50).flat_map(|number| [intent(number), outcome(number)]).map(entry).collect();
+    Journal::new("n".into(), 1).commit(&mut memory, &batch).unwrap();
+    for told in ["\"session\":", "\"statement\":"] {
+        assert_eq!(memory.text().matches(told).count(), 1, "{told}");
+    }
+    assert!(memory.lines().iter().all(|line| line["user"] == "support" && line["action"] == "read"));
+}
+
+#[test]
+fn what_was_taken_back_is_told_again_and_a_segment_tells_all_of_its_own() {
+    let mut memory = Memory::default();
+    let mut journal = Journal::new("n".into(), 1);
+    memory.fail_sync = true;
+    assert!(journal.commit(&mut memory, &[entry(intent(1)), entry(outcome(1))]).is_err());
+    memory.fail_sync = false;
+    journal.commit(&mut memory, &[entry(intent(2)), entry(outcome(2))]).unwrap();
+    memory.fail_sync = true;
+    assert!(journal.commit(&mut memory, &[entry(intent(3))]).is_err());
+    memory.fail_sync = false;
+    journal.commit(&mut memory, &[entry(intent(4))]).unwrap();
+    // No number is told twice, and none is left out.
+    let numbers = memory.text().lines().map(|line| line.split("\"who\":").nth(1).unwrap().as_bytes()[0]);
+    assert_eq!(numbers.collect::<Vec<_>>(), b"112");
+    assert!(memory.lines().iter().all(|line| line["user"] == "support"), "{}", memory.text());
+    assert_eq!(memory.lines()[2]["statement_id"], 4);
+
+    let mut turning = Parts::default();
+    let mut journal = Journal::new("n".into(), 1);
+    for number in 0..3 {
+        journal.commit(&mut turning, &[entry(intent(number)), entry(outcome(number))]).unwrap();
+    }
+    assert_eq!(turning.0.len(), 3);
+    for part in turning.0 {
+        let mut memory = Memory { durable: part, ..Memory::default() };
+        assert!(memory.lines().iter().all(|line| line["user"] == "support"), "{}", memory.text());
+        memory.durable.clear();
+    }
+}
+
+#[test]
+fn a_long_list_of_fields_is_told_once_for_whatever_names_it() {
+    let fields: Arc<[FieldUse]> = vec![email(); 100].into();
+    let mut batch = Vec::new();
+    for number in 0..5 {
+        let (Record::Intent(mut intent), Record::Outcome(mut outcome)) = (intent(number), outcome(number))
+        else {
+            unreachable!()
+        };
+        intent.statement = format!("SELECT {number}").into();
+        intent.fields = fields.iter().cloned().collect();
+        outcome.fields = Arc::clone(&fields);
+        batch.extend([entry(Record::Intent(intent)), entry(Record::Outcome(outcome))]);
+    }
+    let mut memory = Memory::default();
+    Journal::new("n".into(), 1).commit(&mut memory, &batch).unwrap();
+    assert_eq!(memory.text().matches("customers.email").count(), 100, "{}", memory.text());
+    assert!(memory.lines().iter().all(|line| line["fields"].as_array().unwrap().len() == 100));
+}
+
+/// A segment for each batch of two.
+#[derive(Default)]
+struct Parts(Vec<Vec<u8>>);
+
+impl Sink for Parts {
+    fn begins_segment(&mut self, seq: u64) -> Result<bool, SinkError> {
+        if seq % 2 == 1 {
+            self.0.push(Vec::new());
+        }
+        Ok(seq % 2 == 1)
+    }
+
+    fn append(&mut self, _seq: u64, line: &[u8]) -> Result<(), SinkError> {
+        self.0.last_mut().unwrap().extend_from_slice(line);
+        Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }

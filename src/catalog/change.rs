@@ -103,6 +103,15 @@ impl Snapshot {
     }
 
     fn apply(&mut self, change: &Change) -> Option<()> {
+        if let Change::Led { table, why, unless_there: false } = change
+            && self.relation(&table.schema, &table.name).is_some_and(|known| known.kind == RelationKind::View)
+        {
+            // Whatever comes in the place of a view, nobody has read it.
+            self.take(table)?;
+            self.relations_of(&table.name)
+                .push(Relation { reaches: Some(why.clone()), ..empty(table, 0, 0) });
+            return Some(());
+        }
         let known = change.table().and_then(|table| self.relation(&table.schema, &table.name));
         if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
             return None;

@@ -1,7 +1,9 @@
-//! `sealgate audit verify`: what [`crate::store::journal::verify`] finds, told to people and programs.
+//! `sealgate audit verify`: what [`crate::store::journal::verify`] finds, told to people and programs; and `sealgate
+//! audit show`: the lines in full.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a verb prints")]
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::CONFIGURATION;
@@ -38,6 +40,28 @@ pub fn verify(config: Option<&Path>, wanted: Wanted) -> u8 {
             if found.bad.is_empty() { 0 } else { NOT_INTACT }
         }
         Err(error) => cannot(&format!("{}: {error}", asked.folder.display())),
+    }
+}
+
+/// Prints the lines of a folder, or of one file of it, with what they name by numbers in its place. 0 that is
+/// done, 2 it could not be.
+pub fn show(config: Option<&Path>, of: Option<PathBuf>) -> u8 {
+    let of = match (of, config.map(settings)) {
+        (Some(of), _) => of,
+        (None, Some(Ok(settings))) => match settings.audit {
+            Some(audit) => audit.path,
+            None => return cannot("the configuration has no [audit]: name the folder"),
+        },
+        (None, Some(Err(fault))) => return cannot(&fault.text()),
+        (None, None) => return cannot("name the folder"),
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let shown = journal::past(&of, |line| out.write_all(line).and_then(|()| out.write_all(b"\n")));
+    match shown.and_then(|_| out.flush()) {
+        Ok(()) => 0,
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => cannot(&format!("{}: {error}", of.display())),
     }
 }
 

@@ -14,10 +14,13 @@ use zeroize::Zeroizing;
 
 use super::house::{Fault, host_name, secret};
 use crate::audit::Signer;
-use crate::config::{Audit, AuditSinkTarget, AuditSinkTls, Secret, Settings, TlsMode, TlsVersion};
+use crate::config::{
+    Audit, AuditBucket, AuditSinkTarget, AuditSinkTls, Secret, Settings, TlsMode, TlsVersion,
+};
 use crate::seal::Random;
-use crate::store::journal::{Evidence, Outlet, Target};
+use crate::store::journal::{Bucket, Evidence, Outlet, POST_PATIENCE, Target, Witness};
 use crate::transport::tls::{ClientIdentity, ClientTls, ClientTlsSettings};
+use crate::transport::web;
 
 /// The key by which checkpoints are signed. None: none are made.
 ///
@@ -57,11 +60,49 @@ pub fn evidence(settings: &Settings, audit: &Audit) -> Result<Evidence, Fault> {
                 let tls = tls.map_err(|fault| Fault::of(settings, "audit.sink", &fault))?.map(Arc::new);
                 Target::Syslog { server: server.clone(), tls, node: node(audit) }
             }
+            AuditSinkTarget::Witness { url, token, ca } => {
+                let posted = || -> Result<Witness, String> {
+                    let token = token.as_ref().map(named_secret).transpose()?;
+                    Ok(Witness {
+                        agent: web::agent(url, ca.as_deref(), POST_PATIENCE)?,
+                        url: url.clone(),
+                        token,
+                    })
+                };
+                Target::Witness(posted().map_err(|fault| Fault::of(settings, "audit.sink", &fault))?)
+            }
+            AuditSinkTarget::Bucket(of) => {
+                let bucket = bucket(of).map_err(|fault| Fault::of(settings, "audit.sink", &fault))?;
+                Target::Bucket(Box::new(bucket))
+            }
         };
-        outlets.push(Outlet { to, required_within: sink.required_within_ms.map(Duration::from_millis) });
+        let every = Duration::from_millis(sink.every_ms);
+        outlets.push(Outlet {
+            to,
+            every,
+            required_within: sink.required_within_ms.map(Duration::from_millis),
+        });
     }
     let every = Duration::from_millis(audit.checkpoint_every_ms);
     Ok(Evidence { signer: signer.map(Arc::new), every, outlets, packs: audit.compress })
+}
+
+fn bucket(of: &AuditBucket) -> Result<Bucket, String> {
+    Ok(Bucket {
+        agent: web::agent(&of.store, of.ca.as_deref(), POST_PATIENCE)?,
+        store: of.store.clone(),
+        path: of.path.clone(),
+        region: of.region.clone(),
+        access_key: named_secret(&of.access_key)?,
+        secret_key: named_secret(&of.secret_key)?,
+        lock: of.lock,
+        retain: Duration::from_millis(of.retain_ms),
+    })
+}
+
+fn named_secret(source: &Secret) -> Result<Zeroizing<String>, String> {
+    let text = secret(source).map_err(|fault| fault.text())?;
+    text.ok_or_else(|| format!("{} is not set", name(source)))
 }
 
 fn towards_log(tls: &AuditSinkTls) -> Result<ClientTls, String> {

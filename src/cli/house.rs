@@ -16,9 +16,11 @@ use zeroize::Zeroizing;
 
 use super::events::{applied, put_in_force, refused};
 use super::evidence;
+use super::fellows;
 use super::keys::{MasterKeySource, master_key};
 use super::known;
 use super::operators;
+use super::ready::Ready;
 use super::regime::regime;
 use crate::alarm::{self, Alarm, Place};
 use crate::audit::{AdminRecord, Record};
@@ -26,11 +28,12 @@ use crate::catalog::{Classification, PolicyField};
 use crate::config::{self, Admin, Audit, Auth, Secret, Settings};
 use crate::gate::{
     Acceptor, Admission, Cancels, Gate, Judges, Listener, Means, Phase, Regime, Renewal, Roster, SharedGate,
-    Vigil, VigilThread, Watched, accept, today,
+    Ties, Vigil, VigilThread, Watched, accept,
 };
 use crate::login::scram::MockSecret;
 use crate::ops;
 use crate::seal::{Keyring, MasterKey};
+use crate::share::ShareThread;
 use crate::store::catalog::{CatalogSource, Catalogs, Timing, survey};
 use crate::store::journal::{self, JournalHandle, JournalThread, Location};
 use crate::store::keyfile::Exposed;
@@ -38,9 +41,6 @@ use crate::upstream::dial::Dialer;
 use crate::upstream::lookout;
 use crate::upstream::service::{Access, ServiceAccount};
 use crate::watch::Watch;
-
-/// How long whoever asks whether it is ready waits for a server, where nobody looks at them.
-const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long clients that are cut off may take to read why.
 const FAREWELLS: Duration = Duration::from_secs(10);
@@ -242,6 +242,7 @@ pub struct House {
     started: Arc<Regime>,
     journal: Option<JournalThread>,
     vigil: Option<VigilThread>,
+    sharing: Option<ShareThread>,
     /// None without a service account.
     swaps: Option<Swaps>,
 }
@@ -298,8 +299,18 @@ impl House {
             Fault::Start(format!("the thread of the detectors cannot be started: {error}"))
         })?;
         let (phase, phases) = watch::channel(Phase::Serving);
+        let (started, watch) = (Instant::now(), Arc::new(Watch::new(regime.settings.watch.clone())));
+        let ties = Ties {
+            roster: roster.clone(),
+            watch: watch.clone(),
+            alarm: alarm.clone(),
+            journal: journal.clone(),
+            started,
+        };
+        let (fellowship, sharing) = fellows::start(&regime.settings, ties)?.unzip();
         let gate: SharedGate = Arc::new(Gate {
-            watch: Watch::new(regime.settings.watch.clone()),
+            watch,
+            fellowship,
             catalogs,
             journal,
             alarm,
@@ -312,7 +323,7 @@ impl House {
             judges: Judges::new(regime.threads),
             next_session: AtomicU64::new(first_session()),
             phase: phases,
-            started: Instant::now(),
+            started,
             regime: ArcSwap::from_pointee(regime),
         });
         let regime = gate.regime.load_full();
@@ -347,6 +358,7 @@ impl House {
             started,
             journal: None,
             vigil,
+            sharing,
             swaps,
         };
         Ok(house)
@@ -439,7 +451,7 @@ impl House {
     /// left, closes the journal. False where something was cut off or could not be written.
     /// When `hasten` comes, nothing is waited for any more.
     pub async fn drain(self, hasten: impl Future<Output = ()>) -> bool {
-        let House { gate, acceptor, accepting, phase, journal, vigil, .. } = self;
+        let House { gate, acceptor, accepting, phase, journal, vigil, sharing, .. } = self;
         phase.send_replace(Phase::Draining);
         for task in accepting {
             let _ = task.await;
@@ -460,6 +472,9 @@ impl House {
         }
         if let Some(vigil) = vigil {
             vigil.close();
+        }
+        if let Some(sharing) = sharing {
+            sharing.close();
         }
         let how = if drained { "drained" } else { "sessions were cut off" };
         note_by(&gate, applied("stop", how)).await;
@@ -507,6 +522,9 @@ fn counts_later(before: &Settings, after: &Settings) -> Vec<&'static str> {
     }
     if before.alerting != after.alerting {
         later.push("[[alert]]");
+    }
+    if before.share != after.share {
+        later.push("[watch.share]");
     }
     later
 }
@@ -598,7 +616,7 @@ fn alarm_fault(settings: &Settings, (index, why): alarm::Fault) -> Fault {
     }
 }
 
-fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
+pub fn secret_text(source: &Secret) -> Result<Option<Zeroizing<String>>, String> {
     secret(source).map_err(|fault| fault.text())
 }
 
@@ -651,39 +669,4 @@ async fn serve_admin(
     let found = listener.local_addr().map_err(named)?;
     tokio::spawn(ops::serve(listener, metrics, Arc::new(health)));
     Ok(Some(found))
-}
-
-struct Ready {
-    gate: SharedGate,
-    /// None without a service account.
-    access: Option<Arc<ArcSwap<Access>>>,
-}
-
-impl ops::Health for Ready {
-    async fn ready(&self) -> Result<String, String> {
-        if *self.gate.phase.borrow() != Phase::Serving {
-            return Err("draining".to_owned());
-        }
-        if self.gate.journal.as_ref().is_some_and(|journal| !journal.is_writable()) {
-            return Err("the record cannot be written".to_owned());
-        }
-        if let Some(behind) = self.gate.journal.as_ref().and_then(|journal| journal.standing().behind()) {
-            return Err(behind);
-        }
-        // That nobody is told is no reason to serve nobody.
-        let behind = self.gate.alarm.behind();
-        let Some(access) = &self.access else {
-            let dialer = Arc::clone(&self.gate.regime.load().dialer);
-            let first = tokio::time::timeout(DIAL_PATIENCE, dialer.first(today())).await;
-            return match first {
-                Ok(first) => first.map(|_| behind).map_err(|error| error.to_string()),
-                Err(_) => Err("no server answers".to_owned()),
-            };
-        };
-        let dialer = Arc::clone(&access.load().dialer);
-        dialer.outlook().readiness(dialer.hosts()).await?;
-        let Some(catalogs) = &self.gate.catalogs else { return Ok(behind) };
-        let known = catalogs.fitness().readiness()?.into_iter().chain(Some(behind));
-        Ok(known.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "))
-    }
 }

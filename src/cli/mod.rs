@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod events;
 pub mod evidence;
+mod fellows;
 mod health;
 mod house;
 pub mod keys;
@@ -14,6 +15,7 @@ mod known;
 mod log;
 mod operators;
 mod place;
+mod ready;
 mod regime;
 mod replay;
 mod run;
@@ -115,6 +117,17 @@ enum Verb {
 
 #[derive(Subcommand)]
 enum AuditVerb {
+    /// Print the record, each line in full: who, what a statement does and long lists of fields are told once a
+    /// segment, and named by numbers from then on. Nothing is verified.
+    #[command(
+        after_help = "Examples:\n  sealgate audit show | jq 'select(.user == \"ada\")'\n  sealgate audit show /srv/copy/audit/audit-20261121T223248.000001Z-00000000000000000042.jsonl.zst"
+    )]
+    Show {
+        #[command(flatten)]
+        configured: Configured,
+        /// The folder, or a file of it [default: the folder of the configuration].
+        folder: Option<PathBuf>,
+    },
     /// Is the record what was written, all of it? 0 intact, 3 not, naming the first bad record.
     #[command(
         after_help = "Examples:\n  sealgate audit verify --config config/sealgate.toml\n  sealgate audit verify /srv/copy/audit --public-key audit.key.pub --checkpoint /mnt/evidence/checkpoints"
@@ -166,11 +179,16 @@ enum WatchVerb {
         json: bool,
     },
     /// Let a user in again who was locked out.
-    #[command(after_help = "Example:\n  sealgate watch release ada")]
+    #[command(
+        after_help = "Example:\n  sealgate watch release ada\n  sealgate watch release pool --end-user bob"
+    )]
     Release {
         #[command(flatten)]
         configured: Configured,
         user: String,
+        /// Only one of those for whom that user asks, by its name.
+        #[arg(long, value_name = "NAME")]
+        end_user: Option<String>,
     },
     /// End a session, by its number in status, records and alerts.
     #[command(after_help = "Example:\n  sealgate watch end 1838450000000001")]
@@ -293,8 +311,8 @@ pub fn main() -> ExitCode {
         Verb::Watch(WatchVerb::Status { configured, json }) => {
             with(configured, |config| watch::status(config, json))
         }
-        Verb::Watch(WatchVerb::Release { configured, user }) => {
-            with(configured, |config| watch::release(config, &user))
+        Verb::Watch(WatchVerb::Release { configured, user, end_user }) => {
+            with(configured, |config| watch::release(config, &user, end_user.as_deref()))
         }
         Verb::Watch(WatchVerb::End { configured, session }) => {
             with(configured, |config| watch::end(config, session))
@@ -325,6 +343,12 @@ pub fn main() -> ExitCode {
         }
         Verb::Keys(KeysVerb::List { configured, json }) => {
             with(configured, |config| keys_verb::list(config, json))
+        }
+        Verb::Audit(AuditVerb::Show { configured, folder: Some(of) }) if configured.config.is_none() => {
+            audit::show(None, Some(of))
+        }
+        Verb::Audit(AuditVerb::Show { configured, folder }) => {
+            with(configured, |config| audit::show(Some(config), folder))
         }
         Verb::Audit(AuditVerb::Verify { configured, folder, public_key, checkpoint, first, json }) => {
             let wanted = audit::Wanted { folder, keys: public_key, external: checkpoint, first, json };

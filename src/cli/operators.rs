@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::events::{applied, refused};
 use crate::alarm::now_ms;
 use crate::audit::{AdminRecord, Record, rfc3339};
-use crate::gate::{Order, Question, Restrained, SharedGate};
-use crate::watch::Restraint;
+use crate::gate::{Order, Question, SharedGate};
+use crate::watch::{Restrained, Restraint, Whom};
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;
@@ -113,8 +113,10 @@ async fn answer(gate: &SharedGate, mut stream: UnixStream) {
         }
         "release" => {
             let user = word("user");
-            let done = gate.roster.release(user, now_ms());
-            note(gate, "watch-release", &format!("user {user}"), done, &account).await;
+            let end_user = request.get("end_user").and_then(Value::as_str);
+            let done = gate.roster.release(user, end_user, now_ms());
+            let whom = end_user.map(|end_user| format!(" for {end_user}")).unwrap_or_default();
+            note(gate, "watch-release", &format!("user {user}{whom}"), done, &account).await;
             json!({ "done": done })
         }
         "end" => {
@@ -176,6 +178,11 @@ async fn note(gate: &SharedGate, event: &'static str, what: &str, done: bool, ac
     }
 }
 
+/// Its name; null of a login user.
+fn end_user(whom: &Whom) -> Option<&str> {
+    whom.end_user.as_ref().map(|end_user| &*end_user.name)
+}
+
 fn status(gate: &SharedGate) -> Value {
     let time = |ms: u64| rfc3339(ms.saturating_mul(1_000));
     let sessions: Vec<Value> = gate
@@ -185,9 +192,8 @@ fn status(gate: &SharedGate) -> Value {
         .take(LISTED_MAX)
         .map(|listed| {
             let who = &listed.who;
-            let doing = listed.doing.load();
-            let doing = doing
-                .as_ref()
+            let doing = listed
+                .doing()
                 .map(|doing| json!({ "statement": *doing.shape, "since": time(doing.since_ms) }));
             json!({
                 "session": who.session,
@@ -204,12 +210,14 @@ fn status(gate: &SharedGate) -> Value {
     let limits: Vec<Value> = near
         .iter()
         .take(LISTED_MAX)
-        .map(|used| json!({ "user": used.user, "rule": *used.rule, "used": used.used, "most": used.most }))
+        .map(|used| json!({ "user": *used.whom.user, "end_user": end_user(&used.whom), "rule": *used.rule, "used": used.used, "most": used.most }))
         .collect();
     let held = gate.roster.held(now_ms());
     let told = |one: &Restrained| {
         json!({
-            "user": *one.user,
+            "user": *one.whom.user,
+            "end_user": end_user(&one.whom),
+            "by": if one.lock.is_some() { "another proxy" } else { "this one" },
             "what": one.restraint.name(),
             "until": time(one.until_ms),
             "incident": *one.incident,
@@ -224,5 +232,8 @@ fn status(gate: &SharedGate) -> Value {
         "locked": list(locked),
         "restrained": list(others),
         "alerts": gate.alarm.behind(),
+        "shared": gate.fellowship.as_ref().map(|fellowship| {
+            json!({ "proxies": fellowship.others(), "trouble": fellowship.trouble() })
+        }),
     })
 }

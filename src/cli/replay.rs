@@ -96,7 +96,7 @@ fn look_through(config: Option<&Path>, wanted: &Wanted) -> Result<(), String> {
     let (mut records, mut told) = (0_u64, 0_u64);
     let mut compared = Compared::default();
     let past = journal::past(&wanted.folder, |line| {
-        let Some((record, time_us)) = reading.read(line) else { return };
+        let Some((record, time_us)) = reading.read(line) else { return Ok(()) };
         records += 1;
         let now_ms = time_us / 1_000;
         let seen = Seen::Record(Box::new(record));
@@ -111,6 +111,7 @@ fn look_through(config: Option<&Path>, wanted: &Wanted) -> Result<(), String> {
         for finding in those.iter_mut().flat_map(|those| those.see(&seen, now_ms)) {
             compared.add(&finding, time_us, false);
         }
+        Ok(())
     });
     let past = past.map_err(|error: io::Error| format!("{}: {error}", wanted.folder.display()))?;
     if those.is_some() {

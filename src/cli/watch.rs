@@ -30,8 +30,10 @@ pub fn status(config: &Path, json: bool) -> u8 {
 }
 
 /// Takes back what is held against a user. 1 where nothing is.
-pub fn release(config: &Path, user: &str) -> u8 {
-    act(config, &json!({ "ask": "release", "user": user }), &format!("nothing is held against {user}"))
+pub fn release(config: &Path, user: &str, end_user: Option<&str>) -> u8 {
+    let request = json!({ "ask": "release", "user": user, "end_user": end_user });
+    let whom = end_user.map(|end_user| format!(" for {end_user}")).unwrap_or_default();
+    act(config, &request, &format!("nothing is held against {user}{whom}"))
 }
 
 /// Ends a session. 1 where there is none of that number.
@@ -201,10 +203,14 @@ fn print(told: &Value) {
             text(of(one, "since"))
         );
     }
+    let whom = |one: &Value| match of(one, "end_user").as_str() {
+        None => text(of(one, "user")),
+        Some(end_user) => format!("{} for {}", text(of(one, "user")), shown(end_user)),
+    };
     for one in list("limits") {
         println!(
             "limit: {} has {} of {}: {}",
-            text(of(&one, "user")),
+            whom(&one),
             of(&one, "used"),
             of(&one, "most"),
             text(of(&one, "rule"))
@@ -213,7 +219,7 @@ fn print(told: &Value) {
     for one in list("locked") {
         println!(
             "locked: {} until {}, incident {}",
-            text(of(&one, "user")),
+            whom(&one),
             text(of(&one, "until")),
             text(of(&one, "incident"))
         );
@@ -222,9 +228,18 @@ fn print(told: &Value) {
         println!(
             "{}: {} until {}, incident {}",
             text(of(&one, "what")),
-            text(of(&one, "user")),
+            whom(&one),
             text(of(&one, "until")),
             text(of(&one, "incident"))
+        );
+    }
+    let shared = of(told, "shared");
+    if shared.is_object() {
+        let trouble = of(shared, "trouble").as_str().map(shown).filter(|trouble| !trouble.is_empty());
+        println!(
+            "shared with {} other gates{}",
+            of(shared, "proxies"),
+            trouble.map(|why| format!(": {why}")).unwrap_or_default()
         );
     }
     let learned = of(told, "learned");

@@ -8,8 +8,6 @@ use super::settings::{HostPort, Secret};
 
 /// Most `[[alert]]` entries.
 pub const ALERTS_MAX: usize = 16;
-/// Longest address of a webhook, and of somebody who has mail.
-const URL_BYTES_MAX: usize = 2_048;
 const MAIL_BYTES_MAX: usize = 254;
 /// Recipients of one entry.
 const RECIPIENTS_MAX: usize = 32;
@@ -177,13 +175,7 @@ impl Reader<'_> {
 
     fn url(&mut self, entry: &Section<'_>, key: &'static str) -> Option<String> {
         let text = self.string(entry, key)?;
-        let rest = text.text.strip_prefix("https://").or_else(|| text.text.strip_prefix("http://"));
-        let sound = rest.is_some_and(|rest| {
-            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            !host.is_empty() && !host.contains('@') && !host.starts_with(':')
-        });
-        let plain = text.text.bytes().all(|byte| byte.is_ascii_graphic());
-        if sound && plain && text.text.len() <= URL_BYTES_MAX {
+        if scalar::is_web_address(text.text) {
             return Some(text.text.to_owned());
         }
         // What it is may be a secret in itself.

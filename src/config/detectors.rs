@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::reader::{Reader, Section, Words, shown};
 use super::scalar;
 use crate::seal;
-use crate::watch::{Honey, Hours, Kind, Rate, Response, Restraint, Rule};
+use crate::watch::{By, Honey, Hours, Kind, LimitAction, Rate, Response, Restraint, Rule, Trap};
 
 /// Most `[[watch.detector]]` entries.
 pub const DETECTORS_MAX: usize = 64;
@@ -29,12 +29,15 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const DETECTOR: Words = Words {
     served: &[
         "kind", "count", "window", "action", "lock", "refuse", "purpose", "throttle", "delay", "severity",
-        "users", "from", "until", "days", "zone",
+        "users", "by", "from", "until", "days", "zone",
     ],
     later: &[],
 };
-const HONEY: Words = Words { served: &["sealed", "action"], later: &[] };
-const HONEY_ACTION: Words = Words { served: &["alert", "cut"], later: &["lock"] };
+const HONEY: Words = Words {
+    served: &["sealed", "action", "lock", "refuse", "purpose", "throttle", "delay", "by"],
+    later: &[],
+};
+const BY: Words = Words { served: &["user", "end_user"], later: &[] };
 const KIND: Words =
     Words { served: &["failed-logins", "refusals", "errors", "hours", "injection"], later: &[] };
 const ACTION: Words =
@@ -78,6 +81,11 @@ impl Reader<'_> {
                 "take action out: whoever can connect could lock anybody out",
             );
         }
+        let by = self.by(entry);
+        if matches!(kind, Kind::FailedLogins(_)) && by == By::EndUser {
+            let remedy = "take by out: before a login nobody asks for anybody";
+            self.fault(entry.at, "[[watch.detector]] failed-logins by end user", remedy);
+        }
         let severity = self.choice(entry, "severity", SEVERITY).map(|word| match word.text {
             "critical" => "critical",
             _ => "warning",
@@ -85,7 +93,7 @@ impl Reader<'_> {
         let severity = severity.unwrap_or(if response == Response::Alert { "warning" } else { "critical" });
         let users = self.strings(entry, "users", USERS_MAX);
         let users = users.map(|users| users.iter().map(|user| user.text.to_owned()).collect());
-        Some(Rule { kind, response, severity, users })
+        Some(Rule { kind, response, severity, users, by })
     }
 
     /// `[[watch.honey]]`: sealed values, whose opening is an alarm.
@@ -95,7 +103,7 @@ impl Reader<'_> {
             if entry.value("sealed").is_none() {
                 self.missing(&entry, "sealed", "[\"SEAL...\"], as the server has it");
             }
-            let cuts = self.choice(&entry, "action", HONEY_ACTION).is_some_and(|word| word.text == "cut");
+            let Some(trap) = self.trap(&entry) else { continue };
             for text in self.strings(&entry, "sealed", Honey::VALUES_MAX).unwrap_or_default() {
                 if seal::header(text.text.as_bytes()).is_none() {
                     // It may be the value itself, which is not shown.
@@ -104,13 +112,34 @@ impl Reader<'_> {
                         "[[watch.honey]] sealed holds what is not sealed",
                         "the value as the server has it: read it there, past Sealgate",
                     );
-                } else if !honey.add(text.text.as_bytes(), cuts) {
+                } else if !honey.add(text.text.as_bytes(), trap) {
                     let most = format!("at most {}", Honey::VALUES_MAX);
                     self.fault(text.at, "too many values of [[watch.honey]]", most);
                 }
             }
         }
         (!honey.is_empty()).then(|| Arc::new(honey))
+    }
+
+    fn trap(&mut self, entry: &Section<'_>) -> Option<Trap> {
+        let word = match entry.value("action") {
+            None => "alert",
+            Some(_) => self.choice(entry, "action", ACTION)?.text,
+        };
+        let action = match self.restraint(entry, "[[watch.honey]]", word)? {
+            Some((restraint, ms)) => LimitAction::Restrain { restraint, ms },
+            None if word == "cut" => LimitAction::Cut,
+            None => LimitAction::Alert,
+        };
+        Some(Trap { action, by: self.by(entry) })
+    }
+
+    /// Of whom it is counted, and against whom something is held.
+    pub(super) fn by(&mut self, entry: &Section<'_>) -> By {
+        match self.choice(entry, "by", BY) {
+            Some(word) if word.text == "end_user" => By::EndUser,
+            Some(_) | None => By::User,
+        }
     }
 
     fn rate(&mut self, entry: &Section<'_>, usual: u32) -> Option<Rate> {

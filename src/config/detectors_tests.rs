@@ -1,4 +1,4 @@
-use crate::watch::{Kind, LimitAction, Rate, Response, Restraint};
+use crate::watch::{By, Kind, LimitAction, Rate, Response, Restraint, Trap};
 
 const LEAST: &str = "[listen]\naddress = \"127.0.0.1:6432\"\n[upstream]\nhosts = [\"127.0.0.1:5432\"]\n";
 
@@ -76,7 +76,20 @@ fn limits_and_detectors_hold_something_against_their_users_for_a_time() {
         let settings = read(&text).unwrap_or_else(|faults| panic!("{lines}: {faults:?}"));
         assert_eq!(settings.detectors[0].response, Response::Restrain { restraint, ms: hour });
         assert_eq!(settings.watch[0].action, LimitAction::Restrain { restraint, ms: hour });
+        assert_eq!((settings.watch[0].by, settings.detectors[0].by), (By::User, By::User));
+        let sealed = "SEALABCDEFGH0123456789abcdef";
+        let honey = format!("[[watch.honey]]\nsealed = \"{sealed}\"\n{lines}\nby = \"end_user\"\n");
+        let trap = Trap { action: LimitAction::Restrain { restraint, ms: hour }, by: By::EndUser };
+        assert_eq!(read(&honey).unwrap().honey.unwrap().find(sealed.as_bytes()), Some(trap));
     }
+    let by = "by = \"end_user\"\n";
+    let text = format!(
+        "[[watch.limit]]\ncells = 5\nwindow = \"1h\"\naction = \"cut\"\n{by}[[watch.detector]]\nkind = \"errors\"\n{by}"
+    );
+    let settings = read(&text).unwrap();
+    assert_eq!((settings.watch[0].by, settings.detectors[0].by), (By::EndUser, By::EndUser));
+    let faults = read(&format!("[[watch.detector]]\nkind = \"failed-logins\"\n{by}")).unwrap_err();
+    assert!(faults[0].to_string().contains("failed-logins by end user"), "{faults:?}");
     let faults = read("[[watch.limit]]\ncells = 5\nwindow = \"1h\"\naction = \"lock\"\n").unwrap_err();
     assert!(faults[0].to_string().contains("lock is missing"), "{faults:?}");
 }

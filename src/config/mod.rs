@@ -17,6 +17,7 @@ mod reader;
 mod scalar;
 mod sections;
 mod settings;
+mod share;
 mod tokens;
 
 pub use alerts::{ALERTS_MAX, AlertKind, AlertPlace, Mail, MailProtection};
@@ -24,10 +25,10 @@ pub use detectors::DETECTORS_MAX;
 pub use fault::Fault;
 pub use scalar::duration_ms;
 pub use settings::{
-    Admin, Alerting, Audit, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate, ClientCertificate,
-    Endpoint, HostPort, Keys, LearnedWatch, Limits, Lines, Listen, ListenTls, Login, ResidencySettings,
-    Secret, Service, Settings, Timeouts, TlsMode, TlsVersion, Token, TokenSource, Upstream, UpstreamTls,
-    Vanished,
+    Admin, Alerting, Audit, AuditBucket, AuditSink, AuditSinkTarget, AuditSinkTls, Auth, Certificate,
+    ClientCertificate, Endpoint, HostPort, Keys, LearnedWatch, Limits, Lines, Listen, ListenTls, Login,
+    ResidencySettings, Secret, Service, Settings, ShareProof, ShareSettings, Timeouts, TlsMode, TlsVersion,
+    Token, TokenSource, Upstream, UpstreamTls, Vanished,
 };
 
 /// A longer text is refused unread.

@@ -300,6 +300,19 @@ pub fn duration_ms(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
+/// Longest address of a web server, and of somebody who has mail.
+pub(super) const URL_BYTES_MAX: usize = 2_048;
+
+/// `https://host/path` or `http://...`, with no user in it, up to [`URL_BYTES_MAX`].
+pub(super) fn is_web_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let has_host = rest.is_some_and(|rest| {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        !host.is_empty() && !host.contains('@') && !host.starts_with(':')
+    });
+    has_host && text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= URL_BYTES_MAX
+}
+
 /// A function as `schema.name(type,type)`, in one spelling, or `extension:name`.
 pub(super) fn signature(text: &str) -> Option<String> {
     if let Some(extension) = text.strip_prefix("extension:") {

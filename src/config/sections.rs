@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, Section, Text, Words, shown};
 use super::scalar::{self, Refused};
 use super::settings::{
-    Admin, Alerting, Audit, Keys, LearnedWatch, Limits, Lines, Secret, Settings, Timeouts,
+    Admin, Alerting, Audit, Keys, LearnedWatch, Limits, Lines, Secret, Settings, ShareSettings, Timeouts,
 };
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
@@ -61,8 +61,10 @@ const AUDIT: Words = Words {
     ],
     later: &["retain"],
 };
-const WATCH: Words =
-    Words { served: &["limit", "detector", "honey", "learned", "peers", "quiet", "spool"], later: &[] };
+const WATCH: Words = Words {
+    served: &["limit", "detector", "honey", "learned", "peers", "share", "quiet", "spool"],
+    later: &[],
+};
 const LIMIT: Words = Words {
     served: &[
         "cells",
@@ -76,6 +78,7 @@ const LIMIT: Words = Words {
         "throttle",
         "delay",
         "users",
+        "by",
         "attribution",
     ],
     later: &[],
@@ -144,6 +147,7 @@ struct Watched {
     detectors: Vec<Rule>,
     honey: Option<Arc<Honey>>,
     learned: Option<LearnedWatch>,
+    share: Option<ShareSettings>,
 }
 
 impl Reader<'_> {
@@ -179,6 +183,7 @@ impl Reader<'_> {
             detectors: watched.detectors,
             honey: watched.honey,
             learned: watched.learned,
+            share: watched.share,
             alerting,
             tokens,
             admin,
@@ -310,7 +315,8 @@ impl Reader<'_> {
         let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
         let (detectors, honey) = (self.detectors(&section), self.honey(&section));
         let learned = self.learned(&section);
-        (Watched { limits, detectors, honey, learned }, alerting)
+        let share = self.share(&section);
+        (Watched { limits, detectors, honey, learned, share }, alerting)
     }
 
     fn limit(&mut self, entry: &Section<'_>) -> Option<Limit> {
@@ -345,7 +351,8 @@ impl Reader<'_> {
             );
             return None;
         }
-        Some(Limit { users, attribution, measure, most, window_ms: window_ms?, action: action? })
+        let by = self.by(entry);
+        Some(Limit { users, by, attribution, measure, most, window_ms: window_ms?, action: action? })
     }
 
     /// What a limit counts, and how many of them are allowed.
@@ -407,7 +414,7 @@ impl Reader<'_> {
         narrow("sessions_max", 1, 100_000, &mut limits.sessions_max);
         narrow("unproven_max", 1, 100_000, &mut limits.unproven_max);
         narrow("frame_bytes_max", 1 << 13, 1 << 30, &mut limits.frame_bytes_max);
-        narrow("statement_bytes_max", 1 << 10, 1 << 24, &mut limits.statement_bytes_max);
+        narrow("statement_bytes_max", 1 << 10, 1 << 27, &mut limits.statement_bytes_max);
         if let Some(bytes) = self.integer(&section, "plan_cache_bytes_max", 0..=1 << 36) {
             limits.plan_cache_bytes_max = bytes;
         }
@@ -517,6 +524,14 @@ impl Reader<'_> {
         let value = section.value(key)?;
         let title = match key {
             "secret" if section.title == "[[token]]" => "[[token]] secret",
+            "token" if section.title == "[[audit.sink]]" => "[[audit.sink]] token",
+            "access_key" => "[[audit.sink]] access_key",
+            "secret_key" => "[[audit.sink]] secret_key",
+            "key" => "[watch.share] key",
+            "nkey" => "[watch.share] nkey",
+            "creds" => "[watch.share] creds",
+            "token" if section.title == "[watch.share]" => "[watch.share] token",
+            "password" if section.title == "[watch.share]" => "[watch.share] password",
             "master_key" => "[keys] master_key",
             "signing_key" => "[audit] signing_key",
             "secret" => "[[alert]] secret",

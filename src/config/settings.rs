@@ -40,6 +40,8 @@ pub struct Settings {
     pub honey: Option<Arc<Honey>>,
     /// None: nothing is learned.
     pub learned: Option<LearnedWatch>,
+    /// None: other proxies are told nothing.
+    pub share: Option<ShareSettings>,
     pub alerting: Alerting,
     pub admin: Option<Admin>,
     pub limits: Limits,
@@ -318,6 +320,8 @@ pub struct Audit {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditSink {
     pub to: AuditSinkTarget,
+    /// The newest checkpoint is sent so often at most. 0: each is sent.
+    pub every_ms: u64,
     /// Not ready where a checkpoint has waited longer. None: readiness does not ask.
     pub required_within_ms: Option<u64>,
 }
@@ -328,7 +332,33 @@ pub enum AuditSinkTarget {
     /// Appended to.
     File(PathBuf),
     /// RFC 5424 over TCP; over TLS where there is one.
-    Syslog { server: HostPort, tls: Option<AuditSinkTls> },
+    Syslog {
+        server: HostPort,
+        tls: Option<AuditSinkTls>,
+    },
+    /// Posted to.
+    Witness {
+        url: String,
+        token: Option<Secret>,
+        ca: Option<PathBuf>,
+    },
+    Bucket(AuditBucket),
+}
+
+/// An object store whose objects are locked, by the interface of Amazon S3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditBucket {
+    /// `https://host`, with the port where it has one.
+    pub store: String,
+    /// `/bucket`, and what stands before the names of objects.
+    pub path: String,
+    pub region: String,
+    pub access_key: Secret,
+    pub secret_key: Secret,
+    /// `COMPLIANCE`: nobody can shorten it. `GOVERNANCE`: who has the right to.
+    pub lock: &'static str,
+    pub retain_ms: u64,
+    pub ca: Option<PathBuf>,
 }
 
 /// How a log server is verified, and what it is shown.
@@ -365,6 +395,34 @@ impl Default for LearnedWatch {
             save_every_ms: 60_000,
         }
     }
+}
+
+/// `[watch.share]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShareSettings {
+    /// At least one, tried in order; true: under TLS.
+    pub servers: Vec<(HostPort, bool)>,
+    pub proof: ShareProof,
+    /// Who may certify a server. None: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    pub bucket: String,
+    /// 32 bytes, base64; the same for all proxies that share.
+    pub key: Secret,
+}
+
+/// By what a server of NATS lets us in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ShareProof {
+    None,
+    Password {
+        user: String,
+        password: Secret,
+    },
+    Token(Secret),
+    /// A seed.
+    Key(Secret),
+    /// What nsc writes: a JWT and a seed.
+    Credentials(Secret),
 }
 
 /// `[[alert]]`, and what `[watch]` says of all of them.

@@ -101,7 +101,7 @@ fn says_of_each_key_of_a_later_version_that_it_is_not_served() {
     for (section, line) in [
         (
             "[audit]\npath = \"a\"\nsigning_key = { file = \"k\" }\n[[audit.sink]]\nfile = \"f\"",
-            "witness = \"https://w\"",
+            "otlp = \"https://w\"",
         ),
         ("[audit]\npath = \"a\"", "retain = \"365d\""),
         ("[keys]\npath = \"k\"\nmaster_key = { env = \"K\" }", "provider = \"vault\""),

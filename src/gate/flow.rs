@@ -18,7 +18,7 @@ use super::roster::{Doing, Listed, Order};
 use super::worker::Worker;
 use super::{Phase, SharedGate, today};
 use crate::alarm::now_ms;
-use crate::audit::Record;
+use crate::audit::{Record, Who};
 use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
@@ -137,7 +137,7 @@ impl Flow<'_> {
             self.listed.underway.begins();
             self.look_for_fences();
             self.look_at_leases();
-            self.session.restrain(self.listed.terms(now_ms));
+            self.session.restrain(self.listed.held(), now_ms);
             if let Err(refusal) = self.look_at_fit() {
                 return End::Refused(Box::new(refusal));
             }
@@ -477,27 +477,29 @@ impl Flow<'_> {
         for record in &records {
             if let Record::Intent(intent) = record {
                 let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
-                self.listed.doing.store(Some(Arc::new(doing)));
+                self.listed.does(Some(doing));
             } else if matches!(record, Record::Outcome(_)) {
-                self.listed.doing.store(None);
+                self.listed.does(None);
             }
         }
-        let delay_ms = self.session.terms().delay_ms;
-        let accesses = records.iter().filter(|record| matches!(record, Record::Intent(_))).count();
-        if delay_ms > 0 && accesses > 0 {
-            let times = u32::try_from(accesses).unwrap_or(u32::MAX);
-            self.slow_down(Duration::from_millis(delay_ms).saturating_mul(times)).await;
+        for record in &records {
+            if let Record::Intent(intent) = record {
+                let delay_ms = self.session.terms(&intent.who).delay_ms;
+                if delay_ms > 0 {
+                    self.slow_down(&intent.who, Duration::from_millis(delay_ms)).await;
+                }
+            }
         }
         self.worker.records.take(records, &self.mailbox).await.is_ok()
     }
 
     /// Nothing is shown or written before the intent is on record: what a user is throttled by. Whoever ends
     /// the session does not wait for it, and it ends with what is held against the user.
-    async fn slow_down(&self, delay: Duration) {
+    async fn slow_down(&self, who: &Who, delay: Duration) {
         let until = Deadline::now() + delay;
         while Deadline::now() < until
             && self.listed.order().is_none()
-            && self.listed.terms(now_ms).delay_ms > 0
+            && self.listed.terms(who, now_ms).delay_ms > 0
             && self.worker.phase.get() != Phase::Cutting
         {
             tokio::time::sleep_until(until.min(Deadline::now() + SLOWLY)).await;
@@ -514,9 +516,9 @@ impl Flow<'_> {
             self.overhead.note(&event);
             let who = self.session.who();
             self.gate.vigil.see_event(who, &event);
-            if let Event::Restrained { restraint, ms, rule } = &event {
+            if let Event::Restrained { whom, restraint, ms, rule } = &event {
                 let until_ms = now_ms().saturating_add(*ms);
-                self.gate.roster.restrain(&who.user, *restraint, until_ms, Arc::clone(rule));
+                self.gate.roster.restrain(whom, *restraint, until_ms, Arc::clone(rule));
             }
             self.worker.counters.note(event, &who.database);
         }

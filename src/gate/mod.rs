@@ -8,6 +8,8 @@ mod border;
 mod cancel;
 mod counters;
 mod failures;
+mod fellows;
+mod fellowship;
 mod fences;
 mod flow;
 mod judges;
@@ -21,16 +23,19 @@ mod roster;
 mod session;
 mod startup;
 mod unread;
+mod untold;
 mod vigil;
 mod worker;
 
 pub use admission::Admission;
 pub use cancel::Cancels;
+pub use fellows::{Fellows, Ties};
+pub use fellowship::Fellowship;
 pub use fences::Fences;
 pub use judges::Judges;
 pub use listener::{Acceptor, Listener, Renewal, accept};
 pub use memory::Question;
-pub use roster::{Doing, Enrolled, Listed, Order, Restrained, Roster};
+pub use roster::{Doing, Enrolled, Listed, Order, Roster};
 pub use vigil::{Means, Vigil, VigilThread, Watched};
 
 use std::sync::Arc;
@@ -134,7 +139,9 @@ pub struct Gate {
     pub catalogs: Option<Catalogs>,
     /// None where there is no folder for it: then no field is classified.
     pub journal: Option<JournalHandle>,
-    pub watch: Watch,
+    pub watch: Arc<Watch>,
+    /// How it stands with other proxies. None: there are none.
+    pub fellowship: Option<Arc<Fellowship>>,
     /// Where alerts go.
     pub alarm: Arc<Alarm>,
     /// Where what happened is looked at.

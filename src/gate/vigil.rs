@@ -245,7 +245,7 @@ fn look(receiver: &Receiver<Sighting>, asked: &Receiver<Asked>, shared: &Shared,
 
 /// Does what the rule says, and has it told.
 fn act(finding: Finding, means: &Means, memory: Option<&mut Memory>) {
-    let Finding { mut alert, response } = finding;
+    let Finding { mut alert, response, by } = finding;
     means.alarm.raise(&mut alert);
     if let (Some(memory), Some(unusual)) = (memory, &alert.unusual) {
         memory.learned.is_part_of(&unusual.id, &alert.incident);
@@ -257,7 +257,7 @@ fn act(finding: Finding, means: &Means, memory: Option<&mut Memory>) {
         }
         Response::Restrain { restraint, ms } => {
             let until_ms = now_ms().saturating_add(ms);
-            means.roster.restrain(&alert.who.user, restraint, until_ms, alert.incident.clone());
+            means.roster.restrain(&by.whom(&alert.who), restraint, until_ms, alert.incident.clone());
         }
     }
     metrics::counter!("sealgate_alerts_total", "detector" => alert.detector, "severity" => alert.severity)
@@ -277,7 +277,7 @@ mod tests {
     use crate::watch::Restraint;
 
     use super::*;
-    use crate::watch::{Kind, Rate};
+    use crate::watch::{By, Kind, Rate};
 
     #[tokio::test]
     async fn what_was_sent_before_the_end_is_seen_however_much_it_is() {
@@ -286,6 +286,7 @@ mod tests {
             response: Response::Restrain { restraint: Restraint::Lock, ms: 60_000 },
             severity: "critical",
             users: None,
+            by: By::User,
         };
         let roster = Arc::new(Roster::default());
         let means = Means { roster: roster.clone(), alarm: Arc::new(Alarm::silent()), journal: None };

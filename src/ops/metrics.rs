@@ -30,6 +30,8 @@ const ALERTS: &[(&str, &str)] = &[
     ("injection", "critical"),
     ("honey", "warning"),
     ("honey", "critical"),
+    ("shared", "warning"),
+    ("shared", "critical"),
     ("journal", "warning"),
     ("journal", "critical"),
 ];
@@ -89,6 +91,13 @@ fn begin() {
         metrics::counter!("sealgate_plan_cache_total", "result" => result).absolute(0);
     }
     metrics::gauge!("sealgate_incidents_open").set(0.0);
+    for direction in ["told", "heard"] {
+        metrics::counter!("sealgate_share_entries_total", "direction" => direction).absolute(0);
+    }
+    for why in ["size", "forged", "form", "full"] {
+        metrics::counter!("sealgate_share_refused_total", "why" => why).absolute(0);
+    }
+    metrics::counter!("sealgate_share_untold_total").absolute(0);
     metrics::gauge!("sealgate_learned_principals").set(0.0);
     metrics::counter!("sealgate_learned_forgotten_total").absolute(0);
     metrics::counter!("sealgate_learned_failures_total").absolute(0);
@@ -108,6 +117,23 @@ fn describe() {
     metrics::describe_counter!("sealgate_refusals_total", "Refusals by reason.");
     metrics::describe_counter!("sealgate_alerts_total", "Alerts of the watch by detector and severity.");
     metrics::describe_gauge!("sealgate_incidents_open", "Incidents that go on.");
+    metrics::describe_gauge!(
+        "sealgate_share_up",
+        "Is what other proxies tell heard; not there where nothing is shared."
+    );
+    metrics::describe_gauge!("sealgate_share_proxies", "Other proxies that are heard.");
+    metrics::describe_counter!(
+        "sealgate_share_entries_total",
+        "Entries that other proxies were told, or told."
+    );
+    metrics::describe_counter!(
+        "sealgate_share_refused_total",
+        "Entries in the store that were not heard, by why: size, forged, form, full."
+    );
+    metrics::describe_counter!(
+        "sealgate_share_untold_total",
+        "Entries for which there was no room to be told."
+    );
     metrics::describe_gauge!("sealgate_learned_principals", "Users whose normal is known.");
     metrics::describe_counter!("sealgate_learned_forgotten_total", "Users that had to make room for others.");
     metrics::describe_counter!(

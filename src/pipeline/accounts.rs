@@ -19,9 +19,7 @@ use crate::audit::{
 };
 use crate::policy::Refusal;
 use crate::statement::{Action, Description, Limits, describe};
-
-/// Fields that a record of what may have been read repeats; more are listed once a session.
-const REPEATED_FIELDS_MAX: usize = 16;
+use crate::watch::{By, Trap};
 
 impl Session {
     /// The text that is refused next, as far as it can be read.
@@ -70,9 +68,28 @@ impl Session {
         self.events.push(Event::Statement { kind: "judged", verdict: "refused" });
     }
 
+    /// Raises an alert about a value that does not open, and not about one that the client cannot show.
+    pub(super) fn alert_unopened(&mut self, refusal: &Refusal, run: &Running) {
+        if refusal.sqlstate != "22P05" {
+            self.alert("does-not-open", "cut", refusal.reason, Some(run));
+        }
+    }
+
     /// Raises an alert about an execution. None: the one that the server is answering.
     pub(super) fn alert(
         &mut self,
+        detector: &'static str,
+        verdict: &'static str,
+        rule: &str,
+        run: Option<&Running>,
+    ) {
+        self.alert_by(By::User, detector, verdict, rule, run);
+    }
+
+    /// The same, about the login user or the one for whom it asks.
+    pub(super) fn alert_by(
+        &mut self,
+        by: By,
         detector: &'static str,
         verdict: &'static str,
         rule: &str,
@@ -92,6 +109,7 @@ impl Session {
             fields: about.fields,
             incident: Arc::from(""),
             unusual: None,
+            by_end_user: by == By::EndUser,
         }));
         self.events.push(Event::Alerted { detector, severity });
     }
@@ -105,7 +123,7 @@ impl Session {
 
     /// The fields that a statement may read without naming them; none where it cannot. What SQL's
     /// EXECUTE and FETCH show may come from code that this session has run before.
-    fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
+    pub(super) fn possible(&self, plan: &Plan, index: usize) -> Option<Possible> {
         let facts = plan.facts.statements.get(index)?;
         let executes = facts.effect.executes.as_ref().is_some_and(|executes| !executes.known);
         let fetches = facts.effect.fetches.as_ref().is_some_and(|fetches| !fetches.known);
@@ -116,26 +134,7 @@ impl Session {
             (None, true) => self.view.as_ref().map(|view| view.legible())?,
             (None, false) => return None,
         };
-        Some(Possible { fields, listed_in: None, cells: 0 }).filter(|possible| !possible.fields.is_empty())
-    }
-
-    /// Where many fields that a statement may read are listed already, so that no record need repeat
-    /// them; and where, once the intent of this execution is written.
-    pub(super) fn listed_in(
-        &mut self,
-        fields: &Arc<[FieldUse]>,
-        execution: Execution,
-    ) -> (Option<u64>, Option<u64>) {
-        if fields.len() <= REPEATED_FIELDS_MAX {
-            return (None, None);
-        }
-        match &self.listed {
-            Some((listed, number)) if listed == fields => (Some(*number), Some(*number)),
-            Some(_) | None => {
-                self.listing = Some((Arc::clone(fields), execution.number));
-                (None, Some(execution.number))
-            }
-        }
+        Some(Possible { fields, cells: 0 }).filter(|possible| !possible.fields.is_empty())
     }
 
     /// Is anything of a plan to be on record?
@@ -146,11 +145,11 @@ impl Session {
 
     /// A row holds a value that nobody has a reason to see: an alert, and the end of the session where the
     /// configuration wants that.
-    pub(super) fn met_honey(&mut self, met: Option<bool>, run: &Running) -> Option<Refusal> {
-        let cuts = met?;
+    pub(super) fn met_honey(&mut self, met: Option<Trap>, run: &Running) -> Option<Refusal> {
+        let Trap { action, by } = met?;
         let rule = "a honey record was opened";
-        self.alert("honey", if cuts { "cut" } else { "alert" }, rule, Some(run));
-        cuts.then(|| Refusal::cut(rule))
+        self.limited("honey", action, by, rule, Some(run));
+        action.cuts().then(|| Refusal::cut(rule))
     }
 
     /// Is this user one whose COPY gives sealed values as they are stored?
@@ -165,7 +164,7 @@ impl Session {
         self.taint = self.taint.max(plan.taint());
         self.ciphered = true;
         for (index, facts) in plan.facts.statements.iter().enumerate() {
-            let mut possible = self.possible(plan, index);
+            let possible = self.possible(plan, index);
             let fields = possible.as_ref().map(|possible| &possible.fields).or(plan.uses.get(index));
             let action = facts.action().or_else(|| possible.is_some().then_some(Action::Read));
             let Some((action, fields)) = action.zip(fields.cloned()) else {
@@ -177,11 +176,9 @@ impl Session {
             let who = self.who_asks(plan.facts.said.as_deref(), before);
             let execution = self.execution();
             let stored = self.copies_sealed() && facts.copy.as_ref().is_some_and(|copy| !copy.from);
-            let mut listed_in = None;
-            if let Some(possible) = &mut possible {
+            if possible.is_some() {
                 self.opaque_since = true;
                 self.taint = Taint::Opaque;
-                (listed_in, possible.listed_in) = self.listed_in(&fields, execution);
             }
             let shared =
                 if shares && possible.is_none() { self.share(plan, execution, &who) } else { Shared::Not };
@@ -197,7 +194,6 @@ impl Session {
                     action,
                     attribution: attribution(possible.as_ref()),
                     fields,
-                    listed_in,
                     fingerprint: facts.fingerprint.clone(),
                     statement: facts.shape.clone(),
                     rule: if stored { "copy-sealed" } else { plan.permit.rule() },
@@ -291,7 +287,6 @@ impl Session {
             action: facts.action().or_else(|| possible.is_some().then_some(Action::Read))?,
             attribution: attribution(possible),
             fields: fields.clone(),
-            listed_in: possible.and_then(|possible| possible.listed_in),
             fingerprint: facts.fingerprint.clone(),
             rows: run.rows,
             cells: run.cells.iter().sum::<u64>() + possible.map_or(0, |possible| possible.cells),
@@ -345,7 +340,6 @@ impl Session {
             action,
             attribution: Attribution::Known,
             fields: fields.clone(),
-            listed_in: None,
             fingerprint: facts.fingerprint.clone(),
             statement: facts.shape.clone(),
             rule: run.plan.permit.rule(),
@@ -366,11 +360,6 @@ impl Session {
             }
             let at = self.receipts.iter().position(|receipt| receipt.execution() == execution);
             *receipt = at.map(|at| self.receipts.swap_remove(at));
-            if receipt.is_some()
-                && self.listing.as_ref().is_some_and(|(_, number)| *number == execution.number)
-            {
-                self.listed = self.listing.take();
-            }
         }
         Ok(receipt.is_some())
     }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use super::Step;
 use super::certainty::Doubt;
+use super::clear::unwritten;
 use super::names::{Change, Kept, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe};
 use super::plan::{Plan, Unplanned};
 use super::session::{Session, unsettled_path};
-use super::values::Manner;
 use super::view::View;
 use crate::catalog::Declared;
 use crate::policy::Refusal;
@@ -185,10 +185,13 @@ impl Session {
         match (&prepared.sent, &prepared.text, &prepared.plan) {
             (Some(sent), _, _) => parse.extend_from_slice(sent.bytes()),
             (None, None, _) => return Err(unsettled_path()),
-            (None, Some(text), None) => frontend::put_parse(&mut parse, name, text.bytes(), &prepared.types),
+            (None, Some(text), None) => {
+                let text = self.as_client_writes(text.bytes()).ok_or_else(unwritten)?;
+                frontend::put_parse(&mut parse, name, &text, &prepared.types);
+            }
             (None, Some(text), Some(plan)) => {
                 self.can_read(plan)?;
-                let manner = Manner { style: &self.style, sure: false };
+                let manner = self.manner(false);
                 let cleared =
                     shop.clear_prepared(view, plan, (name, text.bytes()), &prepared.types, manner)?;
                 parse.extend_from_slice(cleared.bytes());

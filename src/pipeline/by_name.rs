@@ -14,7 +14,8 @@ use super::again::{Found, doubtful_cursor, doubtful_statement};
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
 use super::plan::{Plan, Workshop, uses_of};
 use super::session::Session;
-use super::values::{Parameter, check_declared, parameter};
+use super::subjects::Named;
+use super::values::{Parameter, check_declared, declared, parameter};
 use super::view::View;
 use crate::catalog::{Field, FieldId};
 use crate::policy::Refusal;
@@ -33,7 +34,8 @@ pub(super) enum Resolved {
 enum Stands {
     /// Nothing that is judged: what it shows is nobody's.
     ForNothing,
-    For(Rc<Prepared>, Box<StatementFacts>),
+    /// Its facts, and whom its own text names.
+    For(Rc<Prepared>, Box<StatementFacts>, Option<Rc<[Named]>>),
     First(Step),
 }
 
@@ -64,30 +66,34 @@ impl Session {
             return Ok(Resolved::Plan(plan, Vec::new()));
         }
         let Some(view) = self.view.clone() else { return Ok(Resolved::Plan(plan, Vec::new())) };
-        let mut all = plan.facts.clone();
+        let (mut all, mut named) = (plan.facts.clone(), plan.named.clone());
         let mut rests = Vec::new();
         for index in 0..plan.facts.statements.len() {
             let Some(own) = all.statements.get(index).filter(|facts| by_name(facts)).cloned() else {
                 continue;
             };
             let stands = match (&own.effect.executes, &own.effect.fetches) {
-                (Some(executes), _) => {
-                    self.statement_named(shop, &all, index, &executes.statement, &mut rests, out)?
-                }
+                (Some(executes), _) => self.statement_named(
+                    shop,
+                    (&all, &plan.named),
+                    index,
+                    &executes.statement,
+                    &mut rests,
+                    out,
+                )?,
                 (None, Some(fetches)) => {
-                    self.portal_named(&view, &all, index, &fetches.portal, &mut rests)?
+                    self.portal_named(&view, (&all, &plan.named), index, &fetches.portal, &mut rests)?
                 }
                 (None, None) => Stands::ForNothing,
             };
-            let (prepared, of) = match stands {
+            let (prepared, of, names) = match stands {
                 Stands::ForNothing => continue,
-                Stands::For(prepared, of) => (prepared, of),
+                Stands::For(prepared, of, names) => (prepared, of, names),
                 Stands::First(step) => return Ok(Resolved::First(step)),
             };
             let facts = if own.effect.executes.is_some() {
                 let sealed = of.parameters.iter().filter(|use_of| {
-                    let at = usize::from(use_of.number).saturating_sub(1);
-                    let declared = prepared.types.get(at).copied().unwrap_or(0);
+                    let declared = declared(&prepared.types, use_of);
                     !matches!(parameter(&view, &of, use_of, declared), Ok(Parameter::Plain))
                 });
                 executed(&own, &of, sealed).map_err(|unproven| Refusal::unproven(&unproven))?
@@ -97,23 +103,26 @@ impl Session {
             if let Some(place) = all.statements.get_mut(index) {
                 *place = facts;
             }
+            if let (Some(place), Some(names)) = (named.get_mut(index), names) {
+                *place = names;
+            }
         }
         let uses = all.statements.iter().map(|facts| uses_of(&view, facts)).collect();
         let permit = shop.permit(&self.principal, &all)?;
         let path = plan.path.clone();
-        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, named: plan.named.clone(), path }), rests))
+        Ok(Resolved::Plan(Rc::new(Plan { facts: all, permit, uses, named, path }), rests))
     }
 
     fn portal_named(
         &self,
         view: &View,
-        text: &TextFacts,
+        (text, names): (&TextFacts, &[Rc<[Named]>]),
         index: usize,
         name: &str,
         rests: &mut Vec<Rest>,
     ) -> Result<Stands, Refusal> {
         let is_portal = |of: &NameOf| matches!(of, NameOf::Portal { .. });
-        if let Some((named, behind)) = named_before(text, index, name, is_portal) {
+        if let Some((at, named, behind)) = named_before(text, index, name, is_portal) {
             let is_doubtful = takes_portals(behind, name);
             if is_doubtful && named.facts.is_recorded() {
                 return Err(doubtful_cursor("FETCH"));
@@ -121,7 +130,8 @@ impl Session {
             if is_doubtful {
                 return Ok(Stands::ForNothing);
             }
-            return Ok(Stands::For(Rc::new(Prepared::unknown()), Box::new(named.facts)));
+            let prepared = Rc::new(Prepared::unknown());
+            return Ok(Stands::For(prepared, Box::new(named.facts), names.get(at).cloned()));
         }
         self.refuse_folded(name)?;
         let meaning = self.queue.portal(name.as_bytes());
@@ -148,7 +158,8 @@ impl Session {
             Some(_) if is_doubtful => Ok(Stands::ForNothing),
             Some(facts) => {
                 let facts = under(view, &prepared, facts)?;
-                Ok(Stands::For(prepared, Box::new(facts)))
+                let names = named_within(&prepared).filter(|_| prepared.epoch == view.epoch());
+                Ok(Stands::For(prepared, Box::new(facts), names))
             }
         }
     }
@@ -156,14 +167,14 @@ impl Session {
     fn statement_named(
         &mut self,
         shop: &mut Workshop,
-        text: &TextFacts,
+        (text, names): (&TextFacts, &[Rc<[Named]>]),
         index: usize,
         name: &str,
         rests: &mut Vec<Rest>,
         out: &mut Vec<u8>,
     ) -> Result<Stands, Refusal> {
         let is_statement = |of: &NameOf| matches!(of, NameOf::Statement { .. });
-        if let Some((named, behind)) = named_before(text, index, name, is_statement) {
+        if let Some((at, named, behind)) = named_before(text, index, name, is_statement) {
             let others = behind.iter().filter(|facts| facts.renames == Renames::Anything);
             if others.count() > 0 {
                 return Err(doubtful_statement("EXECUTE"));
@@ -173,7 +184,7 @@ impl Session {
                 NameOf::Portal { .. } => &[],
             };
             let prepared = Prepared { types: types.into(), ..Prepared::unknown() };
-            return Ok(Stands::For(Rc::new(prepared), Box::new(named.facts)));
+            return Ok(Stands::For(Rc::new(prepared), Box::new(named.facts), names.get(at).cloned()));
         }
         self.refuse_folded(name)?;
         let name = name.as_bytes();
@@ -209,7 +220,8 @@ impl Session {
             return Ok(Stands::ForNothing);
         }
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first().cloned());
-        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, Box::new(facts))))
+        let names = named_within(&prepared);
+        Ok(facts.map_or(Stands::ForNothing, |facts| Stands::For(prepared, Box::new(facts), names)))
     }
 
     /// Letters beyond ASCII are folded as the database's own encoding has it.
@@ -370,7 +382,8 @@ fn named_by(
             (false, types.as_slice())
         }
     };
-    let query = Rc::new(Plan::alone(view, of, plan));
+    let names = plan.named.get(place).cloned().into_iter().collect();
+    let query = Rc::new(Plan { named: names, ..Plan::alone(view, of, plan) });
     let by_sql = Some(BySql { place, holds, fields });
     let prepared = Prepared { types: types.into(), by_sql, ..Prepared::new(None, view.epoch(), Some(query)) };
     let name = named.name.as_bytes().into();
@@ -407,13 +420,18 @@ impl Plan {
     }
 }
 
-/// The last statement of a text before `index` that gives this name, and those between them.
+/// Whom the text of what was given a name names: by its own literals, or where SQL gave it none, by Bind.
+fn named_within(prepared: &Prepared) -> Option<Rc<[Named]>> {
+    prepared.named.clone().or_else(|| prepared.plan.as_ref()?.named.first().cloned())
+}
+
+/// The last statement of a text before `index` that gives this name, its place, and those between them.
 fn named_before<'a>(
     text: &'a TextFacts,
     index: usize,
     name: &str,
     of: impl Fn(&NameOf) -> bool,
-) -> Option<(NamedQuery, &'a [StatementFacts])> {
+) -> Option<(usize, NamedQuery, &'a [StatementFacts])> {
     let before = text.statements.get(..index)?;
     let names = |facts: &StatementFacts| {
         facts.effect.names.as_ref().is_some_and(|names| *names.name == *name && of(&names.of))
@@ -424,7 +442,7 @@ fn named_before<'a>(
     let (shape, fingerprint) = (outer.shape.clone(), outer.fingerprint.clone());
     let relations = outer.relations.clone();
     let facts = StatementFacts { shape, fingerprint, relations, ..named.facts.clone() };
-    Some((NamedQuery { facts, ..named.clone() }, before.get(at + 1..)?))
+    Some((at, NamedQuery { facts, ..named.clone() }, before.get(at + 1..)?))
 }
 
 /// May the code of these statements take this portal away? What runs in it cannot.

@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::letters::{Utf8, in_utf8, is_text};
 use super::names::Prepared;
 use super::plan::{Plan, Workshop};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::values::{
-    Manner, Parameter, TEXT_OID, bound_as, canonical_of, field_of, is_as_given, is_styled, oid_upstream,
-    parameter, unsettled_style,
+    Manner, Parameter, TEXT_OID, bound_as, canonical_of, declared, field_of, is_as_given, is_styled,
+    oid_upstream, parameter, unsettled_style,
 };
 use super::view::View;
 use crate::catalog::{Field, FieldId, Logical};
 use crate::policy::Refusal;
 use crate::seal::SealError;
-use crate::statement::{LiteralForm, Taken, literal_value, quote_sealed, splice};
-use crate::types::Format;
+use crate::statement::{LiteralForm, StatementFacts, Taken, literal_value, quote_sealed, splice};
+use crate::types::{Format, fault_of_array};
+use crate::wire::charset::Charset;
 use crate::wire::frontend::{self, Bind, Parse};
 use crate::wire::{Malformed, value};
 
@@ -136,6 +138,14 @@ impl Workshop {
         let Some(sealer) = &mut self.sealer else {
             return Err(Refusal::unhandled("no-keys", "No keyring is loaded.", "See sealgate check."));
         };
+        let converted;
+        let given = match manner.charset.filter(|_| !given.plain.is_ascii()) {
+            Some(charset) => {
+                converted = converted_from(charset, field, given)?;
+                &Given { of: given.of, format: given.format, plain: &converted }
+            }
+            None => given,
+        };
         let as_given = is_as_given(field, taken, given.of.as_ref());
         if !as_given {
             // It holds what is left of the last value nowhere, and does not grow.
@@ -170,8 +180,8 @@ impl Workshop {
         })
     }
 
-    /// The text with every classified literal sealed, and spelled so that it means what was
-    /// judged; unchanged where there is nothing to do.
+    /// The text, which is in UTF-8, with every classified literal sealed, and spelled so that it means what was
+    /// judged, in the client's encoding.
     fn clear_text(
         &mut self,
         view: &View,
@@ -187,7 +197,7 @@ impl Workshop {
         let literals = statements.flat_map(|(at, facts)| facts.literals.iter().map(move |one| (at, one)));
         for (at, literal) in literals {
             // A statement before it in the text may change how it is read.
-            let manner = Manner { sure: manner.sure && at == 0, ..manner };
+            let manner = Manner { sure: manner.sure && at == 0, charset: None, ..manner };
             let field = field_of(view, literal.field)?;
             if field.domain.is_none() {
                 continue;
@@ -200,7 +210,7 @@ impl Workshop {
                     let given = Given { of: None, format: Format::Text, plain: item };
                     self.seal_element(view, field, &literal.taken, &given, manner, out)
                 })
-                .map_err(|error: ElementError| error.refusal(field))?;
+                .map_err(|error: ElementError| error.refusal(field, Some(&plain)))?;
             } else {
                 let given = Given { of: None, format: Format::Text, plain: &plain };
                 self.seal_value(view, field, &literal.taken, &given, manner, &mut sealed)?;
@@ -230,7 +240,10 @@ impl Workshop {
         }
         let replacements: Vec<_> =
             replacements.into_iter().map(|((start, end), new)| (start..end, new)).collect();
-        let spliced = splice(text, &replacements).ok_or_else(lost)?;
+        let mut spliced = splice(text, &replacements).ok_or_else(lost)?;
+        if let Some(charset) = manner.charset {
+            charset.encode_from(&mut spliced, 0).map_err(|_| unwritten())?;
+        }
         Ok((spliced, Moved::new(text, &replacements)))
     }
 
@@ -271,14 +284,26 @@ impl Workshop {
         manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
         let mut upstream = types.to_vec();
+        let mut of_client = plan.facts.statements.iter().filter_map(StatementFacts::parameters_of_client);
+        if of_client.any(|count| types.len() > count) {
+            return Err(Refusal::unhandled(
+                "parameter-conflict",
+                "One parameter stands for values of two domains, and the client declares more of them than the text has.",
+                "Declare those that the text has, or give each place a value of its own.",
+            ));
+        }
         for facts in &plan.facts.statements {
             for use_of in &facts.parameters {
-                let at = usize::from(use_of.number).saturating_sub(1);
-                let declared = types.get(at).copied().unwrap_or(0);
-                if let Parameter::Sealed { .. } = parameter(view, facts, use_of, declared)?
-                    && let Some(oid) = upstream.get_mut(at)
-                {
-                    *oid = oid_upstream(use_of, declared);
+                let declared = declared(types, use_of);
+                if let Parameter::Sealed { .. } = parameter(view, facts, use_of, declared)? {
+                    let at = usize::from(use_of.number).saturating_sub(1);
+                    let own = oid_upstream(use_of, declared);
+                    if use_of.is_own() && own != 0 {
+                        upstream.resize(upstream.len().max(at + 1), 0);
+                    }
+                    if let Some(oid) = upstream.get_mut(at) {
+                        *oid = own;
+                    }
                 }
             }
         }
@@ -296,14 +321,19 @@ impl Workshop {
         bind: &Bind<'_>,
         manner: Manner<'_>,
     ) -> Result<Cleared, Refusal> {
-        let (mut replaced, mut sealed) = (Vec::new(), Vec::new());
+        let (mut replaced, mut more, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
         let statements = prepared.plan.iter().flat_map(|plan| &plan.facts.statements);
         for (facts, use_of) in
             statements.flat_map(|facts| facts.parameters.iter().map(move |one| (facts, one)))
         {
-            let at = usize::from(use_of.number).saturating_sub(1);
-            let Some(Some(plain)) = bind.values.get(at) else { continue };
-            let declared = prepared.types.get(at).copied().unwrap_or(0);
+            let at = usize::from(use_of.given).saturating_sub(1);
+            let Some(Some(plain)) = bind.values.get(at) else {
+                if use_of.is_own() {
+                    more.push((at, None));
+                }
+                continue;
+            };
+            let declared = declared(&prepared.types, use_of);
             let Parameter::Sealed { field, given } = parameter(view, facts, use_of, declared)? else {
                 continue;
             };
@@ -324,7 +354,7 @@ impl Workshop {
                     let given = Given { of, format, plain: item };
                     self.seal_element(view, field, &use_of.taken, &given, manner, out)
                 })
-                .map_err(|error| error.refusal(field))?,
+                .map_err(|error| error.refusal(field, Some(plain)))?,
                 (true, Format::Binary) => {
                     value::map_binary_array(plain, TEXT_OID, &mut out, |oid, item, out| {
                         let of = Logical::by_oid(oid).ok_or(Malformed("an array of another type"))?;
@@ -334,14 +364,18 @@ impl Workshop {
                         let given = Given { of: Some(of), format, plain: item };
                         self.seal_element(view, field, &use_of.taken, &given, manner, out)
                     })
-                    .map_err(|error| error.refusal(field))?
+                    .map_err(|error| error.refusal(field, None))?
                 }
             }
             sealed.push(field.id);
-            replaced.push((at, out));
+            if use_of.is_own() {
+                more.push((at, Some(out)));
+            } else {
+                replaced.push((at, out));
+            }
         }
         let mut out = Vec::new();
-        bind.put(&mut out, &replaced);
+        bind.put(&mut out, &replaced, &more);
         Ok(Cleared::new(out, sealed))
     }
 
@@ -369,6 +403,39 @@ pub(super) fn clear_execute(describe: bool, portal: &[u8], limit: i32) -> Cleare
     Cleared::new(out, Vec::new())
 }
 
+/// A value of a client that writes in this character set, in UTF-8.
+fn converted_from<'a>(charset: &Charset, field: &Field, given: &Given<'a>) -> Result<Utf8<'a>, Refusal> {
+    let unread = || {
+        let what = format!("a byte has no equivalent in encoding \"UTF8\", as one of \"{}\"", charset.name());
+        Refusal::invalid(&field.path(), "22P05", &what)
+    };
+    match is_text(given.format, &given.of.unwrap_or(field.logical)) {
+        Some(true) => in_utf8(Some(charset), given.plain).ok_or_else(unread),
+        Some(false) => Ok(Utf8::Own(given.plain)),
+        None => {
+            let detail = format!(
+                "field {}: a binary array of text beyond ASCII is not converted from client_encoding",
+                field.path()
+            );
+            Err(Refusal::unhandled(
+                "client-encoding",
+                &detail,
+                "Send it as text, or SET client_encoding TO 'UTF8'.",
+            ))
+        }
+    }
+}
+
+/// What is written out in a text, as the name of a column, has no form in the client's encoding.
+pub(super) fn unwritten() -> Refusal {
+    let detail = "A name that the statement leaves to the server has a character that client_encoding has no form for.";
+    Refusal::unhandled(
+        "encoding",
+        detail,
+        "Name schemas and columns in the statement, or SET client_encoding TO 'UTF8'.",
+    )
+}
+
 enum ElementError {
     Malformed,
     Refused(Box<Refusal>),
@@ -381,10 +448,17 @@ impl From<Malformed> for ElementError {
 }
 
 impl ElementError {
-    fn refusal(self, field: &Field) -> Refusal {
+    /// `text`: the array, where it is written as text.
+    fn refusal(self, field: &Field, text: Option<&[u8]>) -> Refusal {
         match self {
+            // What the server takes and this does not, such as an array of arrays, is of another kind.
             ElementError::Malformed => {
-                Refusal::value(&field.path(), "not a one-dimensional array of values of its type")
+                match text.and_then(fault_of_array).filter(|of| of.sqlstate == "22P02") {
+                    Some(fault) => Refusal::invalid(&field.path(), fault.sqlstate, &fault.message),
+                    None => {
+                        Refusal::value(&field.path(), "not a one-dimensional array of values of its type")
+                    }
+                }
             }
             ElementError::Refused(refusal) => *refusal,
         }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use super::Step;
 use super::clear::Given;
 use super::copies::{CopyIn, Stream};
+use super::letters::{in_utf8, of_copy};
 use super::owed::{Kind, Running};
-use super::plan::Workshop;
+use super::plan::{Plan, Workshop};
 use super::release::Look;
 use super::response::Fate;
 use super::session::{Event, Session};
 use super::shape::{Shape, unforeseen};
+use super::subjects::{Fed, Form, Whose};
 use super::values::{Manner, field_of};
 use super::view::View;
 use super::{Need, about::About};
@@ -22,6 +24,7 @@ use crate::catalog::FieldId;
 use crate::policy::Refusal;
 use crate::statement::{CopyFacts, StatementFacts, Taken};
 use crate::types::Format;
+use crate::wire::charset::Charset;
 use crate::wire::copy::{self, Broken, Header, Layout, Piece, Value};
 use crate::wire::{Frame, Malformed};
 
@@ -183,6 +186,8 @@ impl Session {
         out: &mut Vec<u8>,
         now_ms: u64,
     ) -> Result<(), Refusal> {
+        let charset =
+            facts.copy.as_ref().map_or(self.letters.charset(), |copy| of_copy(copy, self.letters.charset()));
         let mut at = 0;
         loop {
             let data = stream.rest.get(at..).unwrap_or_default();
@@ -209,7 +214,7 @@ impl Session {
                 return Err(unforeseen());
             };
             let possibly = run.possible.is_some();
-            let look = Look { shape, formats: None, style: &self.style, stored: run.stored };
+            let look = Look { shape, formats: None, style: &self.style, charset, stored: run.stored };
             let whose = run.whose.as_deref_mut();
             let read = shop.read_subjects_of_line(view, facts, &look, format, row, whose);
             let opened = match read {
@@ -219,7 +224,7 @@ impl Session {
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(refusal) => {
-                    self.alert("does-not-open", "cut", refusal.reason, Some(run));
+                    self.alert_unopened(&refusal, run);
                     return Err(refusal);
                 }
             };
@@ -254,7 +259,7 @@ impl Session {
 
 fn too_long() -> Refusal {
     let detail = "A row of COPY is larger than limits.frame_bytes_max.";
-    Refusal::unhandled("too-large", detail, "Copy smaller rows or raise the limit.")
+    Refusal::too_large(detail, "Copy smaller rows, or raise limits.frame_bytes_max.")
 }
 
 // ---- in -----------------------------------------------------------------------------------
@@ -336,7 +341,13 @@ impl Session {
         copy.stream.append(data);
         let start = out.len();
         out.extend_from_slice(b"d\0\0\0\0");
-        let fed = feed_rows(shop, &view, &mut copy, Manner { style: &self.style, sure: true }, ended, out);
+        let charset = of_copy(&copy.of, self.letters.charset());
+        let mut whose = self.whose_of_copy();
+        let manner = Manner { style: &self.style, sure: true, charset };
+        let fed = feed_rows(shop, &view, &mut copy, manner, whose.as_mut(), ended, out);
+        if let (Some(telling), Some(run)) = (whose, self.running_copy()) {
+            run.whose = Some(telling.whose);
+        }
         let fed = fed.map_err(|fault| fault.refusal(copy.stream.line)).and_then(|()| {
             if copy.stream.rest.len() > self.bounds.frame_bytes_max { Err(too_long()) } else { Ok(()) }
         });
@@ -358,6 +369,20 @@ impl Session {
             self.count_copied(std::mem::take(&mut copy.sealed));
         }
         self.copy_in = Some(copy);
+    }
+
+    /// The COPY that takes data now.
+    fn running_copy(&mut self) -> Option<&mut Running> {
+        self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| mark.running())
+    }
+
+    /// Whose data it is. None: nothing in it tells.
+    fn whose_of_copy(&mut self) -> Option<Telling> {
+        let run = self.running_copy()?;
+        let facts = run.plan.facts.statements.get(run.index)?;
+        let tells = facts.subjects.iter().any(|one| one.place.is_some());
+        let (plan, index) = (Rc::clone(&run.plan), run.index);
+        run.whose.take_if(|_| tells).map(|whose| Telling { whose, plan, index })
     }
 
     /// The server is told that the client fails the COPY, and its error is dressed.
@@ -394,6 +419,26 @@ impl Session {
     }
 }
 
+/// By what the data of a COPY tells whose it is.
+struct Telling {
+    whose: Box<Whose>,
+    plan: Rc<Plan>,
+    /// The statement of the plan.
+    index: usize,
+}
+
+impl Telling {
+    fn facts(&self) -> Option<&StatementFacts> {
+        self.plan.facts.statements.get(self.index)
+    }
+
+    fn read(&mut self, shop: &Workshop, view: &View, column: usize, format: Form, told: Fed<'_>) {
+        if let Some(facts) = self.plan.facts.statements.get(self.index) {
+            shop.feed_subject(view, facts, column, format, told, &mut self.whose);
+        }
+    }
+}
+
 /// Sealed values are counted every so many.
 const COUNTED_EVERY: usize = 65_536;
 
@@ -402,6 +447,7 @@ fn feed_rows(
     view: &View,
     copy: &mut CopyIn,
     manner: Manner<'_>,
+    mut telling: Option<&mut Telling>,
     ended: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -438,10 +484,10 @@ fn feed_rows(
         let (Some(fields), Some(end)) = (data.get(..row), data.get(row..whole)) else { break };
         at += whole;
         if std::mem::take(&mut stream.header) {
-            put_header(of, fields, out)?;
+            put_header(of, fields, manner.charset, out)?;
         } else {
             let before = out.len();
-            seal_row(shop, view, of, fields, manner, sealed, out)?;
+            seal_row(shop, view, of, fields, manner, telling.as_deref_mut(), sealed, out)?;
             if out.len() == before && end.is_empty() && format.has_lines() {
                 // A last line without values, which would be none without an end.
                 out.push(b'\n');
@@ -464,17 +510,31 @@ fn feed_rows(
 }
 
 /// A header holds names. What the server does not look at is not sent, in case that it is a row.
-fn put_header(of: &CopyFacts, line: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+fn put_header(
+    of: &CopyFacts,
+    line: &[u8],
+    charset: Option<&'static Charset>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let mut same = true;
-    let count = of.format.visit::<Fault>(
+    let visited = of.format.visit::<Fault>(
         line,
         |column, _, value| {
             let known = of.names.get(column).map(|name| name.as_bytes());
-            same &= matches!(&value, Some(Value::Given(name)) if known == Some(name.as_slice()));
+            same &= match &value {
+                Some(Value::Given(name)) => in_utf8(charset, name).is_some_and(|name| known == Some(&*name)),
+                Some(Value::Null | Value::Default) | None => false,
+            };
             Ok(())
         },
         |_| true,
-    )?;
+    );
+    let count = match visited {
+        Ok(count) => count,
+        // Nobody looks at it, so that it may be anything.
+        Err(_) if of.format.header == Header::Yes => return Ok(()),
+        Err(fault) => return Err(fault),
+    };
     if same && count == of.names.len() {
         out.extend_from_slice(line);
     } else if of.format.header == Header::Match {
@@ -489,6 +549,7 @@ fn seal_row(
     of: &CopyFacts,
     row: &[u8],
     manner: Manner<'_>,
+    mut telling: Option<&mut Telling>,
     sealed: &mut Vec<FieldId>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
@@ -511,13 +572,24 @@ fn seal_row(
     let domain = |column: usize| {
         field(column).and_then(|id| view.snapshot().field(id)).is_some_and(|field| field.domain.is_some())
     };
+    let facts = telling.as_ref().and_then(|telling| telling.facts());
+    let places = facts.into_iter().flat_map(|facts| facts.subjects.iter().filter_map(|one| one.place));
+    let tells: Vec<usize> = places.collect();
     let mut value_sealed = Vec::new();
     let binary = format.layout == Layout::Binary;
     let form = if binary { Format::Binary } else { Format::Text };
     format.visit::<Fault>(
         row,
         |column, raw, value| {
-            match (value, field(column)) {
+            if let Some(telling) = telling.as_deref_mut().filter(|_| tells.contains(&column)) {
+                let told = match &value {
+                    Some(Value::Given(plain)) => Fed::Value(plain),
+                    Some(Value::Default) => Fed::Default,
+                    Some(Value::Null) | None => Fed::Null,
+                };
+                telling.read(shop, view, column, (form, manner.charset), told);
+            }
+            match (value, field(column).filter(|_| domain(column))) {
                 (Some(Value::Given(plain)), Some(id)) => {
                     value_sealed.clear();
                     let taken = Taken { stored: vec![id], ..Taken::default() };
@@ -536,7 +608,10 @@ fn seal_row(
             }
             Ok(())
         },
-        domain,
+        |column| domain(column) || tells.contains(&column),
     )?;
+    if let Some(telling) = telling {
+        telling.whose.fed();
+    }
     Ok(())
 }

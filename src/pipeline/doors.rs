@@ -94,7 +94,11 @@ impl Session {
             (frontend::read_query(frame.body())?, Target::Query)
         };
         let doors = self.doors.doors.clone();
-        match doors.map(|doors| shop.judge_doors(&doors, text, self.reading)) {
+        let text = match self.in_utf8(text) {
+            Ok(text) => text,
+            Err(refusal) => return Ok(self.refuse(frame.len(), &target, refusal, None, out)),
+        };
+        match doors.map(|doors| shop.judge_doors(&doors, &text, self.reading)) {
             Some(Ok(wanted)) => self.wanted.extend(wanted),
             None => {}
             Some(Err(unproven)) => {

@@ -266,12 +266,13 @@ pub(super) fn answer(kind: usize, choices: &mut Choices<'_>, cell: &[u8], out: &
         11 => put(out, b's', |_| {}),
         12 => put(out, b"tdcIAN"[choices.roll(6)], |out| out.extend_from_slice(b"\0\x01\0\0\0\x19\0\0\0")),
         13 => put(out, b'S', |out| {
-            let reports: [&[u8]; 3] = [
+            let reports: [&[u8]; 4] = [
                 b"client_encoding\0SJIS\0",
+                b"client_encoding\0WIN1252\0",
                 b"standard_conforming_strings\0off\0",
                 b"client_encoding\0UTF8\0",
             ];
-            out.extend_from_slice(reports[choices.roll(3)]);
+            out.extend_from_slice(reports[choices.roll(4)]);
         }),
         _ => put(out, b'Z', |out| out.push(b"IT"[choices.roll(2)])),
     }

@@ -225,10 +225,15 @@ impl Session {
         frame: Frame<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
-        let text = frontend::read_query(frame.body())?;
+        let own = frontend::read_query(frame.body())?;
         if let Some(step) = self.told(frame.len()) {
             return Ok(step);
         }
+        let converted = match self.in_utf8(own) {
+            Ok(text) => text,
+            Err(refusal) => return Ok(self.unread(frame.len(), &Target::Query, refusal, own, out)),
+        };
+        let text: &[u8] = &converted;
         self.by_query = true;
         let judged = self.judge(shop, text, None, Declared::Nothing, None, out);
         self.by_query = false;
@@ -310,12 +315,27 @@ impl Session {
         if !parse.name.is_empty() && self.queue.names.is_full() {
             return Ok(self.end(too_many_names()));
         }
+        let matters = self.judging || self.hits(parse.text);
+        if matters && let Some(step) = self.refuses_names(&[parse.name], frame.len(), &target, out) {
+            return Ok(step);
+        }
         let declared = view.snapshot().codes().declared(parse.types());
         let reading = Reading { declared, ..self.reading };
+        let converted = match self.in_utf8(parse.text) {
+            Ok(text) => Some(text),
+            Err(refusal) if self.hits(parse.text) || declared != Declared::Nothing => {
+                return Ok(self.unread(frame.len(), &target, refusal, parse.text, out));
+            }
+            // The server says so.
+            Err(_) => None,
+        };
+        let is_read = converted.is_some();
+        let parse = parse.with_text(converted.as_deref().unwrap_or(parse.text));
         let known = shop.kept(&view, parse.text, reading, self.certainty.path());
         if known.is_none() && !self.hits(parse.text) && declared == Declared::Nothing {
             let neutral = is_neutral(parse.text);
-            let kept = if parse.name.is_empty() { None } else { self.texts.keep(parse.text) };
+            let keeps = !parse.name.is_empty() && is_read && self.reads_text_surely(parse.text);
+            let kept = if keeps { self.texts.keep(parse.text) } else { None };
             self.certainty.note_statement(neutral);
             self.transaction.read(parse.text, true);
             let types = if parse.name.is_empty() { Box::default() } else { parse.types().collect() };
@@ -372,7 +392,8 @@ impl Session {
         let text = if plan.has_literals() { None } else { self.texts.keep(parse.text) };
         // And of what is named, what is sent: its literals are sealed.
         let is_named = plan.has_literals() && !parse.name.is_empty();
-        let sent = cleared.as_ref().filter(|_| is_named).and_then(|sent| self.texts.keep(sent.bytes()));
+        let sent = cleared.as_ref().filter(|sent| is_named && self.may_send_again(sent.bytes()));
+        let sent = sent.and_then(|sent| self.texts.keep(sent.bytes()));
         let types = parse.types().collect();
         let prepared = Prepared { types, rests, sent, ..Prepared::new(text, view.epoch(), Some(plan)) };
         let moved = cleared.and_then(|mut cleared| cleared.take_moved());
@@ -392,6 +413,9 @@ impl Session {
             return Ok(self.end(too_many_names()));
         }
         let target = Target::Bind(portal.into());
+        if let Some(step) = self.refuses_names(&[portal, statement], frame.len(), &target, out) {
+            return Ok(step);
+        }
         let prepared = match self.statement(shop, statement, out) {
             Ok(Found::Step(step)) => return Ok(step),
             Ok(Found::Meaning(Meaning::Unsettled)) => return Ok(Step::Need(Need::Settle)),
@@ -479,7 +503,7 @@ impl Session {
                 Ok(cleared) => {
                     self.count_sealed(&cleared);
                     out.extend_from_slice(cleared.bytes());
-                    judged = judged.map(|it| shop.portal_of(&view, it, &bind));
+                    judged = judged.map(|it| shop.portal_of(&view, it, &bind, self.letters.charset()));
                 }
                 Err(refusal) => {
                     let plan = prepared.plan.clone();
@@ -496,6 +520,9 @@ impl Session {
 
     pub(super) fn take_execute(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
         let (portal, limit) = frontend::read_execute(frame.body())?;
+        if let Some(step) = self.refuses_names(&[portal], frame.len(), &Target::Execute, out) {
+            return Ok(step);
+        }
         let meaning = self.queue.portal(portal);
         // Which tables a COPY takes or shows the server looks up now, and not as it was judged.
         if self.parses_copy && (self.has_old_portals || self.newer) {
@@ -588,6 +615,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let (kind, name) = frontend::read_target(frame.body())?;
+        if let Some(step) = self.refuses_names(&[name], frame.len(), &Target::Describe, out) {
+            return Ok(step);
+        }
         let meaning = match kind {
             frontend::Kind::Statement => match self.statement(shop, name, out) {
                 Ok(Found::Meaning(meaning)) => meaning,
@@ -622,6 +652,9 @@ impl Session {
 
     pub(super) fn take_close(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) -> Result<Step, Malformed> {
         let (kind, name) = frontend::read_target(frame.body())?;
+        if let Some(step) = self.refuses_names(&[name], frame.len(), &Target::Describe, out) {
+            return Ok(step);
+        }
         let change = match kind {
             frontend::Kind::Statement => Change::Statement(name.into(), None),
             frontend::Kind::Portal => Change::Portal(name.into(), None),

@@ -25,7 +25,6 @@ pub(super) enum Taint {
 /// An intent for what is said, and what was said under it.
 pub(super) struct Late {
     execution: Execution,
-    listed_in: Option<u64>,
     receipt: Option<Receipt>,
     messages: u64,
     bytes: u64,
@@ -66,14 +65,12 @@ impl Session {
         if self.late.is_none() {
             let execution = self.execution();
             let Some(fields) = self.view.as_ref().map(|view| view.legible()) else { return Ok(true) };
-            let (listed_in, later) = self.listed_in(&fields, execution);
             self.records.push(Record::Intent(Intent {
                 who: self.who.clone(),
                 execution,
                 action: Action::Read,
                 attribution: Attribution::Possible,
                 fields,
-                listed_in,
                 fingerprint: Arc::from(""),
                 statement: Arc::from(""),
                 rule: "late",
@@ -81,7 +78,7 @@ impl Session {
                 lease: None,
             }));
             self.events.push(Event::Statement { kind: "late", verdict: "permitted" });
-            self.late = Some(Late { execution, listed_in: later, receipt: None, messages: 0, bytes: 0 });
+            self.late = Some(Late { execution, receipt: None, messages: 0, bytes: 0 });
         }
         let Some(mut late) = self.late.take() else { return Ok(true) };
         let claimed = self.claim(late.execution, &mut late.receipt);
@@ -110,7 +107,6 @@ impl Session {
             action: Action::Read,
             attribution: Attribution::Possible,
             fields,
-            listed_in: late.listed_in,
             fingerprint: Arc::from(""),
             rows: 0,
             cells: late.messages,

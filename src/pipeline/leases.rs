@@ -162,7 +162,7 @@ impl Session {
     /// What a further execution of this plan has to do.
     pub(super) fn share(&mut self, plan: &Rc<Plan>, execution: Execution, who: &Arc<Who>) -> Shared {
         // What is held against its user holds for each execution.
-        let Some((terms, tenure)) = self.leases.terms.clone().filter(|_| self.terms.is_none()) else {
+        let Some((terms, tenure)) = self.leases.terms.clone().filter(|_| self.is_unrestrained()) else {
             return Shared::Not;
         };
         let Some(epoch) = self.view.as_ref().map(|view| view.epoch()) else { return Shared::Not };
@@ -249,7 +249,6 @@ impl Session {
                 action: told.action,
                 attribution: Attribution::Known,
                 fields: told.fields.clone(),
-                listed_in: None,
                 fingerprint: told.fingerprint.clone(),
                 rows,
                 cells,

@@ -34,6 +34,7 @@ mod judged;
 mod kind;
 mod late;
 mod leases;
+mod letters;
 mod names;
 mod overlay;
 mod owed;

@@ -77,8 +77,6 @@ impl Running {
 /// Of an execution that may read all that is legible.
 pub struct Possible {
     pub fields: Arc<[FieldUse]>,
-    /// See [`Intent::listed_in`](crate::audit::Intent::listed_in), for what comes behind the intent.
-    pub listed_in: Option<u64>,
     pub cells: u64,
 }
 

@@ -24,7 +24,7 @@ use crate::statement::{
     Unproven, literal_value,
 };
 use crate::types::Style;
-use crate::watch::Honey;
+use crate::watch::{Honey, Trap};
 
 /// A text that was analysed and permitted.
 pub struct Plan {
@@ -308,8 +308,8 @@ pub struct Workshop {
     pub(super) row: Vec<u8>,
     pub(super) cells: Vec<u64>,
     honey: Option<Arc<Honey>>,
-    /// One was opened in this row; true: the session is to end.
-    pub(super) met_honey: Option<bool>,
+    /// What is done about the values that were opened and that nobody has a reason to open.
+    pub(super) met_honey: Option<Trap>,
     plans: PlanCache,
     limits: Limits,
     surroundings: Surroundings,
@@ -346,8 +346,8 @@ impl Workshop {
 
     /// A sealed value has been opened.
     pub(super) fn look_for_honey(&mut self, sealed: &[u8]) {
-        if let Some(cuts) = self.honey.as_ref().and_then(|honey| honey.find(sealed)) {
-            self.met_honey = Some(cuts || self.met_honey == Some(true));
+        if let Some(trap) = self.honey.as_ref().and_then(|honey| honey.find(sealed)) {
+            self.met_honey = Some(self.met_honey.map_or(trap, |met| met.or(trap)));
         }
     }
 

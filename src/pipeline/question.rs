@@ -42,7 +42,8 @@ impl Session {
             Ask::Temporary(name) => {
                 let path = self.certainty.path()?;
                 let whole = quoted(path.temporary()?, name);
-                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes(), false);
+                let whole = self.as_client_writes(whole.as_bytes())?;
+                frontend::put_function_call(out, TO_REGCLASS, &whole, false);
             }
             Ask::Table(table) => {
                 let whole = quoted(&table.schema, &table.name);
@@ -50,7 +51,8 @@ impl Session {
                 if !whole.is_ascii() && self.reading.encoding != Encoding::Utf8 {
                     return None;
                 }
-                frontend::put_function_call(out, TO_REGCLASS, whole.as_bytes(), true);
+                let whole = self.as_client_writes(whole.as_bytes())?;
+                frontend::put_function_call(out, TO_REGCLASS, &whole, true);
             }
         }
         self.asking = true;
@@ -86,7 +88,8 @@ impl Session {
             Ask::Path => {
                 let ascii = value.is_some_and(<[u8]>::is_ascii);
                 let readable = ascii || self.reading.encoding == Encoding::Utf8;
-                match value.filter(|_| readable).and_then(text_array) {
+                let value = value.filter(|_| readable).and_then(|value| self.in_utf8(value).ok());
+                match value.as_deref().and_then(text_array) {
                     Some(schemas) => {
                         self.certainty
                             .learn_path(SearchPath::new(schemas.into_iter().map(Into::into).collect()));
@@ -97,7 +100,10 @@ impl Session {
             Ask::Creation => {
                 let readable =
                     value.is_none_or(|name| name.is_ascii() || self.reading.encoding == Encoding::Utf8);
-                let schema = value.map(std::str::from_utf8).transpose().ok().filter(|_| readable);
+                let value = value.map(|value| self.in_utf8(value)).transpose().ok().filter(|_| readable);
+                let schema = value
+                    .as_ref()
+                    .and_then(|value| value.as_deref().map(std::str::from_utf8).transpose().ok());
                 let path = self.certainty.path().zip(schema);
                 match path.map(|(path, schema)| path.making_in(schema.map(Into::into))) {
                     Some(path) => self.certainty.learn_path(path),
@@ -148,6 +154,7 @@ impl Session {
         }
         let known = |name: &str| view.knows(name);
         let blank = blanked(text, self.reading, refusal.reason != "unparsed", known)?;
+        let blank = self.as_client_writes(&blank)?;
         let own = [b"sealgate probe ", self.mark.as_slice()].concat();
         let name = parsed.filter(|parse| !parse.name.is_empty()).map_or(&b""[..], |_| &own);
         let types: Vec<u32> = parsed.map(|parse| parse.types().collect()).unwrap_or_default();

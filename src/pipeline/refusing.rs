@@ -12,7 +12,25 @@ use crate::policy::Refusal;
 use crate::wire::frontend;
 
 impl Session {
-    /// Refuses a text; the names that its PREPAREs would have made mean nothing that a value
+    /// Refuses a text as the client wrote it.
+    pub(super) fn refuse_own_text(
+        &mut self,
+        consumed: usize,
+        target: &Target,
+        refusal: Refusal,
+        text: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Step {
+        match self.in_utf8(text) {
+            Ok(text) => self.refuse_text(consumed, target, refusal, &text, out),
+            Err(_) => {
+                self.fails_unseen();
+                self.refuse(consumed, target, refusal, None, out)
+            }
+        }
+    }
+
+    /// Refuses a text, in UTF-8; the names that its PREPAREs would have made mean nothing that a value
     /// may be given to.
     pub(super) fn refuse_text(
         &mut self,

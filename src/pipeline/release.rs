@@ -2,6 +2,7 @@
 //! client. It takes the receipt of the very execution the row belongs to, or the permit
 //! of what touches nothing.
 
+use super::letters::is_text;
 use super::plan::Workshop;
 use super::shape::{Column, Shape, unforeseen};
 use super::view::View;
@@ -11,7 +12,9 @@ use crate::policy::{Permit, Refusal};
 use crate::seal::{OpenError, Plaintext, domain_tag, header, wipe};
 use crate::statement::StatementFacts;
 use crate::types::{Format, Style, ValueFault, show, text_of};
+use crate::watch::Trap;
 use crate::wire::backend::DataRow;
+use crate::wire::charset::{Charset, Unmapped};
 use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frame::put;
 use crate::wire::frontend::put_value;
@@ -38,6 +41,8 @@ pub(super) struct Look<'a> {
     /// The format codes of its Bind.
     pub formats: Option<&'a [u8]>,
     pub style: &'a Style,
+    /// In which text is shown, where that is not UTF-8.
+    pub charset: Option<&'static Charset>,
     /// Sealed values are given as they are stored.
     pub stored: bool,
 }
@@ -83,8 +88,8 @@ pub struct Opened<'a> {
     pub others: u64,
     /// Bytes of those values.
     pub bytes: u64,
-    /// A honey record is among them; true: the session is to end.
-    pub honey: Option<bool>,
+    /// A honey record is among them: what is done about it.
+    pub honey: Option<Trap>,
 }
 
 impl Opened<'_> {
@@ -193,12 +198,20 @@ impl Workshop {
                     if possibly && fields.is_empty() {
                         others += words(shown);
                     }
+                    let at = out.len();
                     match shape.shown(index) {
                         None => put_value(out, Some(shown)),
                         Some(logical) => put_shown(out, &logical, shown, look, index)
                             .map_err(|fault| does_not_show(view, fields, &fault))?,
                     }
-                    Ok(())
+                    match look.charset.filter(|_| column.is_opened(view)) {
+                        Some(charset) => {
+                            let format = shape.format(index, look.formats);
+                            put_in_place(out, at, charset, format, shape.shown(index))
+                                .map_err(|_| has_no_form(view, fields, charset))
+                        }
+                        None => Ok(()),
+                    }
                 });
                 index += 1;
                 if let Err(refusal) = result {
@@ -298,6 +311,17 @@ impl Workshop {
                                 .map_err(|fault| does_not_show(view, fields, &fault))?;
                             shown = written.as_slice();
                         }
+                        let mut converted = zeroize::Zeroizing::new(Vec::new());
+                        if let Some(charset) = look.charset.filter(|_| !shown.is_ascii()) {
+                            let text = is_text(form, &shape.shown(at).unwrap_or(Logical::TEXT));
+                            if text != Some(false) {
+                                converted.extend_from_slice(shown);
+                                let encoded =
+                                    text.ok_or(Unmapped).and_then(|_| charset.encode_from(&mut converted, 0));
+                                encoded.map_err(|_| has_no_form(view, fields, charset))?;
+                                shown = converted.as_slice();
+                            }
+                        }
                         format.put(&mut row, at, shown, alone);
                     }
                     None => {
@@ -370,6 +394,35 @@ fn put_shown(
         slot.copy_from_slice(&length.to_be_bytes());
     }
     Ok(())
+}
+
+/// Puts a value that stands from `at` on, with its length before it, into the client's own form.
+fn put_in_place(
+    out: &mut Vec<u8>,
+    at: usize,
+    charset: &Charset,
+    format: Format,
+    shown: Option<Logical>,
+) -> Result<(), Unmapped> {
+    if out.get(at + 4..).is_none_or(<[u8]>::is_ascii) {
+        return Ok(());
+    }
+    match is_text(format, &shown.unwrap_or(Logical::TEXT)) {
+        Some(true) => charset.encode_from(out, at + 4)?,
+        Some(false) => return Ok(()),
+        None => return Err(Unmapped),
+    }
+    let length = i32::try_from(out.len() - at - 4).unwrap_or(i32::MAX);
+    if let Some(slot) = out.get_mut(at..at + 4) {
+        slot.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// A client whose encoding has no form for a character of a value.
+fn has_no_form(view: &View, fields: &[FieldId], charset: &Charset) -> Refusal {
+    let field = fields.first().and_then(|id| view.snapshot().field(*id));
+    Refusal::has_no_form(&field.map_or_else(String::new, Field::path), charset.name())
 }
 
 /// Appends the text that the server makes of a value of this field.
@@ -496,7 +549,13 @@ mod tests {
                     let bytes = row(width);
                     let Ok(Peek::Whole(frame)) = peek(&bytes) else { panic!("a row") };
                     let execution = Execution { session: 1, number: 1 };
-                    let look = Look { shape: &shape, formats: None, style: &Style::default(), stored: false };
+                    let look = Look {
+                        shape: &shape,
+                        formats: None,
+                        style: &Style::default(),
+                        charset: None,
+                        stored: false,
+                    };
                     let Ok(opened) = shop.open_row(&view, &facts, &look, false, execution, frame) else {
                         panic!("opens")
                     };

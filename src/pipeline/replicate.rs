@@ -50,8 +50,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<Step, Malformed> {
         let text = frontend::read_query(frame.body())?;
+        let terms = self.terms(&self.who);
         let stream = match replication_command(text) {
-            Some(ReplicationCommand::Stream(_)) if self.terms.refuse || self.terms.purpose => {
+            Some(ReplicationCommand::Stream(_)) if terms.refuse || terms.purpose => {
                 return Ok(self.end(Refusal::refused_by_watch()));
             }
             Some(ReplicationCommand::Stream(told)) => Some(self.begin_stream(told)),
@@ -81,7 +82,6 @@ impl Session {
             action,
             attribution: Attribution::Possible,
             fields: fields.clone(),
-            listed_in: None,
             fingerprint: Arc::default(),
             statement: told.stream.command().into(),
             rule: policy::replication(&self.principal).rule(),
@@ -175,7 +175,6 @@ impl Session {
             action: Action::Replicate,
             attribution: Attribution::Possible,
             fields: stream.fields,
-            listed_in: None,
             fingerprint: Arc::default(),
             rows: 0,
             cells: 0,

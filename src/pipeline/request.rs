@@ -206,7 +206,7 @@ impl Session {
         if matches!(frame.tag(), b'B' | b'E') {
             return self.refuse(frame.len(), &target, refusal, None, out);
         }
-        self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
+        self.refuse_own_text(frame.len(), &target, refusal, frame.body(), out)
     }
 
     /// A text that comes while the catalog is newer than this session's: it waits for the end of the
@@ -220,7 +220,7 @@ impl Session {
         let detail = "The catalog has been changed by others since this batch began.";
         let refusal =
             Refusal::unhandled("catalog-in-batch", detail, "Send it in a batch of its own, after Sync.");
-        self.refuse_text(frame.len(), &target, refusal, frame.body(), out)
+        self.refuse_own_text(frame.len(), &target, refusal, frame.body(), out)
     }
 
     /// What the server would discard after an error is not sent: names that would have
@@ -249,7 +249,7 @@ impl Session {
             self.fails_unseen();
         }
         let parsed = (tag == b'P').then(|| body.split(|byte| *byte == 0).next().unwrap_or(&[]));
-        parsed.is_none_or(|name| self.fails(name)) && self.fails_to_prepare(body)
+        parsed.is_none_or(|name| self.fails(name)) && self.fails_to_prepare_own(body)
     }
 
     /// What is given to this name from now on was meant for a statement that failed. False:
@@ -266,12 +266,22 @@ impl Session {
     }
 
     /// The same for whatever a text names that nobody has read.
-    fn fails_unseen(&mut self) {
+    pub(super) fn fails_unseen(&mut self) {
         self.judging = true;
         self.queue.names.fail_unseen();
     }
 
-    /// The same for every name that SQL's PREPARE would have given.
+    /// The same for every name that SQL's PREPARE would have given, in a text as the client wrote it.
+    #[must_use]
+    fn fails_to_prepare_own(&mut self, text: &[u8]) -> bool {
+        let Ok(text) = self.in_utf8(text) else {
+            self.fails_unseen();
+            return true;
+        };
+        self.fails_to_prepare(&text)
+    }
+
+    /// The same of a text in UTF-8.
     #[must_use]
     pub(super) fn fails_to_prepare(&mut self, text: &[u8]) -> bool {
         for name in prepared_names(text) {
@@ -348,6 +358,11 @@ impl Session {
     /// What becomes of a Bind that is under way, by its statement; what its portal was
     /// before does not matter.
     fn bind_part(&self, portal: &[u8], statement: &[u8], fits: bool) -> Part {
+        match self.names_surely(&[portal, statement]).filter(|_| self.judging) {
+            None => {}
+            Some(Ok(_)) => return Part::Settle,
+            Some(Err(refusal)) => return Part::Refuse(Target::Bind(portal.into()), refusal),
+        }
         let prepared = match self.queue.statement(statement) {
             Meaning::Plain => return Part::Stream,
             _ if fits => return Part::Wait,
@@ -517,7 +532,7 @@ fn text_of(kind: Kind, body: &[u8]) -> Option<&[u8]> {
 
 fn too_large() -> Refusal {
     let detail = "A message is larger than limits.frame_bytes_max.";
-    Refusal::unhandled("too-large", detail, "Send smaller messages or raise the limit.")
+    Refusal::too_large(detail, "Send smaller messages, or raise limits.frame_bytes_max.")
 }
 
 /// How many bytes of a frame that is under way stand in `input`; none: more must come.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::clear::Moved;
 use super::ends::End;
+use super::letters::write_for;
 use super::owed::{Kind, Mark, Owed, Probe, Running};
 use super::plan::Workshop;
 use super::question::is_of_text;
@@ -15,6 +16,7 @@ use super::{Need, Step};
 use crate::audit::Attribution;
 use crate::policy::Refusal;
 use crate::wire::backend::{self, ErrorFacts};
+use crate::wire::charset::Charset;
 use crate::wire::compose::{ErrorText, put_error};
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{Frame, Malformed, Peek, peek};
@@ -385,7 +387,8 @@ impl Session {
         // A cursor of SQL has no Bind: it is BINARY or not, as it is described.
         let bound = run.prepared.as_ref().filter(|prepared| prepared.by_sql.is_none());
         let formats = bound.map(|prepared| &*prepared.formats);
-        let look = Look { shape: &shape, formats, style: &self.style, stored: false };
+        let charset = self.letters.charset();
+        let look = Look { shape: &shape, formats, style: &self.style, charset, stored: false };
         let read = shop.read_subjects(&view, facts, &look, frame, run.whose.as_deref_mut());
         let opened = match read {
             Ok(()) => shop.open_row(&view, facts, &look, possibly, run.execution, frame),
@@ -394,7 +397,7 @@ impl Session {
         let opened = match opened {
             Ok(opened) => opened,
             Err(refusal) => {
-                self.alert("does-not-open", "cut", refusal.reason, Some(run));
+                self.alert_unopened(&refusal, run);
                 return Fate::End(refusal);
             }
         };
@@ -524,6 +527,7 @@ impl Session {
         self.renew_who();
         self.met_unsealed = false;
         if !self.certainty.in_transaction() {
+            self.letters.rest();
             if self.queue.is_empty() {
                 self.close_late();
             }
@@ -562,7 +566,8 @@ impl Session {
             self.queue.unnamed(naming, completed);
             self.drop_runs(runs, Some(facts.sqlstate), undone(facts));
             self.note_failure(refusal.is_none(), facts.sqlstate);
-            return Ok(dress(refusal, moved.as_deref(), facts, frame, out));
+            let charset = self.letters.charset();
+            return Ok(dress(refusal, moved.as_deref(), facts, (frame, charset), out));
         }
         let first = self.queue.pop();
         let moved = first.as_ref().and_then(|owed| owed.mark.as_ref()?.moved.clone());
@@ -589,7 +594,7 @@ impl Session {
             }
         }
         self.note_failure(refusal.is_none(), facts.sqlstate);
-        Ok(dress(refusal, moved.as_deref(), facts, frame, out))
+        Ok(dress(refusal, moved.as_deref(), facts, (frame, self.letters.charset()), out))
     }
 
     /// What the watch looks at, where it is the server's own.
@@ -640,7 +645,7 @@ fn undone(facts: ErrorFacts) -> Ended {
 
 fn too_large(bytes: usize) -> Refusal {
     let detail = format!("A message of {bytes} bytes is larger than twice limits.frame_bytes_max.");
-    Refusal::unhandled("too-large", &detail, "Read fewer columns or raise the limit.")
+    Refusal::too_large(&detail, "Read fewer columns, or raise limits.frame_bytes_max.")
 }
 
 /// The server's error with our words, where it answers a refusal of ours; otherwise its own,
@@ -649,7 +654,7 @@ fn dress(
     refusal: Option<Refusal>,
     moved: Option<&Moved>,
     facts: ErrorFacts,
-    frame: Option<Frame<'_>>,
+    (frame, charset): (Option<Frame<'_>>, Option<&Charset>),
     out: &mut Vec<u8>,
 ) -> Fate {
     let Some(refusal) = refusal.filter(|_| !facts.fatal) else {
@@ -657,6 +662,7 @@ fn dress(
         backend::put_at(out, frame, |position| moved.back(position));
         return Fate::Took;
     };
+    let start = out.len();
     put_error(
         out,
         ErrorText {
@@ -667,5 +673,6 @@ fn dress(
             hint: Some(&*refusal.hint).filter(|text| !text.is_empty()),
         },
     );
+    write_for(charset, out, start);
     Fate::Took
 }

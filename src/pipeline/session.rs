@@ -12,6 +12,7 @@ use super::ends::Ends;
 use super::errand::{Errand, Errands, Finding};
 use super::late::{Late, Taint};
 use super::leases::Leases;
+use super::letters::Letters;
 use super::names::Texts;
 use super::overlay::Overlay;
 use super::owed::{Kind, Mark, Probe, Queue};
@@ -27,7 +28,7 @@ use crate::login::Principal;
 use crate::policy::{self, Permit, Refusal};
 use crate::statement::{Encoding, Reading, Signs};
 use crate::types::Style;
-use crate::watch::{Restraint, Terms, UserWatch};
+use crate::watch::{Restrained, Restraint, UserWatch, Whom};
 
 /// Limits of one session (P6).
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +70,9 @@ pub enum Event {
         detector: &'static str,
         severity: &'static str,
     },
-    /// A limit has this held against the user for so long.
+    /// A limit has this held against somebody for so long.
     Restrained {
+        whom: Whom,
         restraint: Restraint,
         ms: u64,
         rule: Arc<str>,
@@ -168,8 +170,8 @@ pub struct Session {
     /// How it reads and writes values of types other than text.
     pub(super) style: Style,
     pub(super) reading: Reading,
-    /// The client's encoding was once another than that of sealed text.
-    pub(super) met_other: bool,
+    /// In which form it writes text.
+    pub(super) letters: Letters,
     /// What the transaction has done that the server's words may tell of, and the intent for them.
     pub(super) taint: Taint,
     pub(super) late: Option<Late>,
@@ -177,10 +179,6 @@ pub struct Session {
     pub(super) opaque_since: bool,
     /// It may have sealed or opened something since its last rest.
     pub(super) ciphered: bool,
-    /// The fields that are listed in the record for others to refer to, by which execution's intent; and
-    /// those of which the intent is under way.
-    pub(super) listed: Option<(Arc<[FieldUse]>, u64)>,
-    pub(super) listing: Option<(Arc<[FieldUse]>, u64)>,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
     /// Definitions have gone that give these new names to what is classified, or leads there, and the catalog
@@ -196,8 +194,11 @@ pub struct Session {
     pub(super) parses_copy: bool,
     /// The catalog has changed within its transaction: portals may be of before.
     pub(super) has_old_portals: bool,
-    /// What is held against its user.
-    pub(super) terms: Terms,
+    /// What is held against its user, or those for whom that asks, as of a time. None: nothing.
+    pub(super) held_against: Option<Arc<Vec<Restrained>>>,
+    pub(super) held_ms: u64,
+    /// The counts of the one for whom it was asked last.
+    pub(super) end_user: Option<(Arc<Who>, Arc<UserWatch>)>,
     /// What others may see of what it has under way.
     pub(super) underway: Arc<Underway>,
     /// An execution since the last ReadyForQuery met a classified field that is not sealed.
@@ -291,7 +292,7 @@ impl Session {
             newer: false,
             policy_since: None,
             style: Style::default(),
-            met_other: false,
+            letters: Letters::default(),
             reading: Reading {
                 standard_conforming_strings: true,
                 encoding: Encoding::Other,
@@ -302,8 +303,6 @@ impl Session {
             late: None,
             opaque_since: false,
             ciphered: false,
-            listed: None,
-            listing: None,
             kept: false,
             coming: Vec::new(),
             naming_anew: Vec::new(),
@@ -311,7 +310,9 @@ impl Session {
             overtaken: false,
             parses_copy: false,
             has_old_portals: false,
-            terms: Terms::default(),
+            held_against: None,
+            held_ms: 0,
+            end_user: None,
             underway: Arc::default(),
             met_unsealed: false,
             receipts: Vec::new(),
@@ -347,14 +348,14 @@ impl Session {
                 let major = std::str::from_utf8(digits).ok().and_then(|major| major.parse::<u32>().ok());
                 self.dot_ends = major.is_some_and(|major| major < 18);
             }
-            b"server_encoding" => self.reading.server_utf8 = value == b"UTF8",
+            b"server_encoding" => {
+                self.reading.server_utf8 = value == b"UTF8";
+                self.letters.note_server(value);
+                self.reading.encoding = self.letters.reading();
+            }
             b"client_encoding" => {
-                self.reading.encoding = match value {
-                    b"UTF8" => Encoding::Utf8,
-                    b"SQL_ASCII" => Encoding::SqlAscii,
-                    _ => Encoding::Other,
-                };
-                self.met_other |= self.reading.encoding == Encoding::Other;
+                self.letters.note_client(value);
+                self.reading.encoding = self.letters.reading();
             }
             _ => {}
         }
@@ -464,7 +465,7 @@ impl Session {
 
     /// Ends the session: the refusal is recorded, the client gets it as FATAL.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
-        if refusal.sqlstate.starts_with("SG") {
+        if refusal.is_own() {
             self.note_refusal(&refusal, None);
         }
         self.close(refusal.sqlstate.as_bytes().first_chunk().copied());
@@ -539,14 +540,22 @@ impl Session {
                 || !self.coming.is_empty() && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
+            || self.letters.has_varied() && may_reset(text)
     }
 }
 
 /// May a text take names away?
 fn may_close(text: &[u8]) -> bool {
-    [&b"close"[..], b"deallocate", b"discard"]
-        .iter()
-        .any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+    has_any(text, &[b"close", b"deallocate", b"discard"])
+}
+
+/// May it lead back to the encoding that the session began with?
+fn may_reset(text: &[u8]) -> bool {
+    has_any(text, &[b"reset", b"discard"])
+}
+
+fn has_any(text: &[u8], words: &[&[u8]]) -> bool {
+    words.iter().any(|word| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
 }
 
 pub(super) fn too_many_names() -> Refusal {

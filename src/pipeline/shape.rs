@@ -32,6 +32,16 @@ pub(super) enum Column {
 }
 
 impl Column {
+    /// Is what a client sees of it opened here?
+    pub(super) fn is_opened(&self, view: &View) -> bool {
+        let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
+        match self {
+            Column::Field(field) => sealed(field),
+            Column::Sealed(fields) | Column::Text(fields) => fields.iter().any(sealed),
+            Column::Plain | Column::Derived(_) => false,
+        }
+    }
+
     /// Of which fields it counts as a value.
     pub(super) fn fields(&self) -> &[FieldId] {
         match self {

@@ -2,6 +2,7 @@
 //! The server tells it when a batch is over; what comes before is read as it was, where it means one thing.
 
 use super::certainty::Sure;
+use super::letters::of_copy;
 use super::names::Prepared;
 use super::plan::Plan;
 use super::session::Session;
@@ -14,7 +15,7 @@ use crate::wire::frontend::Bind;
 impl Session {
     /// How values are written and read.
     pub(super) fn manner(&self, sure: bool) -> Manner<'_> {
-        Manner { style: &self.style, sure }
+        Manner { style: &self.style, sure, charset: self.letters.charset() }
     }
 
     /// Can nothing have changed how the values of a plan are read since the server said it? An error: what
@@ -31,18 +32,23 @@ impl Session {
         }
     }
 
-    /// Sealed text is UTF-8 inside, whatever the client's encoding: nobody converts it.
+    /// Sealed text is UTF-8 inside, and that of few encodings is converted. `plan`: what is about to run.
     pub(super) fn can_write(&self, plan: &Plan) -> Result<(), Refusal> {
         if self.reading.encoding == Encoding::Other && plan.touches() {
-            return Err(other_encoding());
+            return Err(Refusal::not_converted());
         }
-        Ok(())
+        let mut copies = plan.facts.statements.iter().filter_map(|facts| facts.copy.as_ref());
+        if copies.any(|copy| !copy.format.is_ascii() && of_copy(copy, self.letters.charset()).is_some()) {
+            let detail = "NULL or DEFAULT of COPY has characters beyond ASCII, and its data is not in UTF8.";
+            return Err(Refusal::unhandled("copy", detail, "Write them in ASCII."));
+        }
+        self.will_speak(plan)
     }
 
     /// The same of a row that is about to be shown, and of data that is about to be taken: the server has
     /// said by now what it was asked for before them.
     pub(super) fn can_convert(&self) -> Result<(), Refusal> {
-        if self.reading.encoding == Encoding::Other { Err(other_encoding()) } else { Ok(()) }
+        if self.reading.encoding == Encoding::Other { Err(Refusal::not_converted()) } else { Ok(()) }
     }
 
     /// Is it certain in which encoding the values of a Bind are? What means the same in each is.
@@ -89,14 +95,14 @@ impl Session {
             }
             changes |= facts.effect.reading;
             // Back to another one leads whatever ends or undoes a transaction, and RESET.
-            converts |= facts.effect.converts || self.met_other;
+            converts |= facts.effect.converts || self.letters.has_turned();
         }
         Ok(())
     }
 
     /// The same of a statement that is bound: behind what has gone before it in its batch.
     pub(super) fn binds_surely(&self, plan: &Plan) -> Result<(), Refusal> {
-        let doubted = self.met_other && self.certainty.has_doubt();
+        let doubted = self.letters.has_turned() && self.certainty.has_doubt();
         let sealed = self
             .view
             .as_ref()
@@ -107,9 +113,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-fn other_encoding() -> Refusal {
-    let detail = "client_encoding is neither UTF8 nor SQL_ASCII, and sealed text is not converted.";
-    Refusal::unhandled("client-encoding", detail, "SET client_encoding TO 'UTF8'.")
 }

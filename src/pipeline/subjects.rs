@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::letters::{in_utf8, is_text};
 use super::names::Prepared;
 use super::owed::Running;
 use super::plan::Workshop;
@@ -21,6 +22,7 @@ use crate::seal::SubjectId;
 use crate::statement::{StatementFacts, SubjectUse, SubjectValue, literal_value};
 use crate::types::{Format, Purpose, Style, canonical};
 use crate::wire::backend::DataRow;
+use crate::wire::charset::Charset;
 use crate::wire::copy::{self, Broken, Layout, Value};
 use crate::wire::frontend::Bind;
 use crate::wire::{Frame, Malformed};
@@ -32,8 +34,19 @@ pub type Named = Option<Rc<[SubjectId]>>;
 const UNREADABLE: &str = "unreadable";
 /// Code that nobody can follow may have met anybody.
 const OPAQUE: &str = "opaque";
+/// Neither the text nor the data tells.
+const NOT_SHOWN: &str = "not-shown";
 /// There is no keyring to make names with.
 const NO_KEYRING: &str = "no-keyring";
+
+/// What stands in the data of a COPY from the client.
+#[derive(Clone, Copy)]
+pub enum Fed<'v> {
+    Null,
+    /// The server puts its default there.
+    Default,
+    Value(&'v [u8]),
+}
 
 /// What a row tells of one of the `subjects` of its statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +62,8 @@ enum Told {
 #[derive(Default)]
 pub struct Whose {
     met: Subjects,
+    /// Those in the data of a COPY from the client: they count where it has come to hold rows.
+    fed: Option<Box<Subjects>>,
     named: Option<Rc<[Named]>>,
     /// By each of the statement's `subjects`: the row that is being shown, and whether any row has told.
     row: Vec<Told>,
@@ -133,6 +148,24 @@ impl Whose {
         self.why = Some(why);
     }
 
+    /// A row of a COPY from the client was read.
+    pub fn fed(&mut self) {
+        for (told, by_row) in self.row.iter_mut().zip(&mut self.by_row) {
+            let fed = self.fed.get_or_insert_default();
+            match std::mem::replace(told, Told::Nothing) {
+                Told::Nothing => continue,
+                // It is nobody's.
+                Told::Null => {}
+                Told::Whom(id) => fed.known.insert(id),
+                Told::Unreadable(why) => {
+                    fed.unknown += 1;
+                    fed.why.insert(why);
+                }
+            }
+            *by_row = true;
+        }
+    }
+
     /// Those of whom the row that was weighed shows a value, and how many are not known.
     pub fn shown(&self) -> (&[u64], u64) {
         (&self.shown, self.unknown)
@@ -148,7 +181,8 @@ impl Whose {
 
     /// All in all. What no row tells is what the values name.
     fn all(&self, facts: &StatementFacts, rows: u64) -> Subjects {
-        let mut all = self.met.clone();
+        let fed = self.fed.as_deref().filter(|_| rows > 0);
+        let mut all = fed.unwrap_or(&self.met).clone();
         // The rows are those of a plan.
         if facts.explained {
             return all;
@@ -186,13 +220,16 @@ impl Running {
     }
 }
 
+/// The format of a value, and in which encoding its text is, where that is not UTF-8.
+pub(super) type Form = (Format, Option<&'static Charset>);
+
 impl Workshop {
     /// Whom the literals of a text name, of each of a statement's `subjects`.
     pub(super) fn named_in_text(&self, view: &View, facts: &StatementFacts, text: &[u8]) -> Rc<[Named]> {
         let value = |one: &SubjectUse, value: &SubjectValue| match value {
             SubjectValue::Literal { span, form, given } => {
                 let plain = literal_value(text.get(span.clone())?, *form)?;
-                self.name_of(view, one, given.as_ref(), Format::Text, &plain)
+                self.name_of(view, one, given.as_ref(), (Format::Text, None), &plain)
             }
             SubjectValue::Parameter { .. } => None,
         };
@@ -200,7 +237,13 @@ impl Workshop {
     }
 
     /// Whom the values of a Bind name. None: no parameter names anybody.
-    fn named_in_bind(&self, view: &View, prepared: &Prepared, bind: &Bind<'_>) -> Option<Rc<[Named]>> {
+    fn named_in_bind(
+        &self,
+        view: &View,
+        prepared: &Prepared,
+        bind: &Bind<'_>,
+        charset: Option<&'static Charset>,
+    ) -> Option<Rc<[Named]>> {
         let facts = prepared.plan.as_ref()?.facts.statements.first()?;
         let of_bind = |value: &SubjectValue| matches!(value, SubjectValue::Parameter { .. });
         if !facts.subjects.iter().any(|one| one.named.iter().any(of_bind)) {
@@ -222,7 +265,7 @@ impl Workshop {
                     1 => Format::Binary,
                     _ => return None,
                 };
-                self.name_of(view, one, of.as_ref(), format, plain)
+                self.name_of(view, one, of.as_ref(), (format, charset), plain)
             }
         };
         Some(facts.subjects.iter().map(|one| self.named_by(one, |given| value(one, given))).collect())
@@ -237,10 +280,16 @@ impl Workshop {
     }
 
     /// A statement as the portal that a Bind makes of it.
-    pub(super) fn portal_of(&self, view: &View, statement: Rc<Prepared>, bind: &Bind<'_>) -> Rc<Prepared> {
+    pub(super) fn portal_of(
+        &self,
+        view: &View,
+        statement: Rc<Prepared>,
+        bind: &Bind<'_>,
+        charset: Option<&'static Charset>,
+    ) -> Rc<Prepared> {
         let formats = bind.result_formats;
         let binary = formats.as_chunks::<2>().0.iter().skip(1).any(|code| *code != [0, 0]);
-        let named = self.named_in_bind(view, &statement, bind);
+        let named = self.named_in_bind(view, &statement, bind, charset);
         if binary || named.is_some() { Rc::new(statement.bound_as(formats, named)) } else { statement }
     }
 
@@ -250,7 +299,7 @@ impl Workshop {
         view: &View,
         one: &SubjectUse,
         given: Option<&Logical>,
-        format: Format,
+        (format, charset): Form,
         plain: &[u8],
     ) -> Option<SubjectId> {
         let key = self.subjects.as_ref()?;
@@ -261,8 +310,11 @@ impl Workshop {
             Some(_) => return None,
             None => (one.logical?, Kind::of(&one.logical?)),
         };
+        let charset = charset.filter(|_| !plain.is_ascii());
+        let is_text = charset.map_or(Some(false), |_| is_text(format, given.unwrap_or(&wanted)))?;
+        let plain = in_utf8(charset.filter(|_| is_text), plain)?;
         let mut out = Zeroizing::new(Vec::with_capacity(plain.len() + 16));
-        canonical(given, format, plain, &wanted, &kind, Purpose::Compare, &Style::default(), &mut out)
+        canonical(given, format, &plain, &wanted, &kind, Purpose::Compare, &Style::default(), &mut out)
             .ok()?;
         Some(key.name(&one.column, &out))
     }
@@ -291,7 +343,7 @@ impl Workshop {
                     None => Told::Null,
                     Some(stored) => {
                         let format = look.shape.format(index, look.formats);
-                        self.whom(view, one, column, format, stored)?
+                        self.whom(view, one, column, (format, look.charset), stored)?
                     }
                 };
                 if let Some(place) = whose.row.get_mut(*at) {
@@ -326,7 +378,8 @@ impl Workshop {
                     let Some(one) = facts.subjects.get(*at) else { continue };
                     let told = match &value {
                         Some(Value::Given(stored)) => {
-                            self.whom(view, one, look.shape.columns.get(index), form, stored)?
+                            let column = look.shape.columns.get(index);
+                            self.whom(view, one, column, (form, look.charset), stored)?
                         }
                         Some(_) | None => Told::Null,
                     };
@@ -346,13 +399,48 @@ impl Workshop {
         }
     }
 
+    /// Reads from a value of a COPY from the client whose data its row is.
+    pub(super) fn feed_subject(
+        &self,
+        view: &View,
+        facts: &StatementFacts,
+        column: usize,
+        format: Form,
+        fed: Fed<'_>,
+        whose: &mut Whose,
+    ) {
+        let places = facts.subjects.iter().zip(&mut whose.row);
+        for (one, told) in places.filter(|(one, _)| one.place == Some(column)) {
+            let plain = match fed {
+                Fed::Null => {
+                    *told = Told::Null;
+                    continue;
+                }
+                Fed::Default => {
+                    *told = Told::Unreadable(NOT_SHOWN);
+                    continue;
+                }
+                Fed::Value(plain) => plain,
+            };
+            if self.subjects.is_none() {
+                *told = Told::Unreadable(NO_KEYRING);
+                continue;
+            }
+            // In binary form a value is of the column's own type.
+            let field = one.field.and_then(|id| view.snapshot().field(id)).map(|field| field.logical);
+            let given = field.or(one.logical).filter(|_| format.0 == Format::Binary);
+            let name = self.name_of(view, one, given.as_ref(), format, plain);
+            *told = name.map_or(Told::Unreadable(UNREADABLE), Told::Whom);
+        }
+    }
+
     /// Whom a value of a result stands for. One that is sealed itself is opened first.
     fn whom(
         &mut self,
         view: &View,
         one: &SubjectUse,
         column: Option<&Column>,
-        format: Format,
+        format: Form,
         stored: &[u8],
     ) -> Result<Told, Refusal> {
         if self.subjects.is_none() {

@@ -87,6 +87,9 @@ impl Session {
         let facts = prepared.plan.as_ref().and_then(|plan| plan.facts.statements.first());
         let Some(facts) = facts.filter(|facts| !facts.parameters.is_empty()) else { return Ok(Fate::Pass) };
         let mut oids = backend::read_parameter_description(frame.body())?;
+        if let Some(count) = facts.parameters_of_client() {
+            oids.truncate(count);
+        }
         told_oids(view, facts, &prepared.types, &mut oids);
         backend::put_parameter_description(out, &oids);
         Ok(Fate::Took)

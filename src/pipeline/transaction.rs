@@ -215,7 +215,6 @@ mod tests {
             execution: Execution { session: 1, number },
             action: Action::Write,
             fields: Arc::default(),
-            listed_in: None,
             fingerprint: Arc::default(),
             rows: 1,
             cells: 0,

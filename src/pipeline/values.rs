@@ -8,6 +8,7 @@ use crate::catalog::{Base, Family, Field, FieldId, Kind, Logical, Normalize, Own
 use crate::policy::Refusal;
 use crate::statement::{Compared, Fold, ParameterUse, StatementFacts, Taken};
 use crate::types::{Format, Purpose, Style, ValueFault, canonical, text_of};
+use crate::wire::charset::Charset;
 
 /// `pg_type.oid` of `text`, of an array of it, and of `unknown`.
 pub(super) const TEXT_OID: u32 = 25;
@@ -20,6 +21,8 @@ pub(super) struct Manner<'a> {
     pub style: &'a Style,
     /// Nothing can have changed it since the server reported it.
     pub sure: bool,
+    /// In which its text is, where that is not UTF-8.
+    pub charset: Option<&'static Charset>,
 }
 
 /// Styles of which one at least reads a value otherwise that can be read otherwise.
@@ -359,7 +362,7 @@ pub(super) fn parameter(
         return Ok(asked(view, facts, parameter, &given));
     }
     let refused = || {
-        let detail = format!("parameter ${} is declared with type OID {declared}", parameter.number);
+        let detail = format!("parameter ${} is declared with type OID {declared}", parameter.given);
         Refusal::value(&field.path(), &detail)
     };
     let element = |logical: Logical| Logical { array: logical.array && !parameter.array, ..logical };
@@ -374,8 +377,17 @@ pub(super) fn parameter(
             let cast = parameter.taken.given;
             let keeps =
                 |cast: Logical| cast.characters().is_none() || !matches!(of.base, Base::Bpchar | Base::Name);
+            let alike = |cast: Logical| {
+                let texts = [of, cast].iter().all(|of| of.base.family() == Family::Text);
+                texts && of.array == cast.array
+            };
+            // An integer is cast to a wider one as it is.
+            let widens = |cast: Logical| {
+                let integers = [of, cast].iter().all(|of| of.base.family() == Family::Integer);
+                integers && of.base.length() <= cast.base.length()
+            };
             let cast =
-                cast.is_none_or(|cast| of.base == cast.base || of.is_text() && cast.is_text() && keeps(cast));
+                cast.is_none_or(|cast| of.base == cast.base || widens(cast) || alike(cast) && keeps(cast));
             if parameter.taken.compared == Compared::AsText {
                 return if of.is_text() {
                     Ok(Parameter::Sealed { field: field.id, given: Some(of) })
@@ -397,16 +409,21 @@ pub(super) fn parameter(
 /// declares them, which is how the server gets them.
 pub(super) fn check_declared(view: &View, facts: &StatementFacts, types: &[u32]) -> Result<(), Refusal> {
     for use_of in &facts.parameters {
-        let declared = types.get(usize::from(use_of.number).saturating_sub(1)).copied().unwrap_or(0);
+        let declared = declared(types, use_of);
         if let Parameter::Sealed { field, .. } = parameter(view, facts, use_of, declared)? {
             let texts = if use_of.array { TEXT_ARRAYS } else { TEXTS };
             if !texts.contains(&declared) {
-                let detail = format!("parameter ${} is declared with type OID {declared}", use_of.number);
+                let detail = format!("parameter ${} is declared with type OID {declared}", use_of.given);
                 return Err(Refusal::value(&field_of(view, field)?.path(), &detail));
             }
         }
     }
     Ok(())
+}
+
+/// The type OID that a client declares for a parameter: 0 where it declares none.
+pub(super) fn declared(types: &[u32], parameter: &ParameterUse) -> u32 {
+    types.get(usize::from(parameter.given).saturating_sub(1)).copied().unwrap_or(0)
 }
 
 /// Type OIDs of parameters in which sealed values can stand: none, text, varchar, unknown; and of arrays.
@@ -504,10 +521,10 @@ pub(super) fn shown_as_own(view: &View, fields: &[FieldId]) -> Option<u32> {
 /// The OIDs of ParameterDescription as a client is told them: those of the types that it gave or that the
 /// server would have inferred.
 pub(super) fn told_oids(view: &View, facts: &StatementFacts, types: &[u32], oids: &mut [u32]) {
-    for parameter in &facts.parameters {
+    for parameter in facts.parameters.iter().filter(|parameter| !parameter.is_own()) {
         let at = usize::from(parameter.number).saturating_sub(1);
         let Some(oid) = oids.get_mut(at) else { continue };
-        let declared = types.get(at).copied().unwrap_or(0);
+        let declared = declared(types, parameter);
         if !matches!(declared, 0 | UNKNOWN_OID) {
             *oid = declared;
             continue;

@@ -16,6 +16,12 @@ pub struct Refusal {
     pub hint: String,
 }
 
+/// program_limit_exceeded.
+const TOO_LARGE: &str = "54000";
+
+/// What a client may do whose encoding is none of those.
+const CONVERTED: &str = "Use UTF8, SQL_ASCII or an encoding of one byte a character (LATIN1, WIN1252 and the like) by client_encoding.";
+
 impl Refusal {
     fn new(
         sqlstate: &'static str,
@@ -30,8 +36,10 @@ impl Refusal {
     /// SG001: the statement cannot be proven handled.
     #[must_use]
     pub fn unproven(unproven: &Unproven) -> Refusal {
+        // What the server calls a limit of the program.
+        let sqlstate = if unproven.reason == "too-long" { TOO_LARGE } else { "SG001" };
         Refusal {
-            sqlstate: "SG001",
+            sqlstate,
             reason: unproven.reason,
             message: "sealgate: statement refused: it may touch classified data and cannot be handled",
             detail: unproven.detail.clone(),
@@ -44,6 +52,32 @@ impl Refusal {
     pub fn unhandled(reason: &'static str, detail: &str, hint: &str) -> Refusal {
         let message = "sealgate: statement refused: it may touch classified data and cannot be handled";
         Refusal::new("SG001", reason, message, detail, hint)
+    }
+
+    /// 54000: a message or a row that must be held whole, and is larger than may be.
+    #[must_use]
+    pub fn too_large(detail: &str, hint: &str) -> Refusal {
+        Refusal { sqlstate: TOO_LARGE, ..Refusal::unhandled("too-large", detail, hint) }
+    }
+
+    /// Is it one that Sealgate itself decides, and not the server's word for a value?
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.sqlstate.starts_with("SG") || self.sqlstate == TOO_LARGE
+    }
+
+    /// SG001: `client_encoding` is one of which sealed text is not converted.
+    #[must_use]
+    pub fn not_converted() -> Refusal {
+        let detail = "client_encoding is one of which sealed text is not converted: it has several bytes a character, or the server converts it by another map.";
+        Refusal::unhandled("client-encoding", detail, CONVERTED)
+    }
+
+    /// The same of a session that begins.
+    #[must_use]
+    pub fn not_converted_for() -> Refusal {
+        let message = "sealgate: session refused: the database has sealed columns, and their text is not converted for its client_encoding";
+        Refusal { message, ..Refusal::not_converted() }
     }
 
     /// SG001: an entry of the policy does not fit the database, so that what it was meant for may
@@ -105,6 +139,14 @@ impl Refusal {
         let message = "sealgate: a value is not valid for the declared type of a classified field";
         let hint = "The field's type is that of its [[field]]; the value is not repeated.";
         Refusal::new(sqlstate, "value", message, &format!("field {field}: {what}"), hint)
+    }
+
+    /// 22P05: a value of which `client_encoding` cannot express a character, as the server has it.
+    #[must_use]
+    pub fn has_no_form(field: &str, encoding: &str) -> Refusal {
+        let message = "sealgate: a character of a value has no equivalent in client_encoding";
+        let detail = format!("field {field}: there is no equivalent in encoding \"{encoding}\"");
+        Refusal::new("22P05", "value", message, &detail, "SET client_encoding TO 'UTF8'.")
     }
 
     /// SG005: a stored value that does not open.

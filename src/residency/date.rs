@@ -45,6 +45,12 @@ impl Date {
             day: u8::try_from(day).unwrap_or(1),
         }
     }
+
+    /// Year, month and day.
+    #[must_use]
+    pub fn parts(self) -> (u64, u64, u64) {
+        (self.year.into(), self.month.into(), self.day.into())
+    }
 }
 
 impl fmt::Display for Date {

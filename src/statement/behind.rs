@@ -99,9 +99,17 @@ impl<'a> Behind<'a> {
             matches!(judged.boundary, Some(Boundary::RollbackTo(_) | Boundary::Undone | Boundary::End));
         self.defined |= undoes && self.after.is_some();
         self.kept |= judged.keeps;
+        let inert = is_inert(node) || self.is_of_rights(node);
         // What is wholly understood runs nothing else.
-        self.acted |= !is_inert(node);
-        self.ran |= !is_inert(node) && follows.is_none();
+        self.acted |= !inert;
+        self.ran |= !inert && follows.is_none();
+    }
+
+    /// Who may use a relation, and what is told of it, changes nothing of what its name means. Only an event
+    /// trigger runs code there.
+    fn is_of_rights(&self, node: &Node) -> bool {
+        let codes = self.before.snapshot.codes();
+        Sort::of(node) == Sort::Rights && codes.everything.is_none() && !codes.by_events
     }
 
     fn define(&mut self, changes: &[Change]) {

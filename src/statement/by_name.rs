@@ -267,6 +267,13 @@ pub fn executed<'a>(
     }
     let mut facts = run(own, of);
     for parameter in parameters {
+        if parameter.is_own() {
+            return Err(refuse(
+                "parameter-conflict",
+                format!("${} stands for values of two domains, in EXECUTE by SQL", parameter.given),
+                "Execute it through the protocol, or give each place a value of its own.",
+            ));
+        }
         let at = usize::from(parameter.number).saturating_sub(1);
         // Without one the server refuses it.
         let Some(argument) = executes.arguments.get(at) else { continue };
@@ -357,7 +364,7 @@ fn not_a_literal(parameter: &ParameterUse) -> Unproven {
         "literal-form",
         format!(
             "the argument of EXECUTE for ${} is a value of a sealed column and no literal",
-            parameter.number
+            parameter.given
         ),
         "Write it as '...', E'...' or $$...$$, or prepare and bind the statement through the protocol.",
     )

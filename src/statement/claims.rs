@@ -54,7 +54,7 @@ pub(super) fn supported() -> Vec<(&'static str, &'static str)> {
     [INSERTS, CHANGES, SELECTS].concat()
 }
 
-fn check_supported(cases: &[(&str, &str)]) {
+pub(in crate::statement) fn check_supported(cases: &[(&str, &str)]) {
     let prefilter = Prefilter::new(&shop());
     let mut wrong = Vec::new();
     for (sql, expected) in cases {
@@ -70,7 +70,7 @@ fn check_supported(cases: &[(&str, &str)]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-pub(super) fn check_refused(cases: &[(&str, &str)]) {
+pub(in crate::statement) fn check_refused(cases: &[(&str, &str)]) {
     let prefilter = Prefilter::new(&shop());
     let mut wrong = Vec::new();
     for (sql, reason) in cases {
@@ -369,14 +369,6 @@ fn refuses_sealed_columns_where_sealed_text_has_no_meaning() {
         ("SELECT id FROM customers WHERE email = 1", "type-differs"),
         ("SELECT id FROM customers WHERE email = true", "type-differs"),
         ("SELECT id FROM customers WHERE email = 'a'::bpchar(3)", "type-differs"),
-        ("SELECT id FROM customers WHERE email = lower($1) OR email = $1", "parameter-conflict"),
-        ("SELECT id FROM customers WHERE email = lower($1) OR email = upper($1)", "parameter-conflict"),
-        ("SELECT id FROM customers WHERE $1 = '' OR email = lower($1)", "parameter-conflict"),
-        ("SELECT id FROM customers WHERE email = $1 OR email = $1::varchar(3)", "parameter-conflict"),
-        (
-            "INSERT INTO customers (id, email) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET email = $1::varchar(2)",
-            "parameter-conflict",
-        ),
         (
             "WITH s(v) AS (VALUES ('ABCD')) INSERT INTO customers (id, email) SELECT 1, v FROM s WHERE NOT EXISTS (SELECT 1 FROM customers WHERE email = v::varchar(2))",
             "parameter-conflict",
@@ -647,7 +639,6 @@ fn refuses_forms_whose_names_could_mean_another_column() {
         ("SELECT 1 UNION SELECT email INTO public.planned FROM customers", "unsupported-form"),
         ("SELECT 1 FROM (SELECT email INTO public.planned FROM customers) x", "unsupported-form"),
         ("SELECT email INTO public.customers FROM leads", "definition"),
-        ("SELECT 1 FROM customers WHERE email = $1 AND city = $1", "domain-differs"),
         ("SELECT 1 FROM customers WHERE email = $1 AND email = ANY($1)", "parameter-conflict"),
         ("SELECT 1 FROM customers WHERE email = $1 LIMIT $1", "parameter-conflict"),
         ("CREATE TEMP TABLE customers (email text)", "shadow"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::read::signs::Signs;
 use crate::catalog::{Change, FieldId, Logical};
+use crate::wire::charset::Coding;
 use crate::wire::copy::Format;
 
 /// What a statement does with classified fields, in the words of the audit record.
@@ -130,12 +131,24 @@ pub enum LiteralForm {
 /// One `$n` that means a classified value, everywhere it stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParameterUse {
-    /// From 1, as in the text.
+    /// From 1, as in the text that goes to the server.
     pub number: u16,
+    /// As in the client's text: the value that the client gives to this one. Another number only where one
+    /// parameter of the client stands for values of several domains, which are several to the server; those
+    /// come behind all that the client has.
+    pub given: u16,
     pub field: FieldId,
     /// The parameter is an array of such values (`= ANY($1)`).
     pub array: bool,
     pub taken: Taken,
+}
+
+impl ParameterUse {
+    /// Is it one that only the server has?
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.number != self.given
+    }
 }
 
 /// What becomes of the definitions of a transaction.
@@ -184,6 +197,8 @@ pub struct Effect {
     /// It may change `client_encoding`, by what it says itself: what is shown from then on may be wanted
     /// in another.
     pub converts: bool,
+    /// Of such: the one that it names, where that is known.
+    pub encoding: Option<Coding>,
     /// It sets what no plain constant names.
     pub configures: bool,
 }
@@ -328,6 +343,8 @@ pub struct CopyFacts {
     pub fields: Vec<Option<FieldId>>,
     /// Names of its columns; empty where the server makes one up.
     pub names: Vec<Arc<str>>,
+    /// The encoding of its data; none: the client's.
+    pub coding: Option<Coding>,
 }
 
 /// A column that says whose data is in the rows of its table, and where a statement tells its values.
@@ -426,6 +443,13 @@ impl StatementFacts {
     #[must_use]
     pub fn touches(&self) -> bool {
         !(self.reads.is_empty() && self.searches.is_empty() && self.writes.is_empty())
+    }
+
+    /// How many parameters the client has, where the server has more of them.
+    #[must_use]
+    pub fn parameters_of_client(&self) -> Option<usize> {
+        let own = self.parameters.iter().find(|parameter| parameter.is_own())?;
+        Some(usize::from(own.number).saturating_sub(1))
     }
 
     /// Is something to be on record of it: what it touches, or what it may read?

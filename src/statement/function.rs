@@ -113,7 +113,7 @@ pub fn followed_function(signature: &Signature, body: &str, snapshot: &Snapshot)
 fn named_arguments<'a>(walk: &mut Walk<'a>, signature: &Signature) -> Proven<Source<'a>> {
     let mut outputs = Outputs::default();
     for ((name, _), number) in signature.arguments.iter().zip(1..) {
-        let flow = Flow::Open(walk.classes.parameter(number, false)?);
+        let flow = Flow::Open(walk.classes.parameter(number, false, None)?);
         if let Some(name) = name {
             outputs.columns.push(Output { name: Some(name.to_string()), flow, place: Place::Sure });
         }

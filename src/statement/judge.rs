@@ -18,7 +18,7 @@ use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
 use super::follow::uses::Uses;
-use super::matters::{Bench, names_relation_that_matters};
+use super::matters::{Bench, names_relation_that_matters, refuse_definition};
 use super::opaque;
 use super::read::bounds::{self, Limits};
 use super::read::census::{Census, NamePath, census};
@@ -142,8 +142,11 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     definition::refuse_reaching_functions(bench.names, found, follows)?;
     definition::refuse_shadows(bench.snapshot, found)?;
     doors::refuse_moved_database(bench.snapshot.bound(), node)?;
-    let mut facts =
-        if is_query(node) { query(bench, node, found)? } else { definition::judge(bench, node, found)? };
+    let mut facts = if is_query(node) {
+        query_or_apart(bench, node, found)?
+    } else {
+        definition::judge(bench, node, found)?
+    };
     let legible = bench.snapshot.legible().next().is_some();
     let opaque = opaque::judge(bench, node, found, &facts)?;
     facts.keeps = bench.snapshot.has_sealed()
@@ -155,12 +158,22 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
                 Remedy::Path,
                 refuse(
                     "relation-ambiguous",
-                    "IF EXISTS of a table that the search path may not lead to",
+                    "a definition of what the search path may not lead to, or lead to another one",
                     "Write schema.table.",
                 ),
             ));
         }
-        facts.effect.changes = changes::followed(bench, node, found, opaque.is_some()).map(Arc::from);
+        match facts.effect.changes {
+            None => {
+                let followed = changes::followed(bench, node, found, opaque.is_some());
+                facts.effect.changes = followed.map(Arc::from);
+            }
+            // What runs meanwhile may change more; a view that is made runs nothing yet.
+            Some(_) if opaque.as_ref().is_some_and(|found| Sort::of(node) != Sort::View || !found.proven) => {
+                return Err(refuse_definition("code that nobody follows, in a definition,"));
+            }
+            Some(_) => {}
+        }
     }
     facts.boundary = changes::boundary(node);
     facts.effect.states = stating::states(node, found);
@@ -184,6 +197,7 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
     facts.effect.closes = by_name::closes(node);
     facts.effect.reading |= definition::changes_reading(node, found);
     facts.effect.converts |= definition::changes_encoding(node, found);
+    facts.effect.encoding = definition::encoding_of(node);
     facts.effect.configures |= found.settings.iter().any(Option::is_none);
     facts.is_quiet = is_query(node) && is_quiet(found);
     facts.relations = relations_that_matter(bench.snapshot, found);
@@ -221,12 +235,33 @@ fn is_query(node: &Node) -> bool {
     Sort::of(node) == Sort::Query
 }
 
+/// Facts of a query that a client sends by itself: a parameter may be several to the server.
+fn query_or_apart(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
+    const TORN: [&str; 2] = ["parameter-conflict", "domain-differs"];
+    let refused = match query(bench, node, found) {
+        Err(refused) if TORN.contains(&refused.reason) && !found.parameters.is_empty() => refused,
+        judged => return judged,
+    };
+    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
+    walk.classes.tell_places_apart();
+    followed(walk, bench, node, found)
+        .map_err(|other| if other.reason == "parameter-conflict" { other } else { refused })
+}
+
 /// Facts of the rows of a query, wherever they go.
 pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     if !names_relation_that_matters(bench.names, found) {
         return Ok(StatementFacts::default());
     }
-    let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
+    followed(Walk::new(bench, bench.reading.standard_conforming_strings), bench, node, found)
+}
+
+fn followed<'a>(
+    mut walk: Walk<'a>,
+    bench: Bench<'a>,
+    node: &'a Node,
+    found: &Census,
+) -> Proven<StatementFacts> {
     walk.into = tree::into(node);
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
@@ -238,8 +273,12 @@ pub(super) fn query(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Sta
 
 pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
     walk.finish()?;
-    let Uses { literals, parameters, edits } = walk.classes.uses()?;
+    let Uses { literals, parameters, edits, renumbered } = walk.classes.uses()?;
     walk.edits.extend(edits);
+    for (start, number) in renumbered {
+        let edit = renumber(walk.text, start, number);
+        walk.edits.push(edit.ok_or_else(|| unsupported("a parameter whose place is not found"))?);
+    }
     // Nobody changes a text that is kept in the database.
     if walk.kept && !walk.edits.is_empty() {
         return Err(unsupported("a call or a cast that is done before a value is sealed"));
@@ -257,6 +296,14 @@ pub(super) fn facts_of(mut walk: Walk<'_>) -> Proven<StatementFacts> {
         joins: walk.joins,
         ..StatementFacts::default()
     })
+}
+
+/// What gives another number to the parameter that begins there.
+fn renumber(text: &str, start: usize, number: u16) -> Option<Edit> {
+    let digits = text.get(start..)?.strip_prefix('$')?;
+    let length = digits.find(|character: char| !character.is_ascii_digit()).unwrap_or(digits.len());
+    let span = start..start + 1 + length;
+    (length > 0).then(|| Edit { span, new: format!("${number}").into_bytes(), quotes: false })
 }
 
 /// Completeness: whatever the census counted, the walk has visited.

@@ -33,6 +33,8 @@ pub(super) const EXPLAINED: &str = "explained";
 /// It runs by a name, and its values stand elsewhere.
 pub(super) const BY_NAME: &str = "by-name";
 
+/// How deep queries within queries are looked for.
+const NESTED_MAX: usize = 32;
 /// Values of one statement that name subjects.
 const NAMED_MAX: usize = 10_000;
 
@@ -108,17 +110,18 @@ fn look(
         return Err(TYPE);
     }
     let origin = Some((relation.oid, column.number)).filter(|_| relation.oid != 0);
-    let rows = Rows { bench, range, relation, subject, parts: found.parts };
+    let rows = Rows { bench, range, relation, subject, parts: found.parts > 0 };
     match kind(node) {
         Some(Kind::SelectStmt(select)) => {
             if select.larg.is_some() || !select.values_lists.is_empty() || found.windows {
                 return Err(FORM);
             }
-            let top = rows.stands_in(&select.from_clause);
-            if let Some(top) = &top {
-                one.named = rows.equal(select.where_clause.as_deref(), top);
+            let is_top = rows.stands_in(&select.from_clause).is_some();
+            if let Some((holder, top)) = rows.holder(select, NESTED_MAX) {
+                one.named = rows.equal(holder.where_clause.as_deref(), &top);
             }
-            one.origin = origin.filter(|_| top.is_some() || !found.parts);
+            // What stands in one row came from one row: of a part that is used twice nobody knows that.
+            one.origin = origin.filter(|_| is_top || found.parts == 0 || are_used_once(select, found));
         }
         Some(Kind::InsertStmt(insert)) => {
             if !rows.is(insert.relation.as_ref()) || found.windows {
@@ -152,6 +155,18 @@ fn look(
         Some(_) | None => return Err(FORM),
     }
     Ok(())
+}
+
+/// Is each part that a query names used once at the most, and writes nothing?
+fn are_used_once(select: &protobuf::SelectStmt, found: &Census) -> bool {
+    let Some(with) = &select.with_clause else { return false };
+    let once = |part: &Node| {
+        let Some(Kind::CommonTableExpr(part)) = kind(part) else { return false };
+        let uses = found.ranges.iter().filter(|range| range.schema.is_empty() && range.name == part.ctename);
+        uses.count() <= 1
+    };
+    // Those of queries within it are not looked for.
+    !with.recursive && with.ctes.len() == found.parts && found.writers == 0 && with.ctes.iter().all(once)
 }
 
 /// The columns of the data of a COPY of a table.
@@ -252,6 +267,33 @@ impl Rows<'_> {
             self.place(item, &mut bare);
         });
         place.map(|range| Top { range, bare })
+    }
+
+    /// The query in whose own FROM the table stands: that one, or one of those that it reads. Whatever it shows of the
+    /// table is of the rows that its WHERE leaves.
+    fn holder<'n>(
+        &self,
+        select: &'n protobuf::SelectStmt,
+        depth: usize,
+    ) -> Option<(&'n protobuf::SelectStmt, Top<'n>)> {
+        if select.larg.is_some() {
+            return None;
+        }
+        if let Some(top) = self.stands_in(&select.from_clause) {
+            return Some((select, top));
+        }
+        let depth = depth.checked_sub(1)?;
+        let parts =
+            select.with_clause.iter().flat_map(|with| &with.ctes).filter_map(|part| match kind(part) {
+                Some(Kind::CommonTableExpr(part)) => part.ctequery.as_deref(),
+                Some(_) | None => None,
+            });
+        let mut read = Vec::new();
+        select.from_clause.iter().for_each(|item| queries(item, depth, &mut read));
+        parts.chain(read).find_map(|query| match kind(query) {
+            Some(Kind::SelectStmt(query)) => self.holder(query, depth),
+            Some(_) | None => None,
+        })
     }
 
     fn among<'n>(&self, target: Option<&'n protobuf::RangeVar>, others: &'n [Node]) -> Option<Top<'n>> {
@@ -393,6 +435,18 @@ impl Rows<'_> {
         let named: Option<Vec<SubjectValue>> =
             values.values_lists.iter().take(NAMED_MAX + 1).map(row).collect();
         named.filter(|named| named.len() <= NAMED_MAX).unwrap_or_default()
+    }
+}
+
+/// The queries that stand in a FROM list.
+fn queries<'n>(item: &'n Node, depth: usize, into: &mut Vec<&'n Node>) {
+    match kind(item) {
+        Some(Kind::RangeSubselect(range)) => into.extend(range.subquery.as_deref()),
+        Some(Kind::JoinExpr(join)) => {
+            let Some(depth) = depth.checked_sub(1) else { return };
+            [&join.larg, &join.rarg].into_iter().flatten().for_each(|side| queries(side, depth, into));
+        }
+        Some(_) | None => {}
     }
 }
 

@@ -17,6 +17,7 @@ mod notary;
 mod outlets;
 mod packing;
 mod past;
+mod posted;
 mod progress;
 mod reserve;
 mod segments;
@@ -44,6 +45,7 @@ pub use keyrings::{KnownKeyrings, known_keyrings};
 pub use notary::Evidence;
 pub use outlets::{Outlet, Standing, Target};
 pub use past::{Past, past};
+pub use posted::{Bucket, PATIENCE as POST_PATIENCE, Witness};
 pub use verify::{Asked, Bad, Found, OpenIntent, verify};
 
 use crate::audit::{
@@ -681,6 +683,7 @@ fn alert(severity: &'static str, says: String) -> Alert {
         rule: Arc::from(says),
         incident: Arc::from(""),
         unusual: None,
+        by_end_user: false,
     }
 }
 

@@ -21,6 +21,18 @@ fn dimensions() -> ValueFault {
     ValueFault::unsupported("an array of a sealed column has one dimension, and begins at 1")
 }
 
+/// What PostgreSQL finds wrong with the text of an array, before it reads any element; nothing: it may be one.
+#[must_use]
+pub fn fault_of_array(text: &[u8]) -> Option<ValueFault> {
+    let read = || {
+        let mut elements = Elements::new(text)?;
+        let mut scratch = Zeroizing::new(Vec::new());
+        while elements.next(&mut scratch)?.is_some() {}
+        Ok(())
+    };
+    read().err()
+}
+
 /// Elements in the order of a text, without their quotes. None: NULL.
 struct Elements<'a> {
     scan: Scan<'a>,

@@ -35,6 +35,7 @@ mod whole;
 mod word;
 mod zone;
 
+pub use array::fault_of_array;
 pub use fault::ValueFault;
 pub use normalize::normalize;
 pub use purpose::{Format, Purpose};

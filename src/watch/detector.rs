@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::burst::{Burst, Rate};
 use super::hours::Hours;
 use super::restraint::Restraint;
+use super::whom::{By, EndUser};
 use crate::audit::{Alert, Attribution, FieldUse, Record, Who};
 use crate::statement::Signs;
 
@@ -53,6 +54,8 @@ impl Response {
 pub struct Finding {
     pub alert: Alert,
     pub response: Response,
+    /// Against whom.
+    pub by: By,
 }
 
 /// Records in, findings out. Whatever it remembers is bounded.
@@ -85,6 +88,8 @@ pub struct Rule {
     pub severity: &'static str,
     /// Login users it looks at. None: every user.
     pub users: Option<Vec<String>>,
+    /// Of whom it counts, and against whom something is held.
+    pub by: By,
 }
 
 impl Kind {
@@ -143,6 +148,17 @@ impl Hard {
         users.iter().any(|user| **user == *who.user)
     }
 
+    /// Under which name it counts. No user has a zero in his name.
+    fn principal(&self, who: &Who) -> Arc<str> {
+        match self.rule.by {
+            By::User => who.user.clone(),
+            By::EndUser => {
+                let EndUser { name, proven } = EndUser::of(who);
+                format!("{}\0{proven}\0{name}", who.user).into()
+            }
+        }
+    }
+
     /// Counts for one principal; true where it is too often.
     fn count(&mut self, principal: &Arc<str>, rate: Rate, times: u32, now_ms: u64) -> bool {
         if let Some(burst) = self.bursts.get_mut(principal) {
@@ -171,8 +187,9 @@ impl Hard {
             fields,
             incident: Arc::from(""),
             unusual: None,
+            by_end_user: self.rule.by == By::EndUser,
         };
-        Finding { alert, response: self.rule.response }
+        Finding { alert, response: self.rule.response, by: self.rule.by }
     }
 
     /// Is this outside of the hours, and not told a while ago?
@@ -187,7 +204,8 @@ impl Hard {
             return true;
         }
         let again = |told: u64| now_ms >= told.saturating_add(again_ms);
-        match self.told.get_mut(&who.user) {
+        let principal = self.principal(who);
+        match self.told.get_mut(&principal) {
             Some(told) if !again(*told) => false,
             Some(told) => {
                 *told = now_ms;
@@ -198,7 +216,7 @@ impl Hard {
                     self.told.retain(|_, told| !again(*told));
                 }
                 if self.told.len() < Self::PRINCIPALS_MAX {
-                    self.told.insert(who.user.clone(), now_ms);
+                    self.told.insert(principal, now_ms);
                 }
                 true
             }
@@ -213,7 +231,7 @@ impl Detector for Hard {
             Seen::Failed { who, sqlstate } => {
                 let Kind::Errors(rate) = self.rule.kind else { return };
                 let tried = sqlstate.starts_with(b"22") || sqlstate.starts_with(b"42");
-                if tried && self.looks_at(who) && self.count(&who.user, rate, 1, now_ms) {
+                if tried && self.looks_at(who) && self.count(&self.principal(who), rate, 1, now_ms) {
                     findings.push(self.found(who, None, nothing));
                 }
             }
@@ -246,7 +264,7 @@ impl Detector for Hard {
                     let who = &refusal.who;
                     // Before a login anybody may claim any name; and what a lock refuses would renew it.
                     let own = who.auth != "none" && !refusal.rule.starts_with("watch-");
-                    if own && self.looks_at(who) && self.count(&who.user, rate, 1, now_ms) {
+                    if own && self.looks_at(who) && self.count(&self.principal(who), rate, 1, now_ms) {
                         let id = Some(refusal.statement_id).filter(|id| *id > 0);
                         findings.push(self.found(who, id, refusal.fields.clone()));
                     }
@@ -303,7 +321,7 @@ mod tests {
     }
 
     fn hard(kind: Kind, users: Option<Vec<String>>) -> Hard {
-        Hard::new(Rule { kind, response: Response::Alert, severity: "warning", users })
+        Hard::new(Rule { kind, response: Response::Alert, severity: "warning", users, by: By::User })
     }
 
     fn found(detector: &mut Hard, seen: &[Seen]) -> Vec<Finding> {

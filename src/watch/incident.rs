@@ -44,6 +44,9 @@ pub struct Notice {
     pub done: String,
     /// Of the latest alert.
     pub user: String,
+    /// Of the latest alert; empty where it asks for nobody.
+    #[serde(default)]
+    pub end_user: String,
     pub application: String,
     pub client: String,
     pub region: String,
@@ -75,6 +78,7 @@ impl Notice {
             reason: text("sealgate alert test: nothing has happened"),
             done: text("alert"),
             user: text("nobody"),
+            end_user: String::new(),
             application: text("sealgate"),
             client: String::new(),
             region: String::new(),
@@ -97,6 +101,8 @@ struct Key {
     detector: &'static str,
     rule: Arc<str>,
     user: Arc<str>,
+    /// Where it is about one for whom that asks.
+    end_user: Option<Arc<str>>,
     database: Arc<str>,
 }
 
@@ -133,12 +139,13 @@ impl Incidents {
             detector: alert.detector,
             rule: alert.rule.clone(),
             user: alert.who.user.clone(),
+            end_user: alert.who.end_user.clone().filter(|_| alert.by_end_user),
             database: alert.who.database.clone(),
         };
         if self.open.len() >= Self::OPEN_MAX && !self.open.contains_key(&key) {
             let nobody: Arc<str> = Arc::from("");
             let rule = Arc::from("more incidents than are told apart");
-            key = Key { rule, user: nobody.clone(), database: nobody, ..key };
+            key = Key { rule, user: nobody.clone(), end_user: None, database: nobody, ..key };
         }
         let quiet_ms = self.quiet_ms;
         let incident = self.open.entry(key).or_insert_with_key(|key| Incident {
@@ -201,6 +208,7 @@ impl Incident {
             self.urgent |= notice.done == "alert";
             notice.done = alert.verdict.to_owned();
         }
+        notice.end_user = who.end_user.as_deref().unwrap_or_default().to_owned();
         notice.application = (*who.application).to_owned();
         notice.client = (*who.client).to_owned();
         notice.region = (*who.region).to_owned();
@@ -235,6 +243,7 @@ fn begun(alert: &Alert, rule: &str, fresh: u128, now_ms: u64) -> Notice {
             .map_or_else(|| rule.to_owned(), |unusual| format!("{rule}: {}", unusual.reasons.join("; "))),
         done: alert.verdict.to_owned(),
         user: (*who.user).to_owned(),
+        end_user: String::new(),
         application: String::new(),
         client: String::new(),
         region: String::new(),
@@ -267,6 +276,7 @@ mod tests {
             fields: Arc::default(),
             incident: Arc::from(""),
             unusual: None,
+            by_end_user: false,
         }
     }
 
@@ -307,6 +317,21 @@ mod tests {
         assert_eq!(incidents.due(2)[0].severity, "critical");
         assert!(!incidents.raise(&mut alert("ada", "warning", 1), 4, 3), "and not again");
         assert!(incidents.raise(&mut alert("bob", "warning", 2), 5, 3), "another user is another incident");
+        let of = |end_user: &str, by_end_user| {
+            let mut alert = alert("pool", "warning", 3);
+            let who = Who { end_user: Some(end_user.into()), ..Who::clone(&alert.who) };
+            (alert.who, alert.by_end_user) = (Arc::new(who), by_end_user);
+            alert
+        };
+        for (number, (end_user, by_end_user, fresh)) in
+            [("ada", true, true), ("bob", true, true), ("ada", false, true), ("bob", false, false)]
+                .into_iter()
+                .enumerate()
+        {
+            let raised = incidents.raise(&mut of(end_user, by_end_user), 10 + number as u128, 4);
+            incidents.due(4);
+            assert_eq!(raised, fresh, "{end_user} {by_end_user}");
+        }
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! `[[watch.limit]]`: how many classified cells, rows that hold any, or data subjects a user may be shown in a
 //! window.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use arc_swap::ArcSwap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::restraint::Restraint;
-use super::subjects::{Met, Subjects};
-use super::window::{Claim, Window};
+use super::whom::By;
 use crate::audit::Attribution;
 
 /// What happens to what would go over a limit.
@@ -72,6 +68,8 @@ pub struct Shown<'a> {
 pub struct Limit {
     /// Login users it holds for. None: every user, each by itself.
     pub users: Option<Vec<String>>,
+    /// Is it of each login user, or of each of those for whom one asks?
+    pub by: By,
     pub measure: Measure,
     /// Of these, at most [`Limit::CELLS_MAX`] or [`Limit::SUBJECTS_MAX`].
     pub most: u64,
@@ -90,12 +88,12 @@ impl Limit {
     pub const WINDOW_MS_MIN: u64 = 1_000;
     pub const WINDOW_MS_MAX: u64 = 86_400_000;
 
-    fn holds_for(&self, user: &str) -> bool {
+    pub(super) fn holds_for(&self, user: &str) -> bool {
         self.users.as_ref().is_none_or(|users| users.iter().any(|name| name == user))
     }
 
     /// The rule's name in alerts and records.
-    fn rule(&self) -> Arc<str> {
+    pub(super) fn rule(&self) -> Arc<str> {
         let seconds = self.window_ms.div_ceil(1_000);
         let what = match (self.measure, self.attribution) {
             (Measure::Cells, Attribution::Known) => "cells",
@@ -103,18 +101,12 @@ impl Limit {
             (Measure::Rows, _) => "rows",
             (Measure::Subjects, _) => "subjects",
         };
-        Arc::from(format!("watch.limit: {} {what} in {seconds} s", self.most))
+        let by = match self.by {
+            By::User => "",
+            By::EndUser => " of one end user",
+        };
+        Arc::from(format!("watch.limit: {} {what} in {seconds} s{by}", self.most))
     }
-}
-
-/// How far a user is on the way to a limit.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Used {
-    pub user: String,
-    pub rule: Arc<str>,
-    /// Of what the limit counts.
-    pub used: u64,
-    pub most: u64,
 }
 
 /// What is said about cells that are about to be shown.
@@ -133,328 +125,16 @@ pub struct Broken {
     /// Its name in alerts and records.
     pub rule: Arc<str>,
     pub action: LimitAction,
+    /// Against whom it acts.
+    pub by: By,
 }
 
-/// All limits, and the count of every user that is or was here. Users are looked up once, at
-/// login; what is opened afterwards is counted without a lock.
-pub struct Watch {
-    table: Mutex<Table>,
-    /// The latest time that was handed in.
-    latest_ms: Arc<AtomicU64>,
-    /// Counts together whoever finds the table full.
-    crowd: Arc<UserWatch>,
-}
-
-struct Table {
-    limits: Vec<Limit>,
-    /// The longest window of all limits that held since the start.
-    memory_ms: u64,
-    users: HashMap<String, Arc<UserWatch>>,
-}
-
-/// Counts of one user, over all of that user's sessions.
-pub struct UserWatch {
-    spans: ArcSwap<Vec<Span>>,
-    /// The same of values that may have been met.
-    possible: ArcSwap<Vec<Span>>,
-    latest_ms: Arc<AtomicU64>,
-    /// When this user last opened something.
-    last_ms: AtomicU64,
-}
-
-/// What was shown in a window of one length, and the rules that ask for it.
-struct Span {
-    measure: Measure,
-    window_ms: u64,
-    count: Count,
-    rules: Vec<Arc<Rule>>,
-}
-
-#[derive(Clone)]
-enum Count {
-    Sum(Arc<Window>),
-    Subjects(Arc<Subjects>),
-}
-
-impl Count {
-    fn now(&self, now_ms: u64) -> u64 {
-        match self {
-            Count::Sum(window) => window.now(now_ms),
-            Count::Subjects(subjects) => subjects.now(now_ms),
-        }
-    }
-}
-
-struct Rule {
-    limit: Limit,
-    name: Arc<str>,
-    /// One more than the time of the last alert; 0: none yet.
-    alerted_ms: AtomicU64,
-}
-
-impl Watch {
-    /// Users that are counted apart at one time.
-    pub const USERS_MAX: usize = 4096;
-
-    #[must_use]
-    pub fn new(limits: Vec<Limit>) -> Watch {
-        let latest_ms = Arc::new(AtomicU64::new(0));
-        let crowd = Arc::new(UserWatch::new(limits.iter(), &latest_ms));
-        let memory_ms = memory_ms(&limits);
-        let table = Mutex::new(Table { limits, memory_ms, users: HashMap::new() });
-        Watch { table, latest_ms, crowd }
-    }
-
-    /// Puts other limits in the place of those that hold, for sessions that are open, too. What
-    /// was shown stays counted: under each window of a length that the user had before.
-    pub fn change(&self, limits: Vec<Limit>) {
-        let mut table = self.table();
-        for (name, user) in &table.users {
-            user.change(limits.iter().filter(|limit| limit.holds_for(name)));
-        }
-        self.crowd.change(limits.iter());
-        table.memory_ms = table.memory_ms.max(memory_ms(&limits));
-        table.limits = limits;
-    }
-
-    /// The counts of a login user. Where [`Watch::USERS_MAX`] users have something to be
-    /// remembered, further ones are counted together, under every limit.
-    #[must_use]
-    pub fn user(&self, name: &str) -> Arc<UserWatch> {
-        let mut table = self.table();
-        let Table { limits, memory_ms, users } = &mut *table;
-        if let Some(known) = users.get(name) {
-            return known.clone();
-        }
-        if users.len() >= Self::USERS_MAX {
-            let latest = self.latest_ms.load(Ordering::SeqCst);
-            users.retain(|_, user| Arc::strong_count(user) > 1 || !user.is_stale(latest, *memory_ms));
-        }
-        if users.len() >= Self::USERS_MAX {
-            return self.crowd.clone();
-        }
-        let limits = limits.iter().filter(|limit| limit.holds_for(name));
-        let fresh = Arc::new(UserWatch::new(limits, &self.latest_ms));
-        users.insert(name.to_owned(), fresh.clone());
-        fresh
-    }
-
-    /// Who has used up how much of which limit, the nearest to it first.
-    #[must_use]
-    pub fn standing(&self, now_ms: u64) -> Vec<Used> {
-        let users: Vec<(String, Arc<UserWatch>)> =
-            self.table().users.iter().map(|(name, user)| (name.clone(), user.clone())).collect();
-        let mut all = Vec::new();
-        for (name, user) in users {
-            for spans in [user.spans.load(), user.possible.load()] {
-                for span in spans.iter() {
-                    let so_far = span.count.now(now_ms);
-                    let rules = span.rules.iter().filter(|_| so_far > 0);
-                    all.extend(rules.map(|rule| Used {
-                        user: name.clone(),
-                        rule: rule.name.clone(),
-                        used: so_far,
-                        most: rule.limit.most,
-                    }));
-                }
-            }
-        }
-        let share = |used: &Used| used.used.saturating_mul(1_000) / used.most.max(1);
-        all.sort_by(|one, other| share(other).cmp(&share(one)).then_with(|| one.user.cmp(&other.user)));
-        all
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn memory_ms(limits: &[Limit]) -> u64 {
-    limits.iter().map(|limit| limit.window_ms).max().unwrap_or(0)
-}
-
-impl UserWatch {
-    fn new<'a>(limits: impl Iterator<Item = &'a Limit>, latest_ms: &Arc<AtomicU64>) -> UserWatch {
-        let (known, possible) = parted(limits);
-        UserWatch {
-            spans: ArcSwap::from_pointee(spans(known.into_iter(), &[])),
-            possible: ArcSwap::from_pointee(spans(possible.into_iter(), &[])),
-            latest_ms: latest_ms.clone(),
-            last_ms: AtomicU64::new(0),
-        }
-    }
-
-    fn change<'a>(&self, limits: impl Iterator<Item = &'a Limit>) {
-        let (known, possible) = parted(limits);
-        for (place, limits) in [(&self.spans, known), (&self.possible, possible)] {
-            let before = place.load();
-            place.store(Arc::new(spans(limits.into_iter(), &before)));
-        }
-    }
-
-    /// Nothing it holds can still count. Twice the memory, since a window may reach a slot further.
-    fn is_stale(&self, latest_ms: u64, memory_ms: u64) -> bool {
-        self.last_ms.load(Ordering::SeqCst).saturating_add(memory_ms.saturating_mul(2)) < latest_ms
-    }
-
-    /// Counts what is about to be shown. After [`Judgement::Cut`] none of it may be shown,
-    /// and it is not counted (of several subjects, the first may be): what a cutting limit lets through in
-    /// any window is never more than the limit. `now_ms`: milliseconds on any one clock, the same for all
-    /// sessions.
-    #[must_use]
-    pub fn open(&self, shown: &Shown<'_>, attribution: Attribution, now_ms: u64) -> Judgement {
-        let spans = match attribution {
-            Attribution::Known => self.spans.load(),
-            Attribution::Possible => self.possible.load(),
-        };
-        if spans.is_empty() {
-            return Judgement::Go;
-        }
-        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
-        self.last_ms.fetch_max(now_ms, Ordering::Relaxed);
-        open_under(&spans, shown, now_ms)
-    }
-}
-
-fn parted<'a>(limits: impl Iterator<Item = &'a Limit>) -> (Vec<&'a Limit>, Vec<&'a Limit>) {
-    limits.partition(|limit| limit.attribution == Attribution::Known)
-}
-
-/// The limits by what they count and the length of their windows, with what was counted before. Subjects
-/// come last: of several the first stay counted where a later one is cut.
-fn spans<'a>(limits: impl Iterator<Item = &'a Limit>, before: &[Span]) -> Vec<Span> {
-    let mut limits: Vec<&Limit> = limits.collect();
-    limits.sort_by_key(|limit| limit.measure == Measure::Subjects);
-    let mut spans: Vec<Span> = Vec::new();
-    for limit in &limits {
-        let (measure, window_ms) = (limit.measure, limit.window_ms);
-        let alike = |span: &Span| span.measure == measure && span.window_ms == window_ms;
-        let known = before.iter().find(|span| alike(span));
-        let same = known.and_then(|span| span.rules.iter().find(|rule| rule.limit == **limit));
-        let rule = same.map_or_else(|| Arc::new(Rule::new(limit)), Arc::clone);
-        if let Some(span) = spans.iter_mut().find(|span| alike(span)) {
-            span.rules.push(rule);
-            continue;
-        }
-        let most = limits.iter().filter(|other| other.measure == measure && other.window_ms == window_ms);
-        let most = most.map(|other| other.most).max().unwrap_or(0);
-        let count = known.map(|span| span.count.clone()).filter(|count| count.holds(most));
-        let count = count.unwrap_or_else(|| Count::new(measure, window_ms, most));
-        spans.push(Span { measure, window_ms, count, rules: vec![rule] });
-    }
-    spans
-}
-
-impl Count {
-    fn new(measure: Measure, window_ms: u64, most: u64) -> Count {
-        match measure {
-            Measure::Cells | Measure::Rows => Count::Sum(Arc::new(Window::new(window_ms))),
-            Measure::Subjects => Count::Subjects(Arc::new(Subjects::new(window_ms, most))),
-        }
-    }
-
-    /// Is there room for so many?
-    fn holds(&self, most: u64) -> bool {
-        match self {
-            Count::Sum(_) => true,
-            Count::Subjects(subjects) => {
-                usize::try_from(most).is_ok_and(|most| subjects.size() >= most.saturating_mul(2))
-            }
-        }
-    }
-}
-
-/// Claims what is shown in each window in turn; a cut under a later one takes back what was
-/// claimed in those before. At most as deep as there are limits.
-fn open_under(spans: &[Span], shown: &Shown<'_>, now_ms: u64) -> Judgement {
-    let Some((span, others)) = spans.split_first() else { return Judgement::Go };
-    let claimed = match &span.count {
-        Count::Sum(window) => {
-            let amount = if span.measure == Measure::Rows { shown.rows } else { shown.cells };
-            if amount == 0 { Ok(None) } else { span.claim(window.claim(amount, now_ms)) }
-        }
-        Count::Subjects(subjects) => span.claim_subjects(subjects, shown, now_ms),
-    };
-    let claim = match claimed {
-        Ok(claim) => claim,
-        Err(cut) => return Judgement::Cut(cut),
-    };
-    match open_under(others, shown, now_ms) {
-        Judgement::Go => claim
-            .and_then(|claim| span.over(claim.total).find(|rule| rule.alerts(now_ms)))
-            .map_or(Judgement::Go, |rule| Judgement::Alert(rule.broken())),
-        cut @ Judgement::Cut(_) => {
-            if let Some(claim) = claim {
-                span.take_back(&claim);
-            }
-            cut
-        }
-        alert @ Judgement::Alert(_) => alert,
-    }
-}
-
-impl Span {
-    fn over(&self, total: u64) -> impl Iterator<Item = &Arc<Rule>> {
-        self.rules.iter().filter(move |rule| total > rule.limit.most)
-    }
-
-    fn take_back(&self, claim: &Claim) {
-        match &self.count {
-            Count::Sum(window) => window.take_back(claim),
-            Count::Subjects(subjects) => subjects.take_back(claim),
-        }
-    }
-
-    /// What was claimed, unless that is to be cut: by which rule.
-    fn claim(&self, claim: Claim) -> Result<Option<Claim>, Broken> {
-        match self.over(claim.total).find(|rule| rule.limit.action.cuts()) {
-            None => Ok(Some(claim)),
-            Some(rule) => {
-                self.take_back(&claim);
-                Err(rule.broken())
-            }
-        }
-    }
-
-    /// One after the other; the claim of those who are not known, or else of the last who is new.
-    fn claim_subjects(
-        &self,
-        subjects: &Subjects,
-        shown: &Shown<'_>,
-        now_ms: u64,
-    ) -> Result<Option<Claim>, Broken> {
-        let mut last = None;
-        for subject in shown.subjects {
-            if let Met::New(claim) = subjects.meet(*subject, now_ms) {
-                let claim = self.claim(claim)?;
-                if let Some(claim) = &claim {
-                    subjects.keep(*subject, claim);
-                }
-                // It stays counted: it has its place.
-                last = claim.map(|claim| Claim::told(claim.total));
-            }
-        }
-        if shown.unknown > 0 {
-            last = self.claim(subjects.claim_unknown(shown.unknown, now_ms))?;
-        }
-        Ok(last)
-    }
-}
-
-impl Rule {
-    fn new(limit: &Limit) -> Rule {
-        Rule { limit: limit.clone(), name: limit.rule(), alerted_ms: AtomicU64::new(0) }
-    }
-
-    fn broken(&self) -> Broken {
-        Broken { rule: self.name.clone(), action: self.limit.action }
-    }
-
-    /// Once per window.
-    fn alerts(&self, now_ms: u64) -> bool {
-        let last = self.alerted_ms.load(Ordering::SeqCst);
-        let due = last == 0 || now_ms.saturating_add(1).saturating_sub(last) >= self.limit.window_ms;
-        let mark = now_ms.saturating_add(1);
-        due && self.alerted_ms.compare_exchange(last, mark, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
+/// What other proxies have counted in one window.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Heard {
+    pub span: u64,
+    /// But for the data subjects that are known.
+    pub count: u64,
+    /// Their marks: of all proxies together, each once.
+    pub met: Arc<HashSet<u64>>,
 }

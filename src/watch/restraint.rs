@@ -1,10 +1,16 @@
 //! What is held against a user for a time, beside the alert: the user is locked out, or may not touch what is
 //! classified, or only with a purpose, or slowly.
 
+use std::sync::Arc;
+
+use super::share::LockId;
+use super::whom::Whom;
+use crate::audit::Who;
+
 /// One way of it. They hold side by side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Restraint {
-    /// All sessions of the user end, and none begins.
+    /// All sessions of the user end, and none begins. Of an end user: as [`Restraint::Refuse`].
     Lock,
     /// What touches classified fields is refused, and everything else goes on.
     Refuse,
@@ -33,7 +39,35 @@ impl Restraint {
     }
 }
 
-/// What holds for one user's sessions at one moment.
+/// Something that is held against somebody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restrained {
+    pub whom: Whom,
+    pub restraint: Restraint,
+    /// Milliseconds since the Unix epoch.
+    pub until_ms: u64,
+    /// The incident for which, or the limit.
+    pub incident: Arc<str>,
+    /// Of another proxy. None: it began here.
+    pub lock: Option<LockId>,
+}
+
+impl Restrained {
+    /// Does one take the place of the other?
+    #[must_use]
+    pub fn is_like(&self, other: &Restrained) -> bool {
+        let proxy = |one: &Restrained| one.lock.map(|lock| lock.sender);
+        self.restraint.is_like(other.restraint) && self.whom == other.whom && proxy(self) == proxy(other)
+    }
+
+    /// Does it keep its user out?
+    #[must_use]
+    pub fn locks_out(&self) -> bool {
+        self.restraint == Restraint::Lock && self.whom.end_user.is_none()
+    }
+}
+
+/// What holds for whoever asks at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Terms {
     /// Nothing that touches classified fields.
@@ -45,6 +79,13 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// What of all this holds for whoever asks.
+    #[must_use]
+    pub fn of(held: &[Restrained], who: &Who, now_ms: u64) -> Terms {
+        let held = held.iter().filter(|one| one.until_ms > now_ms && one.whom.is(who));
+        held.fold(Terms::default(), |terms, one| terms.with(one.restraint))
+    }
+
     /// With this one, too.
     #[must_use]
     pub fn with(self, restraint: Restraint) -> Terms {

@@ -58,6 +58,20 @@ impl Subjects {
         self.window.now(now_ms)
     }
 
+    /// As a window has them.
+    pub(super) fn slots(&self, now_ms: u64) -> (u32, Vec<u32>) {
+        self.window.slots(now_ms)
+    }
+
+    /// Who is in the window: the mark of each, and how many slots ago it was last shown; at most so many of them.
+    pub(super) fn fresh(&self, now_ms: u64, most: usize) -> Vec<(u64, u8)> {
+        let slot = self.window.number(now_ms);
+        let words = self.places.get().into_iter().flatten().map(|place| place.0.load(Ordering::SeqCst));
+        let fresh = words.filter(|word| *word != 0 && self.is_fresh(*word, slot));
+        let told = fresh.map(|word| (word >> SLOT_BITS, u8::try_from(age_of(word, slot)).unwrap_or(u8::MAX)));
+        told.take(most).collect()
+    }
+
     /// Those of which nobody knows who they are: each is somebody else.
     pub(super) fn claim_unknown(&self, count: u64, now_ms: u64) -> Claim {
         self.window.claim(count, now_ms)
@@ -135,7 +149,7 @@ fn age_of(word: u64, slot: u32) -> u32 {
 }
 
 /// What a place keeps of a subject's name; never zero.
-fn mark(subject: u64) -> u64 {
+pub(super) fn mark(subject: u64) -> u64 {
     (subject >> SLOT_BITS).max(1)
 }
 

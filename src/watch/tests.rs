@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::audit::Attribution;
+use crate::audit::{Attribution, Who};
 
 fn limit(cells: u64, window_ms: u64, action: LimitAction) -> Limit {
     Limit {
         users: None,
+        by: By::User,
         measure: Measure::Cells,
         most: cells,
         window_ms,
@@ -380,4 +381,139 @@ fn threads_that_show_the_same_and_others_never_pass_the_limit_together() {
         let all: std::collections::HashSet<u64> = shown.into_iter().flatten().collect();
         assert!((40..=50).contains(&all.len()), "{}", all.len());
     }
+}
+
+fn asks(end_user: Option<&str>, auth: &'static str) -> EndUser {
+    let end_user = end_user.map(Arc::from);
+    EndUser::of(&Who { end_user, end_user_auth: auth, ..Who::sealgate() })
+}
+
+#[test]
+fn of_a_pool_each_end_user_has_the_limit_and_the_pool_its_own() {
+    let of_each = Limit { by: By::EndUser, ..limit(10, 60_000, LimitAction::Cut) };
+    let watch = Watch::new(vec![of_each, limit(35, 60_000, LimitAction::Cut)]);
+    let pool = watch.user("pool");
+    let open = |end_user: &EndUser, cells| {
+        let of_end_user = pool.end_user(end_user).unwrap();
+        match pool.open_with(Some(&of_end_user), &cells_of(cells), Attribution::Known, NOON) {
+            Judgement::Go => "go".to_owned(),
+            Judgement::Alert(broken) | Judgement::Cut(broken) => format!("{:?} {}", broken.by, broken.rule),
+        }
+    };
+    let each = "EndUser watch.limit: 10 cells in 60 s of one end user";
+    let [ada, bob, proven, nobody] = [
+        asks(Some("ada"), "stated"),
+        asks(Some("bob"), "stated"),
+        asks(Some("ada"), "token"),
+        asks(None, "stated"),
+    ];
+    assert_eq!((open(&ada, 10), open(&ada, 1)), ("go".into(), each.into()));
+    assert_eq!(
+        (open(&bob, 9), open(&nobody, 11), open(&nobody, 10)),
+        ("go".into(), each.into(), "go".into())
+    );
+    assert_eq!(open(&proven, 7), "User watch.limit: 35 cells in 60 s", "36 of the pool");
+    assert_eq!(open(&proven, 6), "go", "what was cut counts for nobody");
+    assert_eq!(watch.user("other").open(&cells_of(11), Attribution::Known, NOON), Judgement::Go);
+    // Status names both, and so is what other proxies are told.
+    let told = watch.standing(NOON);
+    let of = |end_user: Option<&EndUser>| {
+        told.iter()
+            .find(|used| used.whom.end_user.as_ref() == end_user && &*used.whom.user == "pool")
+            .unwrap()
+            .used
+    };
+    assert_eq!((of(None), of(Some(&ada)), of(Some(&bob)), of(Some(&proven))), (35, 10, 9, 6));
+    let whom = |end_user: &EndUser| Whom { user: "pool".into(), end_user: Some(end_user.clone()) };
+    let span = watch.counted(0, NOON).iter().find(|one| one.whom == whom(&bob)).unwrap().span;
+    watch.take_elsewhere(
+        [(whom(&bob), vec![heard(span, 1)]), (whom(&asks(Some("eve"), "stated")), vec![heard(span, 9)])]
+            .into(),
+    );
+    watch.change(vec![Limit { by: By::EndUser, ..limit(10, 60_000, LimitAction::Cut) }]);
+    assert_eq!(
+        (open(&bob, 1), open(&asks(Some("eve"), "stated"), 2)),
+        (each.into(), each.into()),
+        "elsewhere"
+    );
+    watch.change(vec![limit(100, 60_000, LimitAction::Cut)]);
+    assert!(pool.end_user(&ada).is_none());
+}
+
+#[test]
+fn end_users_are_bounded_and_those_beyond_count_together() {
+    let watch = Watch::new(vec![Limit { by: By::EndUser, ..limit(10, 60_000, LimitAction::Cut) }]);
+    let pool = watch.user("pool");
+    let open = |name: &str, cells, now_ms| {
+        let end_user = pool.end_user(&asks(Some(name), "stated")).unwrap();
+        pool.open_with(Some(&end_user), &cells_of(cells), Attribution::Known, now_ms) == Judgement::Go
+    };
+    assert!(open("first", 10, NOON));
+    assert!((1..Watch::END_USERS_MAX).all(|number| open(&format!("e{number}"), 1, NOON)));
+    assert!(open("late", 6, NOON) && !open("later", 5, NOON), "together");
+    assert!(!open("first", 1, NOON), "nobody who counts is forgotten");
+    assert!(open("fresh", 10, NOON + 600_000), "those of long ago made room");
+    // Another pool has its own.
+    let other = watch.user("other");
+    assert!(other.end_user(&asks(Some("late"), "stated")).is_some_and(|one| {
+        other.open_with(Some(&one), &cells_of(10), Attribution::Known, NOON) == Judgement::Go
+    }));
+}
+
+fn heard(span: u64, count: u64) -> Heard {
+    Heard { span, count, ..Heard::default() }
+}
+
+#[test]
+fn a_data_subject_whom_two_proxies_show_counts_once() {
+    let limits = || vec![of(Measure::Subjects, 10, LimitAction::Cut)];
+    let (here, there) = (Watch::new(limits()), Watch::new(limits()));
+    let show = |watch: &Watch, subjects: &[u64], unknown| {
+        let subjects: Vec<u64> = subjects.iter().map(|number| number << 30).collect();
+        let shown = Shown { cells: 1, rows: 1, subjects: &subjects, unknown };
+        watch.user("ada").open(&shown, Attribution::Known, NOON) == Judgement::Go
+    };
+    let tell = |from: &Watch, to: &Watch| {
+        let told = from.counted(0, NOON).pop().unwrap();
+        let count = Told::Count { span: told.span, slot_ms: told.slot_ms, slots: told.slots, met: told.met };
+        let met: std::collections::HashSet<u64> = count.met(60_000, 0).collect();
+        let count = count.counted(60_000, 0) - met.len() as u64;
+        to.take_elsewhere([(told.whom, vec![Heard { span: told.span, count, met: met.into() }])].into());
+    };
+    let used = |watch: &Watch| watch.standing(NOON).first().map_or(0, |used| used.used);
+    assert!(show(&there, &[1, 2, 3, 4], 1) && show(&here, &[3, 4, 5], 0));
+    tell(&there, &here);
+    assert_eq!(used(&here), 6, "1 to 5, and one who is not known");
+    // One whom only the other has shown: it counts already, and from here on here.
+    assert!(show(&here, &[1], 0));
+    assert_eq!(used(&here), 6);
+    assert!(show(&here, &[6, 7, 8, 9], 0) && !show(&here, &[10], 0), "ten of them");
+    assert!(show(&here, &[2], 0), "that one is among them");
+    assert!(show(&here, &[1, 2, 3, 4, 5, 6, 7, 8, 9], 0));
+    tell(&there, &here);
+    assert_eq!(used(&here), 10, "nor is any forgotten");
+    here.take_elsewhere(Elsewhere::new());
+    assert_eq!(used(&here), 9, "what is shown here counts here");
+}
+
+#[test]
+fn what_other_proxies_show_counts_and_leaves_with_them() {
+    let watch = Watch::new(vec![limit(10, 60_000, LimitAction::Cut)]);
+    let ada = watch.user("ada");
+    assert_eq!(ada.open(&cells_of(4), Attribution::Known, NOON), Judgement::Go);
+    let told = watch.counted(0, NOON + 5_000);
+    let [Counted { whom, span, slot_ms: 1_000, slots, .. }] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((whom, slots.as_slice()), (&Whom::user(&"ada".into()), &[0, 0, 0, 0, 0, 4][..]));
+    watch.take_elsewhere(
+        [(whom.clone(), vec![heard(*span, 5)]), (Whom::user(&"bob".into()), vec![heard(*span, 10)])].into(),
+    );
+    assert!(matches!(ada.open(&cells_of(2), Attribution::Known, NOON), Judgement::Cut(_)));
+    assert_eq!(ada.open(&cells_of(1), Attribution::Known, NOON), Judgement::Go);
+    assert!(
+        matches!(watch.user("bob").open(&cells_of(1), Attribution::Known, NOON), Judgement::Cut(_)),
+        "new here"
+    );
+    watch.take_elsewhere(Elsewhere::new());
+    assert_eq!(ada.open(&cells_of(5), Attribution::Known, NOON), Judgement::Go);
+    assert!(watch.counted(NOON + 1, NOON + 1).is_empty(), "nothing since");
 }

@@ -98,6 +98,25 @@ impl Window {
         self.total(self.number(now_ms))
     }
 
+    /// How long a slot is, and what each holds, from the one of this time to the oldest.
+    pub(super) fn slots(&self, now_ms: u64) -> (u32, Vec<u32>) {
+        let number = self.number(now_ms);
+        let mut slots = vec![0_u32; self.ring.len()];
+        for slot in &self.ring {
+            let (held, count) = unpack(slot.0.load(Ordering::SeqCst));
+            let age = number.wrapping_sub(held);
+            // What is ahead, by the clock of another thread, is of now.
+            let age = if age > u32::MAX / 2 { 0 } else { usize::try_from(age).unwrap_or(usize::MAX) };
+            if let Some(place) = slots.get_mut(age) {
+                *place = place.saturating_add(count);
+            }
+        }
+        while slots.last() == Some(&0) {
+            slots.pop();
+        }
+        (u32::try_from(self.slot_ms).unwrap_or(u32::MAX), slots)
+    }
+
     /// Slots newer than `number` belong to threads whose time is ahead; they count too.
     fn total(&self, number: u32) -> u64 {
         let reach = self.ring.len();

@@ -25,6 +25,15 @@ impl<'a> Parse<'a> {
         Ok(Parse { name, text, types })
     }
 
+    /// The same with this text.
+    #[must_use]
+    pub fn with_text<'b>(&self, text: &'b [u8]) -> Parse<'b>
+    where
+        'a: 'b,
+    {
+        Parse { name: self.name, text, types: self.types }
+    }
+
     /// Declared type OIDs by parameter, 0 where none was declared.
     pub fn types(&self) -> impl Iterator<Item = u32> + 'a {
         self.types.as_chunks::<4>().0.iter().map(|bytes| u32::from_be_bytes(*bytes))
@@ -121,21 +130,30 @@ impl<'a> Bind<'a> {
         code.map_or(0, |bytes| u16::from_be_bytes(*bytes))
     }
 
-    /// Appends this Bind with some values replaced; formats stay.
-    pub fn put(&self, out: &mut Vec<u8>, replaced: &[(usize, Vec<u8>)]) {
+    /// Appends this Bind with some values replaced; formats stay. `more`: values behind the client's, with the
+    /// place of the client's whose format they have.
+    pub fn put(&self, out: &mut Vec<u8>, replaced: &[(usize, Vec<u8>)], more: &[(usize, Option<Vec<u8>>)]) {
         put(out, b'B', |out| {
             out.extend_from_slice(self.portal);
             out.push(0);
             out.extend_from_slice(self.statement);
             out.push(0);
-            let formats = u16::try_from(self.formats.len() / 2).unwrap_or(u16::MAX);
+            // One for all, or none, goes on to be so.
+            let each = if self.formats.len() > 2 { more } else { &[] };
+            let formats = u16::try_from(self.formats.len() / 2 + each.len()).unwrap_or(u16::MAX);
             out.extend_from_slice(&formats.to_be_bytes());
             out.extend_from_slice(self.formats);
-            let count = u16::try_from(self.values.len()).unwrap_or(u16::MAX);
+            for (of, _) in each {
+                out.extend_from_slice(&self.format(*of).to_be_bytes());
+            }
+            let count = u16::try_from(self.values.len() + more.len()).unwrap_or(u16::MAX);
             out.extend_from_slice(&count.to_be_bytes());
             for (index, value) in self.values.iter().enumerate() {
                 let new = replaced.iter().find(|(at, _)| *at == index).map(|(_, new)| new.as_slice());
                 put_value(out, new.or(*value));
+            }
+            for (_, value) in more {
+                put_value(out, value.as_deref());
             }
             out.extend_from_slice(self.result_formats);
         });
@@ -286,7 +304,7 @@ pub fn fuzz_frontend(data: &[u8]) -> bool {
     let parse = Parse::read(data).map(|parse| parse.types().count()).is_ok();
     let mut round = Vec::new();
     if let Ok(bind) = Bind::read(data) {
-        bind.put(&mut round, &[]);
+        bind.put(&mut round, &[], &[]);
         assert_eq!(round.get(5..), Some(data), "an unchanged Bind is written as it was read");
     }
     parse | read_query(data).is_ok() | read_target(data).is_ok() | read_execute(data).is_ok()
@@ -303,10 +321,10 @@ mod tests {
         assert_eq!((bind.portal, bind.statement, bind.format(1)), (&b"p"[..], &b"s"[..], 1));
         assert_eq!(bind.values, [Some(&b"a"[..]), None]);
         let mut out = Vec::new();
-        bind.put(&mut out, &[]);
+        bind.put(&mut out, &[], &[]);
         assert_eq!(&out[5..], body);
         out.clear();
-        bind.put(&mut out, &[(0, b"xyz".to_vec())]);
+        bind.put(&mut out, &[(0, b"xyz".to_vec())], &[]);
         assert_eq!(Bind::read(&out[5..]).ok().unwrap().values, [Some(&b"xyz"[..]), None]);
     }
 

@@ -5,6 +5,7 @@
 //! `pgwire`'s message types (see [`compose`]).
 
 pub mod backend;
+pub mod charset;
 pub mod compose;
 pub mod copy;
 pub mod frame;

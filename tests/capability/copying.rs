@@ -1,7 +1,7 @@
 //! Triggers that only copy: the history of a sealed table is sealed, too, and is written by the server as
 //! before. One that does more than copy is refused on its table, by name.
 
-use crate::harness::{Raw, Setup, Tap, VERSIONS, pg, search_server};
+use crate::harness::{Raw, Setup, Tap, VERSIONS, await_that, pg, search_server};
 use crate::shop::{errors, firsts, holds, states};
 
 const SCHEMA: &str = "CREATE TABLE client (id int PRIMARY KEY, email text UNIQUE, diary text, changed timestamptz); \
@@ -119,5 +119,70 @@ fn a_table_that_is_made_of_sealed_columns_is_sealed_where_the_policy_names_it_an
         }
         assert!(!holds(&tap.to_server(), b"sentinel"), "{major}");
         assert_eq!(search_server(&server, b"sentinel"), []);
+    }
+}
+
+/// As migrations write them, in one text or in several, and what does more than copy.
+#[test]
+fn a_trigger_is_made_through_the_gate_and_judged_before_a_row_meets_it() {
+    const MADE: &str = "ALTER TABLE client ADD COLUMN updated timestamptz NOT NULL DEFAULT 'epoch'; \
+        CREATE OR REPLACE FUNCTION set_updated() RETURNS trigger AS $body$ \
+        BEGIN NEW.updated := now(); RETURN NEW; END; $body$ LANGUAGE plpgsql; \
+        CREATE TRIGGER updates BEFORE UPDATE ON client FOR EACH ROW EXECUTE FUNCTION set_updated(); \
+        CREATE INDEX updated_first ON client (updated DESC)";
+    for major in VERSIONS {
+        let server = pg(major);
+        server
+            .execute("postgres", "CREATE TABLE client (id int PRIMARY KEY, email text, note text)")
+            .unwrap();
+        let tap = Tap::before(server.address());
+        let gate = Setup::before(tap.address()).field("public.client", "email", "equality").start();
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let mut other = Raw::login(gate.address(), "postgres", "postgres");
+        let ok = |raw: &mut Raw, sql: &str| {
+            let frames = raw.query(sql);
+            let detail = frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'D'));
+            assert_eq!(errors(&frames), [], "{major}: {sql}: {detail:?}");
+            firsts(&frames)
+        };
+        ok(&mut raw, "INSERT INTO client (id, email) VALUES (1, 'ada@sentinel.example')");
+        ok(&mut raw, MADE);
+        let update = "UPDATE client SET note = 'x' WHERE email = 'ada@sentinel.example' RETURNING updated";
+        assert!(!ok(&mut other, update)[0].starts_with("1970"), "{major}");
+        // Behind it in its transaction, and in its text, nobody has judged it.
+        let lowers = "CREATE FUNCTION lowers() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ declare v text; BEGIN NEW.email := lower(NEW.email); RETURN NEW; END $$";
+        let makes = "CREATE TRIGGER lowers BEFORE INSERT ON client FOR EACH ROW EXECUTE FUNCTION lowers()";
+        let insert =
+            |id: u32| format!("INSERT INTO client (id, email) VALUES ({id}, 'Eve@sentinel.example')");
+        ok(&mut raw, lowers);
+        assert_eq!(states(&raw.query(&format!("{makes}; {}", insert(2)))), ["SG001"], "{major}");
+        ok(&mut raw, "BEGIN");
+        ok(&mut raw, makes);
+        assert_eq!(states(&raw.query(&insert(3))), ["SG001"], "{major}");
+        ok(&mut raw, "ROLLBACK");
+        ok(&mut other, &insert(4));
+        ok(&mut raw, makes);
+        for session in [&mut raw, &mut other] {
+            let refused = session.query(&insert(5));
+            let detail = refused.iter().find(|frame| frame.tag == b'E').unwrap().field(b'D').unwrap();
+            assert!(detail.contains("lowers"), "{major}: {detail}");
+        }
+        ok(&mut raw, "DROP TRIGGER lowers ON client");
+        await_that("others may write again", || states(&other.query(&insert(6))).is_empty());
+        for when in ["NEW.email IS NOT NULL", "OLD.* IS DISTINCT FROM NEW.*", "OLD IS DISTINCT FROM NEW"] {
+            let sql = format!(
+                "CREATE TRIGGER w BEFORE UPDATE ON client FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION set_updated()"
+            );
+            assert_eq!(states(&raw.query(&sql)), ["SG001"], "{major}: {when}");
+        }
+        ok(
+            &mut raw,
+            "CREATE TRIGGER w BEFORE UPDATE ON client FOR EACH ROW WHEN (OLD.note IS DISTINCT FROM NEW.note) \
+             EXECUTE FUNCTION set_updated()",
+        );
+        let unsealed = "SELECT id FROM client WHERE email NOT LIKE 'SEAL%'";
+        assert!(server.query("postgres", unsealed).unwrap().is_empty(), "{major}");
+        assert!(!holds(&tap.to_server(), b"sentinel"), "{major}");
     }
 }

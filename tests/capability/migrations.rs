@@ -225,8 +225,8 @@ fn knex_makes_its_tables() {
 
 /// As Prisma, Drizzle, Flyway, Liquibase and dumps write them.
 const SCRIPTS: [&str; 12] = [
-    // Prisma.
-    "-- CreateTable\nCREATE TABLE \"people\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" VARCHAR(254) NOT NULL,\n    \
+    // Prisma, which sends a script as one text.
+    "-- CreateEnum\nCREATE TYPE \"Mood\" AS ENUM ('OK', 'it''s', 'email');\n\n-- CreateTable\nCREATE TABLE \"people\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" VARCHAR(254) NOT NULL,\n    \
      \"phone\" VARCHAR(20) NOT NULL DEFAULT '',\n    \"born\" DATE DEFAULT '2000-01-01'::date,\n    \
      \"level\" INTEGER NOT NULL DEFAULT 3,\n    \"active\" BOOLEAN NOT NULL DEFAULT false,\n    \
      \"salary\" DECIMAL(10,2) NOT NULL DEFAULT -1.50,\n    \"note\" TEXT,\n    \

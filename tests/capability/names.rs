@@ -493,7 +493,8 @@ fn a_name_that_another_encoding_could_fold_to_a_classified_one_is_refused_unless
                     let value = format!("secret-{:016x}", rand::random::<u64>());
                     let frames = raw.query(&format!("INSERT INTO {name} (id, mail) VALUES (1, '{value}')"));
                     let refused = states(&frames).iter().any(|state| state.starts_with("SG"));
-                    let known = database == "unicode";
+                    // To a server of LATIN1 these bytes are other letters, which are read as that.
+                    let known = database == "unicode" || database == "latin" && encoding == "SQL_ASCII";
                     assert!(
                         refused || known,
                         "{name} in {database}, {encoding}, on {major}: {:?}",

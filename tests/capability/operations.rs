@@ -194,7 +194,8 @@ fn what_one_alarms_on_is_counted_from_zero() {
     for reason in sealgate::policy::REASONS {
         is_zero(&format!("sealgate_refusals_total{{reason=\"{reason}\"}}"));
     }
-    for detector in ["limit", "honey", "failed-logins", "refusals", "errors", "hours", "injection", "journal"]
+    for detector in
+        ["limit", "honey", "failed-logins", "refusals", "errors", "hours", "injection", "journal", "shared"]
     {
         for severity in ["warning", "critical"] {
             is_zero(&format!("sealgate_alerts_total{{detector=\"{detector}\",severity=\"{severity}\"}}"));
@@ -405,7 +406,14 @@ fn the_alert_rules_ring_by_prometheus_own_tool_and_dashboards_ask_for_what_there
     // Rules and dashboard speak of series that the gate has, by labels that it has.
     let server = shop::server(15);
     let receiver = "[[alert]]\nwebhook = \"http://127.0.0.1:1/\"\n";
-    let spool = format!("[watch]\nspool = \"{}\"\n{LIMIT}{receiver}", folder.0.join("spool").display());
+    // A store that nobody reaches.
+    let key = folder.0.join("share.key");
+    std::fs::write(&key, format!("{}=\n", "A".repeat(43))).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let share =
+        format!("[watch.share]\nurls = \"nats://127.0.0.1:1\"\nkey = {{ file = \"{}\" }}\n", key.display());
+    let spool =
+        format!("[watch]\nspool = \"{}\"\n{LIMIT}{share}{receiver}", folder.0.join("spool").display());
     let gate = classified(Setup::before(server.address())).extra(&spool).start();
     // Some series come with the first that is counted.
     raise_an_alert(&gate);

@@ -70,6 +70,11 @@ fn no_text_on_its_way_uses_a_name_that_another_session_gives_meanwhile() {
             ("; SELECT * FROM lr".to_owned(), vec!["ALTER VIEW shown RENAME TO lr"]),
             ("; SELECT * FROM own.shown".to_owned(), vec!["ALTER VIEW shown SET SCHEMA own"]),
             ("; SELECT * FROM fresh.inside".to_owned(), vec!["ALTER SCHEMA held RENAME TO fresh"]),
+            (insert("sr"), vec!["CREATE VIEW sr AS SELECT id, email FROM parted"]),
+            (
+                insert("sr"),
+                vec!["BEGIN", "CREATE OR REPLACE VIEW sr AS SELECT id, email FROM parted", "COMMIT"],
+            ),
             (insert("renamed"), vec!["ALTER TABLE parted RENAME TO renamed"]),
             (insert("U&\"\\0070art\""), vec![PART]),
         ] {

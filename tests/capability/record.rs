@@ -2,6 +2,7 @@
 
 mod committed;
 mod definitions;
+mod elsewhere;
 mod ends;
 mod joined;
 mod levels;
@@ -260,7 +261,8 @@ async fn gate_over(sink: Held, durability: Durability, file: &Path) -> SocketAdd
     let (vigil, looking) = sealgate::gate::Vigil::start(sealgate::gate::Watched::default(), means).unwrap();
     std::mem::forget(looking);
     let gate: SharedGate = Arc::new(Shared {
-        watch: Watch::new(Vec::new()),
+        watch: Arc::new(Watch::new(Vec::new())),
+        fellowship: None,
         catalogs: Some(catalogs),
         journal: Some(journal),
         alarm,

@@ -220,6 +220,8 @@ fn pgjdbc_says_by_every_route_what_it_says_directly() {
     let path = format!("{jar}:{}", classes.display());
     let milestones = [
         "login: pid is the server's: [true]",
+        "personal copies: out: [5000, true]",
+        "personal copies: found: [7]",
         "large objects: read: [1500000, 100000, 7]",
         "cancelling: cancelled: [57014",
         "cancelling: timed out: [57014",
@@ -235,6 +237,7 @@ fn node_postgres_says_by_every_route_what_it_says_directly() {
     let milestones = [
         "login: pid is the server's: [true]",
         "cancelling: cancelled: [\"57014\"",
+        "personalCopies: the same: [true]",
         "cancelling: by a request: [\"57014\"",
         "largeObjects: read: [1500000",
         "pools: ended: [\"rejected\"]",
@@ -268,6 +271,7 @@ fn pgx_says_by_every_route_what_it_says_directly() {
         "logins: login: [FATAL 28P01",
         "queries: pid is the server's: [true]",
         "caches: cache: [0 ",
+        "personal copies: found: [7]",
         "ends: nothing left: [true]",
         "ends: ended: [FATAL 57P01",
         "waiting: cancelled: [ERROR 57014",

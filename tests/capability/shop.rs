@@ -50,7 +50,7 @@ pub fn assert_quiet(gate: &Gate) {
     assert!(rung.is_empty(), "{rung:#?}");
 }
 
-/// The record, in order. Panics at a line that is not a record.
+/// The record, in order, each line in full. Panics at a line that is not a record.
 pub fn records(gate: &Gate) -> Vec<Value> {
     records_in(&gate.folder().join("audit"))
 }
@@ -66,9 +66,13 @@ pub fn records_in(folder: &std::path::Path) -> Vec<Value> {
         text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
         text
     });
-    texts
-        .flat_map(|text| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
-        .collect()
+    texts.flat_map(|text| in_full(&text)).collect()
+}
+
+/// The lines of a segment, each with what it names by numbers.
+pub fn in_full(text: &str) -> Vec<Value> {
+    let mut expansion = sealgate::audit::Expansion::default();
+    text.lines().map(|line| serde_json::from_slice(&expansion.line(line.as_bytes())).unwrap()).collect()
 }
 
 /// The record, once it holds as many of a kind as are expected.

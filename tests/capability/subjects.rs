@@ -9,7 +9,7 @@ use std::thread;
 use sealgate::store::postgres::Throwaway;
 use serde_json::Value;
 
-use crate::harness::{Gate, Raw, Session, Setup, pg, search_folder};
+use crate::harness::{Gate, Raw, Session, Setup, await_that, pg, search_folder};
 use crate::shop::{errors, holds, records, records_with, states};
 
 const SUBJECT: &str = "subject = \"id\"\n";
@@ -117,6 +117,31 @@ fn the_subjects_of_what_is_shown_searched_and_written_are_told_or_said_to_be_unk
             "not-shown",
         ),
         ("SELECT s.id, s.city FROM (SELECT id, city FROM customers WHERE id < 3) s", 2, 0, ""),
+        // A part that is used once is as a query in its place; and an equality holds wherever it stands.
+        ("WITH c AS (SELECT id, city FROM customers WHERE id < 3) SELECT id, city FROM c", 2, 0, ""),
+        ("WITH c AS (SELECT city FROM customers WHERE id = 4) SELECT city FROM c", 1, 0, ""),
+        ("WITH c AS (SELECT city FROM customers WHERE id = 4) SELECT a.city, b.city FROM c a, c b", 1, 0, ""),
+        ("WITH c AS (SELECT city FROM customers WHERE id < 3) SELECT city FROM c", 0, 2, "not-shown"),
+        (
+            "SELECT s.city FROM (SELECT city FROM customers WHERE id = 4) s JOIN (SELECT 1) t ON true",
+            1,
+            0,
+            "",
+        ),
+        ("WITH c AS (SELECT id, city FROM customers), d AS (SELECT 1) SELECT id, city FROM c, d", 7, 0, ""),
+        (
+            "WITH RECURSIVE c AS (SELECT id, city FROM customers WHERE id < 3 UNION ALL SELECT id + 9, city FROM c \
+             WHERE id < 3) SELECT id, city FROM c",
+            0,
+            4,
+            "not-shown",
+        ),
+        (
+            "WITH c AS (UPDATE customers SET city = city WHERE id < 3 RETURNING id, city) SELECT id, city FROM c LIMIT 1",
+            0,
+            1,
+            "not-shown",
+        ),
         ("SELECT id, email FROM listed WHERE id = 4", 0, 1, "view"),
         ("SELECT id, city FROM cities", 0, 7, "opaque"),
         ("SELECT customers.id, x.email FROM customers, listed x WHERE customers.id = 1", 0, 3, "several"),
@@ -533,4 +558,113 @@ fn what_is_gathered_from_many_rows_counts_as_many_who_are_not_known() {
     }
     assert_eq!(states(&frames), ["SG007"]);
     assert!(!frames.iter().any(|frame| frame.tag == b'D'));
+}
+
+/// In whichever format: each row tells whose it is, where its column is among them.
+#[test]
+fn rows_that_a_client_copies_in_are_told_by_their_own_column() {
+    let server = server(18);
+    let gate = classified(&server).start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let mut seen = 0;
+    let mut copy = |sql: &str, pieces: &[&[u8]]| {
+        raw.send(b'Q', format!("{sql}\0").as_bytes());
+        pieces.iter().for_each(|piece| raw.send(b'd', piece));
+        raw.send(b'c', b"");
+        let answer = raw.until_ready();
+        (errors(&answer), told(&gate, &mut seen))
+    };
+    let csv: &[&[u8]] = &[b"phone,ssn\n1,111", b"-11-1111\n2,222-22-2222\n3,222-22-", b"3333\n"];
+    let (failed, of_csv) = copy("COPY people (phone, ssn) FROM STDIN (FORMAT csv, HEADER)", csv);
+    assert_eq!((failed, ids(&of_csv).len(), &of_csv["unknown"]), (vec![], 3, &Value::Null), "{of_csv}");
+    let binary = |phone: &[u8], ssn: &[u8]| {
+        let mut row = vec![0, 2];
+        for value in [phone, ssn] {
+            row.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+            row.extend(value);
+        }
+        row
+    };
+    let head = [&b"PGCOPY\n\xff\r\n\0"[..], &[0; 8]].concat();
+    let data = [head, binary(b"4", b"444-44-4444"), binary(b"5", b"111-11-1112"), vec![0xff, 0xff]].concat();
+    let (failed, of_binary) = copy("COPY people (phone, ssn) FROM STDIN (FORMAT binary)", &[&data]);
+    assert_eq!((failed, ids(&of_binary).len()), (vec![], 2), "{of_binary}");
+    let (failed, text) =
+        copy("COPY people FROM STDIN", &[b"555-55-5555\t6\tAda\n666-66-6666\t\\N\t\\N\n\\.\n"]);
+    assert_eq!((failed, ids(&text).len()), (vec![], 2), "{text}");
+    // The same as whoever asks for them.
+    raw.query("SELECT ssn, phone FROM people");
+    let all: BTreeSet<String> = [&of_csv, &of_binary, &text].into_iter().flat_map(ids).collect();
+    assert_eq!(all, ids(&told(&gate, &mut seen)));
+    let mut copy = |sql: &str, data: &[u8]| {
+        raw.send(b'Q', format!("{sql}\0").as_bytes());
+        raw.send(b'd', data);
+        raw.send(b'c', b"");
+        let answer = raw.until_ready();
+        (states(&answer), told(&gate, &mut seen))
+    };
+    // Where nothing in it tells, and where nothing is sealed.
+    let (failed, made) = copy("COPY made (city) FROM STDIN", b"a\nb\n");
+    assert_eq!(
+        (failed, &made["unknown"], &made["why"][0]),
+        (vec![], &2.into(), &"not-shown".into()),
+        "{made}"
+    );
+    let (failed, legible) = copy("COPY customers (id, city) FROM STDIN", b"901\ta\n902\tb\n");
+    assert_eq!((failed, ids(&legible).len(), &legible["unknown"]), (vec![], 2, &Value::Null), "{legible}");
+    // Nothing came of it.
+    let (failed, none) = copy("COPY people (ssn, phone) FROM STDIN", b"777-77-7777\t1\n111-11-1111\t1\n");
+    assert_eq!(
+        (failed, ids(&none).len(), &none["unknown"]),
+        (vec!["23505".to_owned()], 0, &Value::Null),
+        "{none}"
+    );
+}
+
+/// What the text of the name says holds for each of its rows.
+#[test]
+fn a_cursor_and_a_prepared_statement_keep_whom_their_own_texts_name() {
+    let server = server(18);
+    let gate = classified(&server).start();
+    let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+    let mut seen = 0;
+    raw.query("INSERT INTO customers VALUES (4, 'd@x.example', 'c4'), (5, 'e@x.example', 'c5')");
+    told(&gate, &mut seen);
+    raw.query("SELECT city FROM customers WHERE id = 4");
+    let four = ids(&told(&gate, &mut seen));
+    let mut round = 0;
+    // What the last of these met: behind it comes one that is known by its form.
+    let mut runs = |texts: &[&str]| {
+        for text in texts {
+            assert_eq!(errors(&raw.query(text)), [], "{text}");
+        }
+        raw.query("ROLLBACK");
+        round += 1;
+        raw.query(&format!("SELECT city AS mark{round} FROM customers WHERE id = 4"));
+        let mark = format!("mark{round}");
+        let mut outcomes = Vec::new();
+        await_that("the outcome of the mark", || {
+            let all = records(&gate);
+            let is_mark =
+                |record: &&Value| record["statement"].as_str().is_some_and(|text| text.contains(&mark));
+            let Some(number) = all.iter().find(is_mark).map(|intent| intent["statement_id"].clone()) else {
+                return false;
+            };
+            outcomes = all.into_iter().filter(|record| record["kind"] == "outcome").collect();
+            outcomes.last().is_some_and(|last: &Value| last["statement_id"] == number)
+        });
+        outcomes[outcomes.len() - 2]["subjects"].clone()
+    };
+    for texts in [
+        &["BEGIN", "DECLARE c CURSOR FOR SELECT city FROM customers WHERE id = 4", "FETCH ALL FROM c"][..],
+        &["BEGIN", "DECLARE c CURSOR FOR SELECT city FROM customers WHERE id = 4; FETCH ALL FROM c"],
+        &["PREPARE p AS SELECT city FROM customers WHERE id = 4", "EXECUTE p", "DEALLOCATE p"],
+    ] {
+        let told = runs(texts);
+        assert_eq!((ids(&told), &told["unknown"]), (four.clone(), &Value::Null), "{texts:?}: {told}");
+    }
+    let told = runs(&["BEGIN", "DECLARE c CURSOR FOR SELECT city FROM customers", "FETCH ALL FROM c"]);
+    assert_eq!((&told["unknown"], &told["why"][0]), (&2.into(), &"not-shown".into()), "{told}");
+    let told = runs(&["PREPARE q(int) AS SELECT city FROM customers WHERE id = $1", "EXECUTE q(4)"]);
+    assert_eq!((&told["unknown"], &told["why"][0]), (&1.into(), &"by-name".into()), "{told}");
 }

@@ -152,6 +152,108 @@ fn the_name_of_a_view_is_settled_by_the_path_and_matters_until_the_transaction_i
     }
 }
 
+/// A view of sealed columns is made like any other. Attacks: rows for it stand in the same text, in the same
+/// batch, behind it before its answer, and come from another session.
+#[test]
+fn a_view_that_is_made_through_the_gate_takes_no_value_before_it_is_known() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        let (gate, tap) = shop::open(&server);
+        let mut raw = Raw::login(gate.address(), "postgres", "postgres");
+        let mut other = Raw::login(gate.address(), "postgres", "postgres");
+        let steal = |number: usize, at: usize| {
+            format!("INSERT INTO v{number} (number, mail) VALUES ({at}, 'leak@sentinel.example')")
+        };
+        let made = |number: usize| {
+            format!("CREATE VIEW v{number} AS SELECT id AS number, email AS mail FROM customers")
+        };
+        for number in 0..8 {
+            let (view, rows) = (made(number), steal(number, 100 + number));
+            match number % 4 {
+                0 => drop(raw.query(&format!("{view}; {rows}"))),
+                1 => {
+                    for sql in [&view, &rows] {
+                        raw.parse("", sql, &[]);
+                        raw.bind("", "", &[], &[], &[]);
+                        raw.execute("", 0);
+                    }
+                    raw.sync();
+                }
+                2 => {
+                    raw.cork();
+                    raw.send(b'Q', &[view.as_bytes(), b"\0"].concat());
+                    raw.send(b'Q', &[rows.as_bytes(), b"\0"].concat());
+                    raw.until_ready();
+                    raw.until_ready();
+                }
+                _ => {
+                    raw.query("BEGIN");
+                    ok(&mut raw, &view);
+                    let theirs = raw.query(&rows);
+                    assert_eq!(shop::states(&theirs), ["SG001"], "{major}");
+                    raw.query("ROLLBACK");
+                    ok(&mut raw, &view);
+                    other.query(&rows);
+                }
+            }
+        }
+        let unsealed =
+            server.query("postgres", "SELECT id FROM customers WHERE email NOT LIKE 'SEAL%'").unwrap();
+        assert!(unsealed.is_empty(), "{major}: {unsealed:?}");
+        for sql in [
+            "CREATE TEMP VIEW w AS SELECT email FROM customers",
+            "CREATE VIEW pg_temp.w AS SELECT email FROM customers",
+        ] {
+            assert_eq!(shop::states(&raw.query(sql)), ["SG001"], "{major}: {sql}");
+        }
+        ok(
+            &mut raw,
+            "CREATE VIEW people (number, mail) AS SELECT id, email FROM customers WHERE email IS NOT NULL",
+        );
+        ok(
+            &mut raw,
+            "CREATE VIEW again AS SELECT p.number, p.mail FROM people p JOIN customers c ON c.email = p.mail",
+        );
+        ok(&mut raw, &format!("INSERT INTO people VALUES (1, '{SENTINEL}')"));
+        assert_eq!(ok(&mut raw, &format!("SELECT number FROM people WHERE mail = '{SENTINEL}'")), ["1"]);
+        assert_eq!(ok(&mut other, "SELECT mail FROM people WHERE number = 1"), [SENTINEL]);
+        assert_eq!(ok(&mut other, &format!("SELECT number FROM again WHERE mail = '{SENTINEL}'")), ["1"]);
+        // As migrations have it that run again and again.
+        for sql in [
+            "CREATE OR REPLACE VIEW v3 AS SELECT id AS number, email AS mail FROM customers WHERE id > 0",
+            "DROP VIEW v3; CREATE VIEW v3 AS SELECT email AS mail, id AS number FROM customers",
+            "DROP VIEW IF EXISTS v3, none; CREATE OR REPLACE VIEW v3 AS SELECT id, email AS mail FROM customers",
+            "CREATE VIEW fresh AS SELECT id, email FROM customers; COMMENT ON VIEW fresh IS 'new'; GRANT SELECT ON fresh TO PUBLIC",
+        ] {
+            ok(&mut raw, sql);
+        }
+        assert_eq!(ok(&mut other, &format!("SELECT id FROM v3 WHERE mail = '{SENTINEL}'")), ["1"]);
+        assert_eq!(ok(&mut other, &format!("SELECT id FROM fresh WHERE email = '{SENTINEL}'")), ["1"]);
+        for sql in [
+            format!(
+                "CREATE OR REPLACE VIEW v3 AS SELECT id, email AS mail FROM customers; {}",
+                steal(3, 200)
+            ),
+            format!("DROP VIEW v3; {}", steal(3, 201)),
+            format!(
+                "DROP VIEW v3; CREATE VIEW v3 AS SELECT id AS number, email AS mail FROM customers; {}",
+                steal(3, 202)
+            ),
+        ] {
+            assert_eq!(shop::states(&raw.query(&sql)), ["SG001"], "{major}: {sql}");
+        }
+        ok(&mut raw, "CREATE MATERIALIZED VIEW past AS SELECT id, email FROM customers");
+        ok(&mut raw, "REFRESH MATERIALIZED VIEW past");
+        assert!(ok(&mut other, "SELECT email FROM past").contains(&SENTINEL.to_owned()));
+        assert!(!shop::holds(&tap.to_server(), b"sentinel.example"), "{major}");
+        assert_eq!(search_server(&server, b"sentinel.example"), []);
+        // What may be temporary could not be told from it.
+        ok(&mut raw, "CREATE TEMP TABLE scratch (id int)");
+        let sql = "CREATE VIEW w AS SELECT email FROM customers JOIN scratch USING (id)";
+        assert_eq!(shop::states(&raw.query(sql)), ["SG001"], "{major}");
+    }
+}
+
 /// Attacks by new names, before anybody has read them: of a partition, and of the table.
 #[test]
 fn what_gets_a_name_through_the_gate_takes_no_value_by_it_before_it_is_known() {

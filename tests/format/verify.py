@@ -5,7 +5,8 @@ Needs the packages `cryptography` and `zstandard`.
 
     verify.py [--key PUBLIC]... [--checkpoints FILE]... [--first N] FOLDER...
 
-prints one line for each FOLDER: `intact`, or what is wrong first. Exit: 0 all are intact, 3 one is not.
+prints one line for each FOLDER: `intact`, with the records behind it whose executions (`61`) or leases (`lease 61`) have
+no end, or what is wrong first. Exit: 0 all are intact, 3 one is not.
 """
 
 import argparse, base64, hashlib, json, os, re, sys
@@ -15,8 +16,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SEGMENT = re.compile(r"audit-.*-(\d+)\.jsonl(\.zst)?")
-HASH, PREV = re.compile(rb'(.*),"hash":"([0-9a-f]{16})"}', re.S), re.compile(rb'.*,"prev":"([0-9a-f]{64})"', re.S)
+HASH, PREV = re.compile(rb'(.*),"hash":"([0-9a-f]{8})"}', re.S), re.compile(rb'.*,"prev":"([0-9a-f]{64})"', re.S)
 SIGNED = re.compile("((?:.+\n)+)\n((?:\u2014 .+\n)+)")
+
+
+# Numbers of a segment: how many of them may be named, and the member that stands where one is told.
+NUMBERS = {"who": (4096, "session"), "plan": (1024, "action"), "list": (64, "fields")}
 
 
 class Bad(Exception):
@@ -54,7 +59,38 @@ def signed(text, keys):
                 yield int(size), base64.b64decode(root)
 
 
+def named(record, told):
+    """Whose session a record is of; `told` is what its segment has told before it, by kind and number."""
+    session = record.get("session")
+    for kind, (most, sign) in NUMBERS.items():
+        number, before = record.get(kind), told[kind]
+        if number is None:
+            continue
+        if type(number) is not int or not (number == len(before) + 1 if sign in record else max(0, len(before) - most) < number <= len(before)):
+            raise Bad(f"{kind} {number} is not told before, or out of turn")
+        if sign in record:
+            before[number] = record[sign]
+        elif kind == "who":
+            session = before[number]
+    return session
+
+
+def follow(record, session, is_open):
+    """Keeps what has begun and not ended, by session, statement and whether it is the lease of its intent."""
+    statement, lease = record.get("statement_id"), record.get("lease")
+    if session is None or statement is None:
+        return
+    if record["kind"] == "intent":
+        for is_lease in (False, True) if isinstance(lease, dict) else (False,):
+            is_open[session, statement, is_lease] = record["seq"]
+    elif record["kind"] == "outcome" and not record.get("partial"):
+        is_open.pop((session, statement, False), None)
+        if isinstance(lease, int) and record.get("executions") is not None:
+            is_open.pop((session, lease, True), None)
+
+
 def verify(folder, keys, external, first):
+    is_open = {}
     names = [name for name in os.listdir(folder) if SEGMENT.fullmatch(name)]
     names = [name for name in names if not (name.endswith(".zst") and twin(folder, name))]
     names.sort(key=lambda name: (int(SEGMENT.fullmatch(name)[1]), name))
@@ -63,10 +99,12 @@ def verify(folder, keys, external, first):
         whole, torn = lines(os.path.join(folder, name))
         if torn and name != names[-1]:
             raise Bad(f"{name}: torn")
+        told = {kind: {} for kind in NUMBERS}
         for number, line in enumerate(whole):
             where = f"{name}:{number + 1}"
             try:
-                own = json.loads(line)["seq"]
+                record = json.loads(line)
+                own = record["seq"]
             except (ValueError, KeyError, TypeError):
                 raise Bad(f"{where}: no record")
             if number == 0 and own != int(SEGMENT.fullmatch(name)[1]):
@@ -87,9 +125,13 @@ def verify(folder, keys, external, first):
                     elif seq == first - 1 and own > 1 or prev != link:
                         raise Bad(f"{where}: not behind the record before it")
                 link = hashlib.sha256(link + parts[1]).digest()
-                if link.hex()[:16] != parts[2].decode():
+                if link.hex()[:8] != parts[2].decode():
                     raise Bad(f"{where}: not what was written")
                 links[own] = link
+            try:
+                follow(record, named(record, told), is_open)
+            except Bad as fault:
+                raise Bad(f"{where}: {fault}")
             seq = own
     if keys:
         own = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".notes")]
@@ -99,6 +141,7 @@ def verify(folder, keys, external, first):
         for size, root in sorted(sum(found, [])):
             if size > seq or (size >= min(links, default=1) and links.get(size) != root):
                 raise Bad(f"not what the checkpoint of record {size} covers")
+    return [("lease " if is_lease else "") + str(seq) for seq, is_lease in sorted((seq, key[2]) for key, seq in is_open.items())]
 
 
 def twin(folder, name):
@@ -124,8 +167,8 @@ def main():
     bad = False
     for folder in asked.folders:
         try:
-            verify(folder, keys, asked.checkpoints, asked.first)
-            print("intact")
+            is_open = verify(folder, keys, asked.checkpoints, asked.first)
+            print("intact, open: " + ", ".join(is_open) if is_open else "intact")
         except (Bad, zstandard.ZstdError) as fault:
             bad = True
             print(fault)

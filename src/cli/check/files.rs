@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::findings::Findings;
-use crate::cli::{evidence, house, regime};
+use crate::cli::{evidence, fellows, house, regime};
 use crate::config::{Endpoint, Settings};
 use crate::gate::today;
 use crate::store::journal::{Evidence, Outlet, Target};
@@ -131,6 +131,13 @@ pub fn alerts(settings: &Settings, findings: &mut Findings) {
     let spool = &settings.alerting.spool;
     if let Err(error) = writable(spool) {
         findings.error("alerts", "alert-fault", format!("watch.spool: {}: {error}", spool.display()));
+    }
+}
+
+/// What `[watch.share]` names. No server is asked.
+pub fn share(settings: &Settings, findings: &mut Findings) {
+    if let Err(fault) = fellows::ready(settings) {
+        findings.fault("share", "share-fault", fault);
     }
 }
 

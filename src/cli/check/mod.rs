@@ -57,6 +57,7 @@ async fn look(settings: Settings, wanted: Wanted, findings: &mut Findings) {
     certificates::look(&settings, findings);
     files::sockets(&settings, findings);
     files::alerts(&settings, findings);
+    files::share(&settings, findings);
     if wanted.offline {
         findings.note("servers", "offline", "neither ports nor servers were tried: --offline");
         return;

@@ -10,6 +10,7 @@ use super::proof::look;
 use super::sealing::{APPLICATION_NAME, actions, secrets};
 use super::shop::{CUSTOMERS, Shop};
 use super::tour::{Tour, Walked};
+use crate::audit::Expansion;
 
 /// How long an outcome may take to reach the folder after its statement has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ fn read(folder: &Path) -> Result<Vec<Value>, String> {
     lines(folder)?.iter().map(parse).collect()
 }
 
-/// Whole lines of all segments, in order.
+/// Whole lines of all segments in full, in order.
 fn lines(folder: &Path) -> Result<Vec<String>, String> {
     let named = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut segments = Vec::new();
@@ -64,7 +65,9 @@ fn lines(folder: &Path) -> Result<Vec<String>, String> {
         }
         let text = std::fs::read_to_string(&segment).map_err(named)?;
         let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
-        lines.extend(whole.lines().map(str::to_owned));
+        let mut expansion = Expansion::default();
+        let full = |line: &str| String::from_utf8_lossy(&expansion.line(line.as_bytes())).into_owned();
+        lines.extend(whole.lines().map(full));
     }
     Ok(lines)
 }

@@ -308,6 +308,7 @@ async fn session_view(
                 return Err(Refusal::misfit(misfit).into());
             }
             session.renew(worker.view(snapshot));
+            session.speaks()?;
             Ok(Some(stay))
         }
         Ok((_, stay)) => {

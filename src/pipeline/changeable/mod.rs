@@ -1,7 +1,8 @@
 //! A PostgreSQL, modelled, whose state changes at every point at which it can: functions run at
 //! Bind and at Execute change string mode, search path and catalog; its configuration is read
 //! anew between messages; other sessions define; prepared transactions are committed; names are
-//! taken. Nobody is told before ReadyForQuery.
+//! taken, those of cursors too; data of COPY comes whether or not it is asked for. Nobody is told before
+//! ReadyForQuery.
 //!
 //! The model reads each text that reaches it in the state that it is in by then, with the same
 //! judgement that the gate uses. A client that knows what its own code does, and does not wait
@@ -43,9 +44,30 @@ fn text(kind: usize, known: State) -> Option<Vec<u8>> {
         (7, _, _) => b"SELECT *, upper(nick) FROM public.customers",
         (8, _, _) => b"SELECT email FROM customers",
         (9, _, _) => b"SELECT nick, gone FROM public.customers WHERE email = 'sentinel-7f3a9c'",
+        (10, _, _) => b"COPY public.customers (id, nick, email) TO STDOUT",
+        (11, _, _) => b"COPY public.customers TO STDOUT",
+        (12, _, _) => b"COPY (SELECT nick, email FROM public.customers) TO STDOUT",
+        (13 | 14, _, _) => b"DECLARE c CURSOR FOR SELECT nick, email FROM public.customers",
+        (15, _, _) => b"FETCH c",
+        (16, _, _) => b"FETCH BACKWARD ALL FROM c",
+        (17, _, _) => b"MOVE c",
+        (18, _, _) => b"CLOSE c",
         _ => return None,
     };
     Some(text.to_vec())
+}
+
+/// How many kinds there are.
+const KINDS: usize = 19;
+
+/// A COPY from the client, and a row of it whose value the client means for the sealed column.
+fn copy(listed: bool, known: State) -> (&'static [u8], &'static [u8]) {
+    match (listed, known.layout) {
+        (true, _) => (b"COPY public.customers (note, email) FROM STDIN", b"x\tsentinel-7f3a9c\n"),
+        (false, 0) => (b"COPY public.customers FROM STDIN", b"1\tsentinel-7f3a9c\tn\tx\n"),
+        (false, 1) => (b"COPY public.customers FROM STDIN", b"sentinel-7f3a9c\tn\tx\t1\n"),
+        (false, _) => (b"COPY public.customers FROM STDIN", b"1\tn\tx\tsentinel-7f3a9c\n"),
+    }
 }
 
 const PARAMETERS: [&[u8]; 3] = [
@@ -66,10 +88,10 @@ impl Client {
     fn speak(&mut self, known: State, choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         const NAMES: [&[u8]; 2] = [b"", b"s"];
         let name = NAMES[choices.roll(2)];
-        match choices.roll(13) {
+        match choices.roll(15) {
             0..=3 => {
                 let query = choices.roll(2) == 0;
-                let Some(text) = text(choices.roll(10), known) else { return };
+                let Some(text) = text(choices.roll(KINDS), known) else { return };
                 if query {
                     put_query(out, &text);
                 } else {
@@ -112,6 +134,25 @@ impl Client {
                 self.means.remove(&b""[..]);
             }
             11 => put(out, b'H', |_| {}),
+            12 | 13 => {
+                let (text, row) = copy(choices.roll(2) == 0, known);
+                if choices.roll(2) == 0 {
+                    put_query(out, text);
+                } else {
+                    put_parse(out, b"", text, &[]);
+                    bind(b"", None, out);
+                    put_execute(out, b"", 0);
+                }
+                let data = row.repeat(choices.roll(3) + 1);
+                for piece in data.chunks(choices.roll(data.len()) + 1) {
+                    put(out, b'd', |out| out.extend_from_slice(piece));
+                }
+                match choices.roll(4) {
+                    0 => frontend::put_copy_fail(out, b"no"),
+                    _ => put(out, b'c', |_| {}),
+                }
+                self.means.remove(&b""[..]);
+            }
             _ => frontend::put_sync(out),
         }
     }

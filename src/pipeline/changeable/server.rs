@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::super::fuzz::OPENED;
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, QualifiedName,
-    Relation, RelationKind, SearchPath, Snapshot, SnapshotParts,
+    Code, Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Kind, Logical, Mode, QualifiedName,
+    Relation, RelationKind, SearchPath, Snapshot, SnapshotParts, Stranger,
 };
 use crate::seal::{Sealer, fuzz_sealer};
-use crate::statement::{Encoding, Limits, Reading, ResultColumn, StatementFacts, analyse, fuzz_spelled};
+use crate::statement::{
+    CopyFacts, Encoding, Limits, Reading, ResultColumn, StatementFacts, analyse, fuzz_spelled,
+};
 use crate::wire::Frame;
 use crate::wire::frame::put;
 use crate::wire::frontend::{self, put_value};
@@ -75,8 +77,12 @@ pub(super) fn snapshot(layout: usize, epoch: u64) -> Snapshot {
         fault: None,
         refused: Default::default(),
     };
+    // The catalog knows of it that nobody can follow it.
+    let code = Code { why: "function public.h".into(), proven: false };
+    let stranger = Stranger { schema: "public".into(), code, distant: false, of_rows: false };
+    let functions = HashMap::from([("h".into(), vec![stranger])]);
     Snapshot::new(SnapshotParts {
-        codes: Codes { stock: Stock::of(18), ascii_case: true, ..Codes::default() },
+        codes: Codes { stock: Stock::of(18), ascii_case: true, functions, ..Codes::default() },
         database: "shop".into(),
         epoch,
         fields: vec![field(EMAIL, "email", Some(domain())), field(NICK, "nick", None)],
@@ -103,6 +109,8 @@ pub(super) enum Change {
     Mode,
     Path,
     Layout,
+    /// The cursor is another one.
+    Cursor,
 }
 
 impl State {
@@ -111,13 +119,15 @@ impl State {
             Change::Mode => State { conforming: !self.conforming, ..self },
             Change::Path => State { public: !self.public, ..self },
             Change::Layout => State { layout: (self.layout + 1) % LAYOUTS.len(), ..self },
+            Change::Cursor => self,
         }
     }
 }
 
 /// Texts that run code: at Bind where the planner folds it, else at Execute. Nothing in them
 /// tells which.
-pub(super) const CODE: [(&[u8], bool, Change); 6] = [
+pub(super) const CODE: [(&[u8], bool, Change); 7] = [
+    (b"SELECT h()", false, Change::Cursor),
     (b"SELECT a()", true, Change::Mode),
     (b"SELECT b()", false, Change::Mode),
     (b"SELECT c()", true, Change::Path),
@@ -147,6 +157,10 @@ pub(super) struct Server {
     sealed: Vec<u8>,
     pub(super) transaction: bool,
     skipping: bool,
+    /// It takes the data of a COPY; true: of a Query.
+    copying: Option<bool>,
+    /// What ran just now has failed, and was answered.
+    failed: bool,
     statements: HashMap<Vec<u8>, Vec<u8>>,
     portals: HashMap<Vec<u8>, Vec<u8>>,
     /// A definition of this session that is not committed: nobody else sees it.
@@ -165,6 +179,8 @@ impl Server {
             sealed,
             transaction: false,
             skipping: false,
+            copying: None,
+            failed: false,
             statements: HashMap::new(),
             portals: HashMap::new(),
             uncommitted: None,
@@ -180,7 +196,14 @@ impl Server {
         if change == Change::Layout {
             self.uncommitted = self.uncommitted.or(Some(self.state.layout));
         }
+        if change == Change::Cursor && self.transaction {
+            self.portals.insert(b"c".to_vec(), b"SELECT nick FROM public.customers".to_vec());
+        }
         self.state = self.state.after(change);
+    }
+
+    fn end_cursor(&mut self) {
+        self.portals.remove(&b"c"[..]);
     }
 
     fn commit(&mut self) {
@@ -224,6 +247,7 @@ impl Server {
             out.extend_from_slice(&[b"SERROR\0VERROR\0C", sqlstate, b"\0Mno\0\0"].concat());
         });
         self.roll_back();
+        self.end_cursor();
         self.transaction = false;
         if query { self.ready(out) } else { self.skipping = true }
     }
@@ -231,6 +255,7 @@ impl Server {
     fn ready(&mut self, out: &mut Vec<u8>) {
         self.readies += 1;
         if !self.transaction {
+            self.end_cursor();
             self.commit();
         }
         if self.reported != self.state.conforming {
@@ -245,6 +270,9 @@ impl Server {
 
     pub(super) fn take(&mut self, frame: Frame<'_>, out: &mut Vec<u8>) {
         let body = frame.body();
+        if let Some(query) = self.copying {
+            return self.take_copied(frame.tag(), query, out);
+        }
         match frame.tag() {
             b'S' => {
                 self.skipping = false;
@@ -318,8 +346,25 @@ impl Server {
                 put(out, b'V', |out| put_value(out, Some(path)));
                 self.ready(out);
             }
-            // Flush: everything has been answered.
+            // Flush: everything has been answered; data that nobody takes.
             _ => {}
+        }
+    }
+
+    fn take_copied(&mut self, tag: u8, query: bool, out: &mut Vec<u8>) {
+        match tag {
+            b'd' | b'S' | b'H' => {}
+            b'c' => {
+                self.copying = None;
+                put(out, b'C', |out| out.extend_from_slice(b"COPY 1\0"));
+                if query {
+                    self.ready(out);
+                }
+            }
+            _ => {
+                self.copying = None;
+                self.fail(query, b"57014", out);
+            }
         }
     }
 
@@ -334,7 +379,9 @@ impl Server {
         }
         self.transaction &= text != b"COMMIT";
         self.run(text, true, out);
-        self.ready(out);
+        if self.copying.is_none() && !std::mem::take(&mut self.failed) {
+            self.ready(out);
+        }
     }
 
     fn origin(&self, column: &ResultColumn) -> Vec<(u32, i16)> {
@@ -352,6 +399,10 @@ impl Server {
         }
     }
 
+    fn copies(&self, text: &[u8]) -> Option<Arc<CopyFacts>> {
+        if code_of(text).is_some() { None } else { self.facts(text)?.copy }
+    }
+
     fn columns(&self, text: &[u8]) -> Vec<(u32, i16)> {
         if [BEGIN, b"COMMIT", COMMIT_PREPARED].contains(&text) {
             return Vec::new();
@@ -363,10 +414,24 @@ impl Server {
         facts.iter().flat_map(|facts| &facts.outputs).flat_map(|column| self.origin(column)).collect()
     }
 
+    /// What stands in a column. `derived`: one without an origin is made of what is legible.
+    fn stored(&self, column: (u32, i16), derived: bool) -> &[u8] {
+        let number = |name: &str| LAYOUTS[self.state.layout].iter().find(|one| one.0 == name).unwrap().1;
+        match column {
+            (TABLE, attribute) if attribute == number("email") => &self.sealed,
+            (TABLE, attribute) if attribute == number("nick") => LEGIBLE,
+            (0, _) if derived => LEGIBLE,
+            (_, _) => b"x",
+        }
+    }
+
     fn describe(&mut self, text: Option<Vec<u8>>, out: &mut Vec<u8>) {
         let Some(text) = text else { return self.fail(false, b"26000", out) };
-        let columns = self.columns(&text);
-        if columns.is_empty() {
+        let text = if text.starts_with(b"FETCH") { self.portals.get(&b"c"[..]).cloned() } else { Some(text) };
+        let Some(text) = text else { return self.fail(false, b"34000", out) };
+        let silent = [&b"DECLARE"[..], b"MOVE", b"CLOSE"].iter().any(|word| text.starts_with(word));
+        let columns = if silent { Vec::new() } else { self.columns(&text) };
+        if columns.is_empty() || self.copies(&text).is_some() {
             return put(out, b'n', |_| {});
         }
         put(out, b'T', |out| {
@@ -385,7 +450,50 @@ impl Server {
             self.change(change);
         }
         self.transaction |= text == BEGIN;
+        let fails = |server: &mut Server, sqlstate: &[u8], out: &mut Vec<u8>| {
+            server.fail(query, sqlstate, out);
+            server.failed = query;
+        };
+        if let Some(of) = text.strip_prefix(b"DECLARE c CURSOR FOR ") {
+            if !self.transaction || self.portals.contains_key(&b"c"[..]) {
+                return fails(self, b"42P03", out);
+            }
+            self.portals.insert(b"c".to_vec(), of.to_vec());
+            return put(out, b'C', |out| out.extend_from_slice(b"DECLARE CURSOR\0"));
+        }
+        if text == b"CLOSE c" {
+            self.portals.remove(&b"c"[..]);
+            return put(out, b'C', |out| out.extend_from_slice(b"CLOSE CURSOR\0"));
+        }
+        let fetched;
+        let text = if text.starts_with(b"FETCH") || text.starts_with(b"MOVE") {
+            let Some(of) = self.portals.get(&b"c"[..]) else { return fails(self, b"34000", out) };
+            if text.starts_with(b"MOVE") {
+                return put(out, b'C', |out| out.extend_from_slice(b"MOVE 1\0"));
+            }
+            fetched = of.clone();
+            fetched.as_slice()
+        } else {
+            text
+        };
         let columns = self.columns(text);
+        if let Some(copy) = self.copies(text) {
+            let count = if copy.from { copy.fields.len() } else { columns.len() };
+            put(out, if copy.from { b'G' } else { b'H' }, |out| {
+                out.push(0);
+                out.extend_from_slice(&u16::try_from(count).unwrap().to_be_bytes());
+                out.extend(std::iter::repeat_n(0, count * 2));
+            });
+            if copy.from {
+                self.copying = Some(query);
+                return;
+            }
+            let values: Vec<&[u8]> = columns.iter().map(|column| self.stored(*column, false)).collect();
+            let row = [values.join(&b'\t').as_slice(), b"\n"].concat();
+            put(out, b'd', |out| out.extend_from_slice(&row));
+            put(out, b'c', |_| {});
+            return put(out, b'C', |out| out.extend_from_slice(b"COPY 1\0"));
+        }
         if query && !columns.is_empty() {
             self.describe(Some(text.to_vec()), out);
         }
@@ -394,18 +502,9 @@ impl Server {
                 && self.facts(text).is_some_and(|facts| {
                     facts.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_)))
                 });
-            let number = |name: &str| LAYOUTS[self.state.layout].iter().find(|one| one.0 == name).unwrap().1;
             put(out, b'D', |out| {
                 out.extend_from_slice(&u16::try_from(columns.len()).unwrap().to_be_bytes());
-                for (table, attribute) in columns {
-                    let value = match (table, attribute) {
-                        (TABLE, attribute) if attribute == number("email") => &self.sealed,
-                        (TABLE, attribute) if attribute == number("nick") => LEGIBLE,
-                        (0, _) if derived => LEGIBLE,
-                        (_, _) => b"x",
-                    };
-                    put_value(out, Some(value));
-                }
+                columns.iter().for_each(|column| put_value(out, Some(self.stored(*column, derived))));
             });
         }
         put(out, b'C', |out| out.extend_from_slice(b"SELECT 1\0"));

@@ -13,7 +13,7 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Creation, Named, QualifiedName, Relation};
+use crate::catalog::{Change, Creation, Named, QualifiedName, Relation, RelationKind};
 
 use super::super::facts::Boundary;
 use super::super::follow::algebra;
@@ -94,7 +94,7 @@ fn followed_kind(look: Look<'_>, node: &Kind) -> Option<Vec<Change>> {
 }
 
 /// Does the search path say whether it does anything to a table that the policy names: would it be passed
-/// over where that is not on the path?
+/// over where that is not on the path? And to which view?
 pub(in crate::statement) fn wants_path(bench: Bench<'_>, node: &Node) -> bool {
     let counts =
         |range: &RangeVar| range.schemaname.is_empty() && bench.snapshot.is_policy_name(&range.relname);
@@ -103,10 +103,12 @@ pub(in crate::statement) fn wants_path(bench: Bench<'_>, node: &Node) -> bool {
         Some(Kind::AlterTableStmt(alter)) => of(alter.relation.as_ref(), alter.missing_ok),
         Some(Kind::RenameStmt(rename)) => of(rename.relation.as_ref(), rename.missing_ok),
         Some(Kind::AlterObjectSchemaStmt(moved)) => of(moved.relation.as_ref(), moved.missing_ok),
-        Some(Kind::DropStmt(drop)) if drop.missing_ok => drop.objects.iter().any(|object| {
+        Some(Kind::DropStmt(drop)) => drop.objects.iter().any(|object| {
             let Some(Kind::List(parts)) = kind(object) else { return false };
             let names: Vec<&str> = parts.items.iter().filter_map(tree::name).collect();
-            matches!(names.as_slice(), [name] if bench.snapshot.is_policy_name(name))
+            let [name] = names.as_slice() else { return false };
+            let passes = |one: &Relation| one.kind == RelationKind::View && *one.name.name == **name;
+            drop.missing_ok && bench.snapshot.is_policy_name(name) || bench.snapshot.relations().any(passes)
         }),
         Some(_) | None => false,
     }
@@ -461,6 +463,12 @@ impl Look<'_> {
         }
     }
 
+    /// The view of this name that passes sealed columns on.
+    fn view(self, schema: Option<&str>, name: &str) -> Option<QualifiedName> {
+        let relation = self.bench.names.named(schema, name).relation()?;
+        (relation.kind == RelationKind::View).then(|| relation.name.clone())
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
     fn dropped(self, drop: &DropStmt) -> Option<Vec<Change>> {
         let if_there = drop.missing_ok;
@@ -478,8 +486,12 @@ impl Look<'_> {
                 for object in &drop.objects {
                     let Some(Kind::List(parts)) = kind(object) else { return None };
                     let mut parts = parts.items.iter().rev().filter_map(tree::name);
-                    let name = parts.next()?;
-                    if let Target::Of(table) = self.existing(parts.next().unwrap_or_default(), name)? {
+                    let (name, schema) = (parts.next()?, parts.next());
+                    if let Some(view) = self.view(schema, name) {
+                        // It may be there still, or again.
+                        let why = "a view that is dropped in this transaction".into();
+                        changes.push(Change::Led { table: view, why, unless_there: false });
+                    } else if let Target::Of(table) = self.existing(schema.unwrap_or_default(), name)? {
                         changes.push(Change::Dropped { table, if_there });
                     }
                 }

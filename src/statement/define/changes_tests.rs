@@ -124,7 +124,10 @@ fn statements_behind_a_definition_in_one_text_are_judged_by_it() {
         ("CREATE TABLE planned AS SELECT id, note AS email FROM customers", "unsupported-position"),
         ("CREATE TABLE planned AS SELECT id, email AS mail FROM customers", "unsupported-position"),
         ("CREATE TEMP TABLE planned AS SELECT id, email FROM customers", "shadow"),
-        ("BEGIN; CREATE VIEW v AS SELECT email FROM customers; INSERT INTO v VALUES ('a')", "definition"),
+        (
+            "BEGIN; CREATE VIEW v AS SELECT email FROM customers; INSERT INTO v VALUES ('a')",
+            "relation-reaches",
+        ),
         ("CREATE TABLE copy AS SELECT id, email FROM customers", "definition"),
         ("DROP TABLE leads; INSERT INTO leads (email) VALUES ('a')", "relation-missing"),
         ("CREATE TABLE planned (email text); CREATE EXTENSION citext; DELETE FROM customers", "definition"),

@@ -6,6 +6,7 @@ use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{Column, Relation, RelationKind};
+use crate::wire::charset::Coding;
 use crate::wire::copy::{Csv, Format, Header, Layout};
 
 use super::super::facts::{CopyFacts, Remedy, ResultColumn, StatementFacts, Unproven};
@@ -32,7 +33,9 @@ pub(in crate::statement) fn copied(
         return Ok(StatementFacts::default());
     }
     let mut walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-    let Some(query) = copy.query.as_deref() else { return of_table(copy, found, walk) };
+    let Some(query) = copy.query.as_deref() else {
+        return of_table(copy, found, walk, bench.reading.server_utf8);
+    };
     walk.places = true;
     let outputs = walk.query(query)?;
     if !outputs.carries() {
@@ -50,7 +53,8 @@ pub(in crate::statement) fn copied(
     walk.emit(&outputs)?;
     account(&walk, found)?;
     let names = names_of(&outputs);
-    let copied = CopyFacts { from: false, format: format(copy, &names)?, fields: Vec::new(), names };
+    let (format, coding) = format(copy, &names, bench.reading.server_utf8)?;
+    let copied = CopyFacts { from: false, format, fields: Vec::new(), names, coding };
     Ok(StatementFacts { copy: Some(Arc::new(copied)), ..facts_of(walk)? })
 }
 
@@ -58,7 +62,12 @@ fn names_of(outputs: &Outputs) -> Vec<Arc<str>> {
     outputs.columns.iter().map(|output| Arc::from(output.name.as_deref().unwrap_or_default())).collect()
 }
 
-fn of_table<'a>(copy: &'a protobuf::CopyStmt, found: &Census, mut walk: Walk<'a>) -> Proven<StatementFacts> {
+fn of_table<'a>(
+    copy: &'a protobuf::CopyStmt,
+    found: &Census,
+    mut walk: Walk<'a>,
+    utf8: bool,
+) -> Proven<StatementFacts> {
     let Some(range) = &copy.relation else { return Err(unsupported("this COPY")) };
     let source = walk.relation(range)?;
     let Columns::Table(relation) = &source.columns else {
@@ -114,8 +123,8 @@ fn of_table<'a>(copy: &'a protobuf::CopyStmt, found: &Census, mut walk: Walk<'a>
     account(&walk, found)?;
     let mut facts = facts_of(walk)?;
     if carries {
-        let format = format(copy, &names)?;
-        facts.copy = Some(Arc::new(CopyFacts { from: copy.is_from, format, fields, names }));
+        let (format, coding) = format(copy, &names, utf8)?;
+        facts.copy = Some(Arc::new(CopyFacts { from: copy.is_from, format, fields, names, coding }));
     }
     Ok(facts)
 }
@@ -170,9 +179,10 @@ struct Options {
     force_quote: Vec<bool>,
     force_null: Vec<bool>,
     force_not_null: Vec<bool>,
+    coding: Option<Coding>,
 }
 
-fn format(copy: &protobuf::CopyStmt, names: &[Arc<str>]) -> Proven<Format> {
+fn format(copy: &protobuf::CopyStmt, names: &[Arc<str>], utf8: bool) -> Proven<(Format, Option<Coding>)> {
     let mut options = Options::default();
     for option in &copy.options {
         let Some(Kind::DefElem(option)) = kind(option) else { return Err(unsupported("this COPY")) };
@@ -200,12 +210,13 @@ fn format(copy: &protobuf::CopyStmt, names: &[Arc<str>]) -> Proven<Format> {
             "force_null" => options.force_null = flags(arg, names).ok_or_else(unread)?,
             "force_not_null" => options.force_not_null = flags(arg, names).ok_or_else(unread)?,
             "encoding" => {
-                let known = ["utf8", "utf-8", "unicode"];
-                if !known.iter().any(|known| string().is_ok_and(|name| name.eq_ignore_ascii_case(known))) {
+                let server = if utf8 { Coding::Utf8 } else { Coding::Other };
+                options.coding = Coding::named(string()?).map(|coding| Coding::between(coding, server));
+                if !matches!(options.coding, Some(Coding::Utf8 | Coding::One(_))) {
                     return Err(refuse(
                         "copy",
-                        "ENCODING of COPY is not UTF8, and sealed text is not converted",
-                        "Send and take the data in UTF8.",
+                        "ENCODING of COPY is one of which sealed text is not converted",
+                        "Send and take the data in UTF8, or in an encoding of one byte a character.",
                     ));
                 }
             }
@@ -214,7 +225,8 @@ fn format(copy: &protobuf::CopyStmt, names: &[Arc<str>]) -> Proven<Format> {
             _ => return Err(unread()),
         }
     }
-    Ok(options.format())
+    let coding = options.coding;
+    Ok((options.format(), coding))
 }
 
 impl Options {

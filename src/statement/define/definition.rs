@@ -3,13 +3,16 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
+use std::sync::Arc;
+
+use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
-use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot};
+use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot};
 
 use super::super::by_name;
-use super::super::facts::{NameOf, Remedy, StatementFacts, Unproven};
+use super::super::facts::{Effect, NameOf, Remedy, ResultColumn, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::judge::{query as rows, statement};
@@ -27,6 +30,8 @@ use super::doors::of_databases;
 use super::indexes;
 use super::links::{self, Link};
 use super::table;
+use super::target::{self, Made};
+use crate::wire::charset::Coding;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
 /// `follows`: calls of those that only pass classified columns on are followed.
@@ -124,6 +129,19 @@ pub(in crate::statement) fn changes_encoding(node: &Node, found: &Census) -> boo
     set || found.settings.iter().any(|name| name.as_deref().is_none_or(is_it))
 }
 
+/// What SET turns `client_encoding` to, where it names what is known.
+pub(in crate::statement) fn encoding_of(node: &Node) -> Option<Coding> {
+    let Some(Kind::VariableSetStmt(set)) = kind(node) else { return None };
+    let [argument] = set.args.as_slice() else { return None };
+    let Some(Kind::AConst(constant)) = kind(argument) else { return None };
+    match &constant.val {
+        Some(Val::Sval(name)) if set.name.eq_ignore_ascii_case("client_encoding") => {
+            Coding::named(&name.sval)
+        }
+        Some(_) | None => None,
+    }
+}
+
 /// Refuses if anything in the tree is a name that leads to a sealed column. What leads to a legible
 /// one alone is opaque from then on, and recorded.
 fn refuse_any_name(bench: Bench<'_>, found: &Census) -> Proven<()> {
@@ -145,7 +163,16 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain),
         Some(Kind::PrepareStmt(prepare)) => {
             let of = NameOf::Statement { types: by_name::parameter_types(&prepare.argtypes) };
-            named(bench, prepare.query.as_deref(), &prepare.name, of)
+            let facts = named(bench, prepare.query.as_deref(), &prepare.name, of)?;
+            // EXECUTE would have to give it more than it is given.
+            match facts.parameters_of_client() {
+                Some(_) => Err(refuse(
+                    "parameter-conflict",
+                    "a parameter of PREPARE stands for values of two kinds",
+                    "Give each place a value of its own.",
+                )),
+                None => Ok(facts),
+            }
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
             let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };
@@ -177,6 +204,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             | Kind::CreateSeqStmt(_)
             | Kind::AlterSeqStmt(_),
         ) => Ok(catalog_changes()),
+        Some(Kind::CreateTrigStmt(trigger)) => triggered(bench, node, trigger, found),
         Some(Kind::AlterEnumStmt(alter)) => relabelled(bench, node, alter, found),
         Some(Kind::TruncateStmt(truncate)) => truncated(bench, truncate),
         Some(Kind::RefreshMatViewStmt(refresh)) => refreshed(bench, node, refresh, found),
@@ -223,6 +251,43 @@ fn relabelled(
         ));
     }
     linked(bench, node, found)
+}
+
+/// CREATE TRIGGER on a table of sealed columns. What its function does is judged when the catalog is read: one that
+/// does more than copy is refused with the writes of its table. Before that nothing of the table is legible to it.
+fn triggered(
+    bench: Bench<'_>,
+    node: &Node,
+    trigger: &protobuf::CreateTrigStmt,
+    found: &Census,
+) -> Proven<StatementFacts> {
+    let is_table = |range: &protobuf::RangeVar| {
+        let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
+        let relation = bench.names.named(schema, &range.relname).relation();
+        relation.is_some_and(|relation| relation.kind == RelationKind::Table && relation.reaches.is_none())
+    };
+    let sealed_alone = bench.snapshot.legible().next().is_none();
+    if !sealed_alone || !trigger.relation.as_ref().is_some_and(is_table) {
+        return linked(bench, node, found);
+    }
+    if let Some(when) = trigger.when_clause.as_deref() {
+        let asked = census(when);
+        let sealed = |name: &str| {
+            bench.snapshot.fields().iter().any(|field| field.domain.is_some() && *field.column == *name)
+        };
+        // `NEW` by itself is the whole row.
+        let looks = |column: &NamePath| {
+            column.parts.len() < 2 || column.parts.last().is_some_and(|name| sealed(name.as_str()))
+        };
+        if asked.star || asked.columns.iter().any(looks) {
+            return Err(refuse(
+                "definition",
+                "the WHEN of a trigger looks into a sealed column, or at the whole row",
+                "Name columns in it that are not sealed.",
+            ));
+        }
+    }
+    Ok(catalog_changes())
 }
 
 /// What may lead elsewhere, and any other definition.
@@ -278,8 +343,25 @@ fn stored_query(
     }
     if let Some(target) = target {
         let schema = Some(target.schemaname.as_str()).filter(|schema| !schema.is_empty());
-        if !matches!(bench.snapshot.named(schema, &target.relname), Named::Harmless) {
-            return Err(refuse_definition("a relation of this name"));
+        // A view comes in the place of another one, or the server says that there is one.
+        let of_view = |named: &Named<'_>| {
+            let relation = named.relation();
+            keeps_no_copy
+                && relation.is_some_and(|one| one.kind == RelationKind::View || one.reaches.is_some())
+        };
+        match bench.names.named(schema, &target.relname) {
+            Named::Harmless => {}
+            named if of_view(&named) => {}
+            Named::One(_)
+            | Named::Pinned(_)
+            | Named::Ambiguous
+            | Named::NotOnPath
+            | Named::PerhapsTemporary
+            | Named::Missing => {
+                let refused = refuse_definition("a relation of this name");
+                let asks = keeps_no_copy && bench.names.path.is_none();
+                return Err(if asks { unless(Remedy::Path, refused) } else { refused });
+            }
         }
     }
     let Some(query) = query else { return Err(unsupported("this statement")) };
@@ -290,8 +372,7 @@ fn stored_query(
     };
     let fields = inner.reads.iter().chain(&inner.searches).chain(&inner.writes);
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
-    // A view of what is legible is read like any other code: on record. One of sealed columns would take
-    // rows before anybody here knows of it: texts that are on their way already may name it.
+    // A view of what is legible is read like any other code: on record.
     if inner.touches() && !keeps_no_copy {
         let is_temporary = |target: &protobuf::RangeVar| {
             target.relpersistence == "t" || target.schemaname.starts_with("pg_temp")
@@ -304,10 +385,46 @@ fn stored_query(
         let says = "a copy of classified columns would be made in a table that the policy does not name";
         return Err(refuse("definition", says, hint));
     }
-    if sealed {
-        return Err(refuse_definition("a view of sealed columns"));
+    match target {
+        Some(target) if sealed => passing_view(bench, target, inner),
+        None if sealed => Err(refuse_definition("a view of sealed columns")),
+        Some(_) | None => Ok(catalog_changes()),
     }
-    Ok(catalog_changes())
+}
+
+/// A view that passes sealed columns on. Its name would take rows before anybody here knows of it: until the
+/// catalog has been read, it leads to what matters, and may not be used; it goes to the server when no text
+/// that others have under way may use it.
+fn passing_view(
+    bench: Bench<'_>,
+    target: &protobuf::RangeVar,
+    inner: StatementFacts,
+) -> Proven<StatementFacts> {
+    let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
+    let made =
+        inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_) | ResultColumn::Text(_)));
+    if given || made {
+        return Err(refuse(
+            "definition",
+            "a view would make a value of sealed columns, or give them one",
+            "Pass each sealed column on as it is, and leave values to the statements that use the view.",
+        ));
+    }
+    let codes = bench.snapshot.codes();
+    if codes.everything.is_some() || codes.by_events {
+        return Err(refuse_definition("a view of sealed columns, where definitions run other code,"));
+    }
+    let (schema, insertion) = target::new_view(bench, target)?;
+    let table = QualifiedName { schema, name: target.relname.as_str().into() };
+    let why = "a view of sealed columns, made in this transaction".into();
+    let mut insertions = inner.insertions;
+    insertions.extend(insertion.map(Made::insertion));
+    let mut searches = [inner.reads, inner.searches].concat();
+    searches.sort_unstable();
+    searches.dedup();
+    let changes: Arc<[Change]> = [Change::Led { table, why, unless_there: false }].into();
+    let effect = Effect { changes: Some(changes), ..catalog_changes().effect };
+    Ok(StatementFacts { reads: Vec::new(), outputs: Vec::new(), searches, insertions, effect, ..inner })
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.

@@ -50,7 +50,7 @@ impl<'a> Draft<'a> {
     /// What is to be said otherwise, beside `facts`.
     pub(super) fn finish(mut self, facts: StatementFacts) -> Proven<StatementFacts> {
         self.walk.finish()?;
-        let Uses { literals, parameters, edits } = self.walk.classes.uses()?;
+        let Uses { literals, parameters, edits, .. } = self.walk.classes.uses()?;
         self.rewrites.extend(edits);
         self.rewrites.append(&mut self.walk.edits);
         let insertions = std::mem::take(&mut self.walk.insertions);

@@ -196,3 +196,26 @@ fn what_sealed_text_cannot_hold_is_refused_with_what_to_write() {
         assert!(found.starts_with(&format!("REFUSED {expected}")), "{sql}\n  {found}");
     }
 }
+
+#[test]
+fn whatever_else_holds_strings_stands_beside_a_definition_in_one_text() {
+    let made = "CREATE TABLE public.planned (id int, email varchar(254) DEFAULT 'x')";
+    let expected = "CREATE TABLE public.planned (id int, email text DEFAULT <'x'>)";
+    for beside in [
+        "CREATE TYPE mood AS ENUM ('ok', 'it''s', 'email')",
+        "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'fine' BEFORE 'ok'",
+        "ALTER TYPE mood RENAME VALUE 'ok' TO 'well'",
+        "COMMENT ON TABLE other IS 'what it is for'",
+        "SECURITY LABEL FOR p ON TABLE other IS 'secret'",
+        "NOTIFY migrated, 'planned'",
+        "SET search_path TO 'public', 'other'",
+        "SET TIME ZONE INTERVAL '1 hour' HOUR TO MINUTE",
+        "CREATE EXTENSION IF NOT EXISTS pgcrypto WITH VERSION '1.3'",
+        "INSERT INTO other (a, b) VALUES ('x', E'\\\\y')",
+    ] {
+        for text in [format!("{beside}; {made}"), format!("{made};\n{beside}")] {
+            let wanted = text.replace(made, expected);
+            assert_eq!(told(&text), wanted, "{text}");
+        }
+    }
+}

@@ -74,6 +74,26 @@ pub(super) fn creation(bench: Bench<'_>, name: &str) -> Proven<Arc<str>> {
     }
 }
 
+/// The schema in which a view will be, and where that is written out. No view is temporary that could not be
+/// read here: neither by its own name nor by those that it is made of.
+pub(super) fn new_view(bench: Bench<'_>, range: &RangeVar) -> Proven<(Arc<str>, Option<Made>)> {
+    let Some(path) = bench.names.path else { return Err(unless(Remedy::Path, unplaced(&range.relname))) };
+    let temporary = range.relpersistence == "t" || is_temporary(&range.schemaname);
+    if temporary || path.temporary().is_some() {
+        return Err(refuse(
+            "definition",
+            "a view of sealed columns, in a session that has temporary relations or as one of them",
+            "Make it in a session without temporary relations.",
+        ));
+    }
+    if !range.schemaname.is_empty() {
+        return Ok((range.schemaname.as_str().into(), None));
+    }
+    let schema = creation(bench, &range.relname)?;
+    let at = usize::try_from(range.location).map_err(|_| unplaced(&range.relname))?;
+    Ok((schema.clone(), Some(Made { schema, at })))
+}
+
 /// Must its schema be written out?
 pub(super) fn is_pinned(bench: Bench<'_>, range: &RangeVar) -> bool {
     range.schemaname.is_empty() && matches!(bench.names.named(None, &range.relname), Named::Pinned(_))

@@ -123,6 +123,12 @@ pub(super) struct State {
     pub(super) torn: bool,
     /// What becomes of the text around it when it is sealed.
     pub(super) edits: Vec<Edit>,
+    /// They are the elements of an array that is one value itself.
+    pub(super) whole: bool,
+    /// The text has them as such, one by one.
+    pub(super) parts: bool,
+    /// What becomes of the text then.
+    pub(super) edits_of_whole: Vec<Edit>,
     /// Something of it that a message can name.
     pub(super) told: Option<String>,
 }
@@ -140,6 +146,19 @@ pub(in crate::statement) struct Classes<'a> {
     pub(super) passed: Fields,
     /// Literals that cannot be replaced, and why.
     pub(super) unwritable: HashMap<usize, Unproven>,
+    pub(super) nulls: Vec<Class>,
+    /// Each place of a parameter is a value by itself, to be told apart by what it is.
+    pub(super) apart: Option<Vec<Place>>,
+}
+
+/// One place of a parameter.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) number: u16,
+    pub(super) array: bool,
+    /// Where it stands in the text.
+    pub(super) start: usize,
+    pub(super) class: Class,
 }
 
 /// Most constants, parameters and results of subqueries of one statement.
@@ -156,6 +175,8 @@ impl<'a> Classes<'a> {
             typed: HashMap::new(),
             passed: Fields::new(),
             unwritable: HashMap::new(),
+            nulls: Vec::new(),
+            apart: None,
         }
     }
 
@@ -169,8 +190,26 @@ impl<'a> Classes<'a> {
         Ok(Class(self.parents.len() - 1))
     }
 
-    /// The class of `$number`, or of the elements of the array that it is.
-    pub(in crate::statement) fn parameter(&mut self, number: u16, array: bool) -> Proven<Class> {
+    /// NULL: it is nothing, but what it is cast to must be what it meets.
+    pub(in crate::statement) fn null(&mut self) -> Proven<Class> {
+        let class = self.fresh(None)?;
+        self.nulls.push(class);
+        Ok(class)
+    }
+
+    /// The class of `$number`, or of the elements of the array that it is. `start`: where it stands.
+    pub(in crate::statement) fn parameter(
+        &mut self,
+        number: u16,
+        array: bool,
+        start: Option<usize>,
+    ) -> Proven<Class> {
+        if let (Some(start), true) = (start, self.apart.is_some()) {
+            let class = self.fresh(Some(format!("${number}")))?;
+            self.state(class).bare = 1;
+            self.apart.iter_mut().for_each(|places| places.push(Place { number, array, start, class }));
+            return Ok(class);
+        }
         let end = End::Parameter { number, array };
         let class = match self.ends.get(&end) {
             Some(class) => *class,
@@ -220,6 +259,28 @@ impl<'a> Classes<'a> {
         state.torn |= state.own.is_some() || state.given.is_some_and(|given| !is_alike(&given, &to));
         state.given = state.given.or(Some(to));
         state.edits.extend(edit);
+    }
+
+    /// The array of it is cast: what becomes of the text where that is one value itself.
+    pub(in crate::statement) fn cast_whole(&mut self, class: Class, edit: Option<Edit>) {
+        self.state(class).edits_of_whole.extend(edit);
+    }
+
+    /// The array of it is one value.
+    ///
+    /// # Errors
+    /// The text has its elements one by one.
+    pub(in crate::statement) fn whole(&mut self, class: Class) -> Proven<()> {
+        let state = self.state(class);
+        state.whole = true;
+        if state.parts { Err(array_of_parts()) } else { Ok(()) }
+    }
+
+    /// It is an element of `ARRAY[...]`.
+    pub(in crate::statement) fn part(&mut self, class: Class) -> Proven<()> {
+        let state = self.state(class);
+        state.parts = true;
+        if state.whole { Err(array_of_parts()) } else { Ok(()) }
     }
 
     /// It is cast to an enumeration or a domain that the policy has.
@@ -404,6 +465,12 @@ impl<'a> Classes<'a> {
         state.as_text |= absorbed.as_text;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
+        state.whole |= absorbed.whole;
+        state.parts |= absorbed.parts;
+        if state.whole && state.parts {
+            return Err(array_of_parts());
+        }
+        state.edits_of_whole.extend(absorbed.edits_of_whole);
         let both = state.given.zip(absorbed.given);
         let owns = state.own.as_ref().zip(absorbed.own.as_ref());
         state.torn |= absorbed.torn || owns.is_some_and(|(one, other)| one != other);
@@ -427,6 +494,14 @@ impl<'a> Classes<'a> {
 fn is_alike(one: &Logical, other: &Logical) -> bool {
     let as_it_is = |of: &Logical| matches!(of.base, Base::Text | Base::Varchar) && of.characters().is_none();
     one == other || as_it_is(one) && as_it_is(other) && one.array == other.array
+}
+
+fn array_of_parts() -> Unproven {
+    refuse(
+        "unsupported-position",
+        "an array is sealed as a whole, and ARRAY[...] makes it of parts",
+        "Give it as one value: as '{...}', or as a parameter.",
+    )
 }
 
 pub(super) fn conflict(told: Option<&str>, as_what: &str) -> Unproven {

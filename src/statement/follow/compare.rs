@@ -3,7 +3,7 @@
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AExprKind, Node, a_const};
 
-use crate::catalog::FieldId;
+use crate::catalog::{Field, FieldId};
 
 use super::super::facts::{Edit, Fold};
 use super::super::read::tree::{self, kind};
@@ -11,7 +11,7 @@ use super::super::read::typed::span_of_like;
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::algebra::{self, Use};
 use super::call::needs_normalizing;
-use super::classes::{Fields, Flow, require, same_domain};
+use super::classes::{Class, Fields, Flow, require, same_domain};
 use super::constant::is_written;
 use super::flow::Walk;
 
@@ -19,6 +19,26 @@ use super::flow::Walk;
 struct Side {
     row: bool,
     flows: Vec<Flow>,
+}
+
+/// What makes a value, and where it stands.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is has no name")]
+fn made_by(node: &Node) -> Option<(String, i32)> {
+    match kind(node)? {
+        Kind::FuncCall(call) => {
+            let name = call.funcname.last().and_then(tree::name)?;
+            Some((format!("the function {name}"), call.location))
+        }
+        Kind::AExpr(expression) => {
+            let name = tree::operator(&expression.name)?;
+            Some((format!("the operator {name}"), expression.location))
+        }
+        Kind::SqlvalueFunction(value) => Some(("the current date, time or user".to_owned(), value.location)),
+        Kind::TypeCast(cast) => {
+            made_by(cast.arg.as_deref()?).or_else(|| Some(("a cast".to_owned(), cast.location)))
+        }
+        _ => None,
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -69,6 +89,10 @@ impl<'a> Walk<'a> {
                 self.classes.used(*class, Use::Compare)?;
                 self.classes.seal(*class, &fields)
             }
+            Flow::Array(elements) if let Some(class) = self.whole(elements, &fields)? => {
+                self.classes.used(class, Use::Compare)?;
+                self.classes.seal(class, &fields)
+            }
             Flow::Folded(..) if let Some((class, folds)) = other.folds() => {
                 self.classes.fold(class, folds)?;
                 self.classes.used(class, Use::Compare)?;
@@ -91,7 +115,10 @@ impl<'a> Walk<'a> {
     /// An expression that is stored in a column: `VALUES`, `SET`.
     pub(in crate::statement) fn assign(&mut self, target: FieldId, node: &'a Node) -> Proven<()> {
         let flow = self.flow(node)?;
-        self.store(target, &flow)
+        self.store(target, &flow).map_err(|refused| match made_by(node) {
+            Some((what, location)) => self.placed(refused, &what, location),
+            None => refused,
+        })
     }
 
     /// The same of `lower` and `upper`, where these have a meaning: on both sides, or `lower` on one. None:
@@ -212,6 +239,10 @@ impl<'a> Walk<'a> {
                 self.classes.store(*class, target);
                 self.classes.seal(*class, &own)
             }
+            (Flow::Array(elements), None) if let Some(class) = self.whole(elements, &own)? => {
+                self.classes.store(class, target);
+                self.classes.seal(class, &own)
+            }
             (Flow::Folded(Fold::Lower, inner), None) if algebra::is_folded(self.snapshot, &own) => {
                 self.store(target, inner)
             }
@@ -226,8 +257,25 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             (_, Some(fields)) => Err(self.other_domain(&own, &fields)),
-            (_, None) => Err(self.unsupported_position(target)),
+            (_, None) => {
+                let path = self.snapshot.field(target).map_or_else(String::new, Field::path);
+                Err(refuse(
+                    "unsupported-position",
+                    format!(
+                        "{path} is sealed, and the server makes what is stored in it, which it cannot seal"
+                    ),
+                    "Give the value itself, as a constant or a parameter.",
+                ))
+            }
         }
+    }
+
+    /// The elements of an array that is one value, as the columns of these fields have them.
+    pub(in crate::statement) fn whole(&mut self, elements: &Flow, fields: &Fields) -> Proven<Option<Class>> {
+        let Flow::Open(class) = elements else { return Ok(None) };
+        let are_arrays =
+            fields.iter().all(|id| self.snapshot.field(*id).is_some_and(|field| field.logical.array));
+        are_arrays.then(|| self.classes.whole(*class).map(|()| *class)).transpose()
     }
 
     pub(in crate::statement) fn operation(&mut self, expression: &'a protobuf::AExpr) -> Proven<Flow> {

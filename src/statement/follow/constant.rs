@@ -34,10 +34,15 @@ impl<'a> Walk<'a> {
             if let Flow::Array(elements) = &flow {
                 if let (Flow::Open(class), Some(to)) = (&**elements, type_of(of)) {
                     self.classes.cast(*class, Logical { array: false, ..to }, None);
+                    let edit = self.cast_to_one(cast, of, &to);
+                    self.classes.cast_whole(*class, edit);
                 }
                 return Ok(flow);
             }
-            return self.settle(&flow).map(Flow::derived);
+            return match type_of(of) {
+                Some(to) => self.cast_of_own_type(flow, cast, of, &to),
+                None => self.settle_cast(&flow, cast),
+            };
         }
         if let Some(flow) = self.cast_to_own(cast, arg, of)? {
             return Ok(flow);
@@ -70,26 +75,38 @@ impl<'a> Walk<'a> {
                 Flow::Array(elements) if to.array => {
                     if let Flow::Open(class) = **elements {
                         self.typed(class, Logical { array: false, ..to }, edit);
+                        self.cut_alone(class, &to, arg);
+                        let edit = self.cast_to_one(cast, of, &to);
+                        self.classes.cast_whole(class, edit);
                         return Ok(flow);
                     }
                 }
-                Flow::Field(_) | Flow::Sealed(_) if !to.array => {
-                    if let Some(fields) = self.sealed_in(&flow)?
-                        && self.is_own_type(&fields, &to)
-                    {
-                        self.edits.push(edit);
-                        return Ok(Flow::Sealed(fields));
-                    }
-                }
+                Flow::Field(_) | Flow::Sealed(_) => return self.cast_of_own_type(flow, cast, of, &to),
                 Flow::Plain
                 | Flow::Derived(_)
-                | Flow::Field(_)
-                | Flow::Sealed(_)
                 | Flow::Open(_)
                 | Flow::Array(_)
                 | Flow::Folded(..)
                 | Flow::Default => {}
             }
+        }
+        self.settle_cast(&flow, cast)
+    }
+
+    /// A cast of a column to what it is.
+    fn cast_of_own_type(
+        &mut self,
+        flow: Flow,
+        cast: &protobuf::TypeCast,
+        of: &protobuf::TypeName,
+        to: &Logical,
+    ) -> Proven<Flow> {
+        if let Some(fields) = self.sealed_in(&flow)?
+            && self.is_own_type(&fields, to)
+            && let Some(edit) = self.cast_to_one(cast, of, to)
+        {
+            self.edits.push(edit);
+            return Ok(Flow::Sealed(fields));
         }
         self.settle_cast(&flow, cast)
     }
@@ -170,6 +187,12 @@ impl<'a> Walk<'a> {
         self.classes.cast(class, to, Some(edit));
     }
 
+    /// What makes a cast, also one to an array, one to a text. None: it is not written in a way that is followed.
+    fn cast_to_one(&self, cast: &protobuf::TypeCast, of: &protobuf::TypeName, to: &Logical) -> Option<Edit> {
+        let span = span_of_type(self.text, usize::try_from(of.location).ok()?, to)?;
+        Some(self.to_text(cast, span, false))
+    }
+
     /// What makes a cast one to text. None: it is not written in a way that is followed.
     fn cast_to_text(&self, cast: &protobuf::TypeCast, of: &protobuf::TypeName, to: &Logical) -> Option<Edit> {
         let start = usize::try_from(of.location).ok()?;
@@ -230,7 +253,8 @@ impl<'a> Walk<'a> {
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| unsupported("a parameter number outside of 1 to 65535"))?;
-        let open = Flow::Open(self.classes.parameter(number, array)?);
+        let start = usize::try_from(parameter.location).ok();
+        let open = Flow::Open(self.classes.parameter(number, array, start)?);
         Ok(if array { Flow::Array(Box::new(open)) } else { open })
     }
 
@@ -241,7 +265,7 @@ impl<'a> Walk<'a> {
     ) -> Proven<Flow> {
         let open = match &constant.val {
             Some(a_const::Val::Sval(string)) => self.literal(constant.location, &string.sval, array)?,
-            None if constant.isnull => Flow::Open(self.classes.fresh(None)?),
+            None if constant.isnull => Flow::Open(self.classes.null()?),
             Some(_) | None if !array => return self.number(constant),
             Some(_) | None => return Ok(Flow::Plain),
         };

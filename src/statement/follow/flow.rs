@@ -156,7 +156,11 @@ impl<'a> Walk<'a> {
             }
             Kind::AArrayExpr(array) => {
                 let flows = array.elements.iter().map(|item| self.flow(item)).collect::<Proven<Vec<_>>>()?;
-                Ok(Flow::Array(Box::new(self.join(&flows)?)))
+                let element = self.join(&flows)?;
+                if let Flow::Open(class) = element {
+                    self.classes.part(class)?;
+                }
+                Ok(Flow::Array(Box::new(element)))
             }
             Kind::NullTest(test) => self.null_test(test).map(Flow::derived),
             Kind::BoolExpr(expression) => {
@@ -285,6 +289,9 @@ impl<'a> Walk<'a> {
             for flow in flows {
                 match flow {
                     Flow::Open(class) => self.classes.seal(*class, &sealed)?,
+                    Flow::Array(elements) if let Some(class) = self.whole(elements, &sealed)? => {
+                        self.classes.seal(class, &sealed)?;
+                    }
                     Flow::Sealed(_) => {}
                     Flow::Field(id) if self.is_sealed(*id)? => {}
                     Flow::Folded(..) if self.sealed_in(flow)?.is_some() => {}

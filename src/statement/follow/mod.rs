@@ -2,6 +2,7 @@
 //! ends. Whatever has no rule is refused.
 
 pub(in crate::statement) mod algebra;
+mod apart;
 pub(in crate::statement) mod call;
 pub(in crate::statement) mod change;
 pub(in crate::statement) mod classes;

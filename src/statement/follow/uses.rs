@@ -9,6 +9,7 @@ use super::super::facts::{Compared, Edit, LiteralUse, ParameterUse, Remedy, Take
 use super::super::read::literal::Written;
 use super::super::refusal::{Proven, refuse, unless};
 use super::algebra;
+use super::apart::Apart;
 use super::classes::{Class, Classes, End, Fields, Meaning, State, conflict, require, same_domain};
 
 /// What [`Classes::uses`] finds.
@@ -16,6 +17,8 @@ pub(in crate::statement) struct Uses {
     pub(in crate::statement) literals: Vec<LiteralUse>,
     pub(in crate::statement) parameters: Vec<ParameterUse>,
     pub(in crate::statement) edits: Vec<Edit>,
+    /// Where a parameter begins that has another number at the server, and that number.
+    pub(in crate::statement) renumbered: Vec<(usize, u16)>,
 }
 
 impl Classes<'_> {
@@ -25,18 +28,20 @@ impl Classes<'_> {
     /// One is also something else, cannot be replaced where it stands, or is of a type that the server would
     /// not take there.
     pub(in crate::statement) fn uses(&mut self) -> Proven<Uses> {
+        let Apart { given: clients, renumbered } = self.join_places()?;
+        let mut edits: Vec<Edit> = Vec::new();
         let mut ends: Vec<(End, Class)> =
             self.ends.iter().map(|(end, class)| (end.clone(), *class)).collect();
         ends.sort_by_key(|(end, _)| match end {
             End::Literal { start, array } => (0, *start, *array),
             End::Parameter { number, array } => (1, usize::from(*number), *array),
         });
-        let mut edits: Vec<Edit> = Vec::new();
         let (mut literals, mut parameters) = (Vec::new(), Vec::new());
         let mut plain: HashSet<End> = HashSet::new();
         let mut asked: Vec<(End, Class)> = Vec::new();
         for (end, class) in ends {
-            let state = self.state(class).clone();
+            let mut state = self.state(class).clone();
+            let end = whole(end, &mut state)?;
             let State { compared, tested, told, .. } = &state;
             let fields = match &state.meaning {
                 Meaning::Sealed(fields) => fields,
@@ -80,7 +85,8 @@ impl Classes<'_> {
                     if twice || also {
                         return Err(conflict(told.as_deref(), "a sealed value and for another one"));
                     }
-                    parameters.push(ParameterUse { number, field, array, taken });
+                    let given = clients.get(&number).copied().unwrap_or(number);
+                    parameters.push(ParameterUse { number, given, field, array, taken });
                 }
             }
         }
@@ -96,12 +102,18 @@ impl Classes<'_> {
                 return Err(conflict(Some("one literal"), "a value and for an array of them"));
             }
         }
-        let mut uses = Uses { literals, parameters, edits };
+        for class in std::mem::take(&mut self.nulls) {
+            let state = self.state(class).clone();
+            if matches!(state.meaning, Meaning::Sealed(_)) {
+                edits.extend(if state.whole { state.edits_of_whole } else { state.edits });
+            }
+        }
+        let mut uses = Uses { literals, parameters, edits, renumbered };
         self.seal_asked(asked, &mut uses)?;
-        let Uses { literals, parameters, mut edits } = uses;
+        let Uses { literals, parameters, mut edits, renumbered } = uses;
         edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits.dedup();
-        Ok(Uses { literals, parameters, edits })
+        Ok(Uses { literals, parameters, edits, renumbered })
     }
 
     /// What becomes of a sealed constant or parameter.
@@ -158,7 +170,7 @@ impl Classes<'_> {
             let taken = if compared == Compared::Not && !wanted.is_empty() {
                 wanted.iter().all(|column| of.assigns_to(column))
             } else {
-                of.compares_with(&Logical { array: false, ..of_field })
+                of.compares_with(&Logical { array: of.array, ..of_field })
             };
             if !exact || !taken {
                 return Err(self.of_another_type(field, &of));
@@ -221,7 +233,7 @@ impl Classes<'_> {
     /// What is only tested for NULL or compared with its like, which is answered the same when all of it is
     /// sealed: for want of a field of its own as a value of the first one that is met and allows it.
     fn seal_asked(&mut self, asked: Vec<(End, Class)>, uses: &mut Uses) -> Proven<()> {
-        let Uses { literals, parameters, edits } = uses;
+        let Uses { literals, parameters, edits, .. } = uses;
         let of_literals = literals.iter().map(|literal| literal.field);
         let met: Fields = of_literals.chain(parameters.iter().map(|parameter| parameter.field)).collect();
         // Whether a parameter is text is known when the client has said it: too late for what it is equal to.
@@ -267,7 +279,7 @@ impl Classes<'_> {
                         let taken =
                             Taken { given: state.given, compared: Compared::Asked, ..Taken::default() };
                         edits.extend(state.edits.iter().cloned());
-                        parameters.push(ParameterUse { number, field, array, taken });
+                        parameters.push(ParameterUse { number, given: number, field, array, taken });
                     }
                 }
             }
@@ -275,6 +287,22 @@ impl Classes<'_> {
         literals.sort_by_key(|literal| literal.span.start);
         parameters.sort_by_key(|parameter| parameter.number);
         Ok(())
+    }
+}
+
+/// Of the elements of an array that is one value: the array itself.
+fn whole(end: End, state: &mut State) -> Proven<End> {
+    if !state.whole || !matches!(state.meaning, Meaning::Sealed(_)) {
+        return Ok(end);
+    }
+    state.edits = std::mem::take(&mut state.edits_of_whole);
+    state.given = state.given.map(|of| Logical { array: true, ..of });
+    match end {
+        End::Literal { start, array: true } => Ok(End::Literal { start, array: false }),
+        End::Parameter { number, array: true } => Ok(End::Parameter { number, array: false }),
+        End::Literal { .. } | End::Parameter { .. } => {
+            Err(conflict(state.told.as_deref(), "a value and for an array of them"))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ impl Default for Limits {
 /// Refuses a text that is longer, wider or deeper than the limits.
 pub(in crate::statement) fn check(text: &[u8], limits: &Limits) -> Result<(), Unproven> {
     if text.len() > limits.text_bytes_max {
-        return Err(refuse("too-long", "the statement is longer than the limit", SPLIT));
+        return Err(refuse("too-long", "the statement is longer than limits.statement_bytes_max", SHORTEN));
     }
     let mut tokens = 0_usize;
     let mut depth = 0_usize;
@@ -54,6 +54,8 @@ pub(in crate::statement) fn check(text: &[u8], limits: &Limits) -> Result<(), Un
     }
     Ok(())
 }
+
+const SHORTEN: &str = "Send its values as parameters, or raise limits.statement_bytes_max.";
 
 const SPLIT: &str = "Send it as several smaller statements, or with parameters.";
 

@@ -61,9 +61,10 @@ pub(in crate::statement) struct Census {
     pub(in crate::statement) values: Vec<Value>,
     /// A `*` that is not that of `count(*)`.
     pub(in crate::statement) star: bool,
-    /// It looks at other rows than its own (OVER), or has parts that it names (WITH).
+    /// It looks at other rows than its own (OVER).
     pub(in crate::statement) windows: bool,
-    pub(in crate::statement) parts: bool,
+    /// Parts that it names (WITH).
+    pub(in crate::statement) parts: usize,
     /// Statements within it that write rows.
     pub(in crate::statement) writers: usize,
     /// Names that the statement itself gives: aliases, and those of outputs and of WITH.
@@ -242,7 +243,7 @@ impl Counter {
             "MultiAssignRef" if frame.column_number > 1 => self.census.words.truncate(frame.words_before),
             "AStar" => self.census.star = true,
             "WindowDef" => self.census.windows = true,
-            "CommonTableExpr" => self.census.parts = true,
+            "CommonTableExpr" => self.census.parts += 1,
             "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => self.census.writers += 1,
             _ => {}
         }
@@ -354,6 +355,11 @@ impl Counter {
             ("AIndirection", "indirection") => Some(&mut self.census.selections),
             ("ExecuteStmt", "name") => Some(&mut self.census.executes),
             ("DefElem", "arg") => Some(&mut self.census.options),
+            // No name of anything.
+            owner if UNPLACED.contains(&owner) => {
+                self.census.options.push(value.to_owned());
+                return;
+            }
             _ => None,
         };
         if let Some(list) = owned_name {
@@ -362,6 +368,23 @@ impl Counter {
         self.census.words.push(value.to_owned());
     }
 }
+
+/// Strings beside options of which the tree does not say where they stand. Each stands in the text once.
+const UNPLACED: [(&str, &str); 13] = [
+    ("CommentStmt", "comment"),
+    ("CreateEnumStmt", "vals"),
+    ("AlterEnumStmt", "old_val"),
+    ("AlterEnumStmt", "new_val"),
+    ("AlterEnumStmt", "new_val_neighbor"),
+    ("SecLabelStmt", "label"),
+    ("NotifyStmt", "payload"),
+    ("TransactionStmt", "gid"),
+    ("LoadStmt", "filename"),
+    ("CreateTableSpaceStmt", "location"),
+    ("CreateForeignServerStmt", "servertype"),
+    ("CreateForeignServerStmt", "version"),
+    ("CreateSubscriptionStmt", "conninfo"),
+];
 
 /// The tree holds nothing that this walk cannot take; if it ever does, the walk says so.
 pub(in crate::statement) struct Unwalkable;

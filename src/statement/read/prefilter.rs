@@ -93,7 +93,8 @@ enum Judge {
 impl Prefilter {
     #[must_use]
     pub fn new(snapshot: &Snapshot) -> Prefilter {
-        let mut all = Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names());
+        let mut all =
+            Prefilter::of_names(snapshot, snapshot.watched_names(), snapshot.codes().names(), WORDS.iter());
         if snapshot.codes().implies_strangers() && !snapshot.classifies_nothing() {
             // No name tells what may run.
             all.judge = Judge::Everything;
@@ -104,13 +105,16 @@ impl Prefilter {
     /// The same for code that a definition keeps: what else that runs shows when it is called.
     #[must_use]
     pub(in crate::statement) fn of_bodies(snapshot: &Snapshot) -> Prefilter {
-        Prefilter::of_names(snapshot, snapshot.sealed_names(), std::iter::empty())
+        // In a body DECLARE names variables, and a query that it names by a cursor stands there.
+        let words = WORDS.iter().filter(|word| **word != "declare");
+        Prefilter::of_names(snapshot, snapshot.sealed_names(), std::iter::empty(), words)
     }
 
     fn of_names<'a>(
         snapshot: &'a Snapshot,
         matter: impl Iterator<Item = &'a str>,
         codes: impl Iterator<Item = &'a str>,
+        loaded: impl Iterator<Item = &'a &'static str>,
     ) -> Prefilter {
         if snapshot.classifies_nothing() {
             let bound = Arc::clone(snapshot.bound());
@@ -124,7 +128,7 @@ impl Prefilter {
         patterns.extend(READERS.map(str::to_owned));
         patterns.extend(PARTS.map(str::to_owned));
         let parts = patterns.len();
-        patterns.extend(WORDS.map(str::to_owned));
+        patterns.extend(loaded.map(|word| (*word).to_owned()));
         patterns.extend(words.into_iter().map(str::to_owned));
         let doors = patterns.len();
         patterns.extend(doors::SIGNS.map(str::to_owned));

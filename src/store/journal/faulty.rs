@@ -248,3 +248,69 @@ async fn with_os_a_receipt_comes_before_the_sync_and_none_after_one_that_failed_
     }
     thread.close().await.unwrap();
 }
+
+/// Its detached syncs hang until they are told how they went.
+struct Hanging {
+    lines: Arc<Mutex<usize>>,
+    asked: std::sync::mpsc::SyncSender<()>,
+    told: Arc<Mutex<std::sync::mpsc::Receiver<Result<(), SinkError>>>>,
+}
+
+impl Sink for Hanging {
+    fn append(&mut self, _seq: u64, _line: &[u8]) -> Result<(), SinkError> {
+        *self.lines.lock().unwrap() += 1;
+        Ok(())
+    }
+
+    fn hand(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn detach_sync(&mut self) -> Option<Syncing> {
+        let (asked, told) = (self.asked.clone(), Arc::clone(&self.told));
+        Some(Box::new(move || {
+            asked.send(()).unwrap();
+            told.lock().unwrap().recv().unwrap()
+        }))
+    }
+}
+
+#[tokio::test]
+async fn with_os_hand_overs_are_answered_while_a_sync_hangs() {
+    let (asked, asks) = std::sync::mpsc::sync_channel(1_000);
+    let (tell, told) = std::sync::mpsc::sync_channel(1_000);
+    let lines: Arc<Mutex<usize>> = Arc::default();
+    let sink = Hanging { lines: Arc::clone(&lines), asked, told: Arc::new(Mutex::new(told)) };
+    let journal = Journal::new("n".into(), 1).at(Durability::Os { sync_every_ms: 1 });
+    let (handle, thread) = start_with(Box::new(sink), journal).unwrap();
+    let (desk, mut answers) = handle.desk();
+    desk.hand_over(vec![entry(Record::Intent(intent(0)))], true).await.unwrap();
+    assert_eq!(answers.next().await.unwrap().len(), 1);
+    asks.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+    // It hangs now, and nobody waits for it.
+    for number in 1..=500 {
+        desk.hand_over(vec![entry(Record::Intent(intent(number)))], true).await.unwrap();
+        assert_eq!(answers.next().await.unwrap()[0].execution().number, number);
+    }
+    assert_eq!((*lines.lock().unwrap(), asks.try_recv().is_err()), (501, true), "and none other has begun");
+    // What it comes to counts all the same: of one that fails nothing is taken for durable.
+    tell.send(Err(SinkError("the disk has hung".into()))).unwrap();
+    while handle.is_writable() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1_000 {
+        let _ = tell.try_send(Ok(()));
+    }
+    desk.hand_over(vec![entry(Record::Intent(intent(501)))], true).await.unwrap();
+    assert_eq!(answers.next().await.unwrap().len(), 1);
+    assert_eq!(*lines.lock().unwrap(), 501 + 501 + 1, "all of it is written again, once");
+    thread.close().await.unwrap();
+}

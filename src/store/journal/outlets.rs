@@ -1,6 +1,7 @@
-//! Where checkpoints go that whoever holds this host cannot take back: a file on another mount, and a
-//! log server by syslog (RFC 5424 over TCP, RFC 5425 over TLS). Each has a thread and a spool of its own. A
-//! spool that is full forgets the oldest: a later checkpoint covers all that an earlier one did.
+//! Where checkpoints go that whoever holds this host cannot take back: a file on another mount, a log server by
+//! syslog (RFC 5424 over TCP, RFC 5425 over TLS), a witness and an object store ([`super::posted`]). Each has a
+//! thread and a spool of its own. A spool that is full forgets the oldest: a later checkpoint covers all that an
+//! earlier one did.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use super::posted::{Bucket, Witness};
 use crate::audit::{rfc3339, word};
 use crate::config::HostPort;
 use crate::transport::tls::ClientTls;
@@ -34,6 +36,8 @@ const PRIORITY: u8 = 13 * 8 + 5;
 #[derive(Clone)]
 pub struct Outlet {
     pub to: Target,
+    /// The newest is sent so often at most, and those before it are not. Zero: each is sent.
+    pub every: Duration,
     /// Not ready where a checkpoint has waited longer. None: that is the operator's to watch.
     pub required_within: Option<Duration>,
 }
@@ -48,6 +52,8 @@ pub enum Target {
         tls: Option<Arc<ClientTls>>,
         node: String,
     },
+    Witness(Witness),
+    Bucket(Box<Bucket>),
 }
 
 impl fmt::Display for Target {
@@ -55,6 +61,8 @@ impl fmt::Display for Target {
         match self {
             Target::File(path) => write!(f, "file:{}", path.display()),
             Target::Syslog { server, .. } => write!(f, "syslog:{server}"),
+            Target::Witness(witness) => witness.fmt(f),
+            Target::Bucket(bucket) => bucket.fmt(f),
         }
     }
 }
@@ -68,6 +76,7 @@ impl fmt::Debug for Outlet {
 /// What waits for one outlet.
 struct Spool {
     name: String,
+    every: Duration,
     required_within: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
@@ -127,6 +136,7 @@ impl Outlets {
             metrics::gauge!("sealgate_audit_sink_lag_seconds", "sink" => name.clone()).set(0.0);
             let spool = Arc::new(Spool {
                 name,
+                every: outlet.every,
                 required_within: outlet.required_within,
                 state: Mutex::default(),
                 changed: Condvar::new(),
@@ -197,7 +207,8 @@ fn carry(spool: &Spool, mut carrier: Carrier) {
     loop {
         let nothing = |state: &mut State| !state.has_ended && state.notes.is_empty();
         let state = spool.changed.wait_while(spool.state(), nothing).unwrap_or_else(PoisonError::into_inner);
-        let Some(note) = state.notes.front().cloned() else { return };
+        let next = if spool.every.is_zero() { state.notes.front() } else { state.notes.back() };
+        let Some(note) = next.cloned() else { return };
         let has_ended = state.has_ended;
         drop(state);
         match carrier.deliver(&note) {
@@ -209,11 +220,15 @@ fn carry(spool: &Spool, mut carrier: Carrier) {
                 }
                 pause = PAUSES.0;
                 let mut state = spool.state();
-                // It may have been forgotten meanwhile, in a spool that was full.
-                if state.notes.front() == Some(&note) {
-                    state.notes.pop_front();
+                // It may have been forgotten meanwhile, in a spool that was full. It covers what those before it did.
+                if let Some(at) = state.notes.iter().position(|waiting| *waiting == note) {
+                    state.notes.drain(..=at);
                 }
                 state.since = (!state.notes.is_empty()).then(Instant::now);
+                if !spool.every.is_zero() {
+                    let waiting = |state: &mut State| !state.has_ended;
+                    drop(spool.changed.wait_timeout_while(state, spool.every, waiting));
+                }
             }
             Err(error) => {
                 metrics::counter!("sealgate_audit_sink_failures_total", "sink" => spool.name.clone())
@@ -238,6 +253,8 @@ enum Carrier {
     /// Whether something of a failed try may stand at its end.
     File(PathBuf, bool),
     Syslog(Box<Syslog>),
+    Witness(Witness),
+    Bucket(Box<Bucket>),
 }
 
 struct Syslog {
@@ -253,6 +270,8 @@ impl Carrier {
     fn new(target: Target) -> io::Result<Carrier> {
         Ok(match target {
             Target::File(path) => Carrier::File(path, true),
+            Target::Witness(witness) => Carrier::Witness(witness),
+            Target::Bucket(bucket) => Carrier::Bucket(bucket),
             Target::Syslog { server, tls, node } => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 Carrier::Syslog(Box::new(Syslog { runtime: Some(runtime), server, tls, node, channel: None }))
@@ -271,6 +290,8 @@ impl Carrier {
                 Ok(())
             }
             Carrier::Syslog(syslog) => syslog.deliver(note),
+            Carrier::Witness(witness) => witness.deliver(note),
+            Carrier::Bucket(bucket) => bucket.deliver(note, super::now_us()),
         }
     }
 }

@@ -178,7 +178,18 @@ fn goes_on(stop: &AtomicBool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::super::folder::Folder;
+    use super::super::tests::{intent, outcome};
     use super::*;
+    use crate::audit::{
+        Distinct, Durability, Entry, Execution, FieldUse, Intent, Journal, Outcome, Record, Subjects, Who,
+    };
+    use crate::seal::SubjectId;
 
     struct Scratch(PathBuf);
 
@@ -233,6 +244,74 @@ mod tests {
         let end = segments::packed_end(&packed.path, END_BYTES).unwrap().unwrap();
         assert!(whole.as_bytes().ends_with(&end) && end.len() as u64 == END_BYTES);
         assert!(fs::metadata(&packed.path).unwrap().len() * 3 < whole.len() as u64);
+    }
+
+    /// Point reads by 64 sessions at once, each of another subject.
+    #[test]
+    fn a_statement_takes_less_than_350_bytes_and_less_than_60_when_it_is_packed() {
+        const STATEMENTS: u64 = 40_000;
+        const BATCH: u64 = 16;
+        let folder = Scratch::new("bytes");
+        let mut opened = Folder::open(&folder.0, 10 << 20, 0, || None).unwrap();
+        let mut journal = Journal::new("gate-1".into(), 1).at(Durability::Os { sync_every_ms: 10 });
+        let mut random = StdRng::seed_from_u64(5);
+        let fields: Arc<[FieldUse]> = [FieldUse {
+            field: "public.people_sealed.email".into(),
+            class: "contact".into(),
+            mode: "equality",
+        }]
+        .into();
+        let (statement, fingerprint): (Arc<str>, Arc<str>) =
+            ("SELECT email FROM people_sealed WHERE id = $1".into(), "0123456789abcdef".into());
+        let whos: Vec<Arc<Who>> = (0..64)
+            .map(|session| Arc::new(Who { session: 1_838_929_072_771_072 + session, ..Who::sealgate() }))
+            .collect();
+        let mut time_us = 1_795_300_368_000_001;
+        let mut entry = |record: Record, random: &mut StdRng| {
+            time_us += random.random_range(1..60);
+            Entry { record, time_us }
+        };
+        for first in (0..STATEMENTS).step_by(BATCH as usize) {
+            let mut batch = Vec::new();
+            for number in first..first + BATCH {
+                let who = Arc::clone(&whos[random.random_range(0..64)]);
+                let execution = Execution { session: who.session, number: number / 64 };
+                let intent = Intent {
+                    who: Arc::clone(&who),
+                    execution,
+                    fields: Arc::clone(&fields),
+                    fingerprint: Arc::clone(&fingerprint),
+                    statement: Arc::clone(&statement),
+                    ..intent(number)
+                };
+                batch.push(entry(Record::Intent(intent), &mut random));
+                let Record::Outcome(outcome) = outcome(number) else { panic!("no outcome") };
+                let mut known = Distinct::default();
+                known.insert(SubjectId(random.random()));
+                let subjects = Some(Arc::new(Subjects { known, unknown: 0, why: BTreeSet::new() }));
+                let (fields, fingerprint) = (Arc::clone(&fields), Arc::clone(&fingerprint));
+                let bytes = random.random_range(16..28);
+                let outcome = Outcome { who, execution, fields, fingerprint, bytes, subjects, ..outcome };
+                batch.push(entry(Record::Outcome(outcome), &mut random));
+            }
+            // Outcomes stand behind the intents of others.
+            batch.sort_by_key(|entry| entry.record.kind());
+            journal.commit(&mut opened.folder, &batch).unwrap();
+            if first % 1_600 == 0 {
+                journal.sync(&mut opened.folder).unwrap();
+            }
+        }
+        journal.sync(&mut opened.folder).unwrap();
+        let closed = segments::list(&folder.0).unwrap().remove(0);
+        let length = |path: &Path| fs::metadata(path).unwrap().len();
+        let (open, statements) = (length(&closed.path), segments::list(&folder.0).unwrap()[1].first / 2);
+        assert!(
+            statements > STATEMENTS / 2 && open / statements < 350,
+            "{open} bytes, {statements} statements"
+        );
+        pack_closed(&folder.0, &AtomicBool::new(false)).unwrap();
+        let packed = length(&with_end(&closed.path, PACKED));
+        assert!(packed / statements < 60, "{packed} bytes, {statements} statements");
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! All lines of a folder of records, in the order of their files' first records: the segments that Sealgate
-//! wrote, and whatever else ends in `.jsonl`, packed (`.zst`) or not. Whether they hold together is not asked.
+//! All lines of a folder of records in full, in the order of their files' first records: the segments that
+//! Sealgate wrote, and whatever else ends in `.jsonl`, packed (`.zst`) or not; or of one such file. Whether they
+//! hold together is not asked.
 
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::segments::{self, FILES_MAX, Line, Lines, PACKED};
-use crate::audit::Reading;
+use crate::audit::{Expansion, Reading};
 
 /// Lines from whose first record a file's place is taken.
 const HEAD_LINES: usize = 1_000;
@@ -23,16 +24,18 @@ pub struct Past {
 /// Hands in each line, without its line end.
 ///
 /// # Errors
-/// The folder, or a file of it, cannot be read.
-pub fn past(folder: &Path, mut each: impl FnMut(&[u8])) -> io::Result<Past> {
+/// The folder, or a file of it, cannot be read; or whatever `each` failed with, at once.
+pub fn past(of: &Path, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Past> {
     let mut past = Past::default();
-    for path in files(folder)? {
+    let files = if of.is_file() { vec![of.to_owned()] } else { files(of)? };
+    for path in files {
         past.files += 1;
+        let mut expansion = Expansion::default();
         let mut lines = Lines::new(segments::read(&path)?);
         while let Some(line) = lines.next()? {
             past.lines += 1;
             match line {
-                Line::Whole(line) | Line::Torn(line) => each(line),
+                Line::Whole(line) | Line::Torn(line) => each(&expansion.line(line))?,
                 Line::Endless => {
                     // What follows is its rest, up to the next line end.
                     past.unread += 1;

@@ -128,6 +128,36 @@ mod tests {
         assert!(reserve.path().exists());
     }
 
+    /// Such a file system (ramfs) only root can mount.
+    #[test]
+    fn where_blocks_cannot_be_allocated_zeros_are_written_for_all_of_it() {
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            assert!(Path::new("/dev/null").exists(), "others have to do with the test above");
+            return;
+        }
+        let disk = SmallDisk::of("reserve-zeros", "ramfs");
+        fs::create_dir_all(disk.0.audit()).unwrap();
+        let probe = fs::File::create(disk.0.0.join("probe")).unwrap();
+        let allocated = rustix::fs::fallocate(&probe, FallocateFlags::empty(), 0, 4096);
+        assert_eq!(allocated, Err(rustix::io::Errno::OPNOTSUPP), "this file system can");
+        // A whole number of pieces, and not.
+        for bytes in [2 * PIECE_BYTES, PIECE_BYTES + 100, 100] {
+            let mut reserve = Reserve::new(&disk.0.audit(), bytes);
+            reserve.take().unwrap();
+            let held = fs::read(reserve.path()).unwrap();
+            assert!(held.len() as u64 == bytes && held.iter().all(|byte| *byte == 0), "{bytes}");
+            reserve.note(&io::Error::from(io::ErrorKind::StorageFull));
+            assert!(reserve.give_up() && !reserve.path().exists());
+            // One that a crash left behind, longer or shorter, is made as long as it must be.
+            for left in [10, 3 * PIECE_BYTES] {
+                fs::write(reserve.path(), vec![b'x'; usize::try_from(left).unwrap()]).unwrap();
+                let mut reserve = Reserve::new(&disk.0.audit(), bytes);
+                reserve.take().unwrap();
+                assert_eq!(fs::metadata(reserve.path()).unwrap().len(), bytes);
+            }
+        }
+    }
+
     /// Needs a small file system, which only root can mount.
     #[tokio::test]
     async fn a_full_disk_takes_what_has_happened_and_no_intent_until_the_reserve_is_there_again() {

@@ -10,7 +10,9 @@ use std::sync::mpsc as blocking;
 use std::task::{Context, Poll};
 
 use super::*;
-use crate::audit::{Attribution, Durability, Execution, FieldUse, Intent, Outcome, SessionRecord, SinkError};
+use crate::audit::{
+    Attribution, Durability, Execution, Expansion, FieldUse, Intent, Outcome, SessionRecord, SinkError,
+};
 use crate::statement::Action;
 
 /// A folder of its own, removed at the end.
@@ -58,7 +60,6 @@ pub(super) fn intent(number: u64) -> Intent {
         action: Action::Read,
         attribution: Attribution::Known,
         fields: [FieldUse { field: "a.b.c".into(), class: "x".into(), mode: "random" }].into(),
-        listed_in: None,
         fingerprint: "f".into(),
         statement: "SELECT c FROM b".into(),
         rule: "default",
@@ -74,7 +75,6 @@ pub(super) fn outcome(number: u64) -> Record {
         action: Action::Read,
         attribution: Attribution::Known,
         fields: Arc::new([]),
-        listed_in: None,
         fingerprint: "f".into(),
         rows: 1,
         cells: 1,
@@ -93,14 +93,19 @@ pub(super) fn queued<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
     result.unwrap()
 }
 
-/// Every record of a folder in the order of its segments; each line must be one.
+/// Every record of a folder in the order of its segments, in full; each line must be one.
 pub(super) fn records(folder: &Path) -> Vec<serde_json::Value> {
     let mut names: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     names.sort_by_key(|path| path.to_str().unwrap().rsplit_once('-').unwrap().1.to_owned());
     let texts: Vec<String> = names.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     assert!(texts.iter().all(|text| text.is_empty() || text.ends_with('\n')), "a torn line");
-    texts.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    let full = |text: &String| {
+        let mut expansion = Expansion::default();
+        let line = |line: &str| serde_json::from_slice(&expansion.line(line.as_bytes())).unwrap();
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    texts.iter().flat_map(full).collect()
 }
 
 pub(super) fn seqs(records: &[serde_json::Value]) -> Vec<u64> {
@@ -538,9 +543,14 @@ pub(super) struct SmallDisk(pub(super) Scratch);
 
 impl SmallDisk {
     pub(super) fn new(name: &str) -> SmallDisk {
+        SmallDisk::of(name, "tmpfs")
+    }
+
+    /// ramfs takes no heed of the size.
+    pub(super) fn of(name: &str, kind: &str) -> SmallDisk {
         let scratch = Scratch::new(name);
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs"])
+            .args(["-t", kind, "-o", "size=64k,mode=0700", kind])
             .arg(&scratch.0)
             .status()
             .unwrap();

@@ -278,4 +278,6 @@ fn others(folder: &Path, found: &mut Found) -> io::Result<()> {
 }
 
 #[cfg(test)]
+mod agreed;
+#[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use super::{Learned, LearnedSettings};
 use crate::audit::{Alert, Attribution, FieldUse, Intent, Outcome, Record, Unusual, Who};
 use crate::statement::Action;
 use crate::watch::detector::{Detector, Finding, Response, Seen};
+use crate::watch::whom::By;
 
 /// A score is rare where fewer than this share of days show it, however many alerts are granted.
 const SHARE_MAX: f64 = 0.01;
@@ -290,6 +291,9 @@ impl Learned {
 }
 
 fn found(look: &Look<'_>, response: Response, severity: &'static str, unusual: Unusual) -> Finding {
+    // Whoever a token proves is a principal of its own.
+    let by =
+        if look.who.end_user.is_some() && look.who.end_user_auth == "token" { By::EndUser } else { By::User };
     let alert = Alert {
         who: look.who.clone(),
         statement_id: look.statement_id,
@@ -300,8 +304,9 @@ fn found(look: &Look<'_>, response: Response, severity: &'static str, unusual: U
         fields: look.fields.clone(),
         incident: Arc::from(""),
         unusual: Some(Arc::new(unusual)),
+        by_end_user: by == By::EndUser,
     };
-    Finding { alert, response }
+    Finding { alert, response, by }
 }
 
 /// What is unusual in how much it is, of which the kinds tell much the same: the strongest, and a part of the

@@ -123,6 +123,18 @@ impl Rows {
 }
 
 impl Format {
+    /// Are the marks of this form ASCII? They stand in the data in its own encoding.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        let marks =
+            |null: &[u8], default: Option<&[u8]>| null.is_ascii() && default.is_none_or(<[u8]>::is_ascii);
+        match &self.layout {
+            Layout::Binary => true,
+            Layout::Text { null, default, .. } => marks(null, default.as_deref()),
+            Layout::Csv(csv) => marks(&csv.null, csv.default.as_deref()),
+        }
+    }
+
     /// Has the data lines?
     #[must_use]
     pub fn has_lines(&self) -> bool {

@@ -77,7 +77,19 @@ impl Rows {
         let behind = data.get(at + 2..).unwrap_or_default();
         match behind {
             [] if !ended => Ok(Some(Piece::More)),
-            [] | [b'\n' | b'\r', ..] if at == 0 => Ok(Some(Piece::End(data.len()))),
+            [b'\r'] if !ended && self.line_end == Some(LineEnd::Both) => Ok(Some(Piece::More)),
+            [] if at == 0 => Ok(Some(Piece::End(data.len()))),
+            [byte @ (b'\n' | b'\r'), next @ ..] if at == 0 => match self.line_end {
+                None => Ok(Some(Piece::End(data.len()))),
+                Some(LineEnd::Feed) if *byte == b'\n' => Ok(Some(Piece::End(data.len()))),
+                Some(LineEnd::Return) if *byte == b'\r' => Ok(Some(Piece::End(data.len()))),
+                Some(LineEnd::Both) if *byte == b'\r' && next.first() == Some(&b'\n') => {
+                    Ok(Some(Piece::End(data.len())))
+                }
+                // The server looks at both of them first.
+                Some(LineEnd::Both) if is_csv => Ok(None),
+                Some(_) => Err(Broken("an end of data whose line does not end as the others do")),
+            },
             _ if is_csv => Ok(None),
             _ => Err(Broken("an end of data that does not stand alone on its line")),
         }

@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use self::receivers::{Alertmanager, Folder, MailServer, Syslog, Webhook};
+pub use self::receivers::Folder;
+use self::receivers::{Alertmanager, MailServer, Syslog, Webhook};
 use crate::harness::{Gate, Raw, Setup, await_that};
 use crate::shop::{self, classified, records_with};
 

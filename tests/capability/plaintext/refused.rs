@@ -81,11 +81,6 @@ pub const ASSIGNED: &[Form] = &[
         &[Text("{s}")],
     ),
     bound(
-        "one parameter for two domains",
-        "INSERT INTO customers (id, email, ssn) VALUES ({n}, $1, $1)",
-        &[Text("{s}")],
-    ),
-    bound(
         "one parameter for a sealed column and a function",
         "UPDATE customers SET email = $1, note = lower($1) WHERE id = 1",
         &[Text("{s}")],

@@ -38,6 +38,11 @@ pub const WRITES: &[Form] = &[
         "INSERT INTO customers (id, email) VALUES ({n}, ltrim(rtrim($1)))",
         &[Text("{s}")],
     ),
+    bound(
+        "one parameter for two domains",
+        "INSERT INTO customers (id, email, ssn) VALUES ({n}, $1, $1)",
+        &[Text("{s}")],
+    ),
     literal(
         "INSERT that returns",
         "INSERT INTO customers (id, email) VALUES ({n}, '{s}') RETURNING id, email, *",

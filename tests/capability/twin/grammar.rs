@@ -96,11 +96,23 @@ impl Grammar {
     }
 
     fn mail_value(&mut self) -> String {
+        if let Some(shared) = self.shared_value() {
+            return shared;
+        }
         let number = self.below(8);
         self.written(&format!("{MARK}-{number}@twin.example"))
     }
 
+    /// One that may be met as a value of several domains, then by one parameter.
+    fn shared_value(&mut self) -> Option<String> {
+        let number = self.below(3);
+        self.chance(15).then(|| self.written(&format!("{MARK}-both{number}")))
+    }
+
     fn phone_value(&mut self) -> String {
+        if let Some(shared) = self.shared_value() {
+            return shared;
+        }
         let number = self.below(8);
         self.written(&format!("{MARK}+49{number}"))
     }

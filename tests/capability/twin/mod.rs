@@ -7,7 +7,9 @@
 mod audited;
 mod definitions;
 mod grammar;
+pub mod programs;
 mod regress;
+mod streams;
 
 use sealgate::store::postgres::Throwaway;
 
@@ -15,6 +17,7 @@ use crate::harness::{Frame, Raw, VERSIONS, pg};
 use crate::shop::{errors, holds};
 use definitions::Definitions;
 use grammar::{Grammar, MARK, Statement};
+use streams::{Sent, Streams, told};
 
 const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
@@ -163,6 +166,23 @@ fn run_as(raw: &mut Raw, statement: &Statement, way: Way) -> Said {
     }
 }
 
+/// A script of cursors and COPY on both. The refusal of the gate, where it refuses: then both end what is open.
+fn stream(plain: &mut Raw, sealed: &mut Raw, script: &[Sent], place: &str) -> Option<String> {
+    let mut before = Vec::new();
+    for sent in script {
+        let through = told(sealed, sent);
+        if let Some(refused) = through.iter().find(|line| line.starts_with("E SG")) {
+            for raw in [plain, sealed] {
+                raw.query("ROLLBACK; CLOSE ALL");
+            }
+            return Some(format!("{refused}: {sent:?} behind {before:?}"));
+        }
+        assert_eq!(told(plain, sent), through, "{place}: {sent:?} behind {before:#?}");
+        before.push(sent);
+    }
+    None
+}
+
 fn whole(raw: &mut Raw) -> (Said, Said) {
     (
         said(&raw.query("SELECT id, email, phone, city, note FROM customers")),
@@ -252,6 +272,19 @@ fn play(server: &Throwaway, major: u32, seed_of: u64, count: usize, hostile: boo
         );
         outcome.failed += usize::from(direct.error.is_some());
         outcome.same += usize::from(direct.error.is_none());
+    }
+    let mut streams = Streams::new(seed_of);
+    for number in 0..if hostile { 0 } else { count / 3 } {
+        let script = streams.script();
+        let place = format!("{major}, seed {seed_of}, script {number}");
+        match stream(&mut plain, &mut sealed, &script, &place) {
+            Some(refused) => outcome.refused.push(refused),
+            None => outcome.same += 1,
+        }
+        let upstream = tap.to_server();
+        let new = upstream.get(checked.saturating_sub(MARK.len())..).unwrap_or_default();
+        assert!(!holds(new, MARK.as_bytes()), "{place}: a value went upstream: {script:?}");
+        checked = upstream.len();
     }
     assert_eq!(whole(&mut plain), whole(&mut sealed), "{major}, seed {seed_of}");
     outcome

@@ -86,6 +86,19 @@ const TEXTS: &[&str] = &[
     "SELECT id, CASE WHEN age::text = ? THEN 1 ELSE 0 END FROM people ORDER BY id",
 ];
 
+/// With arrays that are cast, which are sealed as a whole. `?` is one of them.
+const ARRAYS: &[&str] = &[
+    "UPDATE people SET tags = ?::text[] WHERE id = 4 RETURNING tags",
+    "UPDATE people SET tags = CAST(? AS varchar[]) WHERE id = 4 RETURNING tags::text[]",
+    "UPDATE people SET tags = COALESCE(?::text[], tags), flags = COALESCE(NULL::bool[], flags) WHERE id = 4 RETURNING *",
+    "INSERT INTO people (id, tags) SELECT 4, v FROM (VALUES (?::text[])) x(v) ON CONFLICT (id) DO UPDATE SET tags = EXCLUDED.tags RETURNING tags",
+    "SELECT id, COALESCE(tags, ?::text[]), flags::bool[] FROM people ORDER BY id",
+    "SELECT id FROM people WHERE tags = ?::text[] ORDER BY id",
+    "SELECT id FROM people WHERE code = ANY(?::text[]) ORDER BY id",
+];
+
+const ARRAYS_WRITTEN: &[&str] = &["{}", "{7}", "{a,\"b c\",NULL}", "{sentinel}", "{a", "a"];
+
 const WRITTEN: &[&str] = &[
     "1991-07-23",
     "23.07.1991",
@@ -168,6 +181,14 @@ const REFUSED: &[&str] = &[
     "SELECT lower(key::text) FROM people",
     "SELECT born::text::varchar(4) FROM people",
     "SELECT count(born::text) FROM people",
+    "UPDATE people SET tags = ARRAY['sentinel'] WHERE id = 4",
+    "UPDATE people SET tags = ARRAY[]::text[] WHERE id = 4",
+    "UPDATE people SET tags = COALESCE(ARRAY[]::text[], tags) WHERE id = 4",
+    "INSERT INTO people (id, tags) SELECT 9, v FROM (VALUES (ARRAY['sentinel']), ('{}'::text[])) x(v)",
+    "INSERT INTO people (id, tags) SELECT 9, v FROM (VALUES ('{}'::text[]), (ARRAY['sentinel'])) x(v)",
+    "UPDATE people SET tags = array_append('{}'::text[], 'sentinel') WHERE id = 4",
+    "UPDATE people SET seen = now() WHERE id = 4",
+    "UPDATE people SET born = CURRENT_DATE WHERE id = 4",
 ];
 
 fn columns(types: bool) -> String {
@@ -238,6 +259,22 @@ fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
                             raw.sync()
                         });
                     }
+                }
+            }
+        }
+        assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+        for sql in ARRAYS {
+            for value in ARRAYS_WRITTEN {
+                pair.query(&sql.replace('?', &format!("'{value}'")));
+                for declared in [0, 1009] {
+                    let numbered = sql.replace('?', "$1");
+                    pair.same(&format!("{numbered} {value} {declared}"), |raw| {
+                        raw.parse("", &numbered, &[declared]);
+                        raw.describe(b'S', "");
+                        raw.bind("", "", &[], &[Some(value.as_bytes())], &[]);
+                        raw.execute("", 0);
+                        raw.sync()
+                    });
                 }
             }
         }

@@ -116,7 +116,7 @@ fn a_query_of_512_megabytes_passes_in_bounded_memory_where_nothing_is_classified
         let seen = raw.until_ready();
         assert_eq!(
             (tags(&seen), states(&seen)),
-            ("EZI".to_owned(), vec!["SG001".to_owned()]),
+            ("EZI".to_owned(), vec!["54000".to_owned()]),
             "{:?}",
             errors(&seen)
         );

@@ -1,5 +1,7 @@
 // What applications do with pgjdbc, said as a transcript that does not depend on the way there.
 
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.StringReader;
 import java.io.StringWriter;
 import java.sql.Connection;
@@ -169,6 +171,28 @@ public final class Session {
         }
     }
 
+    // Of a table that is sealed on some ways.
+    static void personalCopies() throws Exception {
+        try (Connection c = connect(); Statement s = c.createStatement()) {
+            CopyManager copy = c.unwrap(PGConnection.class).getCopyAPI();
+            StringBuilder rows = new StringBuilder();
+            for (int id = 0; id < 5000; id++) {
+                rows.append(id).append(id % 7 == 6 ? "\t\\N" : "\tperson " + id + "\\t\u00e9").append('\n');
+            }
+            say("in", copy.copyIn("COPY personal (id, email) FROM STDIN", new StringReader(rows.toString()), 100));
+            StringWriter out = new StringWriter();
+            say("out", copy.copyOut("COPY (SELECT id, email FROM personal ORDER BY id) TO STDOUT", out), out.toString().equals(rows.toString()));
+            ByteArrayOutputStream binary = new ByteArrayOutputStream();
+            say("binary", copy.copyOut("COPY personal (id, email) TO STDOUT (FORMAT binary)", binary), binary.size());
+            s.execute("DELETE FROM personal");
+            say("again", copy.copyIn("COPY personal FROM STDIN (FORMAT binary)", new ByteArrayInputStream(binary.toByteArray())));
+            say("found", one(c, "SELECT id FROM personal WHERE email = E'person 7\\t\u00e9'"));
+            refused("a row that does not fit", () -> copy.copyIn("COPY personal FROM STDIN", new StringReader("1\tone\nx\ttwo\n")));
+            say("after", one(c, "SELECT count(email) FROM personal"));
+            s.execute("DELETE FROM personal");
+        }
+    }
+
     // By FunctionCall.
     static void largeObjects() throws Exception {
         try (Connection c = connect()) {
@@ -291,9 +315,9 @@ public final class Session {
     }
 
     public static void main(String[] arguments) throws Exception {
-        String[] names = {"login", "prepared", "batches", "cursors", "transactions", "copies", "large objects", "cancelling", "modes",
+        String[] names = {"login", "prepared", "batches", "cursors", "transactions", "copies", "personal copies", "large objects", "cancelling", "modes",
             "notifications", "long values", "reconnecting"};
-        Part[] parts = {Session::login, Session::prepared, Session::batches, Session::cursors, Session::transactions, Session::copies,
+        Part[] parts = {Session::login, Session::prepared, Session::batches, Session::cursors, Session::transactions, Session::copies, Session::personalCopies,
             Session::largeObjects, Session::cancelling, Session::modes, Session::notifications, Session::longValues, Session::reconnecting};
         for (int at = 0; at < parts.length; at++) {
             part = names[at];

@@ -84,6 +84,22 @@ const parts = {
     say("after", (await c.query("SELECT count(*) FROM c")).rows);
     await c.end();
   },
+  // Of a table that is sealed on some ways.
+  async personalCopies() {
+    const c = await connect();
+    const rows = [...Array(5000).keys()].map((n) => `${n}\t${n % 7 === 6 ? "\\N" : `person ${n}\\té`}\n`);
+    await pipeline(Readable.from(rows), c.query(copy.from("COPY personal (id, email) FROM STDIN")));
+    let out = "";
+    const read = c.query(copy.to("COPY (SELECT id, email FROM personal ORDER BY id) TO STDOUT"));
+    read.setEncoding("utf8");
+    for await (const piece of read) out += piece;
+    say("the same", out === rows.join(""));
+    say("found", (await c.query("SELECT id FROM personal WHERE email = $1", ["person 7\té"])).rows);
+    await refused("does not fit", pipeline(Readable.from(["1\tone\nx\ttwo\n"]), c.query(copy.from("COPY personal FROM STDIN"))));
+    say("after", (await c.query("SELECT count(email) FROM personal")).rows);
+    await c.query("DELETE FROM personal");
+    await c.end();
+  },
   async transactions() {
     const c = await connect();
     await c.query("CREATE TEMP TABLE t (id int PRIMARY KEY)");

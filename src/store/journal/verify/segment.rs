@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::super::segments::{self, Line, Lines, Segment};
 use super::{Bad, name_of};
-use crate::audit::{Link, Linked, seq_of};
+use crate::audit::{LIST, Link, Linked, PLAN, Told, WHO, seq_of};
 
 /// Executions that one segment leaves open, or closes of an earlier one. More are not followed.
 const EXECUTIONS_MAX: usize = 1 << 20;
@@ -44,7 +44,14 @@ struct Record<'l> {
     seq: u64,
     #[serde(borrow)]
     kind: Cow<'l, str>,
+    who: Option<u64>,
+    plan: Option<u64>,
+    list: Option<u64>,
     session: Option<u64>,
+    /// Is it there? So the plan is told here.
+    action: Option<IgnoredAny>,
+    /// The same of the list.
+    fields: Option<IgnoredAny>,
     statement_id: Option<u64>,
     lease: Option<Lease>,
     executions: Option<u64>,
@@ -90,6 +97,47 @@ pub(super) struct Key {
     pub(super) is_lease: bool,
 }
 
+/// What the numbers stand for that the lines of a segment name: of who acts, the session.
+struct Numbers {
+    who: Told<u64>,
+    plan: Told<()>,
+    list: Told<()>,
+}
+
+impl Numbers {
+    fn new() -> Numbers {
+        Numbers { who: Told::new(WHO), plan: Told::new(PLAN), list: Told::new(LIST) }
+    }
+
+    /// The session of a record, as it says itself or as its number does.
+    ///
+    /// # Errors
+    /// It names what was not told before it, or tells a number out of turn.
+    fn session(&mut self, record: &Record<'_>) -> Result<Option<u64>, String> {
+        let who = take(&mut self.who, "who", record.who, record.session)?;
+        take(&mut self.plan, "plan", record.plan, record.action.map(|_| ()))?;
+        take(&mut self.list, "list", record.list, record.fields.map(|_| ()))?;
+        Ok(record.session.or(who))
+    }
+}
+
+fn take<T: Copy>(
+    told: &mut Told<T>,
+    name: &str,
+    number: Option<u64>,
+    tells: Option<T>,
+) -> Result<Option<T>, String> {
+    let Some(number) = number else { return Ok(None) };
+    match tells {
+        Some(what) if told.tell(number, what) => Ok(Some(what)),
+        Some(_) => Err(format!("it tells {name} {number} out of turn")),
+        None => match told.named(number) {
+            Some(what) => Ok(Some(*what)),
+            None => Err(format!("it names {name} {number}, which no line before it tells")),
+        },
+    }
+}
+
 /// Follows its lines.
 pub(super) fn follow(segment: &Segment, marks: &[u64]) -> Report {
     let mut report = Report::default();
@@ -109,6 +157,7 @@ pub(super) fn follow(segment: &Segment, marks: &[u64]) -> Report {
 fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()> {
     let mut lines = Lines::new(segments::read(&segment.path)?);
     let mut number = 0;
+    let mut numbers = Numbers::new();
     let mut marks = marks.iter().copied().skip_while(|mark| *mark < segment.first).peekable();
     loop {
         let line = match lines.next()? {
@@ -138,7 +187,8 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
             report.is_bad(segment, number, expected.or(Some(segment.first)), "it is no record");
             break;
         };
-        let Record { seq, ref kind, session, statement_id, lease, executions, partial } = record;
+        let Record { seq, ref kind, statement_id, lease, executions, partial, .. } = record;
+        let session = numbers.session(&record);
         let expected = expected.unwrap_or(segment.first);
         let what = if is_first && seq != expected {
             Some(format!("the segment's name says that it begins with record {expected}"))
@@ -156,7 +206,7 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
         } else if link.is_some_and(|(_, shown)| !shown) {
             Some("it is not what was written: its hash is another".to_owned())
         } else {
-            None
+            session.as_ref().err().cloned()
         };
         if let Some(what) = what {
             report.is_bad(segment, number, Some(seq.min(expected)), &what);
@@ -172,7 +222,7 @@ fn lines(segment: &Segment, marks: &[u64], report: &mut Report) -> io::Result<()
                 report.marks.push((seq, link));
             }
         }
-        if let (Some(session), Some(statement)) = (session, statement_id) {
+        if let (Ok(Some(session)), Some(statement)) = (session, statement_id) {
             let own = Key { session, statement, is_lease: false };
             match (&**kind, lease) {
                 ("intent", None | Some(Lease::Of(_))) => report.begun(own, (seq, number)),

@@ -227,6 +227,32 @@ func copies() {
 	must(c.Close(ctx))
 }
 
+// Of a table that is sealed on some ways.
+func personalCopies() {
+	c := connect(false)
+	rows := make([][]interface{}, 5000)
+	for n := range rows {
+		rows[n] = []interface{}{int32(n), fmt.Sprint("person ", n, "\té")}
+		if n%7 == 6 {
+			rows[n][1] = nil
+		}
+	}
+	copied, err := c.CopyFrom(ctx, pgx.Identifier{"personal"}, []string{"id", "email"}, pgx.CopyFromRows(rows))
+	must(err)
+	var out strings.Builder
+	tag, err := c.PgConn().CopyTo(ctx, &out, "COPY (SELECT * FROM personal ORDER BY id) TO STDOUT")
+	must(err)
+	say("copied", copied, tag, out.Len())
+	var id int32
+	must(c.QueryRow(ctx, "SELECT id FROM personal WHERE email = $1", "person 7\té").Scan(&id))
+	say("found", id)
+	_, err = c.PgConn().CopyFrom(ctx, strings.NewReader("1\tone\nx\ttwo\n"), "COPY personal FROM STDIN")
+	refused("does not fit", err)
+	_, err = c.Exec(ctx, "DELETE FROM personal")
+	must(err)
+	must(c.Close(ctx))
+}
+
 func transactions() {
 	c := connect(false)
 	transaction, err := c.Begin(ctx)
@@ -297,7 +323,7 @@ func main() {
 	for _, one := range []struct {
 		name string
 		run  func()
-	}{{"logins", logins}, {"queries", queries}, {"caches", caches}, {"cursors", cursors}, {"ends", ends}, {"batches", batches}, {"copies", copies}, {"transactions", transactions}, {"waiting", waiting}, {"long", long}} {
+	}{{"logins", logins}, {"queries", queries}, {"caches", caches}, {"cursors", cursors}, {"ends", ends}, {"batches", batches}, {"copies", copies}, {"personal copies", personalCopies}, {"transactions", transactions}, {"waiting", waiting}, {"long", long}} {
 		part = one.name
 		one.run()
 	}

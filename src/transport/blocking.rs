@@ -1,4 +1,4 @@
-//! A stream to a receiver of alerts, plain or under TLS: blocking, for threads that wait for nothing else.
+//! A stream to another service, plain or under TLS: blocking, for threads that wait for nothing else.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,35 +6,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::config::HostPort;
+use crate::transport::web::{provider, roots};
 
-/// Whom the system trusts, as Debian and its kin have it.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A connection, and each single read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The one provider of cryptography.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// Who may certify a receiver.
-pub(super) fn roots(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
-    let file = ca.unwrap_or(Path::new(SYSTEM_CA));
-    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let read: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|error| named(&error))?.collect();
-    let found = read.map_err(|error| named(&error))?;
-    if found.is_empty() { Err(named(&"holds no certificate")) } else { Ok(found) }
-}
-
-/// Verifies the receiver by its name.
-pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+/// Verifies the server by its name.
+///
+/// # Errors
+/// As [`roots`].
+pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(roots(ca)?);
     if added == 0 {
@@ -49,13 +34,17 @@ pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Stri
 }
 
 /// A connection.
-pub(super) enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Stream {
-    pub(super) fn connect(address: &HostPort) -> io::Result<Stream> {
+    /// To the first of its addresses that answers.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn connect(address: &HostPort) -> io::Result<Stream> {
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for found in (address.host.as_str(), address.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&found, PATIENCE) {
@@ -70,8 +59,19 @@ impl Stream {
         Err(last)
     }
 
-    /// Goes on under TLS with a receiver that proves to be `host`.
-    pub(super) fn secured(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Stream> {
+    /// How long one read may take from here on; then it is [`io::ErrorKind::WouldBlock`].
+    ///
+    /// # Errors
+    /// As the socket has it.
+    pub fn wait_to_read(&self, patience: Duration) -> io::Result<()> {
+        self.socket().set_read_timeout(Some(patience.max(Duration::from_millis(1))))
+    }
+
+    /// Goes on under TLS with a server that proves to be `host`.
+    ///
+    /// # Errors
+    /// It does not prove that, or the stream breaks off.
+    pub fn secured(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Stream> {
         let Stream::Plain(mut stream) = self else { return Ok(self) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
@@ -82,8 +82,10 @@ impl Stream {
     }
 
     /// Says that nothing more comes, and waits until the receiver has closed: it has read all by then.
-    /// An error where it broke off.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It broke off.
+    pub fn finish(&mut self) -> io::Result<()> {
         if let Stream::Tls(stream) = self {
             stream.conn.send_close_notify();
             stream.flush()?;
