@@ -686,12 +686,12 @@ pub const BATCHES: &[Batch] = &[
     batch("a backslash in SJIS in the same batch", Outcome::Refused, |raw, s, n| {
         under_in_batch(raw, "SET NAMES 'SJIS'", &japanese(s, n), "SET client_encoding = 'UTF8'")
     }),
-    batch("a letter in LATIN1", Outcome::Refused, |raw, s, n| {
+    batch("a letter in LATIN1", Outcome::Contained, |raw, s, n| {
         let (head, tail) = (format!("INSERT INTO customers (id, email) VALUES ({n}, '"), format!("{s}')"));
         let text = [head.as_bytes(), &[0xE9], tail.as_bytes()].concat();
         under(raw, "SET client_encoding = 'LATIN1'", &text, "SET client_encoding = 'UTF8'")
     }),
-    batch("ASCII under another encoding", Outcome::Refused, |raw, s, n| {
+    batch("ASCII under another encoding", Outcome::Contained, |raw, s, n| {
         let text = format!("INSERT INTO customers (id, email) VALUES ({n}, '{s}')");
         under(raw, "SET client_encoding = 'SJIS'", text.as_bytes(), "SET client_encoding = 'UTF8'")
     }),

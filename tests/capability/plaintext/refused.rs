@@ -270,7 +270,7 @@ pub const DEFINED: &[Form] = &[
     literal("CREATE TABLE INHERITS", "CREATE TABLE t{n} (CHECK (email <> '{s}')) INHERITS (customers)"),
     literal(
         "COPY FROM STDIN in another encoding",
-        "COPY customers (id, email) FROM STDIN (ENCODING 'LATIN1') --{s}\n",
+        "COPY customers (id, email) FROM STDIN (ENCODING 'SJIS') --{s}\n",
     ),
     literal(
         "COPY FROM STDIN with a condition on another column",

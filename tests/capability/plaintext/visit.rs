@@ -176,7 +176,7 @@ impl Visit {
     fn must_refuse(&mut self, name: &str, frames: &[Frame], status: u8) {
         let errors: Vec<&Frame> = frames.iter().filter(|frame| frame.tag == b'E').collect();
         let sound = |frame: &Frame| {
-            matches!(frame.field(b'C').as_deref(), Some("SG001" | "SG004"))
+            matches!(frame.field(b'C').as_deref(), Some("SG001" | "SG004" | "54000"))
                 && frame.field(b'M').is_some_and(|message| message.starts_with("sealgate:"))
                 && frame.field(b'H').is_some_and(|hint| !hint.is_empty())
         };
