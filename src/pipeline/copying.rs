@@ -543,6 +543,17 @@ fn put_header(
     Ok(())
 }
 
+/// Does a field of the text format write a byte by its number: `\x..` or octal?
+fn has_byte_escape(mut raw: &[u8]) -> bool {
+    while let Some(at) = raw.iter().position(|byte| *byte == b'\\') {
+        if matches!(raw.get(at + 1), Some(b'x' | b'0'..=b'7')) {
+            return true;
+        }
+        raw = raw.get(at + 2..).unwrap_or_default();
+    }
+    false
+}
+
 fn seal_row(
     shop: &mut Workshop,
     view: &View,
@@ -591,6 +602,13 @@ fn seal_row(
             }
             match (value, field(column).filter(|_| domain(column))) {
                 (Some(Value::Given(plain)), Some(id)) => {
+                    // The server converts a line before it reads the escapes in it, whose bytes are its own.
+                    let is_text = matches!(format.layout, Layout::Text { .. });
+                    if is_text && manner.charset.is_some() && !plain.is_ascii() && has_byte_escape(raw) {
+                        let detail =
+                            "a byte is escaped beside characters beyond ASCII in another encoding than UTF8";
+                        return Err(Refusal::value(&field_of(view, id)?.path(), detail).into());
+                    }
                     value_sealed.clear();
                     let taken = Taken { stored: vec![id], ..Taken::default() };
                     let given = Given {

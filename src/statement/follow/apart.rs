@@ -75,8 +75,12 @@ impl<'a> Classes<'a> {
             self.join(place, &mut all, told)?;
         }
         let Some(first) = sealed.first() else {
+            // To the server it is one value: what is plain in one place is so in all.
             for place in others {
-                self.join(place, &mut all, told)?;
+                match all.iter().find(|group| group.array == place.array).map(|group| group.class) {
+                    Some(class) => self.unite(class, place.class)?,
+                    None => all.push(Alike { array: place.array, class: place.class, starts: Vec::new() }),
+                }
             }
             return Ok(all);
         };
@@ -174,6 +178,14 @@ mod tests {
             (
                 "INSERT INTO customers (id, email) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET email = $1::varchar(2)",
                 "w:e $1@e $2@e",
+            ),
+            (
+                "UPDATE customers SET email = $1, city = $1, note = $2 WHERE $2 IS NULL OR id = 1",
+                "w:ec $1@e $3@c",
+            ),
+            (
+                "UPDATE customers SET email = $1, city = $1 WHERE $2 IS NULL OR note = $2 OR $2 = ''",
+                "w:ec $1@e $3@c",
             ),
             ("DECLARE c CURSOR FOR SELECT id FROM customers WHERE email = $1 OR city = $1", "s:ec $1@e $2@c"),
         ]);
