@@ -164,6 +164,12 @@ impl Journal {
         Journal { durability, ..self }
     }
 
+    /// Each line tells all by itself.
+    #[must_use]
+    pub fn in_full(self) -> Journal {
+        Journal { lines: self.lines.in_full(), ..self }
+    }
+
     /// What a receipt of it stands for.
     #[must_use]
     pub fn durability(&self) -> Durability {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::level::LeaseTerms;
-use super::numbers::{LIST, Last, Named, Numbers, PLAN, WHO};
+use super::numbers::{Bounds, LIST, Last, Named, Numbers, PLAN, WHO};
 use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, SessionRecord, Unusual, Who};
 use super::subjects::Subjects;
 use crate::residency::Date;
@@ -52,6 +52,12 @@ impl Lines {
         Object { out: &mut words, empty: false }.string("node", node, NAME_CHARS_MAX);
         let (whos, plans, lists) = (Numbers::new(WHO), Numbers::new(PLAN), Numbers::new(LIST));
         Lines { node: words, whos, plans, lists, words: Vec::new() }
+    }
+
+    /// Each line tells who and what by itself; long lists have numbers all the same.
+    pub(super) fn in_full(self) -> Lines {
+        let none = Bounds { numbers_max: 1, bytes_max: 0 };
+        Lines { whos: Numbers::new(none), plans: Numbers::new(none), ..self }
     }
 
     /// How far the segment's numbers have come.

@@ -495,3 +495,21 @@ impl Sink for Parts {
         Ok(())
     }
 }
+
+#[test]
+fn in_full_each_line_tells_all_by_itself() {
+    let (journal, entries) = example();
+    let count = entries.len();
+    let mut memory = Memory::default();
+    journal.in_full().commit(&mut memory, &entries).unwrap();
+    let lines = memory.lines();
+    assert_eq!(lines.len(), count);
+    for line in lines {
+        let has = |member: &str| line.get(member).is_some();
+        assert!(
+            ["user", "node", "database", "action", "fields", "fingerprint"].into_iter().all(has),
+            "{line}"
+        );
+        assert!(!["who", "plan", "list"].into_iter().any(has), "{line}");
+    }
+}

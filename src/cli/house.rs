@@ -569,7 +569,7 @@ fn first_session() -> u64 {
 fn location(audit: &Audit) -> Location {
     let (durability, lease) = (audit.durability, audit.lease);
     let named = Location::new(audit.path.clone(), evidence::node(audit));
-    Location { durability, lease, reserve_bytes: audit.reserve_bytes, ..named }
+    Location { durability, lease, reserve_bytes: audit.reserve_bytes, in_full: audit.in_full, ..named }
 }
 
 /// Puts on record what a process did that serves nobody, where there is a folder for it.

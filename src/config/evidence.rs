@@ -305,15 +305,15 @@ mod tests {
     #[test]
     fn reads_the_key_and_the_sinks() {
         let plain = read("").unwrap().audit.unwrap();
-        assert!(plain.signing_key.is_none() && plain.sinks.is_empty() && plain.compress);
+        assert!(plain.signing_key.is_none() && plain.sinks.is_empty() && plain.compress && plain.in_full);
         let text = format!(
-            "{KEY}checkpoint_every = \"10s\"\ncompress = false\n[[audit.sink]]\nfile = \"/mnt/c\"\n\
+            "{KEY}checkpoint_every = \"10s\"\ncompress = false\nlines = \"numbered\"\n[[audit.sink]]\nfile = \"/mnt/c\"\n\
              [[audit.sink]]\nsyslog = \"tcp://[::1]:601\"\nrequired_within = \"5m\"\n\
              [[audit.sink]]\nsyslog = \"tls://log.example:6514\"\nca = \"ca\"\ncertificate = \"c\"\nkey = \"k\"\n"
         );
         let audit = read(&text).unwrap().audit.unwrap();
         assert_eq!(audit.signing_key, Some(Secret::File("k".into())));
-        assert_eq!((audit.checkpoint_every_ms, audit.compress), (10_000, false));
+        assert_eq!((audit.checkpoint_every_ms, audit.compress, audit.in_full), (10_000, false, false));
         let sink = |to, required_within_ms| AuditSink { to, every_ms: 0, required_within_ms };
         let server = |host: &str, port| HostPort { host: host.into(), port };
         let tls = AuditSinkTls { ca: "ca".into(), certificate: Some(("c".into(), "k".into())) };

@@ -42,6 +42,7 @@ const ROOT: Words = Words {
 };
 const POLICY: Words = Words { served: &["opaque", "vouch", "missing", "copy_sealed"], later: &[] };
 const MISSING: Words = Words { served: &["refuse", "serve"], later: &[] };
+const LINES: Words = Words { served: &["full", "numbered"], later: &[] };
 const OPAQUE: Words = Words { served: &["record", "refuse"], later: &[] };
 const KEYS: Words = Words { served: &["provider", "path", "master_key"], later: &[] };
 const PROVIDER: Words = Words { served: &["file"], later: &["pkcs11", "vault", "aws-kms"] };
@@ -58,6 +59,7 @@ const AUDIT: Words = Words {
         "checkpoint_every",
         "sink",
         "compress",
+        "lines",
     ],
     later: &["retain"],
 };
@@ -263,6 +265,7 @@ impl Reader<'_> {
             checkpoint_every_ms: 0,
             sinks: Vec::new(),
             compress: true,
+            in_full: self.choice(&section, "lines", LINES).is_none_or(|word| word.text == "full"),
         };
         Some(self.evidence(&section, audit))
     }

@@ -314,6 +314,8 @@ pub struct Audit {
     pub sinks: Vec<AuditSink>,
     /// Are closed segments packed?
     pub compress: bool,
+    /// Each line of the record tells all by itself; otherwise what is the same in many is named by a number.
+    pub in_full: bool,
 }
 
 /// `[[audit.sink]]`

@@ -193,6 +193,8 @@ pub struct Location {
     pub durability: Durability,
     /// What one intent may cover, with [`Durability::Intent`].
     pub lease: Option<LeaseTerms>,
+    /// Each line tells all by itself. Default: what is the same in many is named by a number.
+    pub in_full: bool,
 }
 
 impl Location {
@@ -207,6 +209,7 @@ impl Location {
             evidence: Evidence::default(),
             durability,
             lease: None,
+            in_full: false,
         }
     }
 }
@@ -282,7 +285,7 @@ impl JournalThread {
 pub fn start(location: &Location) -> Result<(JournalHandle, JournalThread), StartError> {
     let opened = open(location).map_err(StartError::Folder)?;
     let journal = Journal::behind(location.node.clone(), opened.next_seq(), opened.head.link);
-    let journal = journal.at(location.durability);
+    let journal = if location.in_full { journal.in_full() } else { journal }.at(location.durability);
     let (mut handle, mut thread) = begin(Box::new(opened.folder), journal, told(&opened.findings))?;
     let outlets = Outlets::start(&location.evidence.outlets).map_err(StartError::Thread)?;
     handle.standing = outlets.standing();
