@@ -280,7 +280,7 @@ impl Player<'_> {
 
 #[test]
 fn whatever_a_transaction_defines_and_takes_back_its_code_is_given_no_value() {
-    const SEQUENCES: u64 = 20;
+    const SEQUENCES: u64 = 60;
     const STEPS: usize = 16;
     let first: u64 =
         std::env::var("SEALGATE_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
@@ -339,6 +339,6 @@ fn whatever_a_transaction_defines_and_takes_back_its_code_is_given_no_value() {
             look_again(&mut player.raw);
         }
         // Neither everything nor nothing is refused.
-        assert!(given > 0 && refused > 30, "{major}: {given} given, {refused} refused");
+        assert!(given > 5 && refused > 30, "{major}: {given} given, {refused} refused");
     }
 }
