@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::field::{Field, QualifiedName};
 use super::own::OwnFound;
+use super::path::TEMPORARY;
 use super::snapshot::{Column, Relation, RelationKind, Snapshot};
 use super::unfit::Refused;
 
@@ -27,6 +28,14 @@ pub enum Change {
         table: QualifiedName,
         why: Arc<str>,
         unless_there: bool,
+    },
+    /// A temporary table of this session comes to be, of which columns are copies of classified ones: it is in
+    /// [`TEMPORARY`]. `passing`: it goes with its transaction. `oid`: as above.
+    Copied {
+        table: QualifiedName,
+        columns: Vec<(Arc<str>, Option<Origin>)>,
+        passing: bool,
+        oid: u32,
     },
     Dropped {
         table: QualifiedName,
@@ -63,6 +72,9 @@ pub enum Change {
     },
 }
 
+/// The table and column of the field of which something is a copy.
+pub type Origin = (QualifiedName, Arc<str>);
+
 impl Change {
     /// The table that it is about, by the name that it had before.
     #[must_use]
@@ -70,6 +82,7 @@ impl Change {
         match self {
             Change::Created { table, .. }
             | Change::Led { table, .. }
+            | Change::Copied { table, .. }
             | Change::Dropped { table, .. }
             | Change::Renamed { table, .. }
             | Change::ColumnAdded { table, .. }
@@ -92,7 +105,7 @@ impl Snapshot {
     /// This snapshot as a transaction sees it that has made these changes. None: they do not fit it, and
     /// nobody can tell what there is.
     #[must_use]
-    pub fn after(&self, changes: &[Change], epoch: u64) -> Option<Snapshot> {
+    pub fn after<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, epoch: u64) -> Option<Snapshot> {
         let mut after = self.clone();
         for change in changes {
             after.apply(change)?;
@@ -103,14 +116,26 @@ impl Snapshot {
     }
 
     fn apply(&mut self, change: &Change) -> Option<()> {
+        if let Change::Led { table, .. } | Change::Copied { table, .. } = change
+            && self.codes().spoken.may_name(&table.name)
+        {
+            self.distrust(format!(
+                "code of this database names \"{}\", which leads to classified columns",
+                table.name
+            ));
+        }
         if let Change::Led { table, why, unless_there: false } = change
             && self.relation(&table.schema, &table.name).is_some_and(|known| known.kind == RelationKind::View)
         {
             // Whatever comes in the place of a view, nobody has read it.
+            self.unfollow();
             self.take(table)?;
             self.relations_of(&table.name)
                 .push(Relation { reaches: Some(why.clone()), ..empty(table, 0, 0) });
             return Some(());
+        }
+        if let Some(copy) = change.table().filter(|table| *table.schema == *TEMPORARY) {
+            return self.apply_to_copy(copy, change);
         }
         let known = change.table().and_then(|table| self.relation(&table.schema, &table.name));
         if known.is_some_and(|known| known.kind != RelationKind::Table || known.reaches.is_some()) {
@@ -120,6 +145,8 @@ impl Snapshot {
             self.unfollow();
         }
         match change {
+            // It was looked at above.
+            Change::Copied { .. } => return None,
             Change::Created { table, columns, unless_there, oid } => {
                 if self.relation(&table.schema, &table.name).is_some() {
                     return unless_there.then_some(());
@@ -203,6 +230,55 @@ impl Snapshot {
             }
         }
         Some(())
+    }
+
+    /// What becomes of a temporary copy. It takes the place of one that went unseen.
+    fn apply_to_copy(&mut self, table: &QualifiedName, change: &Change) -> Option<()> {
+        // What functions name may be this one.
+        self.unfollow();
+        match change {
+            Change::Copied { columns, oid, .. } => {
+                self.take(table);
+                let copy = self.copy(table, columns, *oid).unwrap_or_else(|| {
+                    let why = "a copy of a column that the policy names no longer".into();
+                    Relation { reaches: Some(why), ..empty(table, *oid, 0) }
+                });
+                self.relations_of(&table.name).push(copy);
+                Some(())
+            }
+            Change::Led { why, .. } => {
+                self.take(table);
+                let led = Relation { reaches: Some(why.clone()), ..empty(table, 0, 0) };
+                self.relations_of(&table.name).push(led);
+                Some(())
+            }
+            Change::Dropped { if_there, .. } => (self.take(table).is_some() || *if_there).then_some(()),
+            Change::Created { .. }
+            | Change::Renamed { .. }
+            | Change::ColumnAdded { .. }
+            | Change::ColumnDropped { .. }
+            | Change::ColumnRenamed { .. }
+            | Change::Enumerated { .. }
+            | Change::Unkeyed { .. } => None,
+        }
+    }
+
+    fn copy(
+        &self,
+        table: &QualifiedName,
+        columns: &[(Arc<str>, Option<Origin>)],
+        oid: u32,
+    ) -> Option<Relation> {
+        let mut relation = empty(table, oid, i16::try_from(columns.len()).ok()?);
+        for ((name, origin), number) in columns.iter().zip(1..) {
+            let field = match origin {
+                Some((of, column)) => Some(self.field_of(of, column)?.id),
+                None => None,
+            };
+            let (name, type_oid) = (name.clone(), TEXT);
+            relation.columns.push(Column { name, number, type_oid, field, fault: None, generated: false });
+        }
+        Some(relation)
     }
 
     fn created(&self, table: &QualifiedName, columns: &[Arc<str>], oid: u32) -> Option<Relation> {

@@ -6,10 +6,11 @@
 //! else of that name exists in any schema. Everything else is opaque: it may read whatever is
 //! legible to the server. Of some of it the catalog proves at least that it reaches no sealed field.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::path::SearchPath;
+use super::spoken::Spoken;
 use super::stock::{Grade, Kind, Stock};
 
 /// Code that is not on the list.
@@ -78,6 +79,11 @@ pub struct Codes {
     /// Types of users by OID, and the code that they run, if any: a parameter may be declared of one.
     pub declared: HashMap<u32, Option<Code>>,
     pub relations: HashMap<Arc<str>, Vec<RelationCode>>,
+    /// What code names when it runs.
+    pub spoken: Spoken,
+    /// Functions (`schema.name`) of triggers that copy rows to classified tables, and do no more, where their
+    /// triggers are now.
+    pub copying: BTreeSet<Arc<str>>,
 }
 
 /// What is known of the types that a client declares for a statement's parameters: the worst of them.

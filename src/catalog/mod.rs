@@ -21,11 +21,12 @@ mod sharing;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_tests;
+mod spoken;
 pub mod stock;
 mod unfit;
 
 pub use bound::Bound;
-pub use change::{Change, EPOCHS_APART};
+pub use change::{Change, EPOCHS_APART, Origin};
 pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};
@@ -33,8 +34,9 @@ pub use followed::Followed;
 pub use kind::{Kind, Normal, Normalize, PAD_MAX};
 pub use logical::{BASES, Base, Family, Logical, NO_MODIFIER};
 pub use own::{OwnFound, OwnType};
-pub use path::{Creation, Names, Reach, SearchPath, is_temporary};
+pub use path::{Creation, Names, Reach, SearchPath, TEMPORARY, is_temporary};
 pub use pattern::{Classification, PolicyField, SchemaPattern};
 pub use sharing::{Shared, Sharing};
 pub use snapshot::{Column, ForeignServer, Named, Reaching, Relation, RelationKind, Snapshot, SnapshotParts};
+pub use spoken::Spoken;
 pub use unfit::{Refused, Refuses, Unfit, Weight};

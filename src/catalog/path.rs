@@ -77,6 +77,9 @@ impl SearchPath {
     }
 }
 
+/// The session's own schema of temporary relations, by the name that it has in every session.
+pub const TEMPORARY: &str = "pg_temp";
+
 /// Is it a session's own schema of temporary relations?
 #[must_use]
 pub fn is_temporary(schema: &str) -> bool {
@@ -98,6 +101,12 @@ impl<'a> Names<'a> {
     pub fn named(self, schema: Option<&str>, name: &str) -> Named<'a> {
         match (self.snapshot.named(schema, name), schema, self.path) {
             (Named::Ambiguous, None, Some(path)) => self.on_path(path, name),
+            // Another one of its name may come before it.
+            (Named::Pinned(one), None, Some(path))
+                if *one.name.schema == *TEMPORARY && path.temporary() != path.schemas.first() =>
+            {
+                Named::Ambiguous
+            }
             (named, _, _) => named,
         }
     }

@@ -13,6 +13,7 @@ use super::field::{Field, FieldId, QualifiedName};
 use super::fit::{Consequence, Misfit};
 use super::followed::Followed;
 use super::own::OwnType;
+use super::path::{TEMPORARY, is_temporary};
 use super::pattern::PolicyField;
 use super::sharing::Sharing;
 use super::unfit::{Refused, Unfit};
@@ -310,6 +311,11 @@ impl Snapshot {
         self.followed = Arc::default();
     }
 
+    /// Nothing that runs is known any more, and why.
+    pub(super) fn distrust(&mut self, why: String) {
+        Arc::make_mut(&mut self.codes).everything.get_or_insert(why.into());
+    }
+
     /// Code of this database that is not the server's own harmless code.
     #[must_use]
     pub fn codes(&self) -> &Codes {
@@ -467,6 +473,14 @@ impl Snapshot {
     #[must_use]
     pub fn is_placed(&self, id: FieldId, other: &Snapshot) -> bool {
         let Some(field) = self.field(id) else { return false };
+        let unplaced = |copy: &Relation| {
+            copy.oid == 0
+                && *copy.name.schema == *TEMPORARY
+                && copy.columns.iter().any(|column| column.field == Some(id))
+        };
+        if self.relations().any(unplaced) {
+            return false;
+        }
         let Some(relation) = self.relation(&field.table.schema, &field.table.name) else { return true };
         let column = relation.columns.iter().find(|column| column.field == Some(id));
         column.is_none_or(|column| other.field_by_origin(relation.oid, column.number) == Some(id))
@@ -482,7 +496,11 @@ impl Snapshot {
     /// [`Named::Ambiguous`].
     #[must_use]
     pub fn named(&self, schema: Option<&str>, name: &str) -> Named<'_> {
-        if schema.is_some_and(|schema| schema.starts_with("pg_temp")) {
+        // What the session itself has copied comes before anything else of its name.
+        if let Some(own) = self.relation(TEMPORARY, name).filter(|_| schema.is_none_or(is_temporary)) {
+            return if schema.is_some() { Named::One(own) } else { Named::Pinned(own) };
+        }
+        if schema.is_some_and(is_temporary) {
             // A temporary table that shadows a name is refused, not told apart.
             return match self.named(None, name) {
                 Named::Harmless => Named::Harmless,

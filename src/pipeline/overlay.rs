@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::view::View;
-use crate::catalog::{Change, EPOCHS_APART, QualifiedName};
+use crate::catalog::{Change, EPOCHS_APART, QualifiedName, TEMPORARY};
 use crate::statement::{Boundary, StatementFacts};
 
 /// Changes and savepoints that are followed at the most.
@@ -25,6 +25,10 @@ struct Savepoint {
 /// See the module's text.
 #[derive(Default)]
 pub struct Overlay {
+    /// Temporary copies that the session has, whatever its transactions do.
+    kept: Vec<Change>,
+    /// The transaction that is over, or that is open by itself, was undone.
+    undone: bool,
     changes: Vec<Change>,
     unknown: bool,
     savepoints: Vec<Savepoint>,
@@ -39,6 +43,14 @@ pub struct Overlay {
 impl Overlay {
     /// A statement of this transaction has completed. `facts`: none where nobody has read it.
     pub fn complete(&mut self, facts: Option<&StatementFacts>, tag: &[u8]) {
+        match tag {
+            b"COMMIT" => self.keep(),
+            b"DISCARD ALL" => {
+                self.stale |= !self.kept.is_empty();
+                self.kept.clear();
+            }
+            _ => {}
+        }
         match facts {
             Some(facts) if facts.effect.catalog => self.define(facts.effect.changes.as_deref()),
             Some(StatementFacts { boundary: Some(boundary), .. }) => self.bound(boundary),
@@ -83,9 +95,44 @@ impl Overlay {
                 self.changes.truncate(changes);
                 self.unknown = unknown;
             }
+            Boundary::Undone => {
+                self.changes.retain(is_lasting);
+                self.lose();
+            }
             // ReadyForQuery tells of the end; where another transaction is chained to it, nobody does.
-            Boundary::Undone | Boundary::Prepared | Boundary::End => self.lose(),
+            Boundary::Prepared | Boundary::End => self.lose(),
         }
+    }
+
+    /// The transaction is committed: what it has made or dropped of temporary tables stays so.
+    fn keep(&mut self) {
+        for change in &self.changes {
+            let Some(table) = change.table().filter(|table| *table.schema == *TEMPORARY) else { continue };
+            let is_other = |one: &Change| one.table() != Some(table);
+            #[expect(clippy::wildcard_enum_match_arm, reason = "of a temporary copy there is nothing else")]
+            match change {
+                Change::Copied { passing: false, .. } if self.unknown => {
+                    let why = "a temporary copy, made by a transaction of which not all is known".into();
+                    let led = Change::Led { table: table.clone(), why, unless_there: false };
+                    self.kept.retain(is_other);
+                    self.kept.push(led);
+                }
+                Change::Copied { passing: false, .. } => {
+                    self.kept.retain(is_other);
+                    self.kept.push(change.clone());
+                }
+                // What may have been taken back is still there, or the server says that it is not.
+                Change::Dropped { .. } if self.unknown => {}
+                _ => self.kept.retain(is_other),
+            }
+        }
+        self.stale |= !self.changes.is_empty();
+        self.changes.retain(is_lasting);
+    }
+
+    /// An error: what is open by itself is undone, and of what was begun nothing stays but by a COMMIT.
+    pub fn fail(&mut self) {
+        self.undone = true;
     }
 
     fn lose(&mut self) {
@@ -96,13 +143,22 @@ impl Overlay {
     /// The transaction is over: the catalog is what anybody reads.
     pub fn end(&mut self) {
         let stale = !self.changes.is_empty() || self.stale;
-        *self = Overlay { stale, made: self.made, ..Overlay::default() };
+        if !self.undone {
+            self.keep();
+        }
+        let kept = std::mem::take(&mut self.kept);
+        *self = Overlay { kept, stale, made: self.made, ..Overlay::default() };
     }
 
     /// The catalog was read anew: the changes come on top of that.
     pub fn renewed(&mut self) {
         self.made = 0;
-        self.stale |= !self.changes.is_empty();
+        self.stale |= !self.changes.is_empty() || !self.kept.is_empty();
+    }
+
+    /// Has the session temporary copies?
+    pub fn keeps(&self) -> bool {
+        !self.kept.is_empty()
     }
 
     /// Has the transaction done what nobody but the server knows?
@@ -118,12 +174,15 @@ impl Overlay {
     /// The view by which texts are judged from here on, on top of the catalog that everybody reads.
     pub fn view(&mut self, base: &Arc<View>) -> Arc<View> {
         self.stale = false;
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.kept.is_empty() {
             return Arc::clone(base);
         }
         self.made += 1;
         let epoch = base.epoch() + self.made;
-        let after = base.snapshot().after(&self.changes, epoch).filter(|_| self.made < EPOCHS_APART);
+        let after = base
+            .snapshot()
+            .after(self.kept.iter().chain(&self.changes), epoch)
+            .filter(|_| self.made < EPOCHS_APART);
         match after {
             Some(after) => Arc::new(View::of_transaction(Arc::new(after))),
             None => {
@@ -141,8 +200,10 @@ impl Overlay {
         let is_there = |table: &&QualifiedName| {
             view.snapshot().relation(&table.schema, &table.name).is_some_and(|relation| relation.oid == 0)
         };
-        let made = |change: &'_ Change| matches!(change, Change::Created { oid: 0, .. });
-        let tables = self.changes.iter().filter(|change| made(change)).map(Change::table);
+        let made = |change: &'_ Change| {
+            matches!(change, Change::Created { oid: 0, .. } | Change::Copied { oid: 0, .. })
+        };
+        let tables = self.kept.iter().chain(&self.changes).filter(|change| made(change)).map(Change::table);
         tables.flatten().find(is_there)
     }
 
@@ -153,8 +214,8 @@ impl Overlay {
             return;
         };
         // The last one: what was dropped before it has the same name.
-        for change in self.changes.iter_mut().rev() {
-            if let Change::Created { table, oid, .. } = change
+        for change in self.kept.iter_mut().chain(&mut self.changes).rev() {
+            if let Change::Created { table, oid, .. } | Change::Copied { table, oid, .. } = change
                 && table == named
                 && *oid == 0
             {
@@ -172,4 +233,9 @@ impl Overlay {
         let own = |change: &Change| matches!(change, Change::Created { table, unless_there: false, .. } if *table == only.name);
         self.changes.iter().any(own)
     }
+}
+
+/// Is it about no temporary table?
+fn is_lasting(change: &Change) -> bool {
+    change.table().is_none_or(|table| *table.schema != *TEMPORARY)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::certainty::Doubt;
 use super::errand::{AT_ONCE_BYTES_MAX, Analysis, Errand, Finding};
 use super::late::Taint;
+use super::session::ANYTHING;
 use super::subjects::Named;
 use super::values::other_styles;
 use super::view::View;
@@ -110,7 +111,9 @@ impl Plan {
         let named = changes.flatten().filter_map(|change| match change {
             Change::Led { table, .. } => Some(Arc::clone(&table.name)),
             Change::Renamed { table, to } => matters(table).then(|| Arc::clone(&to.name)),
-            Change::Created { .. }
+            // A temporary one is nobody else's.
+            Change::Copied { .. }
+            | Change::Created { .. }
             | Change::Dropped { .. }
             | Change::ColumnAdded { .. }
             | Change::ColumnDropped { .. }
@@ -118,7 +121,8 @@ impl Plan {
             | Change::Enumerated { .. }
             | Change::Unkeyed { .. } => None,
         });
-        named.chain(made).collect()
+        let all = effects().any(|effect| effect.alters_all).then(|| Arc::from(ANYTHING));
+        named.chain(made).chain(all).collect()
     }
 
     /// Does it end a transaction so that what that has defined may stay?

@@ -63,7 +63,7 @@ impl Session {
     /// Before a batch whose names only the path settles, or may, as long as it has not wholly
     /// arrived: within it the server cannot be asked.
     pub(super) fn asks_ahead(&mut self, input: &[u8], out: &mut Vec<u8>) -> Option<Step> {
-        if self.queue.is_empty() && !input.is_empty() && self.certainty.defines() {
+        if self.queue.is_empty() && !input.is_empty() && (self.certainty.defines() || self.overlay.keeps()) {
             self.refresh();
             let unplaced = self.view.as_ref().and_then(|view| self.overlay.unplaced(view).cloned());
             if let Some(step) = unplaced.and_then(|table| self.ask(Ask::Table(table), out)) {

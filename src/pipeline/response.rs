@@ -439,7 +439,7 @@ impl Session {
             let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
             let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
             self.stated.complete(facts, tag);
-            if self.certainty.may_have_defined() {
+            if self.certainty.may_have_defined() || self.overlay.keeps() {
                 let mark = self.queue.front().and_then(|owed| owed.mark.as_ref());
                 let facts = mark.and_then(|mark| mark.defines.as_ref()?.facts.statements.get(mark.completed));
                 self.overlay.complete(facts, tag);
@@ -547,6 +547,7 @@ impl Session {
     ) -> Result<Fate, Malformed> {
         self.transaction.fail(&mut self.records);
         self.stated.fail();
+        self.overlay.fail();
         // Nothing comes behind what ends the session.
         self.queue.copy_failed().or_else(|error| if facts.fatal { Ok(()) } else { Err(error) })?;
         self.end_copy_in();

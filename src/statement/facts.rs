@@ -177,6 +177,8 @@ pub struct Effect {
     pub moves: bool,
     /// Bare names of views that it makes, or gives another name or place.
     pub makes: Vec<Arc<str>>,
+    /// What any text does may be another thing once it has run: nothing of others may be under way.
+    pub alters_all: bool,
     /// EXECUTE: what it does is what the statement of that name does.
     pub executes: Option<Arc<Executes>>,
     /// DECLARE, PREPARE.

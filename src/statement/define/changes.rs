@@ -13,7 +13,9 @@ use pg_query::protobuf::{
 };
 
 use crate::catalog::stock::Kind as StockKind;
-use crate::catalog::{Change, Creation, Named, QualifiedName, Relation, RelationKind};
+use crate::catalog::{
+    Change, Creation, Named, QualifiedName, Relation, RelationKind, TEMPORARY, is_temporary,
+};
 
 use super::super::facts::Boundary;
 use super::super::follow::algebra;
@@ -64,6 +66,11 @@ pub(in crate::statement) fn followed(
         Some(into) => look.free(into.rel.as_ref()?),
         None => followed_kind(look, kind(node)?),
     }
+}
+
+/// Is this the name of nothing that matters or that a text could mean by it otherwise?
+pub(super) fn is_free(bench: Bench<'_>, name: &str) -> bool {
+    Look { bench }.is_free(name)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is not followed")]
@@ -153,6 +160,9 @@ impl Look<'_> {
     /// What stands behind a name that is there.
     fn existing(self, schema: &str, name: &str) -> Option<Target> {
         let (snapshot, names) = (self.bench.snapshot, self.bench.names);
+        if (schema.is_empty() || is_temporary(schema)) && snapshot.relation(TEMPORARY, name).is_some() {
+            return Some(Target::Of(QualifiedName { schema: TEMPORARY.into(), name: name.into() }));
+        }
         if !snapshot.counts_name(name) {
             return Some(Target::Elsewhere);
         }

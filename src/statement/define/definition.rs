@@ -9,7 +9,7 @@ use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
-use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot};
+use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot, TEMPORARY};
 
 use super::super::by_name;
 use super::super::facts::{Effect, NameOf, Remedy, ResultColumn, StatementFacts, Unproven};
@@ -31,6 +31,7 @@ use super::indexes;
 use super::links::{self, Link};
 use super::table;
 use super::target::{self, Made};
+use super::temporary;
 use crate::wire::charset::Coding;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
@@ -90,7 +91,8 @@ fn reaching(name: &str, reach: Reach<'_>) -> Unproven {
 
 /// A temporary relation comes before any other of its name, whatever the catalog says.
 pub(in crate::statement) fn refuse_shadows(snapshot: &Snapshot, found: &Census) -> Proven<()> {
-    let shadows = |name: &str| !matches!(snapshot.named(None, name), Named::Harmless);
+    let own = |name: &str| snapshot.relation(TEMPORARY, name).is_some();
+    let shadows = |name: &str| !own(name) && !matches!(snapshot.named(None, name), Named::Harmless);
     let temporary = |range: &&RangeName| range.temporary || range.schema.starts_with("pg_temp");
     match found.ranges.iter().filter(temporary).find(|range| shadows(&range.name)) {
         Some(range) => Err(refuse(
@@ -159,6 +161,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
     if let Some(facts) = of_databases(node) {
         return Ok(facts);
     }
+    temporary::refuse_others(bench.snapshot, node, found)?;
     match kind(node) {
         Some(Kind::ExplainStmt(explain)) => explained(bench, explain),
         Some(Kind::PrepareStmt(prepare)) => {
@@ -180,17 +183,26 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
         }
         Some(Kind::CopyStmt(copy)) => copy::copied(bench, copy, found),
         Some(Kind::CreateTableAsStmt(create)) => {
-            let into = create.into.as_ref().and_then(|into| into.rel.as_ref());
+            let into = create.into.as_deref();
             let view = create.objtype == protobuf::ObjectType::ObjectMatview as i32;
             let columns = create.into.as_ref().map_or(&[][..], |into| &into.col_names);
-            stored_query(bench, create.query.as_deref(), into, columns, view, found)
+            let of = Stored {
+                into,
+                unless_there: create.if_not_exists,
+                columns,
+                keeps_no_copy: view,
+                replaces: false,
+            };
+            stored_query(bench, create.query.as_deref(), into.and_then(|into| into.rel.as_ref()), of, found)
         }
         Some(Kind::SelectStmt(_)) => {
-            let into = tree::into(node).and_then(|into| into.rel.as_ref());
-            stored_query(bench, Some(node), into, &[], false, found)
+            let into = tree::into(node);
+            let of = Stored { into, ..Stored::default() };
+            stored_query(bench, Some(node), into.and_then(|into| into.rel.as_ref()), of, found)
         }
         Some(Kind::ViewStmt(view)) => {
-            stored_query(bench, view.query.as_deref(), view.view.as_ref(), &[], true, found)
+            let of = Stored { keeps_no_copy: true, replaces: view.replace, ..Stored::default() };
+            stored_query(bench, view.query.as_deref(), view.view.as_ref(), of, found)
         }
         Some(Kind::FetchStmt(fetch)) => Ok(by_name::fetches(fetch)),
         Some(Kind::DoStmt(code)) => done(bench, code, found),
@@ -264,10 +276,20 @@ fn triggered(
     let is_table = |range: &protobuf::RangeVar| {
         let schema = Some(range.schemaname.as_str()).filter(|schema| !schema.is_empty());
         let relation = bench.names.named(schema, &range.relname).relation();
-        relation.is_some_and(|relation| relation.kind == RelationKind::Table && relation.reaches.is_none())
+        relation.is_some_and(|relation| {
+            relation.kind == RelationKind::Table && relation.reaches.is_none() && relation.is_classified()
+        })
     };
+    let copies = |name: &str| bench.snapshot.codes().copying.iter().any(|one| one.ends_with(name));
+    let called = trigger.funcname.iter().rev().find_map(tree::name);
     let sealed_alone = bench.snapshot.legible().next().is_none();
     if !sealed_alone || !trigger.relation.as_ref().is_some_and(is_table) {
+        // What its function copies was looked at for the tables that have it by now.
+        if called.is_none_or(copies) {
+            return Err(refuse_definition(
+                "a trigger whose function copies rows to classified tables, on another table,",
+            ));
+        }
         return linked(bench, node, found);
     }
     if let Some(when) = trigger.when_clause.as_deref() {
@@ -287,7 +309,9 @@ fn triggered(
             ));
         }
     }
-    Ok(catalog_changes())
+    // Whatever leads to the table runs it from then on, by whatever name.
+    let facts = moves();
+    Ok(StatementFacts { effect: Effect { alters_all: true, ..facts.effect }, ..facts })
 }
 
 /// What may lead elsewhere, and any other definition.
@@ -327,17 +351,39 @@ fn named(bench: Bench<'_>, query: Option<&Node>, name: &str, of: NameOf) -> Prov
     Ok(by_name::named(name, of, statement(bench, query, &census(query))?))
 }
 
+/// How what a query shows is kept.
+#[derive(Clone, Copy, Default)]
+struct Stored<'a> {
+    into: Option<&'a protobuf::IntoClause>,
+    unless_there: bool,
+    /// The names of its columns, where they are given.
+    columns: &'a [Node],
+    /// It is a view.
+    keeps_no_copy: bool,
+    /// OR REPLACE.
+    replaces: bool,
+}
+
 /// CREATE TABLE AS, SELECT INTO and CREATE VIEW.
 fn stored_query(
     bench: Bench<'_>,
     query: Option<&Node>,
     target: Option<&protobuf::RangeVar>,
-    columns: &[Node],
-    keeps_no_copy: bool,
+    stored: Stored<'_>,
     found: &Census,
 ) -> Proven<StatementFacts> {
+    let Stored { into, unless_there, columns, keeps_no_copy, replaces } = stored;
     if let Some(target) = target.filter(|_| !keeps_no_copy)
         && let Some(facts) = table::copied(bench, target, columns, query, found)?
+    {
+        return Ok(facts);
+    }
+    let is_select = |query: &&Node| matches!(kind(query), Some(Kind::SelectStmt(_)));
+    if let Some(((target, query), into)) = target.zip(query.filter(is_select)).zip(into)
+        && temporary::is_to_be(target)
+        && !keeps_no_copy
+        && names_relation_that_matters(bench.names, found)
+        && let Some(facts) = temporary::copied(bench, target, query, found, into, unless_there)?
     {
         return Ok(facts);
     }
@@ -374,22 +420,27 @@ fn stored_query(
     let sealed = fields.filter_map(|id| bench.snapshot.field(*id)).any(|field| field.domain.is_some());
     // A view of what is legible is read like any other code: on record.
     if inner.touches() && !keeps_no_copy {
-        let is_temporary = |target: &protobuf::RangeVar| {
-            target.relpersistence == "t" || target.schemaname.starts_with("pg_temp")
-        };
-        let hint = if target.is_some_and(is_temporary) {
-            "Copy into a table that the policy names, and not into a temporary one: the policy names none."
-        } else {
-            "Name the table's columns in the policy first, each with the domain of the one that it is copied from."
-        };
+        let hint = "Copy into a temporary table, or name the table's columns in the policy first, each with the \
+                    domain of the one that it is copied from.";
         let says = "a copy of classified columns would be made in a table that the policy does not name";
         return Err(refuse("definition", says, hint));
     }
     match target {
-        Some(target) if sealed => passing_view(bench, target, inner),
+        Some(target) if sealed => passing_view(bench, target, inner, replaces),
         None if sealed => Err(refuse_definition("a view of sealed columns")),
         Some(_) | None => Ok(catalog_changes()),
     }
+}
+
+/// Code finds what it names when it runs: a new name that stands in it would be used by it at once.
+pub(super) fn named_by_code(name: &str) -> Unproven {
+    refuse(
+        "definition",
+        format!(
+            "functions or arguments of triggers name \"{name}\" already, and would reach classified columns by it, unread"
+        ),
+        "Give it another name, or drop the code that names it, and make that anew once this is committed.",
+    )
 }
 
 /// A view that passes sealed columns on. Its name would take rows before anybody here knows of it: until the
@@ -399,6 +450,7 @@ fn passing_view(
     bench: Bench<'_>,
     target: &protobuf::RangeVar,
     inner: StatementFacts,
+    replaces: bool,
 ) -> Proven<StatementFacts> {
     let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
     let made =
@@ -413,6 +465,16 @@ fn passing_view(
     let codes = bench.snapshot.codes();
     if codes.everything.is_some() || codes.by_events {
         return Err(refuse_definition("a view of sealed columns, where definitions run other code,"));
+    }
+    if replaces {
+        return Err(refuse(
+            "definition",
+            "OR REPLACE of a view by one of sealed columns: what is made of the old one would lead to them, unread",
+            "Leave OR REPLACE out; where there is a view of that name, DROP VIEW goes before.",
+        ));
+    }
+    if codes.spoken.may_name(&target.relname) {
+        return Err(named_by_code(&target.relname));
     }
     let (schema, insertion) = target::new_view(bench, target)?;
     let table = QualifiedName { schema, name: target.relname.as_str().into() };

@@ -21,3 +21,4 @@ mod opclass;
 pub(in crate::statement) mod standing;
 pub(in crate::statement) mod table;
 mod target;
+mod temporary;

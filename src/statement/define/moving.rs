@@ -73,6 +73,8 @@ fn made(node: &Node) -> Option<&RangeVar> {
 /// gives another name or place. A temporary one is of its session alone; code that reads what is classified is
 /// not made here. Of another kind of object the name does no harm here.
 pub(in crate::statement) fn makes(bench: Bench<'_>, node: &Node) -> Vec<Arc<str>> {
+    // What is made of the old view, and code that names the new one, reaches it under names of its own.
+    let spoken = |name: &str| bench.snapshot.codes().spoken.may_name(name);
     let lasting = |range: &RangeVar| range.relpersistence != "t" && !range.schemaname.starts_with("pg_temp");
     let of = |range: Option<&RangeVar>| {
         range
@@ -81,7 +83,7 @@ pub(in crate::statement) fn makes(bench: Bench<'_>, node: &Node) -> Vec<Arc<str>
             .into_iter()
             .collect()
     };
-    match kind(node) {
+    let mut names = match kind(node) {
         Some(Kind::ViewStmt(view)) => of(view.view.as_ref()),
         Some(Kind::CreateTableAsStmt(create)) => of(create.into.as_ref().and_then(|into| into.rel.as_ref())),
         Some(Kind::RenameStmt(rename)) => {
@@ -97,7 +99,12 @@ pub(in crate::statement) fn makes(bench: Bench<'_>, node: &Node) -> Vec<Arc<str>
             None => moved.object.as_deref().and_then(last_name).map(Arc::from).into_iter().collect(),
         },
         Some(_) | None => Vec::new(),
+    };
+    let replaces = matches!(kind(node), Some(Kind::ViewStmt(view)) if view.replace);
+    if !names.is_empty() && (replaces || names.iter().any(|name| spoken(name))) {
+        names.push(ANY_NAME.into());
     }
+    names
 }
 
 /// Bare names of what matters in a schema.
@@ -113,6 +120,9 @@ fn in_schema(bench: Bench<'_>, schema: &str) -> Vec<Arc<str>> {
     );
     names
 }
+
+/// What is no word: whatever a text names, it may be meant.
+const ANY_NAME: &str = "*";
 
 fn last_name(object: &Node) -> Option<&str> {
     match kind(object) {

@@ -16,8 +16,10 @@ use super::super::read::census::{Census, census};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::changes;
+use super::definition::named_by_code;
 use super::draft::{Draft, refuse_change};
 use super::target::{Made, creation, is_missing, is_pinned, made_in, matters, meant, settled};
+use super::temporary;
 
 /// CREATE TABLE: of a table that the policy names, or that refers to one.
 pub(in crate::statement) fn created(
@@ -28,6 +30,9 @@ pub(in crate::statement) fn created(
     let Some(range) = &create.relation else { return Err(unsupported("this CREATE TABLE")) };
     if let Some(parent) = parted(bench, create) {
         return partition(bench, create, range, parent, found);
+    }
+    if let Some(facts) = temporary::alike(bench, create, range, found)? {
+        return Ok(facts);
     }
     for parent in &create.inh_relations {
         if let Some(Kind::RangeVar(parent)) = kind(parent)
@@ -119,6 +124,9 @@ fn partition(
     let mut draft = Draft::of(bench, settled(bench, parent));
     let plain = create.table_elts.is_empty() && create.constraints.is_empty() && !found.incomplete;
     let fresh = range.relpersistence == "p" && !bench.snapshot.counts_name(&range.relname);
+    if bench.snapshot.codes().spoken.may_name(&range.relname) {
+        return Err(named_by_code(&range.relname));
+    }
     if draft.walk.classified(parent)?.is_none() || !plain || !fresh {
         return Err(refuse_definition("a partition of a classified table that says more than its bounds"));
     }
@@ -343,6 +351,8 @@ pub(in crate::statement) fn renamed(
                 .relations()
                 .any(|relation| !relation.is_harmless() && &*relation.name.schema == schema)
                 || bench.snapshot.fields().iter().any(|field| &*field.table.schema == schema)
+                // What leads to a sealed column is known by its schema.
+                || bench.snapshot.codes().relations.values().flatten().any(|one| one.leads.is_some() && &*one.schema == schema)
                 // What it holds is awaited under the new name, or no longer under the old one.
                 || bench.snapshot.patterns().iter().any(|entry| entry.matches(Some(schema), &entry.field.table.name))
         };

@@ -64,6 +64,16 @@ pub(super) async fn read(
     let copies = triggers::judge(reader, &sources, &strangers, &sealed, &copying, tables, &vouches).await?;
 
     let mut codes = Codes { stock: strangers.stock, ..Codes::default() };
+    for body in &sources.bodies {
+        match &body.source {
+            Some(folded) => codes.spoken.hear(folded),
+            None => codes.spoken.miss(),
+        }
+        if copying.contains(&body.oid) {
+            codes.copying.insert(body.name.as_str().into());
+        }
+    }
+    sources.arguments.iter().for_each(|one| codes.spoken.hear(&one.text));
     codes.everything = strangers.everything.as_deref().map(Arc::from);
     codes.by_events = strangers.by_events;
     codes.ascii_case = reader.has_ascii_case().await?;

@@ -289,6 +289,8 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
         makers,
         declared,
         relations,
+        spoken,
+        copying,
     } = &parts.codes;
     let (functions, operators) =
         (functions.iter().collect::<BTreeMap<_, _>>(), operators.iter().collect::<BTreeMap<_, _>>());
@@ -300,7 +302,7 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let _ = write!(
         digest,
         "{everything:?} {conditions_travel} {ascii_case} {by_events} {functions:?} {operators:?} {types:?} {plain_types:?} \
-         {makers:?} {declared:?} {relations:?}"
+         {makers:?} {declared:?} {relations:?} {spoken:?} {copying:?}"
     );
     (meaning, digest.0.finalize().into())
 }

@@ -1,0 +1,239 @@
+//! Temporary copies of sealed columns: the session that made one uses it like the table that it is a copy of.
+//! Nothing that was sealed is legible to the server in it, whatever becomes of the transaction.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::harness::{Frame, Raw, VERSIONS};
+use crate::shop::{self, errors, firsts, records, states};
+
+const DOMAIN: &str = "sentinel.example";
+
+/// What a client sees of an answer, but for its errors' words.
+fn told(frames: &[Frame]) -> Vec<String> {
+    let wanted = frames.iter().filter(|frame| frame.tag != b'N' && frame.tag != b'S');
+    wanted
+        .map(|frame| match frame.tag {
+            b'E' => format!("E {}", frame.field(b'C').unwrap()),
+            b'D' => format!("D {:?}", frame.values()),
+            b'T' => "T".to_owned(),
+            tag => format!("{} {}", char::from(tag), frame.body.escape_ascii()),
+        })
+        .collect()
+}
+
+fn refused(frames: &[Frame]) -> Option<String> {
+    let error = frames.iter().find(|frame| frame.tag == b'E')?;
+    let own = error.field(b'C').unwrap().starts_with("SG");
+    own.then(|| format!("{:?}: {:?}", error.field(b'M').unwrap(), error.field(b'D')))
+}
+
+/// Staging and reports, as applications write them.
+const SERVED: &[&str] = &[
+    "CREATE TEMP TABLE one AS SELECT id, email, phone, id * 2 AS twice FROM customers",
+    "SELECT id, email, phone, twice FROM one ORDER BY id",
+    "SELECT * FROM one WHERE email = 'ada@sentinel.example'",
+    "SELECT c.phone, one.email FROM customers c JOIN one USING (email) ORDER BY c.id",
+    "INSERT INTO one VALUES (7, 'new@sentinel.example', '+7', 14)",
+    "INSERT INTO one (id, email) SELECT id + 10, email FROM customers",
+    "UPDATE one SET email = 'moved@sentinel.example' WHERE id = 7 RETURNING email, id",
+    "DELETE FROM one WHERE email = 'ada@sentinel.example'",
+    "SELECT count(*), count(DISTINCT email) FROM one",
+    "CREATE INDEX ON one (email)",
+    "SELECT email FROM pg_temp.one WHERE email IN ('moved@sentinel.example', 'x') ORDER BY id",
+    "DROP TABLE one",
+    "SELECT email FROM one",
+    "BEGIN",
+    "CREATE TEMP TABLE staged (LIKE customers INCLUDING ALL) ON COMMIT DROP",
+    "INSERT INTO staged (id, email, phone) VALUES (20, 'twenty@sentinel.example', '+20'), (1, 'one@sentinel.example', '+1')",
+    "INSERT INTO customers SELECT * FROM staged ON CONFLICT (id) DO UPDATE SET email = excluded.email, phone = excluded.phone",
+    "SELECT email FROM staged ORDER BY id",
+    "COMMIT",
+    "SELECT email FROM staged",
+    "SELECT id, email, phone FROM customers ORDER BY id",
+    "CREATE TEMPORARY TABLE two (key, mail) AS SELECT id, coalesce(email, 'none@sentinel.example') FROM customers WITH DATA",
+    "SELECT mail FROM two ORDER BY key",
+    "SELECT mail FROM two WHERE mail = 'none@sentinel.example'",
+    "SELECT id, email INTO TEMP three FROM customers WHERE email = 'one@sentinel.example'",
+    "SELECT email FROM three",
+    "TRUNCATE three",
+    "SELECT email FROM three",
+    "CREATE TEMP TABLE IF NOT EXISTS three AS SELECT id, email FROM customers",
+    "SELECT email FROM three ORDER BY id",
+    "CREATE TEMP TABLE IF NOT EXISTS four AS SELECT id, email FROM customers",
+    "SELECT email FROM four ORDER BY id",
+    "CREATE TEMP TABLE five AS SELECT email FROM three JOIN four USING (email)",
+    "SELECT email FROM five",
+    "SELECT a.email FROM three a JOIN four b ON a.email = b.email ORDER BY a.id",
+    "DISCARD ALL",
+    "SELECT email FROM three",
+    "CREATE TEMP TABLE three AS SELECT id FROM customers",
+    "SELECT id FROM three ORDER BY id",
+];
+
+struct Both {
+    server: sealgate::store::postgres::Throwaway,
+    gate: crate::harness::Gate,
+    tap: crate::harness::Tap,
+}
+
+impl Both {
+    fn new(major: u32) -> Both {
+        let server = shop::server(major);
+        server.execute("postgres", "CREATE DATABASE plain").unwrap();
+        server.execute("plain", shop::SCHEMA).unwrap();
+        let (gate, tap) = shop::open(&server);
+        let both = Both { server, gate, tap };
+        for raw in &mut both.sessions() {
+            let sql = "INSERT INTO customers (id, email, phone, note) VALUES (1, 'ada@sentinel.example', '+44', 'n'), \
+                (2, 'bob@sentinel.example', NULL, NULL), (3, NULL, '+46', NULL)";
+            assert_eq!(states(&raw.query(sql)), [""; 0]);
+        }
+        both
+    }
+
+    fn sessions(&self) -> [Raw; 2] {
+        [
+            Raw::login(self.server.address(), "postgres", "plain"),
+            Raw::login(self.gate.address(), "postgres", "postgres"),
+        ]
+    }
+
+    fn nothing_is_legible(&self) {
+        assert!(!shop::holds(&self.tap.to_server(), DOMAIN.as_bytes()), "a value went upstream");
+    }
+}
+
+#[test]
+fn a_temporary_copy_is_used_like_the_table_that_it_is_a_copy_of() {
+    for major in VERSIONS {
+        let both = Both::new(major);
+        for extended in [false, true] {
+            let [mut plain, mut gate] = both.sessions();
+            for sql in SERVED {
+                let run = |raw: &mut Raw| {
+                    if !extended {
+                        return raw.query(sql);
+                    }
+                    raw.parse("", sql, &[]);
+                    raw.bind("", "", &[], &[], &[]);
+                    raw.execute("", 0);
+                    raw.sync()
+                };
+                let (direct, through) = (run(&mut plain), run(&mut gate));
+                assert_eq!(
+                    told(&direct),
+                    told(&through),
+                    "{major}, extended {extended}: {sql}: {:?}",
+                    refused(&through)
+                );
+            }
+        }
+        assert!(!shop::holds(&both.tap.to_server(), DOMAIN.as_bytes()), "{major}: a value went upstream");
+        // Who reads the copy is on record as reading the field.
+        let read = |record: &&serde_json::Value| {
+            record["kind"] == "intent"
+                && record["statement"].as_str().is_some_and(|text| text.contains("FROM two"))
+                && record["fields"].to_string().contains("public.customers.email")
+        };
+        crate::harness::await_that("records of the field behind the copy", || {
+            records(&both.gate).iter().filter(read).count() >= 4
+        });
+    }
+}
+
+#[test]
+fn what_would_make_something_else_of_a_copy_is_refused_and_nobody_else_has_it() {
+    let both = Both::new(18);
+    let [_, mut raw] = both.sessions();
+    assert_eq!(
+        states(&raw.query("CREATE TEMP TABLE mine AS SELECT id, email, phone FROM customers")),
+        [""; 0]
+    );
+    for sql in [
+        "ALTER TABLE mine ADD COLUMN more text",
+        "ALTER TABLE mine RENAME TO yours",
+        "ALTER TABLE mine RENAME email TO mail",
+        "ALTER TABLE mine ALTER email TYPE bytea USING email::bytea",
+        "ALTER TABLE pg_temp.mine SET SCHEMA public",
+        "CREATE TEMP TABLE child () INHERITS (mine)",
+        "CREATE VIEW pg_temp.shown AS SELECT email FROM mine",
+        "CREATE TEMP TABLE mine (id int, email text)",
+        "CREATE TRIGGER t BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE TABLE kept AS SELECT email FROM mine",
+        "SELECT lower(email) FROM mine",
+        "SELECT * FROM mine WHERE email LIKE 'a%'",
+        "INSERT INTO orders (id, item) SELECT id, email FROM mine",
+        "INSERT INTO mine (email) SELECT item FROM orders",
+        "UPDATE mine SET email = phone",
+        "CREATE TEMP TABLE derived AS SELECT upper(email) AS email FROM mine",
+        "CREATE TEMP TABLE customers AS SELECT * FROM customers",
+        "CREATE TEMP TABLE length AS SELECT email FROM customers",
+    ] {
+        let frames = raw.query(sql);
+        assert!(refused(&frames).is_some(), "{sql}: {:?}", told(&frames));
+    }
+    // To another session the name is one like any other.
+    let [_, mut other] = both.sessions();
+    assert_eq!(states(&other.query("SELECT email FROM mine")), ["42P01"]);
+    assert_eq!(states(&other.query("CREATE TEMP TABLE mine (email text)")), [""; 0]);
+    assert_eq!(states(&other.query("INSERT INTO mine VALUES ('anything')")), [""; 0]);
+    assert_eq!(firsts(&other.query("SELECT email FROM mine")), ["anything"]);
+    assert_eq!(firsts(&raw.query("SELECT email FROM mine WHERE id = 1")), [format!("ada@{DOMAIN}")]);
+    both.nothing_is_legible();
+}
+
+#[test]
+fn whatever_its_transaction_does_nothing_that_is_put_into_a_copy_is_legible() {
+    const TABLES: [&str; 2] = ["low", "high"];
+    let both = Both::new(15);
+    let mut rng = StdRng::seed_from_u64(20_261_128);
+    let (mut answered, mut other, mut put) = (0, 0, Vec::new());
+    for round in 0..60 {
+        let [mut plain, mut gate] = both.sessions();
+        let mut story: Vec<String> = Vec::new();
+        for step in 0..14 {
+            let table = TABLES.choose(&mut rng).unwrap();
+            let number = round * 100 + step;
+            let sql = match rng.random_range(0..16) {
+                0 | 1 => "BEGIN".to_owned(),
+                2 => "COMMIT".to_owned(),
+                3 => "ROLLBACK".to_owned(),
+                4 => "SAVEPOINT s".to_owned(),
+                5 => "ROLLBACK TO s".to_owned(),
+                6 => format!("CREATE TEMP TABLE {table} AS SELECT id, email FROM customers"),
+                7 => format!("CREATE TEMP TABLE {table} (LIKE customers) ON COMMIT DROP"),
+                8 => format!("CREATE TEMP TABLE {table} AS SELECT id, email FROM customers; SELECT 1/0"),
+                9 => format!("DROP TABLE IF EXISTS {table}"),
+                10 => "SELECT 1/0".to_owned(),
+                11 => "DO 'BEGIN PERFORM 1; END'".to_owned(),
+                12 | 13 => format!("INSERT INTO {table} (id, email) VALUES ({number}, 'n{number}@{DOMAIN}')"),
+                _ => format!("SELECT email FROM {table} WHERE email <> 'n{number}@{DOMAIN}' ORDER BY id"),
+            };
+            story.push(sql.clone());
+            let through = gate.query(&sql);
+            if refused(&through).is_some() {
+                // From here on the two differ.
+                other += 1;
+                break;
+            }
+            let direct = plain.query(&sql);
+            assert_eq!(told(&direct), told(&through), "round {round}: {story:#?}");
+            answered += 1;
+            // What a table that is not there was to be given was nothing's.
+            if sql.contains("VALUES") && states(&through).is_empty() {
+                put.push(format!("n{number}@{DOMAIN}"));
+            }
+        }
+    }
+    eprintln!(
+        "{answered} answered as directly, {other} stories ended by a refusal, {} values put",
+        put.len()
+    );
+    assert!(answered > 500 && put.len() > 20, "{answered}, {}", put.len());
+    let sent = both.tap.to_server();
+    let legible: Vec<&String> = put.iter().filter(|value| shop::holds(&sent, value.as_bytes())).collect();
+    assert!(legible.is_empty(), "{legible:?} went upstream");
+    assert!(errors(&both.sessions()[1].query("SELECT 1")).is_empty());
+}
