@@ -110,7 +110,7 @@ fn a_table_that_is_made_of_sealed_columns_is_sealed_where_the_policy_names_it_an
         assert_eq!(ok("SELECT c.id FROM client JOIN copied c USING (email)"), ["1"]);
         for (sql, says) in [
             ("CREATE TABLE other AS SELECT * FROM client", "in the policy first"),
-            ("CREATE TEMP TABLE other AS SELECT email FROM client", "not into a temporary one"),
+            ("CREATE TABLE other AS SELECT email FROM client", "into a temporary table"),
         ] {
             let frames = raw.query(sql);
             assert_eq!(states(&frames), ["SG001"], "{major}: {sql}");

@@ -22,6 +22,12 @@ SIGNED = re.compile("((?:.+\n)+)\n((?:\u2014 .+\n)+)")
 
 # Numbers of a segment: how many of them may be named, and the member that stands where one is told.
 NUMBERS = {"who": (4096, "session"), "plan": (1024, "action"), "list": (64, "fields")}
+# What they stand for beside it: where a number is only named, none of these stands.
+BESIDE = {
+    "who": "node user application client region auth certificate database end_user end_user_auth purpose".split(),
+    "plan": "fields attribution fingerprint statement verdict rule".split(),
+    "list": [],
+}
 
 
 class Bad(Exception):
@@ -62,6 +68,9 @@ def signed(text, keys):
 def named(record, told):
     """Whose session a record is of; `told` is what its segment has told before it, by kind and number."""
     session = record.get("session")
+    known = [*NUMBERS, *(sign for _, sign in NUMBERS.values()), *(name for names in BESIDE.values() for name in names)]
+    if any(name in record and record[name] is None for name in known):
+        raise Bad("null in the place of a value")
     for kind, (most, sign) in NUMBERS.items():
         number, before = record.get(kind), told[kind]
         if number is None:
@@ -70,6 +79,8 @@ def named(record, told):
             raise Bad(f"{kind} {number} is not told before, or out of turn")
         if sign in record:
             before[number] = record[sign]
+        elif any(name in record and (name != "fields" or "list" not in record) for name in BESIDE[kind]):
+            raise Bad(f"{kind} {number} has something else beside it")
         elif kind == "who":
             session = before[number]
     return session

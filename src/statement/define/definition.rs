@@ -3,16 +3,14 @@
 //! The kinds listed here are judged one by one. Any other may pass only if no name in it
 //! is one that matters.
 
-use std::sync::Arc;
-
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, DiscardMode, Node, VariableSetKind};
 
-use crate::catalog::{Change, Named, Names, QualifiedName, Reach, RelationKind, Snapshot, TEMPORARY};
+use crate::catalog::{Named, Names, Reach, RelationKind, Snapshot, TEMPORARY};
 
 use super::super::by_name;
-use super::super::facts::{Effect, NameOf, Remedy, ResultColumn, StatementFacts, Unproven};
+use super::super::facts::{Effect, NameOf, Remedy, StatementFacts, Unproven};
 use super::super::follow::flow::Walk;
 use super::super::follow::from::unfit;
 use super::super::judge::{query as rows, statement};
@@ -30,8 +28,8 @@ use super::doors::of_databases;
 use super::indexes;
 use super::links::{self, Link};
 use super::table;
-use super::target::{self, Made};
 use super::temporary;
+use super::views;
 use crate::wire::charset::Coding;
 
 /// Functions that run SQL or read tables given as values, and those that reach.
@@ -426,67 +424,10 @@ fn stored_query(
         return Err(refuse("definition", says, hint));
     }
     match target {
-        Some(target) if sealed => passing_view(bench, target, inner, replaces),
+        Some(target) if sealed => views::passing(bench, target, inner, replaces),
         None if sealed => Err(refuse_definition("a view of sealed columns")),
         Some(_) | None => Ok(catalog_changes()),
     }
-}
-
-/// Code finds what it names when it runs: a new name that stands in it would be used by it at once.
-pub(super) fn named_by_code(name: &str) -> Unproven {
-    refuse(
-        "definition",
-        format!(
-            "functions or arguments of triggers name \"{name}\" already, and would reach classified columns by it, unread"
-        ),
-        "Give it another name, or drop the code that names it, and make that anew once this is committed.",
-    )
-}
-
-/// A view that passes sealed columns on. Its name would take rows before anybody here knows of it: until the
-/// catalog has been read, it leads to what matters, and may not be used; it goes to the server when no text
-/// that others have under way may use it.
-fn passing_view(
-    bench: Bench<'_>,
-    target: &protobuf::RangeVar,
-    inner: StatementFacts,
-    replaces: bool,
-) -> Proven<StatementFacts> {
-    let given = !inner.literals.is_empty() || !inner.parameters.is_empty() || !inner.rewrites.is_empty();
-    let made =
-        inner.outputs.iter().any(|column| matches!(column, ResultColumn::Derived(_) | ResultColumn::Text(_)));
-    if given || made {
-        return Err(refuse(
-            "definition",
-            "a view would make a value of sealed columns, or give them one",
-            "Pass each sealed column on as it is, and leave values to the statements that use the view.",
-        ));
-    }
-    let codes = bench.snapshot.codes();
-    if codes.everything.is_some() || codes.by_events {
-        return Err(refuse_definition("a view of sealed columns, where definitions run other code,"));
-    }
-    if replaces {
-        return Err(refuse(
-            "definition",
-            "OR REPLACE of a view by one of sealed columns: what is made of the old one would lead to them, unread",
-            "Leave OR REPLACE out; where there is a view of that name, DROP VIEW goes before.",
-        ));
-    }
-    if codes.spoken.may_name(&target.relname) {
-        return Err(named_by_code(&target.relname));
-    }
-    let (schema, insertion) = target::new_view(bench, target)?;
-    let table = QualifiedName { schema, name: target.relname.as_str().into() };
-    let why = "a view of sealed columns, made in this transaction".into();
-    let mut insertions = inner.insertions;
-    insertions.extend(insertion.map(Made::insertion));
-    let mut searches = [inner.reads, inner.searches].concat();
-    searches.sort_unstable();
-    searches.dedup();
-    let changes: Arc<[Change]> = [Change::Led { table, why, unless_there: false }].into();
-    let effect = Effect { changes: Some(changes), ..catalog_changes().effect };
-    Ok(StatementFacts { reads: Vec::new(), outputs: Vec::new(), searches, insertions, effect, ..inner })
 }
 
 /// A materialised view that passes sealed values on keeps them sealed.

@@ -22,3 +22,4 @@ pub(in crate::statement) mod standing;
 pub(in crate::statement) mod table;
 mod target;
 mod temporary;
+mod views;

@@ -16,10 +16,10 @@ use super::super::read::census::{Census, census};
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unsupported};
 use super::changes;
-use super::definition::named_by_code;
 use super::draft::{Draft, refuse_change};
 use super::target::{Made, creation, is_missing, is_pinned, made_in, matters, meant, settled};
 use super::temporary;
+use super::views::named_by_code;
 
 /// CREATE TABLE: of a table that the policy names, or that refers to one.
 pub(in crate::statement) fn created(

@@ -20,9 +20,9 @@ use super::super::read::census::Census;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
 use super::changes::is_free;
-use super::definition::named_by_code;
 use super::draft::Draft;
 use super::target::{matters, meant};
+use super::views::named_by_code;
 
 /// Temporary copies that one session may have.
 const COPIES_MAX: usize = 256;

@@ -44,19 +44,101 @@ struct Record<'l> {
     seq: u64,
     #[serde(borrow)]
     kind: Cow<'l, str>,
+    #[serde(default, deserialize_with = "given")]
     who: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
     plan: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
     list: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
     session: Option<u64>,
     /// Is it there? So the plan is told here.
-    action: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "given")]
+    action: Option<Said>,
     /// The same of the list.
-    fields: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "given")]
+    fields: Option<Said>,
+    /// What a number stands for stands where it is told, and nowhere else.
+    #[serde(default, deserialize_with = "given")]
+    node: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    user: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    application: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    client: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    region: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    auth: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    certificate: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    database: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    end_user: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    end_user_auth: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    purpose: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    attribution: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    fingerprint: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    statement: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    verdict: Option<Said>,
+    #[serde(default, deserialize_with = "given")]
+    rule: Option<Said>,
     statement_id: Option<u64>,
     lease: Option<Lease>,
     executions: Option<u64>,
     #[serde(default)]
     partial: bool,
+}
+
+impl Record<'_> {
+    /// What it says of who acts, beside the session.
+    fn says_who(&self) -> bool {
+        let all = [
+            self.node,
+            self.user,
+            self.application,
+            self.client,
+            self.region,
+            self.auth,
+            self.certificate,
+            self.database,
+            self.end_user,
+            self.end_user_auth,
+            self.purpose,
+        ];
+        all.iter().any(Option::is_some)
+    }
+
+    /// What it says of the plan, beside the action. `fields` are the list's where it has one.
+    fn says_what(&self) -> bool {
+        let fields = self.fields.filter(|_| self.list.is_none());
+        let all = [fields, self.attribution, self.fingerprint, self.statement, self.verdict, self.rule];
+        all.iter().any(Option::is_some)
+    }
+}
+
+/// Whatever it is, but `null`: a member that is there says something.
+#[derive(Clone, Copy)]
+struct Said;
+
+impl<'l> Deserialize<'l> for Said {
+    fn deserialize<D: Deserializer<'l>>(from: D) -> Result<Said, D::Error> {
+        let said = Option::<IgnoredAny>::deserialize(from)?;
+        said.map(|_| Said).ok_or_else(|| serde::de::Error::custom("null"))
+    }
+}
+
+/// A member that is there has a value.
+fn given<'l, T: Deserialize<'l>, D: Deserializer<'l>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// Of an intent, that it covers more than its own execution; of an outcome, under whose intent it was.
@@ -114,6 +196,12 @@ impl Numbers {
     /// # Errors
     /// It names what was not told before it, or tells a number out of turn.
     fn session(&mut self, record: &Record<'_>) -> Result<Option<u64>, String> {
+        if record.who.is_some() && record.session.is_none() && record.says_who() {
+            return Err("it names a number of who acts, and says something else beside it".to_owned());
+        }
+        if record.plan.is_some() && record.action.is_none() && record.says_what() {
+            return Err("it names a number of a plan, and says something else beside it".to_owned());
+        }
         let who = take(&mut self.who, "who", record.who, record.session)?;
         take(&mut self.plan, "plan", record.plan, record.action.map(|_| ()))?;
         take(&mut self.list, "list", record.list, record.fields.map(|_| ()))?;

@@ -601,3 +601,54 @@ fn executions_and_leases_stay_open_until_an_outcome_ends_them() {
         assert_eq!((open.as_slice(), told.bad), (expected, Vec::new()), "{count}");
     }
 }
+
+/// Lines that one reader takes for one thing and another for another are no record to any.
+#[test]
+fn a_line_that_could_be_read_in_two_ways_is_no_record() {
+    let scratch = Scratch::new("two ways");
+    let line = |number: u64, kind: &str, members: &str| {
+        format!(
+            "{{\"seq\":{number},\"time\":\"2026-11-28T00:00:00.000000Z\",\"kind\":\"{kind}\",{members},\"hash\":\"\"}}"
+        )
+    };
+    let before = [
+        line(1, "admin", "\"action\":\"start\""),
+        line(
+            2,
+            "intent",
+            "\"who\":1,\"session\":7,\"user\":\"ada\",\"statement_id\":1,\"plan\":1,\"action\":\"read\",\
+             \"fields\":[],\"fingerprint\":\"f\",\"statement\":\"SELECT email\"",
+        ),
+        line(3, "outcome", "\"who\":1,\"statement_id\":1,\"plan\":1,\"rows\":1"),
+    ];
+    let mut folders = Vec::new();
+    let ways = [
+        ("\"plan\":1", true),
+        ("\"plan\":2,\"action\":\"read\",\"statement\":\"SELECT phone\"", true),
+        ("\"plan\":1,\"session\":null,\"user\":\"eve\"", false),
+        ("\"plan\":1,\"user\":\"eve\"", false),
+        ("\"plan\":1,\"end_user\":\"eve\"", false),
+        ("\"plan\":1,\"action\":null,\"statement\":\"SELECT harmless\"", false),
+        ("\"plan\":2,\"action\":null,\"statement\":\"SELECT harmless\"", false),
+        ("\"plan\":1,\"statement\":\"SELECT harmless\"", false),
+        ("\"plan\":1,\"fields\":[]", false),
+        ("\"plan\":1,\"list\":1,\"fields\":null", false),
+        ("\"plan\":1,\"list\":1,\"fields\":[]", true),
+        ("\"plan\":null", false),
+    ];
+    for (number, (members, _)) in ways.iter().enumerate() {
+        let folder = scratch.0.join(format!("{number}"));
+        fs::create_dir_all(&folder).unwrap();
+        let last = line(4, "intent", &format!("\"who\":1,\"statement_id\":2,{members}"));
+        let lines: Vec<String> = before.iter().cloned().chain([last]).collect();
+        put(&folder.join("audit-20261128T000000.000000Z-00000000000000000001.jsonl"), &lines);
+        chain_anew(&folder);
+        folders.push(folder);
+    }
+    for ((folder, (members, is_record)), page) in folders.iter().zip(ways).zip(by_the_page(&folders, &keys()))
+    {
+        let told = found(folder);
+        assert_eq!(told.bad.is_empty(), is_record, "{members}: {told:?}");
+        assert_eq!(page.starts_with("intact"), is_record, "{members}: {page}");
+    }
+}
