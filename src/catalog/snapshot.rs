@@ -193,6 +193,8 @@ pub struct Snapshot {
     copies_sealed: Vec<String>,
     faults: Vec<Unfit>,
     misfits: Vec<Misfit>,
+    /// Bare names of relations that an open transaction has dropped, or named otherwise.
+    taken: HashSet<Arc<str>>,
     /// Types of the database that the policy gives to columns, each once.
     owns: Arc<[OwnType]>,
 }
@@ -235,6 +237,7 @@ impl Snapshot {
             copies_sealed: parts.copies_sealed,
             faults: parts.faults,
             misfits: parts.misfits,
+            taken: HashSet::new(),
             owns,
         };
         snapshot.settle();
@@ -280,6 +283,7 @@ impl Snapshot {
     pub(super) fn take(&mut self, table: &QualifiedName) -> Option<Relation> {
         let all = self.relations.get_mut(&table.name)?;
         let place = all.iter().position(|one| one.name == *table)?;
+        self.taken.insert(table.name.clone());
         Some(all.remove(place))
     }
 
@@ -430,6 +434,12 @@ impl Snapshot {
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         self.known.contains(name)
+    }
+
+    /// Has the open transaction taken this name from a relation that was kept here?
+    #[must_use]
+    pub fn was_taken(&self, name: &str) -> bool {
+        self.taken.contains(name)
     }
 
     /// What leads to classified columns and has this bare name.

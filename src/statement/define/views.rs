@@ -95,7 +95,7 @@ fn replaced(
                 return Ok(None);
             }
         }
-        None if !snapshot.knows(&target.relname) => {
+        None if !snapshot.knows(&target.relname) || snapshot.was_taken(&target.relname) => {
             let text = std::str::from_utf8(bench.text).unwrap_or_default();
             let words = or_replace(text, target.location, bench.reading.standard_conforming_strings);
             let span = words.ok_or_else(|| unsupported("OR REPLACE without a place"))?;
