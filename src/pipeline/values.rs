@@ -109,8 +109,9 @@ pub(super) fn canonical_of(
 ) -> Result<(), Refusal> {
     let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
     // A cast that cuts does so whatever text is given.
-    let cast = taken.given.as_ref().filter(|cast| cast.is_text() && cast.characters().is_some());
-    let given = given.filter(|given| cast.is_none() || !given.is_text()).or(taken.given.as_ref());
+    let is_text = |of: &Logical| of.base.family() == Family::Text;
+    let cast = taken.given.as_ref().filter(|cast| is_text(cast) && cast.characters().is_some());
+    let given = given.filter(|given| cast.is_none() || !is_text(given)).or(taken.given.as_ref());
     let fault = |fault: ValueFault| Refusal::invalid(&field.path(), fault.sqlstate, &fault.message);
     let mut folded = zeroize::Zeroizing::new(Vec::new());
     let plain = if taken.folds.is_empty() {

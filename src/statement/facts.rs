@@ -126,6 +126,11 @@ pub enum LiteralForm {
     Word,
     /// TRUE, with `=` before it, that the text does not have: its place is that behind a truth value.
     Truth,
+    /// `ARRAY[...]` of constants, as one value: the text of the array.
+    Array {
+        /// A backslash in `'...'` is a character.
+        conforming: bool,
+    },
 }
 
 /// One `$n` that means a classified value, everywhere it stands.
