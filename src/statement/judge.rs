@@ -10,6 +10,7 @@ use crate::catalog::{Named, Names, Snapshot};
 
 use super::behind::Behind;
 use super::by_name;
+use super::define::block;
 use super::define::changes;
 use super::define::definition;
 use super::define::doors;
@@ -135,6 +136,17 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
+    // What a block does to the schema is what the definitions in it do.
+    if let Some(Kind::DoStmt(code)) = kind(node)
+        && let Some(judged) = block::judged(bench, code)
+    {
+        return judged.or_else(|refused| statement_of(bench, node, found).map_err(|_| refused));
+    }
+    statement_of(bench, node, found)
+}
+
+/// The same of what is not taken apart.
+fn statement_of(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     // What holds a query has it judged by itself.
     let holds =
         matches!(kind(node), Some(Kind::ExplainStmt(_) | Kind::DeclareCursorStmt(_) | Kind::PrepareStmt(_)));

@@ -10,7 +10,7 @@ use pg_query::protobuf::{self, ConstrType, Node, RangeVar};
 
 use crate::catalog::{Field, Logical, Mode, Normal};
 
-use super::super::facts::{Edit, StatementFacts, Unproven};
+use super::super::facts::{Edit, StatementFacts, Told, Unproven};
 use super::super::follow::algebra;
 use super::super::follow::classes::Flow;
 use super::super::follow::flow::Walk;
@@ -392,6 +392,7 @@ impl<'a> Draft<'a> {
             name: Some(name.to_owned()),
             flow: Flow::Field(field.id),
             place: Place::Sure,
+            told: Told::default(),
         };
         Outputs { columns: own.map(output).collect() }
     }

@@ -105,13 +105,15 @@ const ARRAYS: &[&str] = &[
 const ARRAYS_MADE: &[&str] = &[
     "UPDATE people SET tags = ARRAY['sentinel', 'b c', NULL, '', 'a\"b'] WHERE id = 4 RETURNING tags",
     "UPDATE people SET tags = ARRAY['sentinel']::text[], flags = ARRAY[true, FALSE, NULL]::bool[] WHERE id = 4 RETURNING *",
-    "UPDATE people SET tags = array [ 'sentinel' /* ] */ :: text , E'it\\'s', $$]$$ ] :: varchar(4) [ ] WHERE id = 4 RETURNING tags",
+    "UPDATE people SET tags = array [ 'sentinel' /* ] */ , E'it\\'s', $$]$$ ] :: varchar(4) [ ] WHERE id = 4 RETURNING tags",
     "UPDATE people SET tags = ARRAY[]::text[], counts = ARRAY[]::integer[], days = ARRAY[]::date[] WHERE id = 4 RETURNING *",
     "UPDATE people SET tags = COALESCE(ARRAY[]::text[], tags) WHERE id = 4 RETURNING tags",
     "UPDATE people SET days = ARRAY['1991-07-23'::date, NULL, 'infinity'::date] WHERE id = 4 RETURNING days",
     "UPDATE people SET counts = ARRAY[1734918, -7]::bigint[], prices = ARRAY[1734918.255, 7] WHERE id = 4 RETURNING counts, prices",
     "UPDATE people SET counts = ARRAY[1734918, -7], prices = ARRAY[1734918.25, 7]::numeric(8,2)[] WHERE id = 4 RETURNING counts, prices",
     "UPDATE people SET counts = ARRAY['1734918', 8]::int8[] WHERE id = 4 RETURNING counts",
+    "UPDATE people SET prices = ARRAY[1734918, 7], counts = ARRAY[1734918.5, 7] WHERE id = 4",
+    "UPDATE people SET prices = ARRAY[173491, 7], counts = ARRAY[1734918.5, 7] WHERE id = 4 RETURNING prices, counts",
     "UPDATE people SET counts = ARRAY['many']::int8[] WHERE id = 4",
     "UPDATE people SET counts = ARRAY[9223372036854775808] WHERE id = 4",
     "UPDATE people SET names = ARRAY['sentinel']::varchar(6)[] WHERE id = 4 RETURNING names",
@@ -256,7 +258,6 @@ fn pair(major: u32) -> (sealgate::store::postgres::Throwaway, Gate, Tap, Pair) {
         gate: Raw::login(gate.address(), "postgres", "postgres"),
         compared: 0,
         refused: Vec::new(),
-        texts_alike: false,
     };
     pair.query(ROWS);
     (server, gate, tap, pair)
