@@ -15,7 +15,7 @@ use crate::catalog::Change;
 
 use super::super::facts::{Effect, LiteralForm, Renames, StatementFacts};
 use super::super::judge::{agreed, statement};
-use super::super::matters::Bench;
+use super::super::matters::{Bench, names_relation_that_matters};
 use super::super::read::census::census;
 use super::super::read::literal::{literal_value, written_literal};
 use super::super::read::spelling::{Lexeme, Lexer};
@@ -188,8 +188,11 @@ fn is_harmless(bench: Bench<'_>, condition: &str) -> Option<()> {
     let text = format!("SELECT {condition}");
     let parsed = tree::parse(&text, bench.reading).ok()?;
     let [raw] = parsed.stmts.as_slice() else { return None };
-    let facts =
-        statement(Bench { text: text.as_bytes(), ..bench }, raw.stmt.as_deref()?, &census(raw)).ok()?;
+    let found = census(raw);
+    if names_relation_that_matters(bench.names, &found) {
+        return None;
+    }
+    let facts = statement(Bench { text: text.as_bytes(), ..bench }, raw.stmt.as_deref()?, &found).ok()?;
     (facts.is_plain() && facts.renames == Renames::Nothing && !facts.keeps).then_some(())
 }
 

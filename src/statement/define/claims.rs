@@ -111,7 +111,7 @@ fn refuses_definitions_that_lead_to_classified_columns() {
             "DO $$ BEGIN IF EXISTS (SELECT 1 FROM customers) THEN ALTER TABLE orders ADD y int; END IF; END $$",
             "definition",
         ),
-        ("DO 'BEGIN ALTER TABLE customers ALTER email TYPE varchar; END'", "definition"),
+        ("DO 'BEGIN ALTER TABLE customers ALTER email TYPE varchar; END'", "declared-type"),
         ("ALTER TABLE customers RENAME TO x", "definition"),
         ("ALTER TABLE x RENAME TO customers", "definition"),
         ("ALTER TABLE customers RENAME COLUMN email TO x", "definition"),
