@@ -477,6 +477,8 @@ pub struct StatementFacts {
     pub subjects: Vec<SubjectUse>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
+    /// Of a definition that is made otherwise than it is written: what the client is told when it is done.
+    pub note: Option<&'static str>,
 }
 
 impl StatementFacts {

@@ -221,6 +221,7 @@ fn add(all: &mut StatementFacts, one: StatementFacts) {
     all.keeps |= one.keeps;
     all.gives |= one.gives;
     all.is_quiet &= one.is_quiet;
+    all.note = all.note.or(one.note);
     all.subjects.extend(one.subjects);
 }
 

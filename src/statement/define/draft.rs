@@ -39,12 +39,14 @@ pub(super) struct Draft<'a> {
     pub(super) range: RangeVar,
     pub(super) walk: Walk<'a>,
     pub(super) rewrites: Vec<Edit>,
+    /// An expression became the column whose values are such already.
+    pub(super) normalized: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn of(bench: Bench<'a>, range: RangeVar) -> Draft<'a> {
         let walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-        Draft { bench, range, walk, rewrites: Vec::new() }
+        Draft { bench, range, walk, rewrites: Vec::new(), normalized: false }
     }
 
     /// What is to be said otherwise, beside `facts`.

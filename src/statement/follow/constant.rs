@@ -25,7 +25,8 @@ pub(in crate::statement) fn is_written(node: &Node) -> bool {
     matches!(kind(node), Some(Kind::ParamRef(_) | Kind::AConst(_)))
 }
 
-fn is_null(node: &Node) -> bool {
+/// Is it NULL, as a constant?
+pub(super) fn is_null(node: &Node) -> bool {
     matches!(kind(node), Some(Kind::AConst(constant)) if constant.isnull)
 }
 

@@ -11,6 +11,7 @@ use crate::catalog::Logical;
 use super::super::facts::Told;
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::type_of;
+use super::constant::is_null;
 
 /// Functions that hand a value on as it is, without what is known of its length or scale.
 const PASSING: [&str; 7] = ["any_value", "first_value", "last_value", "nth_value", "lag", "lead", "unnest"];
@@ -25,8 +26,10 @@ pub(super) fn told(node: &Node) -> Told {
             Told { cast: cast.type_name.as_ref().and_then(type_of), ..Told::default() }
         }
         Some(Kind::CollateClause(clause)) => clause.arg.as_deref().map_or_else(Told::default, told),
+        // The server leaves NULL out.
         Some(Kind::CoalesceExpr(coalesce)) => {
-            coalesce.args.iter().map(told).reduce(Told::beside).unwrap_or_default()
+            let given = coalesce.args.iter().filter(|arg| !is_null(arg));
+            given.map(told).reduce(Told::beside).unwrap_or_default()
         }
         Some(Kind::CaseExpr(case)) => of_case(case),
         Some(Kind::AExpr(nullif)) if nullif.kind == AExprKind::AexprNullif as i32 => {
