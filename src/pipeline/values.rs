@@ -330,8 +330,12 @@ fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
         let own = field.logical;
-        // varchar has no operators of its own.
-        if own.base == Base::Varchar { Logical { array: own.array, ..Logical::TEXT } } else { own }
+        // varchar and cidr have no operators of their own.
+        match (own.base, own.array) {
+            (Base::Varchar, array) => Logical { array, ..Logical::TEXT },
+            (Base::Cidr, false) => Logical::of(Base::Inet),
+            (_, _) => own,
+        }
     });
     Logical { array: array || of.array, ..of }
 }

@@ -151,7 +151,6 @@ fn definition(
 }
 
 /// Kinds of definitions that may stand in a block.
-#[expect(clippy::wildcard_enum_match_arm, reason = "an allow-list")]
 fn may_stand(node: &Node) -> bool {
     match kind(node) {
         Some(

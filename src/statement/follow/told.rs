@@ -17,7 +17,6 @@ use super::constant::is_null;
 const PASSING: [&str; 7] = ["any_value", "first_value", "last_value", "nth_value", "lag", "lead", "unnest"];
 
 /// As which an expression is told.
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not listed is told as its column")]
 pub(super) fn told(node: &Node) -> Told {
     match kind(node) {
         // A constant has the type of what it meets, and no length of its own.
