@@ -148,7 +148,9 @@ pub(super) fn canonical_of(
         Compared::Not | Compared::Equal | Compared::Exactly | Compared::Like => {}
     }
     let exact = Kind { normalize: Normalize::default(), ..kind };
+    let as_given = Kind { scale: None, ..exact };
     let compares = match taken.compared {
+        Compared::Not if taken.shown => Some(&as_given),
         Compared::Equal | Compared::Like => Some(&kind),
         Compared::Exactly => Some(&exact),
         Compared::Not if taken.stored.is_empty() => Some(&kind),

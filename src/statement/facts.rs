@@ -92,6 +92,8 @@ pub struct Taken {
     pub folds: Vec<Fold>,
     /// It is cast to the enumeration or the domain that its column is declared as.
     pub own: bool,
+    /// It is shown beside values of its domain and meets nothing (`COALESCE(amount, 0)`): as it is given.
+    pub shown: bool,
 }
 
 /// A function that makes a text of a text, and of which is known what it makes.

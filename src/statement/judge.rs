@@ -18,6 +18,7 @@ use super::define::moving;
 use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
+use super::follow::told::shown;
 use super::follow::uses::Uses;
 use super::matters::{Bench, names_relation_that_matters, refuse_definition};
 use super::opaque;
@@ -277,6 +278,7 @@ fn followed<'a>(
     walk.into = tree::into(node);
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
+    shown(node).into_iter().for_each(|one| walk.classes.show(one));
     account(&walk, found)?;
     let mut facts = facts_of(walk)?;
     facts.subjects = subject::subjects(bench, node, found, &facts);

@@ -125,6 +125,8 @@ pub(super) struct State {
     pub(super) edits: Vec<Edit>,
     /// They are the elements of an array that is one value itself.
     pub(super) whole: bool,
+    /// It is one of the values of an outermost expression, which does nothing but show them.
+    pub(super) shown: bool,
     /// The text has them as such, one by one.
     pub(super) parts: bool,
     /// What becomes of the text then.
@@ -151,6 +153,12 @@ pub(in crate::statement) struct Classes<'a> {
     pub(super) arrays: Vec<ConstantArray>,
     /// Each place of a parameter is a value by itself, to be told apart by what it is.
     pub(super) apart: Option<Vec<Place>>,
+}
+
+/// What is shown beside sealed values.
+pub(in crate::statement) enum Shown {
+    Literal(usize),
+    Parameter(u16),
 }
 
 /// `ARRAY[...]` of constants.
@@ -295,6 +303,17 @@ impl<'a> Classes<'a> {
         let state = self.state(class);
         state.parts = true;
         if state.whole { Err(array_of_parts()) } else { Ok(()) }
+    }
+
+    /// The constant or the parameter that stands alone there is shown as one of several values.
+    pub(in crate::statement) fn show(&mut self, one: Shown) {
+        let end = match one {
+            Shown::Literal(start) => End::Literal { start, array: false },
+            Shown::Parameter(number) => End::Parameter { number, array: false },
+        };
+        if let Some(class) = self.ends.get(&end).copied() {
+            self.state(class).shown = true;
+        }
     }
 
     /// Its elements stand in an array that can be one value.
@@ -489,6 +508,8 @@ impl<'a> Classes<'a> {
         state.as_text |= absorbed.as_text;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
+        // What is alike elsewhere is not this alone.
+        state.shown = false;
         state.whole |= absorbed.whole;
         state.parts |= absorbed.parts;
         if state.whole && state.parts {

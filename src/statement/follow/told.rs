@@ -11,13 +11,59 @@ use crate::catalog::Logical;
 use super::super::facts::Told;
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::type_of;
+use super::classes::Shown;
 use super::constant::is_null;
 
 /// Functions that hand a value on as it is, without what is known of its length or scale.
 const PASSING: [&str; 7] = ["any_value", "first_value", "last_value", "nth_value", "lag", "lead", "unnest"];
 
+/// Constants and parameters that an outermost query shows in place of a column's value, and does nothing else
+/// with: whoever sees one sees it as it was given.
+pub(in crate::statement) fn shown(query: &Node) -> Vec<Shown> {
+    let mut all = Vec::new();
+    let Some(Kind::SelectStmt(select)) = kind(query) else { return all };
+    let told_apart = !select.distinct_clause.is_empty() || !select.group_clause.is_empty();
+    if told_apart || select.larg.is_some() || select.into_clause.is_some() {
+        return all;
+    }
+    for target in &select.target_list {
+        if let Some(Kind::ResTarget(target)) = kind(target)
+            && let Some(value) = target.val.as_deref()
+            && matches!(kind(value), Some(Kind::CoalesceExpr(_) | Kind::CaseExpr(_)))
+        {
+            gather(value, &mut all);
+        }
+    }
+    all
+}
+
+fn gather(node: &Node, all: &mut Vec<Shown>) {
+    match kind(node) {
+        Some(Kind::CoalesceExpr(coalesce)) => coalesce.args.iter().for_each(|arg| gather(arg, all)),
+        Some(Kind::CaseExpr(case)) => {
+            for when in &case.args {
+                if let Some(Kind::CaseWhen(when)) = kind(when)
+                    && let Some(result) = when.result.as_deref()
+                {
+                    gather(result, all);
+                }
+            }
+            if let Some(otherwise) = case.defresult.as_deref() {
+                gather(otherwise, all);
+            }
+        }
+        Some(Kind::AConst(constant)) => {
+            all.extend(usize::try_from(constant.location).ok().map(Shown::Literal))
+        }
+        Some(Kind::ParamRef(parameter)) => {
+            all.extend(u16::try_from(parameter.number).ok().map(Shown::Parameter));
+        }
+        Some(_) | None => {}
+    }
+}
+
 /// As which an expression is told.
-pub(super) fn told(node: &Node) -> Told {
+pub(in crate::statement) fn told(node: &Node) -> Told {
     match kind(node) {
         // A constant has the type of what it meets, and no length of its own.
         Some(Kind::AConst(_) | Kind::ParamRef(_)) => Told { lost: true, ..Told::default() },

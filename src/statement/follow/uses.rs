@@ -255,7 +255,8 @@ impl Classes<'_> {
                 "Apply it in the application.",
             ));
         }
-        Ok(Taken { given, stored, compared, folds, own: own_cast })
+        let shown = state.shown && compared == Compared::Not && stored.is_empty() && state.bare == 1;
+        Ok(Taken { given, stored, compared, folds, own: own_cast, shown })
     }
 
     /// What the server itself says of two types where the column is text to it, too: it is asked.

@@ -160,6 +160,14 @@ const WRITTEN: &[&str] = &[
     "sentinel",
 ];
 
+/// With a constant that is only shown, which is as it is given.
+const SHOWN: &[&str] = &[
+    "SELECT id, coalesce(pay, 0) AS a, coalesce(pay, 1.5) AS b, coalesce(pay, '7') AS c, coalesce(pay, 0.0000) AS d FROM people ORDER BY id",
+    "SELECT id, CASE WHEN id = 1 THEN pay WHEN id = 2 THEN 31337 ELSE coalesce(pay, 2.125) END AS a FROM people ORDER BY id",
+    "SELECT coalesce(pay, 0) FROM people WHERE coalesce(pay, 0) = 0 AND id < 9 ORDER BY id",
+    "SELECT coalesce(code, 'none') AS a, coalesce(born, '1991-07-23') AS b, coalesce(host, '10.0.0.1') AS c FROM people ORDER BY id",
+];
+
 const BY_NAME: &[&str] = &[
     "BEGIN",
     "DECLARE c CURSOR FOR SELECT id, born::text, active::text FROM people WHERE active ORDER BY id",
@@ -318,6 +326,18 @@ fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
             }
         }
         assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+        for sql in SHOWN {
+            pair.query(sql);
+        }
+        for value in ["0", "1.5", "31337.25"] {
+            pair.same(&format!("shown {value}"), |raw| {
+                raw.parse("", "SELECT id, coalesce(pay, $1) FROM people ORDER BY id", &[]);
+                raw.describe(b'S', "");
+                raw.bind("", "", &[], &[Some(value.as_bytes())], &[]);
+                raw.execute("", 0);
+                raw.sync()
+            });
+        }
         for sql in ARRAYS_MADE {
             pair.query(sql);
         }
