@@ -374,6 +374,10 @@ fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
         ));
     }
     for wrong in ["sentinel", "99999999999999999999", "1991-13-45", "{", "12:61"] {
+        // Whose numbers may have a sign to the C library.
+        if name == "macaddr" && wrong.contains('-') {
+            continue;
+        }
         pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({}, '{wrong}')", first + 99));
         pair.query(&format!("DELETE FROM {table} WHERE id = {}", first + 99));
     }

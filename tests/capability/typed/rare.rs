@@ -83,7 +83,7 @@ fn what_is_no_value_of_a_type_is_refused_as_by_the_server_and_not_repeated() {
     for major in VERSIONS {
         let types: Vec<_> = TYPES.iter().chain(RARE).copied().collect();
         let (_server, _gate, tap, mut pair) = opened(major, &types);
-        let (mut refused, mut others) = (0, 0);
+        let (mut refused, mut others) = (0, Vec::new());
         for (name, _) in &types {
             let (of, logical) = (format!("t_{}", table(name)), logical(name));
             let oid = logical.described().unwrap().0;
@@ -106,13 +106,13 @@ fn what_is_no_value_of_a_type_is_refused_as_by_the_server_and_not_repeated() {
                     return;
                 };
                 refused += 1;
-                // What nobody can say here has a word of its own.
-                let found = through.iter().find(|line| line.starts_with("E ")).map(String::as_str);
-                let alike = found == Some(error)
-                    || found == Some("E 0A000")
-                    || found.is_some_and(|found| found.starts_with("E SG"));
-                others += usize::from(found != Some(error));
-                assert!(alike, "{major}: {what}: {through:?}, not {plain:?}");
+                let found = through
+                    .iter()
+                    .find(|line| line.starts_with("E "))
+                    .unwrap_or_else(|| panic!("{major}: {what}: taken, not {error}"));
+                if found != error {
+                    others.push(format!("{what}: {found}, not {error}"));
+                }
                 let told = told.iter().find(|frame| frame.tag == b'E').unwrap();
                 assert!(
                     !shop::holds(&told.body, b"sentinel") && !shop::holds(&told.body, b"99999"),
@@ -134,7 +134,8 @@ fn what_is_no_value_of_a_type_is_refused_as_by_the_server_and_not_repeated() {
                 same(format!("{name} {wrong:?} in binary"), &|raw| bind(raw, &[23, oid], 1, wrong));
             }
         }
-        assert!(refused > 300 && others * 20 < refused, "{major}: {others} of {refused}");
+        // Of two faults either may be told, and some are said in words of ours.
+        assert!(refused > 300 && others.len() * 20 < refused, "{major}: of {refused}: {others:#?}");
         assert!(!shop::holds(&tap.to_server(), b"sentinel"), "{major}");
     }
 }
