@@ -452,7 +452,9 @@ impl Logical {
                     | (Json | Jsonb, Json | Jsonb)
             );
         // Of arrays each element is; that of another type as text has a form of its own.
-        taken && self.array == column.array && (!self.array || own == other)
+        let numbers = |of: Family| matches!(of, Integer | Numeric | Float);
+        let alike = own == other || numbers(own) && numbers(other);
+        taken && self.array == column.array && (!self.array || alike)
     }
 
     /// Is every value of the other type one of this, which is written alike? So is a column that was made

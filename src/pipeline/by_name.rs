@@ -488,7 +488,7 @@ fn under(view: &View, prepared: &Prepared, facts: &StatementFacts) -> Result<Sta
         Ok(match column {
             ResultColumn::Plain => ResultColumn::Plain,
             ResultColumn::Field(id) => ResultColumn::Field(now(id).ok_or_else(again)?),
-            ResultColumn::Sealed(ids) => ResultColumn::Sealed(all(ids)?.into()),
+            ResultColumn::Sealed(ids, told) => ResultColumn::Sealed(all(ids)?.into(), *told),
             ResultColumn::Text(ids) => ResultColumn::Text(all(ids)?.into()),
             ResultColumn::Derived(ids) => ResultColumn::Derived(all(ids)?.into()),
             ResultColumn::Run(ids) => ResultColumn::Run(all(ids)?),

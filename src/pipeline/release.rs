@@ -62,7 +62,7 @@ fn words(value: &[u8]) -> u64 {
 fn values_in(column: &Column, stored: &[u8]) -> u64 {
     match column {
         Column::Derived(_) => words(stored),
-        Column::Plain | Column::Field(_) | Column::Sealed(_) | Column::Text(_) => 1,
+        Column::Plain | Column::Field(_) | Column::Sealed(..) | Column::Text(_) => 1,
     }
 }
 
@@ -179,7 +179,7 @@ impl Workshop {
                     }
                     let shown = match column {
                         Column::Field(field) => self.open_value(view, *field, stored)?,
-                        Column::Sealed(fields) => {
+                        Column::Sealed(fields, _) => {
                             let field = field_of_value(view, fields, stored).ok_or_else(unforeseen)?;
                             self.open_value(view, field, stored)?
                         }
@@ -292,7 +292,7 @@ impl Workshop {
                 }
                 let sealed = match column {
                     Column::Field(field) => Some(*field),
-                    Column::Sealed(fields) | Column::Text(fields) => {
+                    Column::Sealed(fields, _) | Column::Text(fields) => {
                         Some(field_of_value(view, fields, &stored).ok_or_else(unforeseen)?)
                     }
                     Column::Plain | Column::Derived(_) => None,

@@ -17,7 +17,7 @@ use crate::audit::Attribution;
 use crate::policy::Refusal;
 use crate::wire::backend::{self, ErrorFacts};
 use crate::wire::charset::Charset;
-use crate::wire::compose::{ErrorText, put_error};
+use crate::wire::compose::{ErrorText, put_error, put_notice};
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{Frame, Malformed, Peek, peek};
 
@@ -220,8 +220,25 @@ impl Session {
                 Ok(Fate::Pass)
             }
             b'N' | b'A' => Ok(Fate::Pass),
-            _ => Ok(self.complete(frame)),
+            _ => {
+                let note = self.note_of_definition().filter(|_| tag == b'C');
+                let fate = self.complete(frame);
+                Ok(match (fate, note) {
+                    (Fate::Pass, Some(note)) => {
+                        put_notice(out, &format!("sealgate: {note}"));
+                        out.extend_from_slice(frame.bytes());
+                        Fate::Took
+                    }
+                    (fate, _) => fate,
+                })
+            }
         }
+    }
+
+    /// What is to be said of the definition that is done next.
+    fn note_of_definition(&mut self) -> Option<&'static str> {
+        let mark = self.queue.front().and_then(|owed| owed.mark.as_ref())?;
+        mark.defines.as_ref()?.facts.statements.get(mark.completed)?.note
     }
 
     /// The head of an error or a notice that is too long to be held: it passes as it comes,

@@ -7,7 +7,7 @@ use super::values::{shown_as, shown_as_own};
 use super::view::View;
 use crate::catalog::{Field, FieldId, Logical, NO_MODIFIER};
 use crate::policy::Refusal;
-use crate::statement::{ResultColumn, StatementFacts, SubjectUse};
+use crate::statement::{ResultColumn, StatementFacts, SubjectUse, Told};
 use crate::types::Format;
 use crate::wire::backend::{Origin, TypeTold, put_row_description, visit_row_description};
 use crate::wire::frontend::result_format;
@@ -24,7 +24,7 @@ pub(super) enum Column {
     /// It carries this field, by the text and by the server's word where it gives one.
     Field(FieldId),
     /// It carries one of these, sealed in one domain: counts as a value of each.
-    Sealed(Arc<[FieldId]>),
+    Sealed(Arc<[FieldId]>, Told),
     /// The same, shown as text whatever its type is.
     Text(Arc<[FieldId]>),
     /// Made from fields that are not sealed: counts as a value of each.
@@ -37,7 +37,7 @@ impl Column {
         let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
         match self {
             Column::Field(field) => sealed(field),
-            Column::Sealed(fields) | Column::Text(fields) => fields.iter().any(sealed),
+            Column::Sealed(fields, _) | Column::Text(fields) => fields.iter().any(sealed),
             Column::Plain | Column::Derived(_) => false,
         }
     }
@@ -47,7 +47,7 @@ impl Column {
         match self {
             Column::Plain => &[],
             Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) | Column::Text(fields) | Column::Derived(fields) => fields,
+            Column::Sealed(fields, _) | Column::Text(fields) | Column::Derived(fields) => fields,
         }
     }
 }
@@ -113,7 +113,7 @@ impl Shape {
         let columns = facts.outputs.iter().map(|column| match column {
             ResultColumn::Plain => Some(Column::Plain),
             ResultColumn::Field(id) => Some(Column::Field(*id)),
-            ResultColumn::Sealed(ids) => Some(Column::Sealed(ids.clone())),
+            ResultColumn::Sealed(ids, told) => Some(Column::Sealed(ids.clone(), *told)),
             ResultColumn::Text(ids) => Some(Column::Text(ids.clone())),
             ResultColumn::Derived(ids) => Some(Column::Derived(ids.clone())),
             ResultColumn::Run(_) => None,
@@ -177,21 +177,26 @@ impl Column {
     fn own(&self, view: &View) -> Option<u32> {
         match self {
             Column::Field(field) => shown_as_own(view, std::slice::from_ref(field)),
-            Column::Sealed(fields) => shown_as_own(view, fields),
+            Column::Sealed(fields, _) => shown_as_own(view, fields),
             Column::Plain | Column::Text(_) | Column::Derived(_) => None,
         }
     }
 
     /// As which type a client sees it, where that is not text.
     fn shown(&self, view: &View) -> Option<Logical> {
+        let mut told = Told::default();
         let fields = match self {
             Column::Field(field) => std::slice::from_ref(field),
-            Column::Sealed(fields) => fields,
+            Column::Sealed(fields, of) => {
+                told = *of;
+                fields
+            }
             // The server's own cast says what it is.
             Column::Plain | Column::Text(_) | Column::Derived(_) => return None,
         };
         let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
         let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
+        let logical = logical.map(|logical| told.of(logical));
         logical.filter(|logical| *logical != Logical::TEXT)
     }
 }
@@ -220,9 +225,13 @@ fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Ref
         (ResultColumn::Field(told), Some(field)) if *told == field => Ok(Column::Field(field)),
         // The server says nothing of an expression that passes the field on.
         (ResultColumn::Field(told), None) if origin.table_oid == 0 => Ok(Column::Field(*told)),
-        (ResultColumn::Sealed(ids), None) if origin.table_oid == 0 => Ok(Column::Sealed(ids.clone())),
+        (ResultColumn::Sealed(ids, told), None) if origin.table_oid == 0 => {
+            Ok(Column::Sealed(ids.clone(), *told))
+        }
         // A cast that changes nothing leaves it the column of its table.
-        (ResultColumn::Sealed(ids), Some(field)) if ids.contains(&field) => Ok(Column::Sealed(ids.clone())),
+        (ResultColumn::Sealed(ids, told), Some(field)) if ids.contains(&field) => {
+            Ok(Column::Sealed(ids.clone(), *told))
+        }
         (ResultColumn::Text(ids), None) if origin.table_oid == 0 => Ok(Column::Text(ids.clone())),
         (ResultColumn::Text(ids), Some(field)) if ids.contains(&field) => Ok(Column::Text(ids.clone())),
         (ResultColumn::Derived(ids), None) => Ok(Column::Derived(ids.clone())),
@@ -230,7 +239,7 @@ fn lay(column: &ResultColumn, origin: Origin, view: &View) -> Result<Column, Ref
         (
             ResultColumn::Plain
             | ResultColumn::Field(_)
-            | ResultColumn::Sealed(_)
+            | ResultColumn::Sealed(..)
             | ResultColumn::Text(_)
             | ResultColumn::Derived(_)
             | ResultColumn::Run(_),
@@ -253,7 +262,7 @@ fn lay_runs(
             ResultColumn::Plain => {}
             ResultColumn::Field(id) => fields.push(*id),
             // Refused by its text: nobody could say which column it is.
-            ResultColumn::Sealed(_) | ResultColumn::Text(_) => return Err(unforeseen()),
+            ResultColumn::Sealed(..) | ResultColumn::Text(_) => return Err(unforeseen()),
             ResultColumn::Derived(ids) => derived.extend(ids.iter().copied()),
             ResultColumn::Run(ids) => fields.extend(ids.iter().copied()),
         }

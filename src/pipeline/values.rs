@@ -109,8 +109,9 @@ pub(super) fn canonical_of(
 ) -> Result<(), Refusal> {
     let kind = field.domain.as_ref().map_or(Kind::TEXT, |domain| domain.kind);
     // A cast that cuts does so whatever text is given.
-    let cast = taken.given.as_ref().filter(|cast| cast.is_text() && cast.characters().is_some());
-    let given = given.filter(|given| cast.is_none() || !given.is_text()).or(taken.given.as_ref());
+    let is_text = |of: &Logical| of.base.family() == Family::Text;
+    let cast = taken.given.as_ref().filter(|cast| is_text(cast) && cast.characters().is_some());
+    let given = given.filter(|given| cast.is_none() || !is_text(given)).or(taken.given.as_ref());
     let fault = |fault: ValueFault| Refusal::invalid(&field.path(), fault.sqlstate, &fault.message);
     let mut folded = zeroize::Zeroizing::new(Vec::new());
     let plain = if taken.folds.is_empty() {
@@ -147,7 +148,9 @@ pub(super) fn canonical_of(
         Compared::Not | Compared::Equal | Compared::Exactly | Compared::Like => {}
     }
     let exact = Kind { normalize: Normalize::default(), ..kind };
+    let as_given = Kind { scale: None, ..exact };
     let compares = match taken.compared {
+        Compared::Not if taken.shown => Some(&as_given),
         Compared::Equal | Compared::Like => Some(&kind),
         Compared::Exactly => Some(&exact),
         Compared::Not if taken.stored.is_empty() => Some(&kind),
@@ -329,8 +332,12 @@ fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
         let own = field.logical;
-        // varchar has no operators of its own.
-        if own.base == Base::Varchar { Logical { array: own.array, ..Logical::TEXT } } else { own }
+        // varchar and cidr have no operators of their own.
+        match (own.base, own.array) {
+            (Base::Varchar, array) => Logical { array, ..Logical::TEXT },
+            (Base::Cidr, false) => Logical::of(Base::Inet),
+            (_, _) => own,
+        }
     });
     Logical { array: array || of.array, ..of }
 }

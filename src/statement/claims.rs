@@ -20,13 +20,13 @@ fn told(sql: &str, facts: &StatementFacts) -> String {
         ResultColumn::Derived(ids) => Some(ids.iter().copied()),
         ResultColumn::Plain
         | ResultColumn::Field(_)
-        | ResultColumn::Sealed(_)
+        | ResultColumn::Sealed(..)
         | ResultColumn::Text(_)
         | ResultColumn::Run(_) => None,
     });
     let derived: Vec<FieldId> = derived.flatten().collect();
     let passed = facts.outputs.iter().filter_map(|output| match output {
-        ResultColumn::Sealed(ids) | ResultColumn::Text(ids) => Some(ids.iter().copied()),
+        ResultColumn::Sealed(ids, _) | ResultColumn::Text(ids) => Some(ids.iter().copied()),
         ResultColumn::Plain | ResultColumn::Field(_) | ResultColumn::Derived(_) | ResultColumn::Run(_) => {
             None
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::read::signs::Signs;
-use crate::catalog::{Change, FieldId, Logical};
+use crate::catalog::{Base, Change, FieldId, Logical, NO_MODIFIER};
 use crate::wire::charset::Coding;
 use crate::wire::copy::Format;
 
@@ -33,7 +33,7 @@ pub enum ResultColumn {
     /// It carries the values of this field.
     Field(FieldId),
     /// It carries values of one of these fields, or of the statement's own, sealed in the domain of all of them.
-    Sealed(Arc<[FieldId]>),
+    Sealed(Arc<[FieldId]>, Told),
     /// The same as text, where it is of another type (`birth::text`).
     Text(Arc<[FieldId]>),
     /// A value made from these fields, which are classified but not sealed.
@@ -41,6 +41,42 @@ pub enum ResultColumn {
     /// Any number of columns (`*`). These fields are among them, as columns of their tables:
     /// RowDescription's origins say where.
     Run(Vec<FieldId>),
+}
+
+/// As which type a client is told an expression that passes sealed values on, beside what their columns are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Told {
+    /// It has no length, precision or scale.
+    pub lost: bool,
+    /// It is what `=` takes: a `varchar` is text there.
+    pub operand: bool,
+    /// The type to which it is cast.
+    pub cast: Option<Logical>,
+}
+
+impl Told {
+    /// As which one of two is told, of which the server takes the type of both.
+    #[must_use]
+    pub fn beside(self, other: Told) -> Told {
+        let texts = |of: Told| of.cast.filter(|cast| *cast == Logical::TEXT);
+        let cast = if self.cast == other.cast { self.cast } else { texts(self).or(texts(other)) };
+        Told { lost: self.lost || other.lost || self != other, operand: self.operand || other.operand, cast }
+    }
+
+    /// The type of a column that is told so.
+    #[must_use]
+    pub fn of(self, column: Logical) -> Logical {
+        let own = if self.operand && column.base == Base::Varchar && !column.array {
+            Logical::TEXT
+        } else {
+            column
+        };
+        let cast = self.cast.filter(|cast| {
+            cast.base.family() == own.base.family() && cast.array == own.array && cast.base != Base::Citext
+        });
+        let told = cast.unwrap_or(own);
+        if self.lost { Logical { modifier: NO_MODIFIER, ..told } } else { told }
+    }
 }
 
 /// What a value is, by the text, and what is done with it: so is found what is sealed in its place.
@@ -56,6 +92,8 @@ pub struct Taken {
     pub folds: Vec<Fold>,
     /// It is cast to the enumeration or the domain that its column is declared as.
     pub own: bool,
+    /// It is shown beside values of its domain and meets nothing (`COALESCE(amount, 0)`): as it is given.
+    pub shown: bool,
 }
 
 /// A function that makes a text of a text, and of which is known what it makes.
@@ -126,6 +164,11 @@ pub enum LiteralForm {
     Word,
     /// TRUE, with `=` before it, that the text does not have: its place is that behind a truth value.
     Truth,
+    /// `ARRAY[...]` of constants, as one value: the text of the array.
+    Array {
+        /// A backslash in `'...'` is a character.
+        conforming: bool,
+    },
 }
 
 /// One `$n` that means a classified value, everywhere it stands.
@@ -438,6 +481,8 @@ pub struct StatementFacts {
     pub subjects: Vec<SubjectUse>,
     /// 16 hexadecimal digits, equal for statements that differ in literals alone.
     pub fingerprint: Arc<str>,
+    /// Of a definition that is made otherwise than it is written: what the client is told when it is done.
+    pub note: Option<&'static str>,
 }
 
 impl StatementFacts {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::catalog::{FieldId, Followed, Snapshot};
 
 use super::define::definition;
-use super::facts::{Compared, ResultColumn};
+use super::facts::{Compared, ResultColumn, Told};
 use super::follow::classes::Flow;
 use super::follow::flow::Walk;
 use super::follow::from::unknown_source;
@@ -115,7 +115,12 @@ fn named_arguments<'a>(walk: &mut Walk<'a>, signature: &Signature) -> Proven<Sou
     for ((name, _), number) in signature.arguments.iter().zip(1..) {
         let flow = Flow::Open(walk.classes.parameter(number, false, None)?);
         if let Some(name) = name {
-            outputs.columns.push(Output { name: Some(name.to_string()), flow, place: Place::Sure });
+            outputs.columns.push(Output {
+                name: Some(name.to_string()),
+                flow,
+                place: Place::Sure,
+                told: Told::default(),
+            });
         }
     }
     let columns = Columns::Derived(Rc::new(outputs));
@@ -139,8 +144,8 @@ fn carried(
         let columns = told.iter().map(|column| match column {
             ResultColumn::Plain => Ok(None),
             ResultColumn::Field(id) => Ok(Some(*id)),
-            ResultColumn::Sealed(ids) if of_one(ids) => Ok(ids.first().copied()),
-            ResultColumn::Sealed(_)
+            ResultColumn::Sealed(ids, _) if of_one(ids) => Ok(ids.first().copied()),
+            ResultColumn::Sealed(..)
             | ResultColumn::Text(_)
             | ResultColumn::Derived(_)
             | ResultColumn::Run(_) => {

@@ -10,6 +10,7 @@ use crate::catalog::{Named, Names, Snapshot};
 
 use super::behind::Behind;
 use super::by_name;
+use super::define::block;
 use super::define::changes;
 use super::define::definition;
 use super::define::doors;
@@ -17,6 +18,7 @@ use super::define::moving;
 use super::define::named;
 use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
+use super::follow::told::shown;
 use super::follow::uses::Uses;
 use super::matters::{Bench, names_relation_that_matters, refuse_definition};
 use super::opaque;
@@ -135,6 +137,17 @@ pub(super) fn statement(bench: Bench<'_>, node: &Node, found: &Census) -> Proven
             "Write it in a plainer form.",
         ));
     }
+    // What a block does to the schema is what the definitions in it do.
+    if let Some(Kind::DoStmt(code)) = kind(node)
+        && let Some(judged) = block::judged(bench, code)
+    {
+        return judged.or_else(|refused| statement_of(bench, node, found).map_err(|_| refused));
+    }
+    statement_of(bench, node, found)
+}
+
+/// The same of what is not taken apart.
+fn statement_of(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<StatementFacts> {
     // What holds a query has it judged by itself.
     let holds =
         matches!(kind(node), Some(Kind::ExplainStmt(_) | Kind::DeclareCursorStmt(_) | Kind::PrepareStmt(_)));
@@ -265,6 +278,7 @@ fn followed<'a>(
     walk.into = tree::into(node);
     let outputs = walk.query(node)?;
     walk.emit(&outputs)?;
+    shown(node).into_iter().for_each(|one| walk.classes.show(one));
     account(&walk, found)?;
     let mut facts = facts_of(walk)?;
     facts.subjects = subject::subjects(bench, node, found, &facts);

@@ -40,7 +40,7 @@ pub use described::{Description, describe};
 pub use facts::{
     Action, Argument, Boundary, Closes, Compared, CopyFacts, Edit, Effect, Executed, Executes, Fetches, Fold,
     LiteralForm, LiteralUse, NameOf, NamedQuery, ParameterUse, Remedy, Renames, ResultColumn, Said, Stated,
-    StatementFacts, States, SubjectUse, SubjectValue, Taken, TextFacts, Unproven,
+    StatementFacts, States, SubjectUse, SubjectValue, Taken, TextFacts, Told, Unproven,
 };
 pub use function::{Signature, followed_function};
 #[cfg(any(test, feature = "fuzzing"))]

@@ -72,8 +72,8 @@ fn passed(facts: &StatementFacts, found: &Census, snapshot: &Snapshot) -> Proven
         ResultColumn::Run(_) => Err(unsupported("all columns of a table at once")),
         ResultColumn::Field(id) => Ok(Some(*id)),
         // Of one domain the first stands for all; the others are behind it.
-        ResultColumn::Sealed(ids) if of_one_domain(snapshot, ids) => Ok(ids.first().copied()),
-        ResultColumn::Sealed(_) | ResultColumn::Text(_) | ResultColumn::Derived(_) => Err(refuse(
+        ResultColumn::Sealed(ids, _) if of_one_domain(snapshot, ids) => Ok(ids.first().copied()),
+        ResultColumn::Sealed(..) | ResultColumn::Text(_) | ResultColumn::Derived(_) => Err(refuse(
             "definition",
             "a column of a query that is kept is made from classified ones, or shows several domains",
             "Pass each classified one on as it is.",

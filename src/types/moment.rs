@@ -374,21 +374,29 @@ fn fixed<const LENGTH: usize>(value: &[u8], of: &str) -> Result<[u8; LENGTH], Va
 }
 
 pub(super) fn date_from_binary(value: &[u8]) -> Result<i32, ValueFault> {
-    match i32::from_be_bytes(fixed(value, "date")?) {
-        infinite @ (i32::MIN | i32::MAX) => Ok(infinite),
-        number => date(i64::from(number)),
-    }
+    let read = match i32::from_be_bytes(first(value, "date")?) {
+        infinite @ (i32::MIN | i32::MAX) => infinite,
+        number => date(i64::from(number))?,
+    };
+    fixed::<4>(value, "date").map(|_| read)
 }
 
 pub(super) fn timestamp_from_binary(value: &[u8], of: &str) -> Result<i64, ValueFault> {
-    match i64::from_be_bytes(fixed(value, of)?) {
-        infinite @ (i64::MIN | i64::MAX) => Ok(infinite),
-        number => instant(Some(number)),
-    }
+    let read = match i64::from_be_bytes(first(value, of)?) {
+        infinite @ (i64::MIN | i64::MAX) => infinite,
+        number => instant(Some(number))?,
+    };
+    fixed::<8>(value, of).map(|_| read)
 }
 
 pub(super) fn time_from_binary(value: &[u8]) -> Result<i64, ValueFault> {
-    of_day(i64::from_be_bytes(fixed(value, "time")?))
+    let read = of_day(i64::from_be_bytes(first(value, "time")?))?;
+    fixed::<8>(value, "time").map(|_| read)
+}
+
+/// The bytes at the beginning, of which the server judges before it looks for more.
+fn first<const N: usize>(value: &[u8], of: &str) -> Result<[u8; N], ValueFault> {
+    fixed(value.get(..N).unwrap_or(value), of)
 }
 
 fn of_day(time: i64) -> Result<i64, ValueFault> {
@@ -396,12 +404,13 @@ fn of_day(time: i64) -> Result<i64, ValueFault> {
 }
 
 pub(super) fn timetz_from_binary(value: &[u8]) -> Result<(i64, i32), ValueFault> {
-    let whole: [u8; 12] = fixed(value, "time with time zone")?;
+    let whole: [u8; 12] = first(value, "time with time zone")?;
     let mut scan = Scan::new(&whole);
     let time = of_day(scan.array().map_or(-1, i64::from_be_bytes))?;
     let west = scan.array().map_or(0, i32::from_be_bytes);
     if west <= -DISPLACEMENTS || west >= DISPLACEMENTS {
         return Err(ValueFault::new("22009", "time zone displacement out of range"));
     }
+    fixed::<12>(value, "time with time zone")?;
     Ok((time, -west))
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use pgwire::messages::Message;
-use pgwire::messages::response::ErrorResponse;
+use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 
 use super::frame::put;
 use super::startup::PROTOCOL_3_0;
@@ -16,6 +16,13 @@ pub struct ErrorText<'a> {
     pub message: &'a str,
     pub detail: Option<&'a str>,
     pub hint: Option<&'a str>,
+}
+
+/// Appends a NoticeResponse. `message` begins with `sealgate:`.
+pub fn put_notice(out: &mut Vec<u8>, message: &str) {
+    let fields = [(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "00000"), (b'M', message)];
+    let fields = fields.iter().map(|(of, text)| (*of, text.replace('\0', ""))).collect();
+    append(out, &NoticeResponse::new(fields));
 }
 
 fn append(out: &mut Vec<u8>, message: &impl Message) {

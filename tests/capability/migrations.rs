@@ -224,7 +224,7 @@ fn knex_makes_its_tables() {
 }
 
 /// As Prisma, Drizzle, Flyway, Liquibase and dumps write them.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: &[&str] = &[
     // Prisma, which sends a script as one text.
     "-- CreateEnum\nCREATE TYPE \"Mood\" AS ENUM ('OK', 'it''s', 'email');\n\n-- CreateTable\nCREATE TABLE \"people\" (\n    \"id\" SERIAL NOT NULL,\n    \"email\" VARCHAR(254) NOT NULL,\n    \
      \"phone\" VARCHAR(20) NOT NULL DEFAULT '',\n    \"born\" DATE DEFAULT '2000-01-01'::date,\n    \
@@ -238,9 +238,19 @@ const SCRIPTS: [&str; 12] = [
     // Drizzle.
     "CREATE TABLE IF NOT EXISTS \"members\" (\"id\" integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name \"members_id_seq\" \
      INCREMENT BY 1 MINVALUE 1 MAXVALUE 2147483647 START WITH 1 CACHE 1),\"mail\" text DEFAULT 'none'::text NOT NULL,\
-     \"tags\" text[],\"seen\" timestamp with time zone,CONSTRAINT \"members_mail_unique\" UNIQUE(\"mail\"))",
+     \"tags\" text[],CONSTRAINT \"members_mail_unique\" UNIQUE(\"mail\"))",
+    "DO $$ BEGIN\n CREATE TYPE \"public\".\"status\" AS ENUM('email', 'phone');\nEXCEPTION\n WHEN duplicate_object THEN null;\nEND $$;\n",
+    // Sequelize writes it so.
+    "DO 'BEGIN CREATE TYPE \"public\".\"enum_people_email\" AS ENUM(''email'', ''phone''); EXCEPTION WHEN duplicate_object THEN null; END';",
     // Flyway and Liquibase.
+    "DO $do$\nBEGIN\n  IF NOT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_name = 'members' AND column_name = 'seen') THEN\n    \
+     ALTER TABLE members ADD COLUMN seen timestamp with time zone; -- when\n  END IF;\nEND\n$do$",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS people_phone_like ON public.people (phone varchar_pattern_ops)",
     "BEGIN",
+    "DO $$ BEGIN\n ALTER TABLE \"guests\" ADD CONSTRAINT \"guests_people_fk\" FOREIGN KEY (\"email\") REFERENCES \"public\".\"people\"(\"email\") \
+     ON DELETE no action ON UPDATE no action DEFERRABLE INITIALLY DEFERRED;\nEXCEPTION\n WHEN duplicate_object THEN null;\nEND $$;",
+    "DO $$ BEGIN\n ALTER TABLE \"guests\" ADD CONSTRAINT \"guests_people_fk\" FOREIGN KEY (\"email\") REFERENCES \"public\".\"people\"(\"email\") \
+     ON DELETE no action ON UPDATE no action DEFERRABLE INITIALLY DEFERRED;\nEXCEPTION\n WHEN duplicate_object THEN null;\nEND $$;",
     "ALTER TABLE public.people ADD nick VARCHAR(40) DEFAULT 'x' NOT NULL, ADD COLUMN IF NOT EXISTS place character varying(20) \
      DEFAULT NULL::character varying",
     "ALTER TABLE public.people ADD CONSTRAINT uc_people_phone UNIQUE (phone, born), ADD CONSTRAINT level_known CHECK (level IN (1, 2, 3))",

@@ -3,6 +3,8 @@
 
 mod forms;
 mod own;
+mod rare;
+mod reported;
 mod sizes;
 
 use std::fmt::Write;
@@ -164,7 +166,6 @@ fn told_the_same(lines: &str, statements: &[&str], values: &[&str], meant: &dyn 
             gate: Raw::login(gate.address(), "postgres", "postgres"),
             compared: 0,
             refused: Vec::new(),
-            texts_alike: false,
         };
         let rows = "(2, 'bob@sentinel.example', 'b'), (3, 'ada@sentinel.example', NULL), (4, NULL, '')";
         pair.plain.query(&format!("INSERT INTO people VALUES (1, 'ada@sentinel.example', 'A'), {rows}"));
@@ -206,12 +207,12 @@ fn table(name: &str) -> String {
 }
 
 /// A server with two databases: in one the columns are of their types, in the other they are text.
-fn world(major: u32) -> (Throwaway, Gate, Tap) {
+fn world(major: u32, types: &[(&str, &[&str])]) -> (Throwaway, Gate, Tap) {
     let server = pg(major);
     let (mut plain, mut sealed) = (String::new(), String::new());
     let tap = Tap::before(server.address());
     let mut setup = Setup::before(tap.address());
-    for (name, _) in TYPES {
+    for (name, _) in types {
         let table = table(name);
         writeln!(plain, "CREATE TABLE t_{table} (id int PRIMARY KEY, v {name});").unwrap();
         writeln!(sealed, "CREATE TABLE t_{table} (id int PRIMARY KEY, v text);").unwrap();
@@ -265,20 +266,6 @@ fn described(body: &[u8]) -> String {
     text
 }
 
-/// A description in which text and varchar are one, and lengths are not told.
-fn as_text(line: &str) -> String {
-    if !line.starts_with('T') {
-        return line.to_owned();
-    }
-    let words: Vec<&str> = line.split(' ').collect();
-    let told = words.iter().enumerate().map(|(at, word)| match words.get(at.wrapping_sub(1)) {
-        Some(&"type") if *word == "1043" => "25",
-        Some(&"modifier") => "any",
-        _ => word,
-    });
-    told.collect::<Vec<_>>().join(" ")
-}
-
 fn is_refused(seen: &[String]) -> bool {
     seen.iter().any(|line| line.starts_with("E SG"))
 }
@@ -289,17 +276,12 @@ struct Pair {
     gate: Raw,
     compared: usize,
     refused: Vec<String>,
-    /// What an expression makes of text types is told as text, or as the column's own.
-    texts_alike: bool,
 }
 
 impl Pair {
     fn same(&mut self, what: &str, ask: impl Fn(&mut Raw) -> Vec<Frame>) -> Vec<Frame> {
         let direct = ask(&mut self.plain);
-        let (mut plain, mut through) = (seen(&direct), seen(&ask(&mut self.gate)));
-        if self.texts_alike {
-            plain.iter_mut().chain(&mut through).for_each(|line| *line = as_text(line));
-        }
+        let (plain, through) = (seen(&direct), seen(&ask(&mut self.gate)));
         self.compared += 1;
         if is_refused(&through) {
             self.refused.push(what.to_owned());
@@ -321,13 +303,12 @@ fn cell(frames: &[Frame]) -> Option<Vec<u8>> {
 #[test]
 fn a_sealed_column_of_any_type_is_told_taken_and_given_as_a_plain_one() {
     for major in VERSIONS {
-        let (server, gate, tap) = world(major);
+        let (server, gate, tap) = world(major, TYPES);
         let mut pair = Pair {
             plain: Raw::login(server.address(), "postgres", "plain"),
             gate: Raw::login(gate.address(), "postgres", "postgres"),
             compared: 0,
             refused: Vec::new(),
-            texts_alike: false,
         };
         for (round, settings) in SETTINGS.iter().enumerate() {
             pair.query(settings);
@@ -393,6 +374,10 @@ fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
         ));
     }
     for wrong in ["sentinel", "99999999999999999999", "1991-13-45", "{", "12:61"] {
+        // Whose numbers may have a sign to the C library.
+        if name == "macaddr" && wrong.contains('-') {
+            continue;
+        }
         pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({}, '{wrong}')", first + 99));
         pair.query(&format!("DELETE FROM {table} WHERE id = {}", first + 99));
     }
@@ -406,6 +391,12 @@ const FORMS: &[&str] = &[
     "SELECT id, CASE v WHEN '{a}' THEN 1 WHEN '{b}'::{T} THEN 2 ELSE 3 END FROM {t} ORDER BY id",
     "SELECT id, CASE WHEN id % 2 = 0 THEN v ELSE '{b}' END AS c FROM {t} ORDER BY id",
     "SELECT id, coalesce(v, '{a}') FROM {t} ORDER BY id",
+    "SELECT coalesce(v, v) AS a, CASE WHEN id = 1 THEN v END AS b, CASE WHEN id = 1 THEN v ELSE v END AS c, (v) AS d FROM {t} ORDER BY id",
+    "SELECT v::{T} AS a, nullif(coalesce(v, '{a}'), '{b}') AS b, nullif(CASE WHEN id > 1 THEN v END, '{b}') AS c FROM {t} ORDER BY id",
+    "SELECT lag(v) OVER (ORDER BY id) AS a, last_value(v) OVER (ORDER BY id) AS b FROM {t} ORDER BY id",
+    "SELECT * FROM (SELECT v AS a, coalesce(v, '{b}') AS b FROM {t} ORDER BY id) s",
+    "SELECT v FROM {t} WHERE id = 1 UNION ALL SELECT '{a}'",
+    "SELECT v FROM {t} WHERE id = 1 UNION ALL SELECT v FROM {t} WHERE id = 1",
     "SELECT count(*) FROM (SELECT v FROM {t} UNION SELECT '{a}'::{T} UNION SELECT '{b}') u",
     "SELECT {t}.id FROM (VALUES ('{a}'::{T}), ('{b}')) x(v) JOIN {t} ON {t}.v = x.v ORDER BY 1",
     "SELECT id FROM {t} WHERE (v, id) = ('{a}', 1) OR (id, v) IN ((2, '{b}')) ORDER BY id",
@@ -450,13 +441,12 @@ fn of_forms(pair: &mut Pair, name: &str, values: &[&str]) {
 #[test]
 fn values_of_every_type_are_passed_on_and_compared_as_plain_ones() {
     for major in VERSIONS {
-        let (server, gate, tap) = world(major);
+        let (server, gate, tap) = world(major, TYPES);
         let mut pair = Pair {
             plain: Raw::login(server.address(), "postgres", "plain"),
             gate: Raw::login(gate.address(), "postgres", "postgres"),
             compared: 0,
             refused: Vec::new(),
-            texts_alike: false,
         };
         for (name, values) in TYPES {
             let compares = Kind::of(&logical(name)).unequal().is_none();
@@ -469,9 +459,7 @@ fn values_of_every_type_are_passed_on_and_compared_as_plain_ones() {
             }
             // A char(n) that an expression passes on is padded as its column is.
             if compares && !name.ends_with("[]") && !name.starts_with("bpchar") {
-                pair.texts_alike = true;
                 of_forms(&mut pair, name, values);
-                pair.texts_alike = false;
             }
             for (_, bare) in BARE.iter().filter(|(of, _)| of == name) {
                 for value in *bare {

@@ -389,7 +389,7 @@ impl Server {
             |name: &str| LAYOUTS[self.state.layout].iter().find(|one| one.0 == name).map_or(0, |one| one.1);
         match column {
             ResultColumn::Plain
-            | ResultColumn::Sealed(_)
+            | ResultColumn::Sealed(..)
             | ResultColumn::Text(_)
             | ResultColumn::Derived(_) => vec![(0, 0)],
             ResultColumn::Field(EMAIL) => vec![(TABLE, at("email"))],

@@ -36,6 +36,10 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
         "ALTER TABLE orders RENAME TO bills",
         "ALTER TABLE customers ALTER COLUMN note SET NOT NULL, ADD CONSTRAINT u UNIQUE (email)",
         "ALTER TABLE customers DISABLE TRIGGER ALL",
+        "DO $$ BEGIN ALTER TABLE customers ADD CONSTRAINT u UNIQUE (email); EXCEPTION WHEN duplicate_object THEN null; END $$",
+        "DO LANGUAGE plpgsql $x$ BEGIN CREATE INDEX ON customers (email); CREATE TYPE feeling AS ENUM ('glad'); END $x$",
+        "DO 'BEGIN CREATE TYPE feeling AS ENUM (''glad''); EXCEPTION WHEN duplicate_object THEN null; END'",
+        "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'customers') THEN ALTER TABLE customers ADD CONSTRAINT u UNIQUE (email); END IF; END $$",
     ] {
         assert_eq!(changes(sql), "[]", "{sql}");
     }
@@ -49,6 +53,10 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
             "Created { table: other.customers, columns: [id], unless_there: true",
         ),
         ("ALTER TABLE customers ADD COLUMN age int", "ColumnAdded { table: public.customers, column: age"),
+        (
+            "DO $$ BEGIN ALTER TABLE customers ADD COLUMN age int; END $$",
+            "ColumnAdded { table: public.customers, column: age",
+        ),
         ("ALTER TABLE customers DROP COLUMN email", "ColumnDropped { table: public.customers, column: email"),
         (
             "ALTER TABLE customers RENAME note TO remark",
@@ -87,6 +95,9 @@ fn what_a_definition_does_is_told_where_it_is_wholly_understood() {
         "CREATE TABLE x AS SELECT count(*) FROM customers",
         "DROP OWNED BY bob",
         "DO $$ BEGIN NULL; END $$",
+        "DO $$ BEGIN ALTER TABLE customers ADD COLUMN age int; EXCEPTION WHEN duplicate_column THEN null; END $$",
+        "DO $$ BEGIN IF random() < 1 THEN ALTER TABLE customers ADD COLUMN age int; END IF; END $$",
+        "DO $$ BEGIN PERFORM 1; END $$",
         "COMMIT PREPARED 'x'",
     ] {
         assert_eq!(changes(sql), "?", "{sql}");

@@ -10,7 +10,7 @@ use pg_query::protobuf::{self, ConstrType, Node, RangeVar};
 
 use crate::catalog::{Field, Logical, Mode, Normal};
 
-use super::super::facts::{Edit, StatementFacts, Unproven};
+use super::super::facts::{Edit, StatementFacts, Told, Unproven};
 use super::super::follow::algebra;
 use super::super::follow::classes::Flow;
 use super::super::follow::flow::Walk;
@@ -39,12 +39,14 @@ pub(super) struct Draft<'a> {
     pub(super) range: RangeVar,
     pub(super) walk: Walk<'a>,
     pub(super) rewrites: Vec<Edit>,
+    /// An expression became the column whose values are such already.
+    pub(super) normalized: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn of(bench: Bench<'a>, range: RangeVar) -> Draft<'a> {
         let walk = Walk::new(bench, bench.reading.standard_conforming_strings);
-        Draft { bench, range, walk, rewrites: Vec::new() }
+        Draft { bench, range, walk, rewrites: Vec::new(), normalized: false }
     }
 
     /// What is to be said otherwise, beside `facts`.
@@ -392,6 +394,7 @@ impl<'a> Draft<'a> {
             name: Some(name.to_owned()),
             flow: Flow::Field(field.id),
             place: Place::Sure,
+            told: Told::default(),
         };
         Outputs { columns: own.map(output).collect() }
     }

@@ -51,8 +51,11 @@ pub(in crate::statement) fn indexed(
         return Err(unsupported("an exclusion constraint"));
     }
     draft.classes(index)?;
-    draft.finish(catalog_changes())
+    let note = draft.normalized.then_some(ON_THE_COLUMN);
+    draft.finish(StatementFacts { note, ..catalog_changes() })
 }
+
+const ON_THE_COLUMN: &str = "the index is made on the sealed column itself, which holds normalized values";
 
 impl<'a> Draft<'a> {
     /// A column or an expression of an index.
@@ -62,6 +65,7 @@ impl<'a> Draft<'a> {
             Some(expression) => match self.normal(expression)? {
                 Some((field, span)) => {
                     self.rewrite(span, quoted_name(&field.column));
+                    self.normalized = true;
                     Some(field)
                 }
                 None => return self.refuse_expression(expression),

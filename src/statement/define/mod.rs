@@ -1,6 +1,7 @@
 //! What changes the schema, or makes a way out of it: definitions, tables, links to other servers,
 //! and what a schema's own expressions do with sealed columns.
 
+pub(in crate::statement) mod block;
 pub(in crate::statement) mod changes;
 #[cfg(test)]
 mod changes_tests;

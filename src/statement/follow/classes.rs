@@ -125,6 +125,8 @@ pub(super) struct State {
     pub(super) edits: Vec<Edit>,
     /// They are the elements of an array that is one value itself.
     pub(super) whole: bool,
+    /// It is one of the values of an outermost expression, which does nothing but show them.
+    pub(super) shown: bool,
     /// The text has them as such, one by one.
     pub(super) parts: bool,
     /// What becomes of the text then.
@@ -147,8 +149,27 @@ pub(in crate::statement) struct Classes<'a> {
     /// Literals that cannot be replaced, and why.
     pub(super) unwritable: HashMap<usize, Unproven>,
     pub(super) nulls: Vec<Class>,
+    /// Arrays whose elements are constants of the text.
+    pub(super) arrays: Vec<ConstantArray>,
     /// Each place of a parameter is a value by itself, to be told apart by what it is.
     pub(super) apart: Option<Vec<Place>>,
+}
+
+/// What is shown beside sealed values.
+pub(in crate::statement) enum Shown {
+    Literal(usize),
+    Parameter(u16),
+}
+
+/// `ARRAY[...]` of constants.
+pub(in crate::statement) struct ConstantArray {
+    /// Of its elements.
+    pub(in crate::statement) class: Class,
+    pub(in crate::statement) written: Written,
+    /// Where its elements begin, but for NULL.
+    pub(in crate::statement) starts: Vec<usize>,
+    /// The type of those that have one of their own: numbers and truth values.
+    pub(in crate::statement) own: Option<Logical>,
 }
 
 /// One place of a parameter.
@@ -176,6 +197,7 @@ impl<'a> Classes<'a> {
             passed: Fields::new(),
             unwritable: HashMap::new(),
             nulls: Vec::new(),
+            arrays: Vec::new(),
             apart: None,
         }
     }
@@ -281,6 +303,27 @@ impl<'a> Classes<'a> {
         let state = self.state(class);
         state.parts = true;
         if state.whole { Err(array_of_parts()) } else { Ok(()) }
+    }
+
+    /// The constant or the parameter that stands alone there is shown as one of several values.
+    pub(in crate::statement) fn show(&mut self, one: Shown) {
+        let end = match one {
+            Shown::Literal(start) => End::Literal { start, array: false },
+            Shown::Parameter(number) => End::Parameter { number, array: false },
+        };
+        if let Some(class) = self.ends.get(&end).copied() {
+            self.state(class).shown = true;
+        }
+    }
+
+    /// Its elements stand in an array that can be one value.
+    pub(in crate::statement) fn array_of_constants(&mut self, array: ConstantArray) {
+        self.arrays.push(array);
+    }
+
+    /// The type of the number or the truth value that begins there.
+    pub(in crate::statement) fn own_type(&self, start: usize) -> Option<Logical> {
+        self.typed.get(&start).copied()
     }
 
     /// It is cast to an enumeration or a domain that the policy has.
@@ -465,6 +508,8 @@ impl<'a> Classes<'a> {
         state.as_text |= absorbed.as_text;
         state.stored.extend(absorbed.stored);
         state.edits.extend(absorbed.edits);
+        // What is alike elsewhere is not this alone.
+        state.shown = false;
         state.whole |= absorbed.whole;
         state.parts |= absorbed.parts;
         if state.whole && state.parts {
@@ -500,7 +545,7 @@ fn array_of_parts() -> Unproven {
     refuse(
         "unsupported-position",
         "an array is sealed as a whole, and ARRAY[...] makes it of parts",
-        "Give it as one value: as '{...}', or as a parameter.",
+        "Give it as one value: as '{...}', as ARRAY[...] of constants, or as a parameter.",
     )
 }
 

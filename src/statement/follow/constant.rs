@@ -10,18 +10,24 @@ use pg_query::protobuf::{self, Node, a_const};
 
 use crate::catalog::{Base, FieldId, Logical, NO_MODIFIER, QualifiedName};
 
-use super::super::facts::{Edit, Fold};
-use super::super::read::literal::{written_constant, written_literal};
+use super::super::facts::{Edit, Fold, LiteralForm};
+use super::super::read::elements::elements;
+use super::super::read::literal::{Written, written_constant, written_literal};
 use super::super::read::tree::kind;
 use super::super::read::typed::{own_type_of, span_of_own_type, span_of_type, type_of, type_of_constant};
 use super::super::refusal::{Proven, unsupported};
 use super::algebra;
-use super::classes::{Class, Fields, Flow};
+use super::classes::{Class, ConstantArray, Fields, Flow};
 use super::flow::{Seen, Walk};
 
 /// Is it a parameter or a constant itself?
 pub(in crate::statement) fn is_written(node: &Node) -> bool {
     matches!(kind(node), Some(Kind::ParamRef(_) | Kind::AConst(_)))
+}
+
+/// Is it NULL, as a constant?
+pub(super) fn is_null(node: &Node) -> bool {
+    matches!(kind(node), Some(Kind::AConst(constant)) if constant.isnull)
 }
 
 impl<'a> Walk<'a> {
@@ -30,10 +36,11 @@ impl<'a> Walk<'a> {
         let Some(arg) = cast.arg.as_deref() else { return Err(unsupported("a cast of nothing")) };
         let Some(of) = &cast.type_name else { return Err(unsupported("a cast to nothing")) };
         if algebra::keeps_text(of, true) {
-            let flow = self.array(arg)?;
+            let flow = self.cast_array(arg)?;
             if let Flow::Array(elements) = &flow {
                 if let (Flow::Open(class), Some(to)) = (&**elements, type_of(of)) {
                     self.classes.cast(*class, Logical { array: false, ..to }, None);
+                    self.cut_alone(*class, &to, arg);
                     let edit = self.cast_to_one(cast, of, &to);
                     self.classes.cast_whole(*class, edit);
                 }
@@ -48,7 +55,7 @@ impl<'a> Walk<'a> {
             return Ok(flow);
         }
         let to = type_of(of);
-        let flow = if to.is_some_and(|to| to.array) { self.array(arg)? } else { self.flow(arg)? };
+        let flow = if to.is_some_and(|to| to.array) { self.cast_array(arg)? } else { self.flow(arg)? };
         if algebra::keeps_text(of, false) && self.passes_as_text(&flow)? {
             if let Flow::Open(class) = flow {
                 let to = to.unwrap_or(Logical::TEXT);
@@ -152,7 +159,11 @@ impl<'a> Walk<'a> {
     /// A cast that cuts or rounds is of this place alone: of a column that stands for the value it is none of
     /// what the value is elsewhere.
     fn cut_alone(&mut self, class: Class, to: &Logical, arg: &Node) {
-        if to.modifier != NO_MODIFIER && is_written(arg) {
+        if to.modifier == NO_MODIFIER {
+            return;
+        }
+        let elements = if let Some(Kind::AArrayExpr(array)) = kind(arg) { &*array.elements } else { &[] };
+        for _ in std::iter::once(arg).chain(elements).filter(|one| is_written(one) && !is_null(one)) {
             self.classes.not_bare(class);
         }
     }
@@ -242,6 +253,67 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The same of what is cast to one.
+    fn cast_array(&mut self, node: &'a Node) -> Proven<Flow> {
+        match kind(node) {
+            Some(Kind::AArrayExpr(array)) => self.array_of(array, true),
+            Some(_) | None => self.array(node),
+        }
+    }
+
+    /// `ARRAY[...]`. Its elements are values by themselves; all of it can be one where they are constants.
+    pub(in crate::statement) fn array_of(
+        &mut self,
+        array: &'a protobuf::AArrayExpr,
+        is_cast: bool,
+    ) -> Proven<Flow> {
+        let flows = array.elements.iter().map(|item| self.flow(item)).collect::<Proven<Vec<_>>>()?;
+        let element = self.join(&flows)?;
+        if let Flow::Open(class) = element {
+            match self.array_of_constants(array, class, is_cast) {
+                Some(constants) => self.classes.array_of_constants(constants),
+                None => self.classes.part(class)?,
+            }
+        }
+        Ok(Flow::Array(Box::new(element)))
+    }
+
+    /// An array as one value. None: it has other elements than constants, or none and no type.
+    fn array_of_constants(
+        &self,
+        array: &protobuf::AArrayExpr,
+        class: Class,
+        is_cast: bool,
+    ) -> Option<ConstantArray> {
+        let start = usize::try_from(array.location).ok()?;
+        let (read, length) = elements(self.text.get(start..)?, self.conforming)?;
+        if read.len() != array.elements.len() || read.is_empty() && !is_cast {
+            return None;
+        }
+        let (mut starts, mut own, mut casts, mut strings) = (Vec::new(), None, false, false);
+        for (read, node) in read.iter().zip(&array.elements) {
+            let (constant, cast) = constant_of(node)?;
+            casts |= cast;
+            let Some(read) = read else { if constant.isnull { continue } else { return None } };
+            let at = usize::try_from(constant.location).ok()?;
+            starts.push(at);
+            if let Some(a_const::Val::Sval(string)) = &constant.val {
+                strings = true;
+                (string.sval.as_bytes() == read.as_slice()).then_some(())?;
+                continue;
+            }
+            let of = self.classes.own_type(at)?;
+            own = Some(joined(own, of)?);
+        }
+        // Of a number that is cast, or beside what is, the type is not its own.
+        if own.is_some() && (casts || strings && !is_cast) {
+            return None;
+        }
+        let span = start..start + length;
+        let form = LiteralForm::Array { conforming: self.conforming };
+        Some(ConstantArray { class, written: Written { span, form }, starts, own })
+    }
+
     /// One place of a parameter.
     pub(in crate::statement) fn parameter(
         &mut self,
@@ -286,5 +358,32 @@ impl<'a> Walk<'a> {
             Some(written) => Ok(Flow::Open(self.classes.constant(written, own)?)),
             None => Ok(Flow::Plain),
         }
+    }
+}
+
+/// A constant, and whether it is a cast of one: without a length, which would cut it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what else there is is no constant")]
+fn constant_of(node: &Node) -> Option<(&protobuf::AConst, bool)> {
+    match kind(node)? {
+        Kind::AConst(constant) => Some((constant, false)),
+        Kind::TypeCast(cast) => {
+            let Some(Kind::AConst(constant)) = cast.arg.as_deref().and_then(kind) else { return None };
+            let of = cast.type_name.as_ref()?;
+            let kept = type_of(of).is_some_and(|to| !to.array && to.modifier == NO_MODIFIER);
+            (kept && constant.location < of.location).then_some((constant, true))
+        }
+        _ => None,
+    }
+}
+
+/// The type of an array of two types that have one: of a whole number and another one it is the other's.
+fn joined(one: Option<Logical>, other: Logical) -> Option<Logical> {
+    let Some(one) = one else { return Some(other) };
+    let rank =
+        |of: &Logical| [Base::Int4, Base::Int8, Base::Numeric].iter().position(|base| *base == of.base);
+    match (rank(&one), rank(&other)) {
+        (Some(left), Some(right)) => Some(if left < right { other } else { one }),
+        (None, None) if one == other => Some(one),
+        (_, _) => None,
     }
 }

@@ -154,14 +154,7 @@ impl<'a> Walk<'a> {
                 let flows = expression.args.iter().map(|arg| self.flow(arg)).collect::<Proven<Vec<_>>>()?;
                 self.join(&flows)
             }
-            Kind::AArrayExpr(array) => {
-                let flows = array.elements.iter().map(|item| self.flow(item)).collect::<Proven<Vec<_>>>()?;
-                let element = self.join(&flows)?;
-                if let Flow::Open(class) = element {
-                    self.classes.part(class)?;
-                }
-                Ok(Flow::Array(Box::new(element)))
-            }
+            Kind::AArrayExpr(array) => self.array_of(array, false),
             Kind::NullTest(test) => self.null_test(test).map(Flow::derived),
             Kind::BoolExpr(expression) => {
                 let mut reach = Fields::new();

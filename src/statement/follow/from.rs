@@ -7,7 +7,7 @@ use pg_query::protobuf::{self, JoinType, Node};
 
 use crate::catalog::{Named, Relation, RelationKind, is_temporary};
 
-use super::super::facts::{Remedy, Unproven};
+use super::super::facts::{Remedy, Told, Unproven};
 use super::super::read::literal::quoted_name;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, refuse, unless, unsupported};
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
         let named = alias.map_or(name.as_str(), |alias| alias.aliasname.as_str()).to_owned();
         let mut outputs = match (elements, rows) {
             (Some(flows), _) => {
-                let column = |flow| Output { name: None, flow, place: Place::Sure };
+                let column = |flow| Output { name: None, flow, place: Place::Sure, told: Told::default() };
                 Outputs { columns: flows.into_iter().map(column).collect() }
             }
             (None, Some(rows)) => rows,
@@ -234,7 +234,12 @@ impl<'a> Walk<'a> {
         }
         if function.ordinality {
             let name = Some("ordinality".to_owned());
-            outputs.columns.push(Output { name, flow: Flow::Plain, place: Place::Sure });
+            outputs.columns.push(Output {
+                name,
+                flow: Flow::Plain,
+                place: Place::Sure,
+                told: Told::default(),
+            });
         }
         let columns = renamed(Columns::Derived(Rc::new(outputs)), alias)?;
         Ok(Source { alias: named, ..source_of(columns) })
@@ -289,7 +294,12 @@ impl<'a> Walk<'a> {
         for column in &columns {
             if let Some(flow) = self.merged(&sources, at, column, join.jointype)? {
                 sources.iter_mut().for_each(|source| source.hidden.push(column.clone()));
-                merged.columns.push(Output { name: Some(column.clone()), flow, place: Place::Sure });
+                merged.columns.push(Output {
+                    name: Some(column.clone()),
+                    flow,
+                    place: Place::Sure,
+                    told: Told::default(),
+                });
             }
         }
         if let Some(alias) = &join.alias {
@@ -515,7 +525,14 @@ pub(in crate::statement) fn named(outputs: &Outputs, names: &[Node]) -> Proven<O
         ));
     }
     if !sure {
-        return Ok(Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] });
+        return Ok(Outputs {
+            columns: vec![Output {
+                name: None,
+                flow: Flow::Plain,
+                place: Place::Open,
+                told: Told::default(),
+            }],
+        });
     }
     for (output, name) in outputs.columns.iter_mut().zip(names) {
         output.name = tree::name(name).map(str::to_owned);

@@ -5,6 +5,7 @@ use pg_query::protobuf::{self, Node};
 
 use crate::catalog::{FieldId, Followed};
 
+use super::super::facts::Told;
 use super::super::read::tree::{self, kind};
 use super::super::refusal::{Proven, unsupported};
 use super::classes::{Fields, Flow, same_domain};
@@ -84,7 +85,7 @@ impl<'a> Walk<'a> {
                 Some(id) => Flow::Derived(Fields::from([*id])),
             };
             let name = name.as_ref().map(ToString::to_string);
-            outputs.columns.push(Output { name, flow, place: Place::Sure });
+            outputs.columns.push(Output { name, flow, place: Place::Sure, told: Told::default() });
         }
         Ok(outputs)
     }

@@ -16,4 +16,5 @@ pub(in crate::statement) mod keyed;
 pub(in crate::statement) mod query;
 pub(in crate::statement) mod scope;
 pub(in crate::statement) mod stars;
+pub(in crate::statement) mod told;
 pub(in crate::statement) mod uses;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, LimitOption, Node, SetOperation};
 
-use super::super::facts::{Edit, Fold, ResultColumn};
+use super::super::facts::{Edit, Fold, ResultColumn, Told};
 use super::super::read::tree::{self, kind};
 use super::super::read::typed::end_of_call;
 use super::super::refusal::{Proven, refuse, unsupported};
@@ -15,6 +15,7 @@ use super::classes::{Fields, Flow, require, same_domain};
 use super::flow::{Seen, Walk};
 use super::from::{Cte, named, unknown_source};
 use super::scope::{Output, Outputs, Place, is_unfit};
+use super::told::told;
 
 impl<'a> Walk<'a> {
     /// Any query, at the top, in WITH or as a subquery.
@@ -72,7 +73,7 @@ impl<'a> Walk<'a> {
         let (first, last) = (self.outputs.iter().position(is_run), self.outputs.iter().rposition(is_run));
         let between = first.zip(last).and_then(|(first, last)| self.outputs.get(first..last));
         let passed =
-            |column: &ResultColumn| matches!(column, ResultColumn::Sealed(_) | ResultColumn::Text(_));
+            |column: &ResultColumn| matches!(column, ResultColumn::Sealed(..) | ResultColumn::Text(_));
         if between.is_some_and(|all| all.iter().any(passed)) {
             return Err(refuse(
                 "unsupported-form",
@@ -222,7 +223,12 @@ impl<'a> Walk<'a> {
             self.settle_outputs(left)?;
             self.settle_outputs(right)?;
             return Ok(Outputs {
-                columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }],
+                columns: vec![Output {
+                    name: None,
+                    flow: Flow::Plain,
+                    place: Place::Open,
+                    told: Told::default(),
+                }],
             });
         }
         let mut columns = Vec::with_capacity(left.columns.len());
@@ -232,7 +238,8 @@ impl<'a> Walk<'a> {
             if told_apart {
                 self.told_apart(&flow)?;
             }
-            columns.push(Output { name: one.name.clone(), flow, place: Place::Sure });
+            let told = one.told.beside(other.told);
+            columns.push(Output { name: one.name.clone(), flow, place: Place::Sure, told });
         }
         Ok(Outputs { columns })
     }
@@ -279,6 +286,7 @@ impl<'a> Walk<'a> {
                 name: Some(format!("column{}", position + 1)),
                 flow,
                 place: Place::Sure,
+                told: Told::default(),
             });
         }
         Ok(outputs)
@@ -309,7 +317,14 @@ impl<'a> Walk<'a> {
                     return Err(unsupported("SEARCH or CYCLE over a classified column"));
                 }
                 self.settle_outputs(&outputs)?;
-                Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] }
+                Outputs {
+                    columns: vec![Output {
+                        name: None,
+                        flow: Flow::Plain,
+                        place: Place::Open,
+                        told: Told::default(),
+                    }],
+                }
             } else {
                 outputs
             };
@@ -388,7 +403,7 @@ impl<'a> Walk<'a> {
             }
             // `(expression).*`: as many columns as its type has.
             let place = if is_row_star(value) { Place::Open } else { Place::Sure };
-            outputs.columns.push(Output { name: output_name(target, value), flow, place });
+            outputs.columns.push(Output { name: output_name(target, value), flow, place, told: told(value) });
         }
         Ok(outputs)
     }

@@ -11,7 +11,7 @@ use pg_query::protobuf;
 
 use crate::catalog::{Column, Relation};
 
-use super::super::facts::{Fold, Remedy, ResultColumn, Unproven};
+use super::super::facts::{Fold, Remedy, ResultColumn, Told, Unproven};
 use super::super::refusal::{Proven, refuse, unless};
 use super::classes::{Class, Fields, Flow};
 
@@ -41,6 +41,7 @@ pub(in crate::statement) struct Output {
     pub(in crate::statement) name: Option<String>,
     pub(in crate::statement) flow: Flow,
     pub(in crate::statement) place: Place,
+    pub(in crate::statement) told: Told,
 }
 
 /// The result of a query, in the order of its columns.
@@ -69,7 +70,7 @@ impl Outputs {
             let column = match &output.flow {
                 Flow::Field(id) => ResultColumn::Field(*id),
                 Flow::Derived(fields) => ResultColumn::Derived(list(fields)),
-                Flow::Sealed(fields) => ResultColumn::Sealed(list(fields)),
+                Flow::Sealed(fields) => ResultColumn::Sealed(list(fields), output.told),
                 Flow::Folded(Fold::Text, inner) => {
                     if let Flow::Sealed(fields) = &**inner {
                         ResultColumn::Text(list(fields))
@@ -87,14 +88,14 @@ impl Outputs {
                 // Between columns of which nobody knows how many there are.
                 (
                     Place::Star | Place::Open,
-                    column @ (ResultColumn::Derived(_) | ResultColumn::Sealed(_) | ResultColumn::Text(_)),
+                    column @ (ResultColumn::Derived(_) | ResultColumn::Sealed(..) | ResultColumn::Text(_)),
                 ) => told.extend([ResultColumn::Run(Vec::new()), column, ResultColumn::Run(Vec::new())]),
                 (Place::Star | Place::Open, column) => {
                     let fields = match &column {
                         ResultColumn::Field(id) => vec![*id],
                         ResultColumn::Plain
                         | ResultColumn::Derived(_)
-                        | ResultColumn::Sealed(_)
+                        | ResultColumn::Sealed(..)
                         | ResultColumn::Text(_)
                         | ResultColumn::Run(_) => Vec::new(),
                     };
@@ -230,9 +231,14 @@ impl Source<'_> {
 
     fn columns_of_star(&self) -> Outputs {
         match &self.columns {
-            Columns::Unknown => {
-                Outputs { columns: vec![Output { name: None, flow: Flow::Plain, place: Place::Open }] }
-            }
+            Columns::Unknown => Outputs {
+                columns: vec![Output {
+                    name: None,
+                    flow: Flow::Plain,
+                    place: Place::Open,
+                    told: Told::default(),
+                }],
+            },
             Columns::Table(relation) => Outputs {
                 columns: relation
                     .columns
@@ -241,6 +247,7 @@ impl Source<'_> {
                         name: Some(column.name.to_string()),
                         flow: column.field.map_or(Flow::Plain, Flow::Field),
                         place: Place::Star,
+                        told: Told::default(),
                     })
                     .collect(),
             },

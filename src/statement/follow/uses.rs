@@ -10,7 +10,9 @@ use super::super::read::literal::Written;
 use super::super::refusal::{Proven, refuse, unless};
 use super::algebra;
 use super::apart::Apart;
-use super::classes::{Class, Classes, End, Fields, Meaning, State, conflict, require, same_domain};
+use super::classes::{
+    Class, Classes, ConstantArray, End, Fields, Meaning, State, conflict, require, same_domain,
+};
 
 /// What [`Classes::uses`] finds.
 pub(in crate::statement) struct Uses {
@@ -37,9 +39,14 @@ impl Classes<'_> {
             End::Parameter { number, array } => (1, usize::from(*number), *array),
         });
         let (mut literals, mut parameters) = (Vec::new(), Vec::new());
+        let arrays = self.sealed_arrays();
+        let within: HashSet<usize> = arrays.iter().flat_map(|array| &array.starts).copied().collect();
         let mut plain: HashSet<End> = HashSet::new();
         let mut asked: Vec<(End, Class)> = Vec::new();
         for (end, class) in ends {
+            if matches!(&end, End::Literal { start, array: false } if within.contains(start)) {
+                continue;
+            }
             let mut state = self.state(class).clone();
             let end = whole(end, &mut state)?;
             let State { compared, tested, told, .. } = &state;
@@ -90,6 +97,12 @@ impl Classes<'_> {
                 }
             }
         }
+        for array in arrays {
+            let (literal, around) = self.array_as_one(array)?;
+            literals.push(literal);
+            edits.extend(around);
+        }
+        literals.sort_by_key(|literal| literal.span.start);
         // A plain one may come behind the sealed one of its place.
         for parameter in &parameters {
             if plain.contains(&End::Parameter { number: parameter.number, array: !parameter.array }) {
@@ -114,6 +127,40 @@ impl Classes<'_> {
         edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
         edits.dedup();
         Ok(Uses { literals, parameters, edits, renumbered })
+    }
+
+    /// Arrays of constants that are one sealed value.
+    fn sealed_arrays(&mut self) -> Vec<ConstantArray> {
+        let arrays = std::mem::take(&mut self.arrays);
+        let is_one = |array: &ConstantArray| {
+            let state = self.state(array.class);
+            state.whole && matches!(state.meaning, Meaning::Sealed(_))
+        };
+        // Which a query that is walked once more has told again.
+        let mut known = HashSet::new();
+        arrays.into_iter().filter(is_one).filter(|array| known.insert(array.written.span.start)).collect()
+    }
+
+    /// Such an array as the literal that it is, and what becomes of the text around it.
+    fn array_as_one(&mut self, array: ConstantArray) -> Proven<(LiteralUse, Vec<Edit>)> {
+        let ConstantArray { class, written, own, .. } = array;
+        let mut state = self.state(class).clone();
+        let element = |of: Logical| Logical { array: false, modifier: NO_MODIFIER, ..of };
+        let text = || Logical::TEXT;
+        let own = match (own, state.given) {
+            (own, None) => Some(Logical { array: true, ..own.unwrap_or_else(text) }),
+            (None, Some(_)) => None,
+            (Some(own), Some(cast)) => given(Some(own), Some(element(cast))).map(|_| None)?,
+        };
+        let start = written.span.start;
+        if let Some(own) = own {
+            self.typed.insert(start, own);
+        }
+        let end = whole(End::Literal { start, array: true }, &mut state)?;
+        let field = if let Meaning::Sealed(fields) = &state.meaning { fields.first().copied() } else { None };
+        let field = field.ok_or_else(|| conflict(None, "an array of no field"))?;
+        let taken = self.taken(&end, &state, field)?;
+        Ok((LiteralUse { span: written.span, field, form: written.form, array: false, taken }, state.edits))
     }
 
     /// What becomes of a sealed constant or parameter.
@@ -160,10 +207,7 @@ impl Classes<'_> {
             let wanted: Vec<Logical> = stored.iter().filter_map(|id| column(*id)).collect();
             // An explicit cast to varchar cuts, whatever it is used for then.
             let cut = of.base == Base::Varchar
-                && wanted
-                    .iter()
-                    .chain([&of_field])
-                    .all(|other| other.is_text() && other.base != Base::Bpchar);
+                && wanted.iter().chain([&of_field]).all(|other| is_cut_as(&of, other));
             let exact = cut
                 || of.modifier == NO_MODIFIER
                 || of == of_field && wanted.iter().all(|other| *other == of);
@@ -211,7 +255,8 @@ impl Classes<'_> {
                 "Apply it in the application.",
             ));
         }
-        Ok(Taken { given, stored, compared, folds, own: own_cast })
+        let shown = state.shown && compared == Compared::Not && stored.is_empty() && state.bare == 1;
+        Ok(Taken { given, stored, compared, folds, own: own_cast, shown })
     }
 
     /// What the server itself says of two types where the column is text to it, too: it is asked.
@@ -304,6 +349,11 @@ fn whole(end: End, state: &mut State) -> Proven<End> {
             Err(conflict(state.told.as_deref(), "a value and for an array of them"))
         }
     }
+}
+
+/// Is what a cast to a length has left of a text, or of each element of an array, a value of this type as it is?
+fn is_cut_as(cast: &Logical, column: &Logical) -> bool {
+    column.base.family() == Family::Text && column.base != Base::Bpchar && column.array == cast.array
 }
 
 /// The type of a value that has one of its own and is cast to another one.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::facts::LiteralForm;
 use super::super::refusal::{Proven, refuse};
+use super::elements::array_value;
 use super::spelling::{Lexeme, Lexer};
 
 /// Where a literal stands, and how it is written.
@@ -41,7 +42,7 @@ pub(in crate::statement) fn written_literal(
     })
 }
 
-fn lexed(text: &str, start: usize, conforming: bool) -> Option<Written> {
+pub(super) fn lexed(text: &str, start: usize, conforming: bool) -> Option<Written> {
     let (lexeme, span) = Lexer::starting(text, start, conforming).next()??;
     let form = match lexeme {
         Lexeme::Plain if conforming => LiteralForm::Plain,
@@ -123,6 +124,7 @@ pub fn literal_value(source: &[u8], form: LiteralForm) -> Option<Zeroizing<Vec<u
             .find(|word| source.eq_ignore_ascii_case(word))
             .map(|word| Zeroizing::new(word.to_vec())),
         LiteralForm::Truth => source.is_empty().then(|| Zeroizing::new(b"true".to_vec())),
+        LiteralForm::Array { conforming } => array_value(source, conforming),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(in crate::statement) mod bounds;
 pub(in crate::statement) mod census;
+pub(in crate::statement) mod elements;
 pub(in crate::statement) mod literal;
 pub(in crate::statement) mod prefilter;
 pub(in crate::statement) mod prepare;

@@ -217,6 +217,10 @@ fn confirm_literals(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Cl
                         read.span == (next..literal.span.end) && Some(text.as_bytes()) == value.get(1..)
                     })
                 }
+                (Token::Word(word), LiteralForm::Array { .. }) => {
+                    let opens = word.value.eq_ignore_ascii_case("array") && word.quote_style.is_none();
+                    opens && is_array(tokens, &literal.span)
+                }
                 (Token::Word(word), LiteralForm::Word) => {
                     let same = word.value.as_bytes().eq_ignore_ascii_case(&value);
                     read.span == literal.span && word.quote_style.is_none() && same
@@ -237,6 +241,20 @@ fn ends_alike(tokens: &[Read], span: &Range<usize>) -> bool {
     let to = tokens.partition_point(|read| read.span.start < span.end);
     let within = tokens.get(from..to).unwrap_or_default();
     within.iter().all(|read| is_string(&read.token))
+        && within.last().is_some_and(|read| read.span.end == span.end)
+}
+
+/// Do brackets open behind the word at the beginning of a span and close where it ends, and nowhere before?
+fn is_array(tokens: &[Read], span: &Range<usize>) -> bool {
+    let from = tokens.partition_point(|read| read.span.start <= span.start);
+    let to = tokens.partition_point(|read| read.span.start < span.end);
+    let within = tokens.get(from..to).unwrap_or_default();
+    let mut depth = 0_i64;
+    let closes = within.iter().position(|read| {
+        depth += i64::from(read.token == Token::LBracket) - i64::from(read.token == Token::RBracket);
+        depth == 0
+    });
+    closes.is_some_and(|at| at > 0 && at + 1 == within.len())
         && within.last().is_some_and(|read| read.span.end == span.end)
 }
 

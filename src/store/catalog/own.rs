@@ -41,11 +41,25 @@ pub(super) async fn read(
         .rows(
             "types of the policy's names",
             TYPES_MAX,
-            "SELECT t.oid, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype, \
-                    coalesce(pg_catalog.format_type(t.typbasetype, t.typtypmod), ''), \
-                    t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.contypid = t.oid) \
-               FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
-              WHERE t.typname = ANY ($1::pg_catalog.name[]) ORDER BY t.oid",
+            // A domain over a domain is what the innermost is over, and held to the rules of all.
+            "WITH RECURSIVE chain AS ( \
+                 SELECT t.oid AS own, t.oid, t.typtype, t.typbasetype, t.typtypmod, t.typnotnull \
+                   FROM pg_catalog.pg_type t WHERE t.typname = ANY ($1::pg_catalog.name[]) \
+                 UNION ALL \
+                 SELECT c.own, b.oid, b.typtype, b.typbasetype, b.typtypmod, b.typnotnull \
+                   FROM chain c JOIN pg_catalog.pg_type b ON b.oid = c.typbasetype \
+                  WHERE c.typtype = 'd' AND b.typtype = 'd'), \
+             known AS ( \
+                 SELECT c.own, pg_catalog.bool_or(c.typnotnull OR EXISTS ( \
+                            SELECT FROM pg_catalog.pg_constraint r WHERE r.contypid = c.oid)) AS ruled, \
+                        pg_catalog.max(pg_catalog.format_type(c.typbasetype, c.typtypmod)) FILTER ( \
+                            WHERE NOT EXISTS (SELECT FROM chain d WHERE d.own = c.own AND d.oid = c.typbasetype) \
+                        ) AS base \
+                   FROM chain c GROUP BY c.own) \
+             SELECT t.oid, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype, \
+                    coalesce(k.base, ''), k.ruled \
+               FROM known k JOIN pg_catalog.pg_type t ON t.oid = k.own \
+               JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace ORDER BY t.oid",
             &[(&names, Type::TEXT_ARRAY)],
         )
         .await?;

@@ -22,6 +22,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("raw", "bytea", "equality"),
     ("tags", "text[]", "equality"),
     ("flags", "bool[]", "equality"),
+    ("days", "date[]", "random"),
+    ("counts", "int8[]", "equality"),
+    ("prices", "numeric(8,2)[]", "equality"),
+    ("names", "varchar(6)[]", "equality"),
 ];
 
 const ROWS: &str = "INSERT INTO people (id, active, hidden, born, seen, key, pay, age, host, code, ratio, took, raw, tags, flags) VALUES \
@@ -97,6 +101,38 @@ const ARRAYS: &[&str] = &[
     "SELECT id FROM people WHERE code = ANY(?::text[]) ORDER BY id",
 ];
 
+/// With arrays that a text makes of constants, as psycopg2, Sequelize and Django write them.
+const ARRAYS_MADE: &[&str] = &[
+    "UPDATE people SET tags = ARRAY['sentinel', 'b c', NULL, '', 'a\"b'] WHERE id = 4 RETURNING tags",
+    "UPDATE people SET tags = ARRAY['sentinel']::text[], flags = ARRAY[true, FALSE, NULL]::bool[] WHERE id = 4 RETURNING *",
+    "UPDATE people SET tags = array [ 'sentinel' /* ] */ , E'it\\'s', $$]$$ ] :: varchar(4) [ ] WHERE id = 4 RETURNING tags",
+    "UPDATE people SET tags = ARRAY[]::text[], counts = ARRAY[]::integer[], days = ARRAY[]::date[] WHERE id = 4 RETURNING *",
+    "UPDATE people SET tags = COALESCE(ARRAY[]::text[], tags) WHERE id = 4 RETURNING tags",
+    "UPDATE people SET days = ARRAY['1991-07-23'::date, NULL, 'infinity'::date] WHERE id = 4 RETURNING days",
+    "UPDATE people SET counts = ARRAY[1734918, -7]::bigint[], prices = ARRAY[1734918.255, 7] WHERE id = 4 RETURNING counts, prices",
+    "UPDATE people SET counts = ARRAY[1734918, -7], prices = ARRAY[1734918.25, 7]::numeric(8,2)[] WHERE id = 4 RETURNING counts, prices",
+    "UPDATE people SET counts = ARRAY['1734918', 8]::int8[] WHERE id = 4 RETURNING counts",
+    "UPDATE people SET prices = ARRAY[1734918, 7], counts = ARRAY[1734918.5, 7] WHERE id = 4",
+    "UPDATE people SET prices = ARRAY[173491, 7], counts = ARRAY[1734918.5, 7] WHERE id = 4 RETURNING prices, counts",
+    "UPDATE people SET counts = ARRAY['many']::int8[] WHERE id = 4",
+    "UPDATE people SET counts = ARRAY[9223372036854775808] WHERE id = 4",
+    "UPDATE people SET names = ARRAY['sentinel']::varchar(6)[] WHERE id = 4 RETURNING names",
+    "UPDATE people SET names = ARRAY['sentinel'] WHERE id = 4",
+    "UPDATE people SET names = ARRAY['sent','x']::varchar(6)[] WHERE id = 4 RETURNING names",
+    "INSERT INTO people (id, tags) VALUES (9, ARRAY['sentinel']), (10, '{}'), (11, NULL), (12, ARRAY['7']) RETURNING id, tags",
+    "INSERT INTO people (id, tags) SELECT i, v FROM (VALUES (13, ARRAY['sentinel', NULL]), (14, '{}'::text[])) x(i, v) RETURNING tags",
+    "SELECT id FROM people WHERE tags = ARRAY['sentinel'] ORDER BY id",
+    "SELECT id FROM people WHERE tags <> ARRAY['7']::text[] ORDER BY id",
+    "SELECT id FROM people WHERE ARRAY['sentinel', NULL]::text[] = tags OR tags IN (ARRAY['7'], '{}') ORDER BY id",
+    "SELECT id, COALESCE(tags, ARRAY['none']) FROM people ORDER BY id",
+    "SELECT id, CASE WHEN tags IS NULL THEN ARRAY['none'] ELSE tags END FROM people ORDER BY id",
+    "SELECT id FROM people WHERE code = ANY(ARRAY['7', 'ab']) AND names = ARRAY['sent', 'x']::varchar[] ORDER BY id",
+    "SELECT id FROM people WHERE prices = ARRAY[1734918.25, 7.000] OR counts = ARRAY[7]::bigint[] ORDER BY id",
+    "INSERT INTO people (id, tags) VALUES (9, '{}') ON CONFLICT (id) DO UPDATE SET tags = ARRAY['sentinel', 'b'] RETURNING tags",
+    "DELETE FROM people WHERE id > 8 AND tags = ARRAY['sentinel', 'b']",
+    "DELETE FROM people WHERE id > 8",
+];
+
 const ARRAYS_WRITTEN: &[&str] = &["{}", "{7}", "{a,\"b c\",NULL}", "{sentinel}", "{a", "a"];
 
 const WRITTEN: &[&str] = &[
@@ -122,6 +158,14 @@ const WRITTEN: &[&str] = &[
     "7",
     "",
     "sentinel",
+];
+
+/// With a constant that is only shown, which is as it is given.
+const SHOWN: &[&str] = &[
+    "SELECT id, coalesce(pay, 0) AS a, coalesce(pay, 1.5) AS b, coalesce(pay, '7') AS c, coalesce(pay, 0.0000) AS d FROM people ORDER BY id",
+    "SELECT id, CASE WHEN id = 1 THEN pay WHEN id = 2 THEN 31337 ELSE coalesce(pay, 2.125) END AS a FROM people ORDER BY id",
+    "SELECT coalesce(pay, 0) FROM people WHERE coalesce(pay, 0) = 0 AND id < 9 ORDER BY id",
+    "SELECT coalesce(code, 'none') AS a, coalesce(born, '1991-07-23') AS b, coalesce(host, '10.0.0.1') AS c FROM people ORDER BY id",
 ];
 
 const BY_NAME: &[&str] = &[
@@ -181,11 +225,15 @@ const REFUSED: &[&str] = &[
     "SELECT lower(key::text) FROM people",
     "SELECT born::text::varchar(4) FROM people",
     "SELECT count(born::text) FROM people",
-    "UPDATE people SET tags = ARRAY['sentinel'] WHERE id = 4",
-    "UPDATE people SET tags = ARRAY[]::text[] WHERE id = 4",
-    "UPDATE people SET tags = COALESCE(ARRAY[]::text[], tags) WHERE id = 4",
-    "INSERT INTO people (id, tags) SELECT 9, v FROM (VALUES (ARRAY['sentinel']), ('{}'::text[])) x(v)",
-    "INSERT INTO people (id, tags) SELECT 9, v FROM (VALUES ('{}'::text[]), (ARRAY['sentinel'])) x(v)",
+    "UPDATE people SET tags = ARRAY[]",
+    "UPDATE people SET tags = ARRAY[1734918]",
+    "UPDATE people SET tags = ARRAY[ARRAY['sentinel']]",
+    "UPDATE people SET tags = ARRAY[lower('sentinel')]",
+    "UPDATE people SET tags = ARRAY['sentinel', note] FROM notes",
+    "UPDATE people SET tags = ARRAY(SELECT 'sentinel')",
+    "UPDATE people SET tags = ARRAY['sentinel', v] FROM (VALUES ('sentinel')) x(v)",
+    "UPDATE people SET tags = ARRAY['sentinel'] || 'a'",
+    "SELECT id FROM people, (VALUES (ARRAY['sentinel'])) v(x) WHERE 'sentinel' = ANY(v.x) AND tags = v.x",
     "UPDATE people SET tags = array_append('{}'::text[], 'sentinel') WHERE id = 4",
     "UPDATE people SET seen = now() WHERE id = 4",
     "UPDATE people SET born = CURRENT_DATE WHERE id = 4",
@@ -218,7 +266,6 @@ fn pair(major: u32) -> (sealgate::store::postgres::Throwaway, Gate, Tap, Pair) {
         gate: Raw::login(gate.address(), "postgres", "postgres"),
         compared: 0,
         refused: Vec::new(),
-        texts_alike: false,
     };
     pair.query(ROWS);
     (server, gate, tap, pair)
@@ -277,6 +324,22 @@ fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
                     });
                 }
             }
+        }
+        assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+        for sql in SHOWN {
+            pair.query(sql);
+        }
+        for value in ["0", "1.5", "31337.25"] {
+            pair.same(&format!("shown {value}"), |raw| {
+                raw.parse("", "SELECT id, coalesce(pay, $1) FROM people ORDER BY id", &[]);
+                raw.describe(b'S', "");
+                raw.bind("", "", &[], &[Some(value.as_bytes())], &[]);
+                raw.execute("", 0);
+                raw.sync()
+            });
+        }
+        for sql in ARRAYS_MADE {
+            pair.query(sql);
         }
         assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
         for sql in REFUSED {

@@ -8,11 +8,12 @@ use super::{Pair, is_refused, seen};
 
 const TYPES: &str = "CREATE TYPE mood AS ENUM ('sentinelsad', 'ok', 'it''s', 'Ünï'); \
     CREATE DOMAIN mail AS varchar(30); CREATE DOMAIN cents AS numeric(10,2); CREATE DOMAIN born AS date; \
-    CREATE DOMAIN strict AS text CHECK (VALUE <> ''); CREATE TYPE other AS ENUM ('ok')";
+    CREATE DOMAIN strict AS text CHECK (VALUE <> ''); CREATE TYPE other AS ENUM ('ok'); \
+    CREATE DOMAIN price AS cents; CREATE DOMAIN fee AS price";
 
 /// Made on a plain database, and through the gate.
 const DEFINITIONS: &[&str] = &[
-    "CREATE TABLE people (id int PRIMARY KEY, m mood NOT NULL DEFAULT 'ok', e mail UNIQUE, c public.cents DEFAULT 1.50, b born, n mood)",
+    "CREATE TABLE people (id int PRIMARY KEY, m mood NOT NULL DEFAULT 'ok', e mail UNIQUE, c public.cents DEFAULT 1.50, b born, n mood, f fee)",
     "ALTER TABLE people ADD COLUMN late public . \"mood\" DEFAULT 'it''s'::mood",
     "ALTER TABLE people ALTER COLUMN n TYPE mood USING n::mood",
     "ALTER TABLE people ALTER COLUMN n SET DEFAULT 'ok'::public.mood",
@@ -26,6 +27,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("e", "public.mail AS varchar(30)", "equality"),
     ("c", "public.cents AS numeric(10,2)", "equality"),
     ("b", "public.born AS date", "equality"),
+    ("f", "public.fee AS numeric(10,2)", "equality"),
 ];
 
 const FORMS: &[&str] = &[
@@ -41,6 +43,10 @@ const FORMS: &[&str] = &[
     "INSERT INTO people (id, e) VALUES (6, 'a text of more than thirty letters, sentinel')",
     "INSERT INTO people (id, c) VALUES (6, 'none'), (7, '1')",
     "INSERT INTO people (id, c) VALUES (6, 1.005) RETURNING c",
+    "UPDATE people SET f = 31337.255 WHERE id = 1 RETURNING f, f::fee",
+    "UPDATE people SET f = '7'::fee WHERE id = 2 RETURNING f",
+    "UPDATE people SET f = 'none' WHERE id = 2",
+    "SELECT id FROM people WHERE f = 7 OR f = 31337.26 ORDER BY id",
     "UPDATE people SET m = 'ok', n = m WHERE id = 1 RETURNING id, m, n",
     "UPDATE people SET m = CASE WHEN id = 1 THEN 'sentinelsad'::mood ELSE n END, n = 'ok' WHERE id IN (1, 6) RETURNING id, m",
     "SELECT * FROM people ORDER BY id",
@@ -116,7 +122,6 @@ fn enumerations_and_domains_are_the_types_of_sealed_columns() {
             gate: Raw::login(gate.address(), "postgres", "sealed"),
             compared: 0,
             refused: Vec::new(),
-            texts_alike: false,
         };
         for sql in DEFINITIONS.iter().chain(FORMS) {
             pair.query(sql);
