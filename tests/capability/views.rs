@@ -222,8 +222,8 @@ fn a_view_that_is_made_through_the_gate_takes_no_value_before_it_is_known() {
         for sql in [
             "CREATE OR REPLACE VIEW v3 AS SELECT id AS number, email AS mail FROM customers WHERE id > 0",
             "DROP VIEW v3; CREATE VIEW v3 AS SELECT email AS mail, id AS number FROM customers",
-            "DROP VIEW IF EXISTS v3, none; CREATE OR REPLACE VIEW v3 AS SELECT id, email AS mail FROM customers",
-            "CREATE VIEW fresh AS SELECT id, email FROM customers; COMMENT ON VIEW fresh IS 'new'; GRANT SELECT ON fresh TO PUBLIC",
+            "DROP VIEW IF EXISTS v3, none; CREATE VIEW v3 AS SELECT id, email AS mail FROM customers",
+            "CREATE OR REPLACE VIEW fresh AS SELECT id, email FROM customers; COMMENT ON VIEW fresh IS 'new'; GRANT SELECT ON fresh TO PUBLIC",
         ] {
             ok(&mut raw, sql);
         }
