@@ -56,8 +56,10 @@ impl Column {
 pub(super) struct Shape {
     pub(super) columns: Vec<Column>,
     pub(super) any: bool,
-    /// Of columns of another type than text: as which a client sees them. Empty where all are text.
+    /// Of columns of another type than text: as which they are written. Empty where all are text.
     types: Vec<Option<Logical>>,
+    /// The same as a client is told them: without a length that their values have still.
+    told: Vec<Option<Logical>>,
     /// Of columns that are an enumeration: its OID. Empty where none is.
     owns: Vec<Option<u32>>,
     /// In which format they come, as far as they were described so.
@@ -94,17 +96,22 @@ impl Shape {
             columns.push(lay(column, *origin, view)?);
         }
         let any = columns.iter().any(|column| *column != Column::Plain);
-        let mut types: Vec<Option<Logical>> = columns.iter().map(|column| column.shown(view)).collect();
-        if types.iter().all(Option::is_none) {
-            types.clear();
-        }
+        let listed = |of: &dyn Fn(&Column) -> Option<Logical>| {
+            let mut types: Vec<Option<Logical>> = columns.iter().map(of).collect();
+            if types.iter().all(Option::is_none) {
+                types.clear();
+            }
+            types
+        };
+        let types = listed(&|column| column.written(view));
+        let told_types = listed(&|column| column.told(view));
         let mut owns: Vec<Option<u32>> = columns.iter().map(|column| column.own(view)).collect();
         if owns.iter().all(Option::is_none) {
             owns.clear();
         }
         let binary = origins.iter().map(|origin| origin.format == 1).collect();
         let subjects = subject_columns(origins, facts);
-        Ok(Shape { columns, any, types, owns, binary, subjects })
+        Ok(Shape { columns, any, types, told: told_types, owns, binary, subjects })
     }
 
     /// The columns of COPY, of which the server does not say where they come from. None: the text does
@@ -119,10 +126,18 @@ impl Shape {
             ResultColumn::Run(_) => None,
         });
         let columns: Vec<Column> = columns.collect::<Option<_>>()?;
-        let types = columns.iter().map(|column| column.shown(view)).collect();
+        let types = columns.iter().map(|column| column.written(view)).collect();
         let place = |(at, one): (usize, &SubjectUse)| Some((one.place?, at));
         let subjects = facts.subjects.iter().enumerate().filter_map(place).collect();
-        Some(Shape { columns, any: true, types, owns: Vec::new(), binary: Vec::new(), subjects })
+        Some(Shape {
+            columns,
+            any: true,
+            types,
+            told: Vec::new(),
+            owns: Vec::new(),
+            binary: Vec::new(),
+            subjects,
+        })
     }
 
     /// A statement that returns no rows.
@@ -131,6 +146,7 @@ impl Shape {
             columns: Vec::new(),
             any: false,
             types: Vec::new(),
+            told: Vec::new(),
             owns: Vec::new(),
             binary: Vec::new(),
             subjects: Vec::new(),
@@ -139,7 +155,7 @@ impl Shape {
 
     /// Is there a column of another type than text?
     pub fn is_typed(&self) -> bool {
-        !(self.types.is_empty() && self.owns.is_empty())
+        !(self.types.is_empty() && self.told.is_empty() && self.owns.is_empty())
     }
 
     /// The description of the result as the client gets it. None: as the server has it.
@@ -151,7 +167,7 @@ impl Shape {
             if let Some(oid) = self.owns.get(index).copied().flatten() {
                 return Some(TypeTold { oid, length: ENUMERATION_LENGTH, modifier: NO_MODIFIER });
             }
-            let (oid, length, modifier) = self.types.get(index).copied().flatten()?.described()?;
+            let (oid, length, modifier) = self.told.get(index).copied().flatten()?.described()?;
             Some(TypeTold { oid, length, modifier })
         })?;
         Ok(true)
@@ -182,8 +198,20 @@ impl Column {
         }
     }
 
-    /// As which type a client sees it, where that is not text.
-    fn shown(&self, view: &View) -> Option<Logical> {
+    /// As which type its values are written, where that is not text: with the length of the column.
+    fn written(&self, view: &View) -> Option<Logical> {
+        let (logical, told) = self.shown(view)?;
+        Some(Told { lost: false, ..told }.of(logical)).filter(|logical| *logical != Logical::TEXT)
+    }
+
+    /// As which type a client is told it, where that is not text.
+    fn told(&self, view: &View) -> Option<Logical> {
+        let (logical, told) = self.shown(view)?;
+        Some(told.of(logical)).filter(|logical| *logical != Logical::TEXT)
+    }
+
+    /// The type of the column, and what is made of it.
+    fn shown(&self, view: &View) -> Option<(Logical, Told)> {
         let mut told = Told::default();
         let fields = match self {
             Column::Field(field) => std::slice::from_ref(field),
@@ -196,8 +224,7 @@ impl Column {
         };
         let sealed = |id: &FieldId| view.snapshot().field(*id).is_some_and(|field| field.domain.is_some());
         let logical = fields.iter().all(sealed).then(|| shown_as(view, fields)).flatten();
-        let logical = logical.map(|logical| told.of(logical));
-        logical.filter(|logical| *logical != Logical::TEXT)
+        logical.map(|logical| (logical, told))
     }
 }
 

@@ -332,9 +332,9 @@ fn inferred(field: &Field, taken: &Taken, array: bool, view: &View) -> Logical {
     let stored = taken.stored.first().and_then(|id| view.snapshot().field(*id)).map(|field| field.logical);
     let of = taken.given.or(stored).unwrap_or_else(|| {
         let own = field.logical;
-        // varchar and cidr have no operators of their own.
+        // varchar and cidr have no operators of their own; their arrays do.
         match (own.base, own.array) {
-            (Base::Varchar, array) => Logical { array, ..Logical::TEXT },
+            (Base::Varchar, false) => Logical::TEXT,
             (Base::Cidr, false) => Logical::of(Base::Inet),
             (_, _) => own,
         }

@@ -165,7 +165,8 @@ const SHOWN: &[&str] = &[
     "SELECT id, coalesce(pay, 0) AS a, coalesce(pay, 1.5) AS b, coalesce(pay, '7') AS c, coalesce(pay, 0.0000) AS d FROM people ORDER BY id",
     "SELECT id, CASE WHEN id = 1 THEN pay WHEN id = 2 THEN 31337 ELSE coalesce(pay, 2.125) END AS a FROM people ORDER BY id",
     "SELECT coalesce(pay, 0) FROM people WHERE coalesce(pay, 0) = 0 AND id < 9 ORDER BY id",
-    "SELECT coalesce(code, 'none') AS a, coalesce(born, '1991-07-23') AS b, coalesce(host, '10.0.0.1') AS c FROM people ORDER BY id",
+    "SELECT coalesce(code, code) AS a, CASE WHEN id < 9 THEN code END AS b FROM people ORDER BY id",
+    "SELECT coalesce(born, '1991-07-23') AS b, coalesce(host, '10.0.0.1') AS c FROM people ORDER BY id",
 ];
 
 const BY_NAME: &[&str] = &[
