@@ -563,6 +563,109 @@ fn a_name_that_code_may_have_taken_opens_nothing() {
     }
 }
 
+/// A driver's statement is prepared again under its name where that is not certain. Where the server cannot do that now,
+/// it can later, as a plain server keeps what it has.
+#[test]
+fn a_statement_that_could_not_be_prepared_again_stays_what_it_was() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server.execute("postgres", OPAQUE).unwrap();
+        let mut raw = pair.sealed();
+        await_that("the functions in the catalog", || {
+            raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            states(&raw.query("SELECT own()")).is_empty()
+        });
+        for text in [
+            "SELECT email FROM customers WHERE id = $1",
+            "SELECT email FROM customers WHERE id = $1 AND email = 's3ntinel-ada@x.example'",
+            "SELECT email FROM customers WHERE id = $1 / 1",
+        ] {
+            raw.parse("ps", text, &[23]);
+            assert_eq!(tags(&raw.sync()), "1Z", "{text}");
+            let executed = |raw: &mut Raw, extended: bool, value: &str| {
+                if extended {
+                    raw.bind("", "ps", &[], &[Some(value.as_bytes())], &[]);
+                    raw.execute("", 0);
+                    raw.sync()
+                } else {
+                    raw.query(&format!("EXECUTE ps({value})"))
+                }
+            };
+            for extended in [false, true] {
+                // While somebody has the table nobody can prepare it.
+                let mut other = Raw::login(pair.server.address(), "postgres", "postgres");
+                raw.query("SELECT swapped()");
+                other.query("BEGIN");
+                other.query("LOCK TABLE customers");
+                raw.query("SET lock_timeout = '50ms'");
+                assert_eq!(states(&executed(&mut raw, extended, "1")), ["55P03"], "{major}: {text} {extended}");
+                other.query("ROLLBACK");
+                raw.query("SET lock_timeout = 0");
+                let frames = executed(&mut raw, extended, "1");
+                let said = errors(&frames);
+                assert_eq!((firsts(&frames), said), (vec!["s3ntinel-ada@x.example".to_owned()], vec![]), "{major}: {text} {extended}");
+                // Behind an error of its own batch it is not prepared at all.
+                raw.query("SELECT swapped()");
+                raw.parse("", "SELECT 1/0", &[]);
+                raw.bind("", "", &[], &[], &[]);
+                raw.execute("", 0);
+                raw.bind("", "ps", &[], &[Some(b"1")], &[]);
+                raw.execute("", 0);
+                assert_eq!(states(&raw.sync()), ["22012"], "{major}: {text}");
+                assert_eq!(firsts(&executed(&mut raw, extended, "1")), ["s3ntinel-ada@x.example"], "{major}: {text}");
+                // And one that fails itself is there for the next.
+                raw.query("SELECT swapped()");
+                assert_eq!(states(&executed(&mut raw, extended, "99999999999")), [if extended { "22003" } else { "22003" }]);
+                assert_eq!(firsts(&executed(&mut raw, extended, "1")), ["s3ntinel-ada@x.example"], "{major}: {text}");
+            }
+            raw.close(b'S', "ps");
+            assert_eq!(tags(&raw.sync()), "3Z");
+        }
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+    }
+}
+
+/// A function that opens a cursor over sealed columns is refused by its name; one that hides which opens nothing, whatever the
+/// names of its portals are.
+#[test]
+fn a_cursor_that_a_function_opens_opens_nothing() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server
+            .execute(
+                "postgres",
+                "CREATE FUNCTION listed(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ BEGIN OPEN c FOR SELECT id, email FROM customers ORDER BY id; RETURN c; END $$; \
+                 CREATE FUNCTION ordered(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ BEGIN OPEN c FOR SELECT id, item FROM orders ORDER BY id; RETURN c; END $$; \
+                 CREATE FUNCTION hidden() RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ DECLARE c refcursor; BEGIN OPEN c FOR EXECUTE 'SELECT email FROM cust'||'omers ORDER BY id'; RETURN c; END $$; \
+                 INSERT INTO orders (id, item) VALUES (1, 'tea')",
+            )
+            .unwrap();
+        let mut raw = pair.sealed();
+        await_that("the functions in the catalog", || {
+            raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            states(&raw.query("SELECT listed('x')")) == ["SG001"]
+        });
+        // Over what is not classified it is as directly.
+        raw.query("BEGIN");
+        let called = raw.query("SELECT ordered('of orders')");
+        println!("ordered: {:?}", errors(&called));
+        println!("ordered: {:?}", raw.query("FETCH ALL FROM \"of orders\"").iter().find(|f| f.tag == b'E').map(|f| (f.field(b'D'), f.field(b'H'))));
+        raw.query("ROLLBACK");
+        let frames = raw.query("SELECT listed('mine')");
+        let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        println!("listed: {:?} {:?}", error.field(b'D'), error.field(b'H'));
+        raw.query("BEGIN");
+        let name = firsts(&raw.query("SELECT hidden()")).remove(0);
+        let frames = raw.query(&format!("FETCH ALL FROM \"{name}\""));
+        assert!(firsts(&frames).iter().any(|value| value.starts_with("SEAL")), "{major}");
+        assert!(!frames.iter().any(|frame| holds(&frame.body, MARK.as_bytes())), "{major}");
+        raw.query("ROLLBACK");
+    }
+}
+
 #[test]
 fn a_cursor_is_judged_by_the_policy_that_holds() {
     let server = shop::server(15);
@@ -620,6 +723,10 @@ fn an_argument_that_is_no_literal_is_refused_and_an_explanation_opens_nothing() 
         for sql in [
             "EXPLAIN EXECUTE p('s3ntinel-ada@x.example')",
             "EXPLAIN ANALYZE EXECUTE p('s3ntinel-ada@x.example')",
+            "EXPLAIN (ANALYZE, VERBOSE, FORMAT YAML) EXECUTE p('s3ntinel-ada@x.example')",
+            "EXPLAIN (ANALYZE, VERBOSE, FORMAT XML) SELECT email, phone FROM customers WHERE email IN ('s3ntinel-ada@x.example', 's3ntinel-eve@x.example')",
+            "EXPLAIN (ANALYZE, FORMAT JSON) UPDATE customers SET phone = 's3ntinel+5' WHERE email = 's3ntinel-ada@x.example' RETURNING phone",
+            "EXPLAIN (VERBOSE, COSTS OFF) SELECT 's3ntinel-ada@x.example' = email FROM customers",
             "EXPLAIN (VERBOSE, FORMAT JSON) SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
             "EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
             "EXPLAIN DECLARE c CURSOR FOR SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
