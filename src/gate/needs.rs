@@ -94,7 +94,15 @@ impl Flow<'_> {
         let unread = |error: LoadError| unread(&who.database, &error);
         let holds = loop {
             let whole = self.session.rests_on_relations();
-            let confirmed = catalogs.confirm(&who.database, whole).await.map_err(unread)?;
+            let confirmed = match catalogs.confirm(&who.database, whole).await {
+                Ok(confirmed) => confirmed,
+                // It could be its own transaction that holds the lock, and waits for this.
+                Err(error) if error.is_locked() => {
+                    self.session.confirm(false);
+                    return Ok(());
+                }
+                Err(error) => return Err(unread(error)),
+            };
             let Changers { of_policy, any } = confirmed.changed_by;
             // What its own transaction has changed, by whatever code, nobody else can see.
             let changing = if whole { &any } else { &of_policy };

@@ -316,16 +316,32 @@ const OPTIONS: &[(u32, &str, &[u8])] = &[
     (17, "COPY customers (id, email, phone) FROM STDIN (FORMAT csv, FORCE_NULL *)", b"1,s3ntinel-a,\"\"\n"),
     (17, "COPY customers (id, phone) FROM STDIN (FORMAT csv, FORCE_NOT_NULL *)", b"1,s3ntinel-a\n2,\n"),
     (16, "COPY customers (id, email, city) FROM STDIN (DEFAULT '\\D')", b"1\t\\D\t\\D\n2\ts3ntinel\tx\n"),
-    (16, "COPY customers (id, email) FROM STDIN (FORMAT csv, DEFAULT 'dflt')", b"1,dflt\n2,\"dflt\"\n3,s3ntinel\n"),
+    (
+        16,
+        "COPY customers (id, email) FROM STDIN (FORMAT csv, DEFAULT 'dflt')",
+        b"1,dflt\n2,\"dflt\"\n3,s3ntinel\n",
+    ),
     (16, "COPY customers (id, email) TO STDOUT (DEFAULT 'x')", b""),
     (15, "COPY customers (id, email) FROM STDIN (ENCODING 'UTF8')", "1\ts3ntinel-ä\n".as_bytes()),
     (15, "COPY customers (id, email, city) FROM STDIN (ENCODING 'LATIN1')", b"1\ts3ntinel-\xe4\tK\xf6ln\n"),
     (15, "COPY customers (id, email) FROM STDIN (FORMAT csv, ENCODING 'WIN1252')", b"1,\"s3ntinel-\x80\"\n"),
-    (15, "COPY customers (id, email, city) FROM STDIN WHERE city <> 'Oslo' AND id > 1", b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\tRome\n3\ts3ntinel-c\tOslo\n"),
-    (15, "COPY customers (id, email, city) FROM STDIN WHERE city IS NULL", b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\t\\N\n"),
+    (
+        15,
+        "COPY customers (id, email, city) FROM STDIN WHERE city <> 'Oslo' AND id > 1",
+        b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\tRome\n3\ts3ntinel-c\tOslo\n",
+    ),
+    (
+        15,
+        "COPY customers (id, email, city) FROM STDIN WHERE city IS NULL",
+        b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\t\\N\n",
+    ),
     (15, "COPY customers (id, email) FROM STDIN WHERE email IS NOT NULL", b"1\ts3ntinel-a\n2\t\\N\n"),
     (15, "COPY customers (id, email) FROM STDIN WITH NULL AS 'x' DELIMITER AS '|'", b"1|s3ntinel-a\n2|x\n"),
-    (17, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore)", b"1\ts3ntinel-a\nx\ts3ntinel-b\n3\ts3ntinel-c\n"),
+    (
+        17,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore)",
+        b"1\ts3ntinel-a\nx\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
     (17, "COPY customers (id, email) FROM STDIN (ON_ERROR stop)", b"1\ts3ntinel-a\nx\ts3ntinel-b\n"),
     (
         17,
@@ -334,9 +350,21 @@ const OPTIONS: &[(u32, &str, &[u8])] = &[
     ),
     // What is too short is no matter of a type.
     (17, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore)", b"1\ts3ntinel-a\n2\n"),
-    (18, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, LOG_VERBOSITY silent)", b"x\ts3ntinel-b\n3\ts3ntinel-c\n"),
-    (18, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)", b"x\ts3ntinel-b\n3\ts3ntinel-c\n"),
-    (18, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)", b"x\ts3ntinel-b\ny\ts3ntinel-c\n"),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, LOG_VERBOSITY silent)",
+        b"x\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)",
+        b"x\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)",
+        b"x\ts3ntinel-b\ny\ts3ntinel-c\n",
+    ),
 ];
 
 #[test]
@@ -370,7 +398,8 @@ fn a_table_is_emptied_and_filled_in_one_transaction() {
             .unwrap();
         let mut both = pair.both();
         let data = b"1\ts3ntinel-a\ts3ntinel+1\tRome\tn\n2\ts3ntinel-b\t\\N\tOslo\t\\N\n";
-        for before in ["TRUNCATE customers", "TRUNCATE TABLE ONLY customers, orders", "LOCK TABLE customers"] {
+        for before in ["TRUNCATE customers", "TRUNCATE TABLE ONLY customers, orders", "LOCK TABLE customers"]
+        {
             for sql in [
                 "COPY customers FROM STDIN",
                 "COPY customers FROM STDIN (FREEZE)",

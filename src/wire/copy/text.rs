@@ -207,9 +207,9 @@ const CHUNK: usize = 32;
 
 pub(super) fn put_text(out: &mut Vec<u8>, value: &[u8], delimiter: u8) {
     for chunk in value.chunks(CHUNK) {
-        let escapes = chunk.iter().fold(false, |any, byte| {
-            any | (8..=13).contains(byte) | (*byte == b'\\') | (*byte == delimiter)
-        });
+        let escapes = chunk
+            .iter()
+            .fold(false, |any, byte| any | (8..=13).contains(byte) | (*byte == b'\\') | (*byte == delimiter));
         if escapes {
             put_escaped(out, chunk, delimiter);
         } else {
@@ -290,7 +290,8 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
         let value = wants.then(|| {
             let is_default = !quoted && csv.default.as_deref() == Some(raw);
             let plain_null = !quoted && *raw == *csv.null && !forced(&csv.force_not_null);
-            let quoted_null = forced(&csv.force_null) && **value == *csv.null;
+            // What stands there unquoted is a value where FORCE_NOT_NULL has it so.
+            let quoted_null = quoted && forced(&csv.force_null) && **value == *csv.null;
             if is_default {
                 Value::Default
             } else if plain_null || quoted_null {
