@@ -205,7 +205,8 @@ impl Session {
         }
         let mark = |change| Mark { change, probe, swallow: true, ..Mark::default() };
         frontend::put_close_statement(out, name);
-        self.owe(Kind::Close, mark(Some(Change::Statement(name.into(), None))), Doubt::NONE);
+        // Should it not be prepared, then it stays what it was to the client, and is prepared by its next use.
+        self.owe(Kind::Close, mark(None), Doubt::NONE);
         out.extend_from_slice(&parse);
         let change = Change::Statement(name.into(), Some(Rc::new(prepared)));
         self.owe(Kind::Parse, mark(Some(change)), Doubt::NONE);

@@ -484,7 +484,8 @@ fn feed_rows(
         let (Some(fields), Some(end)) = (data.get(..row), data.get(row..whole)) else { break };
         at += whole;
         if std::mem::take(&mut stream.header) {
-            put_header(of, fields, manner.charset, out)?;
+            // Behind a header that is not matched the server reads no row: none is sent.
+            stream.ended = !put_header(of, fields, manner.charset, out)?;
         } else {
             let before = out.len();
             seal_row(shop, view, of, fields, manner, telling.as_deref_mut(), sealed, out)?;
@@ -509,13 +510,14 @@ fn feed_rows(
     Ok(())
 }
 
-/// A header holds names. What the server does not look at is not sent, in case that it is a row.
+/// A header holds names. What the server does not look at is not sent, in case that it is a row. Returns whether rows may
+/// follow.
 fn put_header(
     of: &CopyFacts,
     line: &[u8],
     charset: Option<&'static Charset>,
     out: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let mut same = true;
     let visited = of.format.visit::<Fault>(
         line,
@@ -532,15 +534,16 @@ fn put_header(
     let count = match visited {
         Ok(count) => count,
         // Nobody looks at it, so that it may be anything.
-        Err(_) if of.format.header == Header::Yes => return Ok(()),
+        Err(_) if of.format.header == Header::Yes => return Ok(true),
         Err(fault) => return Err(fault),
     };
     if same && count == of.names.len() {
         out.extend_from_slice(line);
     } else if of.format.header == Header::Match {
         (0..count).for_each(|column| of.format.put(out, column, b"?", count == 1));
+        return Ok(false);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Does a field of the text format write a byte by its number: `\x..` or octal?

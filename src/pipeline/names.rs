@@ -161,8 +161,11 @@ impl Prepared {
 
     /// Is it the same text, judged alike?
     fn is_the_same(&self, other: &Prepared) -> bool {
-        self.text.is_some()
-            && self.text.as_deref().map(Kept::bytes) == other.text.as_deref().map(Kept::bytes)
+        let bytes = |kept: &Option<Rc<Kept>>| kept.as_deref().map(|kept| kept.bytes().to_vec());
+        let is_kept = self.text.is_some() || self.sent.is_some();
+        is_kept
+            && bytes(&self.text) == bytes(&other.text)
+            && bytes(&self.sent) == bytes(&other.sent)
             && self.epoch == other.epoch
             && !self.failed
     }
@@ -257,6 +260,8 @@ pub struct Names {
     /// that may have done that.
     portals_doubted: Doubted,
     statements_doubted: u64,
+    /// Code that nobody has read ran in the open transaction, or is about to.
+    has_run_code: bool,
     /// SQL has made some of them.
     by_sql: bool,
     /// What the entries will make of these names.
@@ -294,6 +299,7 @@ impl Names {
         }
         if renames == Renames::Anything {
             self.statements_doubted = self.statements_doubted.max(moment);
+            self.has_run_code = true;
         }
     }
 
@@ -389,6 +395,16 @@ impl Names {
         if !self.portals.is_empty() {
             self.portals.retain(|_, entry| entry.prepared.by_sql.as_ref().is_some_and(|by| by.holds));
         }
+    }
+
+    /// May code that nobody has read have done something in the open transaction?
+    pub fn has_run_code(&self) -> bool {
+        self.has_run_code
+    }
+
+    /// No transaction is open, and nothing is under way.
+    pub fn rest(&mut self) {
+        self.has_run_code = false;
     }
 
     pub fn is_full(&self) -> bool {

@@ -327,7 +327,7 @@ pub(super) fn unforeseen() -> Refusal {
         "lineage",
         "The columns of the result are not those that the statement's text accounts for.",
         "The table may have been changed a moment ago: connect again and repeat the statement. Otherwise \
-         read the column from its table.",
+         read the column from its table, in a query of your own: a cursor that a function has opened shows none.",
     )
 }
 

@@ -563,6 +563,136 @@ fn a_name_that_code_may_have_taken_opens_nothing() {
     }
 }
 
+/// A driver's statement is prepared again under its name where that is not certain. Where the server cannot do that now,
+/// it can later, as a plain server keeps what it has.
+#[test]
+fn a_statement_that_could_not_be_prepared_again_stays_what_it_was() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server.execute("postgres", OPAQUE).unwrap();
+        let mut raw = pair.sealed();
+        await_that("the functions in the catalog", || {
+            raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            states(&raw.query("SELECT own()")).is_empty()
+        });
+        for text in [
+            "SELECT email FROM customers WHERE id = $1",
+            "SELECT email FROM customers WHERE id = $1 AND email = 's3ntinel-ada@x.example'",
+            "SELECT email FROM customers WHERE id = $1 / 1",
+        ] {
+            raw.parse("ps", text, &[23]);
+            assert_eq!(errors(&raw.sync()), [], "{text}");
+            let executed = |raw: &mut Raw, extended: bool, value: &str| {
+                if extended {
+                    raw.bind("", "ps", &[], &[Some(value.as_bytes())], &[]);
+                    raw.execute("", 0);
+                    raw.sync()
+                } else {
+                    raw.query(&format!("EXECUTE ps({value})"))
+                }
+            };
+            for extended in [false, true] {
+                // While somebody has the table nobody can prepare it.
+                let mut other = Raw::login(pair.server.address(), "postgres", "postgres");
+                raw.query("SELECT swapped()");
+                other.query("BEGIN");
+                other.query("LOCK TABLE customers");
+                raw.query("SET lock_timeout = '50ms'");
+                assert_eq!(
+                    states(&executed(&mut raw, extended, "1")),
+                    ["55P03"],
+                    "{major}: {text} {extended}"
+                );
+                other.query("ROLLBACK");
+                raw.query("SET lock_timeout = 0");
+                let frames = executed(&mut raw, extended, "1");
+                let said = errors(&frames);
+                assert_eq!(
+                    (firsts(&frames), said),
+                    (vec!["s3ntinel-ada@x.example".to_owned()], vec![]),
+                    "{major}: {text} {extended}"
+                );
+                // Behind an error of its own batch it is not prepared at all.
+                raw.query("SELECT swapped()");
+                raw.parse("", "SELECT 1/0", &[]);
+                raw.bind("", "", &[], &[], &[]);
+                raw.execute("", 0);
+                raw.bind("", "ps", &[], &[Some(b"1")], &[]);
+                raw.execute("", 0);
+                assert_eq!(states(&raw.sync()), ["22012"], "{major}: {text}");
+                assert_eq!(
+                    firsts(&executed(&mut raw, extended, "1")),
+                    ["s3ntinel-ada@x.example"],
+                    "{major}: {text}"
+                );
+                // And one that fails itself is there for the next.
+                raw.query("SELECT swapped()");
+                assert_eq!(states(&executed(&mut raw, extended, "99999999999")), ["22003"]);
+                assert_eq!(
+                    firsts(&executed(&mut raw, extended, "1")),
+                    ["s3ntinel-ada@x.example"],
+                    "{major}: {text}"
+                );
+            }
+            raw.close(b'S', "ps");
+            assert_eq!(errors(&raw.sync()), [], "{text}");
+        }
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+    }
+}
+
+/// A function that opens a cursor over sealed columns is refused by its name; one that hides which opens nothing, whatever the
+/// names of its portals are.
+#[test]
+fn a_cursor_that_a_function_opens_opens_nothing() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server
+            .execute(
+                "postgres",
+                "CREATE FUNCTION listed(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ BEGIN OPEN c FOR SELECT id, email FROM customers ORDER BY id; RETURN c; END $$; \
+                 CREATE FUNCTION ordered(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ BEGIN OPEN c FOR SELECT id, item FROM orders ORDER BY id; RETURN c; END $$; \
+                 CREATE FUNCTION hidden() RETURNS refcursor LANGUAGE plpgsql AS \
+                   $$ DECLARE c refcursor; BEGIN OPEN c FOR EXECUTE 'SELECT email FROM cust'||'omers ORDER BY id'; RETURN c; END $$; \
+                 INSERT INTO orders (id, item) VALUES (1, 'tea')",
+            )
+            .unwrap();
+        let mut raw = pair.sealed();
+        await_that("the functions in the catalog", || {
+            raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            states(&raw.query("SELECT listed('x')")) == ["SG001"]
+        });
+        // Over what is not classified it is as directly, by the name that the application chose.
+        for _ in 0..2 {
+            raw.query("BEGIN");
+            assert_eq!(firsts(&raw.query("SELECT ordered('of orders')")), ["of orders"]);
+            assert_eq!(firsts(&raw.query("FETCH ALL FROM \"of orders\"")), ["1"]);
+            assert_eq!(errors(&raw.query("CLOSE \"of orders\"; COMMIT")), []);
+        }
+        let frames = raw.query("SELECT listed('mine')");
+        let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        assert!(error.field(b'D').unwrap().contains("the body of function public.listed names customers"));
+        assert_eq!(error.field(b'H').as_deref(), Some("Write the query itself."));
+        // And so it goes.
+        raw.query("BEGIN");
+        raw.query("DECLARE mine CURSOR FOR SELECT id, email FROM customers ORDER BY id");
+        assert_eq!(firsts(&raw.query("FETCH ALL FROM mine")), ["1", "2", "3", "4"]);
+        // One that hides what it reads is not opened, and where the server says that it shows a sealed column ends there.
+        let name = firsts(&raw.query("SELECT hidden()")).remove(0);
+        raw.send(b'Q', &crate::harness::string(&format!("FETCH ALL FROM \"{name}\"")));
+        let mut frames = Vec::new();
+        while let Some(frame) = raw.read() {
+            frames.push(frame);
+        }
+        let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        assert_eq!(error.field(b'C').as_deref(), Some("SG001"), "{major}");
+        assert!(error.field(b'H').unwrap().contains("a cursor that a function has opened shows none"));
+        assert!(!frames.iter().any(|frame| frame.tag == b'D'), "{major}");
+    }
+}
+
 #[test]
 fn a_cursor_is_judged_by_the_policy_that_holds() {
     let server = shop::server(15);
@@ -620,6 +750,10 @@ fn an_argument_that_is_no_literal_is_refused_and_an_explanation_opens_nothing() 
         for sql in [
             "EXPLAIN EXECUTE p('s3ntinel-ada@x.example')",
             "EXPLAIN ANALYZE EXECUTE p('s3ntinel-ada@x.example')",
+            "EXPLAIN (ANALYZE, VERBOSE, FORMAT YAML) EXECUTE p('s3ntinel-ada@x.example')",
+            "EXPLAIN (ANALYZE, VERBOSE, FORMAT XML) SELECT email, phone FROM customers WHERE email IN ('s3ntinel-ada@x.example', 's3ntinel-eve@x.example')",
+            "EXPLAIN (ANALYZE, FORMAT JSON) UPDATE customers SET phone = 's3ntinel+5' WHERE email = 's3ntinel-ada@x.example' RETURNING phone",
+            "EXPLAIN (VERBOSE, COSTS OFF) SELECT 's3ntinel-ada@x.example' = email FROM customers",
             "EXPLAIN (VERBOSE, FORMAT JSON) SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
             "EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
             "EXPLAIN DECLARE c CURSOR FOR SELECT email FROM customers WHERE email = 's3ntinel-ada@x.example'",
@@ -636,7 +770,11 @@ fn an_argument_that_is_no_literal_is_refused_and_an_explanation_opens_nothing() 
                 .into_iter()
                 .find(|one| one["kind"] == "intent")
                 .unwrap();
-            let expected = if sql.contains("ANALYZE") { "read" } else { "search" };
+            let expected = match sql {
+                sql if sql.contains("UPDATE") => "write",
+                sql if sql.contains("ANALYZE") => "read",
+                _ => "search",
+            };
             assert_eq!(intent["action"], expected, "{sql}: {intent}");
         }
         assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");

@@ -296,6 +296,149 @@ fn copy_in_stores_what_a_plain_server_stores_however_it_is_cut() {
     }
 }
 
+/// Options of the newer servers, and those that look at single columns: each from the version on that knows it. A data
+/// that the encoding has an own form for is in that.
+const OPTIONS: &[(u32, &str, &[u8])] = &[
+    (15, "COPY customers (id, email, phone) FROM STDIN (HEADER)", b"id\temail\tphone\n1\ts3ntinel-a\tb\n"),
+    (15, "COPY customers (id, email) FROM STDIN (HEADER match)", b"id\temail\n1\ts3ntinel-a\n"),
+    (15, "COPY customers (id, email) FROM STDIN (HEADER match)", b"email\tid\ns3ntinel-a\t1\n"),
+    (15, "COPY customers (id, email) FROM STDIN (FREEZE)", b"1\ts3ntinel-a\n"),
+    (15, "COPY customers (id, email) FROM STDIN (FREEZE off)", b"1\ts3ntinel-a\n"),
+    (15, "COPY customers (id, email) FROM STDIN CSV FORCE NOT NULL email", b"1,\n2,s3ntinel-a\n"),
+    (15, "COPY customers (id, phone) FROM STDIN CSV FORCE NULL phone", b"1,\"\"\n2,s3ntinel-a\n"),
+    (
+        15,
+        "COPY customers (id, phone) FROM STDIN (FORMAT csv, FORCE_NULL (phone), FORCE_NOT_NULL (phone), NULL 'no')",
+        b"1,\"no\"\n2,no\n3,s3ntinel-a\n",
+    ),
+    (15, "COPY customers (id, email) FROM STDIN (FORCE_NULL (email))", b"1\ts3ntinel-a\n"),
+    (15, "COPY customers (id, email) FROM STDIN (FORMAT csv, FORCE_QUOTE (email))", b"1,s3ntinel-a\n"),
+    (17, "COPY customers (id, email, phone) FROM STDIN (FORMAT csv, FORCE_NULL *)", b"1,s3ntinel-a,\"\"\n"),
+    (17, "COPY customers (id, phone) FROM STDIN (FORMAT csv, FORCE_NOT_NULL *)", b"1,s3ntinel-a\n2,\n"),
+    (16, "COPY customers (id, email, city) FROM STDIN (DEFAULT '\\D')", b"1\t\\D\t\\D\n2\ts3ntinel\tx\n"),
+    (
+        16,
+        "COPY customers (id, email) FROM STDIN (FORMAT csv, DEFAULT 'dflt')",
+        b"1,dflt\n2,\"dflt\"\n3,s3ntinel\n",
+    ),
+    (16, "COPY customers (id, email) TO STDOUT (DEFAULT 'x')", b""),
+    (15, "COPY customers (id, email) FROM STDIN (ENCODING 'UTF8')", "1\ts3ntinel-ä\n".as_bytes()),
+    (15, "COPY customers (id, email, city) FROM STDIN (ENCODING 'LATIN1')", b"1\ts3ntinel-\xe4\tK\xf6ln\n"),
+    (15, "COPY customers (id, email) FROM STDIN (FORMAT csv, ENCODING 'WIN1252')", b"1,\"s3ntinel-\x80\"\n"),
+    (
+        15,
+        "COPY customers (id, email, city) FROM STDIN WHERE city <> 'Oslo' AND id > 1",
+        b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\tRome\n3\ts3ntinel-c\tOslo\n",
+    ),
+    (
+        15,
+        "COPY customers (id, email, city) FROM STDIN WHERE city IS NULL",
+        b"1\ts3ntinel-a\tRome\n2\ts3ntinel-b\t\\N\n",
+    ),
+    (15, "COPY customers (id, email) FROM STDIN WHERE email IS NOT NULL", b"1\ts3ntinel-a\n2\t\\N\n"),
+    (15, "COPY customers (id, email) FROM STDIN WITH NULL AS 'x' DELIMITER AS '|'", b"1|s3ntinel-a\n2|x\n"),
+    (
+        17,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore)",
+        b"1\ts3ntinel-a\nx\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
+    (17, "COPY customers (id, email) FROM STDIN (ON_ERROR stop)", b"1\ts3ntinel-a\nx\ts3ntinel-b\n"),
+    (
+        17,
+        "COPY customers (id, email) FROM STDIN (FORMAT csv, ON_ERROR ignore, LOG_VERBOSITY verbose)",
+        b"1,s3ntinel-a\n\"x\",\"s3ntinel\n-b\"\n3,s3ntinel-c\n",
+    ),
+    // What is too short is no matter of a type.
+    (17, "COPY customers (id, email) FROM STDIN (ON_ERROR ignore)", b"1\ts3ntinel-a\n2\n"),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, LOG_VERBOSITY silent)",
+        b"x\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)",
+        b"x\ts3ntinel-b\n3\ts3ntinel-c\n",
+    ),
+    (
+        18,
+        "COPY customers (id, email) FROM STDIN (ON_ERROR ignore, REJECT_LIMIT 1)",
+        b"x\ts3ntinel-b\ny\ts3ntinel-c\n",
+    ),
+];
+
+#[test]
+fn each_option_means_what_it_means_on_a_plain_server() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        let mut both = pair.both();
+        for (_, sql, data) in OPTIONS.iter().filter(|(since, _, _)| *since <= major) {
+            if sql.contains("TO STDOUT") {
+                let [direct, through] = both.each_mut().map(|raw| told(&raw.query(sql)));
+                assert_eq!(direct, through, "{major}: {sql}");
+                continue;
+            }
+            let said = check_in(&pair, &mut both, sql, data, &[1, 6, data.len()]);
+            assert!(!said.iter().any(|one| one.starts_with("E SG")), "{major}: {sql} {said:?}");
+        }
+    }
+}
+
+/// TRUNCATE takes the lock by which columns are changed, and changes none.
+#[test]
+fn a_table_is_emptied_and_filled_in_one_transaction() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server
+            .execute(
+                "postgres",
+                "CREATE FUNCTION turns() RETURNS void LANGUAGE plpgsql AS \
+                 $$ BEGIN EXECUTE 'ALTER TABLE cust'||'omers ADD COLUMN more int'; END $$",
+            )
+            .unwrap();
+        let mut both = pair.both();
+        let data = b"1\ts3ntinel-a\ts3ntinel+1\tRome\tn\n2\ts3ntinel-b\t\\N\tOslo\t\\N\n";
+        for before in ["TRUNCATE customers", "TRUNCATE TABLE ONLY customers, orders", "LOCK TABLE customers"]
+        {
+            for sql in [
+                "COPY customers FROM STDIN",
+                "COPY customers FROM STDIN (FREEZE)",
+                "COPY customers (id, email, phone, city, note) FROM STDIN (FREEZE)",
+            ] {
+                for extended in [false, true] {
+                    let [direct, through] = both.each_mut().map(|raw| {
+                        raw.query("DELETE FROM customers");
+                        let mut all = raw.query("BEGIN");
+                        all.extend(raw.query(before));
+                        all.extend(send(raw, sql, data, 100, extended));
+                        all.extend(raw.query("INSERT INTO customers VALUES (3, 's3ntinel-c', 's3ntinel+3')"));
+                        all.extend(raw.query("COMMIT"));
+                        all.extend(raw.query("SELECT * FROM customers ORDER BY id"));
+                        told(&all)
+                    });
+                    assert_eq!(direct, through, "{major}: {before}, {sql}");
+                }
+            }
+        }
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+        // Code that nobody reads may have changed them: in the same transaction nobody else can see that.
+        let [_, sealed] = &mut both;
+        await_that("the function in the catalog", || {
+            sealed.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            sealed.query("BEGIN");
+            let called = states(&sealed.query("SELECT turns()"));
+            sealed.query("ROLLBACK");
+            called.is_empty()
+        });
+        sealed.query("BEGIN");
+        sealed.query("SELECT turns()");
+        let frames = send(sealed, "COPY customers FROM STDIN", data, 100, false);
+        assert_eq!(states(&frames), ["SG001"], "{major}");
+        sealed.query("ROLLBACK");
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+    }
+}
+
 /// Every text of the forms, cut off at every byte: the server says the same of what is left.
 #[test]
 fn a_stream_may_end_anywhere() {

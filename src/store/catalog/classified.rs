@@ -370,6 +370,7 @@ async fn read_columns(
     oids: &[u32],
     tables: &mut BTreeMap<u32, Classified>,
 ) -> Result<(), LoadError> {
+    // A default has no columns in it: without its table it needs no lock of that, which a TRUNCATE may hold for long.
     let rows = reader
         .rows(
             "columns of classified tables",
@@ -377,7 +378,8 @@ async fn read_columns(
             "SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, a.atttypid, a.atttypmod, \
                     a.attgenerated <> '', a.attidentity <> '', a.atthasdef, \
                     coalesce(co.collisdeterministic, true), \
-                    pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
+                    CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, 0) \
+                         ELSE pg_catalog.pg_get_expr(d.adbin, d.adrelid) END, \
                     pg_catalog.format_type(a.atttypid, a.atttypmod) \
              FROM pg_catalog.pg_attribute a \
              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \

@@ -79,6 +79,12 @@ impl LoadError {
         matches!(self, LoadError::Service(error) if error.sqlstate().is_none())
     }
 
+    /// Does somebody hold a lock that reading it needs?
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, LoadError::Service(error) if error.sqlstate() == Some("55P03"))
+    }
+
     /// Is there no database of this name (any more), or none that sessions may stay in?
     pub(super) fn is_final(&self) -> bool {
         match self {

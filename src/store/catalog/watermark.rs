@@ -55,8 +55,12 @@ pub(super) async fn whole(service: &ServiceConnection) -> Result<String, LoadErr
     rows.first().map_or_else(|| Err(LoadError::Unreadable("no watermark".to_owned())), |row| value(row, 0))
 }
 
-/// For every relation of one of these names: which row versions describe it and its columns.
-const NEAR: &str = "SELECT coalesce(string_agg(concat_ws(':', c.oid, c.xmin, \
+/// For every relation of one of these names: what it is, and which row versions describe its columns. A new file, as
+/// TRUNCATE makes one, is the same relation.
+const NEAR: &str = "SELECT coalesce(string_agg(concat_ws(':', c.oid, c.relname, c.relnamespace, c.relkind, \
+        c.relowner, c.reltype, c.reloftype, c.relpersistence, c.relchecks, c.relhasrules, c.relhastriggers, \
+        c.relhassubclass, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, \
+        c.relacl, c.reloptions, \
         (SELECT concat_ws('/', count(*), sum(a.attnum::int8 * 4294967296 + a.xmin::text::int8)) \
            FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)), ' ' ORDER BY c.oid), '') \
     FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1::pg_catalog.name[]) AND c.relpersistence <> 't'";

@@ -1,5 +1,6 @@
 //! The text and CSV forms of COPY's data.
 
+use memchr::{memchr, memchr2, memchr3};
 use zeroize::Zeroizing;
 
 use super::{Broken, Csv, LineEnd, Piece, Rows, Value};
@@ -10,6 +11,7 @@ impl Rows {
         let mut scan = self.scan;
         let dot_ends = csv.is_none() || self.dot_ends;
         let found = loop {
+            scan.at += passed(data.get(scan.at..).unwrap_or_default(), csv, &scan);
             let Some(byte) = data.get(scan.at).copied() else {
                 // What is not ended by a line's end is ended by the data's.
                 break if ended && !data.is_empty() { Some(Piece::Row(data.len(), 0)) } else { None };
@@ -96,6 +98,18 @@ impl Rows {
     }
 }
 
+/// How many bytes at the head of what is left of a line mean nothing for where it ends.
+fn passed(rest: &[u8], csv: Option<&Csv>, scan: &super::Scan) -> usize {
+    let next = match csv {
+        None => memchr3(b'\n', b'\r', b'\\', rest),
+        // The first byte may begin an end of data.
+        Some(_) if scan.at == 0 || scan.escaped => return 0,
+        Some(csv) if scan.in_quote => memchr2(csv.quote, csv.escape, rest),
+        Some(csv) => memchr3(b'\n', b'\r', csv.quote, rest),
+    };
+    next.unwrap_or(rest.len())
+}
+
 pub(super) fn visit_text<'a, E: From<Broken>>(
     row: &'a [u8],
     delimiter: u8,
@@ -108,10 +122,18 @@ pub(super) fn visit_text<'a, E: From<Broken>>(
     let mut column = 0;
     loop {
         let mut at = 0;
-        while let Some(byte) = rest.get(at).filter(|byte| **byte != delimiter) {
-            at += if *byte == b'\\' { 2 } else { 1 };
+        loop {
+            let ahead = rest.get(at..).unwrap_or_default();
+            let Some(next) = memchr2(delimiter, b'\\', ahead) else {
+                at = rest.len();
+                break;
+            };
+            at += next;
+            if rest.get(at) == Some(&delimiter) {
+                break;
+            }
+            at += 2;
         }
-        let at = at.min(rest.len());
         let (raw, behind) = rest.split_at(at);
         let value = wanted(column).then(|| {
             // The markers are compared as they stand.
@@ -136,13 +158,10 @@ pub(super) fn visit_text<'a, E: From<Broken>>(
 fn unescaped(raw: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut value = Zeroizing::new(Vec::with_capacity(raw.len()));
     let mut rest = raw;
-    while let Some((byte, behind)) = rest.split_first() {
-        rest = behind;
-        if *byte != b'\\' {
-            value.push(*byte);
-            continue;
-        }
-        let Some((escaped, behind)) = rest.split_first() else { break };
+    loop {
+        let (plain, behind) = rest.split_at(memchr(b'\\', rest).unwrap_or(rest.len()));
+        value.extend_from_slice(plain);
+        let Some((escaped, behind)) = behind.get(1..).and_then(<[u8]>::split_first) else { break };
         rest = behind;
         match escaped {
             b'b' => value.push(8),
@@ -183,7 +202,23 @@ fn unescaped(raw: &[u8]) -> Zeroizing<Vec<u8>> {
     value
 }
 
+/// Bytes that are looked at together: most values have none that must be escaped.
+const CHUNK: usize = 32;
+
 pub(super) fn put_text(out: &mut Vec<u8>, value: &[u8], delimiter: u8) {
+    for chunk in value.chunks(CHUNK) {
+        let escapes = chunk
+            .iter()
+            .fold(false, |any, byte| any | (8..=13).contains(byte) | (*byte == b'\\') | (*byte == delimiter));
+        if escapes {
+            put_escaped(out, chunk, delimiter);
+        } else {
+            out.extend_from_slice(chunk);
+        }
+    }
+}
+
+fn put_escaped(out: &mut Vec<u8>, value: &[u8], delimiter: u8) {
     for byte in value {
         let letter = match byte {
             8 => b'b',
@@ -216,7 +251,16 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
         let wants = wanted(column);
         let mut value = Zeroizing::new(Vec::with_capacity(if wants { rest.len() } else { 0 }));
         let (mut at, mut in_quote, mut quoted) = (0, false, false);
-        while let Some(byte) = rest.get(at).copied() {
+        loop {
+            let ahead = rest.get(at..).unwrap_or_default();
+            let mark = if in_quote { csv.escape } else { csv.delimiter };
+            let next = memchr2(mark, csv.quote, ahead).unwrap_or(ahead.len());
+            let (plain, marks) = ahead.split_at(next);
+            if wants {
+                value.extend_from_slice(plain);
+            }
+            at += next;
+            let Some(byte) = marks.first().copied() else { break };
             if !in_quote && byte == csv.delimiter {
                 break;
             }
@@ -246,7 +290,8 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
         let value = wants.then(|| {
             let is_default = !quoted && csv.default.as_deref() == Some(raw);
             let plain_null = !quoted && *raw == *csv.null && !forced(&csv.force_not_null);
-            let quoted_null = forced(&csv.force_null) && **value == *csv.null;
+            // What stands there unquoted is a value where FORCE_NOT_NULL has it so.
+            let quoted_null = quoted && forced(&csv.force_null) && **value == *csv.null;
             if is_default {
                 Value::Default
             } else if plain_null || quoted_null {
@@ -265,12 +310,13 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
 }
 
 pub(super) fn put_csv(out: &mut Vec<u8>, value: &[u8], csv: &Csv, column: usize, alone: bool) {
-    let special = |byte: &u8| *byte == csv.delimiter || *byte == csv.quote || matches!(byte, b'\n' | b'\r');
+    let special = |byte: u8| byte == csv.delimiter || byte == csv.quote || matches!(byte, b'\n' | b'\r');
+    let any_special = |chunk: &[u8]| chunk.iter().fold(false, |any, byte| any | special(*byte));
     let quotes = csv.force_quote.get(column).copied().unwrap_or(false)
         || *value == *csv.null
         || csv.default.as_deref() == Some(value)
         || alone && value == b"\\."
-        || value.iter().any(special);
+        || value.chunks(CHUNK).any(any_special);
     if !quotes {
         out.extend_from_slice(value);
         return;
