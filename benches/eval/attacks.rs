@@ -1,7 +1,8 @@
 //! What an attacker does with one account, or five: made from a seed, beside the usual work of the day.
 
-use crate::company::{BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
+use crate::company::{ABROAD, BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
 use crate::forms::{Form, SEARCHES, Step, Technique, UNUSED};
+use crate::judges::kinds;
 use crate::records::signs;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -77,6 +78,25 @@ impl Attack {
             Attack::Creeping => "creeping columns".into(),
             Attack::Colluding => "five accounts, one slice".into(),
             Attack::Poisoning => "poisoning, then 5 x".into(),
+        }
+    }
+
+    /// Of what an alert has to speak that has found it.
+    #[must_use]
+    pub const fn kinds(self) -> u8 {
+        match self {
+            Attack::Bulk | Attack::Copy | Attack::Dump | Attack::Masquerade | Attack::Creeping => {
+                kinds::AMOUNT | kinds::FORM
+            }
+            Attack::InOrder
+            | Attack::Shuffled
+            | Attack::Scraping(_)
+            | Attack::More(_)
+            | Attack::Snooping
+            | Attack::Colluding
+            | Attack::Poisoning => kinds::AMOUNT,
+            Attack::Stolen(_) => kinds::AMOUNT | kinds::PLACE,
+            Attack::Injection(_) => kinds::INJECTION | kinds::FORM,
         }
     }
 
@@ -210,10 +230,12 @@ impl Scene {
             }
             Attack::Stolen(at_night) => {
                 let from_ms = if at_night { begin_ms + 22 * HOUR_MS } else { morning_ms };
+                // One half from abroad, the others from a network that is as good as any.
+                let network = if self.seed.is_multiple_of(2) { ABROAD } else { 35_001 };
                 (0..60)
                     .map(|n| {
                         let event = self.lookup(from_ms + n * 20_000, n, random.below(SUBJECTS));
-                        Event { network: 40_000, ..event }
+                        Event { network, ..event }
                     })
                     .collect()
             }

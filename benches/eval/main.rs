@@ -38,6 +38,8 @@ use trial::{Calendar, Past, Trial, trial};
 /// Of the company that the page tells of. No change to the detector was made by what it shows.
 const SEED: u64 = 7;
 const PRINCIPALS: usize = 200;
+/// False alerts a day that the detector is granted: of one, a tenth is the limit's beside it.
+const GRANTED: f64 = 0.9;
 const CALENDAR: Calendar = Calendar { days: 50, set: 14, judged: 21 };
 const USAGE: &str = "\
 usage: cargo bench --bench eval -- [--seeds N] [--docs FOLDER]
@@ -132,23 +134,26 @@ fn main() {
 fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
     let company = past.company;
     let makes: Vec<(&'static str, Make<'_>)> = vec![
-        ("learned", learned(company, 1.0, &[])),
+        ("learned", learned(company, GRANTED, &[])),
         ("learned, seldom", learned(company, 0.1, &[])),
         ("static cap", Box::new(move || Box::new(baselines::Cap::new(company)))),
         ("hourly z-score", Box::new(move || Box::new(baselines::Hourly::new(company)))),
         ("quiplets", Box::new(move || Box::new(baselines::Quiplets::new(company)))),
         ("half-space trees", Box::new(move || Box::new(baselines::HalfSpaces::new(company)))),
-        ("no volume", learned(company, 1.0, &[Family::Volume])),
-        ("no enumeration", learned(company, 1.0, &[Family::Enumeration])),
-        ("no novelty", learned(company, 1.0, &[Family::Novelty])),
-        ("no injection", learned(company, 1.0, &[Family::Injection])),
-        ("no together", learned(company, 1.0, &[Family::Together])),
+        ("no volume", learned(company, GRANTED, &[Family::Volume])),
+        ("no enumeration", learned(company, GRANTED, &[Family::Enumeration])),
+        ("no novelty", learned(company, GRANTED, &[Family::Novelty])),
+        ("no injection", learned(company, GRANTED, &[Family::Injection])),
+        ("no together", learned(company, GRANTED, &[Family::Together])),
     ];
     let all = trials(past, &makes, &Attack::ALL, seeds);
-    let knowing = trial::knowing(past, LearnedJudge::new(company, 1.0, &[]), seeds);
+    let knowing = trial::knowing(past, LearnedJudge::new(company, GRANTED, &[]), seeds);
     let [often, seldom, rest @ ..] = &all[..] else { return };
     let (baselines, ablations) = rest.split_at(4);
-    let measured = Measured { past, seeds, often, seldom, baselines, ablations, knowing: &knowing };
+    let limit = baselines[0].threshold(past.calendar, 0.1);
+    let limited = &trial::beside_limit(often, &baselines[0], limit, past.calendar);
+    let measured =
+        Measured { past, seeds, often, seldom, limited, limit, baselines, ablations, knowing: &knowing };
     let text = measured.text();
     let Some(docs) = docs else {
         println!("{text}");
@@ -170,7 +175,7 @@ fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
 fn why(past: &Past, seeds: u64, attack: Option<&str>) {
     let is_wanted = |one: &Attack| attack.is_none_or(|wanted| one.name().contains(wanted));
     let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(is_wanted).collect();
-    let mut judge = LearnedJudge::new(past.company, 1.0, &[]);
+    let mut judge = LearnedJudge::new(past.company, GRANTED, &[]);
     let mut verdicts = Vec::new();
     for event in past.days.iter().flatten() {
         verdicts.clear();

@@ -11,7 +11,7 @@ use sealgate::statement::{Action, Signs};
 use sealgate::watch::Seen;
 use serde_json::{Value, json};
 
-use crate::company::{Company, Event, HOUR_MS, NAMED_MAX, Random};
+use crate::company::{ABROAD, Company, ELSEWHERE, Event, HOUR_MS, NAMED_MAX, Random};
 use crate::forms::{Form, Written};
 
 /// An outcome is told every so many rows, and rows go at this pace.
@@ -21,6 +21,15 @@ pub const ROWS_A_SECOND: u64 = 100_000;
 /// Bits of [`Event::signs`].
 pub mod signs {
     pub const DELAY: u8 = 1;
+}
+
+/// Offices and homes are in one country; one in four of other places is abroad.
+fn region(network: u16) -> &'static str {
+    match network {
+        ABROAD.. => "far",
+        ELSEWHERE.. if network.is_multiple_of(4) => "near",
+        _ => "home",
+    }
 }
 
 struct Known {
@@ -59,6 +68,7 @@ impl Records {
                 database: "shop".into(),
                 application: format!("{} desk", role.name()).into(),
                 client: format!("10.{high}.{low}.{}", 1 + event.principal % 250).into(),
+                region: region(event.network).into(),
                 auth: "scram",
                 ..Who::sealgate()
             })
@@ -185,6 +195,7 @@ pub fn line(sight: &Sight) -> Option<String> {
         "database": *who.database,
         "application": *who.application,
         "client": *who.client,
+        "region": *who.region,
         "auth": who.auth,
         "action": "read",
         "attribution": "known",
