@@ -129,6 +129,8 @@ pub struct Event {
     pub sqlstate: Option<&'static str>,
     /// Its text could not be read: no record but the error.
     pub is_unread: bool,
+    /// The gate refused it: a text that is no SQL.
+    pub is_refused: bool,
     /// Signs of an injection, as bits (`records::signs`).
     pub signs: u8,
     pub network: u16,
@@ -311,6 +313,7 @@ impl Company {
                 subjects: if wrong { Vec::new() } else { subjects },
                 sqlstate: wrong.then_some(if role == Role::Service { "22P02" } else { "42703" }),
                 is_unread: false,
+                is_refused: false,
                 signs: 0,
                 network,
                 is_attack: false,
@@ -339,6 +342,7 @@ impl Company {
             subjects: (0..rows.min(NAMED_MAX)).map(|n| (first + n) % SUBJECTS).collect(),
             sqlstate: None,
             is_unread: false,
+            is_refused: false,
             signs: 0,
             network: self.office(principal),
             is_attack: false,

@@ -41,7 +41,7 @@ pub mod kinds {
         let form = says(&["a new form", "a field not met", "fields not met together", "of a kind not done"]);
         let place =
             says(&["a new network", "a new region", "a new application", "access on a", "back after"]);
-        u8::from(form) * FORM | u8::from(place) * PLACE
+        (u8::from(form) * FORM) | (u8::from(place) * PLACE)
     }
 }
 

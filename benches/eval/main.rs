@@ -42,7 +42,7 @@ const PRINCIPALS: usize = 200;
 const GRANTED: f64 = 0.9;
 const CALENDAR: Calendar = Calendar { days: 50, set: 14, judged: 21 };
 const USAGE: &str = "\
-usage: cargo bench --bench eval -- [--seeds N] [--docs FOLDER]
+usage: cargo bench --bench eval -- [--seeds N] [--threads N] [--docs FOLDER]
        cargo bench --bench eval -- --record FOLDER [--attack NAME [--seed N]]
        cargo bench --bench eval -- --why [--company N] [--attack PART OF NAMES] [--seeds N]
 
@@ -58,6 +58,7 @@ type Make<'m> = Box<dyn Fn() -> Box<dyn Judge> + Sync + Send + 'm>;
 #[derive(Default)]
 struct Wanted {
     seeds: Option<u64>,
+    threads: Option<usize>,
     docs: Option<PathBuf>,
     record: Option<PathBuf>,
     attack: Option<String>,
@@ -74,6 +75,7 @@ fn wanted() -> Option<Wanted> {
             // What cargo says.
             "--bench" => {}
             "--seeds" => wanted.seeds = Some(words.next()?.parse().ok()?),
+            "--threads" => wanted.threads = Some(words.next()?.parse().ok()?),
             "--docs" => wanted.docs = Some(words.next()?.into()),
             "--record" => wanted.record = Some(words.next()?.into()),
             "--attack" => wanted.attack = Some(words.next()?),
@@ -86,13 +88,18 @@ fn wanted() -> Option<Wanted> {
     Some(wanted)
 }
 
-/// All of them, on as many threads as there are cores; in their order.
-fn trials(past: &Past, makes: &[(&'static str, Make<'_>)], attacks: &[Attack], seeds: u64) -> Vec<Trial> {
+/// All of them, on so many threads; in their order. What comes of it does not depend on the threads.
+fn trials(
+    past: &Past,
+    makes: &[(&'static str, Make<'_>)],
+    attacks: &[Attack],
+    seeds: u64,
+    threads: usize,
+) -> Vec<Trial> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Trial>>> = makes.iter().map(|_| Mutex::new(None)).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
@@ -127,11 +134,12 @@ fn main() {
     } else if wanted.why {
         why(&past, seeds, wanted.attack.as_deref());
     } else {
-        measure(&past, seeds, wanted.docs.as_deref());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        measure(&past, seeds, wanted.threads.unwrap_or(cores), wanted.docs.as_deref());
     }
 }
 
-fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
+fn measure(past: &Past, seeds: u64, threads: usize, docs: Option<&Path>) {
     let company = past.company;
     let makes: Vec<(&'static str, Make<'_>)> = vec![
         ("learned", learned(company, GRANTED, &[])),
@@ -146,7 +154,7 @@ fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
         ("no injection", learned(company, GRANTED, &[Family::Injection])),
         ("no together", learned(company, GRANTED, &[Family::Together])),
     ];
-    let all = trials(past, &makes, &Attack::ALL, seeds);
+    let all = trials(past, &makes, &Attack::ALL, seeds, threads);
     let knowing = trial::knowing(past, LearnedJudge::new(company, GRANTED, &[]), seeds);
     let [often, seldom, rest @ ..] = &all[..] else { return };
     let (baselines, ablations) = rest.split_at(4);
@@ -188,7 +196,7 @@ fn why(past: &Past, seeds: u64, attack: Option<&str>) {
         }
     }
     let makes = [("learned", learned(past.company, 1.0, &[]))];
-    let all = trials(past, &makes, &attacks, seeds);
+    let all = trials(past, &makes, &attacks, seeds, 1);
     println!("false alerts a day: {:.2}", all[0].false_alerts(CALENDAR, Bound::Own));
     for attack in attacks {
         let of = figures::summary(all[0].tried.iter().filter(|one| one.scene.attack == attack), Bound::Own);

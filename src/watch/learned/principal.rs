@@ -21,7 +21,7 @@ const HEAT_MS: u64 = HOUR_MS;
 pub(super) const PAUSE_MS: u64 = DAY_MS;
 /// What goes on is told again after so long, or where it is so much rarer than what was told: in decades.
 const AGAIN_MS: u64 = 7 * DAY_MS;
-const RARER: f64 = 1.0;
+const RARER: f64 = 2.0;
 /// Fewer than so many of anything are not unusual.
 const LEAST: u64 = 10;
 /// Of errors, refusals and misses.

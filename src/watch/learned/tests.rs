@@ -422,7 +422,7 @@ fn whoever_returns_to_the_same_few_strangers_within_a_day_is_told() {
     let (mut house, _) = House::learned();
     house.day(21, &mut |house, now_ms| {
         let hour = (now_ms - BEGIN) / HOUR % 24;
-        if (8..16).contains(&hour) && hour % 2 == 0 {
+        if (8..16).contains(&hour) && hour.is_multiple_of(2) {
             for one in 0..5 {
                 house.ask(&Ask { subjects: vec![70_000 + one], ..Ask::by("clerk4") }, now_ms + 1 + one);
             }
