@@ -156,8 +156,9 @@ fn is_stopped(technique: &str, sign: &str) {
     let (told, rule) = scene.alert().unwrap_or_else(|| panic!("no alert: {}", scene.said()));
     assert!(rule.contains(sign), "{rule}");
     let requests = scene.requests();
-    let (began, _) = requests.iter().find(is_technique).expect("a technique");
-    assert!(told - began < 2.0, "{:.3} s", told - began);
+    // Which the tool sends within a second or two.
+    let tried = requests.iter().filter(is_technique).filter(|(at, _)| *at <= told).count();
+    assert!((1..=16).contains(&tried), "{tried} statements of the technique");
     let behind = requests.iter().filter(|(at, _)| *at > told).count();
     assert!(behind < 15 && requests.len() < 100, "{behind} of {}", requests.len());
     assert_eq!(scene.got(), 0, "{}", scene.said());
