@@ -26,7 +26,7 @@ mod trial;
 use attacks::{Attack, Scene};
 use company::{BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Role, SUBJECTS};
 use figures::{Bound, Share, bootstrapped, median, summary};
-use forms::{Form, RELEASED, Step, Technique};
+use forms::{Form, RELEASED, Technique, injected};
 use judges::LearnedJudge;
 use sealgate::watch::Family;
 use trial::{Calendar, Past, Trial, trial};
@@ -141,9 +141,12 @@ fn a_form_names_its_fields_and_an_injected_one_begins_like_the_form_it_came_from
     let usual = Form::Usual(Role::Service, 3).written();
     assert!(!usual.fields.is_empty() && usual.row_bytes > 0, "{}", usual.text);
     for technique in [Technique::Union, Technique::Error, Technique::Boolean, Technique::Time] {
-        let written = Form::Injected(technique, 3, Step::Read).written();
+        let reads = |(_, one): &(usize, &forms::Recorded)| one.technique == technique && one.reads();
+        let (at, recorded) = injected().iter().enumerate().find(reads).unwrap();
+        let written = Form::Injected(technique, 3, at).written();
         let begin = usual.text.split('?').next().unwrap();
         assert!(written.text.starts_with(begin) && written.text != usual.text, "{}", written.text);
+        assert_ne!(recorded.signs, 0, "{technique:?}");
     }
     let wider = Form::Wider(Role::Support, 3, 4).written();
     assert!(wider.fields.len() > Form::Usual(Role::Support, 3).written().fields.len() + 2);

@@ -1,8 +1,8 @@
 //! What an attacker does with one account, or five: made from a seed, beside the usual work of the day.
 
-use crate::company::{BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
-use crate::forms::{Form, SEARCHES, Step, Technique, UNUSED};
-use crate::records::signs;
+use crate::company::{ABROAD, BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, Random, Role, SUBJECTS};
+use crate::forms::{Form, Recorded, SEARCHES, Technique, UNUSED, injected};
+use crate::judges::kinds;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Attack {
@@ -80,6 +80,25 @@ impl Attack {
         }
     }
 
+    /// Of what an alert has to speak that has found it.
+    #[must_use]
+    pub const fn kinds(self) -> u8 {
+        match self {
+            Attack::Bulk | Attack::Copy | Attack::Dump | Attack::Masquerade | Attack::Creeping => {
+                kinds::AMOUNT | kinds::FORM
+            }
+            Attack::InOrder
+            | Attack::Shuffled
+            | Attack::Scraping(_)
+            | Attack::More(_)
+            | Attack::Snooping
+            | Attack::Colluding
+            | Attack::Poisoning => kinds::AMOUNT,
+            Attack::Stolen(_) => kinds::AMOUNT | kinds::PLACE,
+            Attack::Injection(_) => kinds::INJECTION | kinds::FORM,
+        }
+    }
+
     /// Days that it takes.
     #[must_use]
     pub const fn days(self) -> u64 {
@@ -149,6 +168,7 @@ impl Scene {
             subjects,
             sqlstate: None,
             is_unread: false,
+            is_refused: false,
             signs: 0,
             network: (self.victim % 4) as u16,
             is_attack: true,
@@ -210,10 +230,12 @@ impl Scene {
             }
             Attack::Stolen(at_night) => {
                 let from_ms = if at_night { begin_ms + 22 * HOUR_MS } else { morning_ms };
+                // One half from abroad, the others from a network that is as good as any.
+                let network = if self.seed.is_multiple_of(2) { ABROAD } else { 35_001 };
                 (0..60)
                     .map(|n| {
                         let event = self.lookup(from_ms + n * 20_000, n, random.below(SUBJECTS));
-                        Event { network: 40_000, ..event }
+                        Event { network, ..event }
                     })
                     .collect()
             }
@@ -251,49 +273,40 @@ impl Scene {
         all
     }
 
-    /// By way of an application, as tools do it. Every fifth one finds an entrance that nobody has used.
+    /// By way of an application, as a tool does it whose statements have been recorded; then it reads on. Every
+    /// fifth one finds an entrance that nobody has used.
     fn injection(&self, random: &mut Random, technique: Technique, begin_ms: u64) -> Vec<Event> {
         let entrance = if self.seed % 5 == 4 { UNUSED } else { random.below(u64::from(SEARCHES) / 2) as u32 };
-        let form = |step| Form::Injected(technique, entrance, step);
-        let at = |n: u64| begin_ms + n * 250;
-        let failed = |at_ms: u64, sqlstate, is_unread| Event {
-            sqlstate: Some(sqlstate),
-            is_unread,
-            ..self.event(at_ms, form(Step::Probe), Vec::new())
+        let own = random.below(SUBJECTS);
+        // Statements for one value, and how many are sent when all that was recorded has been.
+        let (for_one, more) = match technique {
+            Technique::Union => (1, 2_000),
+            Technique::Error => (1, 1_000),
+            Technique::Boolean => (40, 3_000),
+            Technique::Time => (40, 200),
         };
-        let mut all: Vec<Event> = (0..3).map(|n| failed(at(n), "42601", true)).collect();
-        match technique {
-            Technique::Union => {
-                all.extend((3..9).map(|n| failed(at(n), "42P10", false)));
-                for n in 0..20 {
-                    let subjects = (0..1_000).map(|_| random.below(SUBJECTS)).collect();
-                    all.push(self.event(begin_ms + 4_000 + n * 2_000, form(Step::Read), subjects));
-                }
-            }
-            Technique::Error => all.extend((3..200).map(|n| Event {
-                rows: 0,
-                subjects: vec![random.below(SUBJECTS)],
-                ..failed(at(n), "22P02", false)
-            })),
-            Technique::Boolean => {
-                let probes = if self.seed.is_multiple_of(2) { 4 } else { 0 };
-                all.extend((0..probes).map(|n| self.event(at(3 + n), form(Step::Probe), vec![start(n)])));
-                all.extend((0..3_000).map(|n| {
-                    let rows = random.below(2);
-                    let subjects = if n % 100 == 99 { vec![random.below(SUBJECTS)] } else { Vec::new() };
-                    Event { rows, ..self.event(at(8 + n), form(Step::Read), subjects) }
-                }));
-            }
-            Technique::Time => all.extend((0..200).map(|n| {
-                let subjects = if n % 100 == 99 { vec![random.below(SUBJECTS)] } else { Vec::new() };
-                let event = self.event(begin_ms + 1_000 + n * 2_500, form(Step::Read), subjects);
-                Event { rows: 0, signs: signs::DELAY, ..event }
-            })),
+        let of_it = || injected().iter().enumerate().filter(|(_, one)| one.technique == technique);
+        let mut at_ms = begin_ms;
+        let (mut all, mut read) = (Vec::new(), 0);
+        let mut send = |(at, one): (usize, &'static Recorded), random: &mut Random| {
+            at_ms += one.after_ms;
+            read += u64::from(one.reads());
+            let whom = if one.reads() && read % for_one == 0 { random.below(SUBJECTS) } else { own };
+            let sqlstate = one.sqlstate.as_deref();
+            all.push(Event {
+                rows: one.rows,
+                sqlstate,
+                is_unread: one.tail.is_none(),
+                is_refused: one.refused.is_some(),
+                signs: one.signs,
+                ..self.event(at_ms, Form::Injected(technique, entrance, at), vec![whom])
+            });
+        };
+        for one in of_it() {
+            (0..one.1.times).for_each(|_| send(one, random));
         }
+        let reading: Vec<(usize, &'static Recorded)> = of_it().filter(|(_, one)| one.reads()).collect();
+        reading.iter().cycle().take(more).for_each(|one| send(*one, random));
         all
     }
-}
-
-fn start(n: u64) -> u64 {
-    Random::of(&[21, n]).below(SUBJECTS)
 }

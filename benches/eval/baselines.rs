@@ -41,7 +41,7 @@ impl Judge for Cap {
             return;
         }
         // It counts rows as they go, so that a cap holds in the midst of a result.
-        let step = (event.rows / 10).max(1);
+        let step = (event.rows / 10).clamp(1, 1_000);
         let mut gone = 0;
         while gone < event.rows {
             let part = step.min(event.rows - gone);
@@ -49,7 +49,7 @@ impl Judge for Cap {
             today.1 += part;
             let at_ms = event.at_ms + gone * 1_000 / crate::records::ROWS_A_SECOND;
             let score = today.1 as f64 / *most as f64;
-            verdicts.push(Verdict { principal: event.principal, at_ms, score, tells: false });
+            verdicts.push(Verdict { principal: event.principal, at_ms, score, tells: false, kinds: 0 });
         }
     }
 
@@ -143,7 +143,7 @@ impl Judge for Hourly {
             let own = &mut self.of[principal];
             let known = if own.count < 8.0 { self.all } else { *own };
             let score = (hour.rows - known.mean) / known.deviation().max(1.0);
-            verdicts.push(Verdict { principal, at_ms, score, tells: false });
+            verdicts.push(Verdict { principal, at_ms, score, tells: false, kinds: 0 });
             // Whatever is far above is not learned.
             if day_of(at_ms) < LEARN || score < 3.0 {
                 own.add(hour.rows);
@@ -222,7 +222,13 @@ impl Judge for Quiplets {
         if !matches!(event.form, Form::ByHand(_)) {
             self.scored.insert((role, event.form), score);
         }
-        verdicts.push(Verdict { principal: event.principal, at_ms: event.at_ms, score, tells: false });
+        verdicts.push(Verdict {
+            principal: event.principal,
+            at_ms: event.at_ms,
+            score,
+            tells: false,
+            kinds: 0,
+        });
     }
 
     fn fork(&self) -> Box<dyn Judge> {
@@ -348,7 +354,7 @@ impl Judge for HalfSpaces {
                 self.trees.iter_mut().for_each(Tree::turn);
             }
             if day_of(at_ms) >= 1 {
-                verdicts.push(Verdict { principal, at_ms, score, tells: false });
+                verdicts.push(Verdict { principal, at_ms, score, tells: false, kinds: 0 });
             }
         }
     }

@@ -9,6 +9,10 @@ pub const MINUTE_MS: u64 = 60_000;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 pub const DAY_MS: u64 = 24 * HOUR_MS;
 pub const SUBJECTS: u64 = 1_000_000;
+/// Networks are numbers. From here on they are neither an office nor somebody's home.
+pub const ELSEWHERE: u16 = 1_000;
+/// From here on nobody of the company has ever been there.
+pub const ABROAD: u16 = 40_000;
 /// The last three working days of June and of July.
 const MONTH_ENDS: [u64; 6] = [4, 7, 8, 37, 38, 39];
 /// Hard innocents, and their days.
@@ -125,6 +129,8 @@ pub struct Event {
     pub sqlstate: Option<&'static str>,
     /// Its text could not be read: no record but the error.
     pub is_unread: bool,
+    /// The gate refused it: a text that is no SQL.
+    pub is_refused: bool,
     /// Signs of an injection, as bits (`records::signs`).
     pub signs: u8,
     pub network: u16,
@@ -307,6 +313,7 @@ impl Company {
                 subjects: if wrong { Vec::new() } else { subjects },
                 sqlstate: wrong.then_some(if role == Role::Service { "22P02" } else { "42703" }),
                 is_unread: false,
+                is_refused: false,
                 signs: 0,
                 network,
                 is_attack: false,
@@ -335,6 +342,7 @@ impl Company {
             subjects: (0..rows.min(NAMED_MAX)).map(|n| (first + n) % SUBJECTS).collect(),
             sqlstate: None,
             is_unread: false,
+            is_refused: false,
             signs: 0,
             network: self.office(principal),
             is_attack: false,
@@ -368,7 +376,7 @@ impl Company {
         if !self.role(principal).is_human() || !random.happens(0.154) {
             return self.office(principal);
         }
-        if random.happens(0.026) { 1_000 + random.below(30_000) as u16 } else { 100 + principal as u16 }
+        if random.happens(0.026) { ELSEWHERE + random.below(30_000) as u16 } else { 100 + principal as u16 }
     }
 
     /// People meet mostly their own customers, of these some often; their open cases of the week; and anybody

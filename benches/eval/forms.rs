@@ -1,6 +1,8 @@
 //! Forms of statements, as a record has them: without literals, and with the fields that they name.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use serde::Deserialize;
 
 use crate::company::{Random, Role};
 
@@ -26,11 +28,12 @@ pub enum Form {
     /// A whole table.
     Whole(usize),
     Copy(usize),
-    /// The n-th of the services' with something else where its literal stood.
-    Injected(Technique, u32, Step),
+    /// The n-th of the services' with something else where its literal stood: what [`injected`] has in this place.
+    Injected(Technique, u32, usize),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Technique {
     Union,
     Error,
@@ -38,11 +41,50 @@ pub enum Technique {
     Time,
 }
 
-/// How far an injection has come.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
-    Probe,
-    Read,
+/// One statement of sqlmap as a gate has recorded it, or several that were the same: sqlmap 1.10.10 against
+/// `tests/drivers/python/vulnerable_shop.py`, with a gate between them. No text of the tool's own: its literals are
+/// not in the record.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+pub struct Recorded {
+    pub technique: Technique,
+    /// Since the one before.
+    pub after_ms: u64,
+    /// What stands where the literal stood. None: the text could not be read.
+    pub tail: Option<String>,
+    /// The application's own statement goes on behind it.
+    #[serde(default)]
+    pub goes_on: bool,
+    /// By which rule it was refused.
+    pub refused: Option<String>,
+    pub sqlstate: Option<String>,
+    /// Signs of an injection, as bits of `records::signs`.
+    #[serde(default)]
+    pub signs: u8,
+    #[serde(default)]
+    pub rows: u64,
+    #[serde(default = "once")]
+    pub times: u64,
+}
+
+const fn once() -> u64 {
+    1
+}
+
+impl Recorded {
+    /// It reads the next value of somebody.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.tail.as_ref().is_some_and(|tail| tail.contains("OFFSET"))
+    }
+}
+
+/// All that was recorded, in its order.
+pub fn injected() -> &'static [Recorded] {
+    static ALL: OnceLock<Vec<Recorded>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let lines = include_str!("sqlmap.jsonl").lines();
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    })
 }
 
 /// Lookups of one subject are numbered below this, searches from here on.
@@ -126,28 +168,13 @@ impl Form {
                 let columns = TABLES[table].1.iter().map(|field| field.0).collect();
                 Shape { table, columns, condition: String::new() }
             }
-            Form::Injected(technique, n, step) => {
+            Form::Injected(_, n, at) => {
                 let mut shape = usual(Role::Service, n);
-                let (first, behind) = shape.condition.split_at("id = ?".len());
-                shape.condition = match (technique, step) {
-                    (Technique::Union, Step::Probe) => format!("{first} ORDER BY ?"),
-                    (Technique::Union, Step::Read) => {
-                        let columns = shape.columns.join(", ");
-                        format!("{first} UNION ALL SELECT {columns} FROM {}", TABLES[shape.table].0)
-                    }
-                    (Technique::Error, _) => {
-                        let inner = "? || (SELECT email FROM customers ORDER BY ? LIMIT ? OFFSET ?) || ?";
-                        format!("{first} AND ? = CAST ( {inner} AS numeric ){behind}")
-                    }
-                    (Technique::Boolean, Step::Probe) => format!("{first} AND ? = ?{behind}"),
-                    (Technique::Boolean, Step::Read) => {
-                        let inner = "(SELECT email FROM customers ORDER BY ? LIMIT ? OFFSET ?)";
-                        format!("{first} AND ascii ( substring ( {inner} FROM ? FOR ? ) ) > ?{behind}")
-                    }
-                    (Technique::Time, _) => {
-                        format!("{first} AND ? = (SELECT ? FROM pg_sleep ( ? )){behind}")
-                    }
-                };
+                let (_, behind) = shape.condition.split_at("id = ?".len());
+                let recorded = &injected()[at];
+                let tail = recorded.tail.as_deref().unwrap_or("?");
+                let behind = if recorded.goes_on { behind } else { "" };
+                shape.condition = format!("id = {tail}{behind}");
                 shape
             }
         }
@@ -170,7 +197,8 @@ impl Form {
         for (table, all) in TABLES {
             for (column, bytes) in all {
                 let is_read = columns.contains(column) && (table == from || !has(from, column));
-                let is_read = is_read || (text.contains("(SELECT email") && *column == "email");
+                let is_read = is_read
+                    || (text.contains("public.customers") && table == "customers" && *column == "city");
                 if is_read {
                     fields.push(format!("public.{table}.{column}"));
                     row_bytes += bytes;

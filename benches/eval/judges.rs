@@ -14,6 +14,35 @@ pub struct Verdict {
     pub score: f64,
     /// It raises an alert by a bound of its own.
     pub tells: bool,
+    /// Of what the alert speaks, as bits of [`kinds`].
+    pub kinds: u8,
+}
+
+/// Of what a reason speaks.
+pub mod kinds {
+    /// How much, of whom, how often in vain.
+    pub const AMOUNT: u8 = 1;
+    /// Forms of statements, fields, kinds of action.
+    pub const FORM: u8 = 2;
+    /// Networks, regions, applications, hours.
+    pub const PLACE: u8 = 4;
+    pub const INJECTION: u8 = 8;
+
+    /// By the reason's own words.
+    #[must_use]
+    pub fn of(reason: &str) -> u8 {
+        let says = |words: &[&str]| words.iter().any(|one| reason.contains(one));
+        if says(&["signs of an injection", "a known statement with", "refusals and errors"]) {
+            return INJECTION;
+        }
+        if reason.starts_with(|first: char| first.is_ascii_digit()) {
+            return AMOUNT;
+        }
+        let form = says(&["a new form", "a field not met", "fields not met together", "of a kind not done"]);
+        let place =
+            says(&["a new network", "a new region", "a new application", "access on a", "back after"]);
+        (u8::from(form) * FORM) | (u8::from(place) * PLACE)
+    }
 }
 
 /// Sees everything once, in order of time.
@@ -87,8 +116,17 @@ impl Judge for LearnedJudge {
             self.learned.see(&sight.seen, sight.at_ms, &mut self.findings);
             let score = self.learned.last_score().map_or(0.0, |scored| scored.score);
             let tells = self.findings.len() > before;
+            let unusual = self.findings.last().filter(|_| tells).and_then(|one| one.alert.unusual.as_ref());
+            let kinds =
+                unusual.map_or(0, |unusual| unusual.reasons.iter().fold(0, |all, one| all | kinds::of(one)));
             if score > 0.0 || tells {
-                verdicts.push(Verdict { principal: event.principal, at_ms: sight.at_ms, score, tells });
+                verdicts.push(Verdict {
+                    principal: event.principal,
+                    at_ms: sight.at_ms,
+                    score,
+                    tells,
+                    kinds,
+                });
             }
         }
     }

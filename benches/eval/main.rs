@@ -38,9 +38,11 @@ use trial::{Calendar, Past, Trial, trial};
 /// Of the company that the page tells of. No change to the detector was made by what it shows.
 const SEED: u64 = 7;
 const PRINCIPALS: usize = 200;
+/// False alerts a day that the detector is granted: of one, a tenth is the limit's beside it.
+const GRANTED: f64 = 0.9;
 const CALENDAR: Calendar = Calendar { days: 50, set: 14, judged: 21 };
 const USAGE: &str = "\
-usage: cargo bench --bench eval -- [--seeds N] [--docs FOLDER]
+usage: cargo bench --bench eval -- [--seeds N] [--threads N] [--docs FOLDER]
        cargo bench --bench eval -- --record FOLDER [--attack NAME [--seed N]]
        cargo bench --bench eval -- --why [--company N] [--attack PART OF NAMES] [--seeds N]
 
@@ -56,6 +58,7 @@ type Make<'m> = Box<dyn Fn() -> Box<dyn Judge> + Sync + Send + 'm>;
 #[derive(Default)]
 struct Wanted {
     seeds: Option<u64>,
+    threads: Option<usize>,
     docs: Option<PathBuf>,
     record: Option<PathBuf>,
     attack: Option<String>,
@@ -72,6 +75,7 @@ fn wanted() -> Option<Wanted> {
             // What cargo says.
             "--bench" => {}
             "--seeds" => wanted.seeds = Some(words.next()?.parse().ok()?),
+            "--threads" => wanted.threads = Some(words.next()?.parse().ok()?),
             "--docs" => wanted.docs = Some(words.next()?.into()),
             "--record" => wanted.record = Some(words.next()?.into()),
             "--attack" => wanted.attack = Some(words.next()?),
@@ -84,13 +88,18 @@ fn wanted() -> Option<Wanted> {
     Some(wanted)
 }
 
-/// All of them, on as many threads as there are cores; in their order.
-fn trials(past: &Past, makes: &[(&'static str, Make<'_>)], attacks: &[Attack], seeds: u64) -> Vec<Trial> {
+/// All of them, on so many threads; in their order. What comes of it does not depend on the threads.
+fn trials(
+    past: &Past,
+    makes: &[(&'static str, Make<'_>)],
+    attacks: &[Attack],
+    seeds: u64,
+    threads: usize,
+) -> Vec<Trial> {
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Trial>>> = makes.iter().map(|_| Mutex::new(None)).collect();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
@@ -125,30 +134,34 @@ fn main() {
     } else if wanted.why {
         why(&past, seeds, wanted.attack.as_deref());
     } else {
-        measure(&past, seeds, wanted.docs.as_deref());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        measure(&past, seeds, wanted.threads.unwrap_or(cores), wanted.docs.as_deref());
     }
 }
 
-fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
+fn measure(past: &Past, seeds: u64, threads: usize, docs: Option<&Path>) {
     let company = past.company;
     let makes: Vec<(&'static str, Make<'_>)> = vec![
-        ("learned", learned(company, 1.0, &[])),
+        ("learned", learned(company, GRANTED, &[])),
         ("learned, seldom", learned(company, 0.1, &[])),
         ("static cap", Box::new(move || Box::new(baselines::Cap::new(company)))),
         ("hourly z-score", Box::new(move || Box::new(baselines::Hourly::new(company)))),
         ("quiplets", Box::new(move || Box::new(baselines::Quiplets::new(company)))),
         ("half-space trees", Box::new(move || Box::new(baselines::HalfSpaces::new(company)))),
-        ("no volume", learned(company, 1.0, &[Family::Volume])),
-        ("no enumeration", learned(company, 1.0, &[Family::Enumeration])),
-        ("no novelty", learned(company, 1.0, &[Family::Novelty])),
-        ("no injection", learned(company, 1.0, &[Family::Injection])),
-        ("no together", learned(company, 1.0, &[Family::Together])),
+        ("no volume", learned(company, GRANTED, &[Family::Volume])),
+        ("no enumeration", learned(company, GRANTED, &[Family::Enumeration])),
+        ("no novelty", learned(company, GRANTED, &[Family::Novelty])),
+        ("no injection", learned(company, GRANTED, &[Family::Injection])),
+        ("no together", learned(company, GRANTED, &[Family::Together])),
     ];
-    let all = trials(past, &makes, &Attack::ALL, seeds);
-    let knowing = trial::knowing(past, LearnedJudge::new(company, 1.0, &[]), seeds);
+    let all = trials(past, &makes, &Attack::ALL, seeds, threads);
+    let knowing = trial::knowing(past, LearnedJudge::new(company, GRANTED, &[]), seeds);
     let [often, seldom, rest @ ..] = &all[..] else { return };
     let (baselines, ablations) = rest.split_at(4);
-    let measured = Measured { past, seeds, often, seldom, baselines, ablations, knowing: &knowing };
+    let limit = baselines[0].threshold(past.calendar, 0.1);
+    let limited = &trial::beside_limit(often, &baselines[0], limit, past.calendar);
+    let measured =
+        Measured { past, seeds, often, seldom, limited, limit, baselines, ablations, knowing: &knowing };
     let text = measured.text();
     let Some(docs) = docs else {
         println!("{text}");
@@ -170,7 +183,7 @@ fn measure(past: &Past, seeds: u64, docs: Option<&Path>) {
 fn why(past: &Past, seeds: u64, attack: Option<&str>) {
     let is_wanted = |one: &Attack| attack.is_none_or(|wanted| one.name().contains(wanted));
     let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(is_wanted).collect();
-    let mut judge = LearnedJudge::new(past.company, 1.0, &[]);
+    let mut judge = LearnedJudge::new(past.company, GRANTED, &[]);
     let mut verdicts = Vec::new();
     for event in past.days.iter().flatten() {
         verdicts.clear();
@@ -183,7 +196,7 @@ fn why(past: &Past, seeds: u64, attack: Option<&str>) {
         }
     }
     let makes = [("learned", learned(past.company, 1.0, &[]))];
-    let all = trials(past, &makes, &attacks, seeds);
+    let all = trials(past, &makes, &attacks, seeds, 1);
     println!("false alerts a day: {:.2}", all[0].false_alerts(CALENDAR, Bound::Own));
     for attack in attacks {
         let of = figures::summary(all[0].tried.iter().filter(|one| one.scene.attack == attack), Bound::Own);

@@ -6,7 +6,10 @@ use crate::attacks::Attack;
 use crate::company::Company;
 use crate::figures::{Bound, Share, Summary, bootstrapped, median, quantile, summary};
 use crate::plot::{self, Curve, Leak};
-use crate::trial::{Knowing, Past, Trial};
+use crate::trial::{Knowing, Past, Trial, Tried, most_of_day};
+
+/// Rows of one outcome of the record, at the most.
+const BATCH: f64 = 10_000.0;
 
 /// Between these the page is written.
 pub const BEGIN: &str = "<!-- measured: written by `make eval` -->";
@@ -19,6 +22,9 @@ pub struct Measured<'m> {
     /// The learned detector at one alert a day, and at a tenth of that.
     pub often: &'m Trial,
     pub seldom: &'m Trial,
+    /// The first of them with a limit of rows a day beside it, so many times the most of each role's days.
+    pub limited: &'m Trial,
+    pub limit: f64,
     pub baselines: &'m [Trial],
     pub ablations: &'m [Trial],
     pub knowing: &'m [Knowing],
@@ -112,18 +118,20 @@ impl Measured<'_> {
         let _ = writeln!(
             text,
             "\n### What is found\n\n{} seeds of each attack. In brackets are intervals of 95 % (Wilson; of medians by \
-             bootstrap). Alerts where nothing was, in days 22 to 50: **{often:.2} a day** where one was granted, \
-             **{seldom:.2}** where a tenth was (of {:.0} users a day).\n",
-            self.seeds, self.past.users
+             bootstrap). Alerts where nothing was, in days 22 to 50: **{often:.2} a day** where 0.9 were granted, \
+             **{seldom:.2}** where a tenth was (of {:.0} users a day). Beside it stands, in two columns, a limit of rows a \
+             day: {:.1} times the most that anybody of the role had on one of the days 1 to 14, set on days 15 to 21 for a \
+             tenth of an alert a day; the row beyond it is not shown.\n",
+            self.seeds, self.past.users, self.limit
         );
         let _ = writeln!(
             text,
-            "| attack | found | time to the alert | subjects met by the alert | by the cut, median / most | without a \
-             watch | found at 0.1 a day |\n|---|---|---|---|---|---|---|"
+            "| attack | found | time to the alert | subjects met by the alert | by the cut, median / most | found with a \
+             limit | by the cut, most | without a watch | found at 0.1 a day |\n|---|---|---|---|---|---|---|---|---|"
         );
         for attack in Attack::ALL {
             let by = |trial: &Trial| of(trial, |one| one == attack, Bound::Own);
-            let (at_one, at_tenth) = (by(self.often), by(self.seldom));
+            let (at_one, at_tenth, limited) = (by(self.often), by(self.seldom), by(self.limited));
             let (low, high) = bootstrapped(&at_one.leaked);
             let all: Vec<f64> = self
                 .often
@@ -135,7 +143,7 @@ impl Measured<'_> {
             let hours = if at_one.hours.is_empty() { "-".to_owned() } else { time(median(&at_one.hours)) };
             let _ = writeln!(
                 text,
-                "| {} | {} | {hours} | {} ({} to {}) | {} / {} | {} | {} |",
+                "| {} | {} | {hours} | {} ({} to {}) | {} / {} | {} | {} | {} | {} |",
                 attack.name(),
                 at_one.found.words(),
                 count(median(&at_one.leaked)),
@@ -143,14 +151,20 @@ impl Measured<'_> {
                 count(high),
                 count(median(&at_one.leaked_by_cut)),
                 count(quantile(&at_one.leaked_by_cut, 1.0)),
+                percent(limited.found.value()),
+                count(quantile(&limited.leaked_by_cut, 1.0)),
                 count(median(&all)),
                 percent(at_tenth.found.value()),
             );
         }
         let _ = writeln!(
             text,
-            "\nWho is not found counts with all that he meets. Of an attack of several days any alert about its account \
-             counts, from its first statement on.\n\n![Subjects met](watch-leaks.svg)\n\n![False alerts by \
+            "\nWho is not found counts with all that he meets. An alert has found an attack where it is about its account, \
+             within the span of the attack (from its first statement until the hour of its last is over), and one of its \
+             three reasons speaks of what the attack does: how much for reads in bulk, enumeration, scraping, snooping, \
+             collusion and poisoning; forms and fields, too, for reads in bulk, a masquerade and creeping columns; forms, \
+             errors and signs of an injection for injections; how much, and places and hours, for stolen credentials. \
+             Baselines give no reasons, so that their span is all that is asked of them.\n\n![Subjects met](watch-leaks.svg)\n\n![False alerts by \
              day](watch-days.svg)"
         );
         let _ = writeln!(
@@ -173,24 +187,42 @@ impl Measured<'_> {
 
     fn aims(&self, text: &mut String) {
         let calendar = self.past.calendar;
-        let alerts = self.often.false_alerts(calendar, Bound::Own);
-        let _ = writeln!(text, "\n### Aims\n\n| aim | measured | |\n|---|---|---|");
+        let alerts = self.limited.false_alerts(calendar, Bound::Own);
+        let _ = writeln!(
+            text,
+            "\n### Aims\n\nOf the detector with the limit beside it, as the page asks for.\n\n| aim | measured | \
+             |\n|---|---|---|"
+        );
         for aim in AIMS {
-            let of = of(self.often, aim.attacks, Bound::Own);
+            let of = of(self.limited, aim.attacks, Bound::Own);
             let share = if aim.within_a_day { of.within_a_day } else { of.found };
             let mark = if share.value() >= aim.share { "met" } else { "**missed**" };
             let _ = writeln!(text, "| {} | {} of {} | {mark} |", aim.words, share.words(), share.whole);
         }
         let mark = if alerts <= 1.0 { "met" } else { "**missed**" };
         let _ = writeln!(text, "| at most one false alert a day | {alerts:.2} | {mark} |");
-        let bulk =
-            of(self.often, |attack| matches!(attack, Attack::Bulk | Attack::Copy | Attack::Dump), Bound::Own);
-        let most = quantile(&bulk.leaked_by_cut, 1.0);
-        let mark = if most <= 20_000.0 { "met" } else { "**missed**" };
+        // What the account's own work has taken of its limit on that day is not the attack's.
+        let most = most_of_day(self.past).map(|rows| rows as f64 * self.limit + BATCH);
+        let bulk = |one: &&Tried| {
+            matches!(
+                one.scene.attack,
+                Attack::Bulk | Attack::Copy | Attack::Dump | Attack::InOrder | Attack::Shuffled
+            )
+        };
+        let tried: Vec<&Tried> = self.limited.tried.iter().filter(bulk).collect();
+        let within = |one: &&&Tried| {
+            let leaked = one.told_ms.map_or(one.leaked_in_all(), |told_ms| one.leaked_by_cut(told_ms));
+            leaked as f64 <= most[self.past.company.role(one.scene.victim) as usize]
+        };
+        let share = Share { part: tried.iter().filter(within).count(), whole: tried.len() };
+        let mark = if share.part == share.whole { "met" } else { "**missed**" };
         let _ = writeln!(
             text,
-            "| of a bulk read no more than two buffered batches of the record (10,000 rows each) | at most {} | {mark} |",
-            count(most)
+            "| of reads in bulk and enumeration no more than the limit and one buffered batch of the record ({} rows) | {} of \
+             {} | {mark} |",
+            count(BATCH),
+            share.words(),
+            share.whole
         );
     }
 
@@ -239,7 +271,7 @@ impl Measured<'_> {
         let names: Vec<&str> = self.ablations.iter().map(|one| one.name).collect();
         let _ = writeln!(
             text,
-            "\n### What each kind of reason is worth\n\nThe same without one kind, at one alert a day. Its bound follows, so \
+            "\n### What each kind of reason is worth\n\nThe same without one kind, at as many alerts a day. Its bound follows, so \
              that what is missing leaves room for the rest.\n\n| found | all | {} |\n|---|---|{}",
             names.join(" | "),
             "---|".repeat(names.len())

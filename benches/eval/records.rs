@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sealgate::audit::rfc3339;
-use sealgate::audit::{Attribution, Distinct, Execution, FieldUse, Intent, Outcome, Record, Subjects, Who};
+use sealgate::audit::{
+    Attribution, Distinct, Execution, FieldUse, Intent, Outcome, Record, RefusalRecord, Subjects, Who,
+};
 use sealgate::seal::SubjectId;
 use sealgate::statement::{Action, Signs};
 use sealgate::watch::Seen;
 use serde_json::{Value, json};
 
-use crate::company::{Company, Event, HOUR_MS, NAMED_MAX, Random};
+use crate::company::{ABROAD, Company, ELSEWHERE, Event, HOUR_MS, NAMED_MAX, Random};
 use crate::forms::{Form, Written};
 
 /// An outcome is told every so many rows, and rows go at this pace.
@@ -20,7 +22,18 @@ pub const ROWS_A_SECOND: u64 = 100_000;
 
 /// Bits of [`Event::signs`].
 pub mod signs {
-    pub const DELAY: u8 = 1;
+    pub const DELAY: u8 = 2;
+    pub const SPELLED: u8 = 16;
+    pub const LETTER: u8 = 32;
+}
+
+/// Offices and homes are in one country; one in four of other places is abroad.
+fn region(network: u16) -> &'static str {
+    match network {
+        ABROAD.. => "far",
+        ELSEWHERE.. if network.is_multiple_of(4) => "near",
+        _ => "home",
+    }
 }
 
 struct Known {
@@ -59,6 +72,7 @@ impl Records {
                 database: "shop".into(),
                 application: format!("{} desk", role.name()).into(),
                 client: format!("10.{high}.{low}.{}", 1 + event.principal % 250).into(),
+                region: region(event.network).into(),
                 auth: "scram",
                 ..Who::sealgate()
             })
@@ -92,11 +106,27 @@ impl Records {
         let execution = Execution { session: who.session, number: self.number };
         let code = event.sqlstate.and_then(|code| code.as_bytes().try_into().ok());
         let at_ms = event.at_ms;
-        if event.signs & signs::DELAY != 0 {
+        let all =
+            [(signs::DELAY, Signs::DELAY), (signs::SPELLED, Signs::SPELLED), (signs::LETTER, Signs::LETTER)];
+        let of = all.into_iter().filter(|(bit, _)| event.signs & bit != 0);
+        let signs = of.fold(Signs::default(), |signs, (_, sign)| signs.with(sign));
+        if !signs.is_empty() {
             let (who, fields) = (who.clone(), known.fields.clone());
-            let statement_id = Some(self.number);
-            let seen = Seen::Suspicious { who, signs: Signs::DELAY, fields, statement_id };
+            let seen = Seen::Suspicious { who, signs, fields, statement_id: Some(self.number) };
             sights.push(Sight { seen, at_ms });
+        }
+        if event.is_refused {
+            let refusal = RefusalRecord {
+                who: who.clone(),
+                statement_id: self.number,
+                sqlstate: "SG001",
+                rule: "unparsed".into(),
+                fields: Arc::default(),
+                statement: None,
+                fingerprint: None,
+            };
+            sights.push(Sight { seen: Seen::Record(Box::new(Record::Refusal(refusal))), at_ms });
+            return;
         }
         if !event.is_unread {
             let intent = Intent {
@@ -185,6 +215,7 @@ pub fn line(sight: &Sight) -> Option<String> {
         "database": *who.database,
         "application": *who.application,
         "client": *who.client,
+        "region": *who.region,
         "auth": who.auth,
         "action": "read",
         "attribution": "known",

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use crate::attacks::{Attack, Scene};
-use crate::company::{BEGIN_MS, Company, DAY_MS, Event, NAMED_MAX, SUBJECTS};
+use crate::company::{BEGIN_MS, Company, DAY_MS, Event, HOUR_MS, NAMED_MAX, SUBJECTS};
+use crate::figures::Bound;
 use crate::judges::{Judge, LearnedJudge, Verdict};
 use crate::records::ROWS_A_SECOND;
 
@@ -76,8 +77,10 @@ pub struct Tried {
     pub begin_ms: u64,
     /// Of the attack's accounts, from its begin on.
     pub steps: Vec<Step>,
-    /// When the judge told by itself.
+    /// When the judge told by itself, of what the attack did.
     pub told_ms: Option<u64>,
+    /// It was a limit: the row beyond it is not shown.
+    pub is_limit: bool,
     events: Vec<Event>,
 }
 
@@ -105,7 +108,7 @@ impl Tried {
     /// And by the time that the session has been cut.
     #[must_use]
     pub fn leaked_by_cut(&self, told_ms: u64) -> u64 {
-        self.leaked(told_ms + CUT_MS)
+        self.leaked(if self.is_limit { told_ms } else { told_ms + CUT_MS })
     }
 
     #[must_use]
@@ -169,9 +172,12 @@ fn attacked(past: &Past, mut judge: Box<dyn Judge>, scene: Scene) -> Tried {
     let attackers = scene.attackers();
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut begin_ms = None;
-    for nth in 0..scene.attack.days() {
+    let days: Vec<Vec<Event>> = (0..scene.attack.days()).map(|nth| scene.day(nth)).collect();
+    // The hour in which it ends is over by then, and so is what some judges say of it.
+    let last_ms = days.iter().flatten().map(|event| event.at_ms).max().unwrap_or(0);
+    let end_ms = (last_ms / HOUR_MS + 1) * HOUR_MS;
+    for (nth, extra) in (0..).zip(days) {
         let usual = beside(past, &scene, scene.begin + nth);
-        let extra = scene.day(nth);
         for event in merged(usual, &extra) {
             verdicts.clear();
             judge.see(event, &mut verdicts);
@@ -180,21 +186,57 @@ fn attacked(past: &Past, mut judge: Box<dyn Judge>, scene: Scene) -> Tried {
             }
             let Some(begin_ms) = begin_ms else { continue };
             for verdict in verdicts.iter().filter(|one| attackers.contains(&one.principal)) {
-                // An hour that was over before the attack says nothing of it.
-                if verdict.at_ms < begin_ms {
+                // What was before the attack, or comes behind it, says nothing of it.
+                if verdict.at_ms < begin_ms || verdict.at_ms > end_ms {
                     continue;
                 }
                 if steps.last().is_none_or(|last| last.score < verdict.score) {
                     steps.push(Step { at_ms: verdict.at_ms, score: verdict.score });
                 }
-                if verdict.tells {
+                if verdict.tells && verdict.kinds & scene.attack.kinds() != 0 {
                     told_ms.get_or_insert(verdict.at_ms);
                 }
             }
         }
         own.extend(extra);
     }
-    Tried { scene, begin_ms: begin_ms.unwrap_or(0), steps, told_ms, events: own }
+    Tried { scene, begin_ms: begin_ms.unwrap_or(0), steps, told_ms, is_limit: false, events: own }
+}
+
+/// A judge with a limit beside it: whichever of both is first. `bound`: of the limit.
+#[must_use]
+pub fn beside_limit(judge: &Trial, limit: &Trial, bound: f64, calendar: Calendar) -> Trial {
+    let tried = judge.tried.iter().zip(&limit.tried).map(|(one, other)| {
+        let (told, stopped) = (one.told_ms, other.found_ms(bound));
+        let is_limit = stopped.is_some_and(|stopped| told.is_none_or(|told| stopped <= told));
+        Tried {
+            scene: one.scene,
+            begin_ms: one.begin_ms,
+            steps: Vec::new(),
+            told_ms: if is_limit { stopped } else { told },
+            is_limit,
+            events: one.events.clone(),
+        }
+    });
+    let mut told = judge.told.clone();
+    told.extend(limit.falsely(calendar, Bound::Score(bound)));
+    Trial { name: "with a limit", innocent: Vec::new(), told, tried: tried.collect() }
+}
+
+/// The most rows that anybody of each role has had on one day of those that are learned from: limits are so many
+/// times that.
+#[must_use]
+pub fn most_of_day(past: &Past) -> [u64; 6] {
+    let mut most = [0; 6];
+    for events in past.days.iter().take(past.calendar.set as usize) {
+        let mut rows = vec![0; past.company.principals()];
+        events.iter().for_each(|event| rows[event.principal] += event.rows);
+        for (principal, rows) in rows.into_iter().enumerate() {
+            let held = &mut most[past.company.role(principal) as usize];
+            *held = rows.max(*held);
+        }
+    }
+    most
 }
 
 /// Who else works beside an attack: those of the victim's role as ever, all others once, so that they are there.

@@ -34,6 +34,7 @@ mod foundation;
 mod functions;
 mod hops;
 mod hostile;
+mod injected;
 mod inspected;
 mod keyring;
 mod large;

@@ -21,6 +21,10 @@ impl Signs {
     pub const CATALOG: Signs = Signs(4);
     /// What stood behind it in the text is commented out: a second statement, or an open quote.
     pub const COMMENTED: Signs = Signs(8);
+    /// A text put together from its letters' numbers, so that it needs no quotes: `CHR(113)||CHR(122)||CHR(118)`.
+    pub const SPELLED: Signs = Signs(16);
+    /// The number of one letter of what another query gives: `ASCII(SUBSTRING((SELECT ...`.
+    pub const LETTER: Signs = Signs(32);
 
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -45,6 +49,8 @@ impl Signs {
             (Signs::DELAY, "a delay within a statement"),
             (Signs::CATALOG, "the catalog behind a UNION"),
             (Signs::COMMENTED, "the rest of a text commented out"),
+            (Signs::SPELLED, "a text made of letters' numbers"),
+            (Signs::LETTER, "a letter of another query's value by its number"),
         ];
         let words: Vec<&str> =
             all.iter().filter(|(sign, _)| self.has(*sign)).map(|(_, word)| *word).collect();
@@ -68,6 +74,12 @@ pub(in crate::statement) fn signs(text: &str, tokens: &[Read]) -> Signs {
             continue;
         };
         let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is("chr") && spells(tokens, at) {
+            found = found.with(Signs::SPELLED);
+        }
+        if is("ascii") && is_of_a_letter(tokens, at + 1) {
+            found = found.with(Signs::LETTER);
+        }
         if is("or") && always_holds(tokens, at + 1) {
             found = found.with(Signs::TAUTOLOGY);
         }
@@ -87,6 +99,39 @@ pub(in crate::statement) fn signs(text: &str, tokens: &[Read]) -> Signs {
         found = found.with(Signs::COMMENTED);
     }
     found
+}
+
+/// Letters in a row by their numbers, from which on they are spelled.
+const SPELLED_MIN: usize = 3;
+
+/// Do some `chr(number)` stand here, joined by `||`?
+fn spells(tokens: &[Read], at: usize) -> bool {
+    let token = |at: usize| tokens.get(at).map(|read| &read.token);
+    (0..SPELLED_MIN).all(|letter| {
+        let at = at + 5 * letter;
+        let joined = letter == 0 || token(at - 1) == Some(&Token::StringConcat);
+        let is_chr = token(at).and_then(word_of).is_some_and(|word| word.eq_ignore_ascii_case("chr"));
+        let number = token(at + 2).and_then(constant).is_some_and(|(is_number, _)| is_number);
+        joined
+            && is_chr
+            && number
+            && token(at + 1) == Some(&Token::LParen)
+            && token(at + 3) == Some(&Token::RParen)
+    })
+}
+
+/// Is this the argument of a function, a part of what a query in parentheses gives?
+fn is_of_a_letter(tokens: &[Read], at: usize) -> bool {
+    let token = |at: usize| tokens.get(at).map(|read| &read.token);
+    let is = |at: usize, names: &[&str]| {
+        let word = token(at).and_then(word_of).unwrap_or_default();
+        names.iter().any(|name| word.eq_ignore_ascii_case(name))
+    };
+    token(at) == Some(&Token::LParen)
+        && is(at + 1, &["substring", "substr"])
+        && token(at + 2) == Some(&Token::LParen)
+        && token(at + 3) == Some(&Token::LParen)
+        && is(at + 4, &["select"])
 }
 
 fn word_of(token: &Token) -> Option<&str> {
@@ -220,6 +265,14 @@ mod tests {
                 "SELECT email FROM customers UNION ALL SELECT usename || passwd FROM pg_catalog.pg_shadow --'",
                 catalog.with(commented),
             ),
+            (
+                "SELECT email FROM customers WHERE id = 1 UNION ALL SELECT (CHR(113)||chr(122)||CHR(118)) || email FROM customers",
+                Signs::SPELLED,
+            ),
+            (
+                "SELECT email FROM customers WHERE id = 1 AND ASCII(SUBSTRING((SELECT note FROM orders LIMIT 1)::text FROM 1 FOR 1))>64",
+                Signs::LETTER,
+            ),
         ] {
             assert_eq!(of(text).words(), expected.words(), "{text}");
         }
@@ -246,6 +299,9 @@ mod tests {
             "SELECT n.nspname FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_class c ON true",
             "SELECT email FROM customers UNION SELECT item FROM orders",
             "SELECT 'x OR 1=1 --' FROM customers",
+            "SELECT email || CHR(13) || CHR(10) FROM customers",
+            "SELECT chr(n) || chr(n + 1) || chr(n + 2) FROM generate_series(65, 90) n",
+            "SELECT ascii(substring(email, 1, 1)) FROM customers WHERE ascii(email) > 64",
             "INSERT INTO customers (note) VALUES ('it''s OR 1=1; DROP TABLE x; --')",
             "",
         ] {

@@ -9,9 +9,8 @@ use rustc_hash::FxHasher;
 use super::group::{self, Group};
 use super::known::{Trait, hashed};
 use super::meter::{AMOUNTS, Amount, DAY_MS};
-use super::principal::{
-    Compared, FAMILIES, Family, KNOWN_MAX, PAUSE_MS, Principal, Reason, Teaching, What, keep,
-};
+use super::principal::{Compared, KNOWN_MAX, PAUSE_MS, Principal, Teaching};
+use super::reason::{FAMILIES, Family, Reason, What, keep};
 use super::shape::{self, Change};
 use super::told::Told;
 use super::{Learned, LearnedSettings};
@@ -121,7 +120,7 @@ impl Learned {
         let now_ms = look.now_ms;
         self.look(look, findings, |work, tails, _| {
             work.principal.body.add(&amounts, &[], now_ms);
-            let level = work.principal.level(now_ms);
+            let level = work.principal.level();
             let compared = Compared {
                 peers: Some((&work.group.normals, &work.group.tails)),
                 tails,
@@ -179,7 +178,7 @@ impl Learned {
         let group_paused = now_ms < group.paused_until_ms;
         group.body.roll(
             &mut Teaching { peers: None, freshness: None, tails, drift, is_paused: group_paused },
-            0.0,
+            (0.0, 0.0),
             now_ms,
         );
         if principal.last_ms / DAY_MS != now_ms / DAY_MS || principal.first_ms == now_ms {
@@ -342,20 +341,31 @@ impl Work<'_> {
     /// What somebody sets out to do: whether the like was done before.
     fn intent(&mut self, intent: &Intent) {
         let who = &intent.who;
-        let is_new_form = self.form(intent);
         let mut combination = FxHasher::default();
+        intent.fields.iter().for_each(|field| field.field.hash(&mut combination));
+        let combination = combination.finish();
+        // Most is what was done a moment ago: it is looked up as a whole.
+        let mut whole = FxHasher::default();
+        (combination, &intent.fingerprint, &who.client, &who.region, &who.application).hash(&mut whole);
+        (&who.database, intent.action).hash(&mut whole);
+        let whole = whole.finish();
+        if self.principal.is_usual(whole) {
+            return;
+        }
+        let is_new_form = self.form(intent);
+        let mut is_new = is_new_form;
         for field in &*intent.fields {
-            field.field.hash(&mut combination);
-            self.meet(Trait::Field, &field.field, &field.field);
+            is_new |= self.meet(Trait::Field, &field.field, &field.field);
         }
         let fields = intent.fields.len();
         if fields > 1 && is_new_form {
-            let key = format!("{:x}", combination.finish());
+            let key = format!("{combination:x}");
             self.meet(Trait::Combination, &key, &format!("{fields} of them"));
         }
-        self.network(&who.client);
-        self.meet(Trait::Application, &who.application, "application");
-        self.meet(Trait::Application, &who.database, "database");
+        is_new |= self.network(&who.client);
+        is_new |= self.region(&who.region);
+        is_new |= self.meet(Trait::Application, &who.application, "application");
+        is_new |= self.meet(Trait::Application, &who.database, "database");
         let (key, shown) = match intent.action {
             Action::Read => ("read", "a read"),
             Action::Search => ("search", "a search"),
@@ -363,7 +373,10 @@ impl Work<'_> {
             Action::Define => ("define", "a definition"),
             Action::Replicate => ("replicate", "a stream"),
         };
-        self.meet(Trait::Action, key, shown);
+        is_new |= self.meet(Trait::Action, key, shown);
+        if !is_new {
+            self.principal.is_usual_now(whole);
+        }
     }
 
     /// True where the form of the statement is new.
@@ -412,11 +425,12 @@ impl Work<'_> {
         u32::try_from(self.now_ms / DAY_MS).unwrap_or(u32::MAX)
     }
 
-    fn meet(&mut self, which: Trait, key: &str, shown: &str) {
+    /// True where it is new.
+    fn meet(&mut self, which: Trait, key: &str, shown: &str) -> bool {
         let (hash, day) = (hashed(which, key), self.day());
         if self.principal.known.find(hash).is_some() {
             self.principal.known.meet(hash, false, day, KNOWN_MAX);
-            return;
+            return false;
         }
         let of_peers = self.group.known.find(hash).is_some();
         if !(self.is_deploying && which == Trait::Combination) {
@@ -427,15 +441,16 @@ impl Work<'_> {
             self.principal.note_fresh(hash, self.now_ms);
             self.group.known.meet(hash, false, day, group::KNOWN_MAX);
         }
+        true
     }
 
-    /// 24 bits of an address of version 4, 48 of one of version 6; another word as it is.
-    fn network(&mut self, client: &str) {
+    /// 24 bits of an address of version 4, 48 of one of version 6; another word as it is. True where it is new.
+    fn network(&mut self, client: &str) -> bool {
         // The text comes again with each statement: its hash is asked first.
         let whole = hashed(Trait::Network, client);
         if self.principal.known.find(whole).is_some() {
             self.principal.known.meet(whole, false, self.day(), KNOWN_MAX);
-            return;
+            return false;
         }
         let network = match client.parse::<IpAddr>() {
             Ok(IpAddr::V4(address)) => {
@@ -454,6 +469,24 @@ impl Work<'_> {
             self.principal.known.meet(whole, false, day, KNOWN_MAX);
             self.principal.note_fresh(whole, self.now_ms);
         }
+        true
+    }
+
+    /// The region of its address, where the configuration says what is where. The first one is not told: it may be
+    /// the configuration that is new. True where it is new.
+    fn region(&mut self, region: &str) -> bool {
+        let any = hashed(Trait::Region, "");
+        if region.is_empty() || self.principal.known.find(any).is_some() {
+            return !region.is_empty() && self.meet(Trait::Region, region, region);
+        }
+        if !self.is_paused {
+            let day = self.day();
+            for hash in [any, hashed(Trait::Region, region)] {
+                self.principal.known.meet(hash, false, day, KNOWN_MAX);
+                self.group.known.meet(hash, false, day, group::KNOWN_MAX);
+            }
+        }
+        true
     }
 
     /// What came of it: how much.
@@ -463,9 +496,9 @@ impl Work<'_> {
         let unnamed = told.map_or(0, |told| {
             told.unknown + if told.known.names().is_none() { told.known.count() } else { 0 }
         });
-        let so_far = (outcome.rows, outcome.cells, unnamed);
+        let so_far = [outcome.rows, outcome.cells, unnamed, outcome.bytes];
         let execution = (outcome.execution.session, outcome.execution.number);
-        let (rows, cells, unnamed, is_first) = self.principal.since(execution, so_far);
+        let ([rows, cells, unnamed, bytes], is_first) = self.principal.since(execution, so_far);
         let asks = matches!(outcome.action, Action::Read | Action::Search);
         let finds_nobody = asks && outcome.rows == 0 && outcome.sqlstate.is_none();
         let is_step = is_first
@@ -480,9 +513,12 @@ impl Work<'_> {
         };
         let (strangers, of_all) = (strange(&mut self.principal.met), strange(&mut self.group.met));
         let now_ms = self.now_ms;
-        let mut returns = false;
+        let mut returns = None;
         if let (true, [subject]) = (is_first && unnamed == 0, subjects) {
             returns = self.principal.recent.returns(*subject, now_ms);
+            if returns == Some(2) {
+                self.principal.repeat(&self.group.freshness, self.best);
+            }
             if strangers > 0 {
                 self.principal.recent.add(*subject, now_ms);
             }
@@ -494,15 +530,16 @@ impl Work<'_> {
             (Amount::Subjects, unnamed),
             (Amount::Strangers, strangers),
             (Amount::Encounters, u64::from(is_first && strangers > 0)),
-            (Amount::Returns, u64::from(returns)),
+            (Amount::Returns, u64::from(returns.is_some())),
             (Amount::Lookups, u64::from(is_first && asks)),
             (Amount::Misses, u64::from(is_first && finds_nobody)),
             (Amount::Steps, u64::from(is_step)),
+            (Amount::Bytes, bytes),
         ] {
             amount.put(&mut amounts, count);
         }
         self.principal.body.add(&amounts, subjects, now_ms);
-        let level = self.principal.level(now_ms);
+        let level = self.principal.level();
         let peers = Some((&*self.group.normals, &*self.group.tails));
         let compared = Compared { peers, tails, hours_a_day: self.principal.hours_a_day() };
         self.principal.body.judge(&compared, level, self.best);

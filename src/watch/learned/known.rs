@@ -17,9 +17,12 @@ pub(super) enum Trait {
     Action,
     Hour,
     Return,
+    Region,
+    /// Data subjects that were met first a short time ago and are looked at again and again.
+    Repeat,
 }
 
-pub(super) const TRAITS: usize = 8;
+pub(super) const TRAITS: usize = 10;
 
 impl Trait {
     pub(super) const fn index(self) -> usize {
@@ -36,6 +39,8 @@ impl Trait {
             Trait::Action => "something of a kind not done before",
             Trait::Hour => "an unusual hour",
             Trait::Return => "back after a long time",
+            Trait::Region => "a new region",
+            Trait::Repeat => "the same few data subjects",
         }
     }
 
@@ -44,7 +49,12 @@ impl Trait {
         match self {
             Trait::Shape | Trait::Combination => 1.5,
             Trait::Return | Trait::Hour => 2.0,
-            Trait::Network | Trait::Application | Trait::Field | Trait::Action => 3.0,
+            Trait::Network
+            | Trait::Region
+            | Trait::Application
+            | Trait::Field
+            | Trait::Action
+            | Trait::Repeat => 3.0,
         }
     }
 }
@@ -150,15 +160,34 @@ impl Freshness {
         (f64::from(rate) * f64::from(self.days), f64::from(self.days))
     }
 
-    /// How unusual it is that something new comes, as a negative decimal logarithm: by how often it came to this
-    /// one, drawn to how often it comes to its peers.
-    pub(super) fn surprise(&self, which: Trait, of_peers: bool, peers: &Freshness) -> f64 {
+    /// The share of this one's days with something of it, drawn to its peers', and how much that says: 0 to 1.
+    fn expected(&self, which: Trait, of_peers: bool, peers: &Freshness) -> (f64, f64) {
         let ((own, days), (theirs, their_days)) = (self.count(which, of_peers), peers.count(which, of_peers));
         // Nothing is new to whoever is new.
         let usual = (theirs + 1.0) / (their_days + 1.0);
         let expected = (own + PEERS_DAYS * usual) / (days + PEERS_DAYS);
         let unknown = 0.5 / (days + 0.5);
-        -expected.max(unknown / PEERS_DAYS).min(1.0).log10() * (days / (days + 3.0))
+        (expected.max(unknown / PEERS_DAYS).min(1.0), days / (days + 3.0))
+    }
+
+    /// How unusual it is that something new comes, as a negative decimal logarithm: by how often it came to this
+    /// one, drawn to how often it comes to its peers.
+    pub(super) fn surprise(&self, which: Trait, of_peers: bool, peers: &Freshness) -> f64 {
+        let (expected, certain) = self.expected(which, of_peers, peers);
+        -expected.log10() * certain
+    }
+
+    /// How unusual it is that it comes so often on one day, as if each came by itself (Poisson); and the share of
+    /// days with any.
+    pub(super) fn surprise_of(&self, which: Trait, times: u32, peers: &Freshness) -> (f64, f64) {
+        let (expected, certain) = self.expected(which, false, peers);
+        let mean = -(1.0 - expected.min(0.99)).ln();
+        let (mut term, mut below) = ((-mean).exp(), 0.0);
+        for number in 0..times {
+            below += term;
+            term *= mean / f64::from(number + 1);
+        }
+        (-(1.0 - below).max(1e-9).log10() * certain, expected)
     }
 }
 
@@ -178,6 +207,8 @@ pub(super) struct Recent {
     /// 32 bits of each subject, and the minutes in which it was met first and last.
     keys: Vec<u32>,
     minutes: Vec<(u32, u32)>,
+    /// How often each was looked at again.
+    again: Vec<u8>,
     next: u16,
 }
 
@@ -187,12 +218,13 @@ impl Recent {
     pub(super) fn fits(&self) -> bool {
         self.keys.len() <= Recent::MOST
             && self.keys.len() == self.minutes.len()
+            && self.keys.len() == self.again.len()
             && usize::from(self.next) < Recent::MOST
     }
 
     /// What it takes.
     #[cfg(test)]
-    pub(super) const BYTES: usize = 12 * Recent::MOST;
+    pub(super) const BYTES: usize = 13 * Recent::MOST;
     /// Sooner than this it is the same look.
     const APART_MINUTES: u32 = 30;
     /// Who was met first longer ago is an acquaintance.
@@ -205,24 +237,29 @@ impl Recent {
     pub(super) fn add(&mut self, subject: u64, now_ms: u64) {
         let minute = u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX);
         let at = usize::from(self.next);
-        if let (Some(key), Some(minutes)) = (self.keys.get_mut(at), self.minutes.get_mut(at)) {
-            (*key, *minutes) = (Recent::key(subject), (minute, minute));
+        if let (Some(key), Some(minutes), Some(again)) =
+            (self.keys.get_mut(at), self.minutes.get_mut(at), self.again.get_mut(at))
+        {
+            (*key, *minutes, *again) = (Recent::key(subject), (minute, minute), 0);
         } else {
             self.keys.push(Recent::key(subject));
             self.minutes.push((minute, minute));
+            self.again.push(0);
         }
         self.next = if usize::from(self.next) + 1 >= Recent::MOST { 0 } else { self.next + 1 };
     }
 
-    /// Is it one of them, and was it met last a while ago?
-    pub(super) fn returns(&mut self, subject: u64, now_ms: u64) -> bool {
+    /// For the how manieth time it is looked at again, where it is one of them that was met last a while ago.
+    pub(super) fn returns(&mut self, subject: u64, now_ms: u64) -> Option<u8> {
         let (key, minute) = (Recent::key(subject), u32::try_from(now_ms / 60_000).unwrap_or(u32::MAX));
-        let at = self.keys.iter().position(|held| *held == key);
-        let Some((first, last)) = at.and_then(|at| self.minutes.get_mut(at)) else { return false };
+        let at = self.keys.iter().position(|held| *held == key)?;
+        let (first, last) = self.minutes.get_mut(at)?;
         let is_recent = minute.saturating_sub(*first) <= Recent::SHORT_MINUTES;
         let is_apart = minute.saturating_sub(*last) >= Recent::APART_MINUTES;
         *last = minute;
-        is_recent && is_apart
+        let again = self.again.get_mut(at).filter(|_| is_recent && is_apart)?;
+        *again = again.saturating_add(1);
+        Some(*again)
     }
 }
 
@@ -301,16 +338,30 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_now_and_then_surprises_by_coming_often_on_one_day() {
+        let (mut own, mut peers) = (Freshness::default(), Freshness::default());
+        for day in 0..20 {
+            if day % 4 == 0 {
+                own.note(Trait::Repeat, false);
+            }
+            own.end_day(Some(&mut peers));
+        }
+        let of = |times| own.surprise_of(Trait::Repeat, times, &peers).0;
+        assert!(of(1) < 0.7 && of(2) > of(1) && of(5) > 3.0, "{} {} {}", of(1), of(2), of(5));
+    }
+
+    #[test]
     fn a_look_again_counts_after_half_an_hour_and_for_three_days() {
         let mut recent = Recent::default();
         let (noon, minute, day) = (1_795_305_600_000, 60_000, 1_440);
         recent.add(7, noon);
-        for (minutes, expected) in [(5, false), (36, true), (40, false), (2 * day, true), (4 * day, false)] {
+        let looks = [(5, None), (36, Some(1)), (40, None), (2 * day, Some(2)), (4 * day, None)];
+        for (minutes, expected) in looks {
             assert_eq!(recent.returns(7, noon + minutes * minute), expected, "{minutes}");
         }
-        assert!(!recent.returns(8, noon + 60 * minute), "who was never met first");
+        assert_eq!(recent.returns(8, noon + 60 * minute), None, "who was never met first");
         (100..1_100).for_each(|subject| recent.add(subject, noon));
-        assert!(recent.keys.len() == Recent::MOST && !recent.returns(7, noon + 60 * minute));
+        assert!(recent.keys.len() == Recent::MOST && recent.returns(7, noon + 60 * minute).is_none());
     }
 
     #[test]

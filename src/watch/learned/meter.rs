@@ -22,9 +22,15 @@ pub(super) enum Amount {
     Steps,
     /// Refusals, and errors of classes 22 and 42.
     Errors,
+    /// Of the values that were shown, as text.
+    Bytes,
+    /// Not counted, but the part of the lookups that met somebody not met before: as odds, in thousandths.
+    StrangersShare,
+    /// The same of those that found nobody.
+    MissesShare,
 }
 
-pub(super) const AMOUNTS: usize = 10;
+pub(super) const AMOUNTS: usize = 13;
 
 impl Amount {
     pub(super) const ALL: [Amount; AMOUNTS] = [
@@ -38,6 +44,9 @@ impl Amount {
         Amount::Misses,
         Amount::Steps,
         Amount::Errors,
+        Amount::Bytes,
+        Amount::StrangersShare,
+        Amount::MissesShare,
     ];
 
     pub(super) const fn index(self) -> usize {
@@ -68,8 +77,58 @@ impl Amount {
             Amount::Misses => "statements that found nobody",
             Amount::Steps => "steps of a walk by OFFSET or cursor",
             Amount::Errors => "refusals and errors",
+            Amount::Bytes => "bytes",
+            Amount::StrangersShare => "of statements that met somebody not met before",
+            Amount::MissesShare => "of statements that found nobody",
         }
     }
+
+    /// Of what it is a part, where it is one.
+    pub(super) const fn part(self) -> Option<Amount> {
+        match self {
+            Amount::StrangersShare => Some(Amount::Encounters),
+            Amount::MissesShare => Some(Amount::Misses),
+            Amount::Rows
+            | Amount::Cells
+            | Amount::Subjects
+            | Amount::Strangers
+            | Amount::Encounters
+            | Amount::Returns
+            | Amount::Lookups
+            | Amount::Misses
+            | Amount::Steps
+            | Amount::Errors
+            | Amount::Bytes => None,
+        }
+    }
+}
+
+/// A share of fewer statements says nothing.
+const WHOLE_MIN: u64 = 10;
+/// What is assumed of a share before anything is seen: one of four statements.
+const ASSUMED: (f64, f64) = (1.0, 3.0);
+
+/// A part of a whole as odds, in thousandths: their logarithm is what varies alike for rare and for usual
+/// things. 0: too few to say.
+pub(super) fn odds(part: u64, whole: u64) -> u64 {
+    if whole < WHOLE_MIN {
+        return 0;
+    }
+    let part = part.min(whole);
+    let (yes, no) = (part as f64 + ASSUMED.0, (whole - part) as f64 + ASSUMED.1);
+    (1_000.0 * yes / no).round() as u64
+}
+
+/// By how much the logarithm of such odds varies by chance alone.
+pub(super) fn noise(part: u64, whole: u64) -> f32 {
+    let part = part.min(whole);
+    let (yes, no) = (part as f32 + ASSUMED.0 as f32, (whole - part) as f32 + ASSUMED.1 as f32);
+    (1.0 / yes + 1.0 / no).sqrt()
+}
+
+/// Odds in percent of the whole.
+pub(super) fn percent(odds: u64) -> u64 {
+    odds.saturating_mul(100) / odds.saturating_add(1_000)
 }
 
 /// One length of time that is looked back over.
@@ -121,6 +180,8 @@ struct Ring {
     /// Of them, how many are empty, and the sum of what their ranks weigh.
     empty: u32,
     weight: u64,
+    /// What they come to.
+    distinct: u64,
 }
 
 /// What a register of this rank weighs: half as much for each rank, and 2^50 where it is empty.
@@ -138,6 +199,7 @@ impl Ring {
             merged: vec![0; REGISTERS],
             empty: REGISTERS as u32,
             weight: REGISTERS as u64 * weight(0),
+            distinct: 0,
         }
     }
 
@@ -185,6 +247,7 @@ impl Ring {
                 self.empty += u32::from(*rank == 0);
                 self.weight += weight(*rank);
             }
+            self.distinct = self.count();
         }
     }
 
@@ -196,6 +259,7 @@ impl Ring {
             *count = count.saturating_add(*amount);
             *sum += u64::from(*count - before);
         }
+        let mut is_higher = false;
         for subject in subjects {
             let register = usize::try_from(subject >> 56).unwrap_or(0);
             let rank = u8::try_from(((subject << 8) | 0x80).leading_zeros() + 1).unwrap_or(u8::MAX);
@@ -208,11 +272,15 @@ impl Ring {
                 self.empty = self.empty.saturating_sub(u32::from(*held == 0));
                 self.weight = self.weight.saturating_sub(weight(*held)) + weight(rank);
                 *held = rank;
+                is_higher = true;
             }
+        }
+        if is_higher {
+            self.distinct = self.count();
         }
     }
 
-    fn distinct(&self) -> u64 {
+    fn count(&self) -> u64 {
         if self.empty as usize >= REGISTERS {
             return 0;
         }
@@ -268,7 +336,17 @@ impl Meter {
                 *sum = *held;
             }
             if let Some(subjects) = sums.get_mut(Amount::Subjects.index()) {
-                *subjects += ring.distinct();
+                *subjects += ring.distinct;
+            }
+            // In a minute there is too little, and in a month what is usual changes.
+            if span == 1 || span == 2 {
+                for share in [Amount::StrangersShare, Amount::MissesShare] {
+                    let part = share.part().map_or(0, |part| part.of(&sums));
+                    let odds = odds(part, Amount::Lookups.of(&sums));
+                    if let Some(place) = sums.get_mut(share.index()) {
+                        *place = odds;
+                    }
+                }
             }
         }
         sums
@@ -291,7 +369,7 @@ mod tests {
     #[test]
     fn each_span_forgets_what_is_older_and_counts_a_subject_once() {
         let mut meter = Meter::new();
-        let amounts = [3, 6, 0, 0, 1, 0, 0, 0, 0, 0];
+        let amounts = [3, 6, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         meter.add(&amounts, &[bits(1), bits(2)], NOON);
         meter.add(&amounts, &[bits(2), bits(3)], NOON + 30_000);
         let of = |meter: &mut Meter, span| meter.sums(span)[..5].to_vec();
@@ -306,6 +384,21 @@ mod tests {
         assert_eq!((of(&mut meter, 2)[0], of(&mut meter, 3)[0]), (0, 6));
         meter.add(&[0; AMOUNTS], &[], NOON + 40 * DAY_MS);
         assert_eq!(of(&mut meter, 3), [0; 5]);
+    }
+
+    #[test]
+    fn a_share_is_told_of_enough_statements_and_rises_with_its_part() {
+        assert_eq!(odds(9, 9), 0);
+        assert!(odds(1, 10) < odds(5, 10) && odds(5, 10) < odds(10, 10) && odds(20, 10) == odds(10, 10));
+        assert!(noise(50, 100) < noise(5, 10) && noise(5, 10) < noise(0, 10));
+        assert_eq!(percent(odds(500, 1_000)), 49);
+        let mut meter = Meter::new();
+        let mut amounts = [0; AMOUNTS];
+        Amount::Lookups.put(&mut amounts, 20);
+        Amount::Misses.put(&mut amounts, 10);
+        meter.add(&amounts, &[], NOON);
+        assert_eq!(Amount::MissesShare.of(&meter.sums(2)), odds(10, 20));
+        assert_eq!(Amount::MissesShare.of(&meter.sums(0)), 0);
     }
 
     #[test]

@@ -12,15 +12,17 @@ mod meter;
 mod normal;
 mod packed;
 mod principal;
+mod reason;
 mod settings;
 mod shape;
 mod told;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-pub use principal::Family;
+pub use reason::Family;
 pub use settings::{LearnedSettings, Peers};
 
 use self::group::Group;
@@ -63,8 +65,8 @@ pub struct Learned {
 #[derive(Clone, Serialize, Deserialize)]
 struct State {
     version: u32,
-    principals: HashMap<String, Principal>,
-    groups: HashMap<String, Group>,
+    principals: FxHashMap<String, Principal>,
+    groups: FxHashMap<String, Group>,
     tails: Vec<Tail>,
     /// Of the highest score of each principal's day.
     days: Tail,
@@ -81,14 +83,14 @@ struct State {
 }
 
 /// Of what a file was written by.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl State {
     fn new() -> State {
         State {
             version: VERSION,
-            principals: HashMap::new(),
-            groups: HashMap::new(),
+            principals: FxHashMap::default(),
+            groups: FxHashMap::default(),
             tails: tails(),
             days: Tail::default(),
             first_ms: 0,

@@ -91,6 +91,10 @@ impl Normal {
         if most > SAMPLES && self.seen > 64 && !self.seen.is_multiple_of(every) {
             return;
         }
+        // More than a half are alike, and this one is like them.
+        if self.scale == 0.0 && self.center.to_bits() == sample.to_bits() && self.seen > YOUNG {
+            return;
+        }
         let (center, scale) = self.robust();
         if self.seen <= YOUNG || day.saturating_sub(self.since) < drift.free_days {
             (self.center, self.scale) = (center, scale);
@@ -252,7 +256,8 @@ impl Tail {
                 None => self.peaks.push(value as f32),
             }
             self.next = if usize::from(self.next) + 1 >= most { 0 } else { self.next + 1 };
-            if self.peaks.len() < 64 || self.next.is_multiple_of(8) {
+            let every = if self.peaks.len() < 256 { 8 } else { 32 };
+            if self.peaks.len() < 64 || self.next.is_multiple_of(every) {
                 self.fit();
             }
         } else {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::known::{Freshness, Known, Met, Recent, TRAITS, Trait};
-use super::meter::{AMOUNTS, Amount, DAY_MS, HOUR_MS, Meter, SPAN, SPANS};
+use super::meter::{AMOUNTS, Amount, DAY_MS, HOUR_MS, Meter, SPAN, SPANS, noise};
 use super::normal::{Drift, Normal, PEAKS_OF_DAYS, SAMPLES, SHARED_SAMPLES, Tail, amount, log};
+use super::reason::{FAMILIES, Family, Reason, What, keep};
 
 /// Things that one principal is known by.
 pub(super) const KNOWN_MAX: usize = 1_024;
@@ -40,78 +41,10 @@ const LEVEL_MAX: f32 = 2.5;
 const RIPE: u32 = 8;
 /// The span of a day.
 const DAY: usize = 2;
+/// Samples of a share, and of its peers' shares: fewer, since acquaintances are made first.
+const SHARES: (usize, usize) = (16, 128);
 /// Things new within an hour that are taken back at an alert.
 const FRESH_MAX: usize = 32;
-
-/// What kind of reason it is: of each, the strongest counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Family {
-    Volume,
-    Enumeration,
-    Novelty,
-    Injection,
-    Together,
-    Listed,
-}
-
-pub(super) const FAMILIES: usize = 6;
-
-impl Family {
-    pub const ALL: [Family; FAMILIES] = [
-        Family::Volume,
-        Family::Enumeration,
-        Family::Novelty,
-        Family::Injection,
-        Family::Together,
-        Family::Listed,
-    ];
-
-    /// Are both about how much it is, or the same?
-    fn are_alike(one: usize, other: usize) -> bool {
-        let amounts = [Family::Volume as usize, Family::Enumeration as usize, Family::Together as usize];
-        one == other || (amounts.contains(&one) && amounts.contains(&other))
-    }
-}
-
-/// One reason, with what it compares.
-#[derive(Clone, Debug)]
-pub(super) struct Reason {
-    pub(super) score: f64,
-    pub(super) what: What,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum What {
-    /// So many of these in this span, beside what is normal.
-    Amount { amount: Amount, span: usize, sum: u64, center: f32, scale: f32, own: u32, of_group: bool },
-    /// In words that are ready.
-    Words(Arc<str>),
-}
-
-impl Reason {
-    pub(super) fn words(&self) -> String {
-        match &self.what {
-            What::Words(words) => words.to_string(),
-            What::Amount { amount: which, span, sum, center, scale, own, of_group } => {
-                let span = SPAN.get(*span).map_or("", |span| span.words);
-                let (usual, rarely) = (amount(*center), amount(center + 3.0 * scale));
-                let what = which.words();
-                if *of_group {
-                    format!(
-                        "{sum} {what} in {span} by this user and its peers together, normal {usual}, rarely above {rarely}"
-                    )
-                } else {
-                    let whose = match own {
-                        0 => "its peers' normal".to_owned(),
-                        1..16 => format!("{own} of its own samples and its peers'"),
-                        _ => format!("{own} of its own samples"),
-                    };
-                    format!("{sum} {what} in {span}, normal {usual}, rarely above {rarely} ({whose})")
-                }
-            }
-        }
-    }
-}
 
 /// Something new within the last hour.
 #[derive(Clone, Debug)]
@@ -131,10 +64,10 @@ pub(super) struct Body {
     periods: [u64; SPANS],
     peaks: [[u64; AMOUNTS]; SPANS],
     normals: Vec<Normal>,
-    /// Logarithms below which nothing is unusual until the hour is over, in the order of normals: most that is
-    /// counted ends here, and touches nothing else.
+    /// Below these nothing is unusual until the hour is over, in the order of normals: most that is counted ends
+    /// here, and touches nothing else.
     #[serde(skip)]
-    floors: Vec<f32>,
+    floors: Vec<u64>,
 }
 
 const fn place(span: usize, amount: usize) -> usize {
@@ -197,8 +130,9 @@ impl Body {
         self.meter.sums(span)
     }
 
-    /// Ends the periods that have passed: their peaks are samples of what is normal.
-    pub(super) fn roll(&mut self, teaching: &mut Teaching<'_>, level: f32, now_ms: u64) {
+    /// Ends the periods that have passed: their peaks are samples of what is normal. `levels`: of the hour that
+    /// was, and of the one that is.
+    pub(super) fn roll(&mut self, teaching: &mut Teaching<'_>, levels: (f32, f32), now_ms: u64) {
         let day = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
         if self.since_ms == 0 {
             self.since_ms = now_ms;
@@ -222,8 +156,13 @@ impl Body {
                 continue;
             }
             // The hour of the week is taken out of what lasts for less than a day.
-            let level = if span.period_ms < DAY_MS { level } else { 0.0 };
-            for (which, peak) in ended.iter().enumerate() {
+            let level = if span.period_ms < DAY_MS { levels.0 } else { 0.0 };
+            for ((which, peak), amount) in ended.iter().enumerate().zip(Amount::ALL) {
+                let is_share = amount.part().is_some();
+                // Of too few statements there was no share.
+                if is_share && *peak == 0 {
+                    continue;
+                }
                 let at = place(index, which);
                 let (Some(own), Some(tail)) = (self.normals.get_mut(at), teaching.tails.get_mut(at)) else {
                     continue;
@@ -233,7 +172,7 @@ impl Body {
                     None => (None, None),
                 };
                 let none = Normal::default();
-                let sample = log(*peak) - if *peak > 0 { level } else { 0.0 };
+                let sample = log(*peak) - if *peak > 0 && !is_share { level } else { 0.0 };
                 if own.seen() >= RIPE
                     && let Some((center, scale)) =
                         own.expected(peers.as_deref().unwrap_or(&none), span.scale_min)
@@ -242,25 +181,30 @@ impl Body {
                     own.lean(above);
                     own.teach(tail, peers_tail, above);
                 }
-                own.learn(sample, day, teaching.drift, SAMPLES);
+                let (of_own, of_all) = if is_share { SHARES } else { (SAMPLES, SHARED_SAMPLES) };
+                own.learn(sample, day, teaching.drift, of_own);
                 if let Some(peers) = &mut peers {
-                    peers.learn(sample, day, teaching.drift, SHARED_SAMPLES);
+                    peers.learn(sample, day, teaching.drift, of_all);
                 }
             }
         }
         if is_over {
             let peers = teaching.peers.as_ref().map(|(normals, _)| normals.as_slice());
-            self.set_floors(peers);
+            self.set_floors(peers, levels.1);
         }
     }
 
-    fn set_floors(&mut self, peers: Option<&[Normal]>) {
+    fn set_floors(&mut self, peers: Option<&[Normal]>, level: f32) {
         let none = Normal::default();
         self.floors.clear();
         for (at, own) in self.normals.iter().enumerate() {
-            let scale_min = SPAN.get(at / AMOUNTS).map_or(0.0, |span| span.scale_min);
+            let is_share = Amount::ALL.get(at % AMOUNTS).is_some_and(|amount| amount.part().is_some());
+            let span = SPAN.get(at / AMOUNTS);
+            let scale_min = span.map_or(0.0, |span| span.scale_min);
+            let level =
+                if is_share || span.is_none_or(|span| span.period_ms >= DAY_MS) { 0.0 } else { level };
             let peers = peers.and_then(|peers| peers.get(at)).unwrap_or(&none);
-            self.floors.push(own.lowest(peers) + scale_min);
+            self.floors.push(amount(own.lowest(peers) + scale_min + level).saturating_sub(1));
         }
     }
 
@@ -285,27 +229,35 @@ impl Body {
                 let at = place(index, which.index());
                 let peak = self.peaks.get_mut(index).and_then(|peaks| peaks.get_mut(which.index()));
                 if let Some(peak) = peak {
-                    *peak = (*peak).max(sum);
+                    // Of a share the latest: the highest would be one of few statements.
+                    *peak = if which.part().is_some() && sum > 0 { sum } else { sum.max(*peak) };
+                }
+                // Most that is counted ends here.
+                if self.floors.get(at).is_some_and(|floor| sum < *floor) {
+                    continue;
                 }
                 let (family, least) = match which {
-                    Amount::Rows | Amount::Cells | Amount::Subjects => (Family::Volume, LEAST),
+                    Amount::Rows | Amount::Cells | Amount::Subjects | Amount::Bytes => {
+                        (Family::Volume, LEAST)
+                    }
                     Amount::Strangers
                     | Amount::Encounters
                     | Amount::Returns
                     | Amount::Lookups
                     | Amount::Steps => (Family::Enumeration, LEAST),
-                    Amount::Misses => (Family::Enumeration, LEAST_FAULTS),
+                    Amount::Misses | Amount::StrangersShare | Amount::MissesShare => {
+                        (Family::Enumeration, LEAST_FAULTS)
+                    }
                     Amount::Errors => (Family::Injection, LEAST_FAULTS),
                 };
                 let counts = !of_group
                     || (matches!(which, Amount::Subjects | Amount::Strangers) && (index == 1 || index == 2));
-                if sum < least || !counts {
+                let part = which.part().map(|part| part.of(&sums));
+                if part.unwrap_or(sum) < least || !counts {
                     continue;
                 }
                 let value = log(sum);
-                if self.floors.get(at).is_some_and(|floor| value - level < *floor) {
-                    continue;
-                }
+                let level = if part.is_some() { 0.0 } else { level };
                 let (Some(own), Some(tail)) = (self.normals.get(at), compared.tails.get(at)) else {
                     continue;
                 };
@@ -313,10 +265,17 @@ impl Body {
                 if index > DAY && own.seen() < RIPE {
                     continue;
                 }
+                // Nor by whom it meets first: to who is new everybody is.
+                let days = self.normals.get(place(DAY, which.index())).map_or(0, Normal::seen);
+                if part.is_some() && days < RIPE {
+                    continue;
+                }
                 let peers = compared.peers.and_then(|(peers, _)| peers.get(at)).unwrap_or(&none);
                 let peers_tail = compared.peers.and_then(|(_, tails)| tails.get(at));
                 let Some((center, scale)) = own.expected(peers, span.scale_min) else { continue };
                 let center = center + level;
+                // Of few statements a share varies by chance.
+                let scale = part.map_or(scale, |part| scale.max(noise(part, Amount::Lookups.of(&sums))));
                 let mut above = f64::from((value - center) / scale);
                 let unit = if span.period_ms < DAY_MS { UNIT_OF_HOUR } else { UNIT_OF_DAY };
                 // A little too much each day is as unusual as much too much on one.
@@ -359,18 +318,6 @@ impl Body {
     }
 }
 
-pub(super) fn keep(
-    best: &mut [Option<Reason>; FAMILIES],
-    family: Family,
-    score: f64,
-    what: impl FnOnce() -> What,
-) {
-    let Some(place) = best.get_mut(family as usize) else { return };
-    if score > 0.3 && place.as_ref().is_none_or(|held| held.score < score) {
-        *place = Some(Reason { score, what: what() });
-    }
-}
-
 /// One principal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Principal {
@@ -394,6 +341,10 @@ pub(super) struct Principal {
     hours_today: u32,
     hour: u64,
     day: u64,
+    /// Of the hour that goes on.
+    level: f32,
+    /// Looked at for the third time on the day that goes on.
+    repeats: u32,
     /// The highest score of the day, and whether it was told.
     pub(super) day_score: f64,
     /// The part of its latest days that were high.
@@ -405,12 +356,21 @@ pub(super) struct Principal {
     heat: [Option<Heat>; TRAITS],
     #[serde(skip)]
     pub(super) fresh: Vec<(u32, u64)>,
-    /// What the last outcomes told so far: session, number, rows, cells, subjects.
+    /// What the last outcomes told so far, by session and number.
     #[serde(skip)]
-    parts: [(u64, u64, u64, u64, u64); 4],
+    parts: [((u64, u64), SoFar); 4],
     #[serde(skip)]
     part: usize,
+    /// Hashes of what was set out to do of which all had been met today, at most [`USUAL_MAX`].
+    #[serde(skip)]
+    usual: [u64; USUAL_MAX],
 }
+
+/// Rows, cells, subjects without a name and bytes of one execution.
+pub(super) type SoFar = [u64; 4];
+const USUAL_MAX: usize = 32;
+/// Fewer subjects that are looked at again and again are not unusual.
+const REPEATS_MIN: u32 = 3;
 
 impl Principal {
     pub(super) fn new(user: &str, group: &str, now_ms: u64) -> Principal {
@@ -431,14 +391,17 @@ impl Principal {
             hours_today: 0,
             hour: 0,
             day: now_ms / DAY_MS,
+            level: 0.0,
+            repeats: 0,
             day_score: 0.0,
             high: 0.0,
             paused_until_ms: 0,
             told: [(0, 0.0); FAMILIES],
             heat: Default::default(),
             fresh: Vec::new(),
-            parts: [(0, 0, 0, 0, 0); 4],
+            parts: Default::default(),
             part: 0,
+            usual: [0; USUAL_MAX],
         }
     }
 
@@ -472,8 +435,13 @@ impl Principal {
         f64::from(self.hours_a_day.max(1.0))
     }
 
-    /// By how much more than usual is met at this hour of the week, as a logarithm.
-    pub(super) fn level(&self, now_ms: u64) -> f32 {
+    /// By how much more than usual is met at the hour that goes on, as a logarithm.
+    pub(super) fn level(&self) -> f32 {
+        self.level
+    }
+
+    /// The same of any hour of the week.
+    fn level_of(&self, now_ms: u64) -> f32 {
         let slot = Self::slot(now_ms);
         let of = |slot: usize| {
             let level = self.levels.get(slot % WEEK).copied().unwrap_or(0.0);
@@ -497,11 +465,12 @@ impl Principal {
             return None;
         }
         // By what was known before: nothing explains itself.
-        let level = self.level(self.hour.saturating_mul(HOUR_MS));
+        let before = self.level_of(self.hour.saturating_mul(HOUR_MS));
         if self.hour > 0 && !teaching.is_paused {
             self.learn_hour(teaching.drift);
         }
-        self.body.roll(teaching, level, now_ms);
+        self.level = self.level_of(now_ms);
+        self.body.roll(teaching, (before, self.level), now_ms);
         let is_new = self.hour == 0;
         let away_ms = now_ms.saturating_sub(self.last_ms);
         self.hour = hour;
@@ -514,6 +483,8 @@ impl Principal {
             return None;
         }
         self.day = day;
+        self.repeats = 0;
+        self.forget_usual();
         self.hours_a_day += 0.1 * (self.hours_today as f32 - self.hours_a_day);
         self.hours_today = 1;
         if !teaching.is_paused {
@@ -619,6 +590,7 @@ impl Principal {
     }
 
     pub(super) fn tell(&mut self, family: usize, rarity: f64, now_ms: u64) {
+        self.forget_usual();
         if let Some(told) = self.told.get_mut(family) {
             *told = (now_ms, rarity);
         }
@@ -674,26 +646,54 @@ impl Principal {
         self.heat = Default::default();
     }
 
-    /// What has come since the last outcome of the same execution: a long one tells several times.
-    pub(super) fn since(&mut self, execution: (u64, u64), so_far: (u64, u64, u64)) -> (u64, u64, u64, bool) {
-        let (session, number) = execution;
-        let (rows, cells, subjects) = so_far;
-        for part in &mut self.parts {
-            if (part.0, part.1) == (session, number) {
-                let (_, _, rows_told, cells_told, subjects_told) = *part;
-                *part = (session, number, rows, cells, subjects);
-                return (
-                    rows.saturating_sub(rows_told),
-                    cells.saturating_sub(cells_told),
-                    subjects.saturating_sub(subjects_told),
-                    false,
-                );
+    /// Have all things that this one is made of been met today?
+    pub(super) fn is_usual(&self, hash: u64) -> bool {
+        self.usual.get(usize::try_from(hash % USUAL_MAX as u64).unwrap_or(0)) == Some(&hash)
+    }
+
+    pub(super) fn is_usual_now(&mut self, hash: u64) {
+        let at = usize::try_from(hash % USUAL_MAX as u64).unwrap_or(0);
+        self.usual.get_mut(at).into_iter().for_each(|place| *place = hash);
+    }
+
+    fn forget_usual(&mut self) {
+        self.usual = [0; USUAL_MAX];
+    }
+
+    /// Somebody whom it met first a short time ago is looked at for the third time.
+    pub(super) fn repeat(&mut self, peers: &Freshness, best: &mut [Option<Reason>; FAMILIES]) {
+        self.freshness.note(Trait::Repeat, false);
+        self.repeats = self.repeats.saturating_add(1);
+        if self.repeats < REPEATS_MIN {
+            return;
+        }
+        let (score, share) = self.freshness.surprise_of(Trait::Repeat, self.repeats, peers);
+        let count = self.repeats;
+        keep(best, Family::Enumeration, score.min(6.0), || {
+            let words = format!(
+                "{count} data subjects looked at for the third time within three days, on one day; {:.0} % of such days \
+                 have any",
+                100.0 * share
+            );
+            What::Words(words.into())
+        });
+    }
+
+    /// What has come since the last outcome of the same execution, and whether it is the first: a long one tells
+    /// several times.
+    pub(super) fn since(&mut self, execution: (u64, u64), so_far: SoFar) -> (SoFar, bool) {
+        for (of, told) in &mut self.parts {
+            if *of == execution {
+                let mut more = so_far;
+                more.iter_mut().zip(&*told).for_each(|(more, told)| *more = more.saturating_sub(*told));
+                *told = so_far;
+                return (more, false);
             }
         }
         if let Some(part) = self.parts.get_mut(self.part) {
-            *part = (session, number, rows, cells, subjects);
+            *part = (execution, so_far);
         }
         self.part = (self.part + 1) % self.parts.len();
-        (rows, cells, subjects, true)
+        (so_far, true)
     }
 }

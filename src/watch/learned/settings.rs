@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::detector::Response;
-use super::principal::Family;
+use super::reason::Family;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -398,3 +398,75 @@ fn no_principal_takes_more_than_64_kib_and_those_away_for_longest_make_room() {
     assert_eq!(house.learned.forgotten(), CLERKS + 1);
     assert!(house.learned.baseline("clerk1").is_none() && house.learned.baseline("new1").is_some());
 }
+
+#[test]
+fn a_share_of_strangers_is_told_where_the_number_of_lookups_is_usual() {
+    let mut house = House::new(LearnedSettings::default());
+    house.days(0, 35);
+    house.findings.clear();
+    let at = BEGIN + 35 * 24 * HOUR + 10 * HOUR;
+    // As many lookups as on any day, but all of others.
+    for step in 0..45 {
+        let ask = Ask { subjects: vec![90_000 + step], ..Ask::by("clerk5") };
+        house.ask(&ask, at + step * 8 * MINUTE);
+    }
+    let told = house.told();
+    assert!(
+        told.iter().any(|told| told.starts_with("clerk5") && told.contains("not met before")),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn whoever_returns_to_the_same_few_strangers_within_a_day_is_told() {
+    let (mut house, _) = House::learned();
+    house.day(21, &mut |house, now_ms| {
+        let hour = (now_ms - BEGIN) / HOUR % 24;
+        if (8..16).contains(&hour) && hour.is_multiple_of(2) {
+            for one in 0..5 {
+                house.ask(&Ask { subjects: vec![70_000 + one], ..Ask::by("clerk4") }, now_ms + 1 + one);
+            }
+        }
+    });
+    let told = house.told();
+    assert!(
+        told.iter().any(|told| told.starts_with("clerk4 ") && told.contains("looked at for the third time")),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn a_region_is_told_where_others_were_known_and_the_first_one_is_not() {
+    let (mut house, at) = House::learned();
+    let mut score = |region: &str, at: u64| {
+        house.number += 1;
+        let who = Arc::new(Who {
+            session: 1,
+            user: "clerk6".into(),
+            database: "shop".into(),
+            application: "till".into(),
+            client: "10.1.2.3".into(),
+            region: region.into(),
+            auth: "scram",
+            ..Who::sealgate()
+        });
+        let intent = Intent {
+            who,
+            execution: Execution { session: 1, number: house.number },
+            action: Action::Read,
+            attribution: Attribution::Known,
+            fields: Arc::default(),
+            fingerprint: "f".into(),
+            statement: LOOKUP.into(),
+            rule: "every-user",
+            replication: None,
+            lease: None,
+        };
+        house.learned.see(&Seen::Record(Box::new(Record::Intent(intent))), at, &mut house.findings);
+        house.learned.last_score().unwrap().score
+    };
+    let form = score("", at);
+    let (first, again) = (score("home", at + 2 * HOUR), score("home", at + 4 * HOUR));
+    let far = score("far", at + 6 * HOUR);
+    assert!(first <= form && again <= form && far > form + 1.0, "{form} {first} {again} {far}");
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::meter::{Amount, SPAN, SPANS};
+use super::meter::{Amount, SPAN, SPANS, percent};
 use super::normal::{Normal, amount};
 use super::principal::KNOWN_MAX;
 use super::{Learned, State};
@@ -122,12 +122,14 @@ impl Learned {
                     let peers = group.normals.get(at).unwrap_or(&none);
                     let Some(own) = principal.body.normal(span, which.index()) else { continue };
                     let Some((center, scale)) = own.expected(peers, words.scale_min) else { continue };
+                    let is_share = which.part().is_some();
+                    let shown = |number: u64| if is_share { percent(number) } else { number };
                     normals.push(json!({
                         "span": words.words,
-                        "what": which.words(),
-                        "normal": amount(center),
-                        "rarely_above": amount(center + 3.0 * scale),
-                        "latest": now,
+                        "what": if is_share { format!("% {}", which.words()) } else { which.words().to_owned() },
+                        "normal": shown(amount(center)),
+                        "rarely_above": shown(amount(center + 3.0 * scale)),
+                        "latest": shown(now),
                         "samples": own.seen(),
                     }));
                 }
