@@ -106,12 +106,9 @@ impl Flow<'_> {
             let Changers { of_policy, any } = confirmed.changed_by;
             // What its own transaction has changed, by whatever code, nobody else can see.
             let changing = if whole { &any } else { &of_policy };
-            let is_own = |process: &i32| Some(*process) == self.process;
-            // It may hold the lock of a change for a TRUNCATE, which changes nothing that counts here.
-            let is_known = self.process.is_some() && self.session.has_changed_no_table();
-            let own = !is_known && changing.iter().any(is_own) || whole && self.process.is_none();
-            let others = of_policy.iter().any(|process| !is_known || !is_own(process));
-            if !others && !own {
+            let own = changing.iter().any(|process| Some(*process) == self.process);
+            let own = own || whole && self.process.is_none();
+            if of_policy.is_empty() && !own {
                 break confirmed.snapshot;
             }
             if own || Deadline::now() >= until {

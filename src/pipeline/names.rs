@@ -260,8 +260,6 @@ pub struct Names {
     /// that may have done that.
     portals_doubted: Doubted,
     statements_doubted: u64,
-    /// Code that nobody has read ran in the open transaction, or is about to.
-    has_run_code: bool,
     /// SQL has made some of them.
     by_sql: bool,
     /// What the entries will make of these names.
@@ -299,7 +297,6 @@ impl Names {
         }
         if renames == Renames::Anything {
             self.statements_doubted = self.statements_doubted.max(moment);
-            self.has_run_code = true;
         }
     }
 
@@ -395,16 +392,6 @@ impl Names {
         if !self.portals.is_empty() {
             self.portals.retain(|_, entry| entry.prepared.by_sql.as_ref().is_some_and(|by| by.holds));
         }
-    }
-
-    /// May code that nobody has read have done something in the open transaction?
-    pub fn has_run_code(&self) -> bool {
-        self.has_run_code
-    }
-
-    /// No transaction is open, and nothing is under way.
-    pub fn rest(&mut self) {
-        self.has_run_code = false;
     }
 
     pub fn is_full(&self) -> bool {

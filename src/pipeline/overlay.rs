@@ -166,11 +166,6 @@ impl Overlay {
         self.unknown
     }
 
-    /// Has the transaction defined nothing at all?
-    pub fn is_untouched(&self) -> bool {
-        self.changes.is_empty() && !self.unknown && !self.lost
-    }
-
     /// Must the session take another view before it judges?
     pub fn is_stale(&self) -> bool {
         self.stale

@@ -69,13 +69,6 @@ impl Session {
         self.confirmed = Some(holds);
     }
 
-    /// Is it known that the open transaction has changed the columns of no table, whichever locks it holds
-    /// (TRUNCATE and LOCK take those of a change)?
-    #[must_use]
-    pub fn has_changed_no_table(&self) -> bool {
-        self.overlay.is_untouched() && !self.kept && !self.has_unknown() && !self.queue.names.has_run_code()
-    }
-
     /// Does what is to be confirmed rest on relations that are not the policy's, too?
     #[must_use]
     pub fn rests_on_relations(&self) -> bool {

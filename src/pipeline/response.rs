@@ -547,7 +547,6 @@ impl Session {
             self.letters.rest();
             if self.queue.is_empty() {
                 self.close_late();
-                self.queue.names.rest();
             }
             self.in_use.clear();
             self.has_old_portals = false;

@@ -384,56 +384,39 @@ fn each_option_means_what_it_means_on_a_plain_server() {
     }
 }
 
-/// TRUNCATE takes the lock by which columns are changed, and changes none.
+/// TRUNCATE and LOCK take the lock by which columns are changed: behind them the columns are listed, since what the
+/// transaction has changed itself nobody else can see.
 #[test]
 fn a_table_is_emptied_and_filled_in_one_transaction() {
     for major in VERSIONS {
         let pair = Pair::new(major);
-        pair.server
-            .execute(
-                "postgres",
-                "CREATE FUNCTION turns() RETURNS void LANGUAGE plpgsql AS \
-                 $$ BEGIN EXECUTE 'ALTER TABLE cust'||'omers ADD COLUMN more int'; END $$",
-            )
-            .unwrap();
         let mut both = pair.both();
         let data = b"1\ts3ntinel-a\ts3ntinel+1\tRome\tn\n2\ts3ntinel-b\t\\N\tOslo\t\\N\n";
         for before in ["TRUNCATE customers", "TRUNCATE TABLE ONLY customers, orders", "LOCK TABLE customers"]
         {
-            for sql in [
-                "COPY customers FROM STDIN",
-                "COPY customers FROM STDIN (FREEZE)",
-                "COPY customers (id, email, phone, city, note) FROM STDIN (FREEZE)",
-            ] {
+            for options in ["", " (FREEZE)"] {
+                let sql = format!("COPY customers (id, email, phone, city, note) FROM STDIN{options}");
                 for extended in [false, true] {
                     let [direct, through] = both.each_mut().map(|raw| {
                         raw.query("DELETE FROM customers");
                         let mut all = raw.query("BEGIN");
                         all.extend(raw.query(before));
-                        all.extend(send(raw, sql, data, 100, extended));
-                        all.extend(raw.query("INSERT INTO customers VALUES (3, 's3ntinel-c', 's3ntinel+3')"));
+                        all.extend(send(raw, &sql, data, 100, extended));
+                        all.extend(raw.query("INSERT INTO customers (id, email) VALUES (3, 's3ntinel-c')"));
                         all.extend(raw.query("COMMIT"));
-                        all.extend(raw.query("SELECT * FROM customers ORDER BY id"));
+                        all.extend(raw.query("SELECT id, email, phone FROM customers ORDER BY id"));
                         told(&all)
                     });
                     assert_eq!(direct, through, "{major}: {before}, {sql}");
                 }
             }
         }
-        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
-        // Code that nobody reads may have changed them: in the same transaction nobody else can see that.
         let [_, sealed] = &mut both;
-        await_that("the function in the catalog", || {
-            sealed.query("CREATE TABLE IF NOT EXISTS looked (id int)");
-            sealed.query("BEGIN");
-            let called = states(&sealed.query("SELECT turns()"));
-            sealed.query("ROLLBACK");
-            called.is_empty()
-        });
         sealed.query("BEGIN");
-        sealed.query("SELECT turns()");
+        sealed.query("TRUNCATE customers");
         let frames = send(sealed, "COPY customers FROM STDIN", data, 100, false);
-        assert_eq!(states(&frames), ["SG001"], "{major}");
+        let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        assert_eq!(error.field(b'H').as_deref(), Some("List the columns."), "{major}");
         sealed.query("ROLLBACK");
         assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
     }
