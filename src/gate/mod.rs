@@ -4,6 +4,7 @@
 //! `pipeline`.
 
 mod admission;
+mod alarms;
 mod border;
 mod cancel;
 mod counters;
