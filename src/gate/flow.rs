@@ -13,6 +13,7 @@ use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
+use super::overhead::Overhead;
 use super::records::{Fate, Mailbox};
 use super::roster::{Doing, Listed, Order};
 use super::worker::Worker;
@@ -171,8 +172,12 @@ impl Flow<'_> {
                 if turns >= TURNS_MAX {
                     turns = 0;
                     self.give_way().await;
+                    continue;
                 }
-                continue;
+                // What another look could not move either waits at once.
+                if !self.is_spent() {
+                    continue;
+                }
             }
             turns = 0;
             // At once, not when this session asks: others judge by the same catalog, and wait for it.
@@ -411,6 +416,8 @@ impl Flow<'_> {
         let mut scratch = self.worker.scratch.borrow_mut();
         let (session, stay, catalogs) = (&mut *self.session, &mut self.stay, self.gate.catalogs.as_ref());
         session.clock(now_ms);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        shop.tell_time(since.as_secs());
         let leaves = self.fence.is_none();
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
@@ -503,7 +510,7 @@ impl Flow<'_> {
 
     /// Hands records to the journal. False where it does not take them.
     async fn hand_over(&mut self) -> bool {
-        let records = self.session.take_records();
+        let mut records = self.session.take_records();
         for record in &records {
             if let Record::Intent(intent) = record {
                 let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
@@ -520,7 +527,9 @@ impl Flow<'_> {
                 }
             }
         }
-        self.worker.records.take(records, &self.mailbox).await.is_ok()
+        let taken = self.worker.records.take(&mut records, &self.mailbox).await.is_ok();
+        self.session.give_back(records);
+        taken
     }
 
     /// Nothing is shown or written before the intent is on record: what a user is throttled by. Whoever ends
@@ -608,8 +617,6 @@ fn take_up(
     if overruled {
         return Step::Need(Need::Settle);
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    shop.tell_time(since.as_secs());
     session.request(shop, input, out)
 }
 
@@ -657,34 +664,6 @@ impl Rest {
             leaves: false,
             passage: None,
             others: None,
-        }
-    }
-}
-
-/// Time that statements on classified data spend here (`sealgate_overhead_seconds`): in
-/// judging, sealing and opening, and in waiting for the record.
-#[derive(Default)]
-pub struct Overhead {
-    spent: Duration,
-    judged: bool,
-}
-
-impl Overhead {
-    fn spend(&mut self, began: Option<Instant>) {
-        self.spent += began.map_or(Duration::ZERO, |began| began.elapsed());
-    }
-
-    fn note(&mut self, event: &Event) {
-        self.judged |= matches!(event, Event::Statement { .. });
-    }
-
-    /// Nothing is under way: what was spent belongs to what was judged since the last time.
-    fn settle(&mut self, settled: bool, told: &metrics::Histogram) {
-        if settled {
-            if self.judged {
-                told.record(self.spent.as_secs_f64());
-            }
-            *self = Overhead::default();
         }
     }
 }

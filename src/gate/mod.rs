@@ -18,6 +18,7 @@ mod lane;
 mod listener;
 mod memory;
 mod needs;
+mod overhead;
 mod passage;
 mod records;
 mod roster;

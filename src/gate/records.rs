@@ -138,12 +138,13 @@ impl Records {
         Some((journal.lease()?, journal.tenure().clone()))
     }
 
-    /// Takes a session's records, in order, waiting for room. What somebody waits for comes to the mailbox.
+    /// Takes a session's records, in order, waiting for room, and leaves none. What somebody waits for comes to the
+    /// mailbox.
     ///
     /// # Errors
     /// The journal is closed, or there is none.
-    pub async fn take(&self, records: Vec<Record>, mailbox: &Rc<Mailbox>) -> Result<(), Refused> {
-        for record in records {
+    pub async fn take(&self, records: &mut Vec<Record>, mailbox: &Rc<Mailbox>) -> Result<(), Refused> {
+        for record in records.drain(..) {
             let awaited = match &record {
                 Record::Intent(intent) => Some(Some(intent.execution.number)),
                 Record::Outcome(_) if self.durability() == Some(Durability::Full) => Some(None),
