@@ -3,6 +3,7 @@
 //! the record has come, and by what. It lies there until somebody takes it; nobody is woken who does not
 //! wait for it.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
@@ -74,6 +75,11 @@ impl Desk {
 }
 
 impl Answers {
+    /// The next one.
+    pub async fn next(&mut self) -> Answer {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
     /// The next one, if it is there.
     pub fn try_next(&mut self) -> Option<Answer> {
         self.0.try_recv().ok()
