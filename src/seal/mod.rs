@@ -17,6 +17,7 @@ mod keyring;
 mod keyring_file;
 mod plaintext;
 mod sealer;
+mod siv;
 mod stack;
 mod subject;
 mod template;
