@@ -172,12 +172,8 @@ impl Flow<'_> {
                 if turns >= TURNS_MAX {
                     turns = 0;
                     self.give_way().await;
-                    continue;
                 }
-                // What another look could not move either waits at once.
-                if !self.is_spent() {
-                    continue;
-                }
+                continue;
             }
             turns = 0;
             // At once, not when this session asks: others judge by the same catalog, and wait for it.
