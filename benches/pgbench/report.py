@@ -15,6 +15,7 @@ _LOAD = (("a second", RATE, 0), *_SHARES, *_LATENCY, *_PROCESSOR)
 COLUMNS = {
     "statements": _LOAD,
     "classified": _LOAD,
+    "classified-bulk": (("a second", RATE, 2), *_SHARES, *_LATENCY, *_PROCESSOR),
     "bulk": (("a second", RATE, 1), ("MB/s", "mb_per_second", 0), *_SHARES, *_LATENCY, *_PROCESSOR),
     "connections": (("a second", RATE, 0), *_SHARES, ("mean ms", "latency_ms", 2), *_PROCESSOR),
     "idle": (("KiB each", "rss_kib", 1), ("of PgBouncer's", "rss_kib_to_pgbouncer", 2), ("proportional KiB", "pss_kib", 1),
@@ -22,6 +23,13 @@ COLUMNS = {
 }
 OURS = ("sealgate", "sealgate+policy")
 IDLE_KIB_MAX = 24
+# Of a sealed row read by key, by clients: the least of PgBouncer's throughput, and the most of its processor time.
+SEALED_LEAST = {
+    1: {"sealgate+os": 0.6, "sealgate+lease": 0.6},
+    64: {"sealgate+os": 0.9, "sealgate+lease": 0.9, "sealgate+policy": 0.7},
+}
+SEALED_CPU_MOST = {64: {"sealgate+os": 1.5, "sealgate+lease": 1.5}}
+SCAN_LEAST = 0.85
 
 
 def show(value, decimals):
@@ -60,6 +68,14 @@ def aims(results):
 
     at_most, at_least = (lambda figure, limit: figure <= limit), (lambda figure, limit: figure >= limit)
     for entry in results:
+        least = SEALED_LEAST.get(entry["clients"], {}).get(entry["target"]) if entry["workload"] == "sealed" else None
+        most = SEALED_CPU_MOST.get(entry["clients"], {}).get(entry["target"]) if entry["workload"] == "sealed" else None
+        if least and entry[BOUNCER] is not None:
+            aim("a sealed row by key at this share of PgBouncer's rate", entry, entry[BOUNCER], least, at_least)
+        if most and entry[CPU_RATIO] is not None:
+            aim("a sealed row by key within this share of PgBouncer's processor time", entry, entry[CPU_RATIO], most, at_most)
+        if entry["workload"] == "sealed-scan" and entry["target"] in ("sealgate+os", *OURS):
+            aim("a scan of sealed rows at this share of a direct one of the same rows", entry, entry[DIRECT], SCAN_LEAST, at_least)
         if entry["target"] not in OURS:
             continue
         if entry["workload"] == "untouched" and entry[CPU_RATIO] is not None:

@@ -6,7 +6,7 @@ its targets take turns under the same of both, and are compared with each other 
 
 import os
 
-from servers import DATABASE, PLAIN, SCRAM, TLS, TRUST, USER
+from servers import DATABASE, PLAIN, SCRAM, TLS, TRUST, USER, BenchError
 
 DIRECT, BOUNCER, POOL = "direct", "pgbouncer", "pgbouncer+pool"
 SEALGATE, POLICY, RELAY = "sealgate", "sealgate+policy", "sealgate+relay"
@@ -35,6 +35,8 @@ PROXIES = (DIRECT, BOUNCER, SEALGATE)
 PLAIN_TABLE, SEALED_TABLE, COLUMN = "people_plain", "people_sealed", "email"
 WIDE_TABLE, SINK = "visits", "visits_sink"
 WIDE_ROWS, SINK_ROWS = 100_000, 10_000
+# Read as a whole: what a direct client gets of it is sealed.
+SCAN_TABLE, SCAN_COLUMNS = "customers_sealed", ("name", "email", "phone")
 
 # What an application keeps of an event: numbers, texts, money, times, an address, a few NULLs.
 WIDE_COLUMNS = ("id", "account_id", "placed_at", "amount", "status", "city", "browser", "address", "note")
@@ -53,6 +55,8 @@ FAMILIES = {
     "statements": ("Statements", "Many short statements on tables that are not classified."),
     "classified": ("A classified column", "One text column read by key: sealed through Sealgate, plain through the others; "
                    "each read is on record, on disk, before it is shown."),
+    "classified-bulk": ("Sealed rows in bulk", f"Rows of a table with {len(SCAN_COLUMNS)} sealed columns, one after another: a direct client reads "
+                        "them sealed, through Sealgate they are opened."),
     "bulk": ("Bulk", f"Rows of {len(WIDE_COLUMNS)} columns of a table that is not classified, one after another."),
     "connections": ("Connections", "A new connection for each trivial statement."),
     "idle": ("Idle sessions", "What the memory of the proxy's process grows by for each session that has run one statement "
@@ -121,6 +125,7 @@ def all_workloads(folder, rows, idle):
         for table in (PLAIN_TABLE, SEALED_TABLE)
     }
     scan = _script(folder, "scan", f"SELECT * FROM {WIDE_TABLE};\n")
+    scan_sealed = _script(folder, "scan-sealed", f"SELECT * FROM {SCAN_TABLE};\n")
     trivial = _script(folder, "trivial", "SELECT 1;\n")
     data = os.path.join(folder, "sink.tsv")
     sealed = lambda target: ["-M", "prepared", "--file", by_key[SEALED_TABLE if target.name in LEVELS else PLAIN_TABLE]]  # noqa: E731
@@ -136,6 +141,8 @@ def all_workloads(folder, rows, idle):
                 (*PROXIES, POLICY), options=["-b", "tpcb-like", "-M", "prepared"]),
         Pgbench("sealed", "classified", "SELECT of one text column by key, prepared", {PLAIN: many},
                 (DIRECT, BOUNCER, *LEVELS), options=sealed),
+        Pgbench("sealed-scan", "classified-bulk", f"SELECT * of a table with {len(SCAN_COLUMNS)} sealed columns", {PLAIN: one},
+                (DIRECT, BOUNCER, POLICY, OS), options=["-M", "prepared", "--file", scan_sealed], sampled=1, unit="scan"),
         Pgbench("scan", "bulk", f"SELECT * of {WIDE_ROWS:,} rows", {PLAIN: one, TLS: one},
                 (*PROXIES, POLICY), options=["-M", "prepared", "--file", scan], sampled=1, unit="scan"),
         Copy("copy-out", "bulk", f"COPY ... TO STDOUT of {WIDE_ROWS:,} rows", {PLAIN: one, TLS: one},
@@ -148,6 +155,22 @@ def all_workloads(folder, rows, idle):
                 connects=True, unit="connection", extra_logins=(SCRAM,)),
         Idle("idle", "idle", "memory of the proxy for each idle session", {PLAIN: idle, TLS: idle}, (BOUNCER, SEALGATE, POLICY)),
     ]
+
+
+def make_scanned(postgres):
+    """The table that is scanned, before a policy names its columns."""
+    columns = ", ".join(f"{column} text NOT NULL" for column in SCAN_COLUMNS)
+    postgres.sql(f"CREATE TABLE {SCAN_TABLE} (id integer PRIMARY KEY, city text NOT NULL, {columns})", user=USER)
+
+
+def seed_scan(postgres, target, rows):
+    """Fills it through Sealgate, and proves that it is sealed."""
+    lines = (f"{i}\tTown {i % 500}\tPerson Number {i}\tperson{i}@bench.example\t+49 30 {i:08}" for i in range(1, rows + 1))
+    copy = f"COPY {SCAN_TABLE} (id, city, {', '.join(SCAN_COLUMNS)}) FROM STDIN;\n"
+    postgres.sql(copy + "\n".join(lines) + "\n\\.\n", target=target)
+    below = postgres.sql(f"SELECT count(*), count(*) FILTER (WHERE email LIKE '%bench.example%') FROM {SCAN_TABLE}")
+    if below.strip() != f"{rows}|0":
+        raise BenchError(f"the table for scans holds, of rows and plaintexts, {below.strip()} and not {rows}|0")
 
 
 def seed_bulk(postgres, folder, clients_max):
@@ -166,5 +189,6 @@ def seed_bulk(postgres, folder, clients_max):
 
 __all__ = [
     "BEFORE", "BOUNCER", "COLUMN", "Copy", "DATABASE", "DIRECT", "FAMILIES", "Idle", "LEVELS", "PLAIN_TABLE", "POLICY", "POOL", "Pgbench",
-    "RELAY", "SEALED_TABLE", "SEALGATE", "TARGETS", "all_workloads", "seed_bulk",
+    "RELAY", "SCAN_COLUMNS", "SCAN_TABLE", "SEALED_TABLE", "SEALGATE", "TARGETS", "all_workloads", "make_scanned", "seed_bulk",
+    "seed_scan",
 ]

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::level::LeaseTerms;
-use super::numbers::{Bounds, LIST, Last, Named, Numbers, PLAN, WHO};
+use super::numbers::{Bounds, LIST, Last, Named, Numbers, PLAN, Spelled, WHO};
 use super::record::{Attribution, Entry, FieldUse, Intent, Outcome, Record, SessionRecord, Unusual, Who};
 use super::subjects::Subjects;
 use crate::residency::Date;
@@ -39,6 +39,9 @@ pub(super) struct Lines {
     whos: Numbers<usize, Arc<Who>>,
     plans: Numbers<PlanKey, (Arc<[FieldUse]>, Arc<str>)>,
     lists: Numbers<usize, Arc<[FieldUse]>>,
+    /// The same where each line tells it.
+    spelled_whos: Spelled<usize, Arc<Who>>,
+    spelled_plans: Spelled<PlanKey, (Arc<[FieldUse]>, Arc<str>)>,
     /// What is put into words before it is known whether it is told.
     words: Vec<u8>,
 }
@@ -51,7 +54,8 @@ impl Lines {
         let mut words = Vec::new();
         Object { out: &mut words, empty: false }.string("node", node, NAME_CHARS_MAX);
         let (whos, plans, lists) = (Numbers::new(WHO), Numbers::new(PLAN), Numbers::new(LIST));
-        Lines { node: words, whos, plans, lists, words: Vec::new() }
+        let (spelled_whos, spelled_plans) = (Spelled::new(), Spelled::new());
+        Lines { node: words, whos, plans, lists, spelled_whos, spelled_plans, words: Vec::new() }
     }
 
     /// Each line tells who and what by itself; long lists have numbers all the same.
@@ -119,10 +123,17 @@ impl Lines {
         if let Some(number) = self.whos.at(&place) {
             return object.number("who", number);
         }
+        if let Some(words) = self.spelled_whos.at(&place) {
+            return object.out.extend_from_slice(words);
+        }
         self.words.clear();
         self.words.extend_from_slice(&self.node);
         Object { out: &mut self.words, empty: false }.who(who);
-        object.named("who", self.whos.of(place, Arc::clone(who), &self.words), &self.words);
+        let named = self.whos.of(place, Arc::clone(who), &self.words);
+        if let Named::Not = named {
+            self.spelled_whos.keep(place, Arc::clone(who), &self.words);
+        }
+        object.named("who", named, &self.words);
     }
 
     /// Where the fields are told: a long list has a number of its own.
@@ -153,7 +164,7 @@ impl Lines {
         object: &mut Object<'_>,
         fields: Fields,
         key: PlanKey,
-        keeps: impl FnOnce() -> (Arc<[FieldUse]>, Arc<str>),
+        keeps: impl Fn() -> (Arc<[FieldUse]>, Arc<str>),
         put: impl FnOnce(&mut Object<'_>),
     ) {
         if let Fields::Spelled = fields {
@@ -162,9 +173,16 @@ impl Lines {
         if let Some(number) = self.plans.at(&key) {
             return object.number("plan", number);
         }
+        if let Some(words) = self.spelled_plans.at(&key) {
+            return object.out.extend_from_slice(words);
+        }
         self.words.clear();
         put(&mut Object { out: &mut self.words, empty: false });
-        object.named("plan", self.plans.of(key, keeps(), &self.words), &self.words);
+        let named = self.plans.of(key, keeps(), &self.words);
+        if let Named::Not = named {
+            self.spelled_plans.keep(key, keeps(), &self.words);
+        }
+        object.named("plan", named, &self.words);
     }
 }
 
@@ -482,6 +500,11 @@ impl Object<'_> {
         let cut = (text.len() > chars_max).then(|| text.char_indices().nth(chars_max)).flatten();
         let text = cut.and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         self.out.push(b'"');
+        if text.bytes().all(is_bare) {
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+            return;
+        }
         for run in text.as_bytes().chunk_by(|one, other| is_bare(*one) == is_bare(*other)) {
             match std::str::from_utf8(run) {
                 Ok(_) if run.first().is_some_and(|byte| is_bare(*byte)) => self.out.extend_from_slice(run),

@@ -97,6 +97,41 @@ impl<K: Eq + Hash, T> Numbers<K, T> {
     }
 }
 
+/// Words that are told in each line, put together once, by the place in memory of what they tell.
+#[derive(Debug)]
+pub(super) struct Spelled<K, T> {
+    /// At most [`SPELLED_MAX`]; `T` keeps what is told in its place.
+    kept: FxHashMap<K, (Box<[u8]>, T)>,
+    /// Of their words; at most [`SPELLED_BYTES_MAX`].
+    bytes: usize,
+}
+
+const SPELLED_MAX: usize = 4_096;
+const SPELLED_BYTES_MAX: usize = 4 << 20;
+
+impl<K: Eq + Hash, T> Spelled<K, T> {
+    pub(super) fn new() -> Spelled<K, T> {
+        Spelled { kept: FxHashMap::default(), bytes: 0 }
+    }
+
+    /// What is told from this place.
+    pub(super) fn at(&self, place: &K) -> Option<&[u8]> {
+        self.kept.get(place).map(|(words, _)| &**words)
+    }
+
+    /// These words are. Where there are too many, those that are used come again.
+    pub(super) fn keep(&mut self, place: K, keeps: T, words: &[u8]) {
+        if self.kept.len() >= SPELLED_MAX || self.bytes.saturating_add(words.len()) > SPELLED_BYTES_MAX {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        if words.len() <= SPELLED_BYTES_MAX {
+            self.bytes += words.len();
+            self.kept.insert(place, (words.into(), keeps));
+        }
+    }
+}
+
 /// What numbers of one kind stand for, to whoever reads a segment from its beginning.
 #[derive(Debug)]
 pub struct Told<T> {
@@ -173,6 +208,24 @@ mod tests {
             }
         }
         assert!(named > 2_000 && since > 0, "{named} {since}");
+    }
+
+    #[test]
+    fn words_that_are_kept_are_those_of_their_place_and_take_no_more_than_their_bounds() {
+        let mut spelled: Spelled<usize, ()> = Spelled::new();
+        for place in 0..3 * SPELLED_MAX {
+            spelled.keep(place, (), place.to_string().as_bytes());
+            assert_eq!(spelled.at(&place), Some(place.to_string().as_bytes()));
+            assert!(spelled.kept.len() <= SPELLED_MAX);
+        }
+        let long = vec![b'x'; SPELLED_BYTES_MAX / 2];
+        for place in 0..5 {
+            spelled.keep(place, (), &long);
+            assert_eq!(spelled.at(&place), Some(&*long));
+            assert!(spelled.kept.values().map(|(words, ())| words.len()).sum::<usize>() <= SPELLED_BYTES_MAX);
+        }
+        spelled.keep(9, (), &vec![b'x'; SPELLED_BYTES_MAX + 1]);
+        assert_eq!((spelled.at(&9), spelled.bytes), (None, 0));
     }
 
     #[test]

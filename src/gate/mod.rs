@@ -4,6 +4,7 @@
 //! `pipeline`.
 
 mod admission;
+mod alarms;
 mod border;
 mod cancel;
 mod counters;
@@ -17,6 +18,7 @@ mod lane;
 mod listener;
 mod memory;
 mod needs;
+mod overhead;
 mod passage;
 mod records;
 mod roster;

@@ -84,10 +84,13 @@ impl Session {
     /// A statement of a name that nobody has given but code, which may have: it may show whatever is legible, and
     /// store what it is given where it is sealed.
     pub(super) fn made_by_code(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+        // First, since it is asked of each Bind.
+        if !self.queue.names.is_doubtful_statement(name) {
+            return None;
+        }
         let view = self.view.as_ref().filter(|view| view.judges())?;
         let plan = Rc::new(Plan::anything(view, self.untouched));
-        let made = Prepared::new(None, view.epoch(), Some(plan));
-        self.queue.names.is_doubtful_statement(name).then(|| Rc::new(made))
+        Some(Rc::new(Prepared::new(None, view.epoch(), Some(plan))))
     }
 
     fn statement_judged(

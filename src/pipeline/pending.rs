@@ -12,8 +12,14 @@ struct Expected<T> {
     prepared: Option<Rc<T>>,
 }
 
-/// The changes of one kind of names, by name, in the order of their requests.
-pub struct Pending<T>(HashMap<Box<[u8]>, VecDeque<Expected<T>>>);
+/// The changes of one name, in the order of their requests: most often one, which takes no room of its own.
+enum Changes<T> {
+    One(Expected<T>),
+    Several(VecDeque<Expected<T>>),
+}
+
+/// The changes of one kind of names, by name.
+pub struct Pending<T>(HashMap<Box<[u8]>, Changes<T>>);
 
 impl<T> Default for Pending<T> {
     fn default() -> Pending<T> {
@@ -24,25 +30,43 @@ impl<T> Default for Pending<T> {
 impl<T> Pending<T> {
     pub fn note(&mut self, name: &[u8], request: u64, prepared: Option<Rc<T>>) {
         let expected = Expected { request, prepared };
-        match self.0.get_mut(name) {
-            Some(changes) => changes.push_back(expected),
-            None => drop(self.0.insert(name.into(), VecDeque::from([expected]))),
+        let Some(changes) = self.0.get_mut(name) else {
+            self.0.insert(name.into(), Changes::One(expected));
+            return;
+        };
+        match changes {
+            Changes::Several(several) => several.push_back(expected),
+            Changes::One(_) => {
+                let several = Changes::Several(VecDeque::with_capacity(2));
+                let before = std::mem::replace(changes, several);
+                if let (Changes::Several(several), Changes::One(one)) = (changes, before) {
+                    several.extend([one, expected]);
+                }
+            }
         }
     }
 
     /// The oldest request that changes this name has its answer.
     pub fn settle(&mut self, name: &[u8]) {
-        if let Some(changes) = self.0.get_mut(name) {
-            changes.pop_front();
-            if changes.is_empty() {
-                self.0.remove(name);
+        let is_over = match self.0.get_mut(name) {
+            Some(Changes::One(_)) => true,
+            Some(Changes::Several(several)) => {
+                several.pop_front();
+                several.is_empty()
             }
+            None => false,
+        };
+        if is_over {
+            self.0.remove(name);
         }
     }
 
     /// The request that changes this name last, and what it means from then on.
     pub fn latest(&self, name: &[u8]) -> Option<(u64, Option<&Rc<T>>)> {
-        let last = self.0.get(name)?.back()?;
+        let last = match self.0.get(name)? {
+            Changes::One(one) => one,
+            Changes::Several(several) => several.back()?,
+        };
         Some((last.request, last.prepared.as_ref()))
     }
 }

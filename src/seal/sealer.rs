@@ -4,8 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aes_siv::siv::Aes256Siv;
-use aes_siv::{KeyInit, Tag};
 use base64::Engine;
 use rustc_hash::FxHashMap;
 
@@ -15,6 +13,7 @@ use super::envelope::{
 };
 use super::keyring::Keyring;
 use super::plaintext::{Plaintext, wipe};
+use super::siv::{SIV_LENGTH, Siv};
 use super::xaes::{EpochKey, HALF_NONCE_LENGTH, TAG_LENGTH, Xaes};
 use crate::catalog::{Domain, DomainName, Kind, Mode};
 
@@ -38,7 +37,6 @@ const RETAINED_LENGTH_MAX: usize = 64 * 1024;
 /// Byte offsets in an envelope.
 const NONCE_REST: usize = HEADER_LENGTH + HALF_NONCE_LENGTH;
 const RANDOM_BODY: usize = NONCE_REST + HALF_NONCE_LENGTH;
-const SIV_LENGTH: usize = 16;
 const EQUALITY_BODY: usize = HEADER_LENGTH + SIV_LENGTH;
 
 /// Why a value is not sealed. None of them holds it.
@@ -115,7 +113,7 @@ struct Epoch {
 
 enum Cipher {
     Random { xaes: Box<Xaes>, writer: Option<Box<Epoch>> },
-    Equality(Box<Aes256Siv>),
+    Equality(Box<Siv>),
 }
 
 /// The key of one domain under one root version.
@@ -197,7 +195,7 @@ impl Sealer {
             Cipher::Random { xaes, writer } => {
                 seal_random(xaes, writer, random.as_mut(), &key.associated, kind, value, buffer)
             }
-            Cipher::Equality(siv) => seal_equality(siv, &key.associated, kind, value, buffer),
+            Cipher::Equality(siv) => seal_equality(siv, kind, value, buffer),
         };
         if sealed.is_none() {
             // The ciphers refuse nothing but lengths, and those only far beyond ours.
@@ -240,7 +238,7 @@ impl Sealer {
         let key = key.ok_or(OpenError::UnknownKeyVersion(header.version))?;
         let (start, end) = match &mut key.cipher {
             Cipher::Random { xaes, .. } => open_random(xaes, key.number, readers, &key.associated, bytes),
-            Cipher::Equality(siv) => open_equality(siv, &key.associated, bytes),
+            Cipher::Equality(siv) => open_equality(siv, bytes),
         }
         .ok_or(OpenError::Altered)?;
         let type_byte = bytes.get(start).copied();
@@ -317,15 +315,12 @@ impl Sealer {
         let number = self.domain_keys;
         self.domain_keys += 1;
         let Derived { domain, tag, keys, .. } = self.derived.get_mut(at)?;
-        let cipher = match domain.mode {
-            Mode::Random => Cipher::Random { xaes: Box::new(Xaes::new(&root.derive(domain))), writer: None },
-            Mode::Equality => {
-                let key = root.derive::<64>(domain);
-                Cipher::Equality(Box::new(Aes256Siv::new((&*key).into())))
-            }
-        };
         let header = Header { tag: *tag, mode_byte: domain.mode.byte(), version }.to_bytes();
         let associated = [&header, domain.name.0.as_bytes()].concat();
+        let cipher = match domain.mode {
+            Mode::Random => Cipher::Random { xaes: Box::new(Xaes::new(&root.derive(domain))), writer: None },
+            Mode::Equality => Cipher::Equality(Box::new(Siv::new(&root.derive(domain), &associated))),
+        };
         keys.push(DomainKey { version, number, header, associated, cipher });
         Some(keys.len() - 1)
     }
@@ -381,18 +376,11 @@ fn seal_random(
 }
 
 /// Appends synthetic nonce and ciphertext to the header in `bytes`.
-fn seal_equality(
-    siv: &mut Aes256Siv,
-    associated: &[u8],
-    kind: &Kind,
-    value: &[u8],
-    bytes: &mut Vec<u8>,
-) -> Option<()> {
+fn seal_equality(siv: &Siv, kind: &Kind, value: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
     bytes.extend_from_slice(&[0; SIV_LENGTH]);
     put_plaintext(kind, value, bytes);
     let (head, body) = bytes.split_at_mut_checked(EQUALITY_BODY)?;
-    let tag = siv.encrypt_inout_detached([associated], body.into()).ok()?;
-    head.get_mut(HEADER_LENGTH..)?.copy_from_slice(&tag);
+    head.get_mut(HEADER_LENGTH..)?.copy_from_slice(&siv.encrypt(body));
     Some(())
 }
 
@@ -429,13 +417,11 @@ fn open_random(
 
 /// Decrypts in place and returns where the plaintext, its type byte first, lies. On a
 /// mismatch the cipher puts the ciphertext back.
-fn open_equality(siv: &mut Aes256Siv, associated: &[u8], bytes: &mut [u8]) -> Option<(usize, usize)> {
+fn open_equality(siv: &Siv, bytes: &mut [u8]) -> Option<(usize, usize)> {
     let end = bytes.len();
     let (head, body) = bytes.split_at_mut_checked(EQUALITY_BODY)?;
     if body.is_empty() {
         return None;
     }
-    let tag = Tag::from(*head.last_chunk::<SIV_LENGTH>()?);
-    siv.decrypt_inout_detached([associated], body.into(), &tag).ok()?;
-    Some((EQUALITY_BODY, end))
+    siv.decrypt(body, head.last_chunk::<SIV_LENGTH>()?).then_some((EQUALITY_BODY, end))
 }
