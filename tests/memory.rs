@@ -126,10 +126,6 @@ fn limits_and_detectors() {
         assert!(reckoned <= Watch::PRINCIPAL_BYTES_MAX, "{reckoned}");
         let (bytes, made) = kept(|| fill(&limits, detectors, shared));
         let each = bytes / USERS;
-        println!(
-            "{} limits, {detectors} detectors, shared {shared}: {each} of {reckoned} bytes",
-            limits.len()
-        );
         assert!(each <= reckoned, "{each} bytes, reckoned are {reckoned}: {} limits", limits.len());
         assert!(each > reckoned / 3, "{each} bytes, reckoned are {reckoned}: it is not full");
         drop(made);
