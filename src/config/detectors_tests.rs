@@ -93,3 +93,17 @@ fn limits_and_detectors_hold_something_against_their_users_for_a_time() {
     let faults = read("[[watch.limit]]\ncells = 5\nwindow = \"1h\"\naction = \"lock\"\n").unwrap_err();
     assert!(faults[0].to_string().contains("lock is missing"), "{faults:?}");
 }
+
+#[test]
+fn limits_that_would_take_too_much_memory_for_a_user_are_refused_with_the_number() {
+    let of = |users: &str, window: &str| {
+        format!("[[watch.limit]]\nsubjects = 2000\nwindow = \"{window}\"\naction = \"cut\"\n{users}")
+    };
+    let read = |text: String| super::super::load(&format!("{LEAST}{text}"), "f");
+    let faults = read(of("", "1h") + &of("users = [\"ada\"]\n", "1d")).unwrap_err();
+    let told = faults[0].to_string();
+    assert!(told.contains("bytes for one user; at most 65536") && told.contains("f:10:"), "{told}");
+    // Of the same length, or of others.
+    assert!(read(of("", "1h") + &of("", "1h")).is_ok());
+    assert!(read(of("users = [\"ada\"]\n", "1h") + &of("users = [\"bob\"]\n", "1d")).is_ok());
+}

@@ -14,7 +14,7 @@ use super::settings::{
 use super::{Fault, TEXT_BYTES_MAX, WATCH_LIMITS_MAX, fields};
 use crate::audit::Attribution;
 use crate::catalog::Classification;
-use crate::watch::{Honey, Limit, LimitAction, Measure, Rule};
+use crate::watch::{Honey, Limit, LimitAction, Measure, Rule, Watch};
 
 /// Users of a limit, or of a rule.
 const USERS_MAX: usize = 256;
@@ -315,10 +315,11 @@ impl Reader<'_> {
             alerting.spool = spool;
         }
         let entries = self.tables(&section, "limit", "[[watch.limit]]", LIMIT, WATCH_LIMITS_MAX);
-        let limits = entries.iter().filter_map(|entry| self.limit(entry)).collect();
+        let limits: Vec<Limit> = entries.iter().filter_map(|entry| self.limit(entry)).collect();
         let (detectors, honey) = (self.detectors(&section), self.honey(&section));
         let learned = self.learned(&section);
         let share = self.share(&section);
+        self.principal_bytes(&entries, &limits, detectors.len(), share.is_some());
         (Watched { limits, detectors, honey, learned, share }, alerting)
     }
 
@@ -356,6 +357,23 @@ impl Reader<'_> {
         }
         let by = self.by(entry);
         Some(Limit { users, by, attribution, measure, most, window_ms: window_ms?, action: action? })
+    }
+
+    /// Is there memory for all of it?
+    fn principal_bytes(&mut self, entries: &[Section<'_>], limits: &[Limit], detectors: usize, shared: bool) {
+        let (bytes, most) = (Watch::principal_bytes(limits, detectors, shared), Watch::PRINCIPAL_BYTES_MAX);
+        let place = entries.iter().rev().find_map(|entry| entry.value("subjects").or(entry.value("window")));
+        if bytes > most
+            && let Some(value) = place
+        {
+            let found = format!("[[watch.limit]] and [[watch.detector]] take {bytes} bytes for one user");
+            let remedy = format!(
+                "at most {most}: each length of window in which subjects are counted takes 16 for each of the most \
+                 that its limits allow, rounded up to a power of two (2000: 32768), and half as much again with \
+                 [watch.share]; each of cells or rows, and each detector, takes less than 1024"
+            );
+            self.fault(value.span().start, found, remedy);
+        }
     }
 
     /// What a limit counts, and how many of them are allowed.

@@ -265,7 +265,7 @@ impl Fellows {
             return;
         }
         (self.unaged, self.aged) = (false, Instant::now());
-        let (mut elsewhere, mut met) = (Elsewhere::new(), 0);
+        let (mut elsewhere, mut met) = (Elsewhere::new(), 0_usize);
         self.windows.retain(|(_, whom, span), window| {
             let heard_ms = u64::try_from(window.heard.elapsed().as_millis()).unwrap_or(u64::MAX);
             let since_ms = heard_ms.saturating_add(window.age_ms);
@@ -279,12 +279,7 @@ impl Fellows {
                 of_whom.len() - 1
             });
             if let Some(heard) = of_whom.get_mut(at) {
-                let mut known = 0_u64;
-                Arc::make_mut(&mut heard.met)
-                    .extend(window.told.met(window_ms(*span), since_ms).inspect(|_| known += 1));
-                // Of the rest of them nobody knows who they are.
-                heard.count = heard.count.saturating_add(count.saturating_sub(known));
-                met += usize::try_from(known).unwrap_or(0);
+                heard.hear(count, window.told.met(window_ms(*span), since_ms).inspect(|_| met += 1));
             }
             true
         });

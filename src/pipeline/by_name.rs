@@ -500,6 +500,7 @@ fn under(view: &View, prepared: &Prepared, facts: &StatementFacts) -> Result<Sta
             field: None,
             logical: None,
             origin: None,
+            shown: None,
             named: Vec::new(),
             ..one.clone()
         })

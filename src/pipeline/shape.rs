@@ -234,7 +234,11 @@ fn subject_columns(origins: &[Origin], facts: &StatementFacts) -> Vec<(usize, us
     for (at, one) in facts.subjects.iter().enumerate() {
         let Some(wanted) = one.origin else { continue };
         let is_it = |origin: &Origin| (origin.table_oid, origin.attribute) == wanted;
-        found.extend(origins.iter().position(is_it).map(|index| (index, at)));
+        let index = match one.shown {
+            Some(index) => Some(index).filter(|index| origins.get(*index).is_some_and(is_it)),
+            None => origins.iter().position(is_it),
+        };
+        found.extend(index.map(|index| (index, at)));
     }
     found
 }

@@ -405,6 +405,8 @@ pub struct SubjectUse {
     pub logical: Option<Logical>,
     /// By which table and column RowDescription names it, where each row of the result is one row of that table.
     pub origin: Option<(u32, i16)>,
+    /// Its place in the result, where that has columns of several rows of the table.
+    pub shown: Option<usize>,
     /// Its place in the data of a COPY.
     pub place: Option<usize>,
     /// All that it can be in the rows that are met, by the text.

@@ -2,8 +2,8 @@
 //! equality in WHERE or by what is inserted.
 //!
 //! Nothing but the record and limits rests on it, and both count whoever is not known. So a form is listed here
-//! or it is not known: the table stands once in the statement, by its own name, and each row of the result is
-//! one of its rows.
+//! or it is not known: the table stands in the statement by its own name, and each row of the result is one of its
+//! rows; or several of them, side by side, each of which is told by its own column or equality.
 
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, AExprKind, BoolExprType, Node, OnConflictAction, OverridingKind, a_const};
@@ -37,6 +37,8 @@ pub(super) const BY_NAME: &str = "by-name";
 const NESTED_MAX: usize = 32;
 /// Values of one statement that name subjects.
 const NAMED_MAX: usize = 10_000;
+/// Places of one table in one statement.
+const PLACES_MAX: usize = 16;
 
 /// For each column that says whose data the fields are that a statement uses, where it is told.
 pub(super) fn subjects(
@@ -61,6 +63,7 @@ pub(super) fn subjects(
                     field: None,
                     logical: None,
                     origin: None,
+                    shown: None,
                     place: None,
                     named: Vec::new(),
                     why: NOT_SHOWN,
@@ -69,11 +72,11 @@ pub(super) fn subjects(
             }
         }
     }
-    let looked = all.into_iter().map(|(table, subject, mut one)| {
-        if let Err(why) = look(bench, node, found, table, subject, &mut one) {
+    let looked = all.into_iter().flat_map(|(table, subject, mut one)| {
+        look(bench, node, found, table, subject, &one).unwrap_or_else(|why| {
             forget(std::slice::from_mut(&mut one), why);
-        }
-        one
+            vec![one]
+        })
     });
     looked.collect()
 }
@@ -81,27 +84,53 @@ pub(super) fn subjects(
 /// Nothing tells whose data it is after all.
 pub(super) fn forget(all: &mut [SubjectUse], why: &'static str) {
     for one in all {
-        (one.origin, one.place, one.why) = (None, None, why);
+        (one.origin, one.shown, one.place, one.why) = (None, None, None, why);
         one.named.clear();
     }
 }
 
-/// Finds where a statement tells whose the rows of a table are. What it finds before an error does not count.
+/// Finds where a statement tells whose the rows of a table are, for each place in which the table stands.
 fn look(
     bench: Bench<'_>,
     node: &Node,
     found: &Census,
     table: &QualifiedName,
     subject: &str,
-    one: &mut SubjectUse,
-) -> Result<(), &'static str> {
+    one: &SubjectUse,
+) -> Result<Vec<SubjectUse>, &'static str> {
     if found.calls.iter().any(|call| bench.snapshot.followed_function(&call.parts).is_some()) {
         return Err(IN_FUNCTION);
     }
-    let (range, relation) = only_place(bench, found, table)?;
-    if relation.kind != RelationKind::Table {
-        return Err(IN_VIEW);
+    let places = places(bench, found, table)?;
+    if let [(range, relation)] = places.as_slice() {
+        let mut one = one.clone();
+        look_at_only(bench, node, found, (range, relation), subject, &mut one)?;
+        return Ok(vec![one]);
     }
+    if places.is_empty() {
+        return Err(NOT_NAMED);
+    }
+    if places.len() > PLACES_MAX || found.windows || found.parts > 0 {
+        return Err(SEVERAL);
+    }
+    let each = places.into_iter().map(|place| {
+        let mut one = one.clone();
+        look_at_one_of(bench, node, place, subject, &mut one)?;
+        Ok(one)
+    });
+    let each = each.collect::<Result<Vec<SubjectUse>, &'static str>>()?;
+    // A value is of one of them: where nobody is told, it counts once.
+    let is_told = |one: &SubjectUse| one.shown.is_some() || !one.named.is_empty();
+    if each.iter().any(is_told) { Ok(each) } else { Err(SEVERAL) }
+}
+
+/// What the subject is like, in a table. The place of its column, as RowDescription has it.
+fn describe(
+    bench: Bench<'_>,
+    relation: &Relation,
+    subject: &str,
+    one: &mut SubjectUse,
+) -> Result<Option<(u32, i16)>, &'static str> {
     let column = relation.column(subject).ok_or(NOT_NAMED)?;
     let sealed = column.field.filter(|id| is_sealed(bench, *id));
     one.field = column.field;
@@ -109,7 +138,61 @@ fn look(
     if one.logical.is_none() && sealed.is_none() {
         return Err(TYPE);
     }
-    let origin = Some((relation.oid, column.number)).filter(|_| relation.oid != 0);
+    Ok(Some((relation.oid, column.number)).filter(|_| relation.oid != 0))
+}
+
+/// One of several places of the table, which all stand side by side in FROM: so each row of the result is made of one
+/// row of each.
+fn look_at_one_of(
+    bench: Bench<'_>,
+    node: &Node,
+    (range, relation): (&RangeName, &Relation),
+    subject: &str,
+    one: &mut SubjectUse,
+) -> Result<(), &'static str> {
+    if relation.kind != RelationKind::Table {
+        return Err(SEVERAL);
+    }
+    let origin = describe(bench, relation, subject, one)?;
+    let rows = Rows { bench, range, relation, subject, parts: false };
+    let (top, condition) = match kind(node) {
+        Some(Kind::SelectStmt(select)) if select.larg.is_none() && select.values_lists.is_empty() => {
+            let top = rows.stands_in(&select.from_clause).ok_or(SEVERAL)?;
+            one.shown = origin.and_then(|_| rows.target(&select.target_list, &top));
+            (top, select.where_clause.as_deref())
+        }
+        Some(Kind::UpdateStmt(update)) => {
+            let own = rows.is(update.relation.as_ref());
+            if own && update.target_list.iter().any(|target| target_name(target) == Some(subject)) {
+                return Err(CHANGED);
+            }
+            let top = rows.among(update.relation.as_ref(), &update.from_clause).ok_or(SEVERAL)?;
+            (top, update.where_clause.as_deref())
+        }
+        Some(Kind::DeleteStmt(delete)) => {
+            let top = rows.among(delete.relation.as_ref(), &delete.using_clause).ok_or(SEVERAL)?;
+            (top, delete.where_clause.as_deref())
+        }
+        Some(_) | None => return Err(SEVERAL),
+    };
+    one.origin = origin.filter(|_| one.shown.is_some());
+    one.named = rows.equal(condition, &top);
+    Ok(())
+}
+
+/// The one place of a table. What is found before an error does not count.
+fn look_at_only(
+    bench: Bench<'_>,
+    node: &Node,
+    found: &Census,
+    (range, relation): (&RangeName, &Relation),
+    subject: &str,
+    one: &mut SubjectUse,
+) -> Result<(), &'static str> {
+    if relation.kind != RelationKind::Table {
+        return Err(IN_VIEW);
+    }
+    let origin = describe(bench, relation, subject, one)?;
     let rows = Rows { bench, range, relation, subject, parts: found.parts > 0 };
     match kind(node) {
         Some(Kind::SelectStmt(select)) => {
@@ -205,12 +288,12 @@ fn is_followed(logical: &Logical) -> bool {
         }
 }
 
-/// The one place of a statement where rows of this table come from, by whatever name.
-fn only_place<'a, 'c>(
+/// The places of a statement where rows of this table come from, by whatever name.
+fn places<'a, 'c>(
     bench: Bench<'a>,
     found: &'c Census,
     table: &QualifiedName,
-) -> Result<(&'c RangeName, &'a Relation), &'static str> {
+) -> Result<Vec<(&'c RangeName, &'a Relation)>, &'static str> {
     let leads = |relation: &Relation| {
         let of_table = |id: &FieldId| bench.snapshot.field(*id).is_some_and(|field| field.table == *table);
         let shown = relation.columns.iter().filter_map(|column| column.field);
@@ -230,11 +313,7 @@ fn only_place<'a, 'c>(
             }
         }
     }
-    match places.as_slice() {
-        [] => Err(NOT_NAMED),
-        [one] => Ok(*one),
-        [_, _, ..] => Err(SEVERAL),
-    }
+    Ok(places)
 }
 
 /// The table whose rows are looked for, at its place.
@@ -322,6 +401,19 @@ impl Rows<'_> {
             }
             Some(_) | None => None,
         }
+    }
+
+    /// Its column among those of a result, which are counted up to the first that the server counts. None: it is not
+    /// among them.
+    fn target(&self, targets: &[Node], top: &Top<'_>) -> Option<usize> {
+        if top.range.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty()) {
+            return None;
+        }
+        let counted = targets.iter().map_while(|target| match kind(target) {
+            Some(Kind::ResTarget(target)) => target.val.as_deref().filter(|value| is_one_column(value)),
+            Some(_) | None => None,
+        });
+        counted.into_iter().position(|value| self.is_subject(value, top))
     }
 
     /// What the column equals in every row that a condition leaves. Empty: nobody can say.
@@ -447,6 +539,15 @@ fn queries<'n>(item: &'n Node, depth: usize, into: &mut Vec<&'n Node>) {
             [&join.larg, &join.rarg].into_iter().flatten().for_each(|side| queries(side, depth, into));
         }
         Some(_) | None => {}
+    }
+}
+
+/// Is it none of those that the server makes several columns of?
+fn is_one_column(value: &Node) -> bool {
+    match kind(value) {
+        Some(Kind::ColumnRef(column)) => column.fields.iter().all(|field| tree::name(field).is_some()),
+        Some(Kind::AIndirection(_)) | None => false,
+        Some(_) => true,
     }
 }
 

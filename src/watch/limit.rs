@@ -1,10 +1,10 @@
 //! `[[watch.limit]]`: how many classified cells, rows that hold any, or data subjects a user may be shown in a
 //! window.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::restraint::Restraint;
+use super::share::MET_MAX;
 use super::whom::By;
 use crate::audit::Attribution;
 
@@ -67,7 +67,7 @@ pub struct Shown<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limit {
     /// Login users it holds for. None: every user, each by itself.
-    pub users: Option<Vec<String>>,
+    pub users: Option<Arc<[String]>>,
     /// Is it of each login user, or of each of those for whom one asks?
     pub by: By,
     pub measure: Measure,
@@ -135,6 +135,23 @@ pub struct Heard {
     pub span: u64,
     /// But for the data subjects that are known.
     pub count: u64,
-    /// Their marks: of all proxies together, each once.
-    pub met: Arc<HashSet<u64>>,
+    /// Their marks in order: of all proxies together, each once, at most [`MET_MAX`].
+    pub met: Arc<[u64]>,
+}
+
+impl Heard {
+    /// Takes what one more of them has counted: so many, among them those of these marks. Whoever finds no place
+    /// is somebody else.
+    pub fn hear(&mut self, count: u64, marks: impl Iterator<Item = u64>) {
+        let mut met = self.met.to_vec();
+        met.extend(marks);
+        let known = met.len() - self.met.len();
+        met.sort_unstable();
+        met.dedup();
+        let beyond = met.len().saturating_sub(MET_MAX);
+        met.truncate(MET_MAX);
+        self.met = met.into();
+        let of = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.count = self.count.saturating_add(count.saturating_sub(of(known))).saturating_add(of(beyond));
+    }
 }

@@ -4,6 +4,7 @@
 //! Nothing here knows a value or a clock: cells, rows and data subjects are counted, time is handed in.
 
 mod burst;
+mod bytes;
 mod counts;
 mod detector;
 mod honey;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 
 use super::limit::{Broken, Heard, Judgement, Limit, Measure, Shown};
 use super::share::MET_MAX;
@@ -28,7 +28,7 @@ pub(super) struct Others {
     /// Without data subjects that count here.
     count: AtomicU64,
     /// Marks of the data subjects that they have shown.
-    met: ArcSwapOption<HashSet<u64>>,
+    met: ArcSwap<Arc<[u64]>>,
 }
 
 #[derive(Clone)]
@@ -105,6 +105,14 @@ impl Count {
         }
     }
 
+    /// How many of those whom other proxies tell are known by their marks; beyond, each is somebody else.
+    fn heard_max(&self) -> usize {
+        match self {
+            Count::Sum(_) => 0,
+            Count::Subjects(subjects) => subjects.heard_max(),
+        }
+    }
+
     /// Is there room for so many?
     fn holds(&self, most: u64) -> bool {
         match self {
@@ -166,24 +174,23 @@ impl Span {
     pub(super) fn take(&self, heard: Option<&Heard>, now_ms: u64) {
         let Some(heard) = heard else {
             self.elsewhere.count.store(0, Ordering::SeqCst);
-            self.elsewhere.met.store(None);
+            self.elsewhere.met.store(Arc::default());
             return;
         };
-        if heard.met.is_empty() {
-            self.elsewhere.count.store(heard.count, Ordering::SeqCst);
-            self.elsewhere.met.store(None);
-            return;
-        }
-        self.elsewhere.met.store(Some(heard.met.clone()));
+        let most = self.count.heard_max();
+        let (kept, beyond) = heard.met.split_at(heard.met.len().min(most));
+        let met = if beyond.is_empty() { heard.met.clone() } else { kept.into() };
+        self.elsewhere.met.store(Arc::new(met));
         let here: HashSet<u64> = self.count.met(now_ms).into_iter().map(|(mark, _)| mark).collect();
-        let others = u64::try_from(heard.met.difference(&here).count()).unwrap_or(u64::MAX);
+        let others = kept.iter().filter(|mark| !here.contains(mark)).count();
+        let others = u64::try_from(others + beyond.len()).unwrap_or(u64::MAX);
         self.elsewhere.count.store(heard.count.saturating_add(others), Ordering::SeqCst);
     }
 
     /// A data subject counts here from now on. Where others have shown it, it counts for them no longer: true.
     fn moves(&self, subject: u64) -> bool {
         let met = self.elsewhere.met.load();
-        let known = met.as_ref().is_some_and(|met| met.contains(&mark(subject)));
+        let known = met.binary_search(&mark(subject)).is_ok();
         let less = |count: u64| count.checked_sub(1);
         known && self.elsewhere.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
     }

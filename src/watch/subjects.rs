@@ -53,6 +53,17 @@ impl Subjects {
         self.size
     }
 
+    /// How many of those whom other proxies tell are known by their marks. No limit allows more.
+    pub(super) fn heard_max(&self) -> usize {
+        self.size / 2
+    }
+
+    /// Its places, in memory. `shared`: with those whom other proxies tell.
+    pub(super) fn bytes(&self, shared: bool) -> usize {
+        let heard = if shared { self.heard_max() * std::mem::size_of::<u64>() } else { 0 };
+        std::mem::size_of::<Subjects>() + self.size * std::mem::size_of::<Place>() + heard
+    }
+
     /// How many are in the window.
     pub(super) fn now(&self, now_ms: u64) -> u64 {
         self.window.now(now_ms)

@@ -164,7 +164,7 @@ fn a_clock_that_steps_back_opens_nothing() {
 
 #[test]
 fn counts_each_user_alone_over_all_its_sessions() {
-    let named = Limit { users: Some(vec!["bob".into()]), ..limit(10, 60_000, LimitAction::Cut) };
+    let named = Limit { users: Some(["bob".to_owned()].into()), ..limit(10, 60_000, LimitAction::Cut) };
     let watch = Watch::new(vec![named, limit(20, 60_000, LimitAction::Cut)]);
     let (one, two) = (watch.user("bob"), watch.user("bob"));
     assert_eq!(one.open(&cells_of(6), Attribution::Known, NOON), Judgement::Go);
@@ -236,7 +236,7 @@ fn limits_that_change_bind_whoever_is_here_and_forget_nothing() {
     // The same limits again: the alert has been raised.
     watch.change(vec![hour(80, LimitAction::Alert), hour(90, LimitAction::Cut)]);
     assert_eq!(user.open(&cells_of(5), Attribution::Known, NOON + 3), Judgement::Go);
-    watch.change(vec![Limit { users: Some(vec!["bob".into()]), ..hour(0, LimitAction::Cut) }]);
+    watch.change(vec![Limit { users: Some(["bob".to_owned()].into()), ..hour(0, LimitAction::Cut) }]);
     assert_eq!(user.open(&cells_of(1_000), Attribution::Known, NOON + 4), Judgement::Go);
     assert!(matches!(watch.user("bob").open(&cells_of(1), Attribution::Known, NOON + 4), Judgement::Cut(_)));
 }
@@ -476,9 +476,9 @@ fn a_data_subject_whom_two_proxies_show_counts_once() {
     let tell = |from: &Watch, to: &Watch| {
         let told = from.counted(0, NOON).pop().unwrap();
         let count = Told::Count { span: told.span, slot_ms: told.slot_ms, slots: told.slots, met: told.met };
-        let met: std::collections::HashSet<u64> = count.met(60_000, 0).collect();
-        let count = count.counted(60_000, 0) - met.len() as u64;
-        to.take_elsewhere([(told.whom, vec![Heard { span: told.span, count, met: met.into() }])].into());
+        let mut heard = heard(told.span, 0);
+        heard.hear(count.counted(60_000, 0), count.met(60_000, 0));
+        to.take_elsewhere([(told.whom, vec![heard])].into());
     };
     let used = |watch: &Watch| watch.standing(NOON).first().map_or(0, |used| used.used);
     assert!(show(&there, &[1, 2, 3, 4], 1) && show(&here, &[3, 4, 5], 0));

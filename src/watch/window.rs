@@ -59,6 +59,11 @@ impl Window {
         Window { slot_ms, ring: (0..slots).map(|_| Slot::default()).collect() }
     }
 
+    /// Its slots, in memory.
+    pub(super) fn bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.ring)
+    }
+
     /// A claim of one that was made so many slots ago.
     pub(super) fn past(&self, number: u32, age: u32) -> Claim {
         Claim { number: number.wrapping_sub(age), cells: 1, total: 0 }

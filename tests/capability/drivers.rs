@@ -75,7 +75,7 @@ fn psql_works_as_it_does_directly() {
             1\tada@sentinel.example\t+44 20 7946 0958\tLondon\t\\N\n";
         assert!(out.ends_with(shown), "{out} {err}");
         assert!(err.contains("SG001") && err.contains("sealgate:") && err.contains("HINT"), "{err}");
-        shop::assert_quiet(&gate);
+        shop::assert_quiet_until_attacked(&gate);
         assert_eq!(search_server(&server, b"ada@sentinel.example"), []);
         if major >= 16 {
             let (out, err, _) = psql(

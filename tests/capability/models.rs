@@ -196,7 +196,7 @@ fn compare(major: u32, program: &[String], refusals: &[&str]) {
         forms("intent"),
         forms("refusal"),
     );
-    shop::assert_quiet(&gate);
+    shop::assert_quiet_until_attacked(&gate);
     for table in ["public.members", "public.loans"] {
         let named = records.iter().filter(|record| {
             record["kind"] == "intent" && record["fields"].to_string().contains(&format!("\"{table}."))

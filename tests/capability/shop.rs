@@ -4,7 +4,7 @@
 use sealgate::store::postgres::Throwaway;
 use serde_json::Value;
 
-use crate::harness::{Frame, Gate, Setup, Tap, pg};
+use crate::harness::{Frame, Gate, Raw, Setup, Tap, await_that, pg};
 
 pub const SCHEMA: &str = "CREATE TABLE customers \
     (id int PRIMARY KEY, email text UNIQUE, phone text, city text, note text); \
@@ -48,6 +48,22 @@ pub fn assert_quiet(gate: &Gate) {
     let log = gate.log();
     let rung: Vec<&str> = log.lines().filter(|line| line.contains(" alert detector=")).collect();
     assert!(rung.is_empty(), "{rung:#?}");
+}
+
+/// The same where a client without TLS may try to log in: they see what comes in its order, so by the time at which ten
+/// logins have been told that fail, they have seen all that came before.
+pub fn assert_quiet_until_attacked(gate: &Gate) {
+    let told = || -> Vec<String> {
+        gate.log().lines().filter(|line| line.contains(" alert detector=")).map(str::to_owned).collect()
+    };
+    for _ in 0..10 {
+        let mut raw = Raw::connect(gate.address());
+        raw.startup(&[("user", "stranger"), ("database", "postgres")]);
+        assert!(std::iter::from_fn(|| raw.read()).any(|frame| frame.tag == b'E'), "nobody knows a stranger");
+    }
+    await_that("the alert of logins that fail", || told().iter().any(|line| line.contains("failed-logins")));
+    let others: Vec<String> = told().into_iter().filter(|line| !line.contains("failed-logins")).collect();
+    assert!(others.is_empty(), "{others:#?}");
 }
 
 /// The record, in order, each line in full. Panics at a line that is not a record.
