@@ -60,9 +60,10 @@ pub(super) fn copied(
                 "List them, each with its name.",
             )
         })?;
-        let field = match &output.flow {
-            Flow::Field(id) => Some(*id),
-            flow => walk.sealed_in(flow)?.and_then(|fields| fields.first().copied()),
+        let field = if let Flow::Field(id) = &output.flow {
+            Some(*id)
+        } else {
+            walk.sealed_in(&output.flow)?.and_then(|fields| fields.first().copied())
         };
         match field {
             // What is copied is not shown; whoever reads the copy is on record as reading the field.
