@@ -159,8 +159,8 @@ impl Body {
             let level = if span.period_ms < DAY_MS { levels.0 } else { 0.0 };
             for ((which, peak), amount) in ended.iter().enumerate().zip(Amount::ALL) {
                 let is_share = amount.part().is_some();
-                // Of too few statements there was no share.
-                if is_share && *peak == 0 {
+                // Of too few statements there was no share; and records may tell no bytes.
+                if *peak == 0 && (is_share || amount == Amount::Bytes && Amount::Rows.of(&ended) > 0) {
                     continue;
                 }
                 let at = place(index, which);
