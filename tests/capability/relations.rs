@@ -121,13 +121,16 @@ fn select_into_a_table_that_the_policy_names_makes_a_sealed_copy() {
             &format!("INSERT INTO customers VALUES (1, '{SECRET}', 'Oslo', 'n'), (2, 'b@x', 'Rome', 'n')"),
         );
         for sql in [
-            "SELECT email INTO TEMP copy FROM customers",
+            "SELECT lower(email) AS email INTO TEMP copied FROM customers",
             "SELECT email INTO copy FROM customers",
             "SELECT email AS note INTO kept FROM customers",
             "SELECT id, email INTO TEMP kept FROM customers",
         ] {
             refused(&mut raw, sql);
         }
+        // The session alone has a temporary one.
+        ok(&mut raw, "SELECT email INTO TEMP copied FROM customers");
+        assert_eq!(ok(&mut raw, &format!("SELECT email FROM copied WHERE email = '{SECRET}'")), [SECRET]);
         ok(&mut raw, &format!("SELECT id, email INTO kept FROM customers UNION ALL SELECT 3, '{SECRET}'"));
         assert_eq!(
             ok(&mut raw, &format!("SELECT id FROM kept WHERE email = '{SECRET}' ORDER BY id")),
