@@ -156,9 +156,9 @@ fn is_stopped(technique: &str, sign: &str) {
     let (told, rule) = scene.alert().unwrap_or_else(|| panic!("no alert: {}", scene.said()));
     assert!(rule.contains(sign), "{rule}");
     let requests = scene.requests();
-    // Which the tool sends within a second or two.
+    // Which the tool sends within a second or two; how many come before the first with a sign, it throws dice for.
     let tried = requests.iter().filter(is_technique).filter(|(at, _)| *at <= told).count();
-    assert!((1..=16).contains(&tried), "{tried} statements of the technique");
+    assert!((1..=40).contains(&tried), "{tried} statements of the technique");
     let behind = requests.iter().filter(|(at, _)| *at > told).count();
     assert!(behind < 15 && requests.len() < 100, "{behind} of {}", requests.len());
     assert_eq!(scene.got(), 0, "{}", scene.said());
