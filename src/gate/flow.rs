@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant as Deadline, timeout_at};
@@ -13,7 +13,6 @@ use super::border::Border;
 use super::cancel::Cancelling;
 use super::fences::Fence;
 use super::lane::{Lane, Stop};
-use super::overhead::Overhead;
 use super::records::{Fate, Mailbox};
 use super::roster::{Doing, Listed, Order};
 use super::worker::Worker;
@@ -24,7 +23,7 @@ use crate::config::Timeouts;
 use crate::pipeline::{Event, Need, Session, Step, Workshop};
 use crate::policy::Refusal;
 use crate::residency::Date;
-use crate::seal::soil_stack;
+use crate::seal::wipe_stack;
 use crate::store::catalog::Stay;
 use crate::transport::Channel;
 
@@ -122,7 +121,7 @@ impl Flow<'_> {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let worker = self.worker;
         self.listed.wakes(waker.clone());
-        let _enlisted = worker.enlist(self.session.who().session, waker.clone());
+        let _enlisted = worker.enlist(self.session.who().session, waker);
         let (mut told, mut turns) = (false, 0);
         loop {
             self.let_cancels_pass().await;
@@ -142,7 +141,6 @@ impl Flow<'_> {
             if let Err(refusal) = self.look_at_fit() {
                 return End::Refused(Box::new(refusal));
             }
-            self.learn_fates();
             let pumped = if self.is_spent() { Ok(false) } else { self.pump_timed() };
             self.listed.underway.ends(self.session.is_settled());
             if self.gate.fences.are_up() {
@@ -154,7 +152,7 @@ impl Flow<'_> {
             }
             // What ends the session counts too.
             self.count();
-            self.overhead.settle(self.session.is_settled(), &self.worker.overhead);
+            self.overhead.settle(self.session.is_settled());
             let moved = match pumped {
                 Ok(moved) => moved,
                 Err(Stop::Closed) => {
@@ -211,13 +209,12 @@ impl Flow<'_> {
                 self.request.rest();
                 self.response.rest();
                 if self.session.rest() {
-                    soil_stack();
+                    wipe_stack();
                 }
             }
             if let Some(termination) = self.terminates() {
                 return End::Terminated(termination);
             }
-            self.look_out_for_leases(&waker);
             self.sleep().await;
             // After the sleep: what woke the session is judged by the catalog of now.
             if self.session.is_settled()
@@ -368,19 +365,11 @@ impl Flow<'_> {
             let tomorrow = Deadline::now() + Border::until_tomorrow();
             self.rest.deadline = Some(self.rest.deadline.map_or(tomorrow, |other| other.min(tomorrow)));
         }
-        None
-    }
-
-    /// Has this session woken when its next lease ends, whatever it does until then.
-    fn look_out_for_leases(&mut self, waker: &Waker) {
-        let until_ms = self.session.lease_until_ms();
-        if until_ms != self.rest.lease_until_ms {
-            self.rest.lease_until_ms = until_ms;
-            if let Some(until_ms) = until_ms {
-                let until = self.gate.started + Duration::from_millis(until_ms);
-                self.worker.alarms.wake_at(until, waker.clone());
-            }
+        if let Some(until_ms) = self.session.lease_until_ms() {
+            let until = Deadline::from_std(self.gate.started + Duration::from_millis(until_ms));
+            self.rest.deadline = Some(self.rest.deadline.map_or(until, |other| other.min(until)));
         }
+        None
     }
 
     /// What the server said before it closed still reaches the client.
@@ -412,8 +401,6 @@ impl Flow<'_> {
         let mut scratch = self.worker.scratch.borrow_mut();
         let (session, stay, catalogs) = (&mut *self.session, &mut self.stay, self.gate.catalogs.as_ref());
         session.clock(now_ms);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        shop.tell_time(since.as_secs());
         let leaves = self.fence.is_none();
         let overruled = self.rest.overruled.is_some();
         let mut moved = self.request.pump(self.client, self.server, &mut scratch, |input, out| {
@@ -441,7 +428,8 @@ impl Flow<'_> {
 
     /// Waits until a socket, a record or the gate can move the session on.
     async fn sleep(&mut self) {
-        let began = self.awaits_record().then(Instant::now);
+        let awaits_record = self.request.need == Need::Durable || self.response.need == Need::Durable;
+        let began = awaits_record.then(Instant::now);
         self.wake().await;
         self.overhead.spend(began);
     }
@@ -472,41 +460,20 @@ impl Flow<'_> {
         {
             return true;
         }
-        // While the server is asked something, its answer is what this session goes on by.
-        if !self.awaits_record() && !self.session.is_settled() {
-            return false;
-        }
-        let moves = self.learn_fates();
-        if !moves {
-            self.worker.records.sleep_until_told(&self.mailbox, context);
-        }
-        moves
-    }
-
-    fn awaits_record(&self) -> bool {
-        self.request.need == Need::Durable || self.response.need == Need::Durable
-    }
-
-    /// What became of its records, as far as that is known. True if anything did.
-    fn learn_fates(&mut self) -> bool {
-        if self.mailbox.is_quiet() {
-            return false;
-        }
-        self.worker.records.collect();
-        let mut any = false;
-        while let Some(fate) = self.mailbox.take() {
-            any = true;
+        let mut moves = false;
+        while let Some(fate) = self.mailbox.poll(context) {
+            moves = true;
             match fate {
                 Fate::Intent(fate) => self.session.acknowledge(fate),
                 Fate::Outcome(is_durable) => self.session.settle_outcome(is_durable),
             }
         }
-        any
+        moves
     }
 
     /// Hands records to the journal. False where it does not take them.
     async fn hand_over(&mut self) -> bool {
-        let mut records = self.session.take_records();
+        let records = self.session.take_records();
         for record in &records {
             if let Record::Intent(intent) = record {
                 let doing = Doing { shape: intent.statement.clone(), since_ms: now_ms() };
@@ -523,9 +490,7 @@ impl Flow<'_> {
                 }
             }
         }
-        let taken = self.worker.records.take(&mut records, &self.mailbox).await.is_ok();
-        self.session.give_back(records);
-        taken
+        self.worker.records.take(records, &self.mailbox).await.is_ok()
     }
 
     /// Nothing is shown or written before the intent is on record: what a user is throttled by. Whoever ends
@@ -613,6 +578,8 @@ fn take_up(
     if overruled {
         return Step::Need(Need::Settle);
     }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    shop.tell_time(since.as_secs());
     session.request(shop, input, out)
 }
 
@@ -628,8 +595,6 @@ pub struct Rest {
     deadline: Option<Deadline>,
     /// On which leases were looked at last.
     day: Option<Date>,
-    /// For when it is to be woken for one.
-    lease_until_ms: Option<u64>,
     /// Another policy holds, and until then what was begun by the old one must have ended.
     pub(super) overruled: Option<Deadline>,
     /// And the answers to that were asked for.
@@ -653,13 +618,40 @@ impl Rest {
             since: None,
             deadline: None,
             day: None,
-            lease_until_ms: None,
             overruled: None,
             flushed: false,
             unfit: None,
             leaves: false,
             passage: None,
             others: None,
+        }
+    }
+}
+
+/// Time that statements on classified data spend here (`sealgate_overhead_seconds`): in
+/// judging, sealing and opening, and in waiting for the record.
+#[derive(Default)]
+pub struct Overhead {
+    spent: Duration,
+    judged: bool,
+}
+
+impl Overhead {
+    fn spend(&mut self, began: Option<Instant>) {
+        self.spent += began.map_or(Duration::ZERO, |began| began.elapsed());
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.judged |= matches!(event, Event::Statement { .. });
+    }
+
+    /// Nothing is under way: what was spent belongs to what was judged since the last time.
+    fn settle(&mut self, settled: bool) {
+        if settled {
+            if self.judged {
+                metrics::histogram!("sealgate_overhead_seconds").record(self.spent.as_secs_f64());
+            }
+            *self = Overhead::default();
         }
     }
 }

@@ -24,7 +24,6 @@ use super::worker::Worker;
 use super::{Phase, SharedGate, session};
 use crate::audit::{LoginRecord, Record, Who};
 use crate::config::Endpoint;
-use crate::seal::wipe_soiled_stack;
 use crate::transport::{Channel, Peer, Socket};
 
 /// Connections to a Unix socket that wait to be accepted.
@@ -81,7 +80,6 @@ impl Acceptor {
                     let stack = crate::statement::STACK_BYTES_MIN;
                     let mut builder = Builder::new_current_thread();
                     let builder = builder.enable_all().thread_stack_size(stack);
-                    let builder = builder.on_thread_park(wipe_soiled_stack);
                     match builder.build_local(LocalOptions::default()) {
                         Ok(runtime) => {
                             let _ = made.send(Ok(()));
@@ -267,8 +265,6 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
     ));
     let ticking = Rc::clone(&worker);
     let serving = tokio::task::spawn_local(async move { ticking.records.serve().await });
-    let ringing = Rc::clone(&worker);
-    let ringing = tokio::task::spawn_local(async move { ringing.alarms.serve().await });
     let mut sessions = tokio::task::JoinSet::new();
     let mut phase = gate.phase.clone();
     loop {
@@ -330,7 +326,6 @@ async fn serve(gate: SharedGate, mut handed: mpsc::Receiver<Handed>, load: Arc<A
         worker.records.leave(Record::Login(login)).await;
     }
     worker.records.close();
-    ringing.abort();
     if serving.await.is_err() {
         tracing::error!("records were not taken by the journal");
     }

@@ -4,7 +4,6 @@
 //! `pipeline`.
 
 mod admission;
-mod alarms;
 mod border;
 mod cancel;
 mod counters;
@@ -18,7 +17,6 @@ mod lane;
 mod listener;
 mod memory;
 mod needs;
-mod overhead;
 mod passage;
 mod records;
 mod roster;

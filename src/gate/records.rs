@@ -3,15 +3,13 @@
 //! Whatever the sessions of one turn of the thread have to say goes as one hand-over: the task that hands
 //! over runs behind all sessions that are ready. Outcomes wait a moment for the next intent, so that the
 //! journal's thread is woken, and the disk synced, once a statement and not twice. An answer is one for
-//! a whole hand-over. Sessions look for it when they go on, which is when the server has answered; it wakes
-//! this thread, once, only where a session can do nothing without it.
+//! a whole hand-over, and wakes this thread once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
@@ -52,16 +50,24 @@ impl Mailbox {
         self.awaited.get() == 0 && self.fates.borrow().is_empty()
     }
 
-    /// The oldest fate.
-    pub fn take(&self) -> Option<Fate> {
-        self.fates.borrow_mut().pop_front()
+    /// The oldest fate; where there is none and one is awaited, the task is woken when it comes.
+    pub fn poll(&self, context: &Context<'_>) -> Option<Fate> {
+        let fate = self.fates.borrow_mut().pop_front();
+        if fate.is_none() && self.awaited.get() > 0 {
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+        }
+        fate
     }
 
-    /// Returns who waited for it.
-    fn put(&self, fate: Fate) -> Option<Waker> {
+    fn put(&self, fate: Fate) {
         self.awaited.set(self.awaited.get().saturating_sub(1));
         self.fates.borrow_mut().push_back(fate);
-        self.waker.borrow_mut().take()
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
     }
 }
 
@@ -92,14 +98,11 @@ pub struct Records {
     waiting: RefCell<Waiting>,
     /// By hand-over.
     underway: RefCell<VecDeque<Vec<Awaited>>>,
-    /// Sessions, and the hand-over, that can do nothing before the next answers come.
-    sleepers: Cell<usize>,
     alarm: Arc<Alarm>,
     vigil: Vigil,
     some: Notify,
     urgent: Notify,
     asked: Notify,
-    wanted: Notify,
     room: Notify,
     is_closing: Cell<bool>,
     is_closed: Cell<bool>,
@@ -116,11 +119,9 @@ impl Records {
             alarm,
             vigil,
             underway: RefCell::default(),
-            sleepers: Cell::new(0),
             some: Notify::new(),
             urgent: Notify::new(),
             asked: Notify::new(),
-            wanted: Notify::new(),
             room: Notify::new(),
             is_closing: Cell::new(false),
             is_closed: Cell::new(false),
@@ -138,13 +139,12 @@ impl Records {
         Some((journal.lease()?, journal.tenure().clone()))
     }
 
-    /// Takes a session's records, in order, waiting for room, and leaves none. What somebody waits for comes to the
-    /// mailbox.
+    /// Takes a session's records, in order, waiting for room. What somebody waits for comes to the mailbox.
     ///
     /// # Errors
     /// The journal is closed, or there is none.
-    pub async fn take(&self, records: &mut Vec<Record>, mailbox: &Rc<Mailbox>) -> Result<(), Refused> {
-        for record in records.drain(..) {
+    pub async fn take(&self, records: Vec<Record>, mailbox: &Rc<Mailbox>) -> Result<(), Refused> {
+        for record in records {
             let awaited = match &record {
                 Record::Intent(intent) => Some(Some(intent.execution.number)),
                 Record::Outcome(_) if self.durability() == Some(Durability::Full) => Some(None),
@@ -209,54 +209,6 @@ impl Records {
         Ok(())
     }
 
-    /// Takes what has come back so far: it lies in the mailboxes then. Never waits.
-    pub fn collect(&self) {
-        if self.underway.borrow().is_empty() {
-            return;
-        }
-        let next = || self.answers.borrow_mut().as_mut().and_then(Answers::try_next);
-        while let Some(answer) = next() {
-            self.deliver_next(answer);
-        }
-    }
-
-    /// The task is woken when the next fate lies in its mailbox: it can do nothing before.
-    pub fn sleep_until_told(&self, mailbox: &Mailbox, context: &Context<'_>) {
-        if mailbox.awaited.get() == 0 {
-            return;
-        }
-        let before = mailbox.waker.borrow_mut().replace(context.waker().clone());
-        if before.is_none() {
-            self.sleepers.set(self.sleepers.get() + 1);
-            self.wanted.notify_one();
-        }
-    }
-
-    fn deliver_next(&self, answer: Answer) {
-        let Some(awaited) = self.underway.borrow_mut().pop_front() else { return };
-        self.asked.notify_one();
-        self.deliver(awaited, answer);
-    }
-
-    /// Each intent gets its own receipt: they are as many, in the same order.
-    fn deliver(&self, awaited: Vec<Awaited>, answer: Answer) {
-        let is_durable = answer.is_ok();
-        let mut receipts = answer.unwrap_or_default().into_iter();
-        for Awaited { mailbox, intent } in awaited {
-            let waker = mailbox.put(match intent {
-                None => Fate::Outcome(is_durable),
-                Some(number) => {
-                    let receipt = receipts.next().filter(|receipt| receipt.execution().number == number);
-                    Fate::Intent(receipt.ok_or(number))
-                }
-            });
-            if let Some(waker) = waker {
-                self.sleepers.set(self.sleepers.get().saturating_sub(1));
-                waker.wake();
-            }
-        }
-    }
-
     /// Takes nothing new; [`Records::serve`] ends when all has been handed over.
     pub fn close(&self) {
         self.is_closing.set(true);
@@ -266,10 +218,10 @@ impl Records {
 
     /// Hands over what sessions have put here and brings back what became of it, until it is closed.
     pub async fn serve(&self) {
-        let Some(desk) = &self.desk else { return };
+        let (Some(desk), Some(answers)) = (&self.desk, self.answers.borrow_mut().take()) else { return };
         tokio::select! {
             () = self.hand_over(desk) => {}
-            () = self.bring_back() => {}
+            () = self.bring_back(answers) => {}
         }
         self.is_closed.set(true);
         self.room.notify_waiters();
@@ -292,20 +244,13 @@ impl Records {
                     break;
                 }
             }
-            self.collect();
             while self.underway.borrow().len() >= UNDERWAY_MAX {
-                self.sleepers.set(self.sleepers.get() + 1);
-                self.wanted.notify_one();
                 self.asked.notified().await;
-                self.sleepers.set(self.sleepers.get().saturating_sub(1));
             }
             let (entries, awaited) = self.next_hand_over();
             let is_awaited = !awaited.is_empty();
             if is_awaited {
                 self.underway.borrow_mut().push_back(awaited);
-                if self.sleepers.get() > 0 {
-                    self.wanted.notify_one();
-                }
             }
             self.room.notify_waiters();
             if desk.hand_over(entries, is_awaited).await.is_err() {
@@ -329,21 +274,12 @@ impl Records {
         (entries, awaited)
     }
 
-    /// As long as somebody sleeps until the next answer comes.
-    async fn bring_back(&self) {
+    async fn bring_back(&self, mut answers: Answers) {
         loop {
-            if self.sleepers.get() == 0 || self.underway.borrow().is_empty() {
-                self.wanted.notified().await;
-                continue;
-            }
-            let answer = poll_fn(|context| match self.answers.borrow_mut().as_mut() {
-                Some(answers) => answers.poll_next(context).map(Some),
-                None => Poll::Ready(None),
-            });
-            match answer.await {
-                Some(answer) => self.deliver_next(answer),
-                None => return,
-            }
+            let answer = answers.next().await;
+            let Some(awaited) = self.underway.borrow_mut().pop_front() else { continue };
+            self.asked.notify_one();
+            deliver(awaited, answer);
         }
     }
 
@@ -353,9 +289,24 @@ impl Records {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         let closed = || Err(Refused(std::sync::Arc::from("the journal is closed")));
         for awaited in std::mem::take(&mut *self.underway.borrow_mut()) {
-            self.deliver(awaited, closed());
+            deliver(awaited, closed());
         }
-        self.deliver(waiting.awaited.into_iter().map(|(_, awaited)| awaited).collect(), closed());
+        deliver(waiting.awaited.into_iter().map(|(_, awaited)| awaited).collect(), closed());
+    }
+}
+
+/// Each intent gets its own receipt: they are as many, in the same order.
+fn deliver(awaited: Vec<Awaited>, answer: Answer) {
+    let is_durable = answer.is_ok();
+    let mut receipts = answer.unwrap_or_default().into_iter();
+    for Awaited { mailbox, intent } in awaited {
+        mailbox.put(match intent {
+            None => Fate::Outcome(is_durable),
+            Some(number) => {
+                let receipt = receipts.next().filter(|receipt| receipt.execution().number == number);
+                Fate::Intent(receipt.ok_or(number))
+            }
+        });
     }
 }
 

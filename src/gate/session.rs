@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use super::admission::Unproven;
 use super::cancel::{self, Registered};
-use super::flow::{End, Flow, Rest};
+use super::flow::{End, Flow, Overhead, Rest};
 use super::lane::Lane;
-use super::overhead::Overhead;
 use super::startup::{self, Over, Ready};
 use super::worker::Worker;
 use super::{Phase, Regime, SharedGate};

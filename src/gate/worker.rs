@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::Phase;
-use super::alarms::Alarms;
 use super::counters::Counters;
 use super::failures::Failures;
 use super::lane::READ_BYTES;
@@ -21,10 +20,7 @@ pub struct Worker {
     /// Counts statements that touch nothing classified.
     pub untouched: metrics::Counter,
     pub counters: Counters,
-    /// Seconds that a statement on classified data has spent here.
-    pub overhead: metrics::Histogram,
     pub records: Records,
-    pub alarms: Alarms,
     pub failures: Failures,
     /// How far the gate has come on its way to the end.
     pub phase: Cell<Phase>,
@@ -42,9 +38,7 @@ impl Worker {
             scratch: RefCell::new(vec![0; READ_BYTES]),
             untouched: metrics::counter!("sealgate_statements_total", "kind" => "untouched", "verdict" => "passed"),
             counters: Counters::default(),
-            overhead: metrics::histogram!("sealgate_overhead_seconds"),
             records,
-            alarms: Alarms::default(),
             failures: Failures::default(),
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(0),

@@ -45,9 +45,6 @@ impl Bounds {
     }
 }
 
-/// Records that a session keeps room for: an intent and an outcome, twice.
-const RECORDS_KEPT_MAX: usize = 4;
-
 /// In the place of a table's name: whatever there is.
 pub const ANYTHING: &str = "*";
 
@@ -449,14 +446,6 @@ impl Session {
         let records = std::mem::take(&mut self.records);
         self.ends.handed(&records);
         records
-    }
-
-    /// The room of records that were taken, for those that follow.
-    pub fn give_back(&mut self, mut records: Vec<Record>) {
-        records.clear();
-        if self.records.capacity() == 0 && records.capacity() <= RECORDS_KEPT_MAX {
-            self.records = records;
-        }
     }
 
     #[must_use]

@@ -43,7 +43,7 @@ pub use keyring_file::{KeyringFileFault, MasterKey, MasterKeyFault, decode_keyri
 pub use plaintext::Plaintext;
 pub(crate) use plaintext::wipe;
 pub use sealer::{OpenError, SealError, Sealer};
-pub use stack::{soil_stack, wipe_soiled_stack, wipe_stack};
+pub use stack::wipe_stack;
 pub use subject::{SubjectId, SubjectKey};
 pub use template::{
     DOMAIN_NAME_LENGTH_MAX, TEMPLATE_NAME_LENGTH_MAX, domain_of, is_concrete_name, is_template, template_of,

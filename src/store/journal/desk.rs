@@ -1,10 +1,6 @@
 //! Where one thread of sessions hands in its records: all of one turn at once, and answered at once. What
 //! comes back is one answer for each hand-over in their order, with the receipts of its intents: how far
-//! the record has come, and by what. It lies there until somebody takes it; nobody is woken who does not
-//! wait for it.
-
-use std::future::poll_fn;
-use std::task::{Context, Poll};
+//! the record has come, and by what.
 
 use tokio::sync::mpsc;
 
@@ -77,17 +73,7 @@ impl Desk {
 impl Answers {
     /// The next one.
     pub async fn next(&mut self) -> Answer {
-        poll_fn(|context| self.poll_next(context)).await
-    }
-
-    /// The next one, if it is there.
-    pub fn try_next(&mut self) -> Option<Answer> {
-        self.0.try_recv().ok()
-    }
-
-    /// The next one; where it is not there the task is woken when it is.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
         // Its sender is the desk's: each hand-over that is awaited is answered.
-        self.0.poll_recv(context).map(|answer| answer.unwrap_or_else(|| Err(super::closed())))
+        self.0.recv().await.unwrap_or_else(|| Err(super::closed()))
     }
 }
