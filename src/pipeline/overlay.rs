@@ -43,6 +43,8 @@ pub struct Overlay {
 impl Overlay {
     /// A statement of this transaction has completed. `facts`: none where nobody has read it.
     pub fn complete(&mut self, facts: Option<&StatementFacts>, tag: &[u8]) {
+        // What was undone by an error lets nothing complete before the next transaction.
+        self.undone = false;
         match tag {
             b"COMMIT" => self.keep(),
             b"DISCARD ALL" => {

@@ -125,6 +125,12 @@ impl Plan {
         named.chain(made).chain(all).collect()
     }
 
+    /// Does it make a temporary copy of classified columns?
+    pub(super) fn makes_copy(&self) -> bool {
+        let changes = self.facts.statements.iter().filter_map(|facts| facts.effect.changes.as_deref());
+        changes.flatten().any(|change| matches!(change, Change::Copied { .. }))
+    }
+
     /// Does it end a transaction so that what that has defined may stay?
     pub(super) fn ends(&self) -> bool {
         self.facts.statements.iter().any(|facts| matches!(facts.boundary, Some(Boundary::End)))

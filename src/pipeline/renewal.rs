@@ -34,6 +34,7 @@ impl Session {
         self.certainty.renewed();
         if !self.certainty.is_underway() {
             self.coming.clear();
+            self.copies = false;
         }
         if self.probe == Some(Probe::Readable) {
             self.probe = Some(Probe::Renewed);

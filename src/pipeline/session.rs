@@ -181,6 +181,8 @@ pub struct Session {
     pub(super) ciphered: bool,
     /// Its transaction has defined something over code that cannot be followed.
     pub(super) kept: bool,
+    /// A temporary copy is being made: what names it already must know of it.
+    pub(super) copies: bool,
     /// Definitions have gone that give these new names to what is classified, or leads there, and the catalog
     /// has not been read since.
     pub(super) coming: Vec<Arc<str>>,
@@ -304,6 +306,7 @@ impl Session {
             opaque_since: false,
             ciphered: false,
             kept: false,
+            copies: false,
             coming: Vec::new(),
             naming_anew: Vec::new(),
             named_anew: Vec::new(),
@@ -516,6 +519,7 @@ impl Session {
         self.stated.send(statements.flat_map(|facts| &facts.effect.states));
         if let Some(plan) = &mark.defines {
             self.note_coming(plan);
+            self.copies |= plan.makes_copy();
         }
         self.queue.marked(kind, mark);
     }
@@ -537,7 +541,7 @@ impl Session {
             || self.stated.is_stated() && may_take_back(text)
             || (self.certainty.defines()
                 || self.kept
-                || !self.coming.is_empty() && self.certainty.is_underway())
+                || (!self.coming.is_empty() || self.copies) && self.certainty.is_underway())
                 && view.judges()
             || !self.reading.server_utf8 && view.judges() && !text.is_ascii()
             || self.letters.has_varied() && may_reset(text)
