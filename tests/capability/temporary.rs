@@ -237,3 +237,62 @@ fn whatever_its_transaction_does_nothing_that_is_put_into_a_copy_is_legible() {
     assert!(legible.is_empty(), "{legible:?} went upstream");
     assert!(errors(&both.sessions()[1].query("SELECT 1")).is_empty());
 }
+
+/// Attacks by what is sent before the server has answered: the name means a copy by then, and no catalog says so.
+#[test]
+fn what_is_sent_behind_the_making_of_a_copy_is_not_put_into_it_unsealed() {
+    const MAKES: [&str; 3] = [
+        "CREATE TEMP TABLE ahead AS SELECT id, email FROM customers",
+        "CREATE TEMP TABLE ahead (LIKE customers)",
+        "SELECT id, email INTO TEMP ahead FROM customers",
+    ];
+    const PUTS: &str = "INSERT INTO ahead (id, email) VALUES (9, 'ahead@sentinel.example')";
+    for major in VERSIONS {
+        let both = Both::new(major);
+        for makes in MAKES {
+            for begins in [false, true] {
+                for way in ["two texts", "one text", "one batch", "two batches"] {
+                    let [_, mut raw] = both.sessions();
+                    if begins {
+                        raw.query("BEGIN");
+                    }
+                    let text = |sql: &str| format!("{sql}\0").into_bytes();
+                    let parts = |raw: &mut Raw, sql: &str| {
+                        raw.parse("", sql, &[]);
+                        raw.bind("", "", &[], &[], &[]);
+                        raw.execute("", 0);
+                    };
+                    let answers = match way {
+                        "two texts" => {
+                            raw.send(b'Q', &text(makes));
+                            raw.send(b'Q', &text(PUTS));
+                            2
+                        }
+                        "one text" => {
+                            raw.send(b'Q', &text(&format!("{makes}; {PUTS}")));
+                            1
+                        }
+                        "one batch" => {
+                            parts(&mut raw, makes);
+                            parts(&mut raw, PUTS);
+                            raw.send(b'S', &[]);
+                            1
+                        }
+                        _ => {
+                            parts(&mut raw, makes);
+                            raw.send(b'S', &[]);
+                            parts(&mut raw, PUTS);
+                            raw.send(b'S', &[]);
+                            2
+                        }
+                    };
+                    let said: Vec<_> = (0..answers).flat_map(|_| told(&raw.until_ready())).collect();
+                    assert!(
+                        !shop::holds(&both.tap.to_server(), b"ahead@sentinel"),
+                        "{major}: {makes}, {way}, in a transaction {begins}: {said:?}"
+                    );
+                }
+            }
+        }
+    }
+}
