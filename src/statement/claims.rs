@@ -474,6 +474,10 @@ fn passes_on_what_an_expression_does_not_look_into() {
     check_supported(&[
         ("SELECT s.a FROM (SELECT email FROM customers) AS s(a)", "r:e"),
         ("SELECT id FROM customers JOIN leads USING (email)", "s:eL"),
+        ("SELECT j.email FROM (customers c JOIN orders o ON true) AS j", "r:e"),
+        ("SELECT j.email FROM (customers JOIN leads USING (email)) AS j WHERE email = $1", "r:e s:eL $1@e"),
+        ("SELECT u.email FROM customers JOIN leads USING (email) AS u", "r:e s:eL"),
+        ("SELECT u.id FROM customers JOIN orders USING (id) AS u", ""),
         ("SELECT 1 FROM customers NATURAL JOIN leads", "s:eL"),
         ("SELECT mail_of(1)", "r:e x:e"),
         ("SELECT public.mail_of(number => $1) AS m", "r:e x:e"),
@@ -581,7 +585,10 @@ fn refuses_forms_whose_names_could_mean_another_column() {
             "SELECT 1 FROM (SELECT email AS mail FROM customers) c NATURAL JOIN public.orders",
             "unsupported-form",
         ),
-        ("SELECT j.email FROM (customers c JOIN orders o ON true) AS j", "unsupported-form"),
+        ("SELECT j.m FROM (customers c JOIN orders o ON true) AS j(n, m)", "unsupported-form"),
+        ("SELECT c.email FROM (customers c JOIN orders o ON true) AS j", "column-unknown"),
+        ("SELECT j FROM (customers c JOIN orders o ON true) AS j", "whole-row"),
+        ("SELECT j.email FROM (customers c JOIN leads l ON true) AS j", "column-ambiguous"),
         ("SELECT email FROM customers c, leads l", "column-ambiguous"),
         ("SELECT (SELECT email FROM orders LIMIT 1) FROM customers", "column-ambiguous"),
         (

@@ -66,15 +66,14 @@ impl Told {
     /// The type of a column that is told so.
     #[must_use]
     pub fn of(self, column: Logical) -> Logical {
-        let own = if self.operand && column.base == Base::Varchar && !column.array {
-            Logical::TEXT
-        } else {
-            column
-        };
         let cast = self.cast.filter(|cast| {
-            cast.base.family() == own.base.family() && cast.array == own.array && cast.base != Base::Citext
+            cast.base.family() == column.base.family()
+                && cast.array == column.array
+                && cast.base != Base::Citext
         });
-        let told = cast.unwrap_or(own);
+        let told = cast.unwrap_or(column);
+        let taken = self.operand && told.base == Base::Varchar && !told.array;
+        let told = if taken { Logical::TEXT } else { told };
         if self.lost { Logical { modifier: NO_MODIFIER, ..told } } else { told }
     }
 }

@@ -388,6 +388,7 @@ fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
 const FORMS: &[&str] = &[
     "SELECT id FROM {t} WHERE v IS DISTINCT FROM '{a}' ORDER BY id",
     "SELECT id, nullif(v, '{a}') AS n FROM {t} ORDER BY id",
+    "SELECT id, nullif(v::{T}, '{a}') AS n, nullif((v)::{T}, nullif(v, '{b}')) AS m FROM {t} ORDER BY id",
     "SELECT id, CASE v WHEN '{a}' THEN 1 WHEN '{b}'::{T} THEN 2 ELSE 3 END FROM {t} ORDER BY id",
     "SELECT id, CASE WHEN id % 2 = 0 THEN v ELSE '{b}' END AS c FROM {t} ORDER BY id",
     "SELECT id, coalesce(v, '{a}') FROM {t} ORDER BY id",

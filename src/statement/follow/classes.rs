@@ -59,6 +59,16 @@ impl Flow {
         }
     }
 
+    /// The classified fields in it.
+    pub(in crate::statement) fn fields(&self) -> Fields {
+        match self {
+            Flow::Derived(fields) | Flow::Sealed(fields) => fields.clone(),
+            Flow::Field(id) => Fields::from([*id]),
+            Flow::Array(inner) | Flow::Folded(_, inner) => inner.fields(),
+            Flow::Plain | Flow::Open(_) | Flow::Default => Fields::new(),
+        }
+    }
+
     /// What is undecided, and what is applied to it, the innermost first.
     pub(in crate::statement) fn folds(&self) -> Option<(Class, Vec<Fold>)> {
         match self {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pg_query::protobuf::node::Node as Kind;
 use pg_query::protobuf::{self, Node};
 
-use crate::catalog::{Field, FieldId, Names, Snapshot};
+use crate::catalog::{Called, Field, FieldId, Names, Snapshot, Verdict};
 
 use super::super::facts::{Edit, Fold, ResultColumn, Unproven};
 use super::super::matters::Bench;
@@ -430,14 +430,36 @@ impl<'a> Walk<'a> {
         }
         let found = match parts.as_slice() {
             [name] => self.scope.unqualified(name)?,
-            [alias, name] => self.scope.qualified(None, alias, name)?,
-            [schema, table, name] => self.scope.qualified(Some(schema), table, name)?,
+            [alias, name] => self.qualified(None, alias, name)?,
+            [schema, table, name] => self.qualified(Some(schema), table, name)?,
             [database, schema, table, name] if *database == &**self.snapshot.database() => {
-                self.scope.qualified(Some(schema), table, name)?
+                self.qualified(Some(schema), table, name)?
             }
             _ => return Err(unsupported("a column name with a database")),
         };
         self.found(found)
+    }
+
+    /// A column by the name of its relation. One that nobody knows, of a relation that has columns of unclassified
+    /// tables, is one of those, unless it could be a call of a function with the whole row.
+    fn qualified(&self, schema: Option<&str>, alias: &str, name: &str) -> Proven<Flow> {
+        let found = self.scope.qualified(schema, alias, name);
+        let Err(refused) = &found else { return found };
+        let codes = self.snapshot.codes();
+        let called = codes.function(Called { schema: None, name, path: None });
+        let free = codes.stock.is_some() && matches!(called, Verdict::Unknown(_));
+        let source = self.scope.source(schema, alias).ok().filter(|source| source.is_open());
+        match source.filter(|_| refused.reason == "column-unknown" && free) {
+            // A function of that name that comes to be is given what is legible.
+            Some(source) => {
+                let outputs = source.star().columns;
+                let fields = outputs.iter().flat_map(|output| output.flow.fields());
+                let legible =
+                    |id: &FieldId| self.snapshot.field(*id).is_none_or(|field| field.domain.is_none());
+                Ok(Flow::derived(fields.filter(legible).collect()))
+            }
+            None => found,
+        }
     }
 
     /// A flow that a name stands for. What it may stand for besides is plain.

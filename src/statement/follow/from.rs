@@ -278,18 +278,11 @@ impl<'a> Walk<'a> {
         self.scope.push(both);
         self.predicate(join.quals.as_deref())?;
         let mut sources = self.scope.pop();
-        let carries = sources.iter().any(Source::carries);
-        if carries && (join.alias.is_some() || join.join_using_alias.is_some()) {
-            return Err(unsupported("a join with an alias"));
-        }
         let columns: Vec<String> = if join.is_natural {
             self.common(&sources, at, join.jointype)?
         } else {
             join.using_clause.iter().filter_map(tree::name).map(str::to_owned).collect()
         };
-        if join.alias.is_some() || join.join_using_alias.is_some() {
-            sources.iter().for_each(|source| self.scope.doubt_all(source));
-        }
         let mut merged = Outputs::default();
         for column in &columns {
             if let Some(flow) = self.merged(&sources, at, column, join.jointype)? {
@@ -303,8 +296,12 @@ impl<'a> Walk<'a> {
             }
         }
         if let Some(alias) = &join.alias {
-            return Ok(vec![unknown_source(&alias.aliasname)]);
+            return under_one_name(alias, &sources, &columns, &merged).map(|source| vec![source]);
         }
+        let common = join.join_using_alias.as_ref().map(|alias| Source {
+            only_qualified: true,
+            ..of_columns(&alias.aliasname, in_common(&columns, &merged))
+        });
         if join.is_natural || !join.using_clause.is_empty() {
             sources.iter_mut().for_each(|source| source.merged = true);
         }
@@ -316,9 +313,7 @@ impl<'a> Walk<'a> {
                 ..source_of(Columns::Derived(Rc::new(merged)))
             });
         }
-        if let Some(alias) = &join.join_using_alias {
-            sources.push(unknown_source(&alias.aliasname));
-        }
+        sources.extend(common);
         Ok(sources)
     }
 
@@ -504,6 +499,53 @@ fn source_of(columns: Columns<'_>) -> Source<'_> {
         using: false,
         range: None,
     }
+}
+
+fn of_columns<'a>(alias: &str, columns: Vec<Output>) -> Source<'a> {
+    Source { alias: alias.to_owned(), ..source_of(Columns::Derived(Rc::new(Outputs { columns }))) }
+}
+
+/// The columns of USING, each once.
+fn in_common(columns: &[String], merged: &Outputs) -> Vec<Output> {
+    let common = |name: &String| {
+        let sealed = merged.columns.iter().find(|output| output.name.as_ref() == Some(name));
+        let flow = sealed.map_or(Flow::Plain, |output| output.flow.clone());
+        Output { name: Some(name.clone()), flow, place: Place::Sure, told: Told::default() }
+    };
+    columns.iter().map(common).collect()
+}
+
+/// A join with an alias: its sources have no names of their own behind it.
+fn under_one_name<'a>(
+    alias: &protobuf::Alias,
+    sources: &[Source<'a>],
+    columns: &[String],
+    merged: &Outputs,
+) -> Proven<Source<'a>> {
+    sources.iter().try_for_each(Source::all_fit)?;
+    let mut unsure = !columns.is_empty();
+    let mut all = in_common(columns, merged);
+    for source in sources.iter().filter(|source| !source.only_qualified) {
+        for output in source.star().columns {
+            let again = output.name.as_ref().is_some_and(|name| {
+                let known = all.iter().find(|known| known.name.as_ref() == Some(name));
+                // What several plain columns have for a name is plain.
+                let plain = known.is_some_and(|known| known.flow.is_plain() && output.flow.is_plain());
+                plain || source.hidden.contains(name) || columns.contains(name)
+            });
+            if again {
+                unsure = true;
+            } else {
+                all.push(output);
+            }
+        }
+    }
+    if unsure {
+        all.iter_mut().for_each(|output| output.place = output.place.unsure());
+    }
+    let whole = Outputs { columns: all };
+    let outputs = if alias.colnames.is_empty() { whole } else { named(&whole, &alias.colnames)? };
+    Ok(of_columns(&alias.aliasname, outputs.columns))
 }
 
 /// Columns under the names that an alias gives them.

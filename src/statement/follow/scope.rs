@@ -27,7 +27,8 @@ pub(in crate::statement) enum Place {
 }
 
 impl Place {
-    fn unsure(self) -> Place {
+    /// The same where not every column beside it is known.
+    pub(in crate::statement) fn unsure(self) -> Place {
         match self {
             Place::Sure | Place::Star => Place::Star,
             Place::Open => Place::Open,
@@ -182,7 +183,8 @@ impl Source<'_> {
         Source { alias: alias.to_owned(), schema: None, only_qualified, ..self.clone() }
     }
 
-    fn is_open(&self) -> bool {
+    /// May it have columns of which only the server knows the names?
+    pub(in crate::statement) fn is_open(&self) -> bool {
         match &self.columns {
             Columns::Unknown => true,
             Columns::Table(_) => false,

@@ -390,12 +390,22 @@ impl Grammar {
             let (left, right) = (seen[0].clone(), two.clone());
             let on = format!("{}.{} = {}.{}", left.alias, left.mail, right.alias, right.mail);
             seen.push(two);
+            let listed = format!("{text}, {other}");
             match self.below(5) {
                 0 => text = format!("{text} JOIN {other} ON {on}"),
                 1 => text = format!("{text} LEFT JOIN {other} ON {on}"),
                 2 => text = format!("{text} FULL JOIN {other} ON {on}"),
                 3 if left.mail == right.mail => text = format!("{text} JOIN {other} USING ({})", left.mail),
-                _ => text = format!("{text}, {other}"),
+                _ => text.clone_from(&listed),
+            }
+            // One name for both, where each column is of one of them.
+            let apart = left.mail != right.mail && left.number != right.number;
+            if apart && text != listed && self.chance(25) {
+                let alias = self.alias();
+                text = format!("({text}) AS {alias}");
+                for one in &mut seen {
+                    one.alias.clone_from(&alias);
+                }
             }
         } else if depth > 0 && self.chance(25) {
             // Constants as a relation, which meet a column at once.
