@@ -101,6 +101,9 @@ pub const EPOCHS_APART: u64 = 1 << 20;
 /// `pg_type.oid` of `text`, which a sealed column is; of other columns no type is looked at.
 const TEXT: u32 = 25;
 
+/// No relation has this OID, which belongs to a type.
+const NO_RELATION: u32 = 16;
+
 impl Snapshot {
     /// This snapshot as a transaction sees it that has made these changes. None: they do not fit it, and
     /// nobody can tell what there is.
@@ -252,7 +255,16 @@ impl Snapshot {
                 self.relations_of(&table.name).push(led);
                 Some(())
             }
-            Change::Dropped { if_there, .. } => (self.take(table).is_some() || *if_there).then_some(()),
+            // It is there again where the transaction is not committed: until then its name is not free.
+            Change::Dropped { if_there, .. } => match self.take(table) {
+                Some(copy) => {
+                    let why = "a temporary copy that was dropped in a transaction which is not over".into();
+                    let gone = Relation { reaches: Some(why), ..empty(table, copy.oid.max(NO_RELATION), 0) };
+                    self.relations_of(&table.name).push(gone);
+                    Some(())
+                }
+                None => if_there.then_some(()),
+            },
             Change::Created { .. }
             | Change::Renamed { .. }
             | Change::ColumnAdded { .. }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::Step;
-use super::certainty::Doubt;
+use super::certainty::{Doubt, Sure};
 use super::clear::unwritten;
 use super::names::{Change, Kept, Meaning, Prepared};
 use super::owed::{Ask, Kind, Mark, Probe};
@@ -31,6 +31,14 @@ impl Session {
         name: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Found, Refusal> {
+        // A name that it has may lead to what is classified since, and no catalog says so yet.
+        if self.copies || !self.coming.is_empty() {
+            match self.certainty.catalog() {
+                Sure::Yes => {}
+                Sure::Later => return Ok(Found::Meaning(Meaning::Unsettled)),
+                Sure::NotInThisBatch => return Err(named_anew()),
+            }
+        }
         match self.statement_judged(shop, name, out)? {
             Found::Meaning(Meaning::Judged(prepared)) if !prepared.failed => {
                 self.undoubted(shop, name, prepared, out)
@@ -230,6 +238,12 @@ pub(super) fn doubtful_cursor(what: &str) -> Refusal {
 /// The same of a statement.
 pub(super) fn doubtful_statement(what: &str) -> Refusal {
     Refusal::unhandled("sql-execute", &doubted(what, "statement"), "Prepare it again, behind that code.")
+}
+
+/// What was prepared stands behind what gives a name to what is classified.
+pub(super) fn named_anew() -> Refusal {
+    let detail = "A name that leads to classified columns was given in the same batch or text, behind which this statement may mean something else.";
+    Refusal::unhandled("not-prepared", detail, "Send it when that has been answered.")
 }
 
 fn doubted(what: &str, of: &str) -> String {

@@ -10,14 +10,14 @@ use std::rc::Rc;
 
 use super::Need;
 use super::Step;
-use super::again::{Found, doubtful_cursor, doubtful_statement};
+use super::again::{Found, doubtful_cursor, doubtful_statement, named_anew};
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
 use super::plan::{Plan, Workshop, uses_of};
 use super::session::Session;
 use super::subjects::Named;
 use super::values::{Parameter, check_declared, declared, parameter};
 use super::view::View;
-use crate::catalog::{Field, FieldId};
+use crate::catalog::{Change as CatalogChange, Field, FieldId};
 use crate::policy::Refusal;
 use crate::statement::{
     NameOf, NamedQuery, Renames, ResultColumn, StatementFacts, SubjectUse, TextFacts, executed, fetched,
@@ -186,6 +186,10 @@ impl Session {
             let prepared = Prepared { types: types.into(), ..Prepared::unknown() };
             return Ok(Stands::For(Rc::new(prepared), Box::new(named.facts), names.get(at).cloned()));
         }
+        let before = text.statements.get(..index).unwrap_or_default();
+        if before.iter().any(names_anew) {
+            return Err(named_anew());
+        }
         self.refuse_folded(name)?;
         let name = name.as_bytes();
         let own = text.statements.get(index).and_then(|facts| facts.effect.executes.as_ref());
@@ -212,7 +216,6 @@ impl Session {
             return Err(Refusal::unhandled("sql-execute", detail, "Prepare it under another name."));
         }
         rests.push(Rest { portal: false, name: name.into(), on: Some(Rc::clone(&prepared)) });
-        let before = text.statements.get(..index).unwrap_or_default();
         if before.iter().any(|facts| facts.renames == Renames::Anything) {
             if prepared.plan.as_ref().is_some_and(|plan| plan.is_recorded()) {
                 return Err(doubtful_statement("EXECUTE"));
@@ -446,6 +449,17 @@ fn named_before<'a>(
 }
 
 /// May the code of these statements take this portal away? What runs in it cannot.
+/// May it give a name to what is classified?
+fn names_anew(facts: &StatementFacts) -> bool {
+    let leads = |change: &CatalogChange| {
+        matches!(
+            change,
+            CatalogChange::Led { .. } | CatalogChange::Copied { .. } | CatalogChange::Renamed { .. }
+        )
+    };
+    facts.effect.catalog && facts.effect.changes.as_deref().is_none_or(|changes| changes.iter().any(leads))
+}
+
 fn takes_portals(statements: &[StatementFacts], portal: &str) -> bool {
     statements.iter().any(|facts| {
         facts.renames != Renames::Nothing

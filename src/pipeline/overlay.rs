@@ -34,6 +34,8 @@ pub struct Overlay {
     savepoints: Vec<Savepoint>,
     /// Savepoints came and went that nobody has read.
     lost: bool,
+    /// All that the session has is dropped, once that is committed.
+    discards: bool,
     /// The session's view is not the one that these changes make.
     stale: bool,
     /// Views that were made of one catalog.
@@ -47,13 +49,15 @@ impl Overlay {
         self.undone = false;
         match tag {
             b"COMMIT" => self.keep(),
-            b"DISCARD ALL" => {
-                self.stale |= !self.kept.is_empty();
-                self.kept.clear();
-            }
+            // It may be undone by what comes behind it in its batch.
+            b"DISCARD ALL" => self.discards = true,
             _ => {}
         }
         match facts {
+            // The COMMIT of a transaction that has failed.
+            Some(StatementFacts { boundary: Some(Boundary::End), .. }) if tag == b"ROLLBACK" => {
+                self.bound(&Boundary::Undone);
+            }
             Some(facts) if facts.effect.catalog => self.define(facts.effect.changes.as_deref()),
             Some(StatementFacts { boundary: Some(boundary), .. }) => self.bound(boundary),
             Some(_) => {}
@@ -98,7 +102,9 @@ impl Overlay {
                 self.unknown = unknown;
             }
             Boundary::Undone => {
+                let before = self.changes.len();
                 self.changes.retain(is_lasting);
+                self.stale |= self.changes.len() < before;
                 self.lose();
             }
             // ReadyForQuery tells of the end; where another transaction is chained to it, nobody does.
@@ -108,6 +114,10 @@ impl Overlay {
 
     /// The transaction is committed: what it has made or dropped of temporary tables stays so.
     fn keep(&mut self) {
+        if std::mem::take(&mut self.discards) {
+            self.stale |= !self.kept.is_empty();
+            self.kept.clear();
+        }
         for change in &self.changes {
             let Some(table) = change.table().filter(|table| *table.schema == *TEMPORARY) else { continue };
             let is_other = |one: &Change| one.table() != Some(table);
@@ -124,7 +134,7 @@ impl Overlay {
                     self.kept.push(change.clone());
                 }
                 // What may have been taken back is still there, or the server says that it is not.
-                Change::Dropped { .. } if self.unknown => {}
+                Change::Dropped { .. } | Change::Copied { .. } if self.unknown => {}
                 _ => self.kept.retain(is_other),
             }
         }
@@ -144,10 +154,11 @@ impl Overlay {
 
     /// The transaction is over: the catalog is what anybody reads.
     pub fn end(&mut self) {
-        let stale = !self.changes.is_empty() || self.stale;
+        self.stale |= !self.changes.is_empty();
         if !self.undone {
             self.keep();
         }
+        let stale = self.stale;
         let kept = std::mem::take(&mut self.kept);
         *self = Overlay { kept, stale, made: self.made, ..Overlay::default() };
     }

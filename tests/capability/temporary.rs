@@ -1,6 +1,8 @@
 //! Temporary copies of sealed columns: the session that made one uses it like the table that it is a copy of.
 //! Nothing that was sealed is legible to the server in it, whatever becomes of the transaction.
 
+use std::collections::HashSet;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -293,6 +295,172 @@ fn what_is_sent_behind_the_making_of_a_copy_is_not_put_into_it_unsealed() {
                     );
                 }
             }
+        }
+    }
+}
+
+const COPIES: &str = "CREATE TEMP TABLE x AS SELECT id, email FROM customers";
+const PLAIN: &str = "CREATE TEMP TABLE x (id int, email text)";
+
+/// One message or several, and how many times the server is ready behind them.
+fn batch(raw: &mut Raw, parts: &[&str], synced: bool) -> usize {
+    for sql in parts {
+        raw.parse("", sql, &[]);
+        raw.bind("", "", &[], &[], &[]);
+        raw.execute("", 0);
+        if synced {
+            raw.send(b'S', &[]);
+        }
+    }
+    if synced { parts.len() } else { 0 }
+}
+
+fn text(raw: &mut Raw, sql: &str) -> usize {
+    raw.send(b'Q', &format!("{sql}\0").into_bytes());
+    1
+}
+
+/// Attacks by going back: whatever a transaction has dropped or made of copies, and however it ends, what is given to
+/// the name that one has is sealed, refused, or nobody's.
+#[test]
+fn a_name_that_a_copy_has_had_stays_a_copys_until_its_drop_is_committed() {
+    const STEPS: &[&str] = &[
+        COPIES,
+        "CREATE TEMP TABLE x ON COMMIT DROP AS SELECT id, email FROM customers",
+        "CREATE TEMP TABLE IF NOT EXISTS x AS SELECT id, email FROM customers",
+        "CREATE TEMP TABLE x (LIKE customers)",
+        "DROP TABLE x",
+        "DROP TABLE x",
+        "DROP TABLE IF EXISTS x",
+        "BEGIN",
+        "BEGIN",
+        "COMMIT",
+        "COMMIT AND CHAIN",
+        "ROLLBACK",
+        "ROLLBACK AND CHAIN",
+        "SAVEPOINT s",
+        "SAVEPOINT t",
+        "ROLLBACK TO s",
+        "ROLLBACK TO t",
+        "RELEASE s",
+        "SELECT 1/0",
+        "DISCARD ALL",
+        "DISCARD TEMP",
+    ];
+    let both = Both::new(18);
+    let mut rng = StdRng::seed_from_u64(20_261_130);
+    let mut put = Vec::new();
+    for round in 0..90 {
+        let [_, mut raw] = both.sessions();
+        let mut story = vec![COPIES.to_owned()];
+        raw.query(COPIES);
+        raw.parse("s1", "INSERT INTO x (id, email) VALUES ($1, $2)", &[]);
+        raw.sync();
+        if rng.random_bool(0.6) {
+            for sql in ["BEGIN", "SAVEPOINT s"].iter().take(rng.random_range(1..3)) {
+                story.push((*sql).to_owned());
+                raw.query(sql);
+            }
+        }
+        for step in 0..6 {
+            let value = format!("x{round}-{step}@{DOMAIN}");
+            let insert = format!("INSERT INTO x (id, email) VALUES ({step}, '{value}')");
+            let mut parts: Vec<&str> =
+                (0..rng.random_range(0..3)).map(|_| *STEPS.choose(&mut rng).unwrap()).collect();
+            if rng.random_bool(0.6) {
+                parts.insert(rng.random_range(0..=parts.len()), &insert);
+            }
+            let (way, ready) = match rng.random_range(0..5) {
+                0 => ("one text", text(&mut raw, &parts.join("; "))),
+                1 => ("texts", parts.iter().map(|sql| text(&mut raw, sql)).sum()),
+                2 => ("batches", batch(&mut raw, &parts, true)),
+                3 => {
+                    batch(&mut raw, &parts, false);
+                    raw.send(b'S', &[]);
+                    ("one batch", 1)
+                }
+                _ => {
+                    batch(&mut raw, &parts, false);
+                    raw.bind("", "s1", &[], &[Some(b"7"), Some(value.as_bytes())], &[]);
+                    raw.execute("", 0);
+                    raw.send(b'S', &[]);
+                    ("one batch with what was prepared", 1)
+                }
+            };
+            story.push(format!("{way}: {}", parts.join("; ")));
+            let said: Vec<_> = (0..ready).flat_map(|_| raw.until_ready()).collect();
+            // What a table that is not there was to be given was nothing's.
+            if said.iter().any(|frame| frame.tag == b'C' && frame.body.starts_with(b"INSERT")) {
+                put.push((value, story.clone()));
+            }
+        }
+    }
+    let sent = both.tap.to_server();
+    let sent = String::from_utf8_lossy(&sent);
+    let legible: HashSet<&str> = sent
+        .match_indices(DOMAIN)
+        .filter_map(|(at, _)| {
+            sent[..at].rsplit(|one: char| !(one.is_ascii_alphanumeric() || "-@".contains(one))).next()
+        })
+        .collect();
+    let wrong: Vec<_> =
+        put.iter().filter(|(value, _)| legible.contains(value.trim_end_matches(DOMAIN))).collect();
+    assert!(wrong.is_empty(), "{} values went upstream, such as {:#?}", wrong.len(), wrong[0]);
+    assert!(put.len() > 40, "{} values were put anywhere", put.len());
+}
+
+/// What was prepared for a plain table is executed behind its replacement by a copy.
+#[test]
+fn what_was_prepared_for_a_plain_table_gives_no_value_to_the_copy_that_takes_its_place() {
+    const VALUE: &str = "prepared@sentinel.example";
+    const INSERTS: &str = "INSERT INTO x VALUES ($1, $2)";
+    for major in VERSIONS {
+        let both = Both::new(major);
+        for way in ["one batch", "a text before", "a COPY", "one text", "two texts", "a view"] {
+            let [_, mut raw] = both.sessions();
+            let before = if way == "a view" { "CREATE TABLE x (id int, email text)" } else { PLAIN };
+            assert_eq!(states(&raw.query(before)), [""; 0], "{major}: {way}");
+            let made =
+                if way == "a view" { "CREATE VIEW x AS SELECT id, email FROM customers" } else { COPIES };
+            let prepared = if way == "a COPY" { "COPY x FROM STDIN" } else { INSERTS };
+            raw.parse("s1", prepared, &[]);
+            raw.sync();
+            raw.query(&format!("PREPARE p (int, text) AS {INSERTS}"));
+            let values: &[Option<&[u8]>] = &[Some(b"9"), Some(VALUE.as_bytes())];
+            let values = if way == "a COPY" { &[] } else { values };
+            let executes = format!("EXECUTE p (9, '{VALUE}')");
+            let ready = match way {
+                "one text" => text(&mut raw, &format!("DROP TABLE x; {made}; {executes}")),
+                "two texts" => text(&mut raw, &format!("DROP TABLE x; {made}")) + text(&mut raw, &executes),
+                _ => {
+                    let mut ready = 1;
+                    if way == "a text before" {
+                        ready += text(&mut raw, &format!("DROP TABLE x; {made}"));
+                    } else {
+                        batch(&mut raw, &["DROP TABLE x", made], false);
+                    }
+                    raw.bind("", "s1", &[], values, &[]);
+                    raw.execute("", 0);
+                    if way == "a COPY" {
+                        raw.send(b'd', format!("9\t{VALUE}\n").as_bytes());
+                        raw.send(b'c', &[]);
+                    }
+                    raw.send(b'S', &[]);
+                    ready
+                }
+            };
+            let said: Vec<_> = (0..ready).flat_map(|_| told(&raw.until_ready())).collect();
+            assert!(
+                !shop::holds(&both.tap.to_server(), VALUE.as_bytes()),
+                "{major}: {way}: it went upstream: {said:?}"
+            );
+            // And where it is sent for itself it is judged anew.
+            raw.query(if way == "a view" {
+                "DROP VIEW IF EXISTS x; DROP TABLE IF EXISTS x"
+            } else {
+                "DROP TABLE IF EXISTS x"
+            });
+            assert_eq!(states(&raw.query("SELECT 1")), [""; 0], "{major}: {way}");
         }
     }
 }

@@ -10,7 +10,7 @@ use pg_query::protobuf::{self, Node, OnCommitAction, RangeVar};
 
 use crate::catalog::{Change, FieldId, Origin, QualifiedName, Snapshot, TEMPORARY, is_temporary};
 
-use super::super::facts::{Effect, Remedy, StatementFacts};
+use super::super::facts::{Effect, Remedy, StatementFacts, Unproven};
 use super::super::follow::classes::Flow;
 use super::super::follow::flow::{Seen, Walk};
 use super::super::follow::scope::Place;
@@ -139,7 +139,11 @@ fn made(
     unless_there: bool,
 ) -> Proven<Effect> {
     let (snapshot, name) = (bench.snapshot, range.relname.as_str());
-    let known = snapshot.relation(TEMPORARY, name).is_some();
+    let before = snapshot.relation(TEMPORARY, name);
+    let known = before.is_some();
+    if unless_there && before.is_some_and(|before| before.reaches.is_some()) {
+        return Err(unsure_of_absence());
+    }
     if snapshot.codes().spoken.may_name(name) {
         return Err(named_by_code(name));
     }
@@ -177,18 +181,21 @@ fn made(
 
 /// IF NOT EXISTS makes nothing of what is there: is it known that nothing is?
 fn absent(bench: Bench<'_>, name: &str) -> Proven<()> {
-    let refused = || {
-        refuse(
-            "definition",
-            "a temporary copy IF NOT EXISTS, and whether the session has one of that name is not known",
-            "Leave IF NOT EXISTS out, or give the copy another name.",
-        )
-    };
     match bench.names.path {
-        None => Err(unless(Remedy::Path, refused())),
-        Some(path) if path.has_perhaps(name) => Err(unless(Remedy::Temporary(name.to_owned()), refused())),
+        None => Err(unless(Remedy::Path, unsure_of_absence())),
+        Some(path) if path.has_perhaps(name) => {
+            Err(unless(Remedy::Temporary(name.to_owned()), unsure_of_absence()))
+        }
         Some(_) => Ok(()),
     }
+}
+
+fn unsure_of_absence() -> Unproven {
+    refuse(
+        "definition",
+        "a temporary copy IF NOT EXISTS, and whether the session has one of that name is not known",
+        "Leave IF NOT EXISTS out, or give the copy another name.",
+    )
 }
 
 /// What may be said of a temporary copy beside queries: it can be filled, read, emptied, have indexes, and go.
