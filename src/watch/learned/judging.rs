@@ -239,10 +239,8 @@ impl Learned {
         }
         // What goes on like this is not learned, and told of now and then.
         principal.paused_until_ms = now_ms.saturating_add(PAUSE_MS);
-        let family = leading(&look.best);
-        if principal.is_told(family, rarity, now_ms) {
-            return;
-        }
+        let news = leading(&look.best).find(|family| !principal.is_told(*family, rarity, now_ms));
+        let Some(family) = news else { return };
         principal.tell(family, rarity.max(bound), now_ms);
         let logs = principal.body.logs();
         let fresh = principal.take_fresh(now_ms);
@@ -321,11 +319,14 @@ fn fused(best: &[Option<Reason>; FAMILIES]) -> f64 {
     amounts + of(Family::Novelty) + of(Family::Injection) + of(Family::Listed)
 }
 
-/// The family of the strongest reason.
-fn leading(best: &[Option<Reason>; FAMILIES]) -> usize {
+/// The family of the strongest reason, and those that speak for themselves beside it.
+fn leading(best: &[Option<Reason>; FAMILIES]) -> impl Iterator<Item = usize> {
     let score = |reason: &Option<Reason>| reason.as_ref().map_or(0.0, |reason| reason.score);
     let scores = best.iter().map(score).enumerate();
-    scores.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(family, _)| family)
+    let strongest = scores.max_by(|one, other| one.1.total_cmp(&other.1)).map_or(0, |(family, _)| family);
+    let beside = Family::ALL.into_iter().zip(best);
+    let beside = beside.filter(move |(family, reason)| family.speaks() && score(reason) >= SIGNS);
+    std::iter::once(strongest).chain(beside.map(|(family, _)| family as usize))
 }
 
 /// Of what needs no normal, the strongest.

@@ -580,11 +580,12 @@ impl Principal {
         }
     }
 
-    /// Has the like of it been told? Within a day anything, but what is far rarer; within a week what
-    /// leads to the same kind of reason.
+    /// Has the like of it been told? Within a day anything, but what is far rarer, or speaks for itself; within a
+    /// week what leads to the same kind of reason.
     pub(super) fn is_told(&self, family: usize, rarity: f64, now_ms: u64) -> bool {
+        let of_others = if Family::ALL.get(family).is_some_and(|one| one.speaks()) { 0 } else { PAUSE_MS };
         self.told.iter().enumerate().any(|(one, (at_ms, how_rare))| {
-            let quiet_ms = if Family::are_alike(one, family) { AGAIN_MS } else { PAUSE_MS };
+            let quiet_ms = if Family::are_alike(one, family) { AGAIN_MS } else { of_others };
             *at_ms > 0 && now_ms < at_ms.saturating_add(quiet_ms) && rarity < how_rare + RARER
         })
     }

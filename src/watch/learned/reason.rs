@@ -28,6 +28,14 @@ impl Family {
         Family::Listed,
     ];
 
+    /// Does it say by itself what it is, whatever else was told?
+    pub(super) fn speaks(self) -> bool {
+        match self {
+            Family::Injection | Family::Listed => true,
+            Family::Volume | Family::Enumeration | Family::Novelty | Family::Together => false,
+        }
+    }
+
     /// Are both about how much it is, or the same?
     pub(super) fn are_alike(one: usize, other: usize) -> bool {
         let amounts = [Family::Volume as usize, Family::Enumeration as usize, Family::Together as usize];

@@ -326,6 +326,19 @@ fn a_known_statement_with_another_query_in_it_is_told_even_while_it_learns() {
 }
 
 #[test]
+fn an_injection_is_told_though_something_else_was_told_of_the_user_on_that_day() {
+    let (mut house, at) = House::learned();
+    house.ask(&Ask { subjects: (0..900).collect(), ..Ask::by("clerk3") }, at);
+    assert_eq!(house.told().len(), 1);
+    let statement = "SELECT name, email FROM customers WHERE id = ? UNION SELECT key, value FROM secrets";
+    for minute in 1..4 {
+        house.ask(&Ask { statement, ..Ask::by("clerk3") }, at + minute * MINUTE);
+    }
+    let told = house.told();
+    assert!(told.len() == 2 && told[1].contains("where a literal stood"), "{told:#?}");
+}
+
+#[test]
 fn new_forms_within_the_window_of_a_deployment_are_learned_and_say_nothing() {
     let statement = "SELECT name, email, city FROM customers WHERE id = ? OR email = ? ORDER BY name";
     let score = |deploys: bool| {
