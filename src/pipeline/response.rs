@@ -439,7 +439,7 @@ impl Session {
         };
         out.extend_from_slice(released.bytes());
         run.note_row(opened.cells, opened.bytes, opened.others);
-        Fate::Took
+        self.note_opened(run, frame)
     }
 
     /// A Describe, if one is owed next, has its answer, as wholly as it has arrived.
