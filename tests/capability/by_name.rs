@@ -1015,3 +1015,38 @@ fn names_are_bounded() {
         assert_eq!(states(&frames), [""; 0], "{number}");
     }
 }
+
+/// What is described in the same batch as code that nobody follows, and behind it, is told and shown as what it is.
+#[test]
+fn what_is_described_behind_code_in_the_same_batch_is_told_as_a_plain_server_tells_it() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        let hidden = "CREATE FUNCTION hidden() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN 1; END $$";
+        pair.server.execute("postgres", hidden).unwrap();
+        pair.server.execute("plain", hidden).unwrap();
+        let (mut plain, mut sealed) = (pair.plain(), pair.sealed());
+        await_that("the function in the catalog", || {
+            sealed.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            errors(&sealed.query("SELECT hidden()")).is_empty()
+        });
+        for (statement, portal) in [("", ""), ("s", "p"), ("", "q")] {
+            let mut both = [&mut plain, &mut sealed].map(|raw| {
+                raw.parse("code", "SELECT hidden()", &[]);
+                raw.bind("", "code", &[], &[], &[]);
+                raw.execute("", 0);
+                raw.parse(statement, "SELECT id, email FROM customers WHERE id < $1 ORDER BY id", &[]);
+                raw.describe(b'S', statement);
+                raw.bind(portal, statement, &[], &[Some(b"3")], &[]);
+                raw.describe(b'P', portal);
+                raw.execute(portal, 1);
+                raw.execute(portal, 0);
+                raw.close(b'S', "code");
+                raw.close(b'S', statement);
+                raw.sync()
+            });
+            let [directly, through] = &mut both;
+            assert_eq!(told(through), told(directly), "{major}: {statement} {portal}");
+            assert_eq!(seconds(through).len(), 2, "{major}");
+        }
+    }
+}
