@@ -329,17 +329,13 @@ fn name_in(arg: &Node) -> Option<String> {
 
 /// The number of the parameter that an argument is, whatever it is cast to.
 fn parameter(arg: &Node) -> Option<u16> {
-    match kind(arg)? {
-        Kind::ParamRef(of) => u16::try_from(of.number).ok(),
-        Kind::TypeCast(cast) => match kind(cast.arg.as_deref()?)? {
-            Kind::ParamRef(of) => {
-                let stays = cast.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, false));
-                u16::try_from(of.number).ok().filter(|_| stays)
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+    let of = |node: &Node| {
+        let Some(Kind::ParamRef(of)) = kind(node) else { return None };
+        u16::try_from(of.number).ok()
+    };
+    let Some(Kind::TypeCast(cast)) = kind(arg) else { return of(arg) };
+    let stays = cast.type_name.as_ref().is_some_and(|of| tree::is_plain_text_type(of, false));
+    cast.arg.as_deref().and_then(of).filter(|_| stays)
 }
 
 /// The call of `SELECT f(...)` or `SELECT * FROM f(...)`, without anything else.
