@@ -160,7 +160,8 @@ class Bench:
         sessions = []
         try:
             for client in range(clients):
-                sessions.append(_Psql(self, workload.text.format(client=client), target))
+                text = workload.text(target) if callable(workload.text) else workload.text.format(client=client)
+                sessions.append(_Psql(self, text, target))
             for session in sessions:
                 session.transact()  # connects, warms, and is not counted
             spent = Spent(self.postgres, target)

@@ -30,6 +30,7 @@ SEALED_LEAST = {
 }
 SEALED_CPU_MOST = {64: {"sealgate+os": 1.5, "sealgate+lease": 1.5}}
 SCAN_LEAST = 0.85
+COPY_LEAST = {"copy-sealed-out": 0.8, "copy-sealed-in": 0.7}
 
 
 def show(value, decimals):
@@ -76,6 +77,9 @@ def aims(results):
             aim("a sealed row by key within this share of PgBouncer's processor time", entry, entry[CPU_RATIO], most, at_most)
         if entry["workload"] == "sealed-scan" and entry["target"] in ("sealgate+os", *OURS):
             aim("a scan of sealed rows at this share of a direct one of the same rows", entry, entry[DIRECT], SCAN_LEAST, at_least)
+        least = COPY_LEAST.get(entry["workload"]) if entry["target"] in OURS else None
+        if least and entry[DIRECT] is not None:
+            aim("COPY of sealed rows at this share of a direct one of the same rows", entry, entry[DIRECT], least, at_least)
         if entry["target"] not in OURS:
             continue
         if entry["workload"] == "untouched" and entry[CPU_RATIO] is not None:

@@ -37,6 +37,7 @@ WIDE_TABLE, SINK = "visits", "visits_sink"
 WIDE_ROWS, SINK_ROWS = 100_000, 10_000
 # Read as a whole: what a direct client gets of it is sealed.
 SCAN_TABLE, SCAN_COLUMNS = "customers_sealed", ("name", "email", "phone")
+SCAN_SINK, SCAN_ALL = "customers_sink", ("id", "city", *SCAN_COLUMNS)
 
 # What an application keeps of an event: numbers, texts, money, times, an address, a few NULLs.
 WIDE_COLUMNS = ("id", "account_id", "placed_at", "amount", "status", "city", "browser", "address", "note")
@@ -100,7 +101,7 @@ class Pgbench(Workload):
 
 
 class Copy(Workload):
-    """Run by psql, since pgbench knows no COPY: `text` is one transaction of the client of that number."""
+    """Run by psql, since pgbench knows no COPY: `text` is one transaction of the client of that number, and may depend on the target."""
 
     def __init__(self, *arguments, text, **more):
         super().__init__(*arguments, **more)
@@ -127,7 +128,7 @@ def all_workloads(folder, rows, idle):
     scan = _script(folder, "scan", f"SELECT * FROM {WIDE_TABLE};\n")
     scan_sealed = _script(folder, "scan-sealed", f"SELECT * FROM {SCAN_TABLE};\n")
     trivial = _script(folder, "trivial", "SELECT 1;\n")
-    data = os.path.join(folder, "sink.tsv")
+    data, plain_data, sealed_data = (os.path.join(folder, f"{name}.tsv") for name in ("sink", "scan-plain", "scan-sealed"))
     sealed = lambda target: ["-M", "prepared", "--file", by_key[SEALED_TABLE if target.name in LEVELS else PLAIN_TABLE]]  # noqa: E731
     few, one, many = [8], [1], [1, 8, 64]
     return [
@@ -147,6 +148,12 @@ def all_workloads(folder, rows, idle):
                 (*PROXIES, POLICY), options=["-M", "prepared", "--file", scan], sampled=1, unit="scan"),
         Copy("copy-out", "bulk", f"COPY ... TO STDOUT of {WIDE_ROWS:,} rows", {PLAIN: one, TLS: one},
              PROXIES, text=f"COPY {WIDE_TABLE} TO STDOUT;\n", unit="COPY"),
+        Copy("copy-sealed-out", "classified-bulk", f"COPY ... TO STDOUT of a table with {len(SCAN_COLUMNS)} sealed columns", {PLAIN: one},
+             (DIRECT, POLICY, OS), text=f"COPY {SCAN_TABLE} TO STDOUT;\n", unit="COPY"),
+        Copy("copy-sealed-in", "classified-bulk", "BEGIN, TRUNCATE, COPY ... FROM STDIN of as many such rows into an unlogged table, COMMIT",
+             {PLAIN: one}, (DIRECT, POLICY, OS), unit="COPY",
+             text=lambda target: f"BEGIN;\nTRUNCATE {SCAN_SINK};\n\\copy {SCAN_SINK} ({', '.join(SCAN_ALL)}) "
+                                 f"FROM '{sealed_data if target.name == DIRECT else plain_data}'\nCOMMIT;\n"),
         Copy("copy-in", "bulk", f"BEGIN, TRUNCATE, COPY ... FROM STDIN of {SINK_ROWS:,} rows into an unlogged table, COMMIT",
              {PLAIN: one, TLS: one}, PROXIES, unit="COPY",
              text=f"BEGIN;\nTRUNCATE {SINK}_{{client}};\n\\copy {SINK}_{{client}} FROM '{data}'\nCOMMIT;\n"),
@@ -158,19 +165,25 @@ def all_workloads(folder, rows, idle):
 
 
 def make_scanned(postgres):
-    """The table that is scanned, before a policy names its columns."""
+    """The table that is scanned, and one that takes its rows, before a policy names their columns."""
     columns = ", ".join(f"{column} text NOT NULL" for column in SCAN_COLUMNS)
-    postgres.sql(f"CREATE TABLE {SCAN_TABLE} (id integer PRIMARY KEY, city text NOT NULL, {columns})", user=USER)
+    postgres.sql(f"CREATE TABLE {SCAN_TABLE} (id integer PRIMARY KEY, city text NOT NULL, {columns}); "
+                 f"CREATE UNLOGGED TABLE {SCAN_SINK} (id integer, city text NOT NULL, {columns})", user=USER)
 
 
-def seed_scan(postgres, target, rows):
-    """Fills it through Sealgate, and proves that it is sealed."""
-    lines = (f"{i}\tTown {i % 500}\tPerson Number {i}\tperson{i}@bench.example\t+49 30 {i:08}" for i in range(1, rows + 1))
-    copy = f"COPY {SCAN_TABLE} (id, city, {', '.join(SCAN_COLUMNS)}) FROM STDIN;\n"
-    postgres.sql(copy + "\n".join(lines) + "\n\\.\n", target=target)
+def seed_scan(postgres, target, rows, folder):
+    """Fills it through Sealgate, and proves that it is sealed; leaves its rows as files, as they are read and as they are stored."""
+    lines = [f"{i}\tTown {i % 500}\tPerson Number {i}\tperson{i}@bench.example\t+49 30 {i:08}" for i in range(1, rows + 1)]
+    for table in (SCAN_TABLE, SCAN_SINK):
+        copy = f"COPY {table} ({', '.join(SCAN_ALL)}) FROM STDIN;\n"
+        postgres.sql(copy + "\n".join(lines) + "\n\\.\n", target=target)
     below = postgres.sql(f"SELECT count(*), count(*) FILTER (WHERE email LIKE '%bench.example%') FROM {SCAN_TABLE}")
     if below.strip() != f"{rows}|0":
         raise BenchError(f"the table for scans holds, of rows and plaintexts, {below.strip()} and not {rows}|0")
+    stored = postgres.sql(f"COPY {SCAN_SINK} ({', '.join(SCAN_ALL)}) TO STDOUT", user=USER)
+    for name, text in (("scan-plain", "\n".join(lines) + "\n"), ("scan-sealed", stored.rstrip("\n") + "\n")):
+        with open(os.path.join(folder, f"{name}.tsv"), "w") as out:
+            out.write(text)
 
 
 def seed_bulk(postgres, folder, clients_max):
@@ -189,6 +202,6 @@ def seed_bulk(postgres, folder, clients_max):
 
 __all__ = [
     "BEFORE", "BOUNCER", "COLUMN", "Copy", "DATABASE", "DIRECT", "FAMILIES", "Idle", "LEVELS", "PLAIN_TABLE", "POLICY", "POOL", "Pgbench",
-    "RELAY", "SCAN_COLUMNS", "SCAN_TABLE", "SEALED_TABLE", "SEALGATE", "TARGETS", "all_workloads", "make_scanned", "seed_bulk",
+    "RELAY", "SCAN_COLUMNS", "SCAN_SINK", "SCAN_TABLE", "SEALED_TABLE", "SEALGATE", "TARGETS", "all_workloads", "make_scanned", "seed_bulk",
     "seed_scan",
 ]

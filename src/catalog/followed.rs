@@ -1,4 +1,5 @@
-//! Functions in SQL that only pass classified columns on: each is used like a view with arguments.
+//! Functions in SQL that only pass classified columns on: each is used like a view with arguments. And functions
+//! that open a cursor over them.
 
 use std::sync::Arc;
 
@@ -17,4 +18,26 @@ pub struct Followed {
     pub arguments: Vec<(Option<Arc<str>>, Option<FieldId>)>,
     /// Classified fields that its rows depend on beside those.
     pub behind: Vec<FieldId>,
+}
+
+/// A function that opens one cursor for one query, and returns its name; no other function has its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opening {
+    pub schema: Arc<str>,
+    pub name: Arc<str>,
+    /// As it stands in the function.
+    pub query: Arc<str>,
+    /// The names of its arguments, where they have some, and `pg_type.oid` of each.
+    pub arguments: Vec<(Option<Arc<str>>, u32)>,
+    pub named: CursorName,
+}
+
+/// Who names the cursor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CursorName {
+    /// Whoever calls, by the argument of this place; where that is NULL or empty, the server.
+    Argument(usize),
+    /// The function.
+    Constant(Arc<str>),
+    Server,
 }

@@ -30,7 +30,7 @@ pub use change::{Change, EPOCHS_APART, Origin};
 pub use code::{Called, Code, Codes, Declared, RelationCode, Stranger, Strangers, Verdict};
 pub use field::{Domain, DomainName, Field, FieldId, FieldState, Mode, QualifiedName};
 pub use fit::{Consequence, Lack, Misfit};
-pub use followed::Followed;
+pub use followed::{CursorName, Followed, Opening};
 pub use kind::{Kind, Normal, Normalize, PAD_MAX};
 pub use logical::{BASES, Base, Family, Logical, NO_MODIFIER};
 pub use own::{OwnFound, OwnType};

@@ -11,7 +11,7 @@ use super::bound::Bound;
 use super::code::Codes;
 use super::field::{Field, FieldId, QualifiedName};
 use super::fit::{Consequence, Misfit};
-use super::followed::Followed;
+use super::followed::{Followed, Opening};
 use super::own::OwnType;
 use super::path::{TEMPORARY, is_temporary};
 use super::pattern::PolicyField;
@@ -151,6 +151,8 @@ pub struct SnapshotParts {
     pub sharing: Sharing,
     /// By their bare names, those of `functions` that only pass classified columns on.
     pub followed: HashMap<Arc<str>, Followed>,
+    /// The same of those that open a cursor over them.
+    pub openings: HashMap<Arc<str>, Opening>,
     /// Code that is not the server's own.
     pub codes: Codes,
     /// Is it refused where it could read what is legible?
@@ -188,6 +190,7 @@ pub struct Snapshot {
     known: Arc<HashSet<Arc<str>>>,
     sharing: Arc<Sharing>,
     followed: Arc<HashMap<Arc<str>, Followed>>,
+    openings: Arc<HashMap<Arc<str>, Opening>>,
     codes: Arc<Codes>,
     refuses_opaque: bool,
     copies_sealed: Vec<String>,
@@ -232,6 +235,7 @@ impl Snapshot {
             known: Arc::new(known),
             sharing: Arc::new(parts.sharing),
             followed: Arc::new(parts.followed),
+            openings: Arc::new(parts.openings),
             codes: Arc::new(parts.codes),
             refuses_opaque: parts.refuses_opaque,
             copies_sealed: parts.copies_sealed,
@@ -302,17 +306,21 @@ impl Snapshot {
     /// The function of this name, with or without its schema, that only passes classified columns on.
     #[must_use]
     pub fn followed_function(&self, parts: &[impl AsRef<str>]) -> Option<&Followed> {
-        let (name, schema) = match parts {
-            [name] => (name.as_ref(), None),
-            [schema, name] => (name.as_ref(), Some(schema.as_ref())),
-            _ => return None,
-        };
+        let (name, schema) = called(parts)?;
         self.followed.get(name).filter(|found| schema.is_none_or(|schema| *found.schema == *schema))
+    }
+
+    /// The function of this name, with or without its schema, that opens a cursor over classified columns.
+    #[must_use]
+    pub fn opening(&self, parts: &[impl AsRef<str>]) -> Option<&Opening> {
+        let (name, schema) = called(parts)?;
+        self.openings.get(name).filter(|found| schema.is_none_or(|schema| *found.schema == *schema))
     }
 
     /// The texts of functions mean something else than they did.
     pub(super) fn unfollow(&mut self) {
         self.followed = Arc::default();
+        self.openings = Arc::default();
     }
 
     /// Nothing that runs is known any more, and why.
@@ -626,6 +634,15 @@ impl Snapshot {
 
     pub(super) fn fields_mut(&mut self) -> impl Iterator<Item = &mut Field> {
         self.fields.iter_mut()
+    }
+}
+
+/// The name of a function that is called, and its schema.
+fn called(parts: &[impl AsRef<str>]) -> Option<(&str, Option<&str>)> {
+    match parts {
+        [name] => Some((name.as_ref(), None)),
+        [schema, name] => Some((name.as_ref(), Some(schema.as_ref()))),
+        _ => None,
     }
 }
 

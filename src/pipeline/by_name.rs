@@ -7,13 +7,17 @@
 //! policy, is refused.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Need;
 use super::Step;
 use super::again::{Found, doubtful_cursor, doubtful_statement, named_anew};
 use super::names::{BySql, Change, Kept, Meaning, Naming, Prepared, Rest};
+use super::owed::Running;
 use super::plan::{Plan, Workshop, uses_of};
+use super::response::Fate;
 use super::session::Session;
+use super::shape::unforeseen;
 use super::subjects::Named;
 use super::values::{Parameter, check_declared, declared, parameter};
 use super::view::View;
@@ -22,6 +26,8 @@ use crate::policy::Refusal;
 use crate::statement::{
     NameOf, NamedQuery, Renames, ResultColumn, StatementFacts, SubjectUse, TextFacts, executed, fetched,
 };
+use crate::wire::Frame;
+use crate::wire::backend::DataRow;
 
 /// What a plan came to.
 pub(super) enum Resolved {
@@ -134,6 +140,12 @@ impl Session {
             return Ok(Stands::For(prepared, Box::new(named.facts), names.get(at).cloned()));
         }
         self.refuse_folded(name)?;
+        let untold =
+            |facts: &StatementFacts| facts.effect.names.as_ref().is_some_and(|named| named.name.is_empty());
+        let before = text.statements.get(..index).unwrap_or_default();
+        if before.iter().any(untold) || self.queue.is_told_too_late(name.as_bytes()) {
+            return Err(told_too_late());
+        }
         let meaning = self.queue.portal(name.as_bytes());
         if self.is_outlived(&meaning) {
             let detail =
@@ -328,14 +340,19 @@ impl Session {
         let mut naming = Naming::default();
         for (place, facts) in plan.facts.statements.iter().enumerate() {
             let renames = if self.kept || self.has_unknown() { Renames::Anything } else { facts.renames };
-            let behind = if naming.changes.is_empty() { &mut naming.before } else { &mut naming.behind };
+            let is_first = naming.changes.is_empty() && !naming.untold;
+            let behind = if is_first { &mut naming.before } else { &mut naming.behind };
             *behind = renames.max(*behind);
             if let Some(named) = &facts.effect.names {
                 if self.queue.names.is_full() {
                     return Err(super::session::too_many_names());
                 }
                 self.refuse_folded_once(&named.name, facts)?;
-                naming.changes.push((place, named_by(view, plan, place, facts, named, text)?));
+                if named.name.is_empty() {
+                    naming.untold = true;
+                } else {
+                    naming.changes.push((place, named_by(view, plan, place, facts, named, text)?));
+                }
             }
             if let Some(closes) = &facts.effect.closes {
                 naming.changes.push((place, Change::Closed(closes.clone())));
@@ -348,8 +365,36 @@ impl Session {
             );
         let first = within.next().flatten();
         naming.runs = first.filter(|_| within.all(|one| one == first)).map(Into::into);
-        let does = naming.before.max(naming.behind) != Renames::Nothing || !naming.changes.is_empty();
+        let makes = !naming.changes.is_empty() || naming.untold;
+        let does = naming.before.max(naming.behind) != Renames::Nothing || makes;
         Ok(does.then(|| Box::new(naming)))
+    }
+
+    /// A row of a function that has opened a cursor: from here on the name in it means the function's query.
+    pub(super) fn note_opened(&mut self, run: &Running, frame: Frame<'_>) -> Fate {
+        self.learn_name(run, frame).map_or_else(Fate::End, |()| Fate::Took)
+    }
+
+    fn learn_name(&mut self, run: &Running, frame: Frame<'_>) -> Result<(), Refusal> {
+        let Some(facts) = run.plan.facts.statements.get(run.index) else { return Ok(()) };
+        let opened = |named: &&Arc<NamedQuery>| matches!(named.of, NameOf::Portal { opened: true, .. });
+        let Some(named) = facts.effect.names.as_ref().filter(opened) else { return Ok(()) };
+        let Some(view) = self.view.clone() else { return Err(unforeseen()) };
+        let malformed = |_| Refusal::protocol("invalid DataRow message");
+        let told = DataRow::read(frame.body()).and_then(|mut row| row.next()).map_err(malformed)?;
+        let told = told.and_then(|told| std::str::from_utf8(told).ok()).unwrap_or_default();
+        let as_asked = named.name.is_empty() || *named.name == *told;
+        if told.is_empty() || !told.is_ascii() || !as_asked {
+            let detail = "The name of a cursor that a function has opened is not of ASCII.";
+            return Err(Refusal::unhandled("sql-fetch", detail, "Name the cursor in ASCII."));
+        }
+        if self.queue.names.is_full() {
+            return Err(super::session::too_many_names());
+        }
+        let named = NamedQuery { name: told.into(), ..NamedQuery::clone(named) };
+        let change = named_by(&view, &run.plan, run.index, facts, &named, None)?;
+        self.queue.tell_name(change);
+        Ok(())
     }
 
     fn refuse_folded_once(&self, name: &str, facts: &StatementFacts) -> Result<(), Refusal> {
@@ -359,6 +404,13 @@ impl Session {
         let detail = "A name has characters beyond ASCII, and the encoding of the database is not UTF8.";
         Err(Refusal::unhandled("name-folding", detail, "Name it in ASCII."))
     }
+}
+
+/// What a name means depends on an answer for which the client must send more first.
+pub(super) fn told_too_late() -> Refusal {
+    let detail = "A function opens a cursor earlier in the same text or batch, and only its answer tells the cursor's name.";
+    let hint = "Fetch from it in a text of its own, or behind Sync; or name the cursor by a literal, where the function takes its name.";
+    Refusal::unhandled("sql-fetch", detail, hint)
 }
 
 /// What DECLARE or PREPARE makes of its name.
@@ -379,7 +431,7 @@ fn named_by(
     let fields: Rc<[Field]> =
         uses(&of).filter_map(|id| view.snapshot().field(id).cloned()).collect::<Vec<_>>().into();
     let (holds, types) = match &named.of {
-        NameOf::Portal { holds } => (*holds, &[][..]),
+        NameOf::Portal { holds, opened: _ } => (*holds, &[][..]),
         NameOf::Statement { types } => {
             check_declared(view, &of, types)?;
             (false, types.as_slice())

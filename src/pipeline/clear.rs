@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::letters::{Utf8, in_utf8, is_text};
+use super::letters::{Utf8, each_element, in_utf8, is_text};
 use super::names::Prepared;
 use super::plan::{Plan, Workshop};
 use zeroize::{Zeroize, Zeroizing};
@@ -413,15 +413,8 @@ fn converted_from<'a>(charset: &Charset, field: &Field, given: &Given<'a>) -> Re
         Some(true) => in_utf8(Some(charset), given.plain).ok_or_else(unread),
         Some(false) => Ok(Utf8::Own(given.plain)),
         None => {
-            let detail = format!(
-                "field {}: a binary array of text beyond ASCII is not converted from client_encoding",
-                field.path()
-            );
-            Err(Refusal::unhandled(
-                "client-encoding",
-                &detail,
-                "Send it as text, or SET client_encoding TO 'UTF8'.",
-            ))
+            let converted = each_element(given.plain, |element| charset.decode(element).ok());
+            converted.map(Utf8::Converted).ok_or_else(unread)
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::statement::{CopyFacts, StatementFacts, Taken};
 use crate::types::Format;
 use crate::wire::charset::Charset;
 use crate::wire::copy::{self, Broken, Header, Layout, Piece, Value};
-use crate::wire::{Frame, Malformed};
+use crate::wire::{Frame, Malformed, Peek, peek};
 
 /// Why the data is not taken.
 enum Fault {
@@ -59,6 +59,26 @@ impl Fault {
         }
     }
 }
+
+/// What every row of the data is opened by.
+struct Copied<'a> {
+    view: &'a View,
+    facts: &'a StatementFacts,
+    shape: &'a Shape,
+    format: &'a copy::Format,
+    charset: Option<&'static Charset>,
+    now_ms: u64,
+}
+
+/// Why nothing of it is opened.
+enum Unread {
+    /// Something must come first.
+    First(Need),
+    Never(Refusal),
+}
+
+/// Of a long result so much is opened before it is written.
+const TURN_BYTES: usize = 65_536;
 
 fn copy_of(run: &Running) -> Option<Arc<CopyFacts>> {
     run.plan.facts.statements.get(run.index)?.copy.clone()
@@ -105,20 +125,20 @@ impl Session {
         Ok(Fate::Pass)
     }
 
-    /// A piece of the data: what of it is whole goes on, open.
+    /// As many messages of the data as have come whole: what of it is whole rows goes on, open.
     pub(super) fn copied(
         &mut self,
         shop: &mut Workshop,
-        frame: Frame<'_>,
+        input: &[u8],
         out: &mut Vec<u8>,
         now_ms: u64,
-    ) -> Fate {
+    ) -> Step {
         let taken = self.queue.front().and_then(|owed| owed.mark.as_mut()).and_then(|mark| {
             let completed = mark.completed;
             mark.runs.get_mut(completed).and_then(Option::take)
         });
-        let Some(mut run) = taken else { return Fate::End(unforeseen()) };
-        let fate = self.open_copied(shop, &mut run, frame.body(), out, now_ms);
+        let Some(mut run) = taken else { return self.end_answer(unforeseen()) };
+        let opened = self.open_copied(shop, &mut run, input, out, now_ms);
         // Put back, so that the end of the session finds it too.
         if let Some(mark) = self.queue.front().and_then(|owed| owed.mark.as_mut()) {
             let completed = mark.completed;
@@ -126,71 +146,89 @@ impl Session {
                 *place = Some(run);
             }
         }
-        fate
+        match opened {
+            Ok(count) => Step::Took(count),
+            Err(Unread::First(need)) => Step::Need(need),
+            Err(Unread::Never(refusal)) => self.end_answer(refusal),
+        }
     }
 
     fn open_copied(
         &mut self,
         shop: &mut Workshop,
         run: &mut Running,
-        data: &[u8],
+        input: &[u8],
         out: &mut Vec<u8>,
         now_ms: u64,
-    ) -> Fate {
+    ) -> Result<usize, Unread> {
         match self.claim_receipt(run) {
             Ok(true) => {}
-            Ok(false) => return Fate::Need(Need::Durable),
-            Err(refusal) => return Fate::End(refusal),
+            Ok(false) => return Err(Unread::First(Need::Durable)),
+            Err(refusal) => return Err(Unread::Never(refusal)),
         }
         let plan = Rc::clone(&run.plan);
         let facts = plan.facts.statements.get(run.index);
         let (Some(view), Some(facts), Some(copy)) = (self.view.clone(), facts, copy_of(run)) else {
-            return Fate::End(unforeseen());
+            return Err(Unread::Never(unforeseen()));
         };
-        let Some(shape) = Shape::of_copy(facts, &view) else { return Fate::End(unforeseen()) };
+        let Some(shape) = Shape::of_copy(facts, &view) else { return Err(Unread::Never(unforeseen())) };
+        let charset = of_copy(&copy, self.letters.charset());
+        let of = Copied { view: &view, facts, shape: &shape, format: &copy.format, charset, now_ms };
         let mut stream = run.copying.take().unwrap_or_else(|| Box::new(Stream::new(&copy.format, false)));
-        stream.append(data);
-        let start = out.len();
-        // One message for what came in one: its length is put in at the end.
-        out.extend_from_slice(b"d\0\0\0\0");
-        let fate = self.open_rows(shop, run, &view, facts, &shape, &copy.format, &mut stream, out, now_ms);
-        let bytes = out.len() - start - 1;
-        if bytes <= 4 {
-            out.truncate(start);
-        } else if let Some(length) = out.get_mut(start + 1..start + 5) {
-            length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
-        }
-        if stream.rest.len() > self.bounds.answer_bytes_max() {
-            return Fate::End(too_long());
-        }
-        run.copying = Some(stream);
-        match fate {
-            Ok(()) => Fate::Took,
-            Err(refusal) => {
+        let (mut used, begun) = (0, out.len());
+        // One message for each that came: a client may take one for a row.
+        let opened = loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let frame = match peek(rest) {
+                Ok(Peek::Whole(frame)) if frame.tag() == b'd' && out.len() - begun < TURN_BYTES => frame,
+                Ok(_) | Err(Malformed(_)) => break Ok(used),
+            };
+            used += frame.len();
+            let start = out.len();
+            out.extend_from_slice(b"d\0\0\0\0");
+            let opened = if stream.rest.is_empty() {
+                // Most often it is one whole row, of which no copy is made.
+                let at = self.open_rows(shop, run, &of, &mut stream, frame.body(), out);
+                at.map(|at| stream.append(frame.body().get(at..).unwrap_or_default()))
+            } else {
+                stream.append(frame.body());
+                let rest = std::mem::take(&mut stream.rest);
+                let at = self.open_rows(shop, run, &of, &mut stream, &rest, out);
+                stream.rest = rest;
+                at.map(|at| stream.drop_head(at))
+            };
+            let bytes = out.len() - start - 1;
+            if bytes <= 4 {
                 out.truncate(start);
-                Fate::End(refusal)
+            } else if let Some(length) = out.get_mut(start + 1..start + 5) {
+                length.copy_from_slice(&u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes());
             }
-        }
+            if let Err(refusal) = opened {
+                out.truncate(start);
+                break Err(Unread::Never(refusal));
+            }
+            if stream.rest.len() > self.bounds.answer_bytes_max() {
+                break Err(Unread::Never(too_long()));
+            }
+        };
+        run.copying = Some(stream);
+        opened
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that one row needs")]
+    /// Opens the rows at the head of `data`, and says how many of its bytes they are.
     fn open_rows(
         &mut self,
         shop: &mut Workshop,
         run: &mut Running,
-        view: &View,
-        facts: &StatementFacts,
-        shape: &Shape,
-        format: &copy::Format,
+        of: &Copied<'_>,
         stream: &mut Stream,
+        data: &[u8],
         out: &mut Vec<u8>,
-        now_ms: u64,
-    ) -> Result<(), Refusal> {
-        let charset =
-            facts.copy.as_ref().map_or(self.letters.charset(), |copy| of_copy(copy, self.letters.charset()));
+    ) -> Result<usize, Refusal> {
+        let Copied { view, facts, shape, format, charset, now_ms } = *of;
         let mut at = 0;
         loop {
-            let data = stream.rest.get(at..).unwrap_or_default();
+            let data = data.get(at..).unwrap_or_default();
             let piece = stream.rows.next(format, data, false).map_err(|_| unforeseen())?;
             let (whole, row) = match piece {
                 Piece::More => break,
@@ -245,8 +283,7 @@ impl Session {
             let (bytes, others) = (opened.bytes, opened.others);
             run.note_row(opened.cells, bytes, others);
         }
-        stream.drop_head(at);
-        Ok(())
+        Ok(at)
     }
 
     /// CopyDone of the server: nothing of a row is left.
@@ -589,7 +626,7 @@ fn seal_row(
     let facts = telling.as_ref().and_then(|telling| telling.facts());
     let places = facts.into_iter().flat_map(|facts| facts.subjects.iter().filter_map(|one| one.place));
     let tells: Vec<usize> = places.collect();
-    let mut value_sealed = Vec::new();
+    let (mut value_sealed, mut taken) = (Vec::new(), Taken::default());
     let binary = format.layout == Layout::Binary;
     let form = if binary { Format::Binary } else { Format::Text };
     format.visit::<Fault>(
@@ -613,7 +650,8 @@ fn seal_row(
                         return Err(Refusal::value(&field_of(view, id)?.path(), detail).into());
                     }
                     value_sealed.clear();
-                    let taken = Taken { stored: vec![id], ..Taken::default() };
+                    taken.stored.clear();
+                    taken.stored.push(id);
                     let given = Given {
                         of: binary.then(|| field_of(view, id).map(|one| one.logical)).transpose()?,
                         format: form,

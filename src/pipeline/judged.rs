@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::again::Found;
-use super::by_name::{Lookup, Resolved};
+use super::by_name::{Lookup, Resolved, told_too_late};
 use super::certainty::{Doubt, Sure};
 use super::clear::{Cleared, clear_execute};
 use super::errand::Errand;
@@ -523,6 +523,9 @@ impl Session {
         if let Some(step) = self.refuses_names(&[portal], frame.len(), &Target::Execute, out) {
             return Ok(step);
         }
+        if self.queue.is_told_too_late(portal) {
+            return Ok(self.refuse(frame.len(), &Target::Execute, told_too_late(), None, out));
+        }
         let meaning = self.queue.portal(portal);
         // Which tables a COPY takes or shows the server looks up now, and not as it was judged.
         if self.parses_copy && (self.has_old_portals || self.newer) {
@@ -624,6 +627,9 @@ impl Session {
                 Ok(Found::Step(step)) => return Ok(step),
                 Err(refusal) => return Ok(self.refuse(frame.len(), &Target::Describe, refusal, None, out)),
             },
+            frontend::Kind::Portal if self.queue.is_told_too_late(name) => {
+                return Ok(self.refuse(frame.len(), &Target::Describe, told_too_late(), None, out));
+            }
             frontend::Kind::Portal => self.queue.portal(name),
         };
         let found = match (meaning, kind) {

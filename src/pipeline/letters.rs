@@ -14,7 +14,7 @@ use crate::catalog::{Family, Logical};
 use crate::policy::Refusal;
 use crate::statement::{CopyFacts, Encoding};
 use crate::types::Format;
-use crate::wire::charset::{Charset, Coding};
+use crate::wire::charset::{Charset, Coding, Unmapped};
 use crate::wire::copy::Layout;
 use crate::wire::frame::{HEADER_BYTES, put};
 
@@ -134,6 +134,44 @@ pub(super) fn is_text(format: Format, of: &Logical) -> Option<bool> {
         Format::Binary if texts && of.array => None,
         Format::Binary => Some(texts),
     }
+}
+
+/// The binary form of an array of texts with each of them made anew by `each`. None: it is no such form, or an element
+/// cannot be made.
+pub(super) fn each_element(
+    array: &[u8],
+    each: impl Fn(&[u8]) -> Option<Zeroizing<Vec<u8>>>,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let number = |bytes: &[u8; 4]| usize::try_from(i32::from_be_bytes(*bytes)).ok();
+    // How many dimensions, flags and the type of its elements; then the length and the first index of each dimension.
+    let dimensions = number(array.first_chunk()?)?;
+    let (head, mut rest) = array.split_at_checked(dimensions.checked_mul(8)?.checked_add(12)?)?;
+    // As long as it can become, so that no copy is left behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(array.len().checked_mul(3)?));
+    out.extend_from_slice(head);
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let Some(length) = number(length) else {
+            out.extend_from_slice(length);
+            rest = behind;
+            continue;
+        };
+        let (element, behind) = behind.split_at_checked(length)?;
+        let made = each(element)?;
+        out.extend_from_slice(&i32::try_from(made.len()).ok()?.to_be_bytes());
+        out.extend_from_slice(&made);
+        rest = behind;
+    }
+    rest.is_empty().then_some(out)
+}
+
+/// The same in the encoding of a client.
+pub(super) fn encoded_elements(charset: &Charset, array: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unmapped> {
+    let each = |element: &[u8]| {
+        let mut element = Zeroizing::new(element.to_vec());
+        charset.encode_from(&mut element, 0).ok()?;
+        Some(element)
+    };
+    each_element(array, each).ok_or(Unmapped)
 }
 
 /// What the data of a COPY is written in, of a session whose client writes in `session`.

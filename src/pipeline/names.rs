@@ -195,6 +195,8 @@ pub struct Naming {
     pub behind: Renames,
     /// The portal in which all of that code runs, so that it cannot take it away.
     pub runs: Option<Box<[u8]>>,
+    /// It opens a cursor whose name its row will tell.
+    pub untold: bool,
 }
 
 /// What a name means for a request that uses it now.
@@ -262,6 +264,8 @@ pub struct Names {
     statements_doubted: u64,
     /// SQL has made some of them.
     by_sql: bool,
+    /// The last request that opens a cursor whose name only its row tells.
+    pub(super) untold: Option<u64>,
     /// What the entries will make of these names.
     pending_statements: Pending<Prepared>,
     pending_portals: Pending<Prepared>,
@@ -287,7 +291,10 @@ impl Names {
         let within = naming.runs.as_deref().map(cut);
         self.doubt(naming.before, request * 2 - 1, within);
         self.doubt(naming.behind, request * 2 + 1, within);
-        self.by_sql |= !naming.changes.is_empty();
+        self.by_sql |= !naming.changes.is_empty() || naming.untold;
+        if naming.untold {
+            self.untold = Some(request);
+        }
         naming.changes.iter().for_each(|(_, change)| self.expect(change, request));
     }
 

@@ -477,7 +477,28 @@ impl Queue {
     }
 
     pub fn portal(&self, name: &[u8]) -> Meaning {
-        self.names.portal(name, self.last_boundary)
+        match self.names.portal(name, self.last_boundary) {
+            Meaning::Plain if self.may_be_told(name).is_some() => Meaning::Unsettled,
+            meaning @ (Meaning::Plain | Meaning::Unsettled | Meaning::Judged(_)) => meaning,
+        }
+    }
+
+    /// Is this a portal that is not known, while a cursor is opened whose name an answer will tell?
+    fn may_be_told(&self, name: &[u8]) -> Option<u64> {
+        let asked = self.names.untold.filter(|_| !name.is_empty())?;
+        self.entries.front().is_some_and(|owed| owed.number <= asked).then_some(asked)
+    }
+
+    /// The same, where that answer may not come before the client has sent more.
+    pub fn is_told_too_late(&self, name: &[u8]) -> bool {
+        matches!(self.names.portal(name, self.last_boundary), Meaning::Plain)
+            && self.may_be_told(name).is_some_and(|asked| asked > self.last_boundary)
+    }
+
+    /// The row of the oldest entry tells the name of a cursor that it has opened.
+    pub fn tell_name(&mut self, change: Change) {
+        let number = self.front().map_or(0, |owed| owed.number);
+        self.names.apply(change, number);
     }
 
     /// As many requests are without an answer as may be.

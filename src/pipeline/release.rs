@@ -2,7 +2,7 @@
 //! client. It takes the receipt of the very execution the row belongs to, or the permit
 //! of what touches nothing.
 
-use super::letters::is_text;
+use super::letters::{encoded_elements, is_text};
 use super::plan::Workshop;
 use super::shape::{Column, Shape, unforeseen};
 use super::view::View;
@@ -314,12 +314,18 @@ impl Workshop {
                         let mut converted = zeroize::Zeroizing::new(Vec::new());
                         if let Some(charset) = look.charset.filter(|_| !shown.is_ascii()) {
                             let text = is_text(form, &shape.shown(at).unwrap_or(Logical::TEXT));
-                            if text != Some(false) {
-                                converted.extend_from_slice(shown);
-                                let encoded =
-                                    text.ok_or(Unmapped).and_then(|_| charset.encode_from(&mut converted, 0));
-                                encoded.map_err(|_| has_no_form(view, fields, charset))?;
-                                shown = converted.as_slice();
+                            let no_form = |_| has_no_form(view, fields, charset);
+                            match text {
+                                Some(true) => {
+                                    converted.extend_from_slice(shown);
+                                    charset.encode_from(&mut converted, 0).map_err(no_form)?;
+                                    shown = converted.as_slice();
+                                }
+                                Some(false) => {}
+                                None => {
+                                    converted = encoded_elements(charset, shown).map_err(no_form)?;
+                                    shown = converted.as_slice();
+                                }
                             }
                         }
                         format.put(&mut row, at, shown, alone);
@@ -410,7 +416,12 @@ fn put_in_place(
     match is_text(format, &shown.unwrap_or(Logical::TEXT)) {
         Some(true) => charset.encode_from(out, at + 4)?,
         Some(false) => return Ok(()),
-        None => return Err(Unmapped),
+        None => {
+            // No longer than what it takes the place of.
+            let array = encoded_elements(charset, out.get(at + 4..).unwrap_or_default())?;
+            out.truncate(at + 4);
+            out.extend_from_slice(&array);
+        }
     }
     let length = i32::try_from(out.len() - at - 4).unwrap_or(i32::MAX);
     if let Some(slot) = out.get_mut(at..at + 4) {

@@ -90,6 +90,10 @@ impl Session {
                     if run > 0 && self.replaces(frame.tag()) {
                         break;
                     }
+                    if frame.tag() == b'd' && self.copies_out() {
+                        self.queue.answered();
+                        return self.copied(shop, rest, out, now_ms);
+                    }
                     let before = out.len();
                     match self.answer(shop, frame, out, now_ms) {
                         Ok(Fate::Pass) if self.waits_to_end(frame.tag()) => {
@@ -194,7 +198,6 @@ impl Session {
             b'Z' => self.ready(frame),
             b'V' => self.function_result(frame),
             b'G' | b'H' => self.copy_begins(frame),
-            b'd' if self.copies_out() => Ok(self.copied(shop, frame, out, now_ms)),
             b'c' if self.copies_out() => Ok(self.copied_all()),
             // W, c, d, V and whatever a later server says.
             _ => Ok(Fate::Pass),
@@ -436,7 +439,7 @@ impl Session {
         };
         out.extend_from_slice(released.bytes());
         run.note_row(opened.cells, opened.bytes, opened.others);
-        Fate::Took
+        self.note_opened(run, frame)
     }
 
     /// A Describe, if one is owed next, has its answer, as wholly as it has arrived.

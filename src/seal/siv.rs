@@ -69,7 +69,6 @@ impl Siv {
         // The last 16 bytes are mixed with what came before, wherever blocks begin.
         let behind = plain.len() % SIV_LENGTH;
         let (head, tail) = plain.split_at(before - behind);
-        let state = self.absorb(0, head);
         let mut last = Zeroizing::new([0; 2 * SIV_LENGTH]);
         for (byte, plain) in last.iter_mut().zip(tail) {
             *byte = *plain;
@@ -78,36 +77,29 @@ impl Siv {
             *byte ^= start;
         }
         let mixed = last.get(..tail.len()).unwrap_or_default();
-        self.finish(state, mixed)
+        self.mac_of(head, mixed)
     }
 
     fn cmac(&self, bytes: &[u8]) -> u128 {
-        self.finish(0, bytes)
+        self.mac_of(&[], bytes)
     }
 
-    /// Whole blocks; what is behind them is not looked at.
-    fn absorb(&self, state: u128, bytes: &[u8]) -> u128 {
-        let (blocks, _) = bytes.as_chunks::<SIV_LENGTH>();
-        if blocks.is_empty() {
-            return state;
-        }
-        let mut state = Block::from(state.to_be_bytes());
-        self.mac.encrypt_with_backend(Absorb { state: &mut state, blocks });
-        let absorbed = u128::from_be_bytes(state.0);
-        state.zeroize();
-        absorbed
-    }
-
-    /// CMAC up to its end; of nothing one block that is filled up.
-    fn finish(&self, state: u128, bytes: &[u8]) -> u128 {
-        let head = bytes.len().saturating_sub(1) / SIV_LENGTH * SIV_LENGTH;
-        let (head, last) = bytes.split_at(head);
-        let state = self.absorb(state, head);
+    /// CMAC of `head`, which is whole blocks, and of `tail` behind it; of nothing one block that is filled up.
+    fn mac_of(&self, head: &[u8], tail: &[u8]) -> u128 {
+        let (head, _) = head.as_chunks::<SIV_LENGTH>();
+        let (between, last) = tail.split_at(tail.len().saturating_sub(1) / SIV_LENGTH * SIV_LENGTH);
+        let (between, _) = between.as_chunks::<SIV_LENGTH>();
         let last = match <[u8; SIV_LENGTH]>::try_from(last) {
             Ok(block) => u128::from_be_bytes(block) ^ self.whole,
             Err(_) => filled_up(last) ^ self.filled,
         };
-        encrypt(&self.mac, state ^ last)
+        let last = Zeroizing::new(last.to_be_bytes());
+        let mut state = Block::default();
+        let parts = [head, between, std::slice::from_ref(&*last)];
+        self.mac.encrypt_with_backend(Absorb { state: &mut state, parts });
+        let absorbed = u128::from_be_bytes(state.0);
+        state.zeroize();
+        absorbed
     }
 
     fn apply_stream(&self, siv: u128, bytes: &mut [u8]) {
@@ -149,10 +141,10 @@ impl Drop for Siv {
     }
 }
 
-/// All blocks by one call, which leaves the expanded key where it is.
+/// All blocks by one call: each puts the expanded key where the processor wants it.
 struct Absorb<'a> {
     state: &'a mut Block,
-    blocks: &'a [[u8; SIV_LENGTH]],
+    parts: [&'a [[u8; SIV_LENGTH]]; 3],
 }
 
 impl BlockSizeUser for Absorb<'_> {
@@ -162,7 +154,7 @@ impl BlockSizeUser for Absorb<'_> {
 impl BlockCipherEncClosure for Absorb<'_> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
-        for block in self.blocks {
+        for block in self.parts.into_iter().flatten() {
             for (byte, own) in self.state.iter_mut().zip(block) {
                 *byte ^= own;
             }

@@ -128,7 +128,7 @@ fn arguments(bench: Bench<'_>, execute: &protobuf::ExecuteStmt) -> Executes {
     }
 }
 
-fn argument(bench: Bench<'_>, node: &Node) -> Argument {
+pub(super) fn argument(bench: Bench<'_>, node: &Node) -> Argument {
     match kind(node) {
         Some(Kind::AConst(constant)) => constant_argument(bench, constant),
         Some(Kind::AArrayExpr(array)) if array.elements.len() <= ARGUMENTS_MAX => {
@@ -326,7 +326,11 @@ fn run(own: &StatementFacts, of: &StatementFacts) -> StatementFacts {
 }
 
 /// Takes an argument for a value of a field.
-fn given(parameter: &ParameterUse, argument: &Argument, literals: &mut Vec<LiteralUse>) -> Proven<()> {
+pub(super) fn given(
+    parameter: &ParameterUse,
+    argument: &Argument,
+    literals: &mut Vec<LiteralUse>,
+) -> Proven<()> {
     let number = super::facts::LiteralForm::Number;
     let literal = |span: &std::ops::Range<usize>, form, array| {
         let of_number = (form == number).then(|| Logical::of(Base::Numeric));

@@ -33,18 +33,7 @@ const DEPTH_MAX: usize = 16;
 /// # Errors
 /// [`Unproven`]: why it cannot be followed, or what it would do to sealed columns.
 pub fn followed_trigger(body: &str, table: &QualifiedName, snapshot: &Snapshot) -> Proven<Vec<Arc<str>>> {
-    let mut lexemes = Vec::new();
-    for lexeme in Lexer::new(body, true) {
-        let Some((lexeme, span)) = lexeme else { return Err(unread()) };
-        let source = body.get(span.clone()).unwrap_or("\\");
-        // What a backslash means is for whoever runs it to say.
-        if lexeme == Lexeme::Plain && source.contains('\\') {
-            return Err(unread());
-        }
-        if lexeme != Lexeme::Comment {
-            lexemes.push((lexeme, span));
-        }
-    }
+    let lexemes = lexemes(body)?;
     // A row as a whole holds sealed values beside others.
     let word = |at: usize| -> Option<String> {
         let (lexeme, span) = lexemes.get(at)?;
@@ -70,6 +59,23 @@ pub fn followed_trigger(body: &str, table: &QualifiedName, snapshot: &Snapshot) 
     if read.at == read.lexemes.len() { Ok(read.used.into_inner()) } else { Err(unread()) }
 }
 
+/// The lexemes of a body, but for comments.
+pub(super) fn lexemes(body: &str) -> Proven<Vec<(Lexeme, Range<usize>)>> {
+    let mut lexemes = Vec::new();
+    for lexeme in Lexer::new(body, true) {
+        let Some((lexeme, span)) = lexeme else { return Err(unread()) };
+        let source = body.get(span.clone()).unwrap_or("\\");
+        // What a backslash means is for whoever runs it to say.
+        if lexeme == Lexeme::Plain && source.contains('\\') {
+            return Err(unread());
+        }
+        if lexeme != Lexeme::Comment {
+            lexemes.push((lexeme, span));
+        }
+    }
+    Ok(lexemes)
+}
+
 fn unread() -> Unproven {
     refuse(
         "definition",
@@ -78,15 +84,16 @@ fn unread() -> Unproven {
     )
 }
 
-struct Reader<'a> {
-    body: &'a str,
-    lexemes: Vec<(Lexeme, Range<usize>)>,
-    at: usize,
-    depth: usize,
-    snapshot: &'a Snapshot,
+/// Reads a body word by word.
+pub(super) struct Reader<'a> {
+    pub(super) body: &'a str,
+    pub(super) lexemes: Vec<(Lexeme, Range<usize>)>,
+    pub(super) at: usize,
+    pub(super) depth: usize,
+    pub(super) snapshot: &'a Snapshot,
     /// None: nothing of the trigger's table is classified.
-    relation: Option<&'a Relation>,
-    used: RefCell<Vec<Arc<str>>>,
+    pub(super) relation: Option<&'a Relation>,
+    pub(super) used: RefCell<Vec<Arc<str>>>,
 }
 
 impl<'a> Reader<'a> {
@@ -95,16 +102,16 @@ impl<'a> Reader<'a> {
         Some((*lexeme, self.body.get(span.clone())?))
     }
 
-    fn word(&self, at: usize) -> Option<String> {
+    pub(super) fn word(&self, at: usize) -> Option<String> {
         let (lexeme, source) = self.source(at)?;
         (lexeme == Lexeme::Word).then(|| source.to_ascii_lowercase())
     }
 
-    fn peek_mark(&self) -> Option<&'a str> {
+    pub(super) fn peek_mark(&self) -> Option<&'a str> {
         self.source(self.at).filter(|(lexeme, _)| *lexeme == Lexeme::Mark).map(|(_, source)| source)
     }
 
-    fn expect(&mut self, expected: &str) -> Proven<()> {
+    pub(super) fn expect(&mut self, expected: &str) -> Proven<()> {
         let found = self.word(self.at);
         let found = found.as_deref().or_else(|| self.peek_mark());
         if found != Some(expected) {
@@ -115,7 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text up to a word or a mark that stands in no brackets, which is passed over.
-    fn until(&mut self, end: &str) -> Proven<&'a str> {
+    pub(super) fn until(&mut self, end: &str) -> Proven<&'a str> {
         let start = self.lexemes.get(self.at).map(|(_, span)| span.start).ok_or_else(unread)?;
         let mut depth = 0_usize;
         loop {

@@ -310,8 +310,8 @@ pub struct NamedQuery {
 /// What a name of SQL means: two spaces of names, which the protocol shares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NameOf {
-    /// DECLARE; `holds`: WITH HOLD.
-    Portal { holds: bool },
+    /// DECLARE; `holds`: WITH HOLD. `opened`: by a function, whose row tells the name, whether or not the text does.
+    Portal { holds: bool, opened: bool },
     /// PREPARE, with the types of its parameters (`pg_type.oid`) as far as their names tell; 0: it does not say.
     Statement { types: Vec<u32> },
 }

@@ -26,7 +26,7 @@ use super::refusal::{Proven, refuse, unsupported};
 use super::view::READING;
 
 /// `pg_type.oid` of `text` and `varchar`, which sealed values pass as they are.
-const TEXT: [u32; 2] = [25, 1043];
+pub(super) const TEXT: [u32; 2] = [25, 1043];
 
 /// A function as the catalog has it.
 pub struct Signature {

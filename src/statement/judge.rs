@@ -16,12 +16,13 @@ use super::define::definition;
 use super::define::doors;
 use super::define::moving;
 use super::define::named;
-use super::facts::{Edit, LiteralUse, Remedy, Renames, StatementFacts, TextFacts};
+use super::facts::{Edit, LiteralUse, Remedy, Renames, ResultColumn, StatementFacts, TextFacts};
 use super::follow::flow::{Seen, Walk};
 use super::follow::told::shown;
 use super::follow::uses::Uses;
 use super::matters::{Bench, names_relation_that_matters, refuse_definition};
 use super::opaque;
+use super::opening;
 use super::read::bounds::{self, Limits};
 use super::read::census::{Census, NamePath, census};
 use super::read::reader::{self, Claims, Read};
@@ -152,10 +153,19 @@ fn statement_of(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Stateme
     let holds =
         matches!(kind(node), Some(Kind::ExplainStmt(_) | Kind::DeclareCursorStmt(_) | Kind::PrepareStmt(_)));
     let follows = is_query(node) || holds;
-    definition::refuse_reaching_functions(bench.names, found, follows)?;
+    let opened = opening::opened(bench, node, found)?;
+    match &opened {
+        None => definition::refuse_reaching_functions(bench.names, found, follows)?,
+        Some(_) => definition::refuse_reaching_but(bench.names, found, |call| {
+            bench.snapshot.opening(&call.parts).is_some()
+        })?,
+    }
     definition::refuse_shadows(bench.snapshot, found)?;
     doors::refuse_moved_database(bench.snapshot.bound(), node)?;
-    let mut facts = if is_query(node) {
+    let opens = opened.is_some();
+    let mut facts = if let Some(opened) = opened {
+        opened
+    } else if is_query(node) {
         query_or_apart(bench, node, found)?
     } else {
         definition::judge(bench, node, found)?
@@ -218,6 +228,10 @@ fn statement_of(bench: Bench<'_>, node: &Node, found: &Census) -> Proven<Stateme
     facts.effect.makes = moving::makes(bench, node);
     facts.defines = named::defined(bench, node, found, &facts);
     by_name::defer(&mut facts);
+    if opens {
+        // The name of the cursor.
+        facts.outputs = vec![ResultColumn::Plain];
+    }
     Ok(facts)
 }
 

@@ -24,6 +24,7 @@ mod fuzz;
 mod judge;
 mod matters;
 mod opaque;
+mod opening;
 mod read;
 mod refusal;
 mod replication;
@@ -48,6 +49,7 @@ pub use fuzz::fuzz_analyse;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use fuzz::{fuzz_snapshot, fuzz_spelled};
 pub use judge::analyse;
+pub use opening::followed_opening;
 pub use read::bounds::{Limits, STACK_BYTES_MIN};
 pub use read::literal::{literal_value, quote_sealed, splice};
 pub use read::prefilter::Prefilter;

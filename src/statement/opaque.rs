@@ -355,7 +355,8 @@ impl<'a> Look<'a> {
 
     fn call(&self, call: &NamePath, distant: bool) -> Option<Code> {
         // What it does is followed.
-        if self.names.snapshot.followed_function(&call.parts).is_some() {
+        let snapshot = self.names.snapshot;
+        if snapshot.followed_function(&call.parts).is_some() || snapshot.opening(&call.parts).is_some() {
             return None;
         }
         counted(self.codes().function(self.called(call)?), distant)

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::catalog::stock::Stock;
 use crate::catalog::{
-    Codes, Column, Domain, DomainName, Field, FieldId, FieldState, Followed, ForeignServer, Kind, Logical,
-    Mode, QualifiedName, Reaching, Refused, Relation, RelationKind, Sharing, Snapshot, SnapshotParts,
+    Codes, Column, CursorName, Domain, DomainName, Field, FieldId, FieldState, Followed, ForeignServer, Kind,
+    Logical, Mode, Opening, QualifiedName, Reaching, Refused, Relation, RelationKind, Sharing, Snapshot,
+    SnapshotParts,
 };
 
 use super::{Encoding, Limits, Reading, TextFacts, Unproven, analyse};
@@ -164,7 +165,27 @@ pub(super) fn shop_with(with: impl Fn(Field) -> Field) -> Snapshot {
             (Arc::from(name), function)
         })
         .into(),
-        functions: ["reach_all", "<~~", "reach_type", "mail_of", "people_by"]
+        openings: [
+            (
+                "listed",
+                CursorName::Argument(0),
+                "SELECT id, email FROM customers WHERE email = wanted AND id > least",
+            ),
+            ("all_of", CursorName::Server, "SELECT id, email FROM customers"),
+            ("fixed", CursorName::Constant("mine".into()), "SELECT id, email FROM customers"),
+        ]
+        .map(|(name, named, query)| {
+            let arguments = match &named {
+                CursorName::Argument(_) => {
+                    vec![(Some("c".into()), 1790), (Some("wanted".into()), 25), (Some("least".into()), 23)]
+                }
+                CursorName::Constant(_) | CursorName::Server => Vec::new(),
+            };
+            let (schema, name, query) = ("public".into(), Arc::<str>::from(name), query.into());
+            (name.clone(), Opening { schema, name, query, arguments, named })
+        })
+        .into(),
+        functions: ["reach_all", "<~~", "reach_type", "mail_of", "people_by", "listed", "all_of", "fixed"]
             .into_iter()
             .map(|name| {
                 let why = Arc::from("reads public.customers");

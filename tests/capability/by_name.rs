@@ -641,17 +641,236 @@ fn a_statement_that_could_not_be_prepared_again_stays_what_it_was() {
     }
 }
 
-/// A function that opens a cursor over sealed columns is refused by its name; one that hides which opens nothing, whatever the
-/// names of its portals are.
+/// Functions that open a cursor: named by the caller, with and without values for the query, by themselves, and by the server.
+const OPENERS: &str = "CREATE FUNCTION listed(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
+      $$ BEGIN OPEN c FOR SELECT id, email, note FROM customers ORDER BY id; RETURN c; END $$; \
+    CREATE FUNCTION one_of(c refcursor, wanted text, lowest int) RETURNS refcursor LANGUAGE plpgsql AS \
+      $$ BEGIN OPEN c NO SCROLL FOR SELECT id, email FROM customers WHERE email = wanted AND id >= lowest; RETURN c; END $$; \
+    CREATE FUNCTION nameless() RETURNS refcursor LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS \
+      $$ DECLARE d refcursor; BEGIN OPEN d FOR SELECT id, phone FROM customers ORDER BY id; RETURN d; END $$; \
+    CREATE FUNCTION constant() RETURNS refcursor LANGUAGE plpgsql AS \
+      $$ DECLARE d refcursor := 'of phones'; BEGIN OPEN d SCROLL FOR SELECT id, phone FROM customers ORDER BY id; RETURN d; END $$; ";
+
+fn opens(raw: &mut Raw, call: &str) {
+    await_that("the functions in the catalog", || {
+        raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+        raw.query("BEGIN");
+        let states = states(&raw.query(call));
+        raw.query("ROLLBACK");
+        states.is_empty()
+    });
+}
+
+/// The second value of each row.
+fn seconds(frames: &[Frame]) -> Vec<String> {
+    let rows = frames.iter().filter(|frame| frame.tag == b'D').map(Frame::values);
+    let second = |row: Vec<Option<Vec<u8>>>| Some(row.get(1)?.clone().unwrap_or_else(|| b"null".to_vec()));
+    rows.filter_map(second).map(|value| String::from_utf8(value).unwrap()).collect()
+}
+
 #[test]
-fn a_cursor_that_a_function_opens_opens_nothing() {
+fn a_cursor_that_a_function_opens_is_judged_by_the_query_of_the_function() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server.execute("postgres", OPENERS).unwrap();
+        let mut raw = pair.sealed();
+        opens(&mut raw, "SELECT listed('x')");
+        let emails = seconds(&raw.query("SELECT id, email FROM customers ORDER BY id"));
+        let phones = seconds(&raw.query("SELECT id, phone FROM customers ORDER BY id"));
+        for call in
+            ["SELECT listed('mine')", "SELECT public.listed('mine') AS r", "SELECT * FROM listed('mine')"]
+        {
+            raw.query("BEGIN");
+            assert_eq!(firsts(&raw.query(call)), ["mine"], "{major}: {call}");
+            assert_eq!(seconds(&raw.query("FETCH 1 FROM mine")), emails[..1], "{major}: {call}");
+            assert_eq!(seconds(&raw.query("FETCH ALL IN \"mine\"")), emails[1..], "{major}: {call}");
+            assert_eq!(errors(&raw.query("CLOSE mine; COMMIT")), []);
+        }
+        // In one text, where the text tells the name.
+        assert_eq!(seconds(&raw.query("SELECT constant(); FETCH ALL FROM \"of phones\""))[..], phones[..]);
+        // What the server, or a parameter, names is known by the answer.
+        raw.query("BEGIN");
+        for call in ["SELECT nameless()", "SELECT listed(NULL)"] {
+            let frames = raw.query(call);
+            assert_eq!(errors(&frames), [], "{major}: {call}");
+            let name = firsts(&frames).remove(0);
+            assert!(name.starts_with("<unnamed portal "), "{major}: {name}");
+            let shown = seconds(&raw.query(&format!("FETCH ALL IN \"{name}\"")));
+            assert_eq!(
+                shown,
+                if call.contains("nameless") { &phones[..] } else { &emails[..] },
+                "{major}: {call}"
+            );
+        }
+        raw.query("COMMIT");
+        let late = raw.query("SELECT listed(NULL); FETCH ALL FROM \"<unnamed portal 9>\"");
+        assert_eq!(states(&late), ["SG001"], "{major}");
+        // A value for a sealed column, as a literal and as a parameter, in the way of drivers.
+        raw.query("BEGIN");
+        assert_eq!(firsts(&raw.query("SELECT one_of('lit', 's3ntinel-ada@x.example', 1)")), ["lit"]);
+        assert_eq!(seconds(&raw.query("FETCH ALL FROM lit")), ["s3ntinel-ada@x.example"]);
+        raw.parse("", "select * from one_of($1, $2, $3) as result", &[]);
+        let values = ["by parameter", "s3ntinel-ada@x.example", "1"].map(|value| Some(value.as_bytes()));
+        raw.bind("", "", &[], &values, &[]);
+        raw.describe(b'P', "");
+        raw.execute("", 0);
+        let frames = raw.sync();
+        assert_eq!((errors(&frames), firsts(&frames)), (vec![], vec!["by parameter".to_owned()]), "{major}");
+        raw.parse("", "FETCH ALL IN \"by parameter\"", &[]);
+        raw.bind("", "", &[], &[], &[]);
+        raw.describe(b'P', "");
+        raw.execute("", 0);
+        assert_eq!(seconds(&raw.sync()), ["s3ntinel-ada@x.example"], "{major}");
+        raw.query("COMMIT");
+        // A portal of a transaction that has ended is not there, and a name that is taken is an error, as directly.
+        assert_eq!(states(&raw.query("FETCH ALL FROM lit")), ["34000"], "{major}");
+        raw.query("BEGIN; DECLARE mine CURSOR FOR SELECT id, note FROM customers ORDER BY id");
+        assert_eq!(states(&raw.query("SELECT listed('mine')")), ["42P03"], "{major}");
+        raw.query("ROLLBACK");
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+        // The call is on record as a search, and each FETCH as a read of what the function's query shows.
+        let before = records(&pair.gate).len();
+        raw.query("BEGIN");
+        raw.query("SELECT listed('told')");
+        raw.query("FETCH 3 FROM told");
+        raw.query("COMMIT");
+        let found = || records(&pair.gate).split_off(before);
+        let is = |one: &serde_json::Value, kind: &str, action: &str| {
+            one["kind"] == kind && one["action"] == action
+        };
+        let read =
+            |one: &serde_json::Value| is(one, "outcome", "read") && one["rows"] == 3 && one["cells"] == 3;
+        await_that("the outcome of FETCH", || found().iter().any(read));
+        for action in ["search", "read"] {
+            let intents = found().into_iter().filter(|one| is(one, "intent", action));
+            let told = intents.filter(|one| one["statement"].as_str().unwrap().contains("listed"));
+            let fields = told.map(|one| one["fields"].to_string()).collect::<Vec<_>>();
+            assert_eq!(fields.len(), 1, "{major}: {action}");
+            assert!(fields[0].contains("public.customers.email"), "{major}: {fields:?}");
+        }
+    }
+}
+
+/// Whatever is done to the function, its name or the name of its cursor, no value is shown but by what the function was.
+#[test]
+fn a_cursor_of_a_function_shows_nothing_by_another_query_than_its_own() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server.execute("postgres", OPENERS).unwrap();
+        pair.server
+            .execute(
+                "postgres",
+                "CREATE TABLE forged (id int, email text); INSERT INTO forged SELECT id, email FROM customers; \
+                 CREATE FUNCTION swaps() RETURNS int LANGUAGE plpgsql AS $$ \
+                   DECLARE n refcursor := (SELECT name FROM pg_cursors WHERE name = 'c' OR name LIKE '<unnamed%' LIMIT 1); \
+                   BEGIN CLOSE n; OPEN n FOR EXECUTE 'SELECT id, email || chr(32) AS email, id AS note FROM for'||'ged ORDER BY id'; RETURN 1; END $$",
+            )
+            .unwrap();
+        let opener = |head: &str, rest: &str| {
+            format!(
+                "CREATE FUNCTION {head} RETURNS refcursor LANGUAGE plpgsql {rest} AS \
+                $$ BEGIN OPEN c FOR SELECT id, email FROM customers; RETURN c; END $$; "
+            )
+        };
+        let others = [
+            opener("two(c refcursor)", ""),
+            "CREATE FUNCTION two(c text) RETURNS text LANGUAGE sql AS 'SELECT c'; ".to_owned(),
+            opener("stays(c refcursor)", "STABLE"),
+            opener("strict(c refcursor)", "STRICT"),
+            opener("safe(c refcursor)", "PARALLEL SAFE"),
+            opener("sets(c refcursor)", "SET work_mem = '1MB'"),
+            opener("opens_two(c refcursor)", "")
+                .replace("RETURN c", "c := NULL; OPEN c FOR SELECT 1; RETURN c"),
+        ];
+        pair.server.execute("postgres", &others.concat()).unwrap();
+        let mut raw = pair.sealed();
+        opens(&mut raw, "SELECT listed('x')");
+        // Code that nobody follows has put another one under the name.
+        raw.query("BEGIN");
+        raw.query("SELECT listed('c')");
+        assert_eq!(firsts(&raw.query("SELECT swaps()")), ["1"], "{major}");
+        assert_eq!(states(&raw.query("FETCH ALL FROM c")), ["SG001"], "{major}");
+        raw.query("ROLLBACK");
+        let in_one = raw.query("SELECT listed('c'); SELECT swaps(); FETCH ALL FROM c");
+        assert_eq!(states(&in_one), ["SG001"], "{major}");
+        // And where only the answer tells the name: of two statements in one text the second may have been that code.
+        raw.query("BEGIN");
+        let frames = raw.query("SELECT listed(NULL); SELECT swaps()");
+        assert_eq!((firsts(&frames).len(), errors(&frames)), (2, vec![]), "{major}");
+        let fetched = raw.query(&format!("FETCH ALL FROM \"{}\"", firsts(&frames)[0]));
+        assert_eq!(states(&fetched), ["SG001"], "{major}");
+        raw.query("ROLLBACK");
+        // A savepoint takes it away, and another one has its name since.
+        raw.query("BEGIN");
+        raw.query("SAVEPOINT s");
+        raw.query("SELECT listed('c')");
+        raw.query("ROLLBACK TO s");
+        raw.query("DECLARE c CURSOR FOR SELECT id, email FROM forged ORDER BY id");
+        let shown = seconds(&raw.query("FETCH ALL FROM c"));
+        assert!(shown.len() == 4 && !shown.iter().any(|value| value.contains(MARK)), "{major}: {shown:?}");
+        raw.query("ROLLBACK");
+        // Two functions of one name, and those that may not run when they are called, or not here.
+        for called in
+            ["two('x'::refcursor)", "stays('x')", "strict('x')", "safe('x')", "sets('x')", "opens_two('x')"]
+        {
+            let frames = raw.query(&format!("SELECT {called}"));
+            let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+            assert_eq!(error.field(b'C').as_deref(), Some("SG001"), "{major}: {called}");
+            assert_eq!(error.field(b'H').as_deref(), Some("Write the query itself."), "{major}: {called}");
+        }
+        // What was opened by the function as it was stays what it was.
+        raw.query("BEGIN");
+        raw.query("SELECT listed('c')");
+        let empty = "CREATE OR REPLACE FUNCTION listed(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS $$ BEGIN RETURN c; END $$";
+        pair.server.execute("postgres", empty).unwrap();
+        assert_eq!(seconds(&raw.query("FETCH 1 FROM c")), ["s3ntinel-ada@x.example"], "{major}");
+        raw.query("ROLLBACK");
+        assert!(!holds(&pair.tap.to_server(), MARK.as_bytes()), "{major}: a value went upstream");
+    }
+}
+
+/// A temporary table may stand where the function's query finds it: what that holds is not taken for what is sealed.
+#[test]
+fn a_cursor_of_a_function_that_finds_another_table_opens_nothing_of_it() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        pair.server.execute("postgres", OPENERS).unwrap();
+        let mut raw = pair.sealed();
+        opens(&mut raw, "SELECT listed('x')");
+        let stored = "CREATE TABLE forged AS SELECT id, email, note FROM customers; \
+            CREATE FUNCTION shadows() RETURNS int LANGUAGE plpgsql AS $$ BEGIN \
+              EXECUTE 'CREATE TEMP TABLE cust'||'omers AS SELECT * FROM forged'; RETURN 1; END $$";
+        pair.server.execute("postgres", stored).unwrap();
+        await_that("the function in the catalog", || {
+            raw.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            states(&raw.query("SELECT shadows()")).is_empty()
+        });
+        raw.send(b'Q', &crate::harness::string("BEGIN; SELECT listed('c')"));
+        raw.until_ready();
+        raw.send(b'Q', &crate::harness::string("FETCH ALL FROM c"));
+        let mut frames = Vec::new();
+        while let Some(frame) = raw.read() {
+            let ends = frame.tag == b'Z';
+            frames.push(frame);
+            if ends {
+                break;
+            }
+        }
+        assert!(!frames.iter().any(|frame| frame.tag == b'D'), "{major}: {}", tags(&frames));
+        assert_eq!(states(&frames), ["SG001"], "{major}");
+    }
+}
+
+/// A function that hides its query, or has another one of its name, opens nothing, whatever the names of its portals are.
+#[test]
+fn a_cursor_of_a_function_that_is_not_followed_opens_nothing() {
     for major in VERSIONS {
         let pair = Pair::new(major);
         pair.server
             .execute(
                 "postgres",
                 "CREATE FUNCTION listed(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
-                   $$ BEGIN OPEN c FOR SELECT id, email FROM customers ORDER BY id; RETURN c; END $$; \
+                   $$ BEGIN OPEN c FOR SELECT id, email FROM customers ORDER BY id; MOVE c; RETURN c; END $$; \
                  CREATE FUNCTION ordered(c refcursor) RETURNS refcursor LANGUAGE plpgsql AS \
                    $$ BEGIN OPEN c FOR SELECT id, item FROM orders ORDER BY id; RETURN c; END $$; \
                  CREATE FUNCTION hidden() RETURNS refcursor LANGUAGE plpgsql AS \
@@ -794,5 +1013,40 @@ fn names_are_bounded() {
         raw.send(b'Q', &crate::harness::string(&text));
         let frames = raw.until_ready();
         assert_eq!(states(&frames), [""; 0], "{number}");
+    }
+}
+
+/// What is described in the same batch as code that nobody follows, and behind it, is told and shown as what it is.
+#[test]
+fn what_is_described_behind_code_in_the_same_batch_is_told_as_a_plain_server_tells_it() {
+    for major in VERSIONS {
+        let pair = Pair::new(major);
+        let hidden = "CREATE FUNCTION hidden() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN 1; END $$";
+        pair.server.execute("postgres", hidden).unwrap();
+        pair.server.execute("plain", hidden).unwrap();
+        let (mut plain, mut sealed) = (pair.plain(), pair.sealed());
+        await_that("the function in the catalog", || {
+            sealed.query("CREATE TABLE IF NOT EXISTS looked (id int)");
+            errors(&sealed.query("SELECT hidden()")).is_empty()
+        });
+        for (statement, portal) in [("", ""), ("s", "p"), ("", "q")] {
+            let mut both = [&mut plain, &mut sealed].map(|raw| {
+                raw.parse("code", "SELECT hidden()", &[]);
+                raw.bind("", "code", &[], &[], &[]);
+                raw.execute("", 0);
+                raw.parse(statement, "SELECT id, email FROM customers WHERE id < $1 ORDER BY id", &[]);
+                raw.describe(b'S', statement);
+                raw.bind(portal, statement, &[], &[Some(b"3")], &[]);
+                raw.describe(b'P', portal);
+                raw.execute(portal, 1);
+                raw.execute(portal, 0);
+                raw.close(b'S', "code");
+                raw.close(b'S', statement);
+                raw.sync()
+            });
+            let [directly, through] = &mut both;
+            assert_eq!(told(through), told(directly), "{major}: {statement} {portal}");
+            assert_eq!(seconds(through).len(), 2, "{major}");
+        }
     }
 }

@@ -506,3 +506,47 @@ fn what_changes_the_encoding_shows_no_sealed_value_in_the_same_text_or_batch() {
         assert_eq!(firsts(&batch(&mut plain(), settings)).last().unwrap(), ACUTE, "{settings}");
     }
 }
+
+/// An array in its binary form has each of its elements in the client's encoding, both ways and in COPY.
+#[test]
+fn the_elements_of_a_binary_array_are_converted() {
+    for major in VERSIONS {
+        let server = shop::server(major);
+        server.execute("postgres", "CREATE TABLE tagged (id int PRIMARY KEY, tags text)").unwrap();
+        let gate = Setup::before(server.address())
+            .field_with("public.tagged", "tags", "equality", "type = \"text[]\"")
+            .start();
+        let mut latin = session(gate.address(), "LATIN1");
+        let array = |element: &[u8]| {
+            let head = [1, 1, 25, 2, 1, i32::try_from(element.len()).unwrap()].map(i32::to_be_bytes).concat();
+            [&head, element, &(-1_i32).to_be_bytes()].concat()
+        };
+        let given = array(LATIN1);
+        assert_eq!(errors(&run(&mut latin, "INSERT INTO tagged VALUES (1, $1)", &[1], &[Some(&given)])), []);
+        let mut utf8 = session(gate.address(), "UTF8");
+        assert_eq!(firsts(&utf8.query("SELECT tags FROM tagged")), [format!("{{{ACUTE},NULL}}")], "{major}");
+        for (raw, element) in [(&mut latin, LATIN1), (&mut utf8, ACUTE.as_bytes())] {
+            raw.parse("", "SELECT tags FROM tagged WHERE id = 1", &[]);
+            raw.bind("", "", &[], &[], &[1]);
+            raw.execute("", 0);
+            assert_eq!(first(&raw.sync()), array(element), "{major}");
+            let poured = copied(&raw.query("COPY (SELECT tags FROM tagged) TO STDOUT (FORMAT binary)"));
+            assert!(holds(&poured, &array(element)), "{major}");
+        }
+        // What the client's encoding has no form for is the server's own error, and what is no array is one, too.
+        utf8.query("UPDATE tagged SET tags = '{\u{3b1}}'");
+        latin.parse("", "SELECT tags FROM tagged WHERE id = 1", &[]);
+        latin.bind("", "", &[], &[], &[1]);
+        latin.execute("", 0);
+        latin.send(b'S', &[]);
+        let mut frames = Vec::new();
+        while let Some(frame) = latin.read() {
+            frames.push(frame);
+        }
+        assert_eq!(states(&frames), ["22P05"], "{major}");
+        let mut latin = session(gate.address(), "LATIN1");
+        let cut = &given[..given.len() - 5];
+        let sent = run(&mut latin, "UPDATE tagged SET tags = $1", &[1], &[Some(cut)]);
+        assert_eq!(states(&sent).len(), 1, "{major}");
+    }
+}

@@ -39,6 +39,17 @@ pub(in crate::statement) fn refuse_reaching_functions(
     found: &Census,
     follows: bool,
 ) -> Proven<()> {
+    refuse_reaching_but(names, found, |call| {
+        follows && names.snapshot.followed_function(&call.parts).is_some()
+    })
+}
+
+/// The same of all but the calls that are followed.
+pub(in crate::statement) fn refuse_reaching_but(
+    names: Names<'_>,
+    found: &Census,
+    follows: impl Fn(&NamePath) -> bool,
+) -> Proven<()> {
     let called = found.calls.iter().filter_map(|call| call.parts.last());
     for name in called {
         if READERS.iter().any(|reader| name.starts_with(reader)) {
@@ -49,8 +60,7 @@ pub(in crate::statement) fn refuse_reaching_functions(
             ));
         }
     }
-    let inlined = |call: &&NamePath| follows && names.snapshot.followed_function(&call.parts).is_some();
-    for call in found.calls.iter().filter(|call| !inlined(call)) {
+    for call in found.calls.iter().filter(|call| !follows(call)) {
         let mut parts = call.parts.iter().rev().map(String::as_str);
         let (name, schema) = (parts.next(), parts.next());
         if let Some(reach) = name.and_then(|name| names.reaches(schema, name)) {
@@ -176,7 +186,7 @@ pub(in crate::statement) fn judge(bench: Bench<'_>, node: &Node, found: &Census)
             }
         }
         Some(Kind::DeclareCursorStmt(declare)) => {
-            let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0 };
+            let of = NameOf::Portal { holds: declare.options & CURSOR_OPT_HOLD != 0, opened: false };
             named(bench, declare.query.as_deref(), &declare.portalname, of)
         }
         Some(Kind::CopyStmt(copy)) => copy::copied(bench, copy, found),

@@ -12,6 +12,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use super::classified::{self, Classified};
 use super::functions;
 use super::leads::{self, Leads, PolicyNames};
+use super::openings;
 use super::own;
 use super::sharing;
 use super::standing;
@@ -173,6 +174,7 @@ pub async fn load(
         parts.copies_sealed.clone_from(&policy.copies_sealed);
         views::follow(&reader, &mut parts).await?;
         functions::follow(&reader, &mut parts).await?;
+        openings::follow(&reader, &mut parts).await?;
         parts.sharing = sharing::read(&reader, &parts).await?;
         notes.extend(leads.notes);
         parts.names = known_names(&reader).await?;
@@ -274,12 +276,13 @@ fn content(parts: &SnapshotParts) -> ([u8; 32], [u8; 32]) {
     let SnapshotParts { fields, patterns, relations, refuses_opaque, servers, bound, sharing, .. } = parts;
     let copies_sealed = &parts.copies_sealed;
     let followed: BTreeMap<_, _> = parts.followed.iter().collect();
+    let openings: BTreeMap<_, _> = parts.openings.iter().collect();
     let mut digest = Digested(Sha256::new());
     // A digest takes everything.
     let _ = write!(
         digest,
         "{fields:?} {patterns:?} {relations:?} {functions:?} {refuses_opaque} {copies_sealed:?} {servers:?} {bound:?} {sharing:?} \
-         {followed:?}"
+         {followed:?} {openings:?}"
     );
     let meaning = digest.0.clone().finalize().into();
     let Codes {

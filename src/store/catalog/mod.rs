@@ -14,6 +14,7 @@ mod keyrings;
 mod leads;
 mod letters;
 mod load;
+mod openings;
 mod own;
 mod presence;
 mod quoted;

@@ -1,6 +1,6 @@
 //! The binary form of COPY's data.
 
-use super::{Broken, Piece, Value};
+use super::{Broken, Piece, Plain, Value};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Behind the signature: flags and the length of an extension.
@@ -53,7 +53,7 @@ pub(super) fn piece(data: &[u8], began: bool) -> Result<Piece, Broken> {
 
 pub(super) fn visit<'a, E: From<Broken>>(
     row: &'a [u8],
-    field: &mut impl FnMut(usize, &'a [u8], Option<Value>) -> Result<(), E>,
+    field: &mut impl FnMut(usize, &'a [u8], Option<Value<'a>>) -> Result<(), E>,
     wanted: impl Fn(usize) -> bool,
 ) -> Result<usize, E> {
     let fields = usize::from(u16::from_be_bytes(number::<2>(row, 0).ok_or(BROKEN)?));
@@ -63,7 +63,7 @@ pub(super) fn visit<'a, E: From<Broken>>(
         let end = at + 4 + usize::try_from(length).unwrap_or(0);
         let raw = row.get(at..end).ok_or(BROKEN)?;
         let value = wanted(column).then(|| match raw.get(4..) {
-            Some(value) if length >= 0 => Value::Given(zeroize::Zeroizing::new(value.to_vec())),
+            Some(value) if length >= 0 => Value::Given(Plain::Stands(value)),
             Some(_) | None => Value::Null,
         });
         field(column, raw, value)?;

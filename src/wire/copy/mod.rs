@@ -60,10 +60,30 @@ pub struct Broken(pub &'static str);
 
 /// One field of a row.
 #[derive(Debug)]
-pub enum Value {
+pub enum Value<'a> {
     Null,
     Default,
-    Given(zeroize::Zeroizing<Vec<u8>>),
+    Given(Plain<'a>),
+}
+
+/// What a field means.
+#[derive(Debug)]
+pub enum Plain<'a> {
+    /// What stands there.
+    Stands(&'a [u8]),
+    /// What its escapes and quotes come to.
+    Read(zeroize::Zeroizing<Vec<u8>>),
+}
+
+impl std::ops::Deref for Plain<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Plain::Stands(bytes) => bytes,
+            Plain::Read(bytes) => bytes,
+        }
+    }
 }
 
 /// Finds rows in data that comes in pieces. It looks at each byte once.
@@ -149,7 +169,7 @@ impl Format {
     pub fn visit<'a, E: From<Broken>>(
         &self,
         row: &'a [u8],
-        mut field: impl FnMut(usize, &'a [u8], Option<Value>) -> Result<(), E>,
+        mut field: impl FnMut(usize, &'a [u8], Option<Value<'a>>) -> Result<(), E>,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<usize, E> {
         match &self.layout {

@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2, memchr3};
 use zeroize::Zeroizing;
 
-use super::{Broken, Csv, LineEnd, Piece, Rows, Value};
+use super::{Broken, Csv, LineEnd, Piece, Plain, Rows, Value};
 
 impl Rows {
     /// The line at the head of the data. In CSV a quoted end of a line is data.
@@ -115,13 +115,13 @@ pub(super) fn visit_text<'a, E: From<Broken>>(
     delimiter: u8,
     null: &[u8],
     default: Option<&[u8]>,
-    field: &mut impl FnMut(usize, &'a [u8], Option<Value>) -> Result<(), E>,
+    field: &mut impl FnMut(usize, &'a [u8], Option<Value<'a>>) -> Result<(), E>,
     wanted: impl Fn(usize) -> bool,
 ) -> Result<usize, E> {
     let mut rest = row;
     let mut column = 0;
     loop {
-        let mut at = 0;
+        let (mut at, mut escapes) = (0, false);
         loop {
             let ahead = rest.get(at..).unwrap_or_default();
             let Some(next) = memchr2(delimiter, b'\\', ahead) else {
@@ -132,6 +132,7 @@ pub(super) fn visit_text<'a, E: From<Broken>>(
             if rest.get(at) == Some(&delimiter) {
                 break;
             }
+            escapes = true;
             at += 2;
         }
         let (raw, behind) = rest.split_at(at);
@@ -141,8 +142,10 @@ pub(super) fn visit_text<'a, E: From<Broken>>(
                 Value::Null
             } else if default == Some(raw) {
                 Value::Default
+            } else if escapes {
+                Value::Given(Plain::Read(unescaped(raw)))
             } else {
-                Value::Given(unescaped(raw))
+                Value::Given(Plain::Stands(raw))
             }
         });
         field(column, raw, value)?;
@@ -242,28 +245,32 @@ fn put_escaped(out: &mut Vec<u8>, value: &[u8], delimiter: u8) {
 pub(super) fn visit_csv<'a, E: From<Broken>>(
     row: &'a [u8],
     csv: &Csv,
-    field: &mut impl FnMut(usize, &'a [u8], Option<Value>) -> Result<(), E>,
+    field: &mut impl FnMut(usize, &'a [u8], Option<Value<'a>>) -> Result<(), E>,
     wanted: impl Fn(usize) -> bool,
 ) -> Result<usize, E> {
     let mut rest = row;
     let mut column = 0;
     loop {
         let wants = wanted(column);
-        let mut value = Zeroizing::new(Vec::with_capacity(if wants { rest.len() } else { 0 }));
+        let mut value = Zeroizing::new(Vec::new());
         let (mut at, mut in_quote, mut quoted) = (0, false, false);
         loop {
             let ahead = rest.get(at..).unwrap_or_default();
             let mark = if in_quote { csv.escape } else { csv.delimiter };
             let next = memchr2(mark, csv.quote, ahead).unwrap_or(ahead.len());
             let (plain, marks) = ahead.split_at(next);
-            if wants {
+            let first = marks.first().copied();
+            let ends = first.is_none() || !in_quote && first == Some(csv.delimiter);
+            // Without quotes it is what stands there, of which no copy is made.
+            if wants && (quoted || !ends) {
+                if value.capacity() == 0 {
+                    // Once, so that none is left behind where it grows.
+                    value.reserve_exact(rest.len());
+                }
                 value.extend_from_slice(plain);
             }
             at += next;
-            let Some(byte) = marks.first().copied() else { break };
-            if !in_quote && byte == csv.delimiter {
-                break;
-            }
+            let Some(byte) = first.filter(|_| !ends) else { break };
             if !in_quote && byte == csv.quote {
                 (in_quote, quoted) = (true, true);
             } else if in_quote
@@ -296,8 +303,10 @@ pub(super) fn visit_csv<'a, E: From<Broken>>(
                 Value::Default
             } else if plain_null || quoted_null {
                 Value::Null
+            } else if quoted {
+                Value::Given(Plain::Read(value))
             } else {
-                Value::Given(value)
+                Value::Given(Plain::Stands(raw))
             }
         });
         field(column, raw, value)?;
