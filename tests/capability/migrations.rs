@@ -160,11 +160,15 @@ pub(crate) fn transcript(address: SocketAddr, database: &str, program: &[String]
 }
 
 /// An index of what `lower` makes of a column is one of the column, and a constant is sealed where it is compared.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("lower((email)::text)", "email"),
     ("lower(email::text)", "email"),
     ("(level = 3)", "(level = (sealed))"),
     ("CHECK ((level = ANY (ARRAY[1, 2, 3])))", "CHECK ((level = ANY (ARRAY[(sealed), (sealed), (sealed)])))"),
+    (
+        "((level <> 31337) AND ((phone)::text <> ALL ((ARRAY['sentinel none'::character varying, 'sentinel ''no'::character varying])::text[])))",
+        "((level <> (sealed)) AND (phone <> ALL (ARRAY[(sealed), (sealed)])))",
+    ),
     ("varchar_pattern", "text_pattern"),
 ];
 

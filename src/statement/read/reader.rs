@@ -145,7 +145,8 @@ fn is_keyword(tokens: &[Read], at: usize) -> bool {
         "type" => {
             is(before, &["create"])
                 || is(before, &["alter", "drop"]) && begins(second)
-                || is(second, &["column", "alter"])
+                || is(second, &["column"])
+                || is(second, &["alter"]) && word(before).is_some() && !is(before, &["column", "table"])
                 || is(before, &["data"]) && is(second, &["set"])
         }
         _ => false,

@@ -1,7 +1,7 @@
 //! What is written of sealed columns beside comparisons, and means the same as of plain ones: a truth value as a
 //! condition, and the text of a value of another type.
 
-use crate::harness::{Gate, Raw, Setup, Tap, VERSIONS, pg};
+use crate::harness::{Gate, Setup, Tap, VERSIONS, pg};
 use crate::shop;
 
 use super::{Pair, SETTINGS, is_refused, seen};
@@ -162,8 +162,8 @@ const ARRAYS_OF_PARAMETERS: &[(&str, &str, u32)] = &[
         25,
     ),
     (
-        "SELECT id FROM people WHERE tags <> ARRAY[$1, $2]::varchar[] ORDER BY id",
-        "SELECT id FROM people WHERE tags <> $1::varchar[] ORDER BY id",
+        "SELECT id FROM people WHERE tags <> ARRAY[$1, $2]::text[] ORDER BY id",
+        "SELECT id FROM people WHERE tags <> $1::text[] ORDER BY id",
         25,
     ),
     (
@@ -227,6 +227,10 @@ const BY_NAME: &[&str] = &[
     "INSERT INTO people (id) VALUES (77)",
     "INSERT INTO people (id, active) VALUES (5, true) RETURNING id",
     "DELETE FROM people WHERE active AND id = 5",
+    // The name of a column stands in the text as a keyword, too.
+    "ALTER TABLE people DROP CONSTRAINT people_pkey, ADD PRIMARY KEY (id), ADD CONSTRAINT keys UNIQUE (key)",
+    "SELECT id FROM people WHERE key = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' ORDER BY id FOR NO KEY UPDATE",
+    "ALTER TABLE people DROP CONSTRAINT keys",
 ];
 
 /// What has no meaning, or only at another place.

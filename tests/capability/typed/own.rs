@@ -19,7 +19,6 @@ const DEFINITIONS: &[&str] = &[
     "ALTER TABLE people ALTER COLUMN n TYPE mood USING n::mood",
     "ALTER TABLE people ALTER COLUMN n SET DEFAULT 'ok'::public.mood",
     "CREATE INDEX ON people (b)",
-    "ALTER TABLE people ADD COLUMN w \"Wörd x\" DEFAULT 'b\"c'",
 ];
 
 const COLUMNS: &[(&str, &str, &str)] = &[
@@ -61,6 +60,7 @@ const FORMS: &[&str] = &[
     "SELECT id FROM people WHERE c = 31337.25 AND e = ANY(ARRAY['ada@sentinel.example', 'x']) ORDER BY id",
     "SELECT count(*) FROM people GROUP BY b ORDER BY 1",
     "DELETE FROM people WHERE id = 6",
+    "ALTER TABLE people ADD COLUMN w \"Wörd x\" DEFAULT 'b\"c'",
     "INSERT INTO people (id, w) VALUES (7, 'sentinel Ünï'), (8, 'b\"c'::\"Wörd x\"), (10, \"Wörd x\" 'it''s') RETURNING w",
     "INSERT INTO people (id, w) VALUES (11, CAST('it''s' AS public . \"Wörd x\")), (12, DEFAULT) RETURNING w, w::text, w::\"Wörd x\"",
     "INSERT INTO people (id, w) VALUES (13, 'B\"c')",
@@ -185,6 +185,8 @@ fn enumerations_and_domains_are_the_types_of_sealed_columns() {
 
 impl Pair {
     fn copied(&mut self) {
+        // Rows of a table come as they lie, and these lie elsewhere where values are longer.
+        self.query("DELETE FROM people WHERE id IN (7, 8, 10, 11, 12)");
         for sql in [
             "COPY people (id, m, c) TO STDOUT",
             "COPY (SELECT id, m::text, b::text FROM people ORDER BY id) TO STDOUT (FORMAT csv)",
