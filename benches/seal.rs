@@ -67,17 +67,23 @@ fn one_value(criterion: &mut Criterion) {
 }
 
 /// A type as a policy has it, and a value of it as a client writes one.
-const TYPES: [(&str, &str); 20] = [
+const TYPES: [(&str, &str); 33] = [
     ("text", "ada@example.com"),
     ("varchar(254)", "ada@example.com"),
     ("char(20)", "ada"),
+    ("name", "ada"),
+    ("citext", "Ada@Example.com"),
+    ("smallint", "31337"),
     ("integer", "1734918273"),
     ("bigint", "917349182734918273"),
     ("numeric(12,2)", "1734918273.25"),
+    ("numeric", "1734918273.25"),
+    ("real", "1734918.2"),
     ("double precision", "1734918273.25"),
     ("boolean", "true"),
     ("date", "1991-07-23"),
     ("time", "13:37:59.123457"),
+    ("timetz", "13:37:59.123457+02"),
     ("timestamp", "1991-07-23 13:37:59.123457"),
     ("timestamptz", "1991-07-23 13:37:59.123457+02"),
     ("interval", "1 mon 2 days 03:04:05"),
@@ -86,8 +92,15 @@ const TYPES: [(&str, &str); 20] = [
     ("json", r#"{"b": 1, "a": "x"}"#),
     ("jsonb", r#"{"b": 1, "a": "x"}"#),
     ("inet", "198.51.100.173"),
+    ("cidr", "198.51.100.0/24"),
     ("macaddr", "08:00:2b:01:02:03"),
+    ("money", "$1,734,918.25"),
     ("text[]", "{ada,bob}"),
+    ("integer[]", "{1734918273,2}"),
+    ("numeric(12,2)[]", "{1734918.25,7}"),
+    ("date[]", "{1991-07-23,1991-07-24}"),
+    ("timestamptz[]", "{\"1991-07-23 13:37:59.123457+02\"}"),
+    ("uuid[]", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"),
 ];
 
 /// Down: as text, made canonical and sealed. Up: opened, and written as text.

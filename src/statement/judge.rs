@@ -364,8 +364,14 @@ fn confirm(
     censuses: &[Census],
     facts: &mut TextFacts,
 ) -> Proven<()> {
-    let literals: Vec<_> =
-        facts.statements.iter().flat_map(|statement| statement.literals.iter().cloned()).collect();
+    // Of those within the body of a DO the second reader has been asked where they stand.
+    let literals: Vec<_> = facts
+        .statements
+        .iter()
+        .zip(&parsed.stmts)
+        .filter(|(_, raw)| !is_block(raw))
+        .flat_map(|(statement, _)| statement.literals.iter().cloned())
+        .collect();
     let tokens = agreed(bench.snapshot, bench.text, characters, parsed, censuses, &literals)?;
     facts.signs = signs(characters, &tokens);
     for ((statement, raw), found) in facts.statements.iter_mut().zip(&parsed.stmts).zip(censuses) {
@@ -374,6 +380,10 @@ fn confirm(
         }
     }
     Ok(())
+}
+
+fn is_block(raw: &RawStmt) -> bool {
+    matches!(raw.stmt.as_deref().and_then(kind), Some(Kind::DoStmt(_)))
 }
 
 /// What is given to EXECUTE is a literal only where both readers see the same one.

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::fault::{ValueFault, sql_name};
-use super::scan::{Scan, hex_byte, number, push_digits, push_hex};
+use super::scan::{Scan, is_space, number, push_digits, push_hex};
 use crate::catalog::Base;
 
 /// An address with the bits of its network. One of version 4 has its four bytes in front.
@@ -212,40 +212,77 @@ fn write_wide(address: [u8; 16], out: &mut Vec<u8>) {
 }
 
 /// An address of hardware in one of its spellings. Err within: one of its numbers is too large.
+///
+/// The server reads it by C's `sscanf`, so blanks, signs and `0x` may stand before each number. Of several
+/// spellings that begin alike the first that all of it fits counts.
 pub(super) fn macaddr(text: &[u8]) -> Result<[u8; 6], ValueFault> {
-    let syntax = || ValueFault::syntax("macaddr");
-    let text = super::scan::trim(text);
-    let between = text.iter().copied().find(|byte| matches!(byte, b':' | b'-' | b'.'));
-    let is_between = |byte: &u8| between == Some(*byte);
-    let groups: usize = text.split(is_between).count();
-    let each = match (groups, between) {
-        (6, Some(b':' | b'-')) => 1,
-        (2, Some(b':' | b'-')) => 3,
-        (3, Some(b'.' | b'-')) => 2,
-        (1, None) => 6,
-        _ => return Err(syntax()),
-    };
+    // Between which numbers what stands, and of how many digits they are; 0: of any number.
+    let spellings: [(u8, &[usize], usize); 7] = [
+        (b':', &[1, 2, 3, 4, 5], 0),
+        (b'-', &[1, 2, 3, 4, 5], 0),
+        (b':', &[3], 2),
+        (b'-', &[3], 2),
+        (b'.', &[2, 4], 2),
+        (b'-', &[2, 4], 2),
+        (b':', &[], 2),
+    ];
+    let numbers = spellings
+        .iter()
+        .find_map(|(between, before, width)| spelled(text, *between, before, *width))
+        .ok_or_else(|| ValueFault::syntax("macaddr"))?;
     let mut bytes = [0; 6];
-    let mut places = bytes.iter_mut();
-    for group in text.split(is_between) {
-        if each == 1 && (1..=8).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit) {
-            let value = group.iter().fold(0_u64, |value, digit| {
-                value * 16 + u64::from(char::from(*digit).to_digit(16).unwrap_or(0))
-            });
-            let byte = u8::try_from(value)
-                .map_err(|_| ValueFault::new("22003", "invalid octet value in \"macaddr\" value"))?;
-            *places.next().ok_or_else(syntax)? = byte;
-            continue;
-        }
-        let mut scan = Scan::new(group);
-        for _ in 0..each {
-            *places.next().ok_or_else(syntax)? = hex_byte(&mut scan).ok_or_else(syntax)?;
-        }
-        if !scan.is_empty() {
-            return Err(syntax());
-        }
+    for (byte, number) in bytes.iter_mut().zip(numbers) {
+        *byte = u8::try_from(number)
+            .map_err(|_| ValueFault::new("22003", "invalid octet value in \"macaddr\" value"))?;
     }
     Ok(bytes)
+}
+
+/// Six numbers, with a mark before some of them, and nothing behind them but blanks.
+fn spelled(text: &[u8], between: u8, before: &[usize], width: usize) -> Option<[u32; 6]> {
+    let mut scan = Scan::new(text);
+    let mut numbers = [0; 6];
+    for (at, number) in numbers.iter_mut().enumerate() {
+        if before.contains(&at) && !scan.take(between) {
+            return None;
+        }
+        *number = c_hexadecimal(&mut scan, if width == 0 { usize::MAX } else { width })?;
+    }
+    scan.run(is_space);
+    scan.is_empty().then_some(numbers)
+}
+
+/// A number as `%x` reads it, of so many characters at most: it wraps where it has a sign, has its low 32 bits
+/// where it is larger, and all of them where it is larger than 64.
+fn c_hexadecimal(scan: &mut Scan<'_>, mut width: usize) -> Option<u32> {
+    scan.run(is_space);
+    let negative = scan.peek() == Some(b'-');
+    if negative || scan.peek() == Some(b'+') {
+        scan.next();
+        width -= 1;
+    }
+    let (mut number, mut any, mut over) = (0_u64, false, false);
+    if width > 0 && scan.take(b'0') {
+        (any, width) = (true, width - 1);
+        if width > 0 && (scan.take(b'x') || scan.take(b'X')) {
+            width -= 1;
+        }
+    }
+    while width > 0 {
+        let Some(digit) = scan.peek().and_then(|byte| char::from(byte).to_digit(16)) else { break };
+        scan.next();
+        width -= 1;
+        any = true;
+        over |= number >> 60 != 0;
+        number = number << 4 | u64::from(digit);
+    }
+    let number = match (over, negative) {
+        (true, _) => u64::MAX,
+        (false, true) => number.wrapping_neg(),
+        (false, false) => number,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "C stores it so")]
+    any.then_some(number as u32)
 }
 
 pub(super) fn write_macaddr(bytes: [u8; 6], out: &mut Vec<u8>) {

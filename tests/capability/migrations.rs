@@ -160,11 +160,15 @@ pub(crate) fn transcript(address: SocketAddr, database: &str, program: &[String]
 }
 
 /// An index of what `lower` makes of a column is one of the column, and a constant is sealed where it is compared.
-const RENAMED: [(&str, &str); 5] = [
+const RENAMED: [(&str, &str); 6] = [
     ("lower((email)::text)", "email"),
     ("lower(email::text)", "email"),
     ("(level = 3)", "(level = (sealed))"),
     ("CHECK ((level = ANY (ARRAY[1, 2, 3])))", "CHECK ((level = ANY (ARRAY[(sealed), (sealed), (sealed)])))"),
+    (
+        "((level <> 31337) AND ((phone)::text <> ALL ((ARRAY['sentinel none'::character varying, 'sentinel ''no'::character varying])::text[])))",
+        "((level <> (sealed)) AND (phone <> ALL (ARRAY[(sealed), (sealed)])))",
+    ),
     ("varchar_pattern", "text_pattern"),
 ];
 
@@ -256,6 +260,11 @@ const SCRIPTS: &[&str] = &[
     "ALTER TABLE public.people ADD CONSTRAINT uc_people_phone UNIQUE (phone, born), ADD CONSTRAINT level_known CHECK (level IN (1, 2, 3))",
     "INSERT INTO public.people (email, note) VALUES ('Ada@sentinel.example', 'sentinel note')",
     "ALTER TABLE public.people ALTER COLUMN place SET DEFAULT 'somewhere'",
+    // Constants within a block.
+    "DO $$ BEGIN\n  ALTER TABLE people ALTER COLUMN phone SET DEFAULT 'sentinel ''phone';\nEXCEPTION WHEN undefined_table THEN NULL;\nEND $$",
+    "DO $do$\nBEGIN\n  IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'level_set') THEN\n    \
+     ALTER TABLE \"people\" ADD CONSTRAINT level_set CHECK (level <> 31337 AND \"phone\" NOT IN ('sentinel none', 'sentinel ''no')); -- sometimes\n  \
+     END IF;\nEND\n$do$",
     "COMMENT ON COLUMN public.people.email IS 'as it was given'",
     "COMMIT",
 ];
@@ -286,6 +295,7 @@ fn scripts_of_migration_tools_run_as_they_stand() {
         for (sql, state) in [
             ("INSERT INTO people (email) VALUES ('ADA@sentinel.example')", "23505"),
             ("INSERT INTO people (email, level) VALUES ('eve@sentinel.example', 4)", "23514"),
+            ("INSERT INTO people (email, phone) VALUES ('eve@sentinel.example', 'sentinel ''no')", "23514"),
             ("INSERT INTO people (email) VALUES (NULL)", "23502"),
             ("INSERT INTO guests (email) VALUES ('nobody@sentinel.example')", "23503"),
         ] {
@@ -339,6 +349,10 @@ fn what_sealed_text_cannot_hold_is_refused_and_nothing_is_made() {
         ("CREATE INDEX ON people (phone) WHERE phone > 'sentinel'", "A CHECK"),
         ("ALTER TABLE people ALTER phone TYPE varchar(20) USING upper(phone)", "Leave USING out"),
         ("ALTER TABLE people ALTER phone SET DEFAULT random()::text", "Leave the default out"),
+        (
+            "DO 'BEGIN ALTER TABLE people ALTER phone SET DEFAULT ''sentinel''; END'",
+            "Write the block as $$...$$",
+        ),
         (
             "INSERT INTO members_1 (id, mail) VALUES (2, 'bob@sentinel.example')",
             "Use the classified table itself",

@@ -161,12 +161,7 @@ fn told_the_same(lines: &str, statements: &[&str], values: &[&str], meant: &dyn 
         let tap = Tap::before(server.address());
         let gate =
             Setup::before(tap.address()).field_with("public.people", "email", "equality", lines).start();
-        let mut pair = Pair {
-            plain: Raw::login(server.address(), "postgres", "plain"),
-            gate: Raw::login(gate.address(), "postgres", "postgres"),
-            compared: 0,
-            refused: Vec::new(),
-        };
+        let mut pair = Pair::before(&server, &gate, "postgres");
         let rows = "(2, 'bob@sentinel.example', 'b'), (3, 'ada@sentinel.example', NULL), (4, NULL, '')";
         pair.plain.query(&format!("INSERT INTO people VALUES (1, 'ada@sentinel.example', 'A'), {rows}"));
         let first = if lines.is_empty() { "ada@sentinel.example" } else { "Ada@Sentinel.Example" };
@@ -279,6 +274,16 @@ struct Pair {
 }
 
 impl Pair {
+    /// Sessions of a plain database, and of the sealed one of this name through the gate.
+    fn before(server: &Throwaway, gate: &Gate, sealed: &str) -> Pair {
+        Pair {
+            plain: Raw::login(server.address(), "postgres", "plain"),
+            gate: Raw::login(gate.address(), "postgres", sealed),
+            compared: 0,
+            refused: Vec::new(),
+        }
+    }
+
     fn same(&mut self, what: &str, ask: impl Fn(&mut Raw) -> Vec<Frame>) -> Vec<Frame> {
         let direct = ask(&mut self.plain);
         let (plain, through) = (seen(&direct), seen(&ask(&mut self.gate)));
@@ -301,39 +306,69 @@ fn cell(frames: &[Frame]) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn a_sealed_column_of_any_type_is_told_taken_and_given_as_a_plain_one() {
-    for major in VERSIONS {
-        let (server, gate, tap) = world(major, TYPES);
-        let mut pair = Pair {
-            plain: Raw::login(server.address(), "postgres", "plain"),
-            gate: Raw::login(gate.address(), "postgres", "postgres"),
-            compared: 0,
-            refused: Vec::new(),
-        };
-        for (round, settings) in SETTINGS.iter().enumerate() {
-            pair.query(settings);
-            for (name, values) in TYPES {
-                of_one_type(&mut pair, name, values, round);
-            }
-        }
-        assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
-        let upstream = tap.to_server();
-        for (name, values) in TYPES {
-            if values[0].len() < 5 {
-                continue;
-            }
-            let value = values[0]
-                .trim_start_matches("\\x")
-                .trim_start_matches('{')
-                .split([',', '+', '"', ' '])
-                .next()
-                .unwrap();
-            if value.len() >= 5 {
-                assert!(!shop::holds(&upstream, value.as_bytes()), "{major} {name}: {value} went upstream");
-            }
-        }
-        assert!(!shop::holds(&upstream, b"sentinel"), "{major}");
+fn a_sealed_column_of_any_type_is_told_taken_and_given_as_a_plain_one_on_the_oldest() {
+    of_any_type(VERSIONS[0]);
+}
+
+#[test]
+fn a_sealed_column_of_any_type_is_told_taken_and_given_as_a_plain_one_on_the_newest() {
+    of_any_type(VERSIONS[1]);
+}
+
+#[test]
+fn a_sealed_column_of_any_type_is_so_under_other_settings_on_the_oldest() {
+    under_other_settings(VERSIONS[0]);
+}
+
+#[test]
+fn a_sealed_column_of_any_type_is_so_under_other_settings_on_the_newest() {
+    under_other_settings(VERSIONS[1]);
+}
+
+fn of_any_type(major: u32) {
+    let (server, gate, tap) = world(major, TYPES);
+    let mut pair = Pair::before(&server, &gate, "postgres");
+    pair.query(SETTINGS[0]);
+    for (name, values) in TYPES {
+        of_one_type(&mut pair, name, values, 0);
     }
+    nothing_went_upstream(&pair, &tap, major);
+}
+
+/// Dates and times are written by the settings: each of their values. Of every other type one value.
+fn under_other_settings(major: u32) {
+    let (server, gate, tap) = world(major, TYPES);
+    let mut pair = Pair::before(&server, &gate, "postgres");
+    for (round, settings) in SETTINGS.iter().enumerate().skip(1) {
+        pair.query(settings);
+        for (name, values) in TYPES {
+            let one = round % values.len();
+            let dated = name.starts_with("date") || name.starts_with("time");
+            let values = if dated { values } else { &values[one..=one] };
+            of_one_type(&mut pair, name, values, round);
+        }
+    }
+    nothing_went_upstream(&pair, &tap, major);
+}
+
+fn nothing_went_upstream(pair: &Pair, tap: &Tap, major: u32) {
+    assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+    let upstream = tap.to_server();
+    for (name, values) in TYPES {
+        if values[0].len() < 5 {
+            continue;
+        }
+        let value = values[0]
+            .trim_start_matches("\\x")
+            .trim_start_matches('{')
+            .split([',', '+', '"', ' '])
+            .next()
+            .unwrap();
+        if value.len() >= 5 {
+            assert!(!shop::holds(&upstream, value.as_bytes()), "{major} {name}: {value} went upstream");
+        }
+    }
+    assert!(!shop::holds(&upstream, b"sentinel"), "{major}");
 }
 
 fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
@@ -374,10 +409,6 @@ fn of_one_type(pair: &mut Pair, name: &str, values: &[&str], round: usize) {
         ));
     }
     for wrong in ["sentinel", "99999999999999999999", "1991-13-45", "{", "12:61"] {
-        // Whose numbers may have a sign to the C library.
-        if name == "macaddr" && wrong.contains('-') {
-            continue;
-        }
         pair.query(&format!("INSERT INTO {table} (id, v) VALUES ({}, '{wrong}')", first + 99));
         pair.query(&format!("DELETE FROM {table} WHERE id = {}", first + 99));
     }
@@ -443,12 +474,7 @@ fn of_forms(pair: &mut Pair, name: &str, values: &[&str]) {
 fn values_of_every_type_are_passed_on_and_compared_as_plain_ones() {
     for major in VERSIONS {
         let (server, gate, tap) = world(major, TYPES);
-        let mut pair = Pair {
-            plain: Raw::login(server.address(), "postgres", "plain"),
-            gate: Raw::login(gate.address(), "postgres", "postgres"),
-            compared: 0,
-            refused: Vec::new(),
-        };
+        let mut pair = Pair::before(&server, &gate, "postgres");
         for (name, values) in TYPES {
             let compares = Kind::of(&logical(name)).unequal().is_none();
             let table = format!("t_{}", table(name));

@@ -131,17 +131,18 @@ fn definition(
         Err(refused) => return Some(Err(refused)),
     };
     if facts.is_spelled() || facts.touches() {
-        let agree =
-            agreed(bench.snapshot, text.as_bytes(), &text, &parsed, std::slice::from_ref(&found), &[]);
+        let found = std::slice::from_ref(&found);
+        let agree = agreed(bench.snapshot, text.as_bytes(), &text, &parsed, found, &facts.literals);
         if let Err(refused) = agree {
             return Some(Err(refused));
         }
     }
-    if !facts.literals.is_empty() {
+    // What is sealed holds no dollar and no quote, so it closes no body in dollars.
+    if place.is_none() && !facts.literals.is_empty() {
         return Some(Err(refuse(
             "definition",
-            "a constant of a sealed column stands in a DO block",
-            "Send the definition by itself.",
+            "a constant of a sealed column stands in a DO block that is written in quotes",
+            "Write the block as $$...$$, or send the definition by itself.",
         )));
     }
     let changed = facts.insertions.values().map(String::as_bytes);
@@ -211,6 +212,7 @@ fn add(all: &mut StatementFacts, one: StatementFacts) {
     if let Some(defines) = one.defines {
         merge(all.defines.get_or_insert_default(), defines);
     }
+    all.literals.extend(one.literals);
     all.effect.catalog |= one.effect.catalog;
     all.effect.moves |= one.effect.moves;
     all.insertions.extend(one.insertions);

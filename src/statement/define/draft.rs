@@ -440,7 +440,8 @@ fn other_type(field: &Field, found: Option<&str>) -> Unproven {
             format!("{path} is sealed, and is declared with a type that no policy has"),
             format!(
                 "Declare {}, or another type that the documentation of the policy lists, an enumeration as type = \
-                 \"schema.name AS ENUM\"; what the server counts or computes itself cannot be sealed.",
+                 \"schema.name AS ENUM\", a domain without a rule as \"schema.name AS text\"; what the server counts or \
+                 computes itself cannot be sealed.",
                 field.declared()
             ),
         ),

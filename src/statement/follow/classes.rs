@@ -555,7 +555,7 @@ fn array_of_parts() -> Unproven {
     refuse(
         "unsupported-position",
         "an array is sealed as a whole, and ARRAY[...] makes it of parts",
-        "Give it as one value: as '{...}', as ARRAY[...] of constants, or as a parameter.",
+        "Give it as one value: as '{...}', as ARRAY[...] of constants, or as one parameter that is an array.",
     )
 }
 

@@ -110,6 +110,49 @@ fn spelled(token: &Token) -> Option<String> {
     }
 }
 
+/// Is a word that could be a name of a column a keyword where it stands, in a phrase of the grammar in which it
+/// names nothing? Of what is not listed here it is a name, and the text refused where the grammar has none.
+fn is_keyword(tokens: &[Read], at: usize) -> bool {
+    let word = |at: Option<usize>| {
+        let Token::Word(word) = &tokens.get(at?)?.token else { return None };
+        word.quote_style.is_none().then(|| word.value.to_ascii_lowercase())
+    };
+    let is = |at: Option<usize>, words: &[&str]| {
+        word(at).is_some_and(|found| words.iter().any(|word| *word == found))
+    };
+    let (before, second, behind) = (at.checked_sub(1), at.checked_sub(2), at.checked_add(1));
+    let begins = |at: Option<usize>| {
+        at.is_none_or(|at| tokens.get(at).is_some_and(|read| read.token == Token::SemiColon))
+    };
+    let Some(own) = word(Some(at)) else { return false };
+    match own.as_str() {
+        "key" => {
+            is(before, &["primary", "foreign"])
+                || is(before, &["no", "for"]) && is(behind, &["update", "share"])
+        }
+        "action" => is(before, &["no"]) && is(second, &["delete", "update"]),
+        "time" => is(before, &["with", "without"]) && is(behind, &["zone"]),
+        "zone" => is(before, &["time"]) && (is(second, &["with", "without", "at"])),
+        "name" => is(before, &["sequence"]),
+        "level" => is(before, &["isolation"]),
+        "first" | "last" => is(before, &["nulls"]),
+        "comment" => begins(before) && is(behind, &["on"]),
+        "value" => {
+            let label =
+                behind.and_then(|behind| tokens.get(behind)).is_some_and(|read| is_string(&read.token));
+            is(before, &["add"]) && (label || is(behind, &["if"])) || is(before, &["rename"]) && label
+        }
+        "type" => {
+            is(before, &["create"])
+                || is(before, &["alter", "drop"]) && begins(second)
+                || is(second, &["column"])
+                || is(second, &["alter"]) && word(before).is_some() && !is(before, &["column", "table"])
+                || is(before, &["data"]) && is(second, &["set"])
+        }
+        _ => false,
+    }
+}
+
 /// What the grammar claims of a text, for the second reader to confirm.
 pub(in crate::statement) struct Claims<'a> {
     pub(in crate::statement) text: &'a [u8],
@@ -267,8 +310,10 @@ fn confirm_names(tokens: &[Read], starts: &HashMap<usize, &Read>, claims: &Claim
             *count.entry(name).or_default() += 1;
         }
     }
-    for read in tokens {
-        if let Some(name) = spelled(&read.token).and_then(|name| claims.names.get(name.as_str()).copied()) {
+    for (at, read) in tokens.iter().enumerate() {
+        if let Some(name) = spelled(&read.token).and_then(|name| claims.names.get(name.as_str()).copied())
+            && !is_keyword(tokens, at)
+        {
             *count.entry(name).or_default() -= 1;
         }
     }
@@ -359,5 +404,32 @@ mod tests {
         let tokens = read("'ä'\n\r\n 'ö'  x\u{a0}\u{1F600} y").unwrap_or_else(|_| Vec::new());
         let spans: Vec<_> = tokens.iter().map(|read| read.span.clone()).collect();
         assert_eq!(spans, [0..4, 8..12, 14..21, 22..23]);
+    }
+
+    #[test]
+    fn a_keyword_is_no_name_in_its_phrases_and_is_one_elsewhere() {
+        let keywords = |sql: &str| {
+            let tokens = read(sql).unwrap();
+            let found = (0..tokens.len()).filter(|at| is_keyword(&tokens, *at));
+            found.map(|at| sql[tokens[at].span.clone()].to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        for (sql, found) in [
+            ("CREATE TABLE t (id int PRIMARY KEY, key text, FOREIGN KEY (key) REFERENCES t)", "KEY KEY"),
+            ("SELECT key FROM t FOR NO KEY UPDATE", "KEY"),
+            ("SELECT no key FROM t WHERE primary.\"key\" = key", ""),
+            ("ON DELETE NO ACTION ON UPDATE no action", "ACTION action"),
+            ("SELECT no action FROM t", ""),
+            ("CREATE TABLE t (time timestamp WITH TIME ZONE)", "TIME ZONE"),
+            ("SELECT time FROM t WHERE a AT TIME ZONE 'UTC' = zone", "ZONE"),
+            ("IDENTITY (sequence name \"x\")", "name"),
+            ("SELECT name, first, last FROM t ORDER BY a NULLS FIRST", "FIRST"),
+            ("COMMENT ON COLUMN t.comment IS 'a'; COMMENT ON TABLE t IS 'b'", "COMMENT COMMENT"),
+            ("ALTER TYPE t ADD VALUE 'x'; ALTER TABLE t ADD value text", "TYPE VALUE"),
+            ("ALTER TABLE t ALTER type TYPE text, ALTER COLUMN type SET DATA TYPE text", "TYPE TYPE"),
+            ("ALTER TABLE t DROP type, DROP COLUMN type; DROP TYPE type", "TYPE"),
+            ("SELECT type, \"key\" FROM t", ""),
+        ] {
+            assert_eq!(keywords(sql), found, "{sql}");
+        }
     }
 }

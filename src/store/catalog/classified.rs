@@ -10,7 +10,7 @@ use super::body::{self, Names};
 use super::load::{COLUMNS_MAX, LoadError, RELATIONS_MAX, Reader, value};
 use super::quoted::{column as quoted_column, name as quoted_name, table as quoted_table};
 use crate::catalog::{
-    Column, Domain, Field, Logical, Mode, QualifiedName, Refused, Refuses, RelationKind, Unfit, Weight,
+    Base, Column, Domain, Field, Logical, Mode, QualifiedName, Refused, Refuses, RelationKind, Unfit, Weight,
 };
 use crate::seal::guard_prefix;
 use crate::statement::is_sealed_constant;
@@ -419,7 +419,10 @@ async fn read_columns(
         let unlimited = value::<i32>(row, 4)? == -1;
         if !(type_oid == TEXT || (type_oid == VARCHAR && unlimited)) {
             let found: &str = value(row, 10)?;
+            // An extension's type stands in whatever schema it was put.
+            let bare = found.rsplit_once('.').map_or(found, |(_, name)| name);
             let told = Logical::parse(found)
+                .or_else(|| Logical::parse(bare).filter(|told| told.base == Base::Citext))
                 .filter(|told| *told != field.logical)
                 .map_or_else(String::new, |told| {
                     format!("; if applications are to see {found}, the policy says type = \"{told}\"")

@@ -1,7 +1,7 @@
 //! What is written of sealed columns beside comparisons, and means the same as of plain ones: a truth value as a
 //! condition, and the text of a value of another type.
 
-use crate::harness::{Gate, Raw, Setup, Tap, VERSIONS, pg};
+use crate::harness::{Gate, Setup, Tap, VERSIONS, pg};
 use crate::shop;
 
 use super::{Pair, SETTINGS, is_refused, seen};
@@ -133,6 +133,46 @@ const ARRAYS_MADE: &[&str] = &[
     "DELETE FROM people WHERE id > 8",
 ];
 
+/// An array that is made of parameters, which cannot become one sealed value at the server: what is refused, and what
+/// the hint says instead, with the elements' type.
+const ARRAYS_OF_PARAMETERS: &[(&str, &str, u32)] = &[
+    (
+        "UPDATE people SET tags = ARRAY[$1, $2] WHERE id = 4 RETURNING tags",
+        "UPDATE people SET tags = $1 WHERE id = 4 RETURNING tags",
+        25,
+    ),
+    (
+        "UPDATE people SET tags = ARRAY[$1, $2]::text[] WHERE id = 4 RETURNING tags",
+        "UPDATE people SET tags = $1::text[] WHERE id = 4 RETURNING tags",
+        25,
+    ),
+    (
+        "UPDATE people SET tags = ARRAY[$1::text, 'x', $2] WHERE id = 4",
+        "UPDATE people SET tags = $1 WHERE id = 4",
+        25,
+    ),
+    (
+        "INSERT INTO people (id, tags) VALUES (9, ARRAY[$1, $2]) RETURNING tags",
+        "INSERT INTO people (id, tags) VALUES (9, $1) RETURNING tags",
+        25,
+    ),
+    (
+        "SELECT id FROM people WHERE tags = ARRAY[$1, $2] ORDER BY id",
+        "SELECT id FROM people WHERE tags = $1 ORDER BY id",
+        25,
+    ),
+    (
+        "SELECT id FROM people WHERE tags <> ARRAY[$1, $2]::text[] ORDER BY id",
+        "SELECT id FROM people WHERE tags <> $1::text[] ORDER BY id",
+        25,
+    ),
+    (
+        "DELETE FROM people WHERE id > 8 AND tags = ARRAY[$1, $2]",
+        "DELETE FROM people WHERE id > 8 AND tags = $1",
+        25,
+    ),
+];
+
 const ARRAYS_WRITTEN: &[&str] = &["{}", "{7}", "{a,\"b c\",NULL}", "{sentinel}", "{a", "a"];
 
 const WRITTEN: &[&str] = &[
@@ -187,6 +227,10 @@ const BY_NAME: &[&str] = &[
     "INSERT INTO people (id) VALUES (77)",
     "INSERT INTO people (id, active) VALUES (5, true) RETURNING id",
     "DELETE FROM people WHERE active AND id = 5",
+    // The name of a column stands in the text as a keyword, too.
+    "ALTER TABLE people DROP CONSTRAINT people_pkey, ADD PRIMARY KEY (id), ADD CONSTRAINT keys UNIQUE (key)",
+    "SELECT id FROM people WHERE key = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' ORDER BY id FOR NO KEY UPDATE",
+    "ALTER TABLE people DROP CONSTRAINT keys",
 ];
 
 /// What has no meaning, or only at another place.
@@ -262,12 +306,7 @@ fn pair(major: u32) -> (sealgate::store::postgres::Throwaway, Gate, Tap, Pair) {
         setup = setup.field_with("public.people", name, seal, &lines);
     }
     let gate = setup.start();
-    let mut pair = Pair {
-        plain: Raw::login(server.address(), "postgres", "plain"),
-        gate: Raw::login(gate.address(), "postgres", "postgres"),
-        compared: 0,
-        refused: Vec::new(),
-    };
+    let mut pair = Pair::before(&server, &gate, "postgres");
     pair.query(ROWS);
     (server, gate, tap, pair)
 }
@@ -343,6 +382,10 @@ fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
             pair.query(sql);
         }
         assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
+        for (parts, whole, of) in ARRAYS_OF_PARAMETERS {
+            of_parameters(&mut pair, parts, whole, *of);
+        }
+        assert_eq!(pair.refused, [""; 0], "{major}: of {}", pair.compared);
         for sql in REFUSED {
             assert!(is_refused(&seen(&pair.gate.query(sql))), "{major}: {sql}");
         }
@@ -351,4 +394,45 @@ fn a_truth_value_is_a_condition_and_a_value_has_its_text_as_in_a_plain_table() {
             assert!(!shop::holds(&upstream, value.as_bytes()), "{major}: {value} went upstream");
         }
     }
+}
+
+/// In each protocol and format: what is made of parameters is refused with what to write, and that does the same as
+/// on a plain table.
+fn of_parameters(pair: &mut Pair, parts: &str, whole: &str, of: u32) {
+    let hint = |frames: &[crate::harness::Frame]| {
+        let error = frames.iter().find(|frame| frame.tag == b'E');
+        error.and_then(|frame| frame.field(b'H')).unwrap_or_default()
+    };
+    let named = pair.gate.query(&format!("PREPARE of_parts AS {parts}"));
+    assert!(hint(&named).contains("as one parameter that is an array"), "{parts}");
+    for declared in [&[][..], &[of, of]] {
+        pair.gate.parse("", parts, declared);
+        pair.gate.bind("", "", &[1], &[Some(b"sentinel"), Some(b"b c")], &[]);
+        pair.gate.execute("", 0);
+        let frames = pair.gate.sync();
+        assert!(is_refused(&seen(&frames)), "{parts}");
+        assert!(hint(&frames).contains("as one parameter that is an array"), "{parts}");
+    }
+    // One dimension, no NULL, the elements' type, two of them from 1.
+    let mut binary: Vec<u8> = [1, 0, of, 2, 1].iter().flat_map(|number| number.to_be_bytes()).collect();
+    for element in [&b"sentinel"[..], b"b c"] {
+        binary.extend(u32::try_from(element.len()).unwrap().to_be_bytes());
+        binary.extend(element);
+    }
+    for (format, value) in [(0, &b"{sentinel,b c}"[..]), (1, &binary)] {
+        for declared in [0, 1009] {
+            pair.same(&format!("{whole} {format} {declared}"), |raw| {
+                raw.query("DELETE FROM people WHERE id = 9");
+                raw.parse("", whole, &[declared]);
+                raw.describe(b'S', "");
+                raw.bind("", "", &[format], &[Some(value)], &[format]);
+                raw.execute("", 0);
+                raw.sync()
+            });
+        }
+    }
+    pair.query(&format!("PREPARE of_whole AS {}", whole));
+    pair.query("EXECUTE of_whole ('{sentinel,b c}')");
+    pair.query("DEALLOCATE of_whole");
+    pair.query("DELETE FROM people WHERE id = 9");
 }

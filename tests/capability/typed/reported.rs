@@ -2,7 +2,7 @@
 //! to case. With the column's type in the policy, and the table made by the application's own definitions, each
 //! is answered as on a plain table.
 
-use crate::harness::{Raw, Setup, Tap, VERSIONS, pg};
+use crate::harness::{Setup, Tap, VERSIONS, pg};
 use crate::shop;
 
 use super::Pair;
@@ -68,12 +68,7 @@ fn what_people_report_of_columns_that_do_not_fit_is_answered_as_on_plain_ones() 
             setup = setup.field_with(&format!("public.{name}"), column, seal, &lines);
         }
         let gate = setup.late().start();
-        let mut pair = Pair {
-            plain: Raw::login(server.address(), "postgres", "plain"),
-            gate: Raw::login(gate.address(), "postgres", "sealed"),
-            compared: 0,
-            refused: Vec::new(),
-        };
+        let mut pair = Pair::before(&server, &gate, "sealed");
         for sql in STATEMENTS {
             pair.query(sql);
         }
