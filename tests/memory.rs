@@ -5,10 +5,12 @@
 use std::alloc::System;
 use std::sync::Arc;
 
-use sealgate::audit::{Attribution, Who};
+use sealgate::audit::{Attribution, Distinct, Execution, Intent, Outcome, Record, Subjects, Who};
+use sealgate::seal::SubjectId;
+use sealgate::statement::Action;
 use sealgate::watch::{
-    By, Detector, Elsewhere, EndUser, Hard, Heard, Kind, Limit, LimitAction, Measure, Rate, Response, Rule,
-    Seen, Shown, Watch,
+    By, Detector, Elsewhere, EndUser, Hard, Heard, Kind, Learned, LearnedSettings, Limit, LimitAction,
+    Measure, Rate, Response, Rule, Seen, Shown, Watch,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -138,7 +140,82 @@ fn limits_and_detectors() {
     }
 }
 
+/// So many users who have done all that is remembered of one: a form of a statement of its own each time, from a
+/// network of its own, with somebody not met before, on more days than there are samples.
+fn learned_by(users: usize) -> Learned {
+    const DAYS: u64 = 66;
+    const A_DAY: u64 = 20;
+    let mut learned = Learned::new(LearnedSettings::default());
+    let mut findings = Vec::new();
+    for step in 0..DAYS * A_DAY {
+        let (day, nth) = (step / A_DAY, step % A_DAY);
+        let now_ms = NOON + day * 86_400_000 + nth / 10 * 3_600_000 + nth * 1_000;
+        for user in 0..users {
+            let who = Arc::new(Who {
+                session: 1 + u64::try_from(user).unwrap(),
+                user: name(user).into(),
+                client: format!("10.{}.{}.9", step / 250, step % 250).into(),
+                application: format!("a till of number {step}").into(),
+                auth: "scram",
+                ..Who::sealgate()
+            });
+            let execution = Execution { session: who.session, number: step };
+            let fingerprint: Arc<str> = format!("{:016x}", mixed(step)).into();
+            let intent = Intent {
+                who: who.clone(),
+                execution,
+                action: Action::Read,
+                attribution: Attribution::Known,
+                fields: Arc::default(),
+                fingerprint: fingerprint.clone(),
+                statement: format!("SELECT email FROM customers WHERE id = ? AND note <> t{step}").into(),
+                rule: "every-user",
+                replication: None,
+                lease: None,
+            };
+            let mut known = Distinct::default();
+            known.insert(SubjectId((u128::from(mixed(step)) << 64).to_be_bytes()));
+            let outcome = Outcome {
+                attribution: Attribution::Known,
+                who,
+                execution,
+                action: Action::Read,
+                fields: Arc::default(),
+                fingerprint,
+                rows: 1 + mixed(step) % 9,
+                cells: 3,
+                bytes: 64,
+                sqlstate: None,
+                committed: None,
+                replication: None,
+                lease: None,
+                executions: None,
+                partial: false,
+                subjects: Some(Arc::new(Subjects { known, ..Subjects::default() })),
+            };
+            for record in [Record::Intent(intent), Record::Outcome(outcome)] {
+                learned.see(&Seen::Record(Box::new(record)), now_ms, &mut findings);
+                findings.clear();
+            }
+        }
+    }
+    assert_eq!(learned.principals(), users);
+    learned
+}
+
+/// What a user more takes, beside what peers have together.
+fn what_is_learned() {
+    let (few, many) = (2, 6);
+    let (bytes_of_few, of_few) = kept(|| learned_by(few));
+    let (bytes_of_many, of_many) = kept(|| learned_by(many));
+    let each = (bytes_of_many - bytes_of_few) / (many - few);
+    assert!(each <= 64 << 10, "{each} bytes");
+    assert!(each > 24 << 10, "{each} bytes: it is not full");
+    drop((of_few, of_many));
+}
+
 #[test]
 fn no_allowed_configuration_takes_more_than_64_kib_of_memory_for_a_user() {
     limits_and_detectors();
+    what_is_learned();
 }

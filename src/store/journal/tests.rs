@@ -341,7 +341,8 @@ pub(super) trait Asks {
 
 impl Asks for JournalHandle {
     fn intent(&self, intent: Intent) -> Result<Pending, Unqueued<()>> {
-        let handing = std::pin::pin!(self.intent_wait(intent));
+        // The runtime would say that it waits after so many answers at once, too.
+        let handing = std::pin::pin!(tokio::task::unconstrained(self.intent_wait(intent)));
         match handing.poll(&mut Context::from_waker(std::task::Waker::noop())) {
             Poll::Ready(Ok(pending)) => Ok(pending),
             Poll::Ready(Err(_)) => Err(Unqueued::Closed),

@@ -1,9 +1,10 @@
 //! What a principal, or its peers, have done before: hashes of shapes, fields, networks and applications, and
 //! filters of the data subjects that were met. No text and no id is kept.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
 /// What can be new.
@@ -78,38 +79,71 @@ pub(super) struct Entry {
 
 /// Bounded; what has not been met for longest makes room.
 #[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[serde(from = "Saved", into = "Saved")]
 pub(super) struct Known {
-    entries: FxHashMap<u32, Entry>,
+    /// In the order of their hashes: a table with room to spare would take twice as much.
+    entries: Vec<(u32, Entry)>,
+}
+
+/// As the file has it.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    entries: BTreeMap<u32, Entry>,
+}
+
+impl From<Saved> for Known {
+    fn from(saved: Saved) -> Known {
+        Known { entries: saved.entries.into_iter().collect() }
+    }
+}
+
+impl From<Known> for Saved {
+    fn from(known: Known) -> Saved {
+        Saved { entries: known.entries.into_iter().collect() }
+    }
 }
 
 impl Known {
+    fn place(&self, hash: u32) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&hash, |(known, _)| *known)
+    }
+
     pub(super) fn find(&self, hash: u32) -> Option<Entry> {
-        self.entries.get(&hash).copied()
+        self.entries.get(self.place(hash).ok()?).map(|(_, entry)| *entry)
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// What it takes, in bytes.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<(u32, Entry)>()
+    }
+
     /// It was met today. True where it had not been before.
     pub(super) fn meet(&mut self, hash: u32, is_step: bool, day: u32, most: usize) -> bool {
         let day = u16::try_from(day).unwrap_or(u16::MAX);
-        if let Some(entry) = self.entries.get_mut(&hash) {
-            entry.day = day;
+        if let Ok(at) = self.place(hash) {
+            self.entries.get_mut(at).into_iter().for_each(|(_, entry)| entry.day = day);
             return false;
         }
         if self.entries.len() >= most
-            && let Some(oldest) =
-                self.entries.iter().min_by_key(|(_, entry)| entry.day).map(|(hash, _)| *hash)
+            && let Some((oldest, _)) = self.entries.iter().enumerate().min_by_key(|(_, (_, entry))| entry.day)
         {
-            self.entries.remove(&oldest);
+            self.entries.remove(oldest);
         }
-        self.entries.insert(hash, Entry { day, is_step });
+        if let Err(at) = self.place(hash) {
+            self.entries.insert(at, (hash, Entry { day, is_step }));
+        }
         true
     }
 
     pub(super) fn forget(&mut self, hash: u32) {
-        self.entries.remove(&hash);
+        if let Ok(at) = self.place(hash) {
+            self.entries.remove(at);
+        }
     }
 }
 

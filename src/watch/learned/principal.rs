@@ -413,12 +413,12 @@ impl Principal {
             && self.levels.len() == WEEK
     }
 
-    /// What it takes at the most, in bytes: tables of hashes with their spare room.
+    /// What it takes, in bytes.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let body = self.body.meter.bytes() + self.body.normals.iter().map(Normal::bytes).sum::<usize>();
-        let known = 2 * self.known.len() * (size_of::<(u32, super::known::Entry)>() + 1);
-        size_of::<Principal>() + body + known + 2 * MET_BYTES + Recent::BYTES + 6 * WEEK + 16 * FRESH_MAX
+        let rest = 2 * MET_BYTES + Recent::BYTES + 6 * WEEK + 16 * FRESH_MAX;
+        size_of::<Principal>() + body + self.known.bytes() + rest
     }
 
     pub(super) fn is_paused(&self, now_ms: u64) -> bool {
