@@ -147,7 +147,7 @@ pub const COMPARED: &[Form] = &[
     literal("min of the column", "SELECT 1 FROM customers HAVING min(email) = '{s}'"),
     literal(
         "an alias of a join",
-        "SELECT 1 FROM (customers c JOIN orders o ON o.who = c.id) AS j WHERE j.email LIKE '{s}'",
+        "SELECT 1 FROM (customers c JOIN orders o ON o.who = c.id) AS j WHERE j.email LIKE '{s}%'",
     ),
     literal("a random field compared", "SELECT id FROM customers WHERE ssn = '{s}'"),
     literal("a random field in a list", "DELETE FROM customers WHERE ssn IN ('{s}')"),
