@@ -586,6 +586,11 @@ fn refuses_forms_whose_names_could_mean_another_column() {
             "unsupported-form",
         ),
         ("SELECT j.m FROM (customers c JOIN orders o ON true) AS j(n, m)", "unsupported-form"),
+        // What both have in common comes first, and only the server knows what that is.
+        (
+            "SELECT j.b FROM ((SELECT email, id FROM customers) c NATURAL JOIN public.orders o) AS j(a, b)",
+            "unsupported-form",
+        ),
         ("SELECT c.email FROM (customers c JOIN orders o ON true) AS j", "column-unknown"),
         ("SELECT j FROM (customers c JOIN orders o ON true) AS j", "whole-row"),
         ("SELECT j.email FROM (customers c JOIN leads l ON true) AS j", "column-ambiguous"),

@@ -119,6 +119,7 @@ const JOINED: &[&str] = &[
     "customers c JOIN visits v USING (id)",
     "customers c LEFT JOIN visits v USING (id) AS u",
     "customers c NATURAL LEFT JOIN visits v",
+    "(SELECT email, id FROM customers) c NATURAL JOIN visits v",
     "(SELECT id, email FROM customers) c JOIN (SELECT email AS mail, 'r' AS room FROM customers) v ON c.email = v.mail",
     "(SELECT id, email FROM customers) c JOIN (SELECT id, 'r' AS room FROM customers) v ON c.id = v.id",
     "(SELECT id, email FROM customers) c FULL JOIN (SELECT 'r' AS room, email FROM customers) v USING (email)",

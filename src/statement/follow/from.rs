@@ -295,6 +295,9 @@ impl<'a> Walk<'a> {
                 });
             }
         }
+        if join.is_natural || !join.using_clause.is_empty() {
+            sources.iter_mut().for_each(|source| source.merged = true);
+        }
         if let Some(alias) = &join.alias {
             return under_one_name(alias, &sources, &columns, &merged).map(|source| vec![source]);
         }
@@ -302,9 +305,6 @@ impl<'a> Walk<'a> {
             only_qualified: true,
             ..of_columns(&alias.aliasname, in_common(&columns, &merged))
         });
-        if join.is_natural || !join.using_clause.is_empty() {
-            sources.iter_mut().for_each(|source| source.merged = true);
-        }
         if !merged.columns.is_empty() {
             // Named without a qualifier alone, and in `*` where the server puts it.
             sources.push(Source {
