@@ -637,6 +637,22 @@ impl Snapshot {
     }
 }
 
+impl SnapshotParts {
+    /// By what is known of relations and functions so far, and this code, are stored definitions judged.
+    #[must_use]
+    pub fn so_far(&self, codes: Codes) -> Snapshot {
+        Snapshot::new(SnapshotParts {
+            database: self.database.clone(),
+            fields: self.fields.clone(),
+            patterns: self.patterns.clone(),
+            relations: self.relations.clone(),
+            functions: self.functions.clone(),
+            codes,
+            ..SnapshotParts::default()
+        })
+    }
+}
+
 /// The name of a function that is called, and its schema.
 fn called(parts: &[impl AsRef<str>]) -> Option<(&str, Option<&str>)> {
     match parts {

@@ -8,10 +8,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pg_query::protobuf::Node;
+
 use crate::catalog::{FieldId, Followed, Snapshot};
 
 use super::define::definition;
-use super::facts::{Compared, ResultColumn, Told};
+use super::facts::{Compared, ResultColumn, StatementFacts, Told};
 use super::follow::classes::Flow;
 use super::follow::flow::Walk;
 use super::follow::from::unknown_source;
@@ -19,7 +21,7 @@ use super::follow::scope::{Columns, Output, Outputs, Place, Source};
 use super::judge::{account, facts_of};
 use super::matters::Bench;
 use super::opaque;
-use super::read::census::census;
+use super::read::census::{Census, census};
 use super::read::sort::Sort;
 use super::read::tree;
 use super::refusal::{Proven, refuse, unsupported};
@@ -59,29 +61,7 @@ pub fn followed_function(signature: &Signature, body: &str, snapshot: &Snapshot)
     if found.incomplete || found.writers > 0 || Sort::of(node) != Sort::Query {
         return Err(unsupported("a function that is not one query"));
     }
-    definition::refuse_reaching_functions(names, &found, false)?;
-    let mut walk = Walk::new(bench, true);
-    walk.kept = true;
-    let arguments = named_arguments(&mut walk, signature)?;
-    walk.scope.push(vec![arguments]);
-    let outputs = walk.query(node)?;
-    walk.emit(&outputs)?;
-    account(&walk, &found)?;
-    let facts = facts_of(walk)?;
-    if !facts.literals.is_empty() {
-        return Err(refuse(
-            "definition",
-            "a value of its own would meet a sealed column",
-            "Leave the value to an argument.",
-        ));
-    }
-    if facts.positional || !facts.insertions.is_empty() {
-        return Err(unsupported("a function that rests on the order of columns"));
-    }
-    if let Some(found) = opaque::judge(bench, node, &found, &facts)? {
-        let why = found.why;
-        return Err(refuse("definition", format!("it runs {why}"), "Use the query itself."));
-    }
+    let (facts, outputs) = judged_query(bench, node, &found, &signature.name, &signature.arguments)?;
     let mut columns = Vec::with_capacity(signature.columns.len());
     let carried = carried(signature, &outputs, &facts.outputs, snapshot)?;
     for ((name, of), field) in signature.columns.iter().zip(carried) {
@@ -109,10 +89,50 @@ pub fn followed_function(signature: &Signature, body: &str, snapshot: &Snapshot)
     Ok(Followed { schema: signature.schema.clone(), columns, row: signature.row, arguments, behind })
 }
 
+/// Arguments of a function: the name of each, where it has one, and its `pg_type.oid`.
+pub(super) type Arguments = [(Option<Arc<str>>, u32)];
+
+/// What the one query of a function's text does, whose arguments are parameters, and its result.
+///
+/// # Errors
+/// It rests on what others can change, has a value of its own for a sealed column, or runs what is not followed.
+pub(super) fn judged_query<'a>(
+    bench: Bench<'a>,
+    node: &'a Node,
+    found: &Census,
+    name: &str,
+    arguments: &Arguments,
+) -> Proven<(StatementFacts, Outputs)> {
+    definition::refuse_reaching_functions(bench.names, found, false)?;
+    let mut walk = Walk::new(bench, true);
+    walk.kept = true;
+    let arguments = named_arguments(&mut walk, name, arguments)?;
+    walk.scope.push(vec![arguments]);
+    let outputs = walk.query(node)?;
+    walk.emit(&outputs)?;
+    account(&walk, found)?;
+    let facts = facts_of(walk)?;
+    if !facts.literals.is_empty() {
+        return Err(refuse(
+            "definition",
+            "a value of its own would meet a sealed column",
+            "Leave the value to an argument.",
+        ));
+    }
+    if facts.positional || !facts.insertions.is_empty() {
+        return Err(unsupported("a function that rests on the order of columns"));
+    }
+    if let Some(found) = opaque::judge(bench, node, found, &facts)? {
+        let why = found.why;
+        return Err(refuse("definition", format!("it runs {why}"), "Use the query itself."));
+    }
+    Ok((facts, outputs))
+}
+
 /// The arguments by their names, which mean them where no column has the name.
-fn named_arguments<'a>(walk: &mut Walk<'a>, signature: &Signature) -> Proven<Source<'a>> {
+fn named_arguments<'a>(walk: &mut Walk<'a>, function: &str, arguments: &Arguments) -> Proven<Source<'a>> {
     let mut outputs = Outputs::default();
-    for ((name, _), number) in signature.arguments.iter().zip(1..) {
+    for ((name, _), number) in arguments.iter().zip(1..) {
         let flow = Flow::Open(walk.classes.parameter(number, false, None)?);
         if let Some(name) = name {
             outputs.columns.push(Output {
@@ -124,7 +144,7 @@ fn named_arguments<'a>(walk: &mut Walk<'a>, signature: &Signature) -> Proven<Sou
         }
     }
     let columns = Columns::Derived(Rc::new(outputs));
-    Ok(Source { columns, ..unknown_source(&signature.name) })
+    Ok(Source { columns, ..unknown_source(function) })
 }
 
 /// The field of each column of the result.

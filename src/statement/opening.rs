@@ -5,7 +5,6 @@
 //! the server has answered; in any case the row that the function returns tells it.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use pg_query::protobuf::node::Node as Kind;
@@ -15,16 +14,9 @@ use crate::catalog::{CursorName, Opening, Snapshot};
 
 use super::by_name;
 use super::copying::{Reader, lexemes};
-use super::define::definition;
-use super::facts::{Compared, NameOf, ParameterUse, StatementFacts, Told};
-use super::follow::classes::Flow;
-use super::follow::flow::Walk;
-use super::follow::from::unknown_source;
-use super::follow::scope::{Columns, Output, Outputs, Place, Source};
-use super::function::TEXT;
-use super::judge::{account, facts_of};
+use super::facts::{Compared, NameOf, ParameterUse, StatementFacts};
+use super::function::{TEXT, judged_query};
 use super::matters::Bench;
-use super::opaque;
 use super::read::census::{Census, census};
 use super::read::tree::{self, kind};
 use super::refusal::{Proven, refuse, unsupported};
@@ -167,28 +159,7 @@ fn query_of(opening: &Opening, cursor: &str, snapshot: &Snapshot) -> Proven<Stat
     refuse_other_variables(opening, cursor, &found, snapshot)?;
     let names = snapshot.names(None);
     let bench = Bench { snapshot, names, text: opening.query.as_bytes(), reading: READING };
-    definition::refuse_reaching_functions(names, &found, false)?;
-    let mut walk = Walk::new(bench, true);
-    walk.kept = true;
-    let arguments = arguments_of(&mut walk, opening)?;
-    walk.scope.push(vec![arguments]);
-    let outputs = walk.query(node)?;
-    walk.emit(&outputs)?;
-    account(&walk, &found)?;
-    let mut facts = facts_of(walk)?;
-    if !facts.literals.is_empty() {
-        return Err(refuse(
-            "definition",
-            "a value of its own would meet a sealed column",
-            "Leave the value to an argument.",
-        ));
-    }
-    if facts.positional || !facts.insertions.is_empty() {
-        return Err(unsupported("a function that rests on the order of columns"));
-    }
-    if let Some(found) = opaque::judge(bench, node, &found, &facts)? {
-        return Err(refuse("definition", format!("it runs {}", found.why), "Use the query itself."));
-    }
+    let (mut facts, _) = judged_query(bench, node, &found, &opening.name, &opening.arguments)?;
     facts.subjects = subject::subjects(bench, node, &found, &facts);
     // The places of its values are those of another text.
     for one in facts.subjects.iter_mut().filter(|one| !one.named.is_empty()) {
@@ -196,20 +167,6 @@ fn query_of(opening: &Opening, cursor: &str, snapshot: &Snapshot) -> Proven<Stat
         one.why = subject::BY_NAME;
     }
     Ok(facts)
-}
-
-/// The arguments that have names, which mean them where no column has the name.
-fn arguments_of<'a>(walk: &mut Walk<'a>, opening: &Opening) -> Proven<Source<'a>> {
-    let mut outputs = Outputs::default();
-    for ((name, _), number) in opening.arguments.iter().zip(1..) {
-        let flow = Flow::Open(walk.classes.parameter(number, false, None)?);
-        if let Some(name) = name {
-            let name = Some(name.to_string());
-            outputs.columns.push(Output { name, flow, place: Place::Sure, told: Told::default() });
-        }
-    }
-    let columns = Columns::Derived(Rc::new(outputs));
-    Ok(Source { columns, ..unknown_source(&opening.name) })
 }
 
 /// Whether a name is a variable or a column a setting decides where it could be both; and nothing here is known of

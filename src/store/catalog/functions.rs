@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::load::{COLUMNS_MAX, FUNCTIONS_MAX, LoadError, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{Snapshot, SnapshotParts};
+use crate::catalog::SnapshotParts;
 use crate::statement::{Signature, followed_function};
 
 /// `pg_type.oid` of `record`.
@@ -41,15 +41,7 @@ pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Re
         return Ok(());
     }
     let composites = composites(reader, &rows).await?;
-    let snapshot = Snapshot::new(SnapshotParts {
-        database: parts.database.clone(),
-        fields: parts.fields.clone(),
-        patterns: parts.patterns.clone(),
-        relations: parts.relations.clone(),
-        functions: parts.functions.clone(),
-        codes: parts.codes.clone(),
-        ..SnapshotParts::default()
-    });
+    let snapshot = parts.so_far(parts.codes.clone());
     let mut followed = HashMap::new();
     for row in &rows {
         let (signature, body) = (signature(row, &composites)?, query(value(row, 3)?));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::load::{FUNCTIONS_MAX, LoadError, Reader, SOURCE_BYTES_MAX, value};
-use crate::catalog::{Snapshot, SnapshotParts};
+use crate::catalog::SnapshotParts;
 use crate::statement::followed_opening;
 
 /// Finds those among the functions that lead to sealed columns.
@@ -39,15 +39,7 @@ pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Re
     if rows.is_empty() {
         return Ok(());
     }
-    let snapshot = Snapshot::new(SnapshotParts {
-        database: parts.database.clone(),
-        fields: parts.fields.clone(),
-        patterns: parts.patterns.clone(),
-        relations: parts.relations.clone(),
-        functions: parts.functions.clone(),
-        codes: parts.codes.clone(),
-        ..SnapshotParts::default()
-    });
+    let snapshot = parts.so_far(parts.codes.clone());
     let mut openings = HashMap::new();
     for row in &rows {
         let (schema, name, body): (&str, &str, &str) = (value(row, 0)?, value(row, 1)?, value(row, 2)?);

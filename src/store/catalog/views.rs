@@ -35,15 +35,7 @@ pub(super) async fn follow(reader: &Reader<'_>, parts: &mut SnapshotParts) -> Re
     }
     let mut views = read(reader, &oids).await?;
     for _ in 0..LEVELS_MAX {
-        let snapshot = Snapshot::new(SnapshotParts {
-            database: parts.database.clone(),
-            fields: parts.fields.clone(),
-            patterns: parts.patterns.clone(),
-            relations: parts.relations.clone(),
-            functions: parts.functions.clone(),
-            codes: Codes { stock: parts.codes.stock, ..Codes::default() },
-            ..SnapshotParts::default()
-        });
+        let snapshot = parts.so_far(Codes { stock: parts.codes.stock, ..Codes::default() });
         let mut followed = BTreeMap::new();
         for (oid, view) in &views {
             let Some(definition) = &view.definition else { continue };
